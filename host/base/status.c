@@ -1,0 +1,21 @@
+/* Status codes and messages. */
+#include "pixelrnn/status.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+px_status px_fail(px_context *ctx, px_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ctx->message, sizeof ctx->message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+int px_exit_status(px_status status) {
+    switch (status) {
+    case PX_OK: return 0;
+    case PX_ERR_USAGE:
+    case PX_ERR_CONFIG: return 2;
+    default: return 1;
+    }
+}

@@ -1,0 +1,51 @@
+/* What the commands share. */
+#ifndef PIXELRNN_CLI_H
+#define PIXELRNN_CLI_H
+
+#include "pixelrnn/config.h"
+#include "pixelrnn/device.h"
+#include "pixelrnn/model_file.h"
+#include "pixelrnn/status.h"
+#include <stdbool.h>
+
+/* A command: parses its words (words[0] is its name), does its work, prints results to standard output. */
+typedef struct px_command {
+    const char *name, *usage, *summary;
+    px_status (*run)(px_context *ctx, int count, char **words);
+} px_command;
+
+/* One option of a command. Exactly one of text, integer, number, flag, each is set: where its value goes. */
+typedef struct px_option {
+    const char *name; /* "--seed" or "-n" */
+    const char **text;
+    int64_t *integer;
+    double *number;
+    bool *flag;
+    struct px_words *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
+    bool list;             /* each takes all words up to the next option */
+    bool required;
+    int64_t least;         /* smallest integer allowed */
+} px_option;
+
+enum { PX_MOST_WORDS = 256 };
+typedef struct px_words {
+    int count;
+    const char *word[PX_MOST_WORDS];
+} px_words;
+
+/* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few or
+ * too many plain words (least..most), each with the command's usage. */
+px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
+                       int option_count, px_words *plain, int least, int most);
+
+/* Applies --set assignments to a config and checks it. */
+px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config);
+
+/* Loads the model that MODEL names, onto the device of its config after --set. */
+px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
+                            px_device **device, px_model **model);
+
+extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
+    px_command_bench, px_command_info;
+
+#endif

@@ -1,0 +1,111 @@
+/* The CPU: memory of the host, CBLAS, and the portable kernels under OpenMP. */
+#include "host/device/cpu.h"
+#include "host/device/sweep.h"
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* OpenBLAS's own thread pool is not used: products are cut into tiles whose shape does not depend on the number of
+ * threads, so that neither do the results. Absent in other CBLAS libraries. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+
+static px_status px_cpu_allocate(px_device *device, size_t bytes, void **memory) {
+    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
+    if (!*memory) return px_fail(device->ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes", bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_release(px_device *device, void *memory) {
+    (void)device;
+    free(memory);
+    return PX_OK;
+}
+
+static px_status px_cpu_allocate_host(px_device *device, size_t bytes, void **memory) {
+    return px_cpu_allocate(device, bytes, memory);
+}
+
+static px_status px_cpu_release_host(px_device *device, void *memory) {
+    return px_cpu_release(device, memory);
+}
+
+static px_status px_cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
+    (void)device;
+    if (bytes) memmove(to, from, bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
+    return px_cpu_copy(device, to, from_host, bytes);
+}
+
+static px_status px_cpu_download(px_device *device, void *to_host, const void *from, size_t bytes) {
+    return px_cpu_copy(device, to_host, from, bytes);
+}
+
+static px_status px_cpu_clear(px_device *device, void *memory, size_t bytes) {
+    (void)device;
+    if (bytes) memset(memory, 0, bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_synchronize(px_device *device) {
+    (void)device;
+    return PX_OK;
+}
+
+static px_status px_cpu_close(px_device *device) {
+    px_cpu *cpu = (px_cpu *)device;
+    free(cpu->chunk);
+    free(cpu->panels);
+    free(cpu);
+    return PX_OK;
+}
+
+px_status px_cpu_sweep_forward(px_device *device, const px_sweep_args *sweep) {
+    return px_sweep_forward_launched(device, sweep);
+}
+
+px_status px_cpu_sweep_backward(px_device *device, const px_sweep_args *sweep) {
+    return px_sweep_backward_launched(device, sweep);
+}
+
+static const px_device_ops px_cpu_ops = {
+#define PX_FILL_OP(name)                .name = px_cpu_##name,
+#define PX_FILL_MEMORY(name, signature) .name = px_cpu_##name,
+    PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+
+void *px_cpu_panel(px_device *device) {
+    return ((px_cpu *)device)->panels + (size_t)omp_get_thread_num() * PX_CPU_PANEL;
+}
+
+/* "AMD EPYC 9654, 96 threads", as far as the system tells. */
+static void px_cpu_describe(px_cpu *cpu) {
+    char line[256], name[96] = "CPU";
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    while (info && fgets(line, sizeof line, info))
+        if (sscanf(line, "model name : %95[^\n]", name) == 1) break;
+    if (info) fclose(info);
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads", name, cpu->threads);
+}
+
+px_status px_cpu_open(px_context *ctx, px_device **device) {
+    px_cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    cpu->threads = omp_get_max_threads();
+    cpu->base = (px_device){.ops = &px_cpu_ops, .ctx = ctx, .kind = "cpu"};
+    cpu->base.workspace = PX_CPU_CHUNK + (size_t)cpu->threads * PX_CPU_PANEL;
+    cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
+    cpu->chunk = aligned_alloc(256, PX_CPU_CHUNK);
+    cpu->panels = aligned_alloc(256, (size_t)cpu->threads * PX_CPU_PANEL);
+    px_cpu_describe(cpu);
+    *device = &cpu->base;
+    if (cpu->chunk && cpu->panels) return PX_OK;
+    px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes of workspace", cpu->base.workspace);
+    px_cpu_close(*device);
+    *device = NULL;
+    return PX_ERR_MEMORY;
+}

@@ -1,0 +1,31 @@
+/* The CPU filling of the device table, private to its files. */
+#ifndef PIXELRNN_DEVICE_CPU_H
+#define PIXELRNN_DEVICE_CPU_H
+
+#include "pixelrnn/device.h"
+
+#define PX_DECLARE_CPU(name) px_status px_cpu_##name(px_device *device, const px_##name##_args *args);
+PX_DEVICE_OPS(PX_DECLARE_CPU)
+#undef PX_DECLARE_CPU
+
+enum {
+    PX_CPU_PANEL =
+        1 << 20, /* bytes of a panel of gathered columns: one per thread, about a core's second-level cache */
+    PX_CPU_CHUNK = 4 << 20, /* bytes of gathered columns shared by all threads */
+};
+
+typedef struct px_cpu {
+    px_device base;
+    char *chunk;  /* PX_CPU_CHUNK bytes */
+    char *panels; /* PX_CPU_PANEL bytes for each thread */
+    int threads;
+} px_cpu;
+
+/* This thread's panel; inside a parallel region of at most px_cpu.threads threads. */
+void *px_cpu_panel(px_device *device);
+
+/* One product on the calling thread, through CBLAS: c = op(a) op(b) + beta c, row-major. batch and step_* are not read.
+ */
+void px_cpu_gemm_serial(const px_gemm_args *gemm);
+
+#endif

@@ -1,0 +1,13 @@
+/* Opening a device by name. */
+#include "pixelrnn/device.h"
+
+px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device) {
+    if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, device);
+    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, device) == PX_OK) return PX_OK;
+    ctx->message[0] = '\0';
+    return px_cpu_open(ctx, device);
+}
+
+void px_device_close(px_device *device) {
+    if (device) device->ops->close(device);
+}

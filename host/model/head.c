@@ -1,0 +1,47 @@
+/* The head: three 1 x 1 layers, mask B, relu before each, and the logits. */
+#include "host/model/network.h"
+#include <stdio.h>
+
+px_status px_head_create(px_model *model, px_head *head) {
+    const px_model_spec *s = &model->spec;
+    const int widths[] = {2 * s->hidden, s->head, s->head, s->channels * s->levels};
+    for (int i = 0; i < 3; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "head.%d", i);
+        PX_TRY(px_linear_create(model, &head->layer[i],
+                                &(px_linear_spec){.name = name,
+                                                  .inputs = widths[i],
+                                                  .outputs = widths[i + 1],
+                                                  .gates = 1,
+                                                  .taps = px_taps_rectangle(1, 1, 0),
+                                                  .mask = PX_MASK_B,
+                                                  .gain = i < 2 ? 2 : 0.1,
+                                                  .rectify = true}));
+    }
+    return PX_OK;
+}
+
+void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *keep) {
+    const px_model_spec *s = &model->spec;
+    for (int i = 0; i < 2; i++) head->hidden[i] = px_pixel_map(model, keep, images, s->head);
+    head->logits = px_pixel_map(model, keep, images, s->channels * s->levels);
+    if (purpose != PX_PURPOSE_TRAIN) return;
+    for (int i = 0; i < 2; i++) head->hidden_gradient[i] = px_pixel_map(model, keep, images, s->head);
+}
+
+px_status px_head_forward(px_model *model, px_head *head, px_map u) {
+    PX_TRY(px_linear_forward(model, &head->layer[0], u, (px_map){0}, head->hidden[0]));
+    PX_TRY(px_linear_forward(model, &head->layer[1], head->hidden[0], (px_map){0}, head->hidden[1]));
+    return px_linear_forward(model, &head->layer[2], head->hidden[1], (px_map){0}, head->logits);
+}
+
+px_status px_head_backward(px_model *model, px_head *head, px_map u, px_map g) {
+    px_map x[] = {u, head->hidden[0], head->hidden[1]};
+    px_map dx[] = {g, head->hidden_gradient[0], head->hidden_gradient[1]};
+    px_map dy[] = {dx[1], dx[2], head->logits};
+    for (int i = 2; i >= 0; i--) {
+        PX_TRY(px_linear_weight_gradient(model, &head->layer[i], x[i], dy[i]));
+        PX_TRY(px_linear_input_gradient(model, &head->layer[i], dy[i], x[i], (px_map){0}, dx[i]));
+    }
+    return PX_OK;
+}

@@ -1,0 +1,79 @@
+/* Masked convolution layers: parameters, forward, gradients. */
+#include "host/model/network.h"
+#include <stdio.h>
+#include <string.h>
+
+px_taps px_taps_rectangle(int rows, int columns, int centre) {
+    px_taps taps = {.stored = rows * columns, .rows = rows, .columns = columns, .centre = centre};
+    taps.live = (rows - 1) * columns + centre + 1;
+    for (int t = 0; t < taps.stored; t++) taps.at[t] = (px_tap){t / columns - (rows - 1), t % columns - centre};
+    return taps;
+}
+
+px_taps px_taps_list(int count, const px_tap *at) {
+    px_taps taps = {.stored = count, .live = count};
+    memcpy(taps.at, at, (size_t)count * sizeof *at);
+    return taps;
+}
+
+/* [out, in], [out, taps, in] or [out, rows, columns, in]: as model files spell it. */
+static void px_weight_shape(px_parameter *p, const px_linear_spec *spec) {
+    p->shape[p->rank++] = spec->outputs;
+    if (spec->taps.rows > 1) p->shape[p->rank++] = spec->taps.rows;
+    if (spec->taps.stored > 1) p->shape[p->rank++] = spec->taps.rows > 1 ? spec->taps.columns : spec->taps.stored;
+    p->shape[p->rank++] = spec->inputs;
+}
+
+px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_spec *spec) {
+    px_parameter weight = {.outputs = spec->outputs,
+                           .inputs = spec->inputs,
+                           .taps = spec->taps.stored,
+                           .live = spec->taps.live,
+                           .mask = spec->mask,
+                           .period = spec->outputs / spec->gates,
+                           .gain = spec->gain,
+                           .count = (size_t)spec->outputs * (size_t)spec->taps.stored * (size_t)spec->inputs};
+    px_weight_shape(&weight, spec);
+    snprintf(weight.name, sizeof weight.name, "%s.weight", spec->name);
+    *linear = (px_linear){.bias = -1, .taps = spec->taps, .rectify = spec->rectify};
+    PX_TRY(px_parameters_add(model->device->ctx, &model->parameters, &weight, &linear->weight));
+    if (spec->no_bias) return PX_OK;
+    px_parameter bias = {.rank = 1, .shape = {spec->outputs}, .count = (size_t)spec->outputs, .outputs = spec->outputs};
+    if (spec->gates == PX_GATES) {
+        bias.forget_first = PX_GATE_F * weight.period;
+        bias.forget_count = weight.period;
+    }
+    snprintf(bias.name, sizeof bias.name, "%s.bias", spec->name);
+    return px_parameters_add(model->device->ctx, &model->parameters, &bias, &linear->bias);
+}
+
+/* A parameter within one of the flat maps; absent for index -1. */
+static px_map px_tensor_of(const px_model *model, int index, px_map flat) {
+    return index < 0 ? (px_map){0} : px_parameter_map(&model->parameters.items[index], flat);
+}
+
+px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y) {
+    return px_run(model->device, convolve, .grid = model->grid, .taps = linear->taps, .rectify = linear->rectify,
+                  .x = px_at_work(model, x), .weight = px_tensor_of(model, linear->weight, model->weights),
+                  .bias = px_tensor_of(model, linear->bias, model->weights), .add = px_at_work(model, add),
+                  .y = px_at_work(model, y));
+}
+
+px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_map dy, px_map x, px_map add,
+                                   px_map dx) {
+    return px_run(model->device, convolve_input_gradient, .grid = model->grid, .taps = linear->taps,
+                  .rectify = linear->rectify, .dy = px_at_work(model, dy),
+                  .weight = px_tensor_of(model, linear->weight, model->weights), .x = px_at_work(model, x),
+                  .add = px_at_work(model, add), .dx = px_at_work(model, dx));
+}
+
+px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_map x, px_map dy) {
+    const px_map dweight = px_tensor_of(model, linear->weight, model->gradients);
+    PX_TRY(px_run(model->device, convolve_weight_gradient, .grid = model->grid, .taps = linear->taps,
+                  .rectify = linear->rectify, .x = px_at_work(model, x), .dy = px_at_work(model, dy),
+                  .dweight = dweight, .dbias = px_tensor_of(model, linear->bias, model->gradients)));
+    const px_parameter *p = &model->parameters.items[linear->weight];
+    if (p->mask == PX_MASK_NONE) return PX_OK;
+    return px_run(model->device, mask, .weight = dweight, .inputs = p->inputs, .centre = p->live - 1,
+                  .colours = model->spec.channels, .period = p->period, .strict = p->mask == PX_MASK_A);
+}

@@ -1,0 +1,296 @@
+/* The whole network: stem, blocks, skips, head; its memory; its forward and backward passes. */
+#include "host/model/network.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const px_block_kind *const px_block_kinds[] = {
+    [PX_MODEL_PIXELCNN] = &px_block_pixelcnn,
+    [PX_MODEL_ROW_LSTM] = &px_block_row_lstm,
+    [PX_MODEL_DIAGONAL_BILSTM] = &px_block_diagonal_bilstm,
+};
+
+/* --- Parameters ------------------------------------------------------------------------------------------------------
+ */
+
+static px_status px_model_check(px_context *ctx, const px_model_spec *s) {
+    if (s->channels != 1 && s->channels != 3)
+        return px_fail(ctx, PX_ERR_CONFIG, "images have %d channels, expected 1 or 3", s->channels);
+    if (s->levels < 2 || s->levels > 256)
+        return px_fail(ctx, PX_ERR_CONFIG, "data.levels: found %d, expected 2 to 256", s->levels);
+    if (s->height < 1 || s->width < 1 || s->height > 65535 || s->width > 65535)
+        return px_fail(ctx, PX_ERR_CONFIG, "images are %d x %d, expected 1 to 65535 a side", s->height, s->width);
+    if (s->layers < 1 || s->hidden < 1 || s->head < 1)
+        return px_fail(ctx, PX_ERR_CONFIG, "model: found %d layers, hidden %d, head %d, expected 1 or more of each",
+                       s->layers, s->hidden, s->head);
+    return PX_OK;
+}
+
+static px_status px_model_create_layers(px_model *model) {
+    const px_model_spec *s = &model->spec;
+    const int features = 2 * s->hidden;
+    PX_TRY(px_linear_create(model, &model->stem,
+                            &(px_linear_spec){.name = "stem",
+                                              .inputs = s->channels,
+                                              .outputs = features,
+                                              .gates = 1,
+                                              .taps = px_taps_rectangle(4, 7, 3),
+                                              .mask = PX_MASK_A,
+                                              .gain = 1}));
+    for (int l = 0; l < s->layers; l++) {
+        PX_TRY(px_block_kinds[s->kind]->create(model, l, &model->blocks[l]));
+        if (!s->skip) continue;
+        char name[32];
+        snprintf(name, sizeof name, "skip.%d", l);
+        PX_TRY(px_linear_create(model, &model->skips[l],
+                                &(px_linear_spec){.name = name,
+                                                  .inputs = features,
+                                                  .outputs = features,
+                                                  .gates = 1,
+                                                  .taps = px_taps_rectangle(1, 1, 0),
+                                                  .mask = PX_MASK_B,
+                                                  .gain = 1}));
+    }
+    return px_head_create(model, &model->head);
+}
+
+px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **out) {
+    *out = NULL;
+    PX_TRY(px_model_check(device->ctx, spec));
+    px_model *model = calloc(1, sizeof *model);
+    if (!model) return px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate it");
+    model->device = device;
+    model->spec = *spec;
+    model->parameters.colours = spec->channels;
+    model->blocks = calloc((size_t)spec->layers, sizeof(px_block *));
+    model->skips = calloc((size_t)spec->layers, sizeof *model->skips);
+    model->u = calloc((size_t)spec->layers + 1, sizeof *model->u);
+    px_status status = model->blocks && model->skips && model->u
+                           ? px_model_create_layers(model)
+                           : px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate %d layers", spec->layers);
+    if (status == PX_OK) {
+        px_arena plan = px_arena_plan();
+        const size_t rows = px_parameters_rows(&model->parameters);
+        px_arena_map(&plan, rows, PX_FLAT_COLUMNS, PX_REAL);
+        status = px_arena_hold(&model->weight_arena, device, plan.peak);
+        if (status == PX_OK)
+            model->own_weights = model->weights = px_arena_map(&model->weight_arena, rows, PX_FLAT_COLUMNS, PX_REAL);
+    }
+    if (status != PX_OK) {
+        px_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return PX_OK;
+}
+
+void px_model_destroy(px_model *model) {
+    if (!model) return;
+    for (int l = 0; model->blocks && l < model->spec.layers; l++) free(model->blocks[l]);
+    px_arena *arenas[] = {&model->weight_arena, &model->gradient_arena, &model->keep, &model->scratch};
+    for (int i = 0; i < 4; i++) px_arena_release(arenas[i]);
+    px_parameters_free(&model->parameters);
+    free(model->blocks);
+    free(model->skips);
+    free(model->u);
+    free(model);
+}
+
+px_status px_model_initialise(px_model *model, uint64_t seed) {
+    const size_t bytes = model->parameters.elements * sizeof(px_real);
+    px_real *weights = malloc(bytes);
+    if (!weights) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate %zu bytes", bytes);
+    px_parameters_initialise(&model->parameters, seed, weights);
+    px_status status = model->device->ops->upload(model->device, model->own_weights.data, weights, bytes);
+    if (status == PX_OK) status = model->device->ops->synchronize(model->device);
+    free(weights);
+    return status;
+}
+
+const px_model_spec *px_model_spec_of(const px_model *model) {
+    return &model->spec;
+}
+const px_parameters *px_model_parameters(const px_model *model) {
+    return &model->parameters;
+}
+px_device *px_model_device(const px_model *model) {
+    return model->device;
+}
+px_map px_model_weights(const px_model *model) {
+    return model->own_weights;
+}
+px_map px_model_gradients(const px_model *model) {
+    return model->gradients;
+}
+px_map px_model_images(px_model *model) {
+    return model->images;
+}
+void px_model_use_weights(px_model *model, px_map weights) {
+    model->weights = weights.data ? weights : model->own_weights;
+}
+
+/* --- Memory ----------------------------------------------------------------------------------------------------------
+ */
+
+/* Hands every part of the network its maps. Training keeps each block's; evaluation lets all blocks share. */
+static void px_model_carve(px_model *model, int images) {
+    const px_model_spec *s = &model->spec;
+    const bool train = model->purpose == PX_PURPOSE_TRAIN;
+    px_arena *keep = &model->keep, *scratch = &model->scratch;
+    const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
+    model->images = px_arena_map(keep, (size_t)images, values, PX_UINT8);
+    model->values = px_pixel_map(model, keep, images, s->channels);
+    model->nll = px_arena_map(keep, (size_t)images * (size_t)values, 1, PX_REAL);
+    model->nats = px_arena_map(keep, (size_t)images, 1, PX_FLOAT64);
+    for (int l = 0; l <= s->layers; l++)
+        model->u[l] = l == 0 || train ? px_pixel_map(model, keep, images, features) : model->u[0];
+    model->features = s->skip ? px_pixel_map(model, keep, images, features) : model->u[s->layers];
+    if (train) {
+        model->g = px_pixel_map(model, keep, images, features);
+        model->g_features = s->skip ? px_pixel_map(model, keep, images, features) : model->g;
+    }
+    for (int l = 0; l < s->layers; l++) {
+        const size_t mark = keep->used;
+        model->blocks[l]->kind->carve(model, model->blocks[l], images, keep, scratch);
+        px_arena_rewind(scratch, 0);
+        if (!train && l < s->layers - 1) px_arena_rewind(keep, mark);
+    }
+    px_head_carve(model, &model->head, images, model->purpose, keep);
+}
+
+/* Carves over the given arenas (planning ones, or those held). */
+static void px_model_carve_over(px_model *model, px_arena keep, px_arena scratch, int images, px_purpose purpose) {
+    model->purpose = purpose;
+    model->keep = keep;
+    model->scratch = scratch;
+    px_model_carve(model, images);
+}
+
+px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
+    px_arena keep = model->keep, scratch = model->scratch;
+    const px_purpose held = model->purpose;
+    px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
+                           .workspace = model->device->workspace};
+    plan.weights = px_map_bytes(&model->own_weights);
+    plan.gradients = purpose == PX_PURPOSE_TRAIN ? plan.weights : 0;
+    keep.used = scratch.used = 0;
+    px_model_carve_over(model, keep, scratch, model->reserved, held);
+    return plan;
+}
+
+static px_status px_model_hold(px_model *model, int images, px_purpose purpose) {
+    px_device *device = model->device;
+    px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    const size_t keep_bytes = model->keep.peak, scratch_bytes = model->scratch.peak;
+    px_arena keep = {0}, scratch = {0};
+    px_status status = px_arena_hold(&keep, device, keep_bytes);
+    if (status == PX_OK) status = px_arena_hold(&scratch, device, scratch_bytes);
+    px_model_carve_over(model, keep, scratch, status == PX_OK ? images : 0, purpose);
+    PX_TRY(status);
+    model->reserved = images;
+    if (purpose != PX_PURPOSE_TRAIN || model->gradient_arena.base) return PX_OK;
+    PX_TRY(px_arena_hold(&model->gradient_arena, device, px_map_bytes(&model->own_weights)));
+    model->gradients = px_arena_map(&model->gradient_arena, model->own_weights.rows, model->own_weights.columns,
+                                    PX_REAL);
+    return device->ops->clear(device, model->gradients.data, px_map_bytes(&model->gradients));
+}
+
+px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
+    if (model->reserved >= images && model->purpose == purpose) return PX_OK;
+    const px_memory_plan plan = px_model_plan(model, images, purpose);
+    px_arena_release(&model->keep);
+    px_arena_release(&model->scratch);
+    model->reserved = 0;
+    const px_status status = px_model_hold(model, images, purpose);
+    if (status != PX_ERR_MEMORY) return status;
+    return px_fail(model->device->ctx, PX_ERR_MEMORY,
+                   "out of memory: %d images need %.2f GiB of activations beside %.2f GiB of weights and gradients, "
+                   "%s has %.2f GiB in all; lower %s, model.hidden or model.layers",
+                   images, (double)plan.activations / (1 << 30), (double)(plan.weights + plan.gradients) / (1 << 30),
+                   model->device->kind, (double)model->device->memory / (1 << 30),
+                   purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
+}
+
+/* --- Passes ----------------------------------------------------------------------------------------------------------
+ */
+
+static px_status px_model_network(px_model *model) {
+    const px_model_spec *s = &model->spec;
+    const px_map none = {0};
+    PX_TRY(px_run(model->device, levels_to_values,
+                  .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
+                  .values = px_at_work(model, model->values), .levels = s->levels));
+    PX_TRY(px_linear_forward(model, &model->stem, model->values, none, model->u[0]));
+    for (int l = 0; l < s->layers; l++) {
+        px_block *block = model->blocks[l];
+        PX_TRY(block->kind->forward(model, block, model->u[l], s->residual ? model->u[l] : none, model->u[l + 1]));
+        if (s->skip)
+            PX_TRY(px_linear_forward(model, &model->skips[l], model->u[l + 1], l > 0 ? model->features : none,
+                                     model->features));
+    }
+    if (s->skip)
+        PX_TRY(px_run(model->device, combine, .sum = px_at_work(model, model->features),
+                      .add = px_at_work(model, model->u[s->layers]), .y = px_at_work(model, model->features)));
+    return px_head_forward(model, &model->head, model->features);
+}
+
+px_status px_model_logits(px_model *model, int images, px_map *logits) {
+    model->grid = (px_grid){images, model->spec.height, model->spec.width};
+    PX_TRY(px_model_network(model));
+    *logits = px_at_work(model, model->head.logits);
+    return PX_OK;
+}
+
+px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
+    const px_model_spec *s = &model->spec;
+    const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels, all = values * (size_t)images;
+    px_map logits;
+    PX_TRY(model->device->ops->upload(model->device, model->images.data, levels, all));
+    PX_TRY(px_model_logits(model, images, &logits));
+    PX_TRY(px_run(model->device, softmax_nll, .logits = {logits.data, all, s->levels, PX_REAL},
+                  .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
+                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(all > 0 ? all : 1))));
+    return px_run(model->device, row_sum, .x = {model->nll.data, (size_t)images, (int)values, PX_REAL},
+                  .sum = px_map_head(model->nats, (size_t)images));
+}
+
+px_status px_model_backward(px_model *model) {
+    const px_model_spec *s = &model->spec;
+    const px_map none = {0};
+    PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
+    for (int l = s->layers - 1; l >= 0; l--) {
+        px_block *block = model->blocks[l];
+        if (s->skip) {
+            PX_TRY(px_linear_weight_gradient(model, &model->skips[l], model->u[l + 1], model->g_features));
+            PX_TRY(px_linear_input_gradient(model, &model->skips[l], model->g_features, model->u[l + 1],
+                                            l == s->layers - 1 ? model->g_features : model->g, model->g));
+        }
+        PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->g : none, model->g));
+    }
+    return px_linear_weight_gradient(model, &model->stem, model->values, model->g);
+}
+
+px_status px_model_nats(px_model *model, double *nats) {
+    return model->device->ops->download(model->device, nats, model->nats.data,
+                                        (size_t)model->grid.images * sizeof *nats);
+}
+
+/* --- Figures ---------------------------------------------------------------------------------------------------------
+ */
+
+double px_model_flops(const px_model *model, px_purpose purpose) {
+    const px_model_spec *s = &model->spec;
+    const px_parameter *stem = &model->parameters.items[model->stem.weight];
+    size_t weights, of_stem = 0;
+    px_parameters_live(&model->parameters, &weights);
+    for (size_t e = 0; e < stem->count; e++) of_stem += px_parameter_live(&model->parameters, stem, e);
+    const size_t products = purpose == PX_PURPOSE_TRAIN ? 3 * weights - of_stem : weights;
+    return 2.0 * (double)products * s->height * s->width;
+}
+
+px_receptive_field px_model_receptive_field(const px_model_spec *spec) {
+    if (spec->kind == PX_MODEL_PIXELCNN)
+        return (px_receptive_field){3 + spec->layers, 3 + spec->layers, 3 + spec->layers};
+    return (px_receptive_field){INT_MAX, INT_MAX, INT_MAX};
+}

@@ -1,0 +1,233 @@
+/* Model files: flat maps to and from safetensors. */
+#include "pixelrnn/model_file.h"
+#include "pixelrnn/file.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+px_model_spec px_model_spec_from(const px_config *config, int height, int width, int channels) {
+    return (px_model_spec){.kind = (px_model_kind)config->model.kind,
+                           .layers = (int)config->model.layers,
+                           .hidden = (int)config->model.hidden,
+                           .head = (int)config->model.head,
+                           .residual = config->model.residual,
+                           .skip = config->model.skip,
+                           .height = height,
+                           .width = width,
+                           .channels = channels,
+                           .levels = (int)config->data.levels};
+}
+
+/* --- Finding ---------------------------------------------------------------------------------------------------------
+ */
+
+px_status px_model_file_find(px_context *ctx, const char *model, char path[1024]) {
+    static const char *const places[] = {"%s", "%s/model.safetensors", "%s/checkpoints/best/model.safetensors",
+                                         "%s/checkpoints/newest/model.safetensors"};
+    if (!px_file_exists(model)) return px_fail(ctx, PX_ERR_FILE, "%s: no such file or folder", model);
+    for (int i = px_file_is_folder(model) ? 1 : 0; i < 4; i++) {
+        char name[1100];
+        snprintf(name, sizeof name, places[i], model);
+        if (strlen(name) < 1024 && px_file_exists(name)) {
+            strcpy(path, name);
+            return PX_OK;
+        }
+    }
+    return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints/best", model);
+}
+
+/* --- Reading ---------------------------------------------------------------------------------------------------------
+ */
+
+static px_status px_metadata_text(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
+                                  const char **value) {
+    *value = px_safetensors_metadata(file, key);
+    if (*value) return PX_OK;
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata has no \"%s\"; expected a pixelrnn model", path, key);
+}
+
+static px_status px_metadata_integer(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
+                                     int64_t most, int64_t *value) {
+    const char *text;
+    PX_TRY(px_metadata_text(ctx, path, file, key, &text));
+    char *end;
+    *value = strtoll(text, &end, 10);
+    if (end != text && !*end && *value >= 0 && *value <= most) return PX_OK;
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata %s: found \"%.40s\", expected an integer from 0 to %lld", path,
+                   key, text, (long long)most);
+}
+
+static px_status px_read_info(px_context *ctx, const char *path, const px_safetensors *file, px_model_info *info) {
+    static const char *const keys[] = {"height", "width", "channels", "levels", "step"};
+    const char *format, *config;
+    int64_t value[5];
+    PX_TRY(px_metadata_text(ctx, path, file, "format", &format));
+    if (strcmp(format, "pixelrnn") != 0)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata format: found \"%.40s\", expected \"pixelrnn\"", path, format);
+    PX_TRY(px_metadata_text(ctx, path, file, "config", &config));
+    for (int i = 0; i < 5; i++)
+        PX_TRY(px_metadata_integer(ctx, path, file, keys[i], i < 4 ? 65535 : INT64_MAX, &value[i]));
+    px_config_default(&info->config);
+    PX_TRY(px_config_parse(ctx, path, config, &info->config));
+    if (info->config.data.levels != value[3])
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata levels: found %lld, expected %lld as in its config", path,
+                       (long long)value[3], (long long)info->config.data.levels);
+    info->spec = px_model_spec_from(&info->config, (int)value[0], (int)value[1], (int)value[2]);
+    info->step = value[4];
+    return PX_OK;
+}
+
+px_status px_model_file_info(px_context *ctx, const char *path, px_model_info *info) {
+    px_safetensors *file;
+    PX_TRY(px_safetensors_open(ctx, path, &file));
+    const px_status status = px_read_info(ctx, path, file, info);
+    px_safetensors_close(file);
+    return status;
+}
+
+static void px_shape_text(char text[96], int rank, const int64_t *shape) {
+    size_t used = (size_t)snprintf(text, 96, "[");
+    for (int i = 0; i < rank && used < 80; i++)
+        used += (size_t)snprintf(text + used, 96 - used, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    snprintf(text + used, 96 - used, "]");
+}
+
+static px_status px_check_shape(px_context *ctx, const char *path, const px_tensor *tensor, const px_parameter *p) {
+    int64_t want[PX_TENSOR_RANK] = {0};
+    bool same = tensor->rank == p->rank && (tensor->dtype == PX_DTYPE_F32 || tensor->dtype == PX_DTYPE_F64);
+    for (int i = 0; i < p->rank; i++) {
+        want[i] = p->shape[i];
+        same = same && tensor->shape[i] == want[i];
+    }
+    if (same) return PX_OK;
+    char found[96], expected[96];
+    px_shape_text(found, tensor->rank, tensor->shape);
+    px_shape_text(expected, p->rank, want);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: found shape %s, expected F32 %s", path, tensor->name, found,
+                   expected);
+}
+
+/* One tensor into host memory laid out as the flat map. */
+static px_status px_read_tensor(px_context *ctx, const char *path, const px_safetensors *file, const char *name,
+                                const px_parameters *parameters, const px_parameter *p, px_real *flat) {
+    const px_tensor *tensor = px_safetensors_find(file, name);
+    if (!tensor) return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s is missing", path, name);
+    PX_TRY(px_check_shape(ctx, path, tensor, p));
+    for (size_t e = 0; e < p->count; e++) {
+        const double value = px_tensor_value(tensor, e);
+        if (!isfinite(value))
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: element %zu is not finite", path, name, e);
+        if (value != 0 && !px_parameter_live(parameters, p, e))
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: masked element %zu is %g, expected 0", path, name, e,
+                           value);
+        flat[p->offset + e] = (px_real)value;
+    }
+    return PX_OK;
+}
+
+static px_status px_read_flat(px_model *model, const px_safetensors *file, const char *path,
+                              const px_named_flat *named) {
+    px_device *device = px_model_device(model);
+    const px_parameters *parameters = px_model_parameters(model);
+    px_real *flat = calloc(parameters->elements, sizeof *flat);
+    if (!flat) return px_fail(device->ctx, PX_ERR_MEMORY, "%s: cannot allocate its weights", path);
+    px_status status = PX_OK;
+    for (int i = 0; i < parameters->count && status == PX_OK; i++) {
+        char name[PX_TENSOR_NAME];
+        snprintf(name, sizeof name, "%s%s", named->prefix, parameters->items[i].name);
+        status = px_read_tensor(device->ctx, path, file, name, parameters, &parameters->items[i], flat);
+    }
+    if (status == PX_OK)
+        status = device->ops->upload(device, named->flat.data, flat, parameters->elements * sizeof *flat);
+    if (status == PX_OK) status = device->ops->synchronize(device);
+    free(flat);
+    return status;
+}
+
+px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, const char *path) {
+    px_context *ctx = px_model_device(model)->ctx;
+    px_safetensors *file;
+    PX_TRY(px_safetensors_open(ctx, path, &file));
+    const int want = count * px_model_parameters(model)->count, found = px_safetensors_count(file);
+    px_status status = PX_OK;
+    for (int i = 0; i < count && status == PX_OK; i++) status = px_read_flat(model, file, path, &flats[i]);
+    if (status == PX_OK && found != want)
+        status = px_fail(ctx, PX_ERR_FORMAT, "%s: found %d tensors, expected %d", path, found, want);
+    px_safetensors_close(file);
+    return status;
+}
+
+px_status px_model_file_load_weights(const char *path, px_model *model) {
+    const px_named_flat weights = {"", px_model_weights(model)};
+    return px_flats_load(model, &weights, 1, path);
+}
+
+px_status px_model_file_load(px_device *device, const char *path, px_model_info *info, px_model **model) {
+    *model = NULL;
+    PX_TRY(px_model_file_info(device->ctx, path, info));
+    PX_TRY(px_model_create(device, &info->spec, model));
+    const px_status status = px_model_file_load_weights(path, *model);
+    if (status == PX_OK) return PX_OK;
+    px_model_destroy(*model);
+    *model = NULL;
+    return status;
+}
+
+/* --- Writing ---------------------------------------------------------------------------------------------------------
+ */
+
+/* The tensors of one flat map in host memory, narrowed to float32. */
+static void px_flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,
+                            px_tensor *tensors) {
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        px_tensor *t = &tensors[i];
+        *t = (px_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = narrow + p->offset};
+        snprintf(t->name, sizeof t->name, "%s%s", prefix, p->name);
+        for (int d = 0; d < p->rank; d++) t->shape[d] = p->shape[d];
+        for (size_t e = 0; e < p->count; e++) narrow[p->offset + e] = (float)flat[p->offset + e];
+    }
+}
+
+px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
+                        int metadata_count, const char *path) {
+    px_device *device = px_model_device(model);
+    const px_parameters *parameters = px_model_parameters(model);
+    const size_t elements = parameters->elements, n = (size_t)(count > 0 ? count : 1);
+    px_real *flat = malloc(elements * sizeof *flat);
+    float *narrow = malloc(n * elements * sizeof *narrow);
+    px_tensor *tensors = malloc(n * (size_t)parameters->count * sizeof *tensors);
+    px_status status = PX_OK;
+    if (!flat || !narrow || !tensors) status = px_fail(device->ctx, PX_ERR_MEMORY, "%s: cannot allocate a copy", path);
+    for (int i = 0; i < count && status == PX_OK; i++) {
+        status = device->ops->download(device, flat, flats[i].flat.data, elements * sizeof *flat);
+        if (status == PX_OK)
+            px_flat_tensors(parameters, flats[i].prefix, flat, narrow + (size_t)i * elements,
+                            tensors + i * parameters->count);
+    }
+    if (status == PX_OK)
+        status = px_safetensors_write(device->ctx, path, tensors, count * parameters->count, metadata, metadata_count);
+    free(flat);
+    free(narrow);
+    free(tensors);
+    return status;
+}
+
+px_status px_model_file_save(px_model *model, px_map flat, const px_config *config, int64_t step, const char *path) {
+    const px_model_spec *s = px_model_spec_of(model);
+    char height[16], width[16], channels[16], levels[16], steps[32];
+    snprintf(height, sizeof height, "%d", s->height);
+    snprintf(width, sizeof width, "%d", s->width);
+    snprintf(channels, sizeof channels, "%d", s->channels);
+    snprintf(levels, sizeof levels, "%d", s->levels);
+    snprintf(steps, sizeof steps, "%lld", (long long)step);
+    char *text = px_config_text(config);
+    if (!text) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "%s: cannot write its config", path);
+    const px_metadata metadata[] = {{"format", "pixelrnn"}, {"config", text},   {"height", height}, {"width", width},
+                                    {"channels", channels}, {"levels", levels}, {"step", steps}};
+    const px_named_flat named = {"", flat};
+    const px_status status = px_flats_save(model, &named, 1, metadata, 7, path);
+    free(text);
+    return status;
+}

@@ -1,0 +1,109 @@
+/* What the files of host/model/ share: the model's inside, its linear layers, and what a block is. */
+#ifndef PIXELRNN_MODEL_NETWORK_H
+#define PIXELRNN_MODEL_NETWORK_H
+
+#include "pixelrnn/model.h"
+
+/* A masked convolution with its parameters; most have one tap. With rectify it reads relu of its input. */
+typedef struct px_linear {
+    int weight, bias; /* indices of parameters; no bias: -1 */
+    px_taps taps;
+    bool rectify;
+} px_linear;
+
+typedef struct px_linear_spec {
+    const char *name; /* "blocks.3.expand": parameters are name.weight and name.bias */
+    int inputs, outputs;
+    px_taps taps;
+    px_mask_kind mask;
+    int gates;   /* outputs are this many maps, each grouped by colour on its own; forget gates' bias starts at 1 */
+    double gain; /* see px_parameter */
+    bool rectify;
+    bool no_bias;
+} px_linear_spec;
+
+/* The top half of a rows x columns rectangle whose last row holds the pixel, at column `centre`. */
+px_taps px_taps_rectangle(int rows, int columns, int centre);
+/* Any few taps. */
+px_taps px_taps_list(int count, const px_tap *at);
+
+/* Adds the layer's parameters to the model. */
+px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_spec *spec);
+
+/* y = add + layer(x). add may be absent or y. */
+px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y);
+/* dx = add + (gradient of x from that of y). add may be absent or dx. x is read only by a rectifying layer. */
+px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_map dy, px_map x, px_map add,
+                                   px_map dx);
+/* Gradients of weight (masked) and bias, into the model's. */
+px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_map x, px_map dy);
+
+/* A block: maps (P, 2h) to (P, 2h). Each kind keeps its own struct behind this head. */
+typedef struct px_block px_block;
+typedef struct px_block_kind {
+    /* Allocates the block and adds its parameters, named blocks.<index>.<...>. */
+    px_status (*create)(px_model *model, int index, px_block **block);
+    /* Takes maps from keep (what backward needs of forward) and from scratch (what lives within one call). */
+    void (*carve)(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch);
+    /* y = add + block(u). add may be absent or u; y may be u. */
+    px_status (*forward)(px_model *model, px_block *block, px_map u, px_map add, px_map y);
+    /* g: gradient of block(u) in, add + gradient of u out. add may be absent or g. */
+    px_status (*backward)(px_model *model, px_block *block, px_map u, px_map add, px_map g);
+} px_block_kind;
+
+struct px_block {
+    const px_block_kind *kind;
+};
+
+extern const px_block_kind px_block_pixelcnn, px_block_row_lstm, px_block_diagonal_bilstm;
+
+/* The head: head.2(relu(head.1(relu(head.0(relu(u)))))), (P, 2h) to (P, C * L). */
+typedef struct px_head {
+    px_linear layer[3];
+    px_map hidden[2];          /* (P, q): what layers 0 and 1 give */
+    px_map hidden_gradient[2]; /* (P, q) */
+    px_map logits;             /* (P, C * L); their gradient after a forward with gradient */
+} px_head;
+
+px_status px_head_create(px_model *model, px_head *head);
+void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *keep);
+px_status px_head_forward(px_model *model, px_head *head, px_map u);
+/* g = gradient of u. */
+px_status px_head_backward(px_model *model, px_head *head, px_map u, px_map g);
+
+struct px_model {
+    px_device *device;
+    px_model_spec spec;
+    px_parameters parameters;
+    px_arena weight_arena, gradient_arena, keep, scratch;
+    px_map weights, own_weights, gradients;
+
+    px_linear stem;
+    px_block **blocks;
+    px_linear *skips; /* one a block, with spec.skip */
+    px_head head;
+
+    px_purpose purpose;
+    int reserved;         /* images that fit */
+    px_grid grid;         /* of the batch at work */
+    px_map images;        /* (N, H W C) PX_UINT8 */
+    px_map values;        /* (P, C) */
+    px_map *u;            /* layers + 1 maps (P, 2h): the stem's, then each block's; one and the same when evaluating */
+    px_map features;      /* (P, 2h): what the head reads; u's last without skips */
+    px_map nll;           /* (P C, 1) */
+    px_map nats;          /* (N, 1) PX_FLOAT64 */
+    px_map g, g_features; /* (P, 2h): gradients of u and of features */
+};
+
+/* The first rows of a map made for the reserved batch: those of the batch at work. */
+static inline px_map px_at_work(const px_model *model, px_map map) {
+    return px_map_head(map, px_grid_pixels(&model->grid));
+}
+
+/* A map of the reserved batch's pixels. */
+static inline px_map px_pixel_map(const px_model *model, px_arena *arena, int images, int columns) {
+    const size_t pixels = (size_t)images * (size_t)model->spec.height * (size_t)model->spec.width;
+    return px_arena_map(arena, pixels, columns, PX_REAL);
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* The list of named tensors, their masks and their initial values. */
+#include "pixelrnn/parameters.h"
+#include "pixelrnn/random.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PX_PARAMETER_ALIGN = 64 }; /* elements: tensors start on 256 bytes in float32 */
+
+px_status px_parameters_add(px_context *ctx, px_parameters *parameters, const px_parameter *parameter, int *index) {
+    if (parameters->count == parameters->capacity) {
+        const int capacity = parameters->capacity ? 2 * parameters->capacity : 32;
+        px_parameter *items = realloc(parameters->items, (size_t)capacity * sizeof *items);
+        if (!items) return px_fail(ctx, PX_ERR_MEMORY, "model: cannot list %d parameters", capacity);
+        parameters->items = items;
+        parameters->capacity = capacity;
+    }
+    px_parameter *item = &parameters->items[parameters->count];
+    *item = *parameter;
+    item->offset = 0;
+    if (parameters->count > 0) {
+        const px_parameter *before = item - 1;
+        item->offset = (before->offset + before->count + PX_PARAMETER_ALIGN - 1) / PX_PARAMETER_ALIGN *
+                       PX_PARAMETER_ALIGN;
+    }
+    parameters->elements = (item->offset + item->count + PX_FLAT_COLUMNS - 1) / PX_FLAT_COLUMNS * PX_FLAT_COLUMNS;
+    *index = parameters->count++;
+    return PX_OK;
+}
+
+void px_parameters_free(px_parameters *parameters) {
+    free(parameters->items);
+    *parameters = (px_parameters){0};
+}
+
+size_t px_parameters_rows(const px_parameters *parameters) {
+    return parameters->elements / PX_FLAT_COLUMNS;
+}
+
+px_map px_parameter_map(const px_parameter *parameter, px_map flat) {
+    px_map map = {NULL, 1, (int)parameter->count, PX_REAL};
+    if (parameter->rank > 1) {
+        map.rows = (size_t)parameter->outputs;
+        map.columns = parameter->taps * parameter->inputs;
+    }
+    map.data = (px_real *)flat.data + parameter->offset;
+    return map;
+}
+
+/* Inputs of the centre tap that mask and colour groups leave to an output. */
+static bool px_centre_live(const px_parameters *parameters, const px_parameter *p, int output, int input) {
+    const int from = input * parameters->colours / p->inputs;
+    const int to = output % p->period * parameters->colours / p->period;
+    return p->mask == PX_MASK_NONE || (p->mask == PX_MASK_A ? from < to : from <= to);
+}
+
+bool px_parameter_live(const px_parameters *parameters, const px_parameter *p, size_t element) {
+    if (p->rank == 1) return true;
+    const size_t row = (size_t)p->taps * (size_t)p->inputs, column = element % row;
+    const int tap = (int)(column / (size_t)p->inputs), input = (int)(column % (size_t)p->inputs);
+    if (tap != p->live - 1) return tap < p->live;
+    return px_centre_live(parameters, p, (int)(element / row), input);
+}
+
+static int px_live_fan_in(const px_parameters *parameters, const px_parameter *p, int output) {
+    int fan_in = (p->live - 1) * p->inputs;
+    for (int input = 0; input < p->inputs; input++) fan_in += px_centre_live(parameters, p, output, input);
+    return fan_in;
+}
+
+size_t px_parameters_live(const px_parameters *parameters, size_t *weights) {
+    size_t all = 0, of_weights = 0;
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        if (p->rank == 1) {
+            all += p->count;
+            continue;
+        }
+        for (int output = 0; output < p->outputs; output++) of_weights += (size_t)px_live_fan_in(parameters, p, output);
+    }
+    if (weights) *weights = of_weights;
+    return all + of_weights;
+}
+
+/* Box and Muller's normal from one draw of four words. */
+static double px_normal(uint64_t seed, uint64_t tensor, uint64_t element) {
+    const px_random4 r = px_random(seed, PX_RANDOM_WEIGHTS, tensor, element);
+    const double radius = sqrt(-2 * log(px_uniform(r.word[0], r.word[1])));
+    return radius * cos(6.283185307179586 * px_uniform(r.word[2], r.word[3]));
+}
+
+static void px_initialise_weight(const px_parameters *parameters, int index, uint64_t seed, px_real *to) {
+    const px_parameter *p = &parameters->items[index];
+    const size_t row = (size_t)p->taps * (size_t)p->inputs;
+    for (int output = 0; output < p->outputs; output++) {
+        const int fan_in = px_live_fan_in(parameters, p, output);
+        const double deviation = fan_in ? sqrt(p->gain / fan_in) : 0;
+        for (size_t element = (size_t)output * row; element < (size_t)(output + 1) * row; element++)
+            if (px_parameter_live(parameters, p, element))
+                to[element] = (px_real)(deviation * px_normal(seed, (uint64_t)index, element));
+    }
+}
+
+void px_parameters_initialise(const px_parameters *parameters, uint64_t seed, px_real *flat) {
+    memset(flat, 0, parameters->elements * sizeof *flat);
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        if (p->rank > 1) px_initialise_weight(parameters, i, seed, flat + p->offset);
+        for (int f = 0; f < p->forget_count; f++) flat[p->offset + (size_t)(p->forget_first + f)] = 1;
+    }
+}

@@ -1,0 +1,106 @@
+/* Optimisers over the flat maps of weights and gradients. */
+#include "pixelrnn/optimizer.h"
+#include <math.h>
+#include <stdlib.h>
+
+struct px_optimizer {
+    px_model *model;
+    px_optimizer_spec spec;
+    px_arena arena;
+    px_map first, second, average; /* as the flat weights; absent where the rule does without */
+    px_map squares;                /* (rows, 1): sums of squares of the gradients */
+    px_map scale;                  /* (1, 2): clip scale, norm */
+};
+
+static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
+    const px_map flat = px_model_weights(o->model);
+    if (o->spec.kind == PX_OPTIMIZER_ADAM) o->first = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
+    if (o->spec.kind != PX_OPTIMIZER_SGD) o->second = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
+    if (o->spec.ema_decay > 0) o->average = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
+    o->squares = px_arena_map(arena, flat.rows, 1, PX_FLOAT64);
+    o->scale = px_arena_map(arena, 1, 2, PX_FLOAT64);
+}
+
+size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
+    px_optimizer dry = {.model = (px_model *)model, .spec = *spec};
+    px_arena plan = px_arena_plan();
+    px_optimizer_carve(&dry, &plan);
+    return plan.peak;
+}
+
+static px_status px_optimizer_begin(px_optimizer *o) {
+    px_device *device = px_model_device(o->model);
+    PX_TRY(px_arena_hold(&o->arena, device, px_optimizer_bytes(o->model, &o->spec)));
+    PX_TRY(device->ops->clear(device, o->arena.base, o->arena.capacity));
+    px_optimizer_carve(o, &o->arena);
+    if (!o->average.data) return PX_OK;
+    return device->ops->copy(device, o->average.data, px_model_weights(o->model).data, px_map_bytes(&o->average));
+}
+
+px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px_optimizer **optimizer) {
+    *optimizer = NULL;
+    px_optimizer *o = calloc(1, sizeof *o);
+    if (!o) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "optimizer: cannot allocate it");
+    o->model = model;
+    o->spec = *spec;
+    const px_status status = px_optimizer_begin(o);
+    if (status != PX_OK) {
+        px_optimizer_destroy(o);
+        return status;
+    }
+    *optimizer = o;
+    return PX_OK;
+}
+
+void px_optimizer_destroy(px_optimizer *o) {
+    if (!o) return;
+    px_arena_release(&o->arena);
+    free(o);
+}
+
+static px_status px_optimizer_step(px_optimizer *o, int64_t update, double rate) {
+    px_device *device = px_model_device(o->model);
+    const px_map weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
+    const px_optimizer_spec *s = &o->spec;
+    switch (s->kind) {
+    case PX_OPTIMIZER_SGD:
+        return px_run(device, sgd, .weights = weights, .gradients = gradients, .scale = o->scale,
+                      .rate = (px_real)rate);
+    case PX_OPTIMIZER_RMSPROP:
+        return px_run(device, rmsprop, .weights = weights, .gradients = gradients, .second = o->second,
+                      .scale = o->scale, .rate = (px_real)rate, .rho = (px_real)s->rho, .epsilon = (px_real)s->epsilon);
+    case PX_OPTIMIZER_ADAM:
+        return px_run(device, adam, .weights = weights, .gradients = gradients, .first = o->first, .second = o->second,
+                      .scale = o->scale, .rate = (px_real)rate, .beta1 = (px_real)s->beta1, .beta2 = (px_real)s->beta2,
+                      .epsilon = (px_real)s->epsilon, .correction1 = (px_real)(1 - pow(s->beta1, (double)update)),
+                      .correction2 = (px_real)(1 - pow(s->beta2, (double)update)));
+    }
+    return px_fail(device->ctx, PX_ERR_CONFIG, "train.optimizer: no such optimizer: %d", (int)s->kind);
+}
+
+px_status px_optimizer_update(px_optimizer *o, int64_t update, double rate) {
+    px_device *device = px_model_device(o->model);
+    PX_TRY(px_run(device, square_sum, .x = px_model_gradients(o->model), .sum = o->squares));
+    PX_TRY(px_run(device, clip, .squares = o->squares, .scale = o->scale, .clip = o->spec.clip_norm));
+    PX_TRY(px_optimizer_step(o, update, rate));
+    if (!o->average.data) return PX_OK;
+    return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,
+                  .decay = (px_real)o->spec.ema_decay);
+}
+
+px_status px_optimizer_norm(px_optimizer *o, double *norm) {
+    px_device *device = px_model_device(o->model);
+    return device->ops->download(device, norm, (double *)o->scale.data + 1, sizeof *norm);
+}
+
+int px_optimizer_states(const px_optimizer *o, px_optimizer_state states[PX_OPTIMIZER_STATES]) {
+    const px_optimizer_state all[] = {{"first", o->first}, {"second", o->second}, {"average", o->average}};
+    int count = 0;
+    for (int i = 0; i < PX_OPTIMIZER_STATES; i++)
+        if (all[i].map.data) states[count++] = all[i];
+    return count;
+}
+
+px_map px_optimizer_average(const px_optimizer *o) {
+    return o->average;
+}

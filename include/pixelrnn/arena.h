@@ -1,0 +1,34 @@
+/* Memory is planned, then held: an arena hands out maps from one allocation that is never grown.
+ *
+ * The same code carves an arena twice. First over no memory (px_arena_plan): addresses are made up, only the sizes
+ * count. Then, after px_arena_hold has allocated what was counted, for good. */
+#ifndef PIXELRNN_ARENA_H
+#define PIXELRNN_ARENA_H
+
+#include "pixelrnn/device.h"
+
+typedef struct px_arena {
+    px_device *device; /* whose memory; NULL while only planning */
+    char *base;        /* NULL while planning */
+    size_t capacity;   /* bytes held */
+    size_t used;       /* bytes handed out so far */
+    size_t peak;       /* the most that was ever handed out at once */
+} px_arena;
+
+/* A planning arena: hands out maps without memory and counts them. */
+px_arena px_arena_plan(void);
+
+/* Allocates `bytes` on device; PX_ERR_MEMORY if it cannot. Released by px_arena_release, also when never held. */
+px_status px_arena_hold(px_arena *arena, px_device *device, size_t bytes);
+void px_arena_release(px_arena *arena);
+
+/* The next map of the given shape, 256-byte aligned, uninitialised. Holding less than was planned is a programming
+ * error (an assertion). */
+px_map px_arena_map(px_arena *arena, size_t rows, int columns, px_type type);
+
+/* Everything handed out after `mark = arena->used` becomes free again: maps that live only for a while. */
+static inline void px_arena_rewind(px_arena *arena, size_t mark) {
+    arena->used = mark;
+}
+
+#endif

@@ -1,0 +1,341 @@
+/* A device: a table of operations on maps, with one filling for the CPU and one for CUDA.
+ *
+ * Models, optimisers and samplers speak to this table alone. Every operation takes one descriptor, px_NAME_args; it
+ * runs in order on the device's stream, may return before the work is done (px_download and synchronize wait),
+ * allocates nothing, and returns PX_ERR_DEVICE with a message if a library or a launch fails. Sizes are the caller's
+ * promise: the model checks them once, when it is made. Outputs must not alias inputs unless the descriptor says so.
+ *
+ * The list PX_DEVICE_OPS is the only place where the operations are counted: the table, both fillings and the parity
+ * test are made from it, and an operation missing from a filling is a link error. */
+#ifndef PIXELRNN_DEVICE_H
+#define PIXELRNN_DEVICE_H
+
+#include "pixelrnn/map.h"
+#include "pixelrnn/status.h"
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* C = op(A) op(B) + beta C for `batch` problems, all row-major; op(A) is m x k, op(B) k x n, C m x n.
+ * Leading dimensions ld_* and the distances between problems step_* are in elements. */
+typedef struct px_gemm_args {
+    bool transpose_a, transpose_b;
+    size_t m, n, k;
+    const void *a, *b;
+    void *c;
+    size_t ld_a, ld_b, ld_c;
+    px_real beta;
+    int batch;
+    ptrdiff_t step_a, step_b, step_c;
+} px_gemm_args;
+
+/* Where the taps of a convolution read, relative to the pixel they write: (row, column) offsets.
+ * Taps are stored in the order of the weight tensor; `live` of the `stored` taps exist (the live ones are a prefix),
+ * the rest lies to the right of the centre in the centre row and is never read. */
+enum { PX_MAX_TAPS = 28 };
+typedef struct px_tap {
+    int row, column;
+} px_tap;
+typedef struct px_taps {
+    int stored, live;
+    int rows, columns; /* a top-half rectangle whose last row is the pixel's own; 0 x 0 for a plain list */
+    int centre;        /* column of the pixel itself within the rectangle */
+    px_tap at[PX_MAX_TAPS];
+} px_taps;
+
+/* y = add + bias + sum over live taps t of W_t x(pixel + offset_t), x being 0 outside its image; with rectify, relu(x).
+ * An absent bias or add counts as 0. add may be y. P = pixels of grid. */
+typedef struct px_convolve_args {
+    px_grid grid;
+    px_taps taps;
+    bool rectify;
+    px_map x;      /* [in]  (P, in) */
+    px_map weight; /* [in]  (out, stored * in) */
+    px_map bias;   /* [in]  (1, out) or absent */
+    px_map add;    /* [in]  (P, out) or absent */
+    px_map y;      /* [out] (P, out) */
+} px_convolve_args;
+
+/* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0.
+ * add may be dx. */
+typedef struct px_convolve_input_gradient_args {
+    px_grid grid;
+    px_taps taps;
+    bool rectify;
+    px_map dy;     /* [in]  (P, out) */
+    px_map weight; /* [in]  (out, stored * in) */
+    px_map x;      /* [in]  (P, in), read only with rectify */
+    px_map add;    /* [in]  (P, in) or absent */
+    px_map dx;     /* [out] (P, in) */
+} px_convolve_input_gradient_args;
+
+/* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, dbias = sum over pixels of dy; with rectify, of relu(x).
+ * Taps that are not live keep what dweight holds. Sums run in an order that depends on the shapes alone. */
+typedef struct px_convolve_weight_gradient_args {
+    px_grid grid;
+    px_taps taps;
+    bool rectify;
+    px_map x;       /* [in]  (P, in) */
+    px_map dy;      /* [in]  (P, out) */
+    px_map dweight; /* [out] (out, stored * in) */
+    px_map dbias;   /* [out] (1, out) or absent */
+} px_convolve_weight_gradient_args;
+
+/* Makes the columns of a convolution: y(pixel * live + t, :) = x(pixel + offset_t, :), or relu of it, or 0 outside.
+ * mirror reads pixel - offset_t instead (input gradients). Row 0 of y belongs to pixel `first`. */
+typedef struct px_gather_args {
+    px_grid grid;
+    px_taps taps;
+    bool rectify, mirror;
+    size_t first;
+    px_map x; /* [in]  (P, F) */
+    px_map y; /* [out] (pixels * live, F) */
+} px_gather_args;
+
+/* y = sum + bias + add; with gate present, sum counts only where gate > 0. Any of sum and add may be y. */
+typedef struct px_combine_args {
+    px_map sum;  /* [in]  (R, F) */
+    px_map bias; /* [in]  (1, F) or absent */
+    px_map add;  /* [in]  (R, F) or absent */
+    px_map gate; /* [in]  (R, F) or absent */
+    px_map y;    /* [out] (R, F) */
+} px_combine_args;
+
+/* y(0, f) = sum over rows of x(row, f), in the order of the rows. */
+typedef struct px_column_sum_args {
+    px_map x; /* [in]  (R, F) */
+    px_map y; /* [out] (1, F) */
+} px_column_sum_args;
+
+/* y(i, j) = add(i, j) + x(i - down, j) in every image, x being 0 outside. add may be y or absent. */
+typedef struct px_shift_rows_args {
+    px_grid grid;
+    int down;
+    px_map x, add; /* [in]  (P, F) */
+    px_map y;      /* [out] (P, F) */
+} px_shift_rows_args;
+
+/* Colour-group mask of a weight's centre tap: sets to 0 what mask A or B does not keep, and every tap past the centre.
+ * Output b belongs to group (b mod period) * colours / period, input a to a * colours / inputs; kept when
+ * group(a) < group(b) (strict, mask A) or group(a) <= group(b) (mask B). */
+typedef struct px_mask_args {
+    px_map weight; /* [in, out] (out, stored * inputs) */
+    int inputs, centre, colours, period;
+    bool strict;
+} px_mask_args;
+
+/* value = 2 * level / (levels - 1) - 1. */
+typedef struct px_levels_to_values_args {
+    px_map image;  /* [in]  (P, C) PX_UINT8 */
+    px_map values; /* [out] (P, C) */
+    int levels;
+} px_levels_to_values_args;
+
+/* The order of the gates in every map and tensor of 4 D columns. */
+enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
+
+/* The one recurrence behind Row LSTM and Diagonal BiLSTM: `steps` steps, each with a line of `lanes` lanes of `images`
+ * images, D hidden features. Lane l lives from step delay * l on, for `life` steps; at step t it stands on the pixel
+ *     origin + t * step + l * lane        of its image (skewing is this map: nothing is moved).
+ *   pre(t, l)   = input_to_state(pixel) + sum over taps k of W_k h(t-1, l + first_tap + k)
+ *   o, f, i, g  = sigmoid, sigmoid, sigmoid, tanh of pre's four parts
+ *   c(t, l)     = f * c(t-1, l) + i * g,   h(t, l) = o * tanh(c(t, l))
+ * States of lanes that do not live at t - 1 are 0. (van den Oord et al. 2016, eq. 3.)
+ *
+ * Forward:  gates [in]  input_to_state + bias; [out] activated gates, kept for backward. c, h [out].
+ * Backward: dh [in] gradient of h; gates [in] activated, [out] gradient of pre; c [in]. (The gradients of the weights
+ *           are convolutions over gates and h afterwards.)
+ * Two directions run side by side; their weights must lie in one allocation. */
+enum { PX_MAX_DIRECTIONS = 2 };
+typedef struct px_sweep_line {
+    ptrdiff_t origin, step, lane; /* pixel = origin + t * step + l * lane, in pixels of one image */
+    px_map weight;                /* (4 D, taps * D) */
+    px_map gates;                 /* (P, 4 D) */
+    px_map c, h, dh;              /* (P, D) */
+} px_sweep_line;
+typedef struct px_sweep_args {
+    px_grid grid;
+    int steps, lanes, delay, life;
+    int taps, first_tap;
+    int hidden;
+    int directions;
+    px_sweep_line line[PX_MAX_DIRECTIONS];
+    px_map scratch; /* px_sweep_scratch bytes, PX_UINT8; contents do not matter */
+} px_sweep_args;
+typedef px_sweep_args px_sweep_forward_args;
+typedef px_sweep_args px_sweep_backward_args;
+
+/* Bytes of scratch that a sweep of these sizes needs. */
+size_t px_sweep_scratch(const px_sweep_args *sweep);
+
+/* The first lane that lives at step t, and how many do (they are neighbours). */
+static inline int px_sweep_first(const px_sweep_args *s, int t) {
+    int first = s->delay ? t - s->life + 1 : 0;
+    return first > 0 ? first : 0;
+}
+static inline int px_sweep_live(const px_sweep_args *s, int t) {
+    int last = s->delay && t < s->lanes - 1 ? t : s->lanes - 1;
+    return last - px_sweep_first(s, t) + 1;
+}
+
+/* One step of a sweep: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images + image.
+ * operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes +
+ * lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). */
+typedef struct px_lstm_cell_args {
+    px_sweep_args sweep;
+    int step;
+    px_map product; /* forward: [in] recurrent half of pre;   backward: [out] gradient of pre */
+    px_map operand; /* forward: [out] the next step's taps;   backward: [in] gradient of step + 1's operand */
+    px_map carry;   /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
+} px_lstm_cell_args;
+typedef px_lstm_cell_args px_lstm_cell_forward_args;
+typedef px_lstm_cell_args px_lstm_cell_backward_args;
+
+/* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
+ * (softmax - onehot(target)) * scale. */
+typedef struct px_softmax_nll_args {
+    px_map logits; /* [in, out] (R, L) */
+    px_map target; /* [in]  (R, 1) PX_UINT8, < L */
+    px_map nll;    /* [out] (R, 1) */
+    bool gradient;
+    px_real scale;
+} px_softmax_nll_args;
+
+/* sum(n) = sum of the columns of row n of x, in double. */
+typedef struct px_row_sum_args {
+    px_map x;   /* [in]  (N, M) */
+    px_map sum; /* [out] (N, 1) PX_FLOAT64 */
+} px_row_sum_args;
+
+/* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
+ * (seed, first_image + row, place). */
+typedef struct px_draw_args {
+    px_map logits; /* [in]  (N, stride): the L logits of the value start at column `offset` of row n */
+    px_map image;  /* [out] (N, values) PX_UINT8 */
+    size_t offset;
+    int levels, column;
+    px_real temperature;
+    uint64_t seed, first_image, place;
+} px_draw_args;
+
+/* Sums of squares, one per row: the first half of a global norm. */
+typedef struct px_square_sum_args {
+    px_map x;   /* [in]  (R, F) */
+    px_map sum; /* [out] (R, 1) PX_FLOAT64 */
+} px_square_sum_args;
+
+/* norm = sqrt of the sum of squares; scale = min(1, clip / norm), or 1 when clip is 0. */
+typedef struct px_clip_args {
+    px_map squares; /* [in]  (R, 1) PX_FLOAT64 */
+    px_map scale;   /* [out] (1, 2) PX_FLOAT64: scale, norm */
+    double clip;
+} px_clip_args;
+
+/* Optimiser updates over all parameters at once; every gradient is read as scale(0) * g.
+ *   SGD:      w -= rate * g
+ *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
+ *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
+ *             w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon), correction_i = 1 - beta_i^step */
+typedef struct px_sgd_args {
+    px_map weights, gradients; /* (R, F) */
+    px_map scale;              /* [in] (1, 2) PX_FLOAT64 */
+    px_real rate;
+} px_sgd_args;
+typedef struct px_rmsprop_args {
+    px_map weights, gradients, second; /* (R, F) */
+    px_map scale;
+    px_real rate, rho, epsilon;
+} px_rmsprop_args;
+typedef struct px_adam_args {
+    px_map weights, gradients, first, second; /* (R, F) */
+    px_map scale;
+    px_real rate, beta1, beta2, epsilon, correction1, correction2;
+} px_adam_args;
+
+/* average = decay * average + (1 - decay) * weights. */
+typedef struct px_ema_args {
+    px_map weights; /* [in]      (R, F) */
+    px_map average; /* [in, out] (R, F) */
+    px_real decay;
+} px_ema_args;
+
+typedef struct px_device px_device;
+
+/* Operations with a descriptor: what a model is made of. */
+#define PX_DEVICE_OPS(X)                                                                                               \
+    X(gemm)                                                                                                            \
+    X(convolve)                                                                                                        \
+    X(convolve_input_gradient)                                                                                         \
+    X(convolve_weight_gradient)                                                                                        \
+    X(sweep_forward)                                                                                                   \
+    X(sweep_backward)                                                                                                  \
+    X(lstm_cell_forward)                                                                                               \
+    X(lstm_cell_backward)                                                                                              \
+    X(gather)                                                                                                          \
+    X(combine)                                                                                                         \
+    X(column_sum)                                                                                                      \
+    X(shift_rows)                                                                                                      \
+    X(mask)                                                                                                            \
+    X(levels_to_values)                                                                                                \
+    X(softmax_nll)                                                                                                     \
+    X(row_sum)                                                                                                         \
+    X(draw)                                                                                                            \
+    X(square_sum)                                                                                                      \
+    X(clip)                                                                                                            \
+    X(sgd)                                                                                                             \
+    X(rmsprop)                                                                                                         \
+    X(adam)                                                                                                            \
+    X(ema)
+
+/* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
+ * copies in stream order. download and synchronize return when everything before them is done. */
+#define PX_DEVICE_MEMORY(X)                                                                                            \
+    X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
+    X(release, (px_device * device, void *memory))                                                                     \
+    X(allocate_host, (px_device * device, size_t bytes, void **memory))                                                \
+    X(release_host, (px_device * device, void *memory))                                                                \
+    X(upload, (px_device * device, void *to, const void *from_host, size_t bytes))                                     \
+    X(download, (px_device * device, void *to_host, const void *from, size_t bytes))                                   \
+    X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
+    X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
+    X(synchronize, (px_device * device))                                                                               \
+    X(close, (px_device * device))
+
+typedef struct px_device_ops {
+#define PX_DECLARE_OP(name)                px_status (*name)(px_device * device, const px_##name##_args *args);
+#define PX_DECLARE_MEMORY(name, signature) px_status(*name) signature;
+    PX_DEVICE_OPS(PX_DECLARE_OP)
+    PX_DEVICE_MEMORY(PX_DECLARE_MEMORY)
+#undef PX_DECLARE_OP
+#undef PX_DECLARE_MEMORY
+} px_device_ops;
+
+struct px_device {
+    const px_device_ops *ops;
+    px_context *ctx;
+    const char *kind;      /* "cpu" or "cuda" */
+    char description[128]; /* e.g. the processor's name */
+    size_t memory;         /* bytes of memory in all */
+    size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
+};
+
+/* px_run(device, OP, .field = value, ...): runs one operation with a descriptor written in place. */
+#define px_run(device, op, ...) ((device)->ops->op((device), &(px_##op##_args){__VA_ARGS__}))
+
+typedef enum { PX_DEVICE_AUTO, PX_DEVICE_CPU, PX_DEVICE_CUDA } px_device_kind;
+
+/* Opens a device; AUTO takes CUDA where it is built in and a device answers, else the CPU. PX_ERR_DEVICE with the
+ * reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is allowed). */
+px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device);
+void px_device_close(px_device *device);
+
+/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA. */
+px_status px_cpu_open(px_context *ctx, px_device **device);
+px_status px_cuda_open(px_context *ctx, px_device **device);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

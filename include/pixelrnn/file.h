@@ -1,0 +1,39 @@
+/* Files that appear whole or not at all: written beside their place under a temporary name, synced, then renamed. */
+#ifndef PIXELRNN_FILE_H
+#define PIXELRNN_FILE_H
+
+#include "pixelrnn/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct px_file_out {
+    FILE *stream;
+    char path[1024], temporary[1040];
+} px_file_out;
+
+/* Opens path's temporary (path + ".partial"). A path that stands for a device or a pipe (/dev/stdout) is written in
+ * place. PX_ERR_FILE for a folder, a missing folder, a name too long. After a failure out may be abandoned, not
+ * written. */
+px_status px_file_create(px_context *ctx, const char *path, px_file_out *out);
+/* Flushes, syncs to disk, renames into place. On failure (ENOSPC) the temporary is removed and path is as it was. */
+px_status px_file_commit(px_context *ctx, px_file_out *out);
+/* Removes the temporary; does nothing after a commit or a failed create. */
+void px_file_abandon(px_file_out *out);
+
+/* fwrite or PX_ERR_FILE with the operating system's reason. */
+px_status px_file_write(px_context *ctx, px_file_out *out, const void *data, size_t bytes);
+
+/* The whole of a text file, ended by 0, to be freed; PX_ERR_FILE; PX_ERR_FORMAT above `limit` bytes or with a 0 in it.
+ */
+px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, char **text);
+/* Creates path and the folders above it, as far as they are missing. */
+px_status px_file_make_folder(px_context *ctx, const char *path);
+/* Syncs the folder itself, so that a rename in it lasts. */
+px_status px_file_sync_folder(px_context *ctx, const char *path);
+/* Removes a folder and all in it; a missing one is no error. */
+px_status px_file_remove_folder(px_context *ctx, const char *path);
+bool px_file_exists(const char *path);
+bool px_file_is_folder(const char *path);
+
+#endif

@@ -1,0 +1,53 @@
+/* Batches: quantised images in an order that is a function of seed and epoch, ready before the device wants them.
+ *
+ * Eight-bit data v is quantised to floor(v * L / 256). A training loader is endless: batch s holds the images at positions
+ * s * B .. s * B + B - 1 of the epochs laid end to end, each epoch in its own order (a keyed permutation, computed per index,
+ * so nothing is stored and any step can be the first) or, unshuffled, in file order. A pass loader goes over the source
+ * once, in file order, its last batch as small as need be. */
+#ifndef PIXELRNN_LOADER_H
+#define PIXELRNN_LOADER_H
+
+#include "pixelrnn/device.h"
+#include "pixelrnn/source.h"
+#include <stdbool.h>
+
+typedef enum {
+    PX_LOADER_PASS,     /* once, in file order */
+    PX_LOADER_ORDERED,  /* endless, in file order, wrapping around */
+    PX_LOADER_SHUFFLED, /* endless, each epoch in an order of its own */
+} px_loader_order;
+
+/* The next call lets the thread write over levels: an upload from them must be over by then, not just begun. */
+typedef struct px_batch {
+    int images;            /* 0: a pass is over */
+    const uint8_t *levels; /* [images, H, W, C], in memory the device copies from fast; valid until the next call */
+    size_t first;          /* position of the first image in the endless order */
+} px_batch;
+
+typedef struct px_loader px_loader;
+
+/* source is borrowed, and read only by the loader from here on. A thread prepares the batch after the one handed out.
+ * PX_ERR_MEMORY if the two batches cannot be held. */
+px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, int levels, int batch_size,
+                         px_loader_order order, uint64_t seed, px_loader **loader);
+
+/* Batch `step` (from 0). Steps asked for in order are ready at once; any other is prepared on the spot. What the thread
+ * finds wrong with the source comes out here, at the step it belongs to; asking again tries again. */
+px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch);
+
+/* Stops the thread, frees the batches; the source stays open. NULL is allowed. */
+void px_loader_close(px_loader *loader);
+
+/* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1 (a Feistel network
+ * on the next power of four, walked until it lands inside). */
+size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
+
+/* floor(value * levels / 256). */
+static inline uint8_t px_quantise(uint8_t value, int levels) {
+    return (uint8_t)(value * levels / 256);
+}
+
+/* The 8-bit value nearest to 255 * level / (levels - 1) that quantises back to level. */
+uint8_t px_dequantise(uint8_t level, int levels);
+
+#endif

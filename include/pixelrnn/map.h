@@ -1,0 +1,58 @@
+/* A map: a dense matrix of rows x columns elements in the memory of one device, C order, without padding.
+ *
+ * Everything a model computes is a map. An image batch of N images of H x W pixels has N * H * W rows, row
+ * (n * H + i) * W + j for the pixel (i, j) of image n, and one column per feature ("channels last"). */
+#ifndef PIXELRNN_MAP_H
+#define PIXELRNN_MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The arithmetic of a build: float, or double with `make BUILD=double` (gradient checks). */
+#ifdef PX_DOUBLE
+typedef double px_real;
+#else
+typedef float px_real;
+#endif
+
+typedef enum px_type {
+    PX_REAL,    /* px_real: float32, or float64 in the double build */
+    PX_UINT8,   /* image levels */
+    PX_FLOAT64, /* sums that leave the device */
+} px_type;
+
+typedef struct px_map {
+    void *data; /* NULL: the map is absent (where a descriptor allows it) */
+    size_t rows;
+    int columns;
+    px_type type;
+} px_map;
+
+/* A rectangle of images: the rows of a map as pixels. */
+typedef struct px_grid {
+    int images, height, width;
+} px_grid;
+
+static inline size_t px_type_size(px_type type) {
+    return type == PX_REAL ? sizeof(px_real) : type == PX_UINT8 ? 1 : sizeof(double);
+}
+
+static inline size_t px_map_elements(const px_map *map) {
+    return map->rows * (size_t)map->columns;
+}
+
+static inline size_t px_map_bytes(const px_map *map) {
+    return px_map_elements(map) * px_type_size(map->type);
+}
+
+static inline size_t px_grid_pixels(const px_grid *grid) {
+    return (size_t)grid->images * (size_t)grid->height * (size_t)grid->width;
+}
+
+/* The first `rows` rows of map, for a batch smaller than the one the map was made for. */
+static inline px_map px_map_head(px_map map, size_t rows) {
+    map.rows = rows;
+    return map;
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* PixelCNN, Row LSTM and Diagonal BiLSTM: likelihood, gradients and logits of batches of images.
+ *
+ *     stem -> block 0 -> ... -> block layers-1 -> head -> softmax over L levels of each value
+ *
+ * Images are [N, H, W, C] levels 0..L-1. Maps between blocks carry 2 h features for each pixel. */
+#ifndef PIXELRNN_MODEL_H
+#define PIXELRNN_MODEL_H
+
+#include "pixelrnn/arena.h"
+#include "pixelrnn/config.h"
+#include "pixelrnn/parameters.h"
+
+typedef struct px_model_spec {
+    px_model_kind kind;
+    int layers, hidden, head; /* h, q */
+    bool residual, skip;
+    int height, width, channels, levels; /* H, W, C (1 or 3), L */
+} px_model_spec;
+
+typedef enum {
+    PX_PURPOSE_EVALUATE, /* forward only: blocks share their memory */
+    PX_PURPOSE_TRAIN,    /* forward and backward */
+} px_purpose;
+
+/* Bytes on the device, by what they are for. */
+typedef struct px_memory_plan {
+    size_t weights, gradients, activations, workspace;
+} px_memory_plan;
+
+typedef struct px_model px_model;
+
+/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible. Destroy with px_model_destroy (NULL
+ * is allowed). */
+px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **model);
+void px_model_destroy(px_model *model);
+
+const px_model_spec *px_model_spec_of(const px_model *model);
+const px_parameters *px_model_parameters(const px_model *model);
+px_device *px_model_device(const px_model *model);
+
+/* The flat maps on the device. Gradients exist after a reservation for training; their masked entries are 0. */
+px_map px_model_weights(const px_model *model);
+px_map px_model_gradients(const px_model *model);
+/* Lets the model read other weights of the same layout (an average of them); an absent map goes back to its own. */
+void px_model_use_weights(px_model *model, px_map weights);
+
+/* Initial weights of a seed. */
+px_status px_model_initialise(px_model *model, uint64_t seed);
+
+/* What a batch of `images` costs, found by a dry run of the carving. */
+px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
+/* Holds that memory, in place of what was held. PX_ERR_MEMORY says what the plan was and which key shrinks it. */
+px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
+
+/* Copies `images` images (host memory, [images, H, W, C]) and runs the network up to the nats of each image. With
+ * gradient, also leaves the gradient of the loss (mean over the batch of nats / (H W C)) with respect to the logits. */
+px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
+/* Gradients of all parameters, for the batch of the last forward with gradient. */
+px_status px_model_backward(px_model *model);
+/* nats of each image of the last forward, `images` doubles; waits for them. */
+px_status px_model_nats(px_model *model, double *nats);
+
+/* Runs the network on the `images` images now on the device (px_model_images) up to the logits, (P, C * L). */
+px_status px_model_logits(px_model *model, int images, px_map *logits);
+/* The batch on the device, PX_UINT8 (images reserved, H * W * C). */
+px_map px_model_images(px_model *model);
+
+/* Useful floating-point operations: two a live weight and pixel forward; backward as much again for the gradients of
+ * the weights and, but for the stem, of the inputs. Masked weights, dead taps and pointwise work do not count. */
+double px_model_flops(const px_model *model, px_purpose purpose);
+
+/* Pixels that a logit can depend on, above, to the left and to the right of it; INT_MAX: all there are. */
+typedef struct px_receptive_field {
+    int above, left, right;
+} px_receptive_field;
+px_receptive_field px_model_receptive_field(const px_model_spec *spec);
+
+#endif

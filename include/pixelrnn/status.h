@@ -1,0 +1,52 @@
+/* Status codes and messages: how every function of the library reports a failure.
+ *
+ * A function that can fail returns a px_status. Where the fault is found it calls px_fail, which writes one line into
+ * the caller's px_context and returns the status; every level above only passes the status on with PX_TRY. The library
+ * never prints and never ends the process. */
+#ifndef PIXELRNN_STATUS_H
+#define PIXELRNN_STATUS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum px_status {
+    PX_OK = 0,
+    PX_ERR_USAGE,       /* the words of a command are wrong */
+    PX_ERR_CONFIG,      /* a config is wrong, or contradicts its data or model */
+    PX_ERR_FILE,        /* the operating system refused: missing, unreadable, full */
+    PX_ERR_FORMAT,      /* a file's content is not what its format promises */
+    PX_ERR_SHAPE,       /* sizes that do not fit each other */
+    PX_ERR_MEMORY,      /* not enough memory on the host or the device */
+    PX_ERR_DEVICE,      /* a device or one of its libraries failed, or is not there */
+    PX_ERR_NUMERIC,     /* a figure is not finite */
+    PX_ERR_INTERRUPTED, /* asked to stop by a signal; everything is saved */
+} px_status;
+
+/* Where the message of a failure is written. One per thread of control; objects keep a pointer to their creator's. */
+typedef struct px_context {
+    char message[1024]; /* one line, no newline; "" while nothing has failed */
+} px_context;
+
+/* Writes the formatted line into ctx->message (cut to fit) and returns status. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+px_status
+px_fail(px_context *ctx, px_status status, const char *format, ...);
+
+/* The process's exit status: 0 for PX_OK, 2 for wrong words or a wrong config, 1 for everything that fails at run time.
+ */
+int px_exit_status(px_status status);
+
+/* Returns from the calling function with the status of call unless it is PX_OK. */
+#define PX_TRY(call)                                                                                                   \
+    do {                                                                                                               \
+        px_status px_try_ = (call);                                                                                    \
+        if (px_try_ != PX_OK) return px_try_;                                                                          \
+    } while (0)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,13 @@
+/* Adam (Kingma & Ba 2015, algorithm 1), bias corrections computed by the caller. */
+#include "kernels/portable.h"
+
+PX_ROW void adam(size_t row, int column, const px_adam_args *k) {
+    const px_real g = px_row(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
+    px_real *first = px_row(&k->first, row) + column, *second = px_row(&k->second, row) + column;
+    const px_real m = k->beta1 * *first + (1 - k->beta1) * g;
+    const px_real v = k->beta2 * *second + (1 - k->beta2) * g * g;
+    *first = m;
+    *second = v;
+    px_row(&k->weights, row)[column] -= k->rate * (m / k->correction1) / (px_sqrt(v / k->correction2) + k->epsilon);
+}
+PX_ROW_KERNEL(adam, k->weights.rows, k->weights.columns)

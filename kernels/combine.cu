@@ -1,0 +1,11 @@
+/* The pointwise end of a linear layer: bias, residual, and the gate of a rectified input's gradient. */
+#include "kernels/portable.h"
+
+PX_ROW void combine(size_t row, int column, const px_combine_args *k) {
+    px_real value = px_row(&k->sum, row)[column];
+    if (k->gate.data) value = px_row(&k->gate, row)[column] > 0 ? value : 0;
+    if (k->bias.data) value += px_row(&k->bias, 0)[column];
+    if (k->add.data) value += px_row(&k->add, row)[column];
+    px_row(&k->y, row)[column] = value;
+}
+PX_ROW_KERNEL(combine, k->y.rows, k->y.columns)

@@ -1,0 +1,53 @@
+/* Where a cell of a sweep finds its things: the addresses that forward and backward share. */
+#ifndef PIXELRNN_KERNELS_LSTM_CELL_H
+#define PIXELRNN_KERNELS_LSTM_CELL_H
+
+#include "kernels/portable.h"
+
+/* Rows of D values, or 4 D. operand has a guard lane before the first lane and after the last: forward leaves there
+ * what nobody reads, backward finds 0 there. */
+typedef struct px_cell {
+    px_real *gates, *c, *h, *dh; /* of this step's pixel */
+    const px_real *c_prev; /* of the lane's pixel a step ago; NULL if the lane did not live then: its state was 0 */
+    px_real *product, *carry;
+    px_real *tap[3]; /* the places in operand of this cell's h, one a tap; with two taps the last is the second again */
+} px_cell;
+
+static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
+    return (size_t)k->sweep.directions * (size_t)px_sweep_live(&k->sweep, k->step) * (size_t)k->sweep.grid.images;
+}
+
+/* Row of `map`, or NULL where the map is absent. */
+PX_FUNCTION px_real *px_cell_row(const px_map *map, ptrdiff_t row) {
+    return map->data ? px_row(map, (size_t)row) : NULL;
+}
+
+PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
+    const px_sweep_args *s = &k->sweep;
+    const ptrdiff_t images = s->grid.images;
+    const int first = s->delay && k->step >= s->life ? k->step - s->life + 1 : 0;
+    const int last = s->delay && k->step < s->lanes - 1 ? k->step : s->lanes - 1;
+    const ptrdiff_t live = last - first + 1, image = (ptrdiff_t)row % images, place = (ptrdiff_t)row / images;
+    const ptrdiff_t direction = place / live, lane = first + place % live;
+    const px_sweep_line *line = &s->line[direction];
+    const ptrdiff_t pixel = image * s->grid.height * s->grid.width + line->origin + k->step * line->step +
+                            lane * line->lane;
+    const bool newborn = k->step == s->delay * lane;
+    const ptrdiff_t operand = (direction * (s->lanes + 2) + lane + 1) * images + image;
+
+    px_cell cell;
+    cell.gates = px_cell_row(&line->gates, pixel);
+    cell.c = px_cell_row(&line->c, pixel);
+    cell.h = px_cell_row(&line->h, pixel);
+    cell.dh = px_cell_row(&line->dh, pixel);
+    cell.c_prev = newborn ? NULL : px_cell_row(&line->c, pixel - line->step);
+    cell.product = px_cell_row(&k->product, (ptrdiff_t)row);
+    cell.carry = px_cell_row(&k->carry, (direction * s->lanes + lane) * images + image);
+    for (int i = 0; i < 3; i++) {
+        const int tap = i < s->taps ? i : s->taps - 1;
+        cell.tap[i] = px_cell_row(&k->operand, operand - (s->first_tap + tap) * images) + tap * s->hidden;
+    }
+    return cell;
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* The C side of portable.h: kernels as OpenMP loops over rows with vectorised columns. */
+#ifndef PIXELRNN_KERNELS_PORTABLE_CPU_H
+#define PIXELRNN_KERNELS_PORTABLE_CPU_H
+
+#include <string.h>
+
+#define PX_FUNCTION   static inline
+#define PX_ROW        static inline __attribute__((always_inline))
+#define PX_LANES      static inline __attribute__((always_inline))
+#define PX_PRAGMA(x)  _Pragma(#x)
+#define PX_SIMD(...)  PX_PRAGMA(omp simd __VA_ARGS__) /* before a lane's loop: vectorise it here, nothing on CUDA */
+#define PX_SMALL_WORK 16384 /* elements below which waking the threads costs more than it brings */
+
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
+    px_status px_cpu_##name(px_device *device, const px_##name##_args *k);                                             \
+    px_status px_cpu_##name(px_device *device, const px_##name##_args *k) {                                            \
+        (void)device;                                                                                                  \
+        const size_t rows = (ROWS);                                                                                    \
+        const int columns = (COLUMNS);                                                                                 \
+        PX_PRAGMA(omp parallel for schedule(static) if (rows * (size_t)columns > PX_SMALL_WORK))                       \
+        for (size_t row = 0; row < rows; row++) {                                                                      \
+            const PLACE place = AT(row, k);                                                                            \
+            PX_SIMD()                                                                                                  \
+            for (int column = 0; column < columns; column++) name(place, column, k);                                   \
+        }                                                                                                              \
+        return PX_OK;                                                                                                  \
+    }
+
+#define PX_LANES_KERNEL(name, ROWS)                                                                                    \
+    px_status px_cpu_##name(px_device *device, const px_##name##_args *k);                                             \
+    px_status px_cpu_##name(px_device *device, const px_##name##_args *k) {                                            \
+        (void)device;                                                                                                  \
+        const size_t rows = (ROWS);                                                                                    \
+        const px_lane lane = {0, 1};                                                                                   \
+        PX_PRAGMA(omp parallel for schedule(static))                                                                   \
+        for (size_t row = 0; row < rows; row++) name(row, lane, k);                                                    \
+        return PX_OK;                                                                                                  \
+    }
+
+/* Sums and maxima over the lanes of a row, and a lane's own turn to write. */
+PX_FUNCTION px_real px_lanes_sum(px_real x) {
+    return x;
+}
+PX_FUNCTION double px_lanes_sum_double(double x) {
+    return x;
+}
+PX_FUNCTION px_real px_lanes_max(px_real x) {
+    return x;
+}
+
+PX_FUNCTION px_real px_sqrt(px_real x) {
+    return (px_real)sqrt((double)x);
+}
+PX_FUNCTION px_real px_log(px_real x) {
+    return (px_real)log((double)x);
+}
+
+#ifdef PX_DOUBLE
+PX_FUNCTION double px_exp(double x) {
+    return exp(x);
+}
+#else
+/* exp, vectorisable: x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 7 (truncation 2e-8...
+ * of rounding), 2^n by the exponent bits. Relative error below 2e-7; flushes to 0 below -87.3, saturates above 88. */
+PX_FUNCTION float px_exp(float x) {
+    x = x < -87.3f ? -87.3f : x > 88.0f ? 88.0f : x;
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    const float n = (x * 1.44269504f + shift) - shift;
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts */
+    float p = 1.98412698e-4f;
+    p = p * r + 1.38888889e-3f;
+    p = p * r + 8.33333333e-3f;
+    p = p * r + 4.16666667e-2f;
+    p = p * r + 1.66666667e-1f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const int32_t bits = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+#endif
+
+#endif

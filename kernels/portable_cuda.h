@@ -1,0 +1,85 @@
+/* The CUDA side of portable.h: kernels as grids of warps, columns (or lanes) across a warp. */
+#ifndef PIXELRNN_KERNELS_PORTABLE_CUDA_H
+#define PIXELRNN_KERNELS_PORTABLE_CUDA_H
+
+#include "kernels/device_cuda.h"
+
+#define PX_FUNCTION static __device__ __forceinline__
+#define PX_ROW      static __device__ __forceinline__
+#define PX_LANES    static __device__ __forceinline__
+#define PX_SIMD(...)
+
+enum { PX_WARP = 32, PX_BLOCK = 256, PX_MOST_BLOCKS = 132 * 32 };
+
+/* Blocks of 256 threads: as many columns as a power of two from 1 to 256 needs, the other threads take further rows. */
+static inline dim3 px_block_shape(int columns) {
+    unsigned across = 1;
+    while (across < (unsigned)columns && across < PX_BLOCK) across *= 2;
+    return dim3(across, PX_BLOCK / across);
+}
+static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
+    size_t blocks = (rows + rows_a_block - 1) / rows_a_block;
+    return (unsigned)(blocks < PX_MOST_BLOCKS ? blocks : PX_MOST_BLOCKS);
+}
+
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
+    static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
+        for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
+             row += (size_t)gridDim.x * blockDim.y) {                                                                  \
+            const PLACE place = AT(row, &args);                                                                        \
+            for (int column = (int)threadIdx.x; column < columns; column += (int)blockDim.x)                           \
+                name(place, column, &args);                                                                            \
+        }                                                                                                              \
+    }                                                                                                                  \
+    extern "C" px_status px_cuda_##name(px_device *device, const px_##name##_args *k) {                                \
+        const size_t rows = (ROWS);                                                                                    \
+        const int columns = (COLUMNS);                                                                                 \
+        if (rows == 0 || columns == 0) return PX_OK;                                                                   \
+        const dim3 block = px_block_shape(columns);                                                                    \
+        name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows, columns);          \
+        return px_cuda_launched(device, #name);                                                                        \
+    }
+
+#define PX_LANES_KERNEL(name, ROWS)                                                                                    \
+    static __global__ void name##_kernel(const px_##name##_args args, size_t rows) {                                   \
+        const px_lane lane = {(int)threadIdx.x, PX_WARP};                                                              \
+        for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
+             row += (size_t)gridDim.x * blockDim.y)                                                                    \
+            name(row, lane, &args);                                                                                    \
+    }                                                                                                                  \
+    extern "C" px_status px_cuda_##name(px_device *device, const px_##name##_args *k) {                                \
+        const size_t rows = (ROWS);                                                                                    \
+        if (rows == 0) return PX_OK;                                                                                   \
+        const dim3 block(PX_WARP, PX_BLOCK / PX_WARP);                                                                 \
+        name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
+        return px_cuda_launched(device, #name);                                                                        \
+    }
+
+/* Butterflies: every lane ends with the same bits, in the same order each time. */
+PX_FUNCTION px_real px_lanes_sum(px_real x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
+    return x;
+}
+PX_FUNCTION double px_lanes_sum_double(double x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
+    return x;
+}
+PX_FUNCTION px_real px_lanes_max(px_real x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) {
+        const px_real other = __shfl_xor_sync(0xffffffffu, x, distance);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+PX_FUNCTION px_real px_sqrt(px_real x) {
+    return sqrtf(x);
+}
+PX_FUNCTION px_real px_log(px_real x) {
+    return logf(x);
+}
+PX_FUNCTION px_real px_exp(px_real x) {
+    return expf(x);
+}
+
+#endif

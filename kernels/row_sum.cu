@@ -1,0 +1,11 @@
+/* Nats of an image: the sum of its values' nll, in double. */
+#include "kernels/portable.h"
+
+PX_LANES void row_sum(size_t row, px_lane lane, const px_row_sum_args *k) {
+    const px_real *x = px_row(&k->x, row);
+    double sum = 0;
+    for (int column = lane.index; column < k->x.columns; column += lane.count) sum += (double)x[column];
+    sum = px_lanes_sum_double(sum);
+    if (lane.index == 0) px_row_double(&k->sum, row)[0] = sum;
+}
+PX_LANES_KERNEL(row_sum, k->x.rows)

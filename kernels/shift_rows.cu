@@ -1,0 +1,22 @@
+/* The Diagonal BiLSTM's right map, moved down by a row before it joins the left one (and back up in backward). */
+#include "kernels/portable.h"
+
+typedef struct px_shifted {
+    const px_real *from, *add; /* NULL: counts as 0 */
+    px_real *to;
+} px_shifted;
+
+PX_FUNCTION px_shifted px_shifted_at(size_t row, const px_shift_rows_args *k) {
+    const ptrdiff_t from = px_neighbour(&k->grid, row, -k->down, 0);
+    px_shifted shifted;
+    shifted.from = from < 0 ? NULL : px_row(&k->x, (size_t)from);
+    shifted.add = k->add.data ? px_row(&k->add, row) : NULL;
+    shifted.to = px_row(&k->y, row);
+    return shifted;
+}
+
+PX_ROW void shift_rows(px_shifted at, int column, const px_shift_rows_args *k) {
+    (void)k;
+    at.to[column] = (at.from ? at.from[column] : 0) + (at.add ? at.add[column] : 0);
+}
+PX_PLACED_KERNEL(shift_rows, px_shifted, px_shifted_at, k->y.rows, k->y.columns)

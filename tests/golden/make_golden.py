@@ -1,0 +1,128 @@
+"""Makes the golden cases: small models with random weights, random images, and the figures that reference.py expects.
+
+    python3 make_golden.py [CASE...]    writes <case>/ beside this script; every case without names
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+
+from files import encode, write_safetensors
+from reference import Model, describe, expected, influence, parameters
+
+HERE = pathlib.Path(__file__).parent
+PIXELCNN, ROW, DIAGONAL = "pixelcnn", "row_lstm", "diagonal_bilstm"
+
+# The nearest that a relu's input may come to 0, so that rounding, in float32 too, does not change a slope.
+CLEARANCE = 2e-4
+
+CASES = {
+    # name                       N        kind      layers  h   q  residual skip   H   W  C  L
+    "pixelcnn_grey":            (3, Model(PIXELCNN,   2,    5,  7, True,  False,   6,  5, 1, 2)),
+    "pixelcnn_grey_row":        (2, Model(PIXELCNN,   1,    6,  5, False, True,    1,  9, 1, 4)),
+    "pixelcnn_grey_large":      (1, Model(PIXELCNN,   1,   11,  9, True,  False,   9, 10, 1, 2)),
+    "pixelcnn_rgb_skip":        (2, Model(PIXELCNN,   2,    7,  9, True,  True,    4,  6, 3, 4)),
+    "pixelcnn_rgb_h1":          (1, Model(PIXELCNN,   3,    1,  6, True,  False,   3,  4, 3, 2)),
+    "row_lstm_grey":            (2, Model(ROW,        3,    5,  6, True,  False,   7,  3, 1, 2)),
+    "row_lstm_grey_1x1_256":    (3, Model(ROW,        1,    3,  4, True,  False,   1,  1, 1, 256)),
+    "row_lstm_grey_wide":       (1, Model(ROW,        1,    9,  8, True,  False,   3, 18, 1, 4)),
+    "row_lstm_rgb_skip":        (2, Model(ROW,        2,    7,  9, True,  True,    3,  7, 3, 4)),
+    "row_lstm_rgb_h2_column":   (3, Model(ROW,        2,    2,  5, False, True,    6,  1, 3, 3)),
+    "diagonal_grey":            (3, Model(DIAGONAL,   2,    5,  6, True,  False,   4,  7, 1, 2)),
+    "diagonal_grey_row":        (2, Model(DIAGONAL,   1,    4,  4, True,  False,   1,  6, 1, 16)),
+    "diagonal_grey_column":     (2, Model(DIAGONAL,   2,    3,  4, False, False,   6,  1, 1, 4)),
+    "diagonal_grey_tall":       (1, Model(DIAGONAL,   1,    8,  8, True,  False,  11,  3, 1, 2)),
+    "diagonal_rgb_skip":        (2, Model(DIAGONAL,   2,    7,  9, True,  True,    6,  4, 3, 4)),
+    "diagonal_rgb_h2":          (1, Model(DIAGONAL,   3,    2,  3, False, True,    3,  4, 3, 6)),
+    "diagonal_rgb_1x1":         (2, Model(DIAGONAL,   1,    5,  9, True,  False,   1,  1, 3, 4)),
+    "diagonal_rgb_256":         (1, Model(DIAGONAL,   1,    5,  6, True,  False,   2,  3, 3, 256)),
+}
+
+CONFIG = """\
+name: {name}
+seed: 1
+device: cpu
+precision: float32
+model:
+  kind: {m.kind}
+  layers: {m.layers}
+  hidden: {m.hidden}
+  head: {m.head}
+  residual: {residual}
+  skip: {skip}
+data:
+  train: images.npy
+  test: images.npy
+  levels: {m.levels}
+  shuffle: false
+train:
+  steps: 1
+  batch_size: {batch}
+  optimizer: sgd
+  learning_rate: 0.1
+  clip_norm: 0
+  ema_decay: 0
+"""
+
+
+def draw_weights(m, random):
+    """Float32 numbers; a row's spread is 1 / sqrt(its free weights), so that signals neither die nor explode."""
+    weights = {}
+    for name, keep in parameters(m).items():
+        fan_in = keep.sum(axis=tuple(range(1, keep.ndim)), keepdims=True) if keep.ndim > 1 else 4
+        spread = 1.5 / np.sqrt(np.maximum(fan_in, 1))
+        weights[name] = np.float32(random.standard_normal(keep.shape) * spread * keep).astype(np.float64)
+    return weights
+
+
+def alive(m, weights, levels):
+    """Whether each value reaches a later logit; with fewer features than colours, the last pixel's cannot always."""
+    _, unread = influence(m, weights, levels)
+    first_of_last_pixel = levels[0].size - m.channels
+    return all(m.hidden < m.channels and value >= first_of_last_pixel for value in unread)
+
+
+def draw_case(m, batch):
+    """The first seed that gives a case worth having: no relu near its kink, no part of the network dead."""
+    for seed in range(1, 1000):
+        random = np.random.RandomState(seed)          # its stream is the same in every version of numpy
+        weights = draw_weights(m, random)
+        levels = random.randint(0, m.levels, (batch, m.height, m.width, m.channels))
+        figures, kink = expected(m, weights, levels)
+        if kink >= CLEARANCE and alive(m, weights, levels):
+            return seed, weights, levels, figures
+    raise RuntimeError(f"no seed gives {m} a case")
+
+
+def make(name):
+    batch, m = CASES[name]
+    seed, weights, levels, figures = draw_case(m, batch)
+    config = CONFIG.format(name=name, m=m, batch=batch, residual=str(m.residual).lower(), skip=str(m.skip).lower())
+    metadata = {"format": "pixelrnn", "config": config, "height": str(m.height), "width": str(m.width),
+                "channels": str(m.channels), "levels": str(m.levels), "step": "0"}
+    assert describe(config, metadata) == m
+
+    folder = HERE / name
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(config)
+    images = encode(levels, m.levels)
+    np.save(folder / "images.npy", images[..., 0] if m.channels == 1 else images)
+    write_safetensors(folder / "model.safetensors", weights, metadata, "F32")
+    write_safetensors(folder / "expected.safetensors", figures, {
+        "loss": "mean over images of nats / (H*W*C)", "sgd": "1 step, rate 0.1",
+        "rmsprop2": "2 steps, rate 0.01, rho 0.9, epsilon 1e-5, same batch"}, "F64")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{name:24} seed {seed:3}  {size / 1024:6.1f} KiB")
+
+
+def main():
+    names = sys.argv[1:] or CASES
+    for name in names:
+        if name not in CASES:
+            sys.exit(f"make_golden.py: no case named {name}; there are: {', '.join(CASES)}")
+        make(name)
+
+
+if __name__ == "__main__":
+    main()
