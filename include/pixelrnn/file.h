@@ -7,6 +7,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
+enum { PX_PATH = 1024 }; /* longest path, with its end */
+
+/* Formats a path; PX_ERR_FILE if it is too long. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+px_status
+px_file_path(px_context *ctx, char path[PX_PATH], const char *format, ...);
+
 typedef struct px_file_out {
     FILE *stream;
     char path[1024], temporary[1040];

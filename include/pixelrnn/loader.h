@@ -1,9 +1,9 @@
 /* Batches: quantised images in an order that is a function of seed and epoch, ready before the device wants them.
  *
- * Eight-bit data v is quantised to floor(v * L / 256). A training loader is endless: batch s holds the images at positions
- * s * B .. s * B + B - 1 of the epochs laid end to end, each epoch in its own order (a keyed permutation, computed per index,
- * so nothing is stored and any step can be the first) or, unshuffled, in file order. A pass loader goes over the source
- * once, in file order, its last batch as small as need be. */
+ * Eight-bit data v is quantised to floor(v * L / 256). A training loader is endless: batch s holds the images at
+ * positions s * B .. s * B + B - 1 of the epochs laid end to end, each epoch in its own order (a keyed permutation,
+ * computed per index, so nothing is stored and any step can be the first) or, unshuffled, in file order. A pass loader
+ * goes over the source once, in file order, its last batch as small as need be. */
 #ifndef PIXELRNN_LOADER_H
 #define PIXELRNN_LOADER_H
 

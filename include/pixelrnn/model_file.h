@@ -4,6 +4,7 @@
 #define PIXELRNN_MODEL_FILE_H
 
 #include "pixelrnn/config.h"
+#include "pixelrnn/file.h"
 #include "pixelrnn/model.h"
 #include "pixelrnn/safetensors.h"
 
@@ -19,7 +20,7 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
 
 /* The model file behind MODEL: a .safetensors file, a checkpoint folder, or a run folder (its best checkpoint, else its
  * newest). PX_ERR_FILE names what was looked for. */
-px_status px_model_file_find(px_context *ctx, const char *model, char path[1024]);
+px_status px_model_file_find(px_context *ctx, const char *model, char path[PX_PATH]);
 
 /* Reads the metadata alone. */
 px_status px_model_file_info(px_context *ctx, const char *path, px_model_info *info);

@@ -1,8 +1,8 @@
 /* Image sources: anything that holds N images of one size, read by index.
  *
- * A spec is a path (.npy, MNIST idx and idx.gz, binarised MNIST .amat and .amat.gz) or builtin:NAME (digits, ising). The format is
- * told by content, not by the name, where the content can tell. Images are uint8, [H, W, C]; sets that are binary by
- * nature (.amat, ising) give 0 and 255. */
+ * A spec is a path (.npy, MNIST idx and idx.gz, binarised MNIST .amat and .amat.gz) or builtin:NAME (digits, ising).
+ * The format is told by content, not by the name, where the content can tell. Images are uint8, [H, W, C]; sets that
+ * are binary by nature (.amat, ising) give 0 and 255. */
 #ifndef PIXELRNN_SOURCE_H
 #define PIXELRNN_SOURCE_H
 

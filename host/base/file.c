@@ -1,0 +1,157 @@
+/* Files that appear whole or not at all, and folders. */
+#include "pixelrnn/file.h"
+#include <stdarg.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static px_status fail_errno(px_context *ctx, const char *path) {
+    return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+}
+
+/* A device or a pipe (/dev/null, /dev/stdout) is written where it stands: a rename would replace it. */
+static bool written_in_place(const px_file_out *out) {
+    return out->temporary[0] == 0;
+}
+
+px_status px_file_create(px_context *ctx, const char *path, px_file_out *out) {
+    *out = (px_file_out){0};
+    if (strlen(path) >= sizeof out->path) {
+        return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
+    }
+    struct stat found;
+    bool exists = stat(path, &found) == 0;
+    if (exists && S_ISDIR(found.st_mode)) {
+        return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
+    }
+    strcpy(out->path, path);
+    if (!exists || S_ISREG(found.st_mode)) snprintf(out->temporary, sizeof out->temporary, "%s.partial", path);
+    out->stream = fopen(written_in_place(out) ? out->path : out->temporary, "wb");
+    if (out->stream) return PX_OK;
+    out->temporary[0] = 0;
+    return fail_errno(ctx, path);
+}
+
+px_status px_file_write(px_context *ctx, px_file_out *out, const void *data, size_t bytes) {
+    if (bytes == 0) return PX_OK;
+    return fwrite(data, 1, bytes, out->stream) == bytes ? PX_OK : fail_errno(ctx, out->path);
+}
+
+px_status px_file_commit(px_context *ctx, px_file_out *out) {
+    bool replace = !written_in_place(out);
+    if (ferror(out->stream)) { /* an earlier write, unnoticed by its caller: errno may be long gone */
+        px_file_abandon(out);
+        return px_fail(ctx, PX_ERR_FILE, "%s: a write failed", out->path);
+    }
+    bool good = fflush(out->stream) == 0 && (!replace || fsync(fileno(out->stream)) == 0);
+    if (good) {
+        good = fclose(out->stream) == 0;
+        out->stream = NULL;
+    }
+    if (good && replace) good = rename(out->temporary, out->path) == 0;
+    if (good) {
+        out->temporary[0] = 0;
+        return PX_OK;
+    }
+    px_status status = fail_errno(ctx, out->path);
+    px_file_abandon(out);
+    return status;
+}
+
+void px_file_abandon(px_file_out *out) {
+    if (out->stream) fclose(out->stream);
+    out->stream = NULL;
+    if (!written_in_place(out)) unlink(out->temporary);
+    out->temporary[0] = 0;
+}
+
+/* Reads to the end or to limit + 1 bytes, without asking for the size first: a pipe has none. */
+static px_status read_stream(px_context *ctx, const char *path, FILE *stream, size_t limit, char **text) {
+    size_t length = 0, capacity = 0;
+    do {
+        capacity = capacity ? 2 * capacity : 4096;
+        char *grown = realloc(*text, capacity + 1);
+        if (!grown) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for %zu bytes", path, capacity);
+        *text = grown;
+        length += fread(grown + length, 1, capacity - length, stream);
+    } while (length == capacity && length <= limit);
+
+    if (ferror(stream)) return fail_errno(ctx, path);
+    if (length > limit) return px_fail(ctx, PX_ERR_FORMAT, "%s: more than the %zu bytes allowed", path, limit);
+    (*text)[length] = 0;
+    size_t written = strlen(*text);
+    if (written < length) return px_fail(ctx, PX_ERR_FORMAT, "%s: byte %zu is 0; this is not a text", path, written);
+    return PX_OK;
+}
+
+px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, char **text) {
+    *text = NULL;
+    FILE *stream = fopen(path, "rb");
+    if (!stream) return fail_errno(ctx, path);
+    px_status status = read_stream(ctx, path, stream, limit, text);
+    fclose(stream);
+    if (status != PX_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
+}
+
+bool px_file_is_folder(const char *path) {
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+px_status px_file_path(px_context *ctx, char path[PX_PATH], const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(path, PX_PATH, format, arguments);
+    va_end(arguments);
+    if (length >= 0 && length < PX_PATH) return PX_OK;
+    return px_fail(ctx, PX_ERR_FILE, "%.80s...: the path is longer than %d bytes", path, PX_PATH - 1);
+}
+
+px_status px_file_make_folder(px_context *ctx, const char *path) {
+    char *partial = strdup(path);
+    if (!partial) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its name", path);
+    px_status status = PX_OK;
+    for (size_t i = 1; status == PX_OK && i <= strlen(path); i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        partial[i] = 0;
+        int reason = mkdir(partial, 0777) == 0 ? 0 : errno;
+        if (reason != 0 && !px_file_is_folder(partial)) {
+            status = px_fail(ctx, PX_ERR_FILE, "%s: %s", partial, strerror(reason == EEXIST ? ENOTDIR : reason));
+        }
+        partial[i] = path[i];
+    }
+    free(partial);
+    return status;
+}
+
+px_status px_file_sync_folder(px_context *ctx, const char *path) {
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return fail_errno(ctx, path);
+    /* EINVAL: a file system that has nothing to sync in a folder. */
+    px_status status = fsync(folder) == 0 || errno == EINVAL ? PX_OK : fail_errno(ctx, path);
+    close(folder);
+    return status;
+}
+
+static int remove_entry(const char *path, const struct stat *found, int type, struct FTW *place) {
+    (void)found, (void)type, (void)place;
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+px_status px_file_remove_folder(px_context *ctx, const char *path) {
+    enum { OPEN_FOLDERS = 16 };
+    bool gone = nftw(path, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT;
+    return gone ? PX_OK : fail_errno(ctx, path);
+}
+
+bool px_file_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}

@@ -1,0 +1,81 @@
+/* Binarised MNIST's .amat files: text, one square image a row, its pixels zeros and ones separated by spaces. */
+#include "host/data/formats.h"
+#include <stdlib.h>
+
+bool px_amat_recognise(const uint8_t *bytes, size_t size) {
+    return size >= 2 && (bytes[0] == '0' || bytes[0] == '1') &&
+           (bytes[1] == ' ' || bytes[1] == '\n' || bytes[1] == '\r');
+}
+
+static bool is_blank(uint8_t byte) {
+    return byte == ' ' || byte == '\t' || byte == '\r';
+}
+
+/* Side of a square of `pixels`, or 0. */
+static size_t square_side(size_t pixels) {
+    size_t side = 0;
+    while (side * side < pixels) side++;
+    return side * side == pixels ? side : 0;
+}
+
+/* Packs the digits of one row, from *text on, into 0 and 255 at *pixels, and moves both past the row. Pixels may be
+ * written over the text they came from: a pixel takes no more room than its digit. */
+static px_status pack_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
+                          uint8_t **pixels) {
+    const uint8_t *from = *text;
+    uint8_t *to = *pixels;
+    bool apart = true; /* from the digit before */
+    for (; from < end && *from != '\n'; from++) {
+        uint8_t byte = *from;
+        if ((byte == '0' || byte == '1') && apart) {
+            *to++ = byte == '1' ? 255 : 0;
+            apart = false;
+        } else if (is_blank(byte)) {
+            apart = true;
+        } else {
+            return px_fail(ctx, PX_ERR_FORMAT,
+                           "%s: amat: found '%c' after %td pixels of row %zu, expected 0 or 1, separated by spaces",
+                           path, byte >= 0x20 && byte < 0x7f ? byte : '?', to - *pixels, row);
+        }
+    }
+    *text = from < end ? from + 1 : end;
+    *pixels = to;
+    return PX_OK;
+}
+
+/* Turns the text into pixels, in place. */
+static px_status pack(px_context *ctx, const char *path, px_contents contents, px_extent *extent) {
+    const uint8_t *text = contents.bytes, *end = contents.bytes + contents.size;
+    uint8_t *pixels = contents.bytes;
+    size_t rows = 0, expected = 0;
+    while (text < end) {
+        const uint8_t *first = pixels;
+        PX_TRY(pack_row(ctx, path, rows + 1, &text, end, &pixels));
+        size_t found = (size_t)(pixels - first);
+        if (found == 0 && text == end) break; /* blanks after the last row */
+        if (rows == 0) expected = found;
+        if (found != expected)
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: amat: found %zu pixels in row %zu, expected %zu as in row 1", path,
+                           found, rows + 1, expected);
+        rows++;
+    }
+    size_t side = square_side(expected);
+    if (side == 0)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: amat: found %zu pixels a row, expected a square number", path,
+                       expected);
+    *extent = (px_extent){rows, side, side, 1};
+    return PX_OK;
+}
+
+px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, px_source **source) {
+    px_extent extent;
+    px_status status = pack(ctx, path, contents, &extent);
+    if (status != PX_OK) {
+        free(contents.bytes);
+        return status;
+    }
+    /* Half of the text's memory or more is free again; a shrink that fails leaves it as it is. */
+    uint8_t *shrunk = realloc(contents.bytes, extent.count * extent.height * extent.width);
+    if (shrunk) contents.bytes = shrunk;
+    return px_memory_source_open(ctx, path, contents, 0, extent, source);
+}

@@ -1,0 +1,165 @@
+/* builtin:digits: pen-stroke digits 0 to 9, grey, drawn afresh for every image.
+ *
+ * A digit is a few strokes in the unit square, y downward. Every image jitters their points, then slants, stretches and
+ * moves the whole, picks a pen, and covers each pixel by its distance to the nearest stroke: 0 paper, 255 ink. */
+#include "host/data/formats.h"
+#include "pixelrnn/random.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { MIN_SIZE = 8, MAX_SIZE = 64 };
+static const size_t images[] = {[PX_SPLIT_TRAIN] = 60000, [PX_SPLIT_TEST] = 1000};
+
+typedef struct point {
+    double x, y;
+} point;
+
+/* LINES joins its points straight; CURVE runs smoothly through them (a Catmull-Rom spline); LOOP is a closed CURVE.
+ * Without points there is no stroke. */
+enum { MAX_POINTS = 10, MAX_STROKES = 2 };
+typedef struct stroke {
+    enum { LINES, CURVE, LOOP } kind;
+    int points;
+    point at[MAX_POINTS];
+} stroke;
+
+/* clang-format off */
+static const stroke glyphs[10][MAX_STROKES] = {
+    [0] = {{LOOP,  8, {{.5, 0}, {.83, .13}, {.95, .5}, {.83, .87}, {.5, 1}, {.17, .87}, {.05, .5}, {.17, .13}}}},
+    [1] = {{LINES, 3, {{.3, .2}, {.55, 0}, {.55, 1}}}},
+    [2] = {{CURVE, 7, {{.08, .25}, {.2, .07}, {.5, 0}, {.82, .09}, {.88, .3}, {.62, .6}, {.08, 1}}},
+           {LINES, 2, {{.08, 1}, {.95, 1}}}},
+    [3] = {{CURVE, 5, {{.1, .1}, {.45, 0}, {.83, .12}, {.8, .37}, {.4, .48}}},
+           {CURVE, 6, {{.4, .48}, {.8, .57}, {.93, .77}, {.75, .96}, {.42, 1}, {.05, .88}}}},
+    [4] = {{LINES, 4, {{.7, 1}, {.7, 0}, {.05, .68}, {.98, .68}}}},
+    [5] = {{LINES, 3, {{.88, 0}, {.2, 0}, {.13, .46}}},
+           {CURVE, 6, {{.13, .46}, {.5, .36}, {.87, .5}, {.9, .8}, {.55, 1}, {.08, .9}}}},
+    [6] = {{CURVE, 9, {{.75, 0}, {.35, .2}, {.1, .62}, {.22, .93}, {.55, 1}, {.88, .85}, {.86, .58}, {.52, .45},
+                       {.14, .62}}}},
+    [7] = {{LINES, 3, {{.05, 0}, {.93, 0}, {.38, 1}}}},
+    [8] = {{LOOP,  8, {{.5, .47}, {.14, .27}, {.5, 0}, {.86, .27}, {.5, .47}, {.06, .74}, {.5, 1}, {.94, .74}}}},
+    [9] = {{CURVE, 9, {{.25, 1}, {.65, .8}, {.9, .38}, {.78, .07}, {.45, 0}, {.12, .15}, {.14, .42}, {.48, .55},
+                       {.86, .38}}}},
+};
+/* clang-format on */
+
+typedef struct px_digits_source {
+    px_source base;
+    px_split split;
+    uint64_t seed;
+} px_digits_source;
+
+/* The uniform numbers of one image, in the order they are taken. */
+typedef struct dice {
+    uint64_t seed, item, taken;
+    px_random4 random;
+} dice;
+
+static double between(dice *d, double low, double high) {
+    if (d->taken % 2 == 0) d->random = px_random(d->seed, PX_RANDOM_DATA, d->item, d->taken / 2);
+    const uint32_t *word = d->random.word + d->taken++ % 2 * 2;
+    return low + (high - low) * px_uniform(word[0], word[1]);
+}
+
+/* From the unit square to pixels: x' = a x + b y + left, y' = height y + top; and the pen's radius in pixels. */
+typedef struct hand {
+    double a, b, left, height, top, radius;
+} hand;
+
+static hand draw_hand(dice *d, int size) {
+    double height = between(d, 0.66, 0.74) * size, width = between(d, 0.43, 0.55) * size;
+    double slant = between(d, -0.12, 0.22) * height; /* mostly to the right, as people write */
+    double across = (0.5 + between(d, -0.05, 0.05)) * size, down = (0.5 + between(d, -0.03, 0.03)) * size;
+    double pen = fmax(between(d, 0.042, 0.058) * size, 0.6); /* a thinner line breaks up when cut to two levels */
+    return (hand){.a = width,
+                  .b = -slant,
+                  .left = across - (width - slant) / 2,
+                  .height = height,
+                  .top = down - height / 2,
+                  .radius = pen};
+}
+
+/* Covers the pixels near the segment from p to q, in pixel units. Only a box around it is visited. */
+static void draw_segment(uint8_t *pixels, int size, point p, point q, double radius) {
+    double dx = q.x - p.x, dy = q.y - p.y, length2 = dx * dx + dy * dy;
+    double per_length2 = length2 > 0 ? 1 / length2 : 0;
+    int x0 = (int)fmax(0, fmin(p.x, q.x) - radius - 1), x1 = (int)fmin(size - 1, fmax(p.x, q.x) + radius + 1);
+    int y0 = (int)fmax(0, fmin(p.y, q.y) - radius - 1), y1 = (int)fmin(size - 1, fmax(p.y, q.y) + radius + 1);
+    for (int y = y0; y <= y1; y++)
+        for (int x = x0; x <= x1; x++) {
+            double px = x + 0.5 - p.x, py = y + 0.5 - p.y;
+            double t = fmin(fmax((px * dx + py * dy) * per_length2, 0), 1);
+            double ex = px - t * dx, ey = py - t * dy;
+            double cover = fmin(radius + 0.5 - sqrt(ex * ex + ey * ey), 1);
+            int ink = cover > 0 ? (int)(255 * cover + 0.5) : 0;
+            uint8_t *pixel = &pixels[y * size + x];
+            if (ink > *pixel) *pixel = (uint8_t)ink;
+        }
+}
+
+/* The point t of the way from b to c on the Catmull-Rom spline through a, b, c, d. */
+static point spline(point a, point b, point c, point d, double t) {
+    double t2 = t * t, t3 = t2 * t;
+    double wa = -t3 + 2 * t2 - t, wb = 3 * t3 - 5 * t2 + 2, wc = -3 * t3 + 4 * t2 + t, wd = t3 - t2;
+    return (point){(wa * a.x + wb * b.x + wc * c.x + wd * d.x) / 2, (wa * a.y + wb * b.y + wc * c.y + wd * d.y) / 2};
+}
+
+/* Point i of a stroke: round and round in a loop, held at the ends of a curve. */
+static point neighbour(const stroke *s, int i) {
+    if (s->kind == LOOP) return s->at[(i + s->points) % s->points];
+    return s->at[i < 0 ? 0 : i < s->points ? i : s->points - 1];
+}
+
+/* s is in pixels. */
+static void draw_stroke(uint8_t *pixels, int size, const stroke *s, double radius) {
+    int spans = s->kind == LOOP ? s->points : s->points - 1;
+    int pieces = s->kind == LINES ? 1 : 5;
+    for (int i = 0; i < spans; i++) {
+        point a = neighbour(s, i - 1), b = neighbour(s, i), c = neighbour(s, i + 1), d = neighbour(s, i + 2);
+        point from = b;
+        for (int k = 1; k <= pieces; k++) {
+            point to = k == pieces ? c : spline(a, b, c, d, (double)k / pieces);
+            draw_segment(pixels, size, from, to, radius);
+            from = to;
+        }
+    }
+}
+
+static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    (void)ctx;
+    const px_digits_source *self = (const px_digits_source *)source;
+    int size = source->width;
+    const double jitter = 0.027;
+    dice d = {.seed = self->seed, .item = px_source_item(self->split, index)};
+    const stroke *digit = glyphs[(int)between(&d, 0, 10)];
+    hand h = draw_hand(&d, size);
+    for (size_t i = 0; i < px_source_image_bytes(source); i++) pixels[i] = 0;
+    for (int n = 0; n < MAX_STROKES; n++) {
+        stroke s = digit[n];
+        for (int i = 0; i < s.points; i++) {
+            double x = s.at[i].x + between(&d, -jitter, jitter), y = s.at[i].y + between(&d, -jitter, jitter);
+            s.at[i] = (point){h.a * x + h.b * y + h.left, h.height * y + h.top};
+        }
+        draw_stroke(pixels, size, &s, h.radius);
+    }
+    return PX_OK;
+}
+
+static void close_source(px_source *source) {
+    free(source);
+}
+
+px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    if (options->size < MIN_SIZE || options->size > MAX_SIZE)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, options->size, MIN_SIZE,
+                       MAX_SIZE);
+    size_t side = (size_t)options->size;
+    px_extent extent = {images[options->split], side, side, 1};
+    PX_TRY(px_source_create(ctx, sizeof(px_digits_source), spec, extent, source));
+    px_digits_source *self = (px_digits_source *)*source;
+    self->split = options->split;
+    self->seed = options->seed;
+    self->base.read = read_image;
+    self->base.close = close_source;
+    return PX_OK;
+}

@@ -1,0 +1,192 @@
+/* The loader: a thread fills one slot while the other is in use. */
+#include "pixelrnn/loader.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A batch, and how making it went. */
+typedef struct slot {
+    int64_t step; /* NO_STEP: nothing to hand out */
+    px_batch batch;
+    uint8_t *levels; /* batch_size images, from the device */
+    px_status status;
+    px_context ctx; /* the thread's message */
+} slot;
+
+enum { NO_STEP = -1 };
+
+struct px_loader {
+    px_context *ctx;
+    px_device *device;
+    px_source *source;
+    int levels, batch_size;
+    px_loader_order order;
+    uint64_t seed;
+    size_t image_bytes;
+
+    slot slots[2];
+    slot *held, *spare; /* handed out last; the other one */
+
+    /* Under the lock. `wanted` is the slot that the thread is filling and alone may touch; NULL: it has none. */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    slot *wanted;
+    bool stop;
+};
+
+/* Filling a slot, in the thread --------------------------------------------------------------------------------------
+ */
+
+static size_t place_in_source(const px_loader *loader, size_t position) {
+    size_t count = loader->source->count;
+    size_t epoch = position / count, index = position % count;
+    return loader->order == PX_LOADER_SHUFFLED ? px_permute(loader->seed, epoch, count, index) : index;
+}
+
+static int images_from(const px_loader *loader, size_t first) {
+    size_t count = loader->source->count, images = (size_t)loader->batch_size;
+    if (loader->order == PX_LOADER_PASS) {
+        size_t left = first < count ? count - first : 0;
+        if (left < images) images = left;
+    }
+    return (int)images;
+}
+
+static void quantise(uint8_t *values, size_t count, int levels) {
+    for (size_t i = 0; i < count; i++) values[i] = px_quantise(values[i], levels);
+}
+
+static px_status fill(const px_loader *loader, slot *s) {
+    size_t first = (size_t)s->step * (size_t)loader->batch_size;
+    int images = images_from(loader, first);
+    for (int n = 0; n < images; n++) {
+        uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
+        size_t index = place_in_source(loader, first + (size_t)n);
+        PX_TRY(loader->source->read(loader->source, &s->ctx, index, pixels));
+        quantise(pixels, loader->image_bytes, loader->levels);
+    }
+    s->batch = (px_batch){images, s->levels, first};
+    return PX_OK;
+}
+
+static void *work(void *argument) {
+    px_loader *loader = argument;
+    pthread_mutex_lock(&loader->lock);
+    while (!loader->stop) {
+        slot *s = loader->wanted;
+        if (!s) {
+            pthread_cond_wait(&loader->changed, &loader->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&loader->lock);
+        s->status = fill(loader, s);
+        pthread_mutex_lock(&loader->lock);
+        loader->wanted = NULL;
+        pthread_cond_broadcast(&loader->changed);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return NULL;
+}
+
+/* Asking for it, in the caller's thread ------------------------------------------------------------------------------
+ */
+
+static void start_filling(px_loader *loader, slot *s, int64_t step) {
+    s->step = step;
+    pthread_mutex_lock(&loader->lock);
+    loader->wanted = s;
+    pthread_cond_broadcast(&loader->changed);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+static void wait_until_filled(px_loader *loader) {
+    pthread_mutex_lock(&loader->lock);
+    while (loader->wanted) pthread_cond_wait(&loader->changed, &loader->lock);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
+    wait_until_filled(loader);
+    slot *s = loader->spare;
+    if (s->step != step) {
+        start_filling(loader, s, step);
+        wait_until_filled(loader);
+    }
+    if (s->status != PX_OK) {
+        s->step = NO_STEP; /* asked again, it is tried again */
+        return px_fail(loader->ctx, s->status, "%s", s->ctx.message);
+    }
+    loader->spare = loader->held;
+    loader->held = s;
+    if (s->batch.images > 0) start_filling(loader, loader->spare, step + 1);
+    *batch = s->batch;
+    return PX_OK;
+}
+
+/* Opening and closing ------------------------------------------------------------------------------------------------
+ */
+
+static px_status allocate_slots(px_loader *loader) {
+    size_t bytes;
+    if (__builtin_mul_overflow(loader->image_bytes, (size_t)loader->batch_size, &bytes))
+        return px_fail(loader->ctx, PX_ERR_MEMORY, "%s: a batch of %d images cannot be held in memory",
+                       loader->source->name, loader->batch_size);
+    for (int i = 0; i < 2; i++) {
+        void *memory = NULL;
+        PX_TRY(loader->device->ops->allocate_host(loader->device, bytes, &memory));
+        loader->slots[i] = (slot){.step = NO_STEP, .levels = memory};
+    }
+    return PX_OK;
+}
+
+static void release(px_loader *loader) {
+    for (int i = 0; i < 2; i++)
+        if (loader->slots[i].levels) loader->device->ops->release_host(loader->device, loader->slots[i].levels);
+    pthread_cond_destroy(&loader->changed);
+    pthread_mutex_destroy(&loader->lock);
+    free(loader);
+}
+
+px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, int levels, int batch_size,
+                         px_loader_order order, uint64_t seed, px_loader **loader) {
+    *loader = NULL;
+    px_loader *made = calloc(1, sizeof *made);
+    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory for a loader", source->name);
+    *made = (px_loader){
+        .ctx = ctx,
+        .device = device,
+        .source = source,
+        .levels = levels,
+        .batch_size = batch_size,
+        .order = order,
+        .seed = seed,
+        .image_bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels,
+        .held = &made->slots[0],
+        .spare = &made->slots[1],
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
+    };
+    px_status status = allocate_slots(made);
+    if (status == PX_OK) {
+        int error = pthread_create(&made->thread, NULL, work, made);
+        if (error)
+            status = px_fail(ctx, PX_ERR_MEMORY, "%s: no thread for its loader: %s", source->name, strerror(error));
+    }
+    if (status != PX_OK) {
+        release(made);
+        return status;
+    }
+    *loader = made;
+    return PX_OK;
+}
+
+void px_loader_close(px_loader *loader) {
+    if (!loader) return;
+    pthread_mutex_lock(&loader->lock);
+    loader->stop = true;
+    pthread_cond_broadcast(&loader->changed);
+    pthread_mutex_unlock(&loader->lock);
+    pthread_join(loader->thread, NULL);
+    release(loader);
+}

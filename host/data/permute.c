@@ -1,0 +1,31 @@
+/* The order of an epoch: a permutation that is computed index by index.
+ *
+ * A balanced Feistel network is a bijection of the numbers of 2 n bits whatever its round function is. Taking the
+ * fewest bits that hold `count` numbers and going round again while the result is outside 0..count-1 (cycle walking:
+ * Black and Rogaway 2002, "Ciphers with arbitrary finite domains") leaves a bijection of 0..count-1, in under 4 rounds
+ * of walking on average. */
+#include "pixelrnn/loader.h"
+#include "pixelrnn/random.h"
+
+enum { ROUNDS = 8 };
+
+static uint64_t encrypt(uint64_t seed, uint64_t epoch, int half_bits, uint64_t value) {
+    uint64_t mask = ((uint64_t)1 << half_bits) - 1;
+    uint64_t left = value >> half_bits, right = value & mask;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        uint64_t noise = px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 | right).word[0] & mask;
+        uint64_t mixed = left ^ noise;
+        left = right;
+        right = mixed;
+    }
+    return left << half_bits | right;
+}
+
+size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index) {
+    int half_bits = 0;
+    while (half_bits < 31 && (count - 1) >> (2 * half_bits) != 0) half_bits++;
+    uint64_t value = index;
+    do value = encrypt(seed, epoch, half_bits, value);
+    while (value >= count);
+    return (size_t)value;
+}

@@ -1,0 +1,81 @@
+/* Bench: what a model costs on a device, beside what the same device reaches on one large product and one large copy in
+ * the same run.
+ *
+ * A bench checks its result first (two forward passes give the same finite nats), warms up, then takes the time of
+ * whole passes until its seconds are spent, and reports quantiles. Work is useful work: px_model_flops. */
+#ifndef PIXELRNN_BENCH_H
+#define PIXELRNN_BENCH_H
+
+#include "pixelrnn/optimizer.h"
+
+/* --- Time by operation: the device's table is replaced by one that takes the time of every call and passes it on.
+ * Seconds are an operation's own: what it calls through the table counts for what was called. The device is waited for
+ * after each call, so a profiled pass on CUDA is slower than a plain one. */
+enum {
+#define PX_COUNT_OP(name) PX_OP_##name,
+    PX_DEVICE_OPS(PX_COUNT_OP)
+#undef PX_COUNT_OP
+        PX_OPS
+};
+extern const char *const px_op_names[PX_OPS];
+
+typedef struct px_profile {
+    px_device_ops table; /* first: an operation finds its profile through device->ops */
+    const px_device_ops *real;
+    double called; /* seconds spent in calls that the operation at work made */
+    double seconds[PX_OPS];
+    long calls[PX_OPS];
+} px_profile;
+
+/* Starts from zero, and puts the device's own table back. */
+void px_profile_begin(px_profile *profile, px_device *device);
+void px_profile_end(px_profile *profile, px_device *device);
+
+/* --- A model. */
+typedef enum { PX_BENCH_TRAIN, PX_BENCH_EVALUATE, PX_BENCH_PHASES } px_bench_phase;
+extern const char *const px_bench_phase_names[PX_BENCH_PHASES];
+
+typedef struct px_bench_spec {
+    px_model_spec model;
+    px_optimizer_spec optimizer;
+    int images;     /* of a batch */
+    double seconds; /* to spend on each phase */
+    uint64_t seed;  /* of weights and images */
+} px_bench_spec;
+
+typedef struct px_quantiles {
+    double p10, median, p90;
+} px_quantiles;
+
+/* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward. */
+typedef struct px_bench_passes {
+    int count;
+    px_quantiles seconds;
+    double flops; /* useful, of one pass */
+} px_bench_passes;
+
+/* One product of 2048 x 2048 x 2048, and one copy of 64 MiB that counts twice: read and written. */
+typedef struct px_bench_rates {
+    double flops, bytes; /* a second */
+} px_bench_rates;
+
+typedef struct px_bench_result {
+    px_bench_passes phase[PX_BENCH_PHASES];
+    px_bench_rates before, after;
+    px_memory_plan plan; /* of training */
+    size_t optimizer;    /* bytes */
+    size_t program;      /* bytes resident on the host before the model was made */
+    size_t peak;         /* bytes: most ever resident on the host after some training steps; 0 where not known */
+    px_profile profile;  /* of training steps, `profiled` of them */
+    int profiled;
+} px_bench_result;
+
+/* What training is planned to take in all, the program included. */
+size_t px_bench_planned(const px_bench_result *result);
+/* The rate that shares are taken of: the mean of before and after. */
+double px_bench_product_rate(const px_bench_result *result);
+
+/* PX_ERR_NUMERIC if the check fails. */
+px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result);
+
+#endif

@@ -1,0 +1,286 @@
+/* The loader: batches are functions of the step, whatever was asked before; the order of an epoch is a permutation;
+ * levels and back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "pixelrnn/loader.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The order of an epoch ----------------------------------------------------------------------------------------------
+ */
+
+static void every_epoch_is_a_permutation(void **state) {
+    (void)state;
+    static const size_t counts[] = {1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 4097, 60000};
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
+        for (uint64_t epoch = 0; epoch < 3; epoch++) {
+            uint8_t *seen = calloc(counts[n], 1);
+            assert_non_null(seen);
+            for (size_t i = 0; i < counts[n]; i++) {
+                size_t place = px_permute(7, epoch, counts[n], i);
+                if (place >= counts[n] || seen[place]++)
+                    fail_msg("count %zu, epoch %llu: index %zu goes to %zu, taken or outside", counts[n],
+                             (unsigned long long)epoch, i, place);
+            }
+            free(seen);
+        }
+}
+
+/* How many of 1000 indices stay where they are from one order to another. A random pair of orders shares 1 on average;
+ * more than 8 has a chance of one in a million. */
+static int agreement(uint64_t seed_a, uint64_t epoch_a, uint64_t seed_b, uint64_t epoch_b) {
+    int same = 0;
+    for (size_t i = 0; i < 1000; i++)
+        same += px_permute(seed_a, epoch_a, 1000, i) == px_permute(seed_b, epoch_b, 1000, i);
+    return same;
+}
+
+static void orders_differ_by_epoch_and_seed(void **state) {
+    (void)state;
+    assert_int_equal(agreement(1, 0, 1, 0), 1000);
+    for (uint64_t k = 0; k < 10; k++) {
+        assert_in_range(agreement(1, k, 1, k + 1), 0, 8);
+        assert_in_range(agreement(k, 0, k + 1, 0), 0, 8);
+    }
+}
+
+/* Each of 16 images stands first equally often: chi-squared with 15 degrees of freedom is above 44.3 once in 10^4. */
+static void no_image_is_preferred(void **state) {
+    (void)state;
+    enum { COUNT = 16, EPOCHS = 16000 };
+    int first[COUNT] = {0};
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) first[px_permute(3, epoch, COUNT, 0)]++;
+    double chi_squared = 0, expected = (double)EPOCHS / COUNT;
+    for (int i = 0; i < COUNT; i++) chi_squared += (first[i] - expected) * (first[i] - expected) / expected;
+    if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
+}
+
+/* A device that has host memory and nothing else, and a source whose images tell their index -------------------------
+ */
+
+static int allocations;
+
+static px_status allocate_host(px_device *device, size_t bytes, void **memory) {
+    if (bytes > 1 << 20) return px_fail(device->ctx, PX_ERR_MEMORY, "no %zu bytes", bytes);
+    *memory = malloc(bytes);
+    allocations++;
+    return *memory ? PX_OK : px_fail(device->ctx, PX_ERR_MEMORY, "no %zu bytes", bytes);
+}
+
+static px_status release_host(px_device *device, void *memory) {
+    (void)device;
+    free(memory);
+    allocations--;
+    return PX_OK;
+}
+
+static const px_device_ops ops = {.allocate_host = allocate_host, .release_host = release_host};
+static px_context context;
+static px_device device = {.ops = &ops, .ctx = &context, .kind = "stub"};
+
+enum { NOWHERE = -1 };
+static int broken = NOWHERE; /* the image that cannot be read */
+
+/* Image i is 1 x 2: its number, and 255 minus it. */
+static px_status read_number(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    if ((int)index == broken) return px_fail(ctx, PX_ERR_FILE, "%s: image %zu is gone", source->name, index);
+    pixels[0] = (uint8_t)index;
+    pixels[1] = (uint8_t)(255 - index);
+    return PX_OK;
+}
+
+static px_source numbers(size_t count) {
+    return (px_source){.name = "numbers", .count = count, .height = 1, .width = 2, .channels = 1, .read = read_number};
+}
+
+static px_loader *open_loader(px_source *source, int batch_size, px_loader_order order) {
+    px_loader *loader;
+    px_status status = px_loader_open(&context, &device, source, 256, batch_size, order, 11, &loader);
+    if (status != PX_OK) fail_msg("%s", context.message);
+    return loader;
+}
+
+static px_batch next(px_loader *loader, int64_t step) {
+    px_batch batch;
+    px_status status = px_loader_next(loader, step, &batch);
+    if (status != PX_OK) fail_msg("step %d: %s", (int)step, context.message);
+    for (int n = 0; n < batch.images; n++) assert_int_equal(batch.levels[2 * n] + batch.levels[2 * n + 1], 255);
+    return batch;
+}
+
+/* Batches ------------------------------------------------------------------------------------------------------------
+ */
+
+static void ordered_batches_wrap_around(void **state) {
+    (void)state;
+    px_source source = numbers(7);
+    px_loader *loader = open_loader(&source, 3, PX_LOADER_ORDERED);
+    for (int step = 0; step < 20; step++) {
+        px_batch batch = next(loader, step);
+        assert_int_equal(batch.images, 3);
+        assert_int_equal(batch.first, 3 * step);
+        for (int n = 0; n < 3; n++) assert_int_equal(batch.levels[2 * n], (3 * step + n) % 7);
+    }
+    px_loader_close(loader);
+}
+
+/* The first `count` numbers that a shuffled loader over 10 images hands out. */
+static void shuffled(int batch_size, int count, uint8_t *drawn) {
+    px_source source = numbers(10);
+    px_loader *loader = open_loader(&source, batch_size, PX_LOADER_SHUFFLED);
+    for (int step = 0; step * batch_size < count; step++) {
+        px_batch batch = next(loader, step);
+        for (int n = 0; n < batch_size && step * batch_size + n < count; n++)
+            drawn[step * batch_size + n] = batch.levels[2 * n];
+    }
+    px_loader_close(loader);
+}
+
+static void shuffled_epochs_hold_every_image_once(void **state) {
+    (void)state;
+    uint8_t drawn[100];
+    shuffled(3, 100, drawn);
+    for (int epoch = 0; epoch < 10; epoch++) {
+        int seen[10] = {0};
+        for (int n = 0; n < 10; n++) seen[drawn[epoch * 10 + n]]++;
+        for (int i = 0; i < 10; i++) assert_int_equal(seen[i], 1);
+    }
+    assert_memory_not_equal(drawn, drawn + 10, 10);
+}
+
+static void the_batch_size_does_not_change_the_order(void **state) {
+    (void)state;
+    uint8_t expected[100], drawn[100];
+    shuffled(1, 100, expected);
+    for (int batch_size = 2; batch_size <= 30; batch_size++) {
+        shuffled(batch_size, 100, drawn);
+        assert_memory_equal(drawn, expected, sizeof expected);
+    }
+}
+
+static void a_batch_does_not_depend_on_those_before(void **state) {
+    (void)state;
+    uint8_t expected[120];
+    shuffled(4, 120, expected);
+    px_source source = numbers(10);
+    px_loader *loader = open_loader(&source, 4, PX_LOADER_SHUFFLED);
+    static const int steps[] = {5, 6, 7, 7, 7, 0, 29, 3, 4, 2, 1, 2, 0, 0, 1, 28, 29};
+    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+        px_batch batch = next(loader, steps[k]);
+        for (int n = 0; n < 4; n++) assert_int_equal(batch.levels[2 * n], expected[4 * steps[k] + n]);
+    }
+    px_loader_close(loader);
+}
+
+static void a_pass_ends_with_a_tail_and_an_empty_batch(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    px_loader *loader = open_loader(&source, 4, PX_LOADER_PASS);
+    static const int images[] = {4, 4, 2, 0, 0};
+    for (int round = 0; round < 2; round++)
+        for (int step = 0; step < 5; step++) {
+            px_batch batch = next(loader, step);
+            assert_int_equal(batch.images, images[step]);
+            for (int n = 0; n < batch.images; n++) assert_int_equal(batch.levels[2 * n], 4 * step + n);
+        }
+    px_loader_close(loader);
+}
+
+static void values_are_quantised(void **state) {
+    (void)state;
+    px_source source = numbers(256);
+    px_loader *loader;
+    assert_int_equal(px_loader_open(&context, &device, &source, 3, 256, PX_LOADER_PASS, 0, &loader), PX_OK);
+    px_batch batch;
+    assert_int_equal(px_loader_next(loader, 0, &batch), PX_OK);
+    for (int n = 0; n < 256; n++) {
+        assert_int_equal(batch.levels[2 * n], n * 3 / 256);
+        assert_int_equal(batch.levels[2 * n + 1], (255 - n) * 3 / 256);
+    }
+    px_loader_close(loader);
+}
+
+/* Levels -------------------------------------------------------------------------------------------------------------
+ */
+
+static void levels_survive_eight_bits(void **state) {
+    (void)state;
+    for (int levels = 2; levels <= 256; levels++)
+        for (int level = 0; level < levels; level++) {
+            int value = px_dequantise((uint8_t)level, levels);
+            double target = 255.0 * level / (levels - 1);
+            if (px_quantise((uint8_t)value, levels) != level)
+                fail_msg("level %d of %d: %d quantises to %d", level, levels, value,
+                         px_quantise((uint8_t)value, levels));
+            for (int v = 0; v < 256; v++)
+                if (px_quantise((uint8_t)v, levels) == level && fabs(v - target) < fabs(value - target))
+                    fail_msg("level %d of %d: %d, but %d is nearer to %g", level, levels, value, v, target);
+        }
+}
+
+/* Failures -----------------------------------------------------------------------------------------------------------
+ */
+
+static void an_unreadable_image_fails_its_own_batch(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    broken = 5;
+    px_loader *loader = open_loader(&source, 2, PX_LOADER_ORDERED);
+    next(loader, 0);
+    next(loader, 1);
+    px_batch batch;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        context.message[0] = 0;
+        assert_int_equal(px_loader_next(loader, 2, &batch), PX_ERR_FILE);
+        assert_string_equal(context.message, "numbers: image 5 is gone");
+    }
+    batch = next(loader, 3);
+    assert_int_equal(batch.levels[0], 6);
+    px_loader_close(loader);
+    broken = NOWHERE;
+}
+
+static void a_batch_that_does_not_fit_is_refused(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    px_loader *loader;
+    assert_int_equal(px_loader_open(&context, &device, &source, 256, 1 << 20, PX_LOADER_PASS, 0, &loader),
+                     PX_ERR_MEMORY);
+    assert_null(loader);
+}
+
+static void a_loader_may_close_at_any_time(void **state) {
+    (void)state;
+    px_source source = numbers(200);
+    for (int steps = 0; steps < 50; steps++) {
+        px_loader *loader = open_loader(&source, 50, PX_LOADER_SHUFFLED);
+        for (int step = 0; step < steps % 4; step++) next(loader, step);
+        px_loader_close(loader);
+    }
+    px_loader_close(NULL);
+    assert_int_equal(allocations, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_epoch_is_a_permutation),
+        cmocka_unit_test(orders_differ_by_epoch_and_seed),
+        cmocka_unit_test(no_image_is_preferred),
+        cmocka_unit_test(ordered_batches_wrap_around),
+        cmocka_unit_test(shuffled_epochs_hold_every_image_once),
+        cmocka_unit_test(the_batch_size_does_not_change_the_order),
+        cmocka_unit_test(a_batch_does_not_depend_on_those_before),
+        cmocka_unit_test(a_pass_ends_with_a_tail_and_an_empty_batch),
+        cmocka_unit_test(values_are_quantised),
+        cmocka_unit_test(levels_survive_eight_bits),
+        cmocka_unit_test(an_unreadable_image_fails_its_own_batch),
+        cmocka_unit_test(a_batch_that_does_not_fit_is_refused),
+        cmocka_unit_test(a_loader_may_close_at_any_time),
+    };
+    return cmocka_run_group_tests_name("loader", tests, NULL, NULL);
+}
