@@ -19,7 +19,8 @@ PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
 }
 
 PX_ROW void gather(px_taken at, int column, const px_gather_args *k) {
-    const px_real value = at.from ? at.from[column] : 0;
-    at.to[column] = k->rectify && value < 0 ? 0 : value;
+    px_real value = at.from ? at.from[column] : 0;
+    if (k->rectify) value = value > 0 ? value : 0;
+    at.to[column] = value;
 }
 PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)

@@ -19,7 +19,7 @@ static inline dim3 px_block_shape(int columns) {
 }
 static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     size_t blocks = (rows + rows_a_block - 1) / rows_a_block;
-    return (unsigned)(blocks < PX_MOST_BLOCKS ? blocks : PX_MOST_BLOCKS);
+    return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
 }
 
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \

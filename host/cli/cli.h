@@ -5,6 +5,7 @@
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"
+#include "pixelrnn/source.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
 
@@ -14,6 +15,12 @@ typedef struct px_command {
     px_status (*run)(px_context *ctx, int count, char **words);
 } px_command;
 
+enum { PX_MOST_WORDS = 256 };
+typedef struct px_words {
+    int count;
+    const char *word[PX_MOST_WORDS];
+} px_words;
+
 /* One option of a command. Exactly one of text, integer, number, flag, each is set: where its value goes. */
 typedef struct px_option {
     const char *name; /* "--seed" or "-n" */
@@ -21,17 +28,11 @@ typedef struct px_option {
     int64_t *integer;
     double *number;
     bool *flag;
-    struct px_words *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
-    bool list;             /* each takes all words up to the next option */
+    px_words *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
+    bool list;      /* each takes all words up to the next option */
     bool required;
-    int64_t least;         /* smallest integer allowed */
+    int64_t least; /* smallest integer allowed */
 } px_option;
-
-enum { PX_MOST_WORDS = 256 };
-typedef struct px_words {
-    int count;
-    const char *word[PX_MOST_WORDS];
-} px_words;
 
 /* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few or
  * too many plain words (least..most), each with the command's usage. */
@@ -44,6 +45,15 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_words *se
 /* Loads the model that MODEL names, onto the device of its config after --set. */
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model);
+
+bool px_cli_ends_with(const char *path, const char *ending);
+
+/* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
+int px_cli_batch(const px_config *config);
+
+/* Opens each spec and joins them, in order, into one source. */
+px_status px_cli_open_sources(px_context *ctx, const px_words *specs, const px_source_options *options,
+                              px_source **source);
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
     px_command_bench, px_command_info;

@@ -1,5 +1,6 @@
 /* One line of progress, redrawn on a terminal, printed now and then elsewhere. */
 #include "pixelrnn/report.h"
+#include <stdarg.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -173,6 +174,16 @@ void px_progress_clear(px_progress *progress) {
     fputs(CLEAR_LINE, progress->out);
     fflush(progress->out);
     progress->drawn = 0;
+}
+
+void px_progress_line(px_progress *progress, const char *format, ...) {
+    va_list arguments;
+    px_progress_clear(progress);
+    va_start(arguments, format);
+    vfprintf(progress->out, format, arguments);
+    va_end(arguments);
+    fputc('\n', progress->out);
+    fflush(progress->out);
 }
 
 void px_progress_end(px_progress *progress, const char *detail) {

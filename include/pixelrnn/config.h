@@ -50,7 +50,8 @@ typedef struct px_config {
         double decay_factor; /* schedule step: what a drop multiplies the rate with */
         double final_rate;   /* schedule cosine: fraction of learning_rate left at the last step */
         int64_t log_every, evaluate_every, sample_every, checkpoint_every; /* steps; 0: only at the end */
-        int64_t samples;                                                   /* images drawn at each sample_every */
+        int64_t evaluate_images;  /* first images of data.test that an evaluation in training takes; 0: all */
+        int64_t samples;          /* images drawn at each sample_every */
         int64_t keep_checkpoints; /* newest checkpoints kept besides the best; 0: all */
     } train;
     struct {
@@ -73,6 +74,10 @@ px_status px_config_set(px_context *ctx, const char *assignment, px_config *conf
 
 /* What no single key can show wrong: contradictions between keys. Call after the last load and set. */
 px_status px_config_check(px_context *ctx, const char *where, const px_config *config);
+
+/* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the config
+ * it was begun with, `held`, and in the one given now. */
+px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
 
 /* Writes the resolved config as YAML that px_config_parse reads back to the same values (doubles round-trip exactly).
  * Returns a string to be freed, or NULL without memory. */

@@ -24,6 +24,11 @@ void px_progress_begin(px_progress *progress, FILE *out, const char *label, int6
 void px_progress_update(px_progress *progress, int64_t done, const char *detail);
 /* Clears the bar so that a full line can be printed to the same stream; the next update draws it again. */
 void px_progress_clear(px_progress *progress);
+/* Prints a line of its own above the bar. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void px_progress_line(px_progress *progress, const char *format, ...);
 /* Draws what was last updated once more, and ends the line. */
 void px_progress_end(px_progress *progress, const char *detail);
 

@@ -39,4 +39,8 @@ struct px_source {
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 void px_source_close(px_source *source);
 
+/* Several sources as one, their images in the order given; with one, that one. The result owns them; on failure
+ * (PX_ERR_MEMORY, or PX_ERR_CONFIG for images of different sizes) they stay the caller's. */
+px_status px_source_join(px_context *ctx, px_source **parts, int count, px_source **joined);
+
 #endif

@@ -1,0 +1,300 @@
+# pixelrnn: one Makefile, not recursive over folders. `make help` lists targets and variables.
+#
+# It calls itself in three places only: after installing packages, for the double-precision tests, and for the bundle,
+# because each of these needs other flags than the build that asks for it.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all programs demo test test-gpu bench resources deps bundle format format-check clean help FORCE
+
+ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
+endif
+GOALS := $(or $(MAKECMDGOALS),all)
+ifneq ($(word 2,$(GOALS)),)
+.NOTPARALLEL: # `make clean test` means one after the other
+endif
+
+# ---- Variables ---------------------------------------------------------------------------------------------------------
+
+## BUILD=release    release, debug, double, sanitize (address, undefined) or thread (races); they live side by side
+BUILD ?= release
+## CC=gcc           the C compiler; clang's builds lie beside gcc's
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+## MARCH=native     the processor to compile for
+MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
+## BLAS=openblas    any CBLAS that pkg-config knows
+BLAS ?= openblas
+## CUDA=1           0: leave CUDA out. CUDA_HOME, CUDNN_HOME and NCCL_HOME say where to look first
+CUDA ?= 1
+## WERROR=0         1: warnings are errors
+## V=0              1: show the commands
+
+# Release lies in build/, every other variant in build/VARIANT/; objects always in build/obj/VARIANT/.
+variant = $1$(if $(findstring clang,$(CC)),-clang)
+folder  = $(patsubst build/release,build,build/$(call variant,$1))
+OUT     := $(if $(filter bundle,$(BUILD)),build/bundle/build,$(call folder,$(BUILD)))
+OBJ     := build/obj/$(call variant,$(BUILD))
+ifeq ($(filter release debug double sanitize thread bundle,$(BUILD)),)
+$(error BUILD=$(BUILD): want release, debug, double, sanitize or thread)
+endif
+
+# ---- What must be installed --------------------------------------------------------------------------------------------
+
+ifneq ($(filter-out help clean format format-check,$(GOALS)),)
+# Debian package, and how to see that what it brings is there, from this or another source
+MISSING := $(shell \
+	need() { eval "$$2" >/dev/null 2>&1 || echo $$1; }; \
+	need build-essential     'command -v cc && command -v ar'; \
+	need pkg-config          'command -v pkg-config'; \
+	need lib$(BLAS)-dev      'pkg-config --exists $(BLAS)'; \
+	need libyaml-dev         'pkg-config --exists yaml-0.1'; \
+	need libarchive-dev      'pkg-config --exists libarchive'; \
+	need libcjson-dev        'pkg-config --exists libcjson'; \
+	need libprotobuf-c-dev   'pkg-config --exists libprotobuf-c'; \
+	need protobuf-c-compiler 'command -v protoc-c'; \
+	need libstb-dev          'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
+	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev 'pkg-config --exists cmocka'))
+endif
+
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+deps: ## install the Debian packages that are missing, after saying which
+ifeq ($(MISSING),)
+	@echo 'Nothing is missing.'
+else
+	@echo 'Missing: $(MISSING)'
+	@command -v apt-get >/dev/null || { echo 'There is no apt-get here: install what these packages bring by other means.' >&2; exit 1; }
+	$(SUDO) apt-get update -q
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING)
+endif
+
+ifneq ($(and $(MISSING),$(filter-out deps,$(GOALS))),)
+# Nothing below can be parsed yet. demo and test help themselves; the others say what to do.
+ifneq ($(PX_DEPS_DONE),)
+$(error still missing after make deps: $(MISSING))
+else ifeq ($(filter demo test deps,$(GOALS)),)
+$(error missing: $(MISSING). 'make deps' installs them)
+endif
+$(filter-out deps help clean format format-check,$(GOALS)): deps
+	@$(MAKE) PX_DEPS_DONE=1 $@
+else ifneq ($(filter-out deps help clean format format-check,$(GOALS)),)
+
+# ---- Flags -------------------------------------------------------------------------------------------------------------
+
+PACKAGES := $(BLAS) yaml-0.1 libarchive libcjson libprotobuf-c
+
+OPTIMISE_release  := -O3 -DNDEBUG
+OPTIMISE_bundle   := $(OPTIMISE_release) -fPIC
+OPTIMISE_debug    := -O1 -g
+OPTIMISE_double   := -O2 -g -DPX_DOUBLE
+OPTIMISE_sanitize := -O1 -g -fno-omit-frame-pointer
+OPTIMISE_thread   := -O1 -g -fno-omit-frame-pointer
+SANITIZE_sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SANITIZE_thread   := -fsanitize=thread
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes $(if $(filter 1,$(WERROR)),-Werror)
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-pass-failed # it says so when a simd loop was not vectorised, which is advice and not a fault
+endif
+
+# What the caller gives as CPPFLAGS, CFLAGS, LDFLAGS, LDLIBS or NVCCFLAGS is added at the end.
+# No -ffast-math: it would give up NaN, infinities and the order of sums.
+px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
+px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=fast \
+	$(OPTIMISE_$(BUILD)) $(SANITIZE_$(BUILD)) $(CFLAGS)
+px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
+px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -lpthread $(LDLIBS)
+ifeq ($(BUILD),bundle)
+# Libraries are found beside the programs. libarchive is linked statically, which leaves libxml2 and ICU (35 MB) behind;
+# what else it needs is taken from its shared twin, so that no further -dev packages are wanted.
+ARCHIVE     := $(shell pkg-config --variable=libdir libarchive)/libarchive
+px_LDFLAGS  += -s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib:$$ORIGIN/../../lib:$$ORIGIN/../../../lib'
+px_LDLIBS   := $(patsubst -larchive,$(ARCHIVE).a,$(px_LDLIBS)) \
+	$(shell objdump -p $(ARCHIVE).so | awk '$$1 == "NEEDED" { print "-l:" $$2 }')
+endif
+
+# ---- CUDA --------------------------------------------------------------------------------------------------------------
+
+, := ,
+# $(call root,HEADER,LIBRARY,FOLDERS): the first folder that has both; $(call header,...) and $(call library,...): where
+MULTIARCH := $(shell uname -m)-linux-gnu
+header    = $(firstword $(foreach d,$1/include $1/include/$(MULTIARCH),$(wildcard $d/$2)))
+library   = $(firstword $(foreach d,$1/lib64 $1/lib $1/lib/$(MULTIARCH),$(wildcard $d/$2)))
+root      = $(firstword $(foreach d,$3,$(if $(and $(call header,$d,$1),$(call library,$d,$2)),$d)))
+# Python's packages hold nvidia/cudnn, nvidia/nccl, and nvidia/cublas or (since CUDA 13) nvidia/cu13
+PYTHON    = $(wildcard $(addsuffix /*,$(shell python3 -c 'import nvidia; print(*nvidia.__path__)' 2>/dev/null)))
+find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $3,,$(call root,$1,$2,$(PYTHON))))
+
+CUDA_SOURCES := $(filter-out host/device/cuda_absent.c,$(wildcard host/device/cuda*.c))
+CUDA_NOTE    := left out
+ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug bundle,$(BUILD)),$(CUDA_SOURCES)),)
+CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
+	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
+CUDA_NOTE := no nvcc
+NVCC      := $(wildcard $(CUDA_HOME)/bin/nvcc)
+ifneq ($(NVCC),)
+CUDART    := $(call find,cuda_runtime_api.h,libcudart.so*)
+CUBLAS    := $(call find,cublasLt.h,libcublasLt.so*)
+CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
+NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
+CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 in $(or $(CUDNN),no place), NCCL in $(or $(NCCL),no place)
+endif
+endif
+HAVE_CUDA := $(and $(NVCC),$(CUDART),$(CUBLAS),$(CUDNN))
+CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
+
+ifneq ($(HAVE_CUDA),)
+CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
+	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h))))
+CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
+	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
+px_LDLIBS      += $(CUDA_LIBRARIES) -lstdc++
+ifneq ($(BUILD),bundle)
+px_LDFLAGS     += $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
+endif
+ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90
+px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUILD))) -Iinclude -I. -Xcompiler=-fPIC,-Wall,-Wextra \
+	$(if $(filter 1,$(WERROR)),-Werror=all-warnings -Xcompiler=-Werror) $(NVCCFLAGS)
+endif
+
+# ---- Sources -----------------------------------------------------------------------------------------------------------
+
+GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
+HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c)) \
+	$(if $(HAVE_CUDA),$(CUDA_SOURCES),$(wildcard host/device/cuda_absent.c))
+KERNELS      := $(wildcard kernels/*.cu)
+# nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
+CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
+
+LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o,$(filter-out %_sm90.cu,$(KERNELS))) \
+	$(GENERATED:build/%=$(OBJ)/%.o) $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o))
+PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
+# tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
+SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
+GPU_TESTS       := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c)))
+BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
+TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
+# These tell more in double precision, where a difference quotient is good to 1e-11
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient,$(notdir $(TESTS)))
+
+PROGRAM := $(OUT)/pixelrnn
+LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
+
+# ---- Build -------------------------------------------------------------------------------------------------------------
+
+# $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
+run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
+
+all: $(PROGRAM) $(LIBRARY) ## build the program and the library (the default)
+programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+
+# Flags are files that change when the flags do, and what was made with them depends on them.
+FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/device.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
+cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
+device_flags  = $(if $(HAVE_CUDA),-DPX_CUDA $(CUDA_INCLUDES))
+link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
+nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
+$(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
+$(FLAG_FILES): FORCE
+	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
+		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/device.flags %bundle/device.flags,$@),echo '$(CUDA_NOTE)',:); }
+
+$(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
+$(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
+$(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
+	@mkdir -p $(@D)
+	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+$(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)
+build/gen/%.pb-c.c build/gen/%.pb-c.h: host/report/%.proto
+	@mkdir -p $(@D)
+	$(call run,PROTOC,$<,protoc-c -I$(<D) --c_out=$(@D) $<)
+
+# CUDA's headers and the word PX_CUDA are for the device layer and the tests that hold it to its promises.
+DEVICE_OBJECTS := $(filter $(OBJ)/host/device/%,$(LIBRARY_OBJECTS)) $(GPU_TESTS:$(OUT)/%=$(OBJ)/%.o)
+$(DEVICE_OBJECTS): px_CPPFLAGS += $(device_flags)
+$(DEVICE_OBJECTS): $(OBJ)/device.flags
+
+%/libpixelrnn.a: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
+	@mkdir -p $(@D) && rm -f $@
+	$(call run,AR,$@,ar rcs $@ $(LIBRARY_OBJECTS))
+%/libpixelrnn.so: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-soname$(,)$(@F) $(px_LDFLAGS) -o $@ $(LIBRARY_OBJECTS) $(px_LDLIBS))
+$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
+$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
+
+-include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
+	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
+
+# ---- Use ---------------------------------------------------------------------------------------------------------------
+
+demo: $(PROGRAM) ## train a small Diagonal BiLSTM on digits drawn by the program, and draw samples from it
+	@rm -rf runs/demo
+	$(PROGRAM) train configs/demo.yaml -o runs/demo
+	$(PROGRAM) sample runs/demo -n 64 -o runs/demo/samples.png
+	@echo 'The samples are in runs/demo/samples.png'
+
+# A race detector that does not know OpenMP's barriers would report each of them, so there it gets one thread.
+TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) $(if $(filter thread,$(BUILD)),OMP_NUM_THREADS=1)
+DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
+test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in double precision
+	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
+	@$(TEST_ENVIRONMENT) tests/run $(TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+
+test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
+	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
+	$(TEST_ENVIRONMENT) PX_TEST_DEVICE=cuda tests/run $(GPU_TESTS) $(TESTS) $(TEST_SCRIPTS)
+
+bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
+	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
+
+resources: ## write what each kernel takes of the multiprocessor (registers, shared memory, spills) to build/ptxas.txt
+	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)
+	@for kernel in $(KERNELS); do echo "== $$kernel"; \
+		$(NVCC) $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $$kernel 2>&1 || exit 1; \
+	done >build/ptxas.txt; status=$$?; echo build/ptxas.txt; exit $$status
+
+# Every Linux has its own C library and compiler runtime, and a GPU machine its own CUDA.
+LEFT_BEHIND := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
+bundle: ## gather program, libraries other than CUDA's, configs, tests and bench in build/bundle, to run on another machine
+	@rm -rf build/bundle
+	@$(MAKE) BUILD=bundle programs
+	@cp -r configs tests bench build/bundle && cp bench/launcher build/bundle/run
+	@find build/bundle/build build/bundle/lib -type f -perm -u+x -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
+		grep -Ev '$(LEFT_BEHIND)' | xargs cp -L -t build/bundle/lib
+	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
+
+endif
+
+# ---- Housekeeping ------------------------------------------------------------------------------------------------------
+
+CLANG_FORMAT ?= clang-format
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
+format: ## lay out all sources with clang-format
+	@$(CLANG_FORMAT) -i $(FORMATTED)
+format-check: ## fail if clang-format would change a source
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## list targets and variables
+	@echo 'Targets'; sed -n 's/^\([a-z-]*\):.* ## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@echo 'Variables'; sed -n 's/^## /  /p' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,49 @@
+/* What several commands do alike. */
+#include "host/cli/cli.h"
+#include <string.h>
+
+px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config) {
+    for (int i = 0; i < settings->count; i++) PX_TRY(px_config_set(ctx, settings->word[i], config));
+    return px_config_check(ctx, where, config);
+}
+
+px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
+                            px_device **device, px_model **model) {
+    char path[PX_PATH];
+    px_model_info loaded;
+    *model = NULL;
+    *device = NULL;
+    PX_TRY(px_model_file_find(ctx, name, path));
+    PX_TRY(px_model_file_info(ctx, path, info));
+    PX_TRY(px_cli_override(ctx, path, settings, &info->config));
+    PX_TRY(px_device_open(ctx, (px_device_kind)info->config.device, device));
+    const px_status status = px_model_file_load(*device, path, &loaded, model);
+    if (status == PX_OK) return PX_OK;
+    px_device_close(*device);
+    *device = NULL;
+    return status;
+}
+
+bool px_cli_ends_with(const char *path, const char *ending) {
+    const size_t length = strlen(path), tail = strlen(ending);
+    return length > tail && strcmp(path + length - tail, ending) == 0;
+}
+
+int px_cli_batch(const px_config *config) {
+    return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
+}
+
+px_status px_cli_open_sources(px_context *ctx, const px_words *specs, const px_source_options *options,
+                              px_source **source) {
+    px_source *parts[PX_MOST_WORDS];
+    int opened = 0;
+    *source = NULL;
+    px_status status = PX_OK;
+    for (; opened < specs->count && status == PX_OK; opened++) {
+        parts[opened] = NULL;
+        status = px_source_open(ctx, specs->word[opened], options, &parts[opened]);
+    }
+    if (status == PX_OK) status = px_source_join(ctx, parts, opened, source);
+    for (int i = 0; status != PX_OK && i < opened; i++) px_source_close(parts[i]);
+    return status;
+}

@@ -1,0 +1,104 @@
+/* pixelrnn eval: negative log-likelihood of images under a model. */
+#include "host/cli/cli.h"
+#include "pixelrnn/evaluate.h"
+#include "pixelrnn/npy.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct px_eval_words {
+    px_words settings, data, plain;
+    const char *per_image;
+    bool json;
+} px_eval_words;
+
+static px_status px_write_per_image(px_context *ctx, const char *path, const double *nats, size_t count) {
+    px_file_out out;
+    PX_TRY(px_file_create(ctx, path, &out));
+    px_status status = px_npy_write_header(ctx, path, out.stream, "<f8", 1, &count);
+    if (status == PX_OK) status = px_file_write(ctx, &out, nats, count * sizeof *nats);
+    if (status == PX_OK) status = px_file_commit(ctx, &out);
+    px_file_abandon(&out);
+    return status;
+}
+
+static px_status px_print_json(px_context *ctx, const px_model_info *info, const px_source *source,
+                               const px_evaluation *e) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "images", (double)e->images);
+    cJSON_AddNumberToObject(json, "nats_per_image", e->nats_per_image);
+    cJSON_AddNumberToObject(json, "bits_per_dim", e->bits_per_dim);
+    cJSON_AddNumberToObject(json, "standard_error", e->standard_error);
+    if (source->entropy > 0) cJSON_AddNumberToObject(json, "true_entropy", source->entropy);
+    cJSON_AddStringToObject(json, "model", px_config_word("model.kind", info->config.model.kind));
+    cJSON_AddNumberToObject(json, "step", (double)info->step);
+    cJSON_AddStringToObject(json, "data", source->name);
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    if (!text) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for the result");
+    puts(text);
+    free(text);
+    return PX_OK;
+}
+
+static px_status px_print_evaluation(px_context *ctx, const px_eval_words *w, const px_model_info *info,
+                                     const px_source *source, const px_evaluation *e) {
+    if (w->json) return px_print_json(ctx, info, source, e);
+    printf("%zu images of %s\n", e->images, source->name);
+    printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
+           e->bits_per_dim, e->standard_error);
+    if (source->entropy > 0) printf("true entropy   %10.3f nats/image\n", source->entropy);
+    return PX_OK;
+}
+
+static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model,
+                                px_source *source) {
+    px_evaluation evaluation;
+    px_progress progress;
+    double *nats = malloc(source->count * sizeof *nats);
+    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for %zu figures", source->count);
+    px_progress_begin(&progress, stderr, "eval", 0, (int64_t)source->count);
+    px_status status = px_evaluate(model, source, px_cli_batch(&info->config), 0, nats, &progress, &evaluation);
+    px_progress_clear(&progress);
+    if (status == PX_OK && w->per_image) status = px_write_per_image(ctx, w->per_image, nats, source->count);
+    if (status == PX_OK) status = px_print_evaluation(ctx, w, info, source, &evaluation);
+    free(nats);
+    return status;
+}
+
+static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model) {
+    px_words data = w->data;
+    if (data.count == 0) data.word[data.count++] = info->config.data.test;
+    if (!data.word[0][0])
+        return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
+    const px_source_options options = {
+        .split = PX_SPLIT_TEST, .size = info->spec.height, .seed = (uint64_t)info->config.seed};
+    px_source *source;
+    PX_TRY(px_cli_open_sources(ctx, &data, &options, &source));
+    px_status status = px_evaluate_check(ctx, &info->spec, source);
+    if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
+    if (status == PX_OK) status = px_eval_source(ctx, w, info, model, source);
+    px_source_close(source);
+    return status;
+}
+
+static px_status px_eval_run(px_context *ctx, int count, char **words) {
+    px_eval_words w = {0};
+    const px_option options[] = {{.name = "--set", .each = &w.settings},
+                                 {.name = "--data", .each = &w.data, .list = true},
+                                 {.name = "--per-image", .text = &w.per_image},
+                                 {.name = "--json", .flag = &w.json}};
+    px_model_info info;
+    px_device *device;
+    px_model *model;
+    PX_TRY(px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1));
+    PX_TRY(px_cli_load_model(ctx, w.plain.word[0], &w.settings, &info, &device, &model));
+    const px_status status = px_eval_data(ctx, &w, &info, model);
+    px_model_destroy(model);
+    px_device_close(device);
+    return status;
+}
+
+const px_command px_command_eval = {"eval",
+                                    "MODEL [--data FILE...] [--per-image OUT.npy] [--json] [--set key=value]...",
+                                    "negative log-likelihood in nats per image and bits/dim", px_eval_run};

@@ -1,0 +1,120 @@
+/* pixelrnn info: what a config or a model costs, before anyone runs out. */
+#include "host/cli/cli.h"
+#include "pixelrnn/optimizer.h"
+#include <limits.h>
+#include <stdio.h>
+
+typedef struct px_info_words {
+    px_words settings, plain;
+    int64_t height, width, channels; /* 0: as the data's */
+} px_info_words;
+
+/* A config's images: those of its training data, unless the words say. */
+static px_status px_info_from_config(px_context *ctx, const px_info_words *w, px_model_info *info) {
+    const char *path = w->plain.word[0];
+    px_config *c = &info->config;
+    px_config_default(c);
+    PX_TRY(px_config_load(ctx, path, c));
+    PX_TRY(px_cli_override(ctx, path, &w->settings, c));
+    if (w->height > 0) {
+        info->spec = px_model_spec_from(c, (int)w->height, (int)(w->width ? w->width : w->height),
+                                        w->channels ? (int)w->channels : 3);
+        return PX_OK;
+    }
+    const px_source_options options = {.split = PX_SPLIT_TRAIN, .size = (int)c->data.size, .seed = (uint64_t)c->seed};
+    px_source *source;
+    if (!c->data.train[0])
+        return px_fail(ctx, PX_ERR_USAGE, "%s: data.train is empty; give --height, --width and --channels", path);
+    PX_TRY(px_source_open(ctx, c->data.train, &options, &source));
+    info->spec = px_model_spec_from(c, source->height, source->width, source->channels);
+    px_source_close(source);
+    return PX_OK;
+}
+
+static px_status px_info_read(px_context *ctx, const px_info_words *w, px_model_info *info) {
+    char path[PX_PATH];
+    const char *word = w->plain.word[0];
+    *info = (px_model_info){.step = -1};
+    if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return px_info_from_config(ctx, w, info);
+    PX_TRY(px_model_file_find(ctx, word, path));
+    PX_TRY(px_model_file_info(ctx, path, info));
+    return px_cli_override(ctx, path, &w->settings, &info->config);
+}
+
+static void px_print_bytes(const char *what, size_t bytes) {
+    const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1024 && unit < 4; unit++) value /= 1024;
+    printf("  %-26s %9.2f %s\n", what, value, units[unit]);
+}
+
+static void px_print_memory(px_model *model, const px_config *config) {
+    const px_optimizer_spec rule = {.kind = (px_optimizer_kind)config->train.optimizer,
+                                    .ema_decay = config->train.ema_decay};
+    const px_memory_plan train = px_model_plan(model, (int)config->train.batch_size, PX_PURPOSE_TRAIN);
+    const px_memory_plan eval = px_model_plan(model, px_cli_batch(config), PX_PURPOSE_EVALUATE);
+    const size_t optimizer = px_optimizer_bytes(model, &rule);
+    printf("memory, training, %lld images\n", (long long)config->train.batch_size);
+    px_print_bytes("weights", train.weights);
+    px_print_bytes("gradients", train.gradients);
+    px_print_bytes("optimizer", optimizer);
+    px_print_bytes("activations", train.activations);
+    px_print_bytes("workspace", train.workspace);
+    px_print_bytes("together", train.weights + train.gradients + optimizer + train.activations + train.workspace);
+    printf("memory, evaluation, %d images\n", px_cli_batch(config));
+    px_print_bytes("together", eval.weights + eval.activations + eval.workspace);
+}
+
+static void px_print_field(const px_model_spec *spec) {
+    const px_receptive_field field = px_model_receptive_field(spec);
+    if (field.above == INT_MAX)
+        printf("receptive field        %s\n", spec->kind == PX_MODEL_ROW_LSTM
+                                                  ? "all rows above, widening by a pixel a row and layer"
+                                                  : "all pixels before");
+    else
+        printf("receptive field        %d rows above, %d columns to the left, %d to the right\n", field.above,
+               field.left, field.right);
+}
+
+static void px_print_info(px_model *model, const px_model_info *info) {
+    const px_model_spec *s = &info->spec;
+    size_t weights;
+    const size_t live = px_parameters_live(px_model_parameters(model), &weights);
+    printf("model                  %s, %d layers, hidden %d, head %d%s%s\n", px_config_word("model.kind", (int)s->kind),
+           s->layers, s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "");
+    printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
+    if (info->step >= 0) printf("step                   %lld\n", (long long)info->step);
+    printf("parameters             %zu (masked ones not counted)\n", live);
+    px_print_field(s);
+    printf("floating-point operations per image (live weights; pointwise work not counted)\n");
+    printf("  evaluation           %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_EVALUATE));
+    printf("  training             %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_TRAIN));
+    px_print_memory(model, &info->config);
+    const px_device *device = px_model_device(model);
+    printf("device                 %s: %s\n", device->kind, device->description);
+    px_print_bytes("memory in all", device->memory);
+}
+
+static px_status px_info_run(px_context *ctx, int count, char **words) {
+    px_info_words w = {0};
+    const px_option options[] = {{.name = "--set", .each = &w.settings},
+                                 {.name = "--height", .integer = &w.height, .least = 1},
+                                 {.name = "--width", .integer = &w.width, .least = 1},
+                                 {.name = "--channels", .integer = &w.channels, .least = 1}};
+    px_model_info info;
+    px_device *device;
+    px_model *model;
+    PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
+    PX_TRY(px_info_read(ctx, &w, &info));
+    PX_TRY(px_device_open(ctx, (px_device_kind)info.config.device, &device));
+    const px_status status = px_model_create(device, &info.spec, &model);
+    if (status == PX_OK) px_print_info(model, &info);
+    px_model_destroy(model);
+    px_device_close(device);
+    return status;
+}
+
+const px_command px_command_info = {"info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
+                                    "parameters, receptive field, memory, floating-point operations per image",
+                                    px_info_run};

@@ -1,0 +1,53 @@
+/* pixelrnn: train, evaluate, sample and compare pixel-recurrent image models. */
+#include "host/cli/cli.h"
+#include <stdio.h>
+#include <string.h>
+
+static const px_command *const px_commands[] = {
+    &px_command_train, &px_command_eval,  &px_command_sample, &px_command_complete,
+    &px_command_pack,  &px_command_bench, &px_command_info,
+};
+enum { PX_COMMANDS = sizeof px_commands / sizeof *px_commands };
+
+static void px_print_help(FILE *out) {
+    fprintf(out,
+            "pixelrnn trains, evaluates, samples and compares PixelCNN, Row LSTM and Diagonal BiLSTM image models.\n\n"
+            "usage:\n");
+    for (int i = 0; i < PX_COMMANDS; i++)
+        fprintf(out, "  pixelrnn %-8s %s\n           %s\n", px_commands[i]->name, px_commands[i]->usage,
+                px_commands[i]->summary);
+    fprintf(out, "  pixelrnn keys\n           prints every config key with its type, default, range and meaning\n\n"
+                 "MODEL is a model.safetensors file, a checkpoint folder, or a run folder (then its best checkpoint).\n"
+                 "--set key=value overrides a config key in every command, e.g. --set device=cpu.\n");
+}
+
+static px_status px_dispatch(px_context *ctx, int count, char **words) {
+    for (int i = 0; i < PX_COMMANDS; i++)
+        if (strcmp(words[0], px_commands[i]->name) == 0) return px_commands[i]->run(ctx, count, words);
+    return px_fail(ctx, PX_ERR_USAGE,
+                   "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info "
+                   "or keys (pixelrnn --help)",
+                   words[0]);
+}
+
+int main(int count, char **words) {
+    px_context ctx = {0};
+    if (count < 2) {
+        px_print_help(stderr);
+        return px_exit_status(PX_ERR_USAGE);
+    }
+    const char *command = words[1];
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0) {
+        px_print_help(stdout);
+        return 0;
+    }
+    if (strcmp(command, "keys") == 0) {
+        px_config_print_keys(stdout);
+        return 0;
+    }
+    px_status status = px_dispatch(&ctx, count - 1, words + 1);
+    if (fflush(stdout) != 0 && status == PX_OK)
+        status = px_fail(&ctx, PX_ERR_FILE, "standard output: cannot write to it");
+    if (status != PX_OK) fprintf(stderr, "pixelrnn: %s\n", ctx.message);
+    return px_exit_status(status);
+}

@@ -1,0 +1,157 @@
+/* The one table of keys, and how to find one in it. */
+#include "host/config/keys.h"
+#include <assert.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+static const char *const devices[] = {
+    [PX_DEVICE_AUTO] = "auto", [PX_DEVICE_CPU] = "cpu", [PX_DEVICE_CUDA] = "cuda", NULL};
+static const char *const precisions[] = {
+    [PX_PRECISION_FLOAT32] = "float32", [PX_PRECISION_BFLOAT16] = "bfloat16", NULL};
+static const char *const kinds[] = {[PX_MODEL_PIXELCNN] = "pixelcnn",
+                                    [PX_MODEL_ROW_LSTM] = "row_lstm",
+                                    [PX_MODEL_DIAGONAL_BILSTM] = "diagonal_bilstm",
+                                    NULL};
+static const char *const optimizers[] = {
+    [PX_OPTIMIZER_SGD] = "sgd", [PX_OPTIMIZER_RMSPROP] = "rmsprop", [PX_OPTIMIZER_ADAM] = "adam", NULL};
+static const char *const schedules[] = {
+    [PX_SCHEDULE_CONSTANT] = "constant", [PX_SCHEDULE_STEP] = "step", [PX_SCHEDULE_COSINE] = "cosine", NULL};
+
+/* Most steps of a run: checkpoint folders are named by nine digits. */
+enum { STEPS = 999999999 };
+
+/* clang-format off */
+
+/* A row is named after its field and typed by it, so that name, type and place cannot disagree. */
+#define KEY(field, initial_, ...)                                                                                      \
+    {.name = #field,                                                                                                   \
+     .type = _Generic(((px_config *)NULL)->field, char *: PX_KEY_STRING, int64_t: PX_KEY_INTEGER,                      \
+                      double: PX_KEY_REAL, bool: PX_KEY_BOOLEAN, int: PX_KEY_WORD),                                    \
+     .offset = offsetof(px_config, field),                                                                             \
+     .initial = initial_,                                                                                              \
+     __VA_ARGS__}
+
+const px_key px_keys[] = {
+KEY(name, "run", .min = 1, .max = 255, .help = "what the run is called"),
+KEY(seed, "1", .fixed = true, .min = 0, .max = INFINITY, .help = "of every random number: weights, order of images, samples"),
+KEY(device, "auto", .words = devices, .help = "auto takes CUDA where it can be had"),
+KEY(precision, "float32", .words = precisions, .help = "of maps and matrix products"),
+
+KEY(model.kind, "diagonal_bilstm", .fixed = true, .words = kinds, .help = "of the blocks between stem and head"),
+KEY(model.layers, "7", .fixed = true, .min = 1, .max = 1000, .unit = "blocks", .help = "depth"),
+KEY(model.hidden, "16", .fixed = true, .min = 1, .max = 16384, .unit = "features",
+    .help = "h; maps between blocks carry 2h features"),
+KEY(model.head, "32", .fixed = true, .min = 1, .max = 65536, .unit = "features", .help = "q, width of the output layers"),
+KEY(model.residual, "true", .fixed = true, .help = "add each block's input to its output"),
+KEY(model.skip, "false", .fixed = true, .help = "feed every block's output to the head, too"),
+
+KEY(data.train, "", .min = 0, .max = PX_CONFIG_STRING - 1, .help = "images to train on: a file or builtin:NAME"),
+KEY(data.test, "", .min = 0, .max = PX_CONFIG_STRING - 1, .help = "images to evaluate on; empty: no evaluation"),
+KEY(data.levels, "256", .fixed = true, .min = 2, .max = 256, .help = "L, values that a pixel's colour can take"),
+KEY(data.size, "28", .min = 1, .max = 4096, .unit = "pixels", .help = "side of the images of builtin:NAME"),
+KEY(data.shuffle, "true", .help = "a new order each epoch; false: the file's order, wrapping around"),
+
+KEY(train.steps, "20000", .min = 0, .max = STEPS, .unit = "steps", .help = "length of the run"),
+KEY(train.batch_size, "16", .fixed = true, .min = 1, .max = 1000000, .unit = "images", .help = "of a step, over all ranks"),
+KEY(train.optimizer, "rmsprop", .fixed = true, .words = optimizers, .help = "what turns gradients into updates"),
+KEY(train.learning_rate, "0.001", .min = 0, .above = true, .max = INFINITY, .help = "before the schedule"),
+KEY(train.rho, "0.95", .min = 0, .max = 1, .below = true, .help = "rmsprop: decay of the mean square"),
+KEY(train.beta1, "0.9", .min = 0, .max = 1, .below = true, .help = "adam: decay of the mean"),
+KEY(train.beta2, "0.999", .min = 0, .max = 1, .below = true, .help = "adam: decay of the mean square"),
+KEY(train.epsilon, "1e-8", .min = 0, .above = true, .max = INFINITY, .help = "rmsprop, adam: added to the root"),
+KEY(train.clip_norm, "1", .min = 0, .max = INFINITY, .help = "longest gradient, all parameters together; 0: off"),
+KEY(train.ema_decay, "0", .min = 0, .max = 1, .below = true, .help = "of the averaged weights; 0: off"),
+KEY(train.schedule, "constant", .words = schedules, .help = "course of the learning rate after the warm-up"),
+KEY(train.warmup_steps, "0", .min = 0, .max = STEPS, .unit = "steps", .help = "the rate rises from 0 for as long"),
+KEY(train.decay_every, "10000", .min = 1, .max = STEPS, .unit = "steps", .help = "schedule step: between two drops"),
+KEY(train.decay_factor, "0.5", .min = 0, .above = true, .max = 1, .help = "schedule step: rate after a drop / before"),
+KEY(train.final_rate, "0", .min = 0, .max = 1, .help = "schedule cosine: rate at the last step / learning_rate"),
+KEY(train.log_every, "10", .min = 0, .max = STEPS, .unit = "steps", .help = "between two lines; 0: only at the end"),
+KEY(train.evaluate_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.evaluate_images, "0", .min = 0, .max = 1e9, .unit = "images", .help = "first of data.test; 0: all"),
+KEY(train.sample_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.checkpoint_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images", .help = "drawn at each sample_every"),
+KEY(train.keep_checkpoints, "3", .min = 0, .max = 1000000, .help = "newest ones kept besides the best; 0: all"),
+
+KEY(eval.batch_size, "0", .min = 0, .max = 1000000, .unit = "images", .help = "of a pass; 0: train.batch_size"),
+{.name = NULL}};
+/* clang-format on */
+
+static_assert(sizeof px_keys / sizeof px_keys[0] <= PX_MAX_KEYS, "PX_MAX_KEYS is too small");
+
+const px_key *px_key_find(const char *name) {
+    for (const px_key *key = px_keys; key->name; key++)
+        if (strcmp(key->name, name) == 0) return key;
+    return NULL;
+}
+
+const px_key *px_key_section(const char *name) {
+    size_t length = strlen(name);
+    for (const px_key *key = px_keys; key->name; key++)
+        if (strncmp(key->name, name, length) == 0 && key->name[length] == '.') return key;
+    return NULL;
+}
+
+const char *px_key_leaf(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* Levenshtein's distance between the first `length` characters of a and b: inserted, dropped and changed ones. Only the
+ * first 63 of b count. */
+static int distance(const char *a, size_t length, const char *b) {
+    int row[64];
+    int columns = (int)strnlen(b, 63);
+    for (int j = 0; j <= columns; j++) row[j] = j;
+    for (size_t i = 0; i < length; i++) {
+        int corner = row[0]; /* the row above, one column to the left */
+        row[0] = (int)i + 1;
+        for (int j = 1; j <= columns; j++) {
+            int best = corner + (a[i] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            corner = row[j];
+            row[j] = best;
+        }
+    }
+    return row[columns];
+}
+
+static int least_of(int a, int b) {
+    return a < b ? a : b;
+}
+
+const px_key *px_key_nearest(const char *name) {
+    const px_key *nearest = px_keys;
+    int least = INT_MAX;
+    for (const px_key *key = px_keys; key->name; key++) {
+        const char *leaf = px_key_leaf(key->name);
+        int far = distance(key->name, strlen(key->name), name);
+        far = least_of(far, distance(leaf, strlen(leaf), px_key_leaf(name)) + 1); /* right key, wrong section */
+        if (leaf > key->name) far = least_of(far, distance(key->name, (size_t)(leaf - key->name - 1), name));
+        if (far >= least) continue;
+        least = far;
+        nearest = key;
+    }
+    return nearest;
+}
+
+const char *px_config_word(const char *name, int value) {
+    const px_key *key = px_key_find(name);
+    if (!key || !key->words || value < 0) return NULL;
+    int count = 0;
+    while (key->words[count]) count++;
+    return value < count ? key->words[value] : NULL;
+}
+
+void px_config_default(px_config *config) {
+    memset(config, 0, sizeof *config);
+    for (const px_key *key = px_keys; key->name; key++) {
+        px_context ctx;
+        px_status status = px_key_read(&ctx, "default", key, key->initial, config);
+        assert(status == PX_OK); /* the table contradicts itself */
+        (void)status;
+    }
+}

@@ -1,0 +1,214 @@
+/* YAML into px_config: one document of scalars, in a mapping of sections, read as libyaml's events. */
+#include "host/config/keys.h"
+#include "pixelrnn/file.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <yaml.h>
+
+enum {
+    LONGEST_FILE = 1 << 20, /* bytes */
+    PLACE = 1100,           /* bytes of "file:line" */
+    NAME = 96,              /* bytes of section.key, cut when it is longer: no key is */
+};
+
+typedef struct reader {
+    px_context *ctx;
+    const char *where, *text;
+    px_config config; /* what is read so far; the caller's stays as it is until all is well */
+    yaml_parser_t parser;
+    yaml_event_t event;               /* the newest */
+    char name[NAME];                  /* the key that the event belongs to, "" outside of any */
+    size_t line;                      /* of that key */
+    size_t key_line[PX_MAX_KEYS];     /* where a key of the table stood, 0: nowhere */
+    size_t section_line[PX_MAX_KEYS]; /* the same of sections, by their first key */
+} reader;
+
+static px_status fail(reader *r, const char *found, const char *expected) {
+    const char *colon = *r->name ? ": " : "";
+    return px_fail(r->ctx, PX_ERR_CONFIG, "%s:%zu: %s%sfound %s, expected %s", r->where, r->line, r->name, colon, found,
+                   expected);
+}
+
+/* What libyaml could not read. Its reader knows the byte only, its scanner and parser know line and column. */
+static px_status fail_syntax(reader *r) {
+    const yaml_parser_t *p = &r->parser;
+    char found[200];
+    r->name[0] = 0;
+    switch (p->error) {
+    case YAML_MEMORY_ERROR: return px_fail(r->ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", r->where);
+    case YAML_READER_ERROR:
+        r->line = 1;
+        for (size_t i = 0; i < p->problem_offset; i++) r->line += r->text[i] == '\n';
+        snprintf(found, sizeof found, "bytes that are no text (%s)", p->problem);
+        return fail(r, found, "YAML in UTF-8");
+    default:
+        r->line = p->problem_mark.line + 1;
+        snprintf(found, sizeof found, "broken syntax at column %zu (%s)", p->problem_mark.column + 1, p->problem);
+        return fail(r, found, "YAML");
+    }
+}
+
+/* What the newest event is, as an error says it, where it is nothing that a config uses; else NULL. */
+static const char *forbidden(const yaml_event_t *event) {
+    const yaml_char_t *anchor = NULL, *tag = NULL;
+    switch (event->type) {
+    case YAML_ALIAS_EVENT: return "an alias";
+    case YAML_SEQUENCE_START_EVENT: return "a list";
+    case YAML_MAPPING_START_EVENT:
+        anchor = event->data.mapping_start.anchor;
+        tag = event->data.mapping_start.tag;
+        break;
+    case YAML_SCALAR_EVENT:
+        anchor = event->data.scalar.anchor;
+        tag = event->data.scalar.tag;
+        if (memchr(event->data.scalar.value, 0, event->data.scalar.length)) return "a zero byte";
+        break;
+    default: break;
+    }
+    return anchor ? "an anchor" : tag ? "a tag" : NULL;
+}
+
+/* PX_ERR_CONFIG unless the newest event is of that type. */
+static px_status demand(reader *r, yaml_event_type_t type, const char *expected) {
+    char quote[PX_QUOTE];
+    const char *found = forbidden(&r->event);
+    if (found) return fail(r, found, expected);
+    if (r->event.type == type) return PX_OK;
+    if (r->event.type != YAML_SCALAR_EVENT) return fail(r, "a mapping", expected);
+    px_quote((const char *)r->event.data.scalar.value, quote);
+    return fail(r, quote, expected);
+}
+
+/* Reads the next event into r->event. */
+static px_status next(reader *r) {
+    yaml_event_delete(&r->event);
+    if (!yaml_parser_parse(&r->parser, &r->event)) return fail_syntax(r);
+    return PX_OK;
+}
+
+/* The text of a scalar; null, however it is spelt, is the empty text. */
+static const char *scalar_text(const yaml_event_t *event) {
+    const char *text = (const char *)event->data.scalar.value;
+    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    return plain && (strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0) ? "" : text;
+}
+
+/* Takes note that a key or section stands on this line; it may do so once. */
+static px_status claim(reader *r, size_t *line) {
+    if (*line) {
+        char found[64];
+        snprintf(found, sizeof found, "it again after line %zu", *line);
+        return fail(r, found, "each key once");
+    }
+    *line = r->line;
+    return PX_OK;
+}
+
+static px_status read_value(reader *r, const px_key *key) {
+    char expected[PX_KEY_PHRASE], place[PLACE];
+    px_key_expected(key, expected);
+    PX_TRY(claim(r, &r->key_line[key - px_keys]));
+    PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
+    snprintf(place, PLACE, "%s:%zu", r->where, r->line);
+    return px_key_read(r->ctx, place, key, scalar_text(&r->event), &r->config);
+}
+
+/* Reads a key, which is the newest event, into r->name and r->line. */
+static px_status read_name(reader *r, const char *section) {
+    r->line = r->event.start_mark.line + 1;
+    snprintf(r->name, NAME, "%s", section);
+    PX_TRY(demand(r, YAML_SCALAR_EVENT, "a key"));
+    snprintf(r->name, NAME, "%s%s%s", section, *section ? "." : "", (const char *)r->event.data.scalar.value);
+    return PX_OK;
+}
+
+static px_status fail_unknown(reader *r) {
+    char quote[PX_QUOTE], found[PX_QUOTE + 16], expected[NAME];
+    px_quote(r->name, quote);
+    snprintf(found, sizeof found, "unknown key %s", quote);
+    snprintf(expected, sizeof expected, "a known one (nearest: %s)", px_key_nearest(r->name)->name);
+    r->name[0] = 0;
+    return fail(r, found, expected);
+}
+
+/* Reads the keys of a section, or those at the top ("") with the sections in them, to the mapping's end. */
+static px_status read_section(reader *r, const char *section) {
+    for (;;) {
+        PX_TRY(next(r));
+        if (r->event.type == YAML_MAPPING_END_EVENT) return PX_OK;
+        PX_TRY(read_name(r, section));
+        const px_key *key = px_key_find(r->name), *first = px_key_section(r->name);
+        if (!key && !first) return fail_unknown(r);
+        PX_TRY(next(r));
+        if (key) {
+            PX_TRY(read_value(r, key));
+        } else {
+            char name[NAME];
+            strcpy(name, r->name);
+            PX_TRY(claim(r, &r->section_line[first - px_keys]));
+            PX_TRY(demand(r, YAML_MAPPING_START_EVENT, "a mapping of its keys"));
+            PX_TRY(read_section(r, name)); /* never deeper: no section lies in another */
+        }
+    }
+}
+
+static px_status read_stream(reader *r) {
+    PX_TRY(next(r)); /* the stream's start */
+    PX_TRY(next(r));
+    if (r->event.type == YAML_STREAM_END_EVENT) return PX_OK; /* nothing but comments */
+    PX_TRY(next(r));
+    r->line = r->event.start_mark.line + 1;
+    PX_TRY(demand(r, YAML_MAPPING_START_EVENT, "a mapping of keys"));
+    PX_TRY(read_section(r, ""));
+    PX_TRY(next(r)); /* the document's end */
+    PX_TRY(next(r));
+    if (r->event.type == YAML_STREAM_END_EVENT) return PX_OK;
+    r->name[0] = 0;
+    r->line = r->event.start_mark.line + 1;
+    return fail(r, "a second document", "one");
+}
+
+px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config) {
+    reader *r = calloc(1, sizeof *r);
+    if (!r || !yaml_parser_initialize(&r->parser)) {
+        free(r);
+        return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", where);
+    }
+    r->ctx = ctx;
+    r->where = where;
+    r->text = text;
+    r->config = *config;
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, strlen(text));
+    px_status status = read_stream(r);
+    if (status == PX_OK) *config = r->config;
+    yaml_event_delete(&r->event);
+    yaml_parser_delete(&r->parser);
+    free(r);
+    return status;
+}
+
+px_status px_config_load(px_context *ctx, const char *path, px_config *config) {
+    char *text;
+    px_status status = px_file_read_text(ctx, path, LONGEST_FILE, &text);
+    if (status == PX_ERR_FORMAT) return PX_ERR_CONFIG; /* too long, or no text: its message stands */
+    PX_TRY(status);
+    status = px_config_parse(ctx, path, text, config);
+    free(text);
+    return status;
+}
+
+px_status px_config_set(px_context *ctx, const char *assignment, px_config *config) {
+    const char *equals = strchr(assignment, '=');
+    char name[NAME], quote[PX_QUOTE];
+    if (!equals) {
+        px_quote(assignment, quote);
+        return px_fail(ctx, PX_ERR_USAGE, "--set: found %s, expected key=value", quote);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
+    const px_key *key = px_key_find(name);
+    if (key) return px_key_read(ctx, "--set", key, equals + 1, config);
+    px_quote(name, quote);
+    return px_fail(ctx, PX_ERR_CONFIG, "--set: found unknown key %s, expected a known one (nearest: %s)", quote,
+                   px_key_nearest(name)->name);
+}

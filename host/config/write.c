@@ -1,0 +1,93 @@
+/* px_config as text: YAML that reads back to the same values, and the table of keys as documentation. */
+#include "host/config/keys.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <yaml.h>
+
+/* Whether some YAML reader would take the plain text for null, a boolean, a number or a date. */
+static bool looks_typed(const char *text) {
+    bool boolean;
+    if (strchr("+-0123456789", text[0])) return true;                    /* the empty text, too */
+    if (text[0] == '.' && text[1] != '.' && text[1] != '/') return true; /* .5, .inf, .nan; not ./ and ../ */
+    return px_read_boolean(text, &boolean) || strcasecmp(text, "null") == 0 || strcmp(text, "~") == 0;
+}
+
+/* A scalar of `length` bytes; libyaml quotes and escapes what cannot stand plain. 0 without memory. */
+static int add_scalar(yaml_document_t *document, const char *text, size_t length, bool quoted) {
+    yaml_scalar_style_t style = quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE;
+    return yaml_document_add_scalar(document, NULL, (const yaml_char_t *)text, (int)length, style);
+}
+
+static bool add_pair(yaml_document_t *document, int mapping, int name, int value) {
+    return mapping && name && value && yaml_document_append_mapping_pair(document, mapping, name, value);
+}
+
+/* Fills an empty document with every key. */
+static bool add_keys(yaml_document_t *document, const px_config *config) {
+    int root = yaml_document_add_mapping(document, NULL, YAML_BLOCK_MAPPING_STYLE);
+    int section = root;
+    for (const px_key *key = px_keys; key->name; key++) {
+        const char *leaf = px_key_leaf(key->name);
+        size_t length = leaf > key->name ? (size_t)(leaf - key->name - 1) : 0; /* of the section's name */
+        char name[PX_KEY_PHRASE], text[PX_CONFIG_STRING];
+        snprintf(name, sizeof name, "%.*s", (int)length, key->name);
+        if (px_key_section(name) == key) { /* its first key */
+            section = yaml_document_add_mapping(document, NULL, YAML_BLOCK_MAPPING_STYLE);
+            if (!add_pair(document, root, add_scalar(document, name, length, false), section)) return false;
+        }
+        px_key_write(key, config, text);
+        bool quoted = key->type == PX_KEY_STRING && looks_typed(text);
+        int value = add_scalar(document, text, strlen(text), quoted);
+        if (!add_pair(document, section, add_scalar(document, leaf, strlen(leaf), false), value)) return false;
+    }
+    return true;
+}
+
+static bool emit(yaml_document_t *document, FILE *out) {
+    yaml_emitter_t emitter;
+    if (!yaml_emitter_initialize(&emitter)) {
+        yaml_document_delete(document);
+        return false;
+    }
+    yaml_emitter_set_output_file(&emitter, out);
+    yaml_emitter_set_unicode(&emitter, 1);
+    yaml_emitter_set_width(&emitter, -1);                      /* a value stays on its line */
+    bool written = yaml_emitter_dump(&emitter, document) != 0; /* which frees the document */
+    written = written && yaml_emitter_close(&emitter);
+    yaml_emitter_delete(&emitter);
+    return written;
+}
+
+char *px_config_text(const px_config *config) {
+    char *text = NULL;
+    size_t bytes;
+    yaml_document_t document;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return NULL;
+    bool written = yaml_document_initialize(&document, NULL, NULL, NULL, 1, 1) != 0;
+    if (written && !add_keys(&document, config)) {
+        yaml_document_delete(&document);
+        written = false;
+    }
+    written = written && emit(&document, out);
+    if (fclose(out) != 0) written = false;
+    if (written) return text;
+    free(text);
+    return NULL;
+}
+
+void px_config_print_keys(FILE *out) {
+    static const char *const types[] = {[PX_KEY_STRING] = "text",
+                                        [PX_KEY_INTEGER] = "integer",
+                                        [PX_KEY_REAL] = "number",
+                                        [PX_KEY_BOOLEAN] = "boolean",
+                                        [PX_KEY_WORD] = "word"};
+    fprintf(out, "| key | type | default | range | help |\n| --- | --- | --- | --- | --- |\n");
+    for (const px_key *key = px_keys; key->name; key++) {
+        char range[PX_KEY_PHRASE];
+        px_key_range(key, range);
+        fprintf(out, "| `%s` | %s%s%s | `%s` | %s | %s |\n", key->name, types[key->type], key->unit ? ", " : "",
+                key->unit ? key->unit : "", *key->initial ? key->initial : "\"\"", range, key->help);
+    }
+}

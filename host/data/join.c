@@ -1,0 +1,47 @@
+/* Several sources as one. */
+#include "pixelrnn/source.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct px_joined {
+    px_source source;
+    int parts;
+    px_source *part[];
+} px_joined;
+
+static px_status read_joined(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    px_joined *joined = (px_joined *)source;
+    int part = 0;
+    while (index >= joined->part[part]->count) index -= joined->part[part++]->count;
+    return joined->part[part]->read(joined->part[part], ctx, index, pixels);
+}
+
+static void close_joined(px_source *source) {
+    px_joined *joined = (px_joined *)source;
+    for (int i = 0; i < joined->parts; i++) px_source_close(joined->part[i]);
+    free(joined);
+}
+
+px_status px_source_join(px_context *ctx, px_source **parts, int count, px_source **out) {
+    *out = parts[0];
+    if (count == 1) return PX_OK;
+    px_joined *joined = calloc(1, sizeof *joined + (size_t)count * sizeof *joined->part);
+    if (!joined) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot join %d sources", parts[0]->name, count);
+    joined->source = *parts[0];
+    joined->source.count = 0;
+    joined->source.read = read_joined;
+    joined->source.close = close_joined;
+    joined->parts = count;
+    for (int i = 0; i < count; i++) {
+        const px_source *first = parts[0], *part = parts[i];
+        joined->part[i] = parts[i];
+        joined->source.count += part->count;
+        if (part->height == first->height && part->width == first->width && part->channels == first->channels) continue;
+        free(joined);
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: found images of %d x %d x %d, expected %d x %d x %d as in %s",
+                       part->name, part->height, part->width, part->channels, first->height, first->width,
+                       first->channels, first->name);
+    }
+    *out = &joined->source;
+    return PX_OK;
+}

@@ -1,0 +1,118 @@
+/* Setting a training run up: data, model, optimiser, run folder, resuming. */
+#include "host/train/trainer.h"
+#include "pixelrnn/clock.h"
+#include "pixelrnn/model_file.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static px_status px_trainer_open_data(px_trainer *t) {
+    const px_config *c = t->config;
+    if (!c->data.train[0])
+        return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
+    px_source_options options = {.split = PX_SPLIT_TRAIN, .size = (int)c->data.size, .seed = (uint64_t)c->seed};
+    PX_TRY(px_source_open(t->ctx, c->data.train, &options, &t->train));
+    t->result->entropy = t->train->entropy;
+    if (!c->data.test[0]) return PX_OK;
+    options.split = PX_SPLIT_TEST;
+    return px_source_open(t->ctx, c->data.test, &options, &t->test);
+}
+
+static px_status px_trainer_open_model(px_trainer *t) {
+    const px_config *c = t->config;
+    const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
+    const px_optimizer_spec rule = {.kind = (px_optimizer_kind)c->train.optimizer,
+                                    .rho = c->train.rho,
+                                    .beta1 = c->train.beta1,
+                                    .beta2 = c->train.beta2,
+                                    .epsilon = c->train.epsilon,
+                                    .clip_norm = c->train.clip_norm,
+                                    .ema_decay = c->train.ema_decay};
+    if (t->test) PX_TRY(px_evaluate_check(t->ctx, &spec, t->test));
+    PX_TRY(px_model_create(t->device, &spec, &t->model));
+    PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
+    if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
+    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
+    PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
+    t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
+    if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
+    return px_loader_open(t->ctx, t->device, t->train, spec.levels, (int)c->train.batch_size,
+                          c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED, (uint64_t)c->seed, &t->loader);
+}
+
+static px_status px_trainer_write_config(px_trainer *t) {
+    char path[PX_PATH];
+    px_file_out out;
+    PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
+    char *text = px_config_text(t->config);
+    if (!text) return px_fail(t->ctx, PX_ERR_MEMORY, "%s: no memory", path);
+    px_status status = px_file_create(t->ctx, path, &out);
+    if (status == PX_OK) {
+        status = px_file_write(t->ctx, &out, text, strlen(text));
+        if (status == PX_OK) status = px_file_commit(t->ctx, &out);
+        px_file_abandon(&out);
+    }
+    free(text);
+    return status;
+}
+
+/* The config of the run to be resumed must agree with the one given. */
+static px_status px_trainer_check_config(px_trainer *t) {
+    char path[PX_PATH];
+    px_config held;
+    PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
+    px_config_default(&held);
+    PX_TRY(px_config_load(t->ctx, path, &held));
+    return px_config_check_resume(t->ctx, path, &held, t->config);
+}
+
+/* A fresh run, or the newest checkpoint of an old one. */
+static px_status px_trainer_open_run(px_trainer *t) {
+    const char *run = t->options->run;
+    char folder[PX_PATH];
+    const int64_t newest = px_checkpoint_newest(run);
+    t->state.best_nats_per_image = INFINITY;
+    if (newest >= 0 && !t->options->resume)
+        return px_fail(t->ctx, PX_ERR_USAGE,
+                       "%s: already holds a run, trained to step %lld; --resume goes on with it, "
+                       "another -o begins a new one",
+                       run, (long long)newest);
+    if (newest >= 0) {
+        PX_TRY(px_trainer_check_config(t));
+        PX_TRY(px_checkpoint_resume(run, t->model, t->optimizer, &t->state));
+        if (isfinite(t->state.best_nats_per_image)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.best_step));
+    }
+    PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
+    PX_TRY(px_file_make_folder(t->ctx, folder));
+    PX_TRY(px_file_path(t->ctx, folder, "%s/samples", run));
+    PX_TRY(px_file_make_folder(t->ctx, folder));
+    PX_TRY(px_checkpoint_prune(t->ctx, run, 0, 0));
+    PX_TRY(px_trainer_write_config(t));
+    t->window_started = px_clock_seconds();
+    t->window_step = t->state.step;
+    return px_metrics_open(t->ctx, run, t->state.step, &t->metrics);
+}
+
+/* What is known of the data before a step is taken. */
+static px_status px_trainer_baseline(px_trainer *t) {
+    if (!t->test) return PX_OK;
+    return px_evaluate_independent(t->ctx, t->train, t->test, (int)t->config->data.levels,
+                                   (size_t)t->config->train.evaluate_images, &t->result->independent);
+}
+
+px_status px_trainer_open(px_trainer *t) {
+    PX_TRY(px_trainer_open_data(t));
+    PX_TRY(px_trainer_baseline(t));
+    PX_TRY(px_trainer_open_model(t));
+    return px_trainer_open_run(t);
+}
+
+void px_trainer_close(px_trainer *t) {
+    px_metrics_close(t->metrics);
+    px_loader_close(t->loader);
+    px_optimizer_destroy(t->optimizer);
+    px_model_destroy(t->model);
+    px_source_close(t->test);
+    px_source_close(t->train);
+    free(t->nats);
+}

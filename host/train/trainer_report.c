@@ -1,0 +1,148 @@
+/* What a training step leaves behind: metrics, evaluations, samples, checkpoints. */
+#include "host/train/trainer.h"
+#include "pixelrnn/clock.h"
+#include "pixelrnn/sample.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A thing due every so many steps, and always after the last; 0: only then. */
+static bool px_due(const px_trainer *t, int64_t every) {
+    return t->state.step == t->config->train.steps || (every > 0 && t->state.step % every == 0);
+}
+
+static double px_bits_per_dim(const px_trainer *t, double nats) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    return nats / ((double)s->height * s->width * s->channels * log(2));
+}
+
+static px_status px_not_finite(px_trainer *t, const char *what, double value) {
+    const int64_t good = px_checkpoint_newest(t->options->run);
+    char where[PX_PATH] = "none";
+    if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, t->options->run, good, where));
+    return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite (%g); last good checkpoint: %s",
+                   (long long)t->state.step + 1, what, value, where);
+}
+
+px_status px_trainer_observe(px_trainer *t, int images) {
+    double mean = 0, norm;
+    PX_TRY(px_model_nats(t->model, t->nats));
+    PX_TRY(px_optimizer_norm(t->optimizer, &norm));
+    for (int i = 0; i < images; i++) mean += t->nats[i] / images;
+    if (!isfinite(mean)) return px_not_finite(t, "loss", mean);
+    if (!isfinite(norm)) return px_not_finite(t, "norm of the gradients", norm);
+    t->state.step++;
+    t->state.window_nats += mean;
+    t->state.window_steps++;
+    char detail[96];
+    const double seconds = px_clock_seconds() - t->window_started;
+    const double rate = (double)((t->state.step - t->window_step) * images) / (seconds > 0 ? seconds : 1);
+    snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
+             t->state.window_nats / (double)t->state.window_steps, rate);
+    px_progress_update(&t->progress, t->state.step, detail);
+    return PX_OK;
+}
+
+static px_status px_report_metrics(px_trainer *t) {
+    double norm;
+    PX_TRY(px_optimizer_norm(t->optimizer, &norm));
+    const double nats = t->state.window_nats / (double)t->state.window_steps;
+    const double seconds = px_clock_seconds() - t->window_started;
+    const double steps = (double)(t->state.step - t->window_step);
+    const px_metric metrics[] = {
+        {"train/nats_per_image", nats},
+        {"train/bits_per_dim", px_bits_per_dim(t, nats)},
+        {"learning_rate", px_learning_rate(t->config, t->state.step - 1)},
+        {"gradient_norm", norm},
+        {"step_ms", 1e3 * seconds / steps},
+        {"images_per_second", steps * (double)t->config->train.batch_size / seconds},
+    };
+    PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, sizeof metrics / sizeof *metrics));
+    t->state.window_nats = 0;
+    t->state.window_steps = 0;
+    t->window_started = px_clock_seconds();
+    t->window_step = t->state.step;
+    return PX_OK;
+}
+
+static px_status px_report_evaluation(px_trainer *t) {
+    px_evaluation *e = &t->result->test;
+    px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
+    const px_status status = px_evaluate(t->model, t->test, (int)t->config->train.batch_size,
+                                         (size_t)t->config->train.evaluate_images, NULL, NULL, e);
+    px_model_use_weights(t->model, (px_map){0});
+    PX_TRY(status);
+    t->result->evaluated = true;
+    const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
+    PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 2));
+    px_progress_line(&t->progress, "step %lld: test %.3f nats/image, %.4f bits/dim (independent pixels %.3f)",
+                     (long long)t->state.step, e->nats_per_image, e->bits_per_dim,
+                     t->result->independent.nats_per_image);
+    if (e->nats_per_image >= t->state.best_nats_per_image) return PX_OK;
+    t->state.best_nats_per_image = e->nats_per_image;
+    t->state.best_step = t->state.step;
+    PX_TRY(px_trainer_save(t));
+    return px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step);
+}
+
+/* Draws train.samples images into levels, as many at a time as the model is reserved for, and makes them 8-bit. */
+static px_status px_draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes) {
+    const int most = (int)t->config->train.batch_size, count = (int)t->config->train.samples;
+    for (int first = 0; first < count; first += most) {
+        const px_sample_request request = {.seed = (uint64_t)t->config->seed,
+                                           .first_image = (uint64_t)first,
+                                           .images = count - first < most ? count - first : most,
+                                           .temperature = 1};
+        PX_TRY(px_sample(t->model, &request, pixels + (size_t)first * image_bytes, NULL));
+    }
+    for (size_t i = 0; i < (size_t)count * image_bytes; i++)
+        pixels[i] = px_dequantise(pixels[i], (int)t->config->data.levels);
+    return PX_OK;
+}
+
+static px_status px_write_samples(px_trainer *t, const uint8_t *pixels) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const px_grid_layout layout = {
+        .images = (int)t->config->train.samples, .height = s->height, .width = s->width, .channels = s->channels};
+    char path[PX_PATH];
+    void *png;
+    size_t bytes;
+    int height, width;
+    PX_TRY(px_file_path(t->ctx, path, "%s/samples/%09lld.png", t->options->run, (long long)t->state.step));
+    PX_TRY(px_png_grid_write(t->ctx, path, pixels, &layout));
+    PX_TRY(px_png_grid(t->ctx, pixels, &layout, &png, &bytes, &height, &width));
+    const px_status status = px_metrics_picture(t->metrics, t->state.step, "samples", png, bytes, height, width,
+                                                s->channels);
+    free(png);
+    return status;
+}
+
+static px_status px_report_samples(px_trainer *t) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const size_t image_bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    uint8_t *pixels = malloc((size_t)t->config->train.samples * image_bytes);
+    if (!pixels)
+        return px_fail(t->ctx, PX_ERR_MEMORY, "samples: no memory for %lld images",
+                       (long long)t->config->train.samples);
+    px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
+    px_status status = px_draw_samples(t, pixels, image_bytes);
+    px_model_use_weights(t->model, (px_map){0});
+    if (status == PX_OK) status = px_write_samples(t, pixels);
+    free(pixels);
+    return status;
+}
+
+px_status px_trainer_save(px_trainer *t) {
+    const char *run = t->options->run;
+    PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
+    if (t->config->train.keep_checkpoints == 0) return PX_OK;
+    return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
+}
+
+px_status px_trainer_report(px_trainer *t) {
+    if (px_due(t, t->config->train.log_every)) PX_TRY(px_report_metrics(t));
+    if (t->test && px_due(t, t->config->train.evaluate_every)) PX_TRY(px_report_evaluation(t));
+    if (t->config->train.samples > 0 && px_due(t, t->config->train.sample_every)) PX_TRY(px_report_samples(t));
+    if (px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
+    return PX_OK;
+}

@@ -1,0 +1,493 @@
+/* The configuration: defaults, every key there and back, every kind of error with its whole message, and configs/. */
+#include "host/config/keys.h"
+#include <float.h>
+#include <glob.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static px_context ctx;
+
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != PX_OK) fail_msg("%s", ctx.message);                                                              \
+    } while (0)
+
+static px_config defaults(void) {
+    px_config config;
+    px_config_default(&config);
+    return config;
+}
+
+static void set(px_config *config, const char *name, const char *value) {
+    char assignment[2 * PX_CONFIG_STRING];
+    snprintf(assignment, sizeof assignment, "%s=%s", name, value);
+    assert_ok(px_config_set(&ctx, assignment, config));
+}
+
+/* Both configs must hold the same values: reals bit for bit. */
+static void assert_same(const px_config *a, const px_config *b) {
+    for (const px_key *key = px_keys; key->name; key++) {
+        const char *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
+        size_t bytes = key->type == PX_KEY_STRING    ? strlen(x) + 1
+                       : key->type == PX_KEY_INTEGER ? sizeof(int64_t)
+                       : key->type == PX_KEY_REAL    ? sizeof(double)
+                       : key->type == PX_KEY_BOOLEAN ? sizeof(bool)
+                                                     : sizeof(int);
+        if (memcmp(x, y, bytes) != 0) fail_msg("%s differs", key->name);
+    }
+}
+
+/* Writes config, reads the text over the defaults and demands the same values. */
+static void assert_round_trip(const px_config *config) {
+    char *text = px_config_text(config);
+    assert_non_null(text);
+    px_config again = defaults();
+    if (px_config_parse(&ctx, "text", text, &again) != PX_OK) fail_msg("%s in:\n%s", ctx.message, text);
+    assert_same(config, &again);
+    free(text);
+}
+
+static void default_text_is_the_documented_layout(void **state) {
+    (void)state;
+    static const char expected[] = "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
+                                   "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
+                                   "  residual: true\n  skip: false\n"
+                                   "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  size: 28\n  shuffle: true\n"
+                                   "train:\n  steps: 20000\n  batch_size: 16\n  optimizer: rmsprop\n"
+                                   "  learning_rate: 0.001\n  rho: 0.95\n  beta1: 0.9\n  beta2: 0.999\n"
+                                   "  epsilon: 1.0e-08\n  clip_norm: 1.0\n  ema_decay: 0.0\n  schedule: constant\n"
+                                   "  warmup_steps: 0\n  decay_every: 10000\n  decay_factor: 0.5\n  final_rate: 0.0\n"
+                                   "  log_every: 10\n  evaluate_every: 1000\n  sample_every: 1000\n"
+                                   "  checkpoint_every: 1000\n  samples: 16\n  keep_checkpoints: 3\n"
+                                   "eval:\n  batch_size: 0\n";
+    px_config config = defaults();
+    char *text = px_config_text(&config);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void defaults_land_in_their_fields(void **state) {
+    (void)state;
+    px_config config = defaults();
+    assert_string_equal(config.name, "run");
+    assert_int_equal(config.model.kind, PX_MODEL_DIAGONAL_BILSTM);
+    assert_int_equal(config.model.head, 32);
+    assert_true(config.model.residual && !config.model.skip && config.data.shuffle);
+    assert_int_equal(config.data.levels, 256);
+    assert_int_equal(config.train.optimizer, PX_OPTIMIZER_RMSPROP);
+    assert_true(config.train.rho == 0.95 && config.train.epsilon == 1e-8 && config.train.clip_norm == 1);
+    assert_int_equal(config.train.keep_checkpoints, 3);
+    assert_ok(px_config_check(&ctx, "default", &config));
+}
+
+static void every_key_is_documented(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t bytes, lines = 0, keys = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    px_config_print_keys(out);
+    fclose(out);
+    for (const px_key *key = px_keys; key->name; key++, keys++) {
+        char cell[64];
+        snprintf(cell, sizeof cell, "\n| `%s` | ", key->name);
+        if (!strstr(text, cell)) fail_msg("%s has no row", key->name);
+        if (!key->help || !*key->help || strpbrk(key->help, "\n|")) fail_msg("%s: the help is no cell", key->name);
+        assert_ptr_equal(px_key_find(key->name), key); /* no name twice */
+    }
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    assert_int_equal(lines, keys + 2);
+    assert_non_null(strstr(text, "| `model.layers` | integer, blocks | `7` | from 1 to 1000 | depth |\n"));
+    assert_non_null(strstr(text, "| `data.test` | text | `\"\"` | from 0 to 1023 bytes | "));
+    free(text);
+}
+
+/* Values at both ends of the key's range, or all that it has; others than the default. */
+static size_t samples_of(const px_key *key, char values[4][PX_CONFIG_STRING]) {
+    switch (key->type) {
+    case PX_KEY_BOOLEAN:
+        strcpy(values[0], "true");
+        strcpy(values[1], "false");
+        return 2;
+    case PX_KEY_STRING: strcpy(values[0], "a: \"b\" # \\ 'c' ä"); return 1;
+    case PX_KEY_WORD:
+        for (size_t i = 0;; i++) {
+            if (!key->words[i]) return i;
+            strcpy(values[i], key->words[i]);
+        }
+    case PX_KEY_INTEGER:
+        snprintf(values[0], PX_CONFIG_STRING, "%.0f", key->min);
+        if (isinf(key->max))
+            strcpy(values[1], "9223372036854775807");
+        else
+            snprintf(values[1], PX_CONFIG_STRING, "%.0f", key->max);
+        return 2;
+    case PX_KEY_REAL:
+        snprintf(values[0], PX_CONFIG_STRING, "%.17g", key->above ? nextafter(key->min, 1) : key->min);
+        snprintf(values[1], PX_CONFIG_STRING, "%.17g",
+                 isinf(key->max) ? DBL_MAX
+                 : key->below    ? nextafter(key->max, 0)
+                                 : key->max);
+        strcpy(values[2], "0.1");
+        return 3;
+    }
+    return 0;
+}
+
+static void every_key_goes_there_and_back(void **state) {
+    (void)state;
+    for (const px_key *key = px_keys; key->name; key++) {
+        static char values[4][PX_CONFIG_STRING];
+        size_t count = samples_of(key, values), changed = 0;
+        for (size_t i = 0; i < count; i++) {
+            px_config config = defaults();
+            set(&config, key->name, values[i]);
+            assert_round_trip(&config);
+            char before[PX_CONFIG_STRING], after[PX_CONFIG_STRING];
+            px_config initial = defaults();
+            px_key_write(key, &initial, before);
+            px_key_write(key, &config, after);
+            changed += strcmp(before, after) != 0;
+        }
+        if (changed == 0) fail_msg("%s: no value changes the field", key->name);
+    }
+}
+
+/* One past either end is refused, and so is every bound that does not belong to the range. */
+static void every_range_ends(void **state) {
+    (void)state;
+    for (const px_key *key = px_keys; key->name; key++) {
+        char low[512] = "", high[512] = "inf";
+        if (key->type == PX_KEY_INTEGER) {
+            snprintf(low, sizeof low, "%.0f", key->min - 1);
+            snprintf(high, sizeof high, "%.0f", isinf(key->max) ? 0x1p63 : key->max + 1);
+        } else if (key->type == PX_KEY_REAL) {
+            snprintf(low, sizeof low, "%.17g", key->above ? key->min : nextafter(key->min, -1));
+            if (!isinf(key->max)) snprintf(high, sizeof high, "%.17g", key->below ? key->max : nextafter(key->max, 2));
+        } else if (key->type == PX_KEY_STRING) {
+            memset(high, 'x', 300);
+            if (key->max > 300 || key->min == 0) continue; /* too_long_strings has these */
+        } else {
+            strcpy(low, "automatic");
+        }
+        const char *const values[] = {low, high};
+        for (size_t i = 0; i < COUNT(values); i++) {
+            px_config config = defaults(), untouched = config;
+            if (px_key_read(&ctx, "test", key, values[i], &config) != PX_ERR_CONFIG)
+                fail_msg("%s takes \"%s\"", key->name, values[i]);
+            assert_same(&untouched, &config);
+        }
+    }
+}
+
+static void reals_keep_every_bit(void **state) {
+    (void)state;
+    static const double values[] = {0.1, 1.0 / 3, 3e-4, 5e-324, DBL_MIN, DBL_MAX, 123456789.123456789, 1e22, 1e15, 2};
+    for (size_t i = 0; i < COUNT(values); i++) {
+        px_config config = defaults();
+        config.train.learning_rate = values[i];
+        assert_round_trip(&config);
+    }
+    static const struct {
+        double value;
+        const char *line;
+    } spelt[] = {{0.1, "  learning_rate: 0.1\n"},
+                 {3e-4, "  learning_rate: 0.0003\n"},
+                 {2, "  learning_rate: 2.0\n"},
+                 {1e22, "  learning_rate: 1.0e+22\n"},
+                 {2.5e-9, "  learning_rate: 2.5e-09\n"}};
+    for (size_t i = 0; i < COUNT(spelt); i++) {
+        px_config config = defaults();
+        config.train.learning_rate = spelt[i].value;
+        char *text = px_config_text(&config);
+        if (!strstr(text, spelt[i].line)) fail_msg("no line \"%s\" in:\n%s", spelt[i].line, text);
+        free(text);
+    }
+}
+
+static void strings_are_quoted_only_where_they_must_be(void **state) {
+    (void)state;
+    static const struct {
+        const char *value, *line;
+    } cases[] = {{"data/train.npy", "name: data/train.npy\n"},
+                 {"../a b.npy", "name: ../a b.npy\n"},
+                 {"builtin:digits", "name: builtin:digits\n"},
+                 {"größe", "name: größe\n"},
+                 {"7", "name: \"7\"\n"},
+                 {"-1.5e3", "name: \"-1.5e3\"\n"},
+                 {"2016-01-25", "name: \"2016-01-25\"\n"},
+                 {".inf", "name: \".inf\"\n"},
+                 {"Yes", "name: \"Yes\"\n"},
+                 {"null", "name: \"null\"\n"},
+                 {"a: b", "name: 'a: b'\n"},
+                 {"a #b", "name: 'a #b'\n"},
+                 {"it's", "name: it's\n"},
+                 {"*x", "name: '*x'\n"},
+                 {"a name of many words that would go past the eightieth column and be folded right there",
+                  "name: a name of many words that would go past the eightieth column and be folded right there\n"},
+                 {"~", NULL},
+                 {" padded ", NULL},
+                 {"- x", NULL},
+                 {"%TAG", NULL},
+                 {"\xC2\x85\xE2\x80\xA8\xEF\xBB\xBF", NULL}, /* line breaks of Unicode, byte order mark */
+                 {"\xF0\x9F\x98\x80 \xEF\xBF\xBF", NULL}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config config = defaults();
+        set(&config, "name", cases[i].value);
+        assert_string_equal(config.name, cases[i].value);
+        assert_round_trip(&config);
+        char *text = px_config_text(&config);
+        if (cases[i].line && strncmp(text, cases[i].line, strlen(cases[i].line)) != 0)
+            fail_msg("no line \"%s\" in:\n%s", cases[i].line, text);
+        free(text);
+    }
+}
+
+static void spellings_that_are_allowed(void **state) {
+    (void)state;
+    px_config config = defaults();
+    assert_ok(px_config_parse(&ctx, "text", "", &config));
+    assert_ok(px_config_parse(&ctx, "text", "# only a comment\n", &config));
+    px_config untouched = defaults();
+    assert_same(&untouched, &config);
+    assert_ok(
+        px_config_parse(&ctx, "text",
+                        "\xEF\xBB\xBF%YAML 1.1\n---\r\nmodel.layers: 3\r\nmodel: {skip: on, residual: NO}\n"
+                        "data:\n  train: ~\n  test:\n  shuffle: False\n"
+                        "train: {steps: \"+30\", learning_rate: 1, clip_norm: .5, ema_decay: 0}\nseed: 007\n...\n",
+                        &config));
+    assert_int_equal(config.model.layers, 3);
+    assert_true(config.model.skip && !config.model.residual && !config.data.shuffle);
+    assert_string_equal(config.data.train, "");
+    assert_int_equal(config.train.steps, 30);
+    assert_true(config.train.learning_rate == 1 && config.train.clip_norm == 0.5 && config.seed == 7);
+}
+
+static void errors_name_line_key_found_and_expected(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"model:\n  layers: many\n", "a.yaml:2: model.layers: found \"many\", expected an integer from 1 to 1000"},
+        {"model:\n\n  layers: 1e3\n", "a.yaml:3: model.layers: found \"1e3\", expected an integer from 1 to 1000"},
+        {"model: {layers: 2.0}", "a.yaml:1: model.layers: found \"2.0\", expected an integer from 1 to 1000"},
+        {"model: {layers: 0x10}", "a.yaml:1: model.layers: found \"0x10\", expected an integer from 1 to 1000"},
+        {"model: {layers: 0}", "a.yaml:1: model.layers: found \"0\", expected an integer from 1 to 1000"},
+        {"model: {layers: }", "a.yaml:1: model.layers: found nothing, expected an integer from 1 to 1000"},
+        {"model: {layers: 4294967297}",
+         "a.yaml:1: model.layers: found \"4294967297\", expected an integer from 1 to 1000"},
+        {"seed: 9223372036854775808",
+         "a.yaml:1: seed: found \"9223372036854775808\", expected an integer of at least 0"},
+        {"train: {learning_rate: .nan}", "a.yaml:1: train.learning_rate: found \".nan\", expected a number above 0"},
+        {"train: {learning_rate: nan}", "a.yaml:1: train.learning_rate: found \"nan\", expected a number above 0"},
+        {"train: {learning_rate: inf}", "a.yaml:1: train.learning_rate: found \"inf\", expected a number above 0"},
+        {"train: {learning_rate: 1e999}", "a.yaml:1: train.learning_rate: found \"1e999\", expected a number above 0"},
+        {"train: {learning_rate: 1e-3x}", "a.yaml:1: train.learning_rate: found \"1e-3x\", expected a number above 0"},
+        {"train: {rho: 1}", "a.yaml:1: train.rho: found \"1\", expected a number from 0 to below 1"},
+        {"model: {skip: 1}", "a.yaml:1: model.skip: found \"1\", expected one of true, false"},
+        {"device: gpu", "a.yaml:1: device: found \"gpu\", expected one of auto, cpu, cuda"},
+        {"name: ''",
+         "a.yaml:1: name: found nothing, expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"name: |\n  a\n  b\n",
+         "a.yaml:1: name: found \"a?b?\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"name: \"a\\0b\"",
+         "a.yaml:1: name: found a zero byte, expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"seed: 1\nmodel:\n  layer: 3\n",
+         "a.yaml:3: found unknown key \"model.layer\", expected a known one (nearest: model.layers)"},
+        {"layers: 3", "a.yaml:1: found unknown key \"layers\", expected a known one (nearest: model.layers)"},
+        {"model: {learning_rate: 1}", "a.yaml:1: found unknown key \"model.learning_rate\", expected a known one "
+                                      "(nearest: train.learning_rate)"},
+        {"Seed: 3", "a.yaml:1: found unknown key \"Seed\", expected a known one (nearest: seed)"},
+        {"trian: {steps: 3}", "a.yaml:1: found unknown key \"trian\", expected a known one (nearest: train.steps)"},
+        {"\"see\\nd\": 3", "a.yaml:1: found unknown key \"see?d\", expected a known one (nearest: seed)"},
+        {"model: {layers: 3}\nseed: 4\nseed: 5", "a.yaml:3: seed: found it again after line 2, expected each key once"},
+        {"model:\n  layers: 3\nmodel.layers: 4",
+         "a.yaml:3: model.layers: found it again after line 2, expected each key once"},
+        {"model:\n  layers: 3\nmodel:\n  skip: true\n",
+         "a.yaml:3: model: found it again after line 1, expected each key once"},
+        {"model:\n  layers:\n    - 3\n", "a.yaml:2: model.layers: found a list, expected an integer from 1 to 1000"},
+        {"model: {layers: {}}", "a.yaml:1: model.layers: found a mapping, expected an integer from 1 to 1000"},
+        {"model: 3", "a.yaml:1: model: found \"3\", expected a mapping of its keys"},
+        {"model: []", "a.yaml:1: model: found a list, expected a mapping of its keys"},
+        {"- model", "a.yaml:1: found a list, expected a mapping of keys"},
+        {"\nmodel", "a.yaml:2: found \"model\", expected a mapping of keys"},
+        {"---\n", "a.yaml:2: found nothing, expected a mapping of keys"},
+        {"? [a]\n: 3\n", "a.yaml:1: found a list, expected a key"},
+        {"? {a: b}\n: 3\n", "a.yaml:1: found a mapping, expected a key"},
+        {"model: {layers: &n 3}", "a.yaml:1: model.layers: found an anchor, expected an integer from 1 to 1000"},
+        {"model: &m {layers: 3}", "a.yaml:1: model: found an anchor, expected a mapping of its keys"},
+        {"model: {layers: *n}", "a.yaml:1: model.layers: found an alias, expected an integer from 1 to 1000"},
+        {"model: {layers: !env N}", "a.yaml:1: model.layers: found a tag, expected an integer from 1 to 1000"},
+        {"seed: 1\n---\nseed: 2\n", "a.yaml:2: found a second document, expected one"},
+        {"name: x\nseed: @1\n", "a.yaml:2: found broken syntax at column 7 (found character that cannot start any "
+                                "token), expected YAML"},
+        {"model: {layers: 3\n", "a.yaml:2: found broken syntax at column 1 (did not find expected ',' or '}'), "
+                                "expected YAML"},
+        {"name: x\nseed: \xFF\n", "a.yaml:2: found bytes that are no text (invalid leading UTF-8 octet), expected YAML "
+                                  "in UTF-8"},
+        {"name: x\n\nseed: \x01\n", "a.yaml:3: found bytes that are no text (control characters are not allowed), "
+                                    "expected YAML in UTF-8"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config config = defaults(), untouched = config;
+        px_status status = px_config_parse(&ctx, "a.yaml", cases[i].text, &config);
+        if (status != PX_ERR_CONFIG) fail_msg("status %d for:\n%s", status, cases[i].text);
+        assert_string_equal(ctx.message, cases[i].message);
+        assert_same(&untouched, &config);
+    }
+}
+
+static void too_long_strings(void **state) {
+    (void)state;
+    px_config config = defaults();
+    char longest[PX_CONFIG_STRING + 1], text[PX_CONFIG_STRING + 32];
+    memset(longest, 'x', PX_CONFIG_STRING);
+    longest[PX_CONFIG_STRING] = 0;
+    snprintf(text, sizeof text, "\ndata: {train: %s}", longest);
+    assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), PX_ERR_CONFIG);
+    assert_string_equal(ctx.message,
+                        "a.yaml:2: data.train: found "
+                        "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\", expected "
+                        "UTF-8 text without control characters, from 0 to 1023 bytes");
+    longest[PX_CONFIG_STRING - 1] = 0;
+    set(&config, "data.train", longest);
+    assert_string_equal(config.data.train, longest);
+    assert_round_trip(&config);
+}
+
+static void overrides_that_are_wrong(void **state) {
+    (void)state;
+    static const struct {
+        const char *assignment;
+        px_status status;
+        const char *message;
+    } cases[] = {
+        {"model.layers", PX_ERR_USAGE, "--set: found \"model.layers\", expected key=value"},
+        {"", PX_ERR_USAGE, "--set: found nothing, expected key=value"},
+        {"model.layers=many", PX_ERR_CONFIG, "--set: model.layers: found \"many\", expected an integer from 1 to 1000"},
+        {"model.layers= 3", PX_ERR_CONFIG, "--set: model.layers: found \" 3\", expected an integer from 1 to 1000"},
+        {"model.depth=3", PX_ERR_CONFIG,
+         "--set: found unknown key \"model.depth\", expected a known one (nearest: model.head)"},
+        {"=3", PX_ERR_CONFIG, "--set: found unknown key nothing, expected a known one (nearest: name)"},
+        {"name=\xC3", PX_ERR_CONFIG,
+         "--set: name: found \"?\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"name=\xED\xA0\x80", PX_ERR_CONFIG, /* a surrogate */
+         "--set: name: found \"???\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config config = defaults(), untouched = config;
+        assert_int_equal(px_config_set(&ctx, cases[i].assignment, &config), cases[i].status);
+        assert_string_equal(ctx.message, cases[i].message);
+        assert_same(&untouched, &config);
+    }
+    px_config config = defaults();
+    assert_ok(px_config_set(&ctx, "data.train=a=b", &config)); /* the first = counts */
+    assert_string_equal(config.data.train, "a=b");
+}
+
+static void contradictions(void **state) {
+    (void)state;
+    px_config config = defaults();
+    set(&config, "precision", "bfloat16");
+    assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
+    assert_string_equal(ctx.message, "a.yaml: precision: found bfloat16, expected float32 (bfloat16 is not built yet)");
+    config = defaults();
+    set(&config, "train.steps", "100");
+    set(&config, "train.warmup_steps", "100");
+    assert_ok(px_config_check(&ctx, "a.yaml", &config));
+    set(&config, "train.warmup_steps", "101");
+    assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
+    assert_string_equal(ctx.message, "a.yaml: train.warmup_steps: found 101, expected at most train.steps, 100");
+}
+
+static void words(void **state) {
+    (void)state;
+    assert_string_equal(px_config_word("model.kind", PX_MODEL_ROW_LSTM), "row_lstm");
+    assert_string_equal(px_config_word("device", PX_DEVICE_CUDA), "cuda");
+    assert_null(px_config_word("model.kind", 3));
+    assert_null(px_config_word("model.kind", -1));
+    assert_null(px_config_word("model.layers", 1));
+    assert_null(px_config_word("model.form", 1));
+}
+
+/* Writes the bytes to a file, loads it, and returns the status. */
+static px_status load_bytes(const char *bytes, size_t count, px_config *config) {
+    char path[] = "/tmp/test_config_XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, bytes, count), count);
+    close(file);
+    px_status status = px_config_load(&ctx, path, config);
+    unlink(path);
+    if (status != PX_OK && strncmp(ctx.message, path, strlen(path)) != 0) fail_msg("no file in: %s", ctx.message);
+    return status;
+}
+
+static void files(void **state) {
+    (void)state;
+    px_config config = defaults();
+    assert_int_equal(px_config_load(&ctx, "no/such.yaml", &config), PX_ERR_FILE);
+    assert_string_equal(ctx.message, "no/such.yaml: No such file or directory");
+    assert_int_equal(px_config_load(&ctx, "/", &config), PX_ERR_FILE);
+
+    set(&config, "name", "kept"); /* keys that the file does not name stay */
+    assert_ok(load_bytes("seed: 12\n", 9, &config));
+    assert_int_equal(config.seed, 12);
+    assert_string_equal(config.name, "kept");
+    assert_int_equal(load_bytes("seed: 1\0003\n", 10, &config), PX_ERR_CONFIG); /* not 1 */
+    assert_int_equal(load_bytes("\x93NUMPY\x01\0", 8, &config), PX_ERR_CONFIG);
+    assert_int_equal(config.seed, 12);
+
+    size_t limit = 1 << 20;
+    char *spaces = malloc(limit + 1);
+    memset(spaces, '\n', limit + 1);
+    assert_ok(load_bytes(spaces, limit, &config));
+    assert_int_equal(load_bytes(spaces, limit + 1, &config), PX_ERR_CONFIG);
+    free(spaces);
+}
+
+/* Every config in the repository is right, named after its file, and says what to train on. */
+static void configs_of_the_repository(void **state) {
+    (void)state;
+    glob_t found;
+    assert_int_equal(glob("configs/*.yaml", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *path = found.gl_pathv[i];
+        px_config config = defaults();
+        assert_ok(px_config_load(&ctx, path, &config));
+        assert_ok(px_config_check(&ctx, path, &config));
+        assert_round_trip(&config);
+        char named[PX_CONFIG_STRING + 16];
+        snprintf(named, sizeof named, "configs/%s.yaml", config.name);
+        assert_string_equal(path, named);
+        if (!*config.data.train) fail_msg("%s: data.train is empty", path);
+    }
+    globfree(&found);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(default_text_is_the_documented_layout),
+        cmocka_unit_test(defaults_land_in_their_fields),
+        cmocka_unit_test(every_key_is_documented),
+        cmocka_unit_test(every_key_goes_there_and_back),
+        cmocka_unit_test(every_range_ends),
+        cmocka_unit_test(reals_keep_every_bit),
+        cmocka_unit_test(strings_are_quoted_only_where_they_must_be),
+        cmocka_unit_test(spellings_that_are_allowed),
+        cmocka_unit_test(errors_name_line_key_found_and_expected),
+        cmocka_unit_test(too_long_strings),
+        cmocka_unit_test(overrides_that_are_wrong),
+        cmocka_unit_test(contradictions),
+        cmocka_unit_test(words),
+        cmocka_unit_test(files),
+        cmocka_unit_test(configs_of_the_repository),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
