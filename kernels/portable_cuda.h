@@ -7,7 +7,6 @@
 #define PX_FUNCTION static __device__ __forceinline__
 #define PX_ROW      static __device__ __forceinline__
 #define PX_LANES    static __device__ __forceinline__
-#define PX_SIMD(...)
 
 enum { PX_WARP = 32, PX_BLOCK = 256, PX_MOST_BLOCKS = 132 * 32 };
 
@@ -54,6 +53,9 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
         name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
         return px_cuda_launched(device, #name);                                                                        \
     }
+
+/* A lane's share of 0 .. count - 1. */
+#define PX_LANE_LOOP(i, count, ...) for (int i = lane.index; i < (count); i += lane.count)
 
 /* Butterflies: every lane ends with the same bits, in the same order each time. */
 PX_FUNCTION px_real px_lanes_sum(px_real x) {

@@ -8,20 +8,16 @@ PX_LANES void softmax_nll(size_t row, px_lane lane, const px_softmax_nll_args *k
     const px_real of_target = logits[target];
 
     px_real most = logits[0];
-    PX_SIMD(reduction(max : most))
-    for (int l = lane.index; l < levels; l += lane.count) most = logits[l] > most ? logits[l] : most;
+    PX_LANE_LOOP(l, levels, reduction(max : most)) most = logits[l] > most ? logits[l] : most;
     most = px_lanes_max(most);
 
     px_real sum = 0;
-    PX_SIMD(reduction(+ : sum))
-    for (int l = lane.index; l < levels; l += lane.count) sum += px_exp(logits[l] - most);
+    PX_LANE_LOOP(l, levels, reduction(+ : sum)) sum += px_exp(logits[l] - most);
     sum = px_lanes_sum(sum);
 
     if (lane.index == 0) px_row(&k->nll, row)[0] = px_log(sum) + most - of_target;
     if (!k->gradient) return;
     const px_real share = k->scale / sum, scale = k->scale;
-    PX_SIMD()
-    for (int l = lane.index; l < levels; l += lane.count)
-        logits[l] = px_exp(logits[l] - most) * share - (l == target ? scale : 0);
+    PX_LANE_LOOP(l, levels) logits[l] = px_exp(logits[l] - most) * share - (l == target ? scale : 0);
 }
 PX_LANES_KERNEL(softmax_nll, k->logits.rows)

@@ -66,19 +66,24 @@ static px_status px_trainer_check_config(px_trainer *t) {
     return px_config_check_resume(t->ctx, path, &held, t->config);
 }
 
+/* Refuses to begin where a run lies, and to resume with another config than it was begun with. */
+static px_status px_trainer_check_run(px_trainer *t) {
+    const char *run = t->options->run;
+    const int64_t newest = px_checkpoint_newest(run);
+    if (newest < 0) return PX_OK;
+    if (t->options->resume) return px_trainer_check_config(t);
+    return px_fail(
+        t->ctx, PX_ERR_USAGE,
+        "%s: already holds a run, trained to step %lld; --resume goes on with it, another -o begins a new one", run,
+        (long long)newest);
+}
+
 /* A fresh run, or the newest checkpoint of an old one. */
 static px_status px_trainer_open_run(px_trainer *t) {
     const char *run = t->options->run;
     char folder[PX_PATH];
-    const int64_t newest = px_checkpoint_newest(run);
     t->state.best_nats_per_image = INFINITY;
-    if (newest >= 0 && !t->options->resume)
-        return px_fail(t->ctx, PX_ERR_USAGE,
-                       "%s: already holds a run, trained to step %lld; --resume goes on with it, "
-                       "another -o begins a new one",
-                       run, (long long)newest);
-    if (newest >= 0) {
-        PX_TRY(px_trainer_check_config(t));
+    if (px_checkpoint_newest(run) >= 0) {
         PX_TRY(px_checkpoint_resume(run, t->model, t->optimizer, &t->state));
         if (isfinite(t->state.best_nats_per_image)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.best_step));
     }
@@ -101,6 +106,7 @@ static px_status px_trainer_baseline(px_trainer *t) {
 }
 
 px_status px_trainer_open(px_trainer *t) {
+    PX_TRY(px_trainer_check_run(t));
     PX_TRY(px_trainer_open_data(t));
     PX_TRY(px_trainer_baseline(t));
     PX_TRY(px_trainer_open_model(t));

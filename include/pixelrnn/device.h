@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* C = op(A) op(B) + beta C for `batch` problems, all row-major; op(A) is m x k, op(B) k x n, C m x n.
- * Leading dimensions ld_* and the distances between problems step_* are in elements. */
+ * Leading dimensions ld_* and the distances between problems step_* are in elements. With k = 0, beta must be 0 or 1. */
 typedef struct px_gemm_args {
     bool transpose_a, transpose_b;
     size_t m, n, k;
@@ -33,7 +33,7 @@ typedef struct px_gemm_args {
 
 /* Where the taps of a convolution read, relative to the pixel they write: (row, column) offsets.
  * Taps are stored in the order of the weight tensor; `live` of the `stored` taps exist (the live ones are a prefix),
- * the rest lies to the right of the centre in the centre row and is never read. */
+ * the rest lies to the right of the centre in the centre row; its weights are 0 and may be read or not. */
 enum { PX_MAX_TAPS = 28 };
 typedef struct px_tap {
     int row, column;
@@ -103,10 +103,10 @@ typedef struct px_combine_args {
     px_map y;    /* [out] (R, F) */
 } px_combine_args;
 
-/* y(0, f) = sum over rows of x(row, f), in the order of the rows. */
+/* y(s, f) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, f), in their order. */
 typedef struct px_column_sum_args {
     px_map x; /* [in]  (R, F) */
-    px_map y; /* [out] (1, F) */
+    px_map y; /* [out] (S, F) */
 } px_column_sum_args;
 
 /* y(i, j) = add(i, j) + x(i - down, j) in every image, x being 0 outside. add may be y or absent. */
@@ -290,7 +290,8 @@ typedef struct px_device px_device;
     X(ema)
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
- * copies in stream order. download and synchronize return when everything before them is done. */
+ * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
+ * must not change. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(release, (px_device * device, void *memory))                                                                     \

@@ -1,0 +1,97 @@
+/* The CUDA filling of the device table, private to its files.
+ *
+ * float32 without TF32; one stream; no atomics; libraries work in workspaces of a fixed size and only by algorithms
+ * whose sums have one order. So the same command gives the same bits on the same card. */
+#ifndef PIXELRNN_DEVICE_CUDA_H
+#define PIXELRNN_DEVICE_CUDA_H
+
+#include "kernels/device_cuda.h"
+#include <cublasLt.h>
+#include <cudnn.h>
+
+_Static_assert(sizeof(px_real) == sizeof(float), "the double build is made without CUDA");
+
+#define PX_DECLARE_CUDA(name) px_status px_cuda_##name(px_device *device, const px_##name##_args *args);
+PX_DEVICE_OPS(PX_DECLARE_CUDA)
+#undef PX_DECLARE_CUDA
+
+enum {
+    PX_CUDA_LIBRARY = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
+    PX_CUDA_PANEL = 128 << 20,   /* bytes for gathered columns, rectified inputs and partial sums */
+    PX_CUDA_VECTOR = 16, /* bytes: the alignment that vectorised loads want; maps in a packed weight have less */
+};
+
+/* What a library prepared for a shape, found again by that shape: an open hash table of entries. Each entry is one
+ * allocation and starts with its key, a struct of 8-byte members. */
+enum { PX_CUDA_SLOTS = 4096 };
+typedef struct px_cuda_cache {
+    size_t key_size;
+    void (*release)(void *entry); /* frees one entry */
+    size_t used;
+    void *slot[PX_CUDA_SLOTS];
+} px_cuda_cache;
+
+/* The entry of this key, or NULL. */
+void *px_cuda_cache_find(const px_cuda_cache *cache, const void *key);
+/* Adds an entry whose key is not there yet, and owns it from then on. A cache nearly full starts afresh. */
+void px_cuda_cache_add(px_cuda_cache *cache, void *entry);
+/* Releases every entry. */
+void px_cuda_cache_clear(px_cuda_cache *cache);
+
+typedef struct px_cuda {
+    px_device base;
+    cudaStream_t stream;
+    cublasLtHandle_t blas;
+    cudnnHandle_t dnn;
+    void *library;                        /* PX_CUDA_LIBRARY bytes */
+    char *panel;                          /* PX_CUDA_PANEL bytes */
+    px_cuda_cache products, convolutions; /* of cuda_gemm.c and cuda_cudnn.c */
+} px_cuda;
+
+/* PX_OK, or PX_ERR_DEVICE (PX_ERR_MEMORY when memory is what lacks) and a line with CUDA's own words. */
+px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing);
+
+/* A product as cuBLASLt's choice of algorithm may depend on it; see px_gemm_args. */
+typedef struct px_product_shape {
+    uint64_t m, n, k, batch;
+    uint64_t ld_a, ld_b, ld_c;
+    int64_t step_a, step_b, step_c;
+    uint64_t transpose_a, transpose_b;
+    uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
+} px_product_shape;
+
+/* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps
+ * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. */
+typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT, PX_CUDNN_WEIGHT_GRADIENT } px_cudnn_pass;
+typedef struct px_cudnn_shape {
+    int64_t pass; /* px_cudnn_pass */
+    int64_t images, height, width, in, out;
+    int64_t rows, columns, centre;
+    int64_t alignment; /* bytes, of all three tensors */
+} px_cudnn_shape;
+
+typedef struct px_cudnn_plan px_cudnn_plan;
+
+/* The plan for this shape, made on the first call; *plan is NULL if cuDNN has no engine that is exact in float32,
+ * deterministic and content with the workspace. */
+px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
+
+/* Runs a plan on x (pixels, in), weight (out, rows * columns * in) and y (pixels, out), one of which it overwrites: y,
+ * x or weight, by its pass. */
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, void *x, void *weight, void *y);
+
+/* Release one entry of the caches. */
+void px_cudnn_plan_release(void *plan);
+
+/* Rows first .. first + rows of map; an absent map stays absent. */
+static inline px_map px_map_slice(px_map map, size_t first, size_t rows) {
+    if (map.data) map.data = (char *)map.data + first * (size_t)map.columns * px_type_size(map.type);
+    map.rows = rows;
+    return map;
+}
+
+static inline px_map px_map_over(void *data, size_t rows, int columns) {
+    return (px_map){.data = data, .rows = rows, .columns = columns, .type = PX_REAL};
+}
+
+#endif

@@ -1,0 +1,469 @@
+/* CPU and CUDA agree: every operation of the device table, on the same random inputs, over the cases of tests/cases.h.
+ *
+ * Outputs are poisoned with NaN first, so that what an operation forgets to write is found. An operation without a
+ * check here is a compile error, and a check that never runs its operation fails. PX_PARITY=cpu holds the CPU against
+ * itself, to try the test on a machine without a GPU. */
+#include "tests/gpu/parity.h"
+#include "tests/cases.h"
+
+enum { EXIT_SKIP = 77 };
+
+static void check_gemm(void) {
+    for (size_t i = 0; i < PX_COUNT(px_gemm_cases); i++) {
+        const px_gemm_case *g = &px_gemm_cases[i];
+        CASE("%zu x %zu x %zu, transposed %d %d, padded %zu, batch %d%s, beta %g", g->m, g->n, g->k, g->transpose_a,
+             g->transpose_b, g->pad, g->batch, g->backwards ? " backwards" : "", (double)g->beta);
+        const size_t rows_a = g->transpose_a ? g->k : g->m, ld_a = (g->transpose_a ? g->m : g->k) + g->pad;
+        const size_t rows_b = g->transpose_b ? g->n : g->k, ld_b = (g->transpose_b ? g->k : g->n) + g->pad;
+        const size_t ld_c = g->n + g->pad, batch = (size_t)g->batch;
+        const pair a = reals(batch * rows_a, (int)ld_a, RANDOM), b = reals(batch * rows_b, (int)ld_b, RANDOM);
+        const pair c = reals(batch * g->m, (int)ld_c, RANDOM);
+        const size_t start = g->backwards ? (batch - 1) * rows_b * ld_b : 0;
+        const ptrdiff_t step_b = (ptrdiff_t)(rows_b * ld_b);
+        BOTH(gemm, .transpose_a = g->transpose_a, .transpose_b = g->transpose_b, .m = g->m, .n = g->n, .k = g->k,
+             .a = a.on[side].data, .b = (px_real *)b.on[side].data + start, .c = c.on[side].data,
+             .ld_a = ld_a ? ld_a : 1, .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta,
+             .batch = g->batch, .step_a = (ptrdiff_t)(rows_a * ld_a), .step_b = g->backwards ? -step_b : step_b,
+             .step_c = (ptrdiff_t)(g->m * ld_c));
+        EXPECT(gemm, c);
+    }
+}
+
+/* A convolution's case: everything that its three operations are called with. */
+typedef struct convolution {
+    px_grid grid;
+    px_taps taps;
+    px_width_case width;
+    bool rectify;
+    enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } add;
+} convolution;
+
+/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. */
+static void each_convolution(void (*check)(const convolution *)) {
+    static const char *const adds[] = {"nothing", "a map", "the result"};
+    for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
+        for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
+            for (int variant = 0; variant < 2 * ADDS; variant++) {
+                const bool large = size == PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases);
+                const convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
+                                       .width = large ? px_large_width
+                                                      : px_width_cases[size % PX_COUNT(px_width_cases)],
+                                       .taps = px_taps_of(&px_taps_cases[t]),
+                                       .rectify = variant % 2,
+                                       .add = variant / 2};
+                if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
+                CASE("%s, %d images of %d x %d, %d to %d features, %srectified, added to %s", px_taps_cases[t].name,
+                     c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out, c.rectify ? "" : "not ",
+                     adds[c.add]);
+                check(&c);
+            }
+}
+
+static void check_one_convolve(const convolution *c) {
+    const size_t pixels = px_grid_pixels(&c->grid);
+    const pair x = reals(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
+    const pair bias = c->add == ADD ? absent : reals(1, c->width.out, RANDOM);
+    const pair y = reals(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
+    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? reals(pixels, c->width.out, RANDOM) : y;
+    BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side], .weight = weight.on[side],
+         .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
+    EXPECT(convolve, y);
+}
+
+static void check_convolve(void) {
+    each_convolution(check_one_convolve);
+}
+
+static void check_one_input_gradient(const convolution *c) {
+    const size_t pixels = px_grid_pixels(&c->grid);
+    const pair dy = reals(pixels, c->width.out, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
+    const pair x = c->rectify ? reals(pixels, c->width.in, RANDOM) : absent;
+    const pair dx = reals(pixels, c->width.in, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
+    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? reals(pixels, c->width.in, RANDOM) : dx;
+    BOTH(convolve_input_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .dy = dy.on[side],
+         .weight = weight.on[side], .x = x.on[side], .add = add.on[side], .dx = dx.on[side]);
+    EXPECT(convolve_input_gradient, dx);
+}
+
+static void check_convolve_input_gradient(void) {
+    each_convolution(check_one_input_gradient);
+}
+
+static void check_one_weight_gradient(const convolution *c) {
+    if (c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
+    const size_t pixels = px_grid_pixels(&c->grid);
+    const pair x = reals(pixels, c->width.in, RANDOM), dy = reals(pixels, c->width.out, RANDOM);
+    const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
+    const pair dbias = c->add == NO_ADD ? reals(1, c->width.out, POISONED) : absent;
+    BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side],
+         .dy = dy.on[side], .dweight = dweight.on[side], .dbias = dbias.on[side]);
+    EXPECT(convolve_weight_gradient, dweight);
+    if (dbias.on[0].data) EXPECT(convolve_weight_gradient, dbias);
+}
+
+static void check_convolve_weight_gradient(void) {
+    each_convolution(check_one_weight_gradient);
+}
+
+/* The maps of a sweep, and the sweep's descriptor over each side's. */
+typedef struct sweep {
+    px_sweep_args on[SIDES];
+    pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
+} sweep;
+
+/* Both directions' weights in one allocation; `reversed` puts the second before the first. */
+static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
+    const size_t pixels = px_grid_pixels(&args.grid), rows = (size_t)(PX_GATES * args.hidden);
+    sweep s = {.weight = reals((size_t)args.directions * rows, args.taps * args.hidden, RANDOM)};
+    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, POISONED);
+    for (int d = 0; d < args.directions; d++) {
+        s.gates[d] = reals(pixels, PX_GATES * args.hidden, RANDOM);
+        s.dh[d] = reals(pixels, args.hidden, RANDOM);
+        s.c[d] = reals(pixels, args.hidden, of_outputs);
+        s.h[d] = reals(pixels, args.hidden, of_outputs);
+    }
+    for (int side = 0; side < SIDES; side++) {
+        s.on[side] = args;
+        s.on[side].scratch = scratch.on[side];
+        for (int d = 0; d < args.directions; d++) {
+            px_sweep_line *line = &s.on[side].line[d];
+            const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
+            line->weight = s.weight.on[side];
+            line->weight.rows = rows;
+            line->weight.data = (px_real *)line->weight.data + first * (size_t)line->weight.columns;
+            line->gates = s.gates[d].on[side], line->dh = s.dh[d].on[side];
+            line->c = s.c[d].on[side], line->h = s.h[d].on[side];
+        }
+    }
+    return s;
+}
+
+/* Runs check on rows, on diagonals, and on diagonals whose weights lie in reverse. */
+static void each_sweep(void (*check)(const px_sweep_args *, bool reversed, bool backward), bool backward) {
+    static const char *const kinds[] = {"rows", "diagonals", "diagonals, weights reversed"};
+    for (size_t i = 0; i < PX_COUNT(px_sweep_cases); i++)
+        for (int kind = 0; kind < 3; kind++) {
+            const px_sweep_case *c = &px_sweep_cases[i];
+            const px_sweep_args args = kind ? px_diagonal_sweep(c->grid, c->hidden) : px_row_sweep(c->grid, c->hidden);
+            CASE("%s, %d images of %d x %d, D %d", kinds[kind], c->grid.images, c->grid.height, c->grid.width,
+                 c->hidden);
+            check(&args, kind == 2, backward);
+        }
+}
+
+static void expect_sweep(const sweep *s, int directions, const char *operation) {
+    for (int d = 0; d < directions; d++) {
+        expect_equal(&s->gates[d], operation, "gates");
+        expect_equal(&s->c[d], operation, "c");
+        expect_equal(&s->h[d], operation, "h");
+    }
+}
+
+static void check_one_sweep(const px_sweep_args *args, bool reversed, bool backward) {
+    const sweep s = sweep_over(*args, reversed, backward ? RANDOM : POISONED);
+    for (int side = 0; side < SIDES; side++) {
+        const px_device_ops *ops = the.device[side]->ops;
+        assert_ok(&the.ctx, (backward ? ops->sweep_backward : ops->sweep_forward)(the.device[side], &s.on[side]));
+    }
+    the.ran[backward ? OP_sweep_backward : OP_sweep_forward]++;
+    expect_sweep(&s, args->directions, backward ? "sweep_backward" : "sweep_forward");
+}
+
+static void check_sweep_forward(void) {
+    each_sweep(check_one_sweep, false);
+}
+
+static void check_sweep_backward(void) {
+    each_sweep(check_one_sweep, true);
+}
+
+/* One step on its own: the first, one in the middle, the last. What a step does not write must stay. */
+static void check_cells(const px_sweep_args *args, bool reversed, bool backward) {
+    const int steps[] = {0, args->steps / 2, args->steps - 1};
+    const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->lanes;
+    const char *operation = backward ? "lstm_cell_backward" : "lstm_cell_forward";
+    for (size_t i = 0; i < PX_COUNT(steps); i++) {
+        the.used = 0;
+        const sweep s = sweep_over(*args, reversed, RANDOM);
+        const pair product = reals(lines * lanes, PX_GATES * args->hidden, RANDOM);
+        const pair operand = reals(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
+        const pair carry = reals(lines * lanes, args->hidden, RANDOM);
+        for (int side = 0; side < SIDES; side++) {
+            const px_device_ops *ops = the.device[side]->ops;
+            const px_lstm_cell_args cell = {.sweep = s.on[side],
+                                            .step = steps[i],
+                                            .product = product.on[side],
+                                            .operand = operand.on[side],
+                                            .carry = carry.on[side]};
+            assert_ok(&the.ctx, (backward ? ops->lstm_cell_backward : ops->lstm_cell_forward)(the.device[side], &cell));
+        }
+        the.ran[backward ? OP_lstm_cell_backward : OP_lstm_cell_forward]++;
+        expect_equal(&product, operation, "product");
+        expect_equal(&operand, operation, "operand");
+        expect_equal(&carry, operation, "carry");
+        expect_sweep(&s, args->directions, operation);
+    }
+}
+
+static void check_lstm_cell_forward(void) {
+    each_sweep(check_cells, false);
+}
+
+static void check_lstm_cell_backward(void) {
+    each_sweep(check_cells, true);
+}
+
+static void check_gather(void) {
+    for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
+        for (size_t g = 0; g < PX_COUNT(px_grid_cases); g++)
+            for (int variant = 0; variant < 8; variant++) {
+                const px_grid grid = px_grid_cases[g];
+                const px_taps taps = px_taps_of(&px_taps_cases[t]);
+                const bool rectify = variant & 1, mirror = variant & 2;
+                const size_t pixels = px_grid_pixels(&grid), first = variant & 4 ? pixels / 2 : 0;
+                const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in;
+                CASE("%s, %d images of %d x %d, %d features, rectify %d, mirror %d, from %zu", px_taps_cases[t].name,
+                     grid.images, grid.height, grid.width, features, rectify, mirror, first);
+                const pair x = reals(pixels, features, RANDOM);
+                const pair y = reals((pixels - first) * (size_t)taps.live, features, POISONED);
+                BOTH(gather, .grid = grid, .taps = taps, .rectify = rectify, .mirror = mirror, .first = first,
+                     .x = x.on[side], .y = y.on[side]);
+                EXPECT(gather, y);
+            }
+}
+
+static void check_combine(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
+        for (int variant = 0; variant < 16; variant++) {
+            const px_map_case m = px_map_cases[i];
+            CASE("%zu x %d, variant %d", m.rows, m.columns, variant);
+            const pair x = reals(m.rows, m.columns, RANDOM), other = reals(m.rows, m.columns, RANDOM);
+            const pair bias = variant & 1 ? reals(1, m.columns, RANDOM) : absent;
+            const pair gate = variant & 2 ? reals(m.rows, m.columns, RANDOM) : absent;
+            const pair y = variant & 4 ? reals(m.rows, m.columns, POISONED) : x; /* in place: sum, or add, is y */
+            const pair sum = variant & 8 ? x : other, add = variant & 8 ? (m.rows % 2 ? absent : other) : x;
+            BOTH(combine, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .gate = gate.on[side],
+                 .y = y.on[side]);
+            EXPECT(combine, y);
+        }
+}
+
+static void check_column_sum(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
+        for (size_t segments = 1; segments <= 6; segments += 5) {
+            const px_map_case m = px_map_cases[i];
+            CASE("%zu x %d in %zu segments", m.rows, m.columns, segments);
+            const pair x = reals(m.rows, m.columns, RANDOM), y = reals(segments, m.columns, POISONED);
+            BOTH(column_sum, .x = x.on[side], .y = y.on[side]);
+            EXPECT(column_sum, y);
+        }
+}
+
+static void check_shift_rows(void) {
+    for (size_t g = 0; g < PX_COUNT(px_grid_cases); g++)
+        for (int variant = 0; variant < 6; variant++) {
+            const px_grid grid = px_grid_cases[g];
+            const size_t pixels = px_grid_pixels(&grid);
+            const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in, down = variant % 2 ? 1 : -1;
+            CASE("%d images of %d x %d, %d features, down %d, variant %d", grid.images, grid.height, grid.width,
+                 features, down, variant);
+            const pair x = reals(pixels, features, RANDOM),
+                       y = reals(pixels, features, variant / 2 == 2 ? RANDOM : POISONED);
+            const pair add = variant / 2 == 0 ? absent : variant / 2 == 1 ? reals(pixels, features, RANDOM) : y;
+            BOTH(shift_rows, .grid = grid, .down = down, .x = x.on[side], .add = add.on[side], .y = y.on[side]);
+            EXPECT(shift_rows, y);
+        }
+}
+
+static void check_mask(void) {
+    static const struct {
+        int out, inputs, taps, centre, colours, period;
+    } cases[] = {
+        {1, 1, 1, 0, 1, 1}, {7, 5, 28, 24, 3, 7}, {12, 3, 6, 4, 3, 12}, {20, 5, 2, 1, 3, 5}, {64, 16, 6, 4, 1, 64}};
+    for (size_t i = 0; i < PX_COUNT(cases); i++)
+        for (int strict = 0; strict < 2; strict++) {
+            CASE("%d x %d taps of %d, %d colours, strict %d", cases[i].out, cases[i].taps, cases[i].inputs,
+                 cases[i].colours, strict);
+            const pair weight = reals((size_t)cases[i].out, cases[i].taps * cases[i].inputs, RANDOM);
+            BOTH(mask, .weight = weight.on[side], .inputs = cases[i].inputs, .centre = cases[i].centre,
+                 .colours = cases[i].colours, .period = cases[i].period, .strict = strict);
+            EXPECT(mask, weight);
+        }
+}
+
+static void check_levels_to_values(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        const int count = i % 2 ? 256 : 2;
+        CASE("%zu x %d of %d levels", px_map_cases[i].rows, px_map_cases[i].columns, count);
+        const pair image = levels(px_map_cases[i].rows, px_map_cases[i].columns, count);
+        const pair values = reals(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
+        BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = count);
+        EXPECT(levels_to_values, values);
+    }
+}
+
+static void check_softmax_nll(void) {
+    static const int counts[] = {2, 3, 32, 33, 255, 256};
+    static const size_t rows[] = {0, 1, 7, 1000};
+    for (size_t i = 0; i < PX_COUNT(counts) * PX_COUNT(rows) * 2; i++) {
+        const int count = counts[i / 2 / PX_COUNT(rows)];
+        const size_t values = rows[i / 2 % PX_COUNT(rows)];
+        CASE("%zu values of %d levels, gradient %zu", values, count, i % 2);
+        const pair logits = reals(values, count, RANDOM), target = levels(values, 1, count);
+        const pair nll = reals(values, 1, POISONED);
+        BOTH(softmax_nll, .logits = logits.on[side], .target = target.on[side], .nll = nll.on[side],
+             .gradient = i % 2 != 0, .scale = (px_real)0.125);
+        EXPECT(softmax_nll, logits);
+        EXPECT(softmax_nll, nll);
+    }
+}
+
+static void check_row_sum(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
+        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
+        const pair sum = doubles(px_map_cases[i].rows, 1, POISONED);
+        BOTH(row_sum, .x = x.on[side], .sum = sum.on[side]);
+        EXPECT(row_sum, sum);
+    }
+}
+
+static void check_draw(void) {
+    static const int counts[] = {2, 5, 256};
+    for (size_t i = 0; i < PX_COUNT(counts) * 2; i++) {
+        const int count = counts[i / 2];
+        const size_t images = i % 2 ? 65 : 1;
+        CASE("%zu images, %d levels", images, count);
+        const pair logits = reals(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
+        BOTH(draw, .logits = logits.on[side], .image = image.on[side], .offset = (size_t)count + 1, .levels = count,
+             .column = 4, .temperature = (px_real)0.5, .seed = 3, .first_image = 1000, .place = i);
+        EXPECT(draw, image);
+    }
+}
+
+static void check_square_sum(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
+        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
+        const pair sum = doubles(px_map_cases[i].rows, 1, POISONED);
+        BOTH(square_sum, .x = x.on[side], .sum = sum.on[side]);
+        EXPECT(square_sum, sum);
+    }
+}
+
+static void check_clip(void) {
+    static const double clips[] = {0, 0.5, 1e9};
+    for (size_t i = 0; i < PX_COUNT(px_map_cases) * PX_COUNT(clips); i++) {
+        const size_t rows = px_map_cases[i % PX_COUNT(px_map_cases)].rows;
+        CASE("%zu squares, clip %g", rows, clips[i / PX_COUNT(px_map_cases)]);
+        const pair squares = doubles(rows, 1, POSITIVE), scale = doubles(1, 2, POISONED);
+        BOTH(clip, .squares = squares.on[side], .scale = scale.on[side], .clip = clips[i / PX_COUNT(px_map_cases)]);
+        EXPECT(clip, scale);
+    }
+}
+
+/* What an optimiser's step reads and changes. */
+typedef struct update {
+    pair weights, gradients, first, second, scale;
+} update;
+
+static update update_of(const px_map_case *m) {
+    CASE("%zu x %d", m->rows, m->columns);
+    return (update){reals(m->rows, m->columns, RANDOM), reals(m->rows, m->columns, RANDOM),
+                    reals(m->rows, m->columns, RANDOM), reals(m->rows, m->columns, POSITIVE), doubles(1, 2, POSITIVE)};
+}
+
+static void check_sgd(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        const update u = update_of(&px_map_cases[i]);
+        BOTH(sgd, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .scale = u.scale.on[side],
+             .rate = (px_real)0.1);
+        EXPECT(sgd, u.weights);
+    }
+}
+
+static void check_rmsprop(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        const update u = update_of(&px_map_cases[i]);
+        BOTH(rmsprop, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .second = u.second.on[side],
+             .scale = u.scale.on[side], .rate = (px_real)0.01, .rho = (px_real)0.95, .epsilon = (px_real)1e-4);
+        EXPECT(rmsprop, u.weights);
+        EXPECT(rmsprop, u.second);
+    }
+}
+
+static void check_adam(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        const update u = update_of(&px_map_cases[i]);
+        BOTH(adam, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .first = u.first.on[side],
+             .second = u.second.on[side], .scale = u.scale.on[side], .rate = (px_real)0.01, .beta1 = (px_real)0.9,
+             .beta2 = (px_real)0.999, .epsilon = (px_real)1e-8, .correction1 = (px_real)0.1,
+             .correction2 = (px_real)0.001);
+        EXPECT(adam, u.weights);
+        EXPECT(adam, u.first);
+        EXPECT(adam, u.second);
+    }
+}
+
+static void check_ema(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        const update u = update_of(&px_map_cases[i]);
+        BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .decay = (px_real)0.9);
+        EXPECT(ema, u.first);
+    }
+}
+
+/* Memory operations: what goes up comes back, copied and cleared, through page-locked memory too. */
+static void memory(void **state) {
+    (void)state;
+    enum { BYTES = 1000 };
+    CASE("memory");
+    for (int side = 0; side < SIDES; side++) {
+        px_device *device = the.device[side];
+        void *from, *to, *host;
+        assert_ok(&the.ctx, device->ops->allocate(device, BYTES, &from));
+        assert_ok(&the.ctx, device->ops->allocate(device, BYTES, &to));
+        assert_ok(&the.ctx, device->ops->allocate_host(device, BYTES, &host));
+        assert_int_equal((uintptr_t)from % 64, 0);
+        for (int i = 0; i < BYTES; i++) ((uint8_t *)host)[i] = (uint8_t)(i * 7);
+        assert_ok(&the.ctx, device->ops->upload(device, from, host, BYTES));
+        assert_ok(&the.ctx, device->ops->copy(device, to, from, BYTES));
+        assert_ok(&the.ctx, device->ops->clear(device, (char *)to + 1, BYTES / 2));
+        assert_ok(&the.ctx, device->ops->synchronize(device));
+        memset(host, 0xff, BYTES);
+        assert_ok(&the.ctx, device->ops->download(device, host, to, BYTES));
+        for (int i = 0; i < BYTES; i++)
+            assert_int_equal(((uint8_t *)host)[i], i < 1 || i > BYTES / 2 ? (uint8_t)(i * 7) : 0);
+        assert_ok(&the.ctx, device->ops->release_host(device, host));
+        assert_ok(&the.ctx, device->ops->release(device, to));
+        assert_ok(&the.ctx, device->ops->release(device, from));
+    }
+}
+
+#define TEST(op)                                                                                                       \
+    static void parity_##op(void **state) {                                                                            \
+        (void)state;                                                                                                   \
+        check_##op();                                                                                                  \
+        if (the.ran[OP_##op] == 0) fail_msg("%s: its check never ran it", #op);                                        \
+        print_message("%-26s %4d cases\n", #op, the.ran[OP_##op]);                                                     \
+    }
+PX_DEVICE_OPS(TEST)
+
+/* Whether there is no card to test, as opposed to one that does not work. */
+static bool without_device(void) {
+    return strstr(the.ctx.message, "no CUDA device") || strstr(the.ctx.message, "built without CUDA");
+}
+
+int main(void) {
+#define ENTRY(op) cmocka_unit_test(parity_##op),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory), PX_DEVICE_OPS(ENTRY)};
+    int exit_status = EXIT_FAILURE;
+    if (open_sides() == PX_OK)
+        exit_status = cmocka_run_group_tests_name("CPU/CUDA parity", tests, NULL, NULL);
+    else if (without_device())
+        exit_status = EXIT_SKIP;
+    if (the.ctx.message[0])
+        fprintf(stderr, "%s CPU/CUDA parity: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", the.ctx.message);
+    close_sides();
+    return exit_status;
+}
