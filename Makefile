@@ -105,8 +105,8 @@ endif
 px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
 px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=fast \
 	$(OPTIMISE_$(BUILD)) $(SANITIZE_$(BUILD)) $(CFLAGS)
-px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
-px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -lpthread $(LDLIBS)
+px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..' $(LDFLAGS)
+px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
 # Libraries are found beside the programs. libarchive is linked statically, which leaves libxml2 and ICU (35 MB) behind;
 # what else it needs is taken from its shared twin, so that no further -dev packages are wanted.
@@ -128,7 +128,7 @@ root      = $(firstword $(foreach d,$3,$(if $(and $(call header,$d,$1),$(call li
 PYTHON    = $(wildcard $(addsuffix /*,$(shell python3 -c 'import nvidia; print(*nvidia.__path__)' 2>/dev/null)))
 find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $3,,$(call root,$1,$2,$(PYTHON))))
 
-CUDA_SOURCES := $(filter-out host/device/cuda_absent.c,$(wildcard host/device/cuda*.c))
+CUDA_SOURCES := $(wildcard host/device/cuda*.c)
 CUDA_NOTE    := left out
 ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
@@ -151,9 +151,8 @@ CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda
 	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
-px_LDLIBS      += $(CUDA_LIBRARIES) -lstdc++
 ifneq ($(BUILD),bundle)
-px_LDFLAGS     += $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
+CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
 endif
 ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90
 px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUILD))) -Iinclude -I. -Xcompiler=-fPIC,-Wall,-Wextra \
@@ -163,14 +162,15 @@ endif
 # ---- Sources -----------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c)) \
-	$(if $(HAVE_CUDA),$(CUDA_SOURCES),$(wildcard host/device/cuda_absent.c))
+HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c))
 KERNELS      := $(wildcard kernels/*.cu)
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 
 LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o,$(filter-out %_sm90.cu,$(KERNELS))) \
-	$(GENERATED:build/%=$(OBJ)/%.o) $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o))
+	$(GENERATED:build/%=$(OBJ)/%.o)
+# CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
 SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -183,25 +183,26 @@ DOUBLE_TESTS    ?= $(filter test_golden test_gradient,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
+CUDA_LIBRARY := $(if $(HAVE_CUDA),$(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))/libpixelrnn_cuda.so)
 
 # ---- Build -------------------------------------------------------------------------------------------------------------
 
 # $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
-all: $(PROGRAM) $(LIBRARY) ## build the program and the library (the default)
+all: $(PROGRAM) $(LIBRARY) $(CUDA_LIBRARY) ## build the program and the library (the default)
 programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
-FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/device.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
+FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
-device_flags  = $(if $(HAVE_CUDA),-DPX_CUDA $(CUDA_INCLUDES))
+cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
 $(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
 $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
-		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/device.flags %bundle/device.flags,$@),echo '$(CUDA_NOTE)',:); }
+		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
@@ -219,10 +220,9 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: host/report/%.proto
 	@mkdir -p $(@D)
 	$(call run,PROTOC,$<,protoc-c -I$(<D) --c_out=$(@D) $<)
 
-# CUDA's headers and the word PX_CUDA are for the device layer and the tests that hold it to its promises.
-DEVICE_OBJECTS := $(filter $(OBJ)/host/device/%,$(LIBRARY_OBJECTS)) $(GPU_TESTS:$(OUT)/%=$(OBJ)/%.o)
-$(DEVICE_OBJECTS): px_CPPFLAGS += $(device_flags)
-$(DEVICE_OBJECTS): $(OBJ)/device.flags
+$(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(CUDA_INCLUDES) $(px_CFLAGS) $(WARNINGS) -fPIC -MMD -MP -c -o $@ $<)
 
 %/libpixelrnn.a: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
 	@mkdir -p $(@D) && rm -f $@
@@ -230,17 +230,20 @@ $(DEVICE_OBJECTS): $(OBJ)/device.flags
 %/libpixelrnn.so: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-soname$(,)$(@F) $(px_LDFLAGS) -o $@ $(LIBRARY_OBJECTS) $(px_LDLIBS))
-$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY)
+%/libpixelrnn_cuda.so: $(CUDA_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm)
+$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
-$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY)
+$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
--include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
+-include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
 	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
