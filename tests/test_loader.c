@@ -100,7 +100,9 @@ static px_source numbers(size_t count) {
 
 static px_loader *open_loader(px_source *source, int batch_size, px_loader_order order) {
     px_loader *loader;
-    px_status status = px_loader_open(&context, &device, source, 256, batch_size, order, 11, &loader);
+    px_status status = px_loader_open(
+        &context, &device, source,
+        &(px_loader_options){.levels = 256, .batch_size = batch_size, .order = order, .seed = 11}, &loader);
     if (status != PX_OK) fail_msg("%s", context.message);
     return loader;
 }
@@ -195,7 +197,9 @@ static void values_are_quantised(void **state) {
     (void)state;
     px_source source = numbers(256);
     px_loader *loader;
-    assert_int_equal(px_loader_open(&context, &device, &source, 3, 256, PX_LOADER_PASS, 0, &loader), PX_OK);
+    assert_int_equal(
+        px_loader_open(&context, &device, &source, &(px_loader_options){.levels = 3, .batch_size = 256}, &loader),
+        PX_OK);
     px_batch batch;
     assert_int_equal(px_loader_next(loader, 0, &batch), PX_OK);
     for (int n = 0; n < 256; n++) {
@@ -249,8 +253,9 @@ static void a_batch_that_does_not_fit_is_refused(void **state) {
     (void)state;
     px_source source = numbers(10);
     px_loader *loader;
-    assert_int_equal(px_loader_open(&context, &device, &source, 256, 1 << 20, PX_LOADER_PASS, 0, &loader),
-                     PX_ERR_MEMORY);
+    assert_int_equal(
+        px_loader_open(&context, &device, &source, &(px_loader_options){.levels = 256, .batch_size = 1 << 20}, &loader),
+        PX_ERR_MEMORY);
     assert_null(loader);
 }
 

@@ -53,12 +53,16 @@ static px_status px_print_evaluation(px_context *ctx, const px_eval_words *w, co
 
 static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model,
                                 px_source *source) {
+    const px_evaluate_options options = {.batch = px_cli_batch(&info->config),
+                                         .binarize = info->config.data.binarize,
+                                         .seed = (uint64_t)info->config.seed,
+                                         .levels = info->spec.levels};
     px_evaluation evaluation;
     px_progress progress;
     double *nats = malloc(source->count * sizeof *nats);
     if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for %zu figures", source->count);
     px_progress_begin(&progress, stderr, "eval", 0, (int64_t)source->count);
-    px_status status = px_evaluate(model, source, px_cli_batch(&info->config), 0, nats, &progress, &evaluation);
+    px_status status = px_evaluate(model, source, &options, nats, &progress, &evaluation);
     px_progress_clear(&progress);
     if (status == PX_OK && w->per_image) status = px_write_per_image(ctx, w->per_image, nats, source->count);
     if (status == PX_OK) status = px_print_evaluation(ctx, w, info, source, &evaluation);

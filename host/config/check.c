@@ -9,6 +9,9 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
     if (config->train.warmup_steps > config->train.steps)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: train.warmup_steps: found %lld, expected at most train.steps, %lld",
                        where, (long long)config->train.warmup_steps, (long long)config->train.steps);
+    if (config->data.binarize && config->data.levels != 2)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: data.levels: found %lld, expected 2 with data.binarize", where,
+                       (long long)config->data.levels);
     return PX_OK;
 }
 

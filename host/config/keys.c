@@ -51,6 +51,8 @@ KEY(data.test, "", .min = 0, .max = PX_CONFIG_STRING - 1, .help = "images to eva
 KEY(data.levels, "256", .fixed = true, .min = 2, .max = 256, .help = "L, values that a pixel's colour can take"),
 KEY(data.size, "28", .min = 1, .max = 4096, .unit = "pixels", .help = "side of the images of builtin:NAME"),
 KEY(data.shuffle, "true", .help = "a new order each epoch; false: the file's order, wrapping around"),
+KEY(data.flip, "false", .help = "mirror training images left to right, half of the time"),
+KEY(data.binarize, "false", .help = "level 1 with probability value / 255, anew each epoch; levels must be 2"),
 
 KEY(train.steps, "20000", .min = 0, .max = STEPS, .unit = "steps", .help = "length of the run"),
 KEY(train.batch_size, "16", .fixed = true, .min = 1, .max = 1000000, .unit = "images", .help = "of a step, over all ranks"),

@@ -19,9 +19,7 @@ struct px_loader {
     px_context *ctx;
     px_device *device;
     px_source *source;
-    int levels, batch_size;
-    px_loader_order order;
-    uint64_t seed;
+    px_loader_options options;
     size_t image_bytes;
 
     slot slots[2];
@@ -38,33 +36,48 @@ struct px_loader {
 /* Filling a slot, in the thread --------------------------------------------------------------------------------------
  */
 
-static size_t place_in_source(const px_loader *loader, size_t position) {
+/* Where a position of the endless order lies: which epoch, and which image of the source. */
+typedef struct place {
+    size_t epoch, index;
+} place;
+
+static place place_of(const px_loader *loader, size_t position) {
     size_t count = loader->source->count;
-    size_t epoch = position / count, index = position % count;
-    return loader->order == PX_LOADER_SHUFFLED ? px_permute(loader->seed, epoch, count, index) : index;
+    place p = {position / count, position % count};
+    if (loader->options.order == PX_LOADER_SHUFFLED)
+        p.index = px_permute(loader->options.seed, p.epoch, count, p.index);
+    return p;
 }
 
 static int images_from(const px_loader *loader, size_t first) {
-    size_t count = loader->source->count, images = (size_t)loader->batch_size;
-    if (loader->order == PX_LOADER_PASS) {
+    size_t count = loader->source->count, images = (size_t)loader->options.batch_size;
+    if (loader->options.order == PX_LOADER_PASS) {
         size_t left = first < count ? count - first : 0;
         if (left < images) images = left;
     }
     return (int)images;
 }
 
-static void quantise(uint8_t *values, size_t count, int levels) {
-    for (size_t i = 0; i < count; i++) values[i] = px_quantise(values[i], levels);
+/* Eight-bit pixels to levels, in place. */
+static void to_levels(const px_loader *loader, uint8_t *pixels, place p) {
+    const px_source *source = loader->source;
+    const px_loader_options *o = &loader->options;
+    if (o->flip) px_augment_flip(pixels, source->height, source->width, source->channels, o->seed, p.epoch, p.index);
+    if (o->binarize) {
+        px_augment_binarize(pixels, loader->image_bytes, o->seed, p.epoch, p.index);
+        return;
+    }
+    for (size_t i = 0; i < loader->image_bytes; i++) pixels[i] = px_quantise(pixels[i], o->levels);
 }
 
 static px_status fill(const px_loader *loader, slot *s) {
-    size_t first = (size_t)s->step * (size_t)loader->batch_size;
+    size_t first = (size_t)s->step * (size_t)loader->options.batch_size;
     int images = images_from(loader, first);
     for (int n = 0; n < images; n++) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
-        size_t index = place_in_source(loader, first + (size_t)n);
-        PX_TRY(loader->source->read(loader->source, &s->ctx, index, pixels));
-        quantise(pixels, loader->image_bytes, loader->levels);
+        place p = place_of(loader, first + (size_t)n);
+        PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
+        to_levels(loader, pixels, p);
     }
     s->batch = (px_batch){images, s->levels, first};
     return PX_OK;
@@ -129,9 +142,9 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;
-    if (__builtin_mul_overflow(loader->image_bytes, (size_t)loader->batch_size, &bytes))
+    if (__builtin_mul_overflow(loader->image_bytes, (size_t)loader->options.batch_size, &bytes))
         return px_fail(loader->ctx, PX_ERR_MEMORY, "%s: a batch of %d images cannot be held in memory",
-                       loader->source->name, loader->batch_size);
+                       loader->source->name, loader->options.batch_size);
     for (int i = 0; i < 2; i++) {
         void *memory = NULL;
         PX_TRY(loader->device->ops->allocate_host(loader->device, bytes, &memory));
@@ -148,8 +161,8 @@ static void release(px_loader *loader) {
     free(loader);
 }
 
-px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, int levels, int batch_size,
-                         px_loader_order order, uint64_t seed, px_loader **loader) {
+px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, const px_loader_options *options,
+                         px_loader **loader) {
     *loader = NULL;
     px_loader *made = calloc(1, sizeof *made);
     if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory for a loader", source->name);
@@ -157,10 +170,7 @@ px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, 
         .ctx = ctx,
         .device = device,
         .source = source,
-        .levels = levels,
-        .batch_size = batch_size,
-        .order = order,
-        .seed = seed,
+        .options = *options,
         .image_bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels,
         .held = &made->slots[0],
         .spare = &made->slots[1],

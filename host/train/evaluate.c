@@ -34,98 +34,114 @@ px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px
                    spec->channels);
 }
 
-static px_status px_evaluate_batch(px_model *model, const px_source *source, const px_batch *batch, double *nats,
-                                   px_moments *moments) {
-    PX_TRY(px_model_forward(model, batch->levels, batch->images, false));
-    PX_TRY(px_model_nats(model, nats));
-    for (int i = 0; i < batch->images; i++) {
-        if (!isfinite(nats[i]))
-            return px_fail(px_model_device(model)->ctx, PX_ERR_NUMERIC, "%s: NLL of image %zu is not finite (%g)",
-                           source->name, moments->count, nats[i]);
-        px_moments_add(moments, nats[i]);
-    }
-    return PX_OK;
-}
+/* What is done with each batch of a pass. */
+typedef px_status (*px_batch_visitor)(void *visitor, const px_batch *batch);
 
-static px_status px_evaluate_batches(px_model *model, px_source *source, px_loader *loader, size_t limit, double *nats,
-                                     double *per_image, px_progress *progress, px_moments *moments) {
-    for (int64_t step = 0; moments->count < limit; step++) {
+/* Hands the first `limit` images of source (0: all) to visit, batch by batch, in file order. */
+static px_status px_visit(px_device *device, px_source *source, const px_evaluate_options *o, size_t limit,
+                          px_batch_visitor visit, void *visitor) {
+    const px_loader_options options = {
+        .levels = o->levels, .batch_size = o->batch, .order = PX_LOADER_PASS, .seed = o->seed, .binarize = o->binarize};
+    size_t left = limit ? limit : source->count;
+    px_loader *loader;
+    PX_TRY(px_loader_open(device->ctx, device, source, &options, &loader));
+    px_status status = PX_OK;
+    for (int64_t step = 0; left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        PX_TRY(px_loader_next(loader, step, &batch));
-        if (batch.images == 0) break;
-        if ((size_t)batch.images > limit - moments->count) batch.images = (int)(limit - moments->count);
-        const size_t first = moments->count;
-        PX_TRY(px_evaluate_batch(model, source, &batch, nats, moments));
-        for (int i = 0; per_image && i < batch.images; i++) per_image[first + (size_t)i] = nats[i];
-        char detail[64];
-        snprintf(detail, sizeof detail, "%.3f nats/image", moments->mean);
-        if (progress) px_progress_update(progress, (int64_t)moments->count, detail);
+        status = px_loader_next(loader, step, &batch);
+        if (status != PX_OK || batch.images == 0) break;
+        if ((size_t)batch.images > left) batch.images = (int)left;
+        status = visit(visitor, &batch);
+        left -= (size_t)batch.images;
     }
+    px_loader_close(loader);
+    return status;
+}
+
+/* --- A model --------------------------------------------------------------------------------------------------------- */
+
+typedef struct px_model_visitor {
+    px_model *model;
+    const px_source *source;
+    double *nats, *per_image;
+    px_progress *progress;
+    px_moments moments;
+} px_model_visitor;
+
+static px_status px_visit_model(void *visitor, const px_batch *batch) {
+    px_model_visitor *v = visitor;
+    PX_TRY(px_model_forward(v->model, batch->levels, batch->images, false));
+    PX_TRY(px_model_nats(v->model, v->nats));
+    for (int i = 0; i < batch->images; i++) {
+        if (!isfinite(v->nats[i]))
+            return px_fail(px_model_device(v->model)->ctx, PX_ERR_NUMERIC, "%s: NLL of image %zu is not finite (%g)",
+                           v->source->name, v->moments.count, v->nats[i]);
+        if (v->per_image) v->per_image[v->moments.count] = v->nats[i];
+        px_moments_add(&v->moments, v->nats[i]);
+    }
+    char detail[64];
+    snprintf(detail, sizeof detail, "%.3f nats/image", v->moments.mean);
+    if (v->progress) px_progress_update(v->progress, (int64_t)v->moments.count, detail);
     return PX_OK;
 }
 
-px_status px_evaluate(px_model *model, px_source *source, int batch, size_t limit, double *per_image,
+px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation) {
     px_device *device = px_model_device(model);
     const px_model_spec *spec = px_model_spec_of(model);
     PX_TRY(px_evaluate_check(device->ctx, spec, source));
-    px_loader *loader = NULL;
-    px_moments moments = {0};
-    double *nats = malloc((size_t)batch * sizeof *nats);
-    px_status status = nats ? PX_OK
-                            : px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %d figures", batch);
-    if (status == PX_OK)
-        status = px_loader_open(device->ctx, device, source, spec->levels, batch, PX_LOADER_PASS, 0, &loader);
-    if (status == PX_OK)
-        status = px_evaluate_batches(model, source, loader, limit ? limit : source->count, nats, per_image, progress,
-                                     &moments);
-    px_loader_close(loader);
-    free(nats);
-    *evaluation = px_moments_evaluation(&moments, (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
+    px_model_visitor visitor = {.model = model, .source = source, .per_image = per_image, .progress = progress};
+    visitor.nats = malloc((size_t)options->batch * sizeof *visitor.nats);
+    if (!visitor.nats)
+        return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %d figures", options->batch);
+    const px_status status = px_visit(device, source, options, options->limit, px_visit_model, &visitor);
+    free(visitor.nats);
+    *evaluation = px_moments_evaluation(&visitor.moments,
+                                        (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
     return status;
 }
 
-/* --- Independent pixels ----------------------------------------------------------------------------------------------
- */
+/* --- Independent pixels ---------------------------------------------------------------------------------------------- */
 
 enum { PX_INDEPENDENT_IMAGES = 10000 };
 
-static px_status px_count_levels(px_context *ctx, px_source *train, int levels, uint8_t *image, size_t values,
-                                 uint32_t *counts, size_t images) {
-    for (size_t n = 0; n < images; n++) {
-        PX_TRY(train->read(train, ctx, n, image));
-        for (size_t v = 0; v < values; v++) counts[v * (size_t)levels + px_quantise(image[v], levels)]++;
-    }
+typedef struct px_independent_visitor {
+    size_t values, levels;
+    uint32_t *counts; /* (values, levels) */
+    size_t counted;   /* images behind counts */
+    px_moments moments;
+} px_independent_visitor;
+
+static px_status px_count_batch(void *visitor, const px_batch *batch) {
+    px_independent_visitor *v = visitor;
+    for (int n = 0; n < batch->images; n++)
+        for (size_t i = 0; i < v->values; i++) v->counts[i * v->levels + batch->levels[(size_t)n * v->values + i]]++;
+    v->counted += (size_t)batch->images;
     return PX_OK;
 }
 
-static px_status px_score_independent(px_context *ctx, px_source *test, int levels, uint8_t *image, size_t values,
-                                      const uint32_t *counts, size_t counted, size_t images, px_moments *moments) {
-    for (size_t n = 0; n < images; n++) {
+static px_status px_score_batch(void *visitor, const px_batch *batch) {
+    px_independent_visitor *v = visitor;
+    for (int n = 0; n < batch->images; n++) {
         double nats = 0;
-        PX_TRY(test->read(test, ctx, n, image));
-        for (size_t v = 0; v < values; v++)
-            nats -= log((counts[v * (size_t)levels + px_quantise(image[v], levels)] + 1.0) /
-                        (double)(counted + (size_t)levels));
-        px_moments_add(moments, nats);
+        for (size_t i = 0; i < v->values; i++) {
+            const double count = v->counts[i * v->levels + batch->levels[(size_t)n * v->values + i]] + 1.0;
+            nats -= log(count / (double)(v->counted + v->levels));
+        }
+        px_moments_add(&v->moments, nats);
     }
     return PX_OK;
 }
 
-px_status px_evaluate_independent(px_context *ctx, px_source *train, px_source *test, int levels, size_t limit,
-                                  px_evaluation *evaluation) {
-    const size_t values = (size_t)train->height * (size_t)train->width * (size_t)train->channels;
-    const size_t counted = train->count < PX_INDEPENDENT_IMAGES ? train->count : PX_INDEPENDENT_IMAGES;
-    const size_t scored = limit && limit < test->count ? limit : test->count;
-    uint8_t *image = malloc(values);
-    uint32_t *counts = calloc(values * (size_t)levels, sizeof *counts);
-    px_moments moments = {0};
-    px_status status = image && counts ? PX_OK : px_fail(ctx, PX_ERR_MEMORY, "evaluate: cannot allocate level counts");
-    if (status == PX_OK) status = px_count_levels(ctx, train, levels, image, values, counts, counted);
-    if (status == PX_OK)
-        status = px_score_independent(ctx, test, levels, image, values, counts, counted, scored, &moments);
-    free(image);
-    free(counts);
-    *evaluation = px_moments_evaluation(&moments, values);
+px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
+                                  const px_evaluate_options *options, px_evaluation *evaluation) {
+    px_independent_visitor visitor = {.levels = (size_t)options->levels};
+    visitor.values = (size_t)train->height * (size_t)train->width * (size_t)train->channels;
+    visitor.counts = calloc(visitor.values * visitor.levels, sizeof *visitor.counts);
+    if (!visitor.counts) return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate counts of levels");
+    px_status status = px_visit(device, train, options, PX_INDEPENDENT_IMAGES, px_count_batch, &visitor);
+    if (status == PX_OK) status = px_visit(device, test, options, options->limit, px_score_batch, &visitor);
+    free(visitor.counts);
+    *evaluation = px_moments_evaluation(&visitor.moments, visitor.values);
     return status;
 }

@@ -24,6 +24,15 @@ typedef struct px_trainer {
     int64_t window_step;
 } px_trainer;
 
+/* How this run evaluates. */
+static inline px_evaluate_options px_trainer_evaluation(const px_config *config) {
+    return (px_evaluate_options){.batch = (int)config->train.batch_size,
+                                 .limit = (size_t)config->train.evaluate_images,
+                                 .binarize = config->data.binarize,
+                                 .seed = (uint64_t)config->seed,
+                                 .levels = (int)config->data.levels};
+}
+
 /* Opens data, model, optimiser, run folder and, when resuming, the newest checkpoint. */
 px_status px_trainer_open(px_trainer *trainer);
 void px_trainer_close(px_trainer *trainer);

@@ -28,7 +28,6 @@ static px_status px_trainer_open_model(px_trainer *t) {
                                     .epsilon = c->train.epsilon,
                                     .clip_norm = c->train.clip_norm,
                                     .ema_decay = c->train.ema_decay};
-    if (t->test) PX_TRY(px_evaluate_check(t->ctx, &spec, t->test));
     PX_TRY(px_model_create(t->device, &spec, &t->model));
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
@@ -36,8 +35,13 @@ static px_status px_trainer_open_model(px_trainer *t) {
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
     t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
     if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
-    return px_loader_open(t->ctx, t->device, t->train, spec.levels, (int)c->train.batch_size,
-                          c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED, (uint64_t)c->seed, &t->loader);
+    const px_loader_options order = {.levels = spec.levels,
+                                     .batch_size = (int)c->train.batch_size,
+                                     .order = c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED,
+                                     .seed = (uint64_t)c->seed,
+                                     .flip = c->data.flip,
+                                     .binarize = c->data.binarize};
+    return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
 }
 
 static px_status px_trainer_write_config(px_trainer *t) {
@@ -98,16 +102,23 @@ static px_status px_trainer_open_run(px_trainer *t) {
     return px_metrics_open(t->ctx, run, t->state.step, &t->metrics);
 }
 
+/* Test images must be of the training images' size. */
+static px_status px_trainer_same_size(px_trainer *t) {
+    const px_model_spec spec = px_model_spec_from(t->config, t->train->height, t->train->width, t->train->channels);
+    return px_evaluate_check(t->ctx, &spec, t->test);
+}
+
 /* What is known of the data before a step is taken. */
 static px_status px_trainer_baseline(px_trainer *t) {
     if (!t->test) return PX_OK;
-    return px_evaluate_independent(t->ctx, t->train, t->test, (int)t->config->data.levels,
-                                   (size_t)t->config->train.evaluate_images, &t->result->independent);
+    const px_evaluate_options options = px_trainer_evaluation(t->config);
+    return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
 }
 
 px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_trainer_check_run(t));
     PX_TRY(px_trainer_open_data(t));
+    if (t->test) PX_TRY(px_trainer_same_size(t));
     PX_TRY(px_trainer_baseline(t));
     PX_TRY(px_trainer_open_model(t));
     return px_trainer_open_run(t);

@@ -67,9 +67,9 @@ static px_status px_report_metrics(px_trainer *t) {
 
 static px_status px_report_evaluation(px_trainer *t) {
     px_evaluation *e = &t->result->test;
+    const px_evaluate_options options = px_trainer_evaluation(t->config);
     px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
-    const px_status status = px_evaluate(t->model, t->test, (int)t->config->train.batch_size,
-                                         (size_t)t->config->train.evaluate_images, NULL, NULL, e);
+    const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     px_model_use_weights(t->model, (px_map){0});
     PX_TRY(status);
     t->result->evaluated = true;

@@ -34,6 +34,8 @@ typedef struct px_config {
         int64_t levels;
         int64_t size; /* side in pixels of procedural images (builtin:...) */
         bool shuffle;
+        bool flip;     /* mirror training images at random */
+        bool binarize; /* draw levels 0 and 1 from 8-bit values */
     } data;
     struct {
         int64_t steps, batch_size;

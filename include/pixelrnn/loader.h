@@ -18,6 +18,14 @@ typedef enum {
 } px_loader_order;
 
 /* The next call lets the thread write over levels: an upload from them must be over by then, not just begun. */
+typedef struct px_loader_options {
+    int levels, batch_size;
+    px_loader_order order;
+    uint64_t seed; /* of the order and of what follows */
+    bool flip;     /* mirrors each image left to right, or not, anew each epoch */
+    bool binarize; /* two levels: level 1 with probability value / 255, anew each epoch; a pass is epoch 0 */
+} px_loader_options;
+
 typedef struct px_batch {
     int images;            /* 0: a pass is over */
     const uint8_t *levels; /* [images, H, W, C], in memory the device copies from fast; valid until the next call */
@@ -28,8 +36,8 @@ typedef struct px_loader px_loader;
 
 /* source is borrowed, and read only by the loader from here on. A thread prepares the batch after the one handed out.
  * PX_ERR_MEMORY if the two batches cannot be held. */
-px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, int levels, int batch_size,
-                         px_loader_order order, uint64_t seed, px_loader **loader);
+px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, const px_loader_options *options,
+                         px_loader **loader);
 
 /* Batch `step` (from 0). Steps asked for in order are ready at once; any other is prepared on the spot. What the thread
  * finds wrong with the source comes out here, at the step it belongs to; asking again tries again. */
@@ -41,6 +49,12 @@ void px_loader_close(px_loader *loader);
 /* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1 (a Feistel network
  * on the next power of four, walked until it lands inside). */
 size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
+
+/* Mirrors an image left to right, or not: a fair coin of (seed, epoch, index). */
+void px_augment_flip(uint8_t *pixels, int height, int width, int channels, uint64_t seed, uint64_t epoch, size_t index);
+
+/* Makes values levels 0 and 1: 1 with probability value / 255, a coin of (seed, epoch, index, place) each. */
+void px_augment_binarize(uint8_t *values, size_t count, uint64_t seed, uint64_t epoch, size_t index);
 
 /* floor(value * levels / 256). */
 static inline uint8_t px_quantise(uint8_t value, int levels) {

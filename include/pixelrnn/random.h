@@ -19,6 +19,7 @@ enum {
     PX_RANDOM_ORDER,       /* order of an epoch:     item = epoch,   place = index or round */
     PX_RANDOM_DRAW,        /* a drawn value:         item = image,   place = row << 32 | column << 8 | channel */
     PX_RANDOM_DATA,        /* procedural images:     item = image,   place = anything the source likes */
+    PX_RANDOM_AUGMENT,     /* of a training image:   item = index in its source, place = epoch << 32 | what for */
 };
 
 typedef struct px_random4 {
