@@ -8,7 +8,7 @@
 #include <math.h>
 #include <omp.h>
 
-enum { SMALL = 40, PICKED = 24 }; /* elements: all of a tensor, or so many of a larger one */
+enum { SMALL = 200, PICKED = 150 }; /* elements: all of a tensor, or so many of a larger one */
 static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6}, most_retried = 0.02;
 
 typedef struct px_gradient_case {

@@ -1,6 +1,7 @@
 /* Model files: flat maps to and from safetensors. */
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/file.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +49,9 @@ static px_status px_metadata_integer(px_context *ctx, const char *path, const px
     const char *text;
     PX_TRY(px_metadata_text(ctx, path, file, key, &text));
     char *end;
+    errno = 0;
     *value = strtoll(text, &end, 10);
-    if (end != text && !*end && *value >= 0 && *value <= most) return PX_OK;
+    if (end != text && !*end && !errno && *value >= 0 && *value <= most) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata %s: found \"%.40s\", expected an integer from 0 to %lld", path,
                    key, text, (long long)most);
 }
@@ -112,7 +114,7 @@ static px_status px_read_tensor(px_context *ctx, const char *path, const px_safe
     PX_TRY(px_check_shape(ctx, path, tensor, p));
     for (size_t e = 0; e < p->count; e++) {
         const double value = px_tensor_value(tensor, e);
-        if (!isfinite(value))
+        if (!isfinite((px_real)value))
             return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: element %zu is not finite", path, name, e);
         if (value != 0 && !px_parameter_live(parameters, p, e))
             return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: masked element %zu is %g, expected 0", path, name, e,
