@@ -5,6 +5,7 @@
 typedef struct px_taken {
     const px_real *from; /* the row that a tap reads, NULL outside the image */
     px_real *to;
+    px_real least; /* what smaller values become: 0 when rectifying */
 } px_taken;
 
 PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
@@ -15,12 +16,13 @@ PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
     px_taken taken;
     taken.from = from < 0 ? NULL : px_row(&k->x, (size_t)from);
     taken.to = px_row(&k->y, row);
+    taken.least = k->rectify ? 0 : (px_real)-INFINITY;
     return taken;
 }
 
 PX_ROW void gather(px_taken at, int column, const px_gather_args *k) {
+    (void)k;
     px_real value = at.from ? at.from[column] : 0;
-    if (k->rectify) value = value > 0 ? value : 0;
-    at.to[column] = value;
+    at.to[column] = value < at.least ? at.least : value;
 }
 PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)

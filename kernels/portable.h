@@ -1,17 +1,20 @@
 /* One text per kernel, two targets: the subset that C and CUDA share.
  *
  * A kernel file defines one operation of device.h as a function of a place in a map, and a line that makes it an
- * operation:
+ * operation. One element:
  *
- *   PX_ROW void ema(size_t row, int column, const px_ema_args *k) { ... }     one element
+ *   PX_ROW void ema(size_t row, int column, const px_ema_args *k) { ... }
  *   PX_ROW_KERNEL(ema, k->weights.rows, k->weights.columns)
  *
- *   PX_ROW void gather(px_taken at, int column, const px_gather_args *k) { ... }    one element, of a row whose
- * addresses PX_PLACED_KERNEL(gather, px_taken, px_taken_at, rows, columns)                  px_taken_at(row, k) found
- * once
+ * One element of a row whose addresses px_taken_at(row, k) found once:
  *
- *   PX_LANES void softmax_nll(size_t row, px_lane lane, const px_softmax_nll_args *k) { ... }   one row, shared by
- * lanes PX_LANES_KERNEL(softmax_nll, k->logits.rows)
+ *   PX_ROW void gather(px_taken at, int column, const px_gather_args *k) { ... }
+ *   PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)
+ *
+ * One row, shared by lanes, each of which takes its share of PX_LANE_LOOP(column, columns, reduction(+ : sum)):
+ *
+ *   PX_LANES void softmax_nll(size_t row, px_lane lane, const px_softmax_nll_args *k) { ... }
+ *   PX_LANES_KERNEL(softmax_nll, k->logits.rows)
  *
  * nvcc makes px_cuda_NAME: a __global__ kernel, columns across a warp, and its launch on the device's stream; a row's
  * lanes are the 32 threads of a warp. cc makes px_cpu_NAME: OpenMP over rows, simd over columns; a row has one lane.
@@ -51,6 +54,7 @@ PX_FUNCTION uint8_t *px_row_bytes(const px_map *map, size_t row) {
     return (uint8_t *)map->data + row * (size_t)map->columns;
 }
 
+/* In float32 sigmoid is off by 1.6e-7 of its value at most, tanh by 1.8e-7 in all (measured). */
 PX_FUNCTION px_real px_sigmoid(px_real x) {
     return 1 / (1 + px_exp(-x));
 }

@@ -54,8 +54,8 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
         return px_cuda_launched(device, #name);                                                                        \
     }
 
-/* A lane's share of 0 .. count - 1. */
-#define PX_LANE_LOOP(i, count, ...) for (int i = lane.index; i < (count); i += lane.count)
+/* A lane's share of 0 .. ALL - 1. */
+#define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)
 
 /* Butterflies: every lane ends with the same bits, in the same order each time. */
 PX_FUNCTION px_real px_lanes_sum(px_real x) {

@@ -4,7 +4,7 @@
 PX_LANES void row_sum(size_t row, px_lane lane, const px_row_sum_args *k) {
     const px_real *x = px_row(&k->x, row);
     double sum = 0;
-    for (int column = lane.index; column < k->x.columns; column += lane.count) sum += (double)x[column];
+    PX_LANE_LOOP(column, k->x.columns, reduction(+ : sum)) sum += (double)x[column];
     sum = px_lanes_sum_double(sum);
     if (lane.index == 0) px_row_double(&k->sum, row)[0] = sum;
 }

@@ -10,6 +10,7 @@
 /* OpenBLAS's own thread pool is not used: products are cut into tiles whose shape does not depend on the number of
  * threads, so that neither do the results. Absent in other CBLAS libraries. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 
 static px_status px_cpu_allocate(px_device *device, size_t bytes, void **memory) {
     *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
@@ -58,7 +59,7 @@ static px_status px_cpu_synchronize(px_device *device) {
 
 static px_status px_cpu_close(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
-    free(cpu->chunk);
+    free(cpu->sums);
     free(cpu->panels);
     free(cpu);
     return PX_OK;
@@ -81,14 +82,15 @@ void *px_cpu_panel(px_device *device) {
     return ((px_cpu *)device)->panels + (size_t)omp_get_thread_num() * PX_CPU_PANEL;
 }
 
-/* "AMD EPYC 9654, 96 threads", as far as the system tells. */
+/* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
 static void px_cpu_describe(px_cpu *cpu) {
     char line[256], name[96] = "CPU";
     FILE *info = fopen("/proc/cpuinfo", "r");
     while (info && fgets(line, sizeof line, info))
         if (sscanf(line, "model name : %95[^\n]", name) == 1) break;
     if (info) fclose(info);
-    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads", name, cpu->threads);
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads%s%s", name, cpu->threads,
+             openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
 }
 
 px_status px_cpu_open(px_context *ctx, px_device **device) {
@@ -97,13 +99,13 @@ px_status px_cpu_open(px_context *ctx, px_device **device) {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
     cpu->threads = omp_get_max_threads();
     cpu->base = (px_device){.ops = &px_cpu_ops, .ctx = ctx, .kind = "cpu"};
-    cpu->base.workspace = PX_CPU_CHUNK + (size_t)cpu->threads * PX_CPU_PANEL;
+    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * PX_CPU_PANEL;
     cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
-    cpu->chunk = aligned_alloc(256, PX_CPU_CHUNK);
+    cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
     cpu->panels = aligned_alloc(256, (size_t)cpu->threads * PX_CPU_PANEL);
     px_cpu_describe(cpu);
     *device = &cpu->base;
-    if (cpu->chunk && cpu->panels) return PX_OK;
+    if (cpu->sums && cpu->panels) return PX_OK;
     px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes of workspace", cpu->base.workspace);
     px_cpu_close(*device);
     *device = NULL;

@@ -9,14 +9,13 @@ PX_DEVICE_OPS(PX_DECLARE_CPU)
 #undef PX_DECLARE_CPU
 
 enum {
-    PX_CPU_PANEL =
-        1 << 20, /* bytes of a panel of gathered columns: one per thread, about a core's second-level cache */
-    PX_CPU_CHUNK = 4 << 20, /* bytes of gathered columns shared by all threads */
+    PX_CPU_PANEL = 1 << 20, /* bytes of gathered columns: one panel a thread, about a core's second-level cache */
+    PX_CPU_SUMS = 4 << 20,  /* bytes of partial sums of a weight gradient */
 };
 
 typedef struct px_cpu {
     px_device base;
-    char *chunk;  /* PX_CPU_CHUNK bytes */
+    char *sums;   /* PX_CPU_SUMS bytes */
     char *panels; /* PX_CPU_PANEL bytes for each thread */
     int threads;
 } px_cpu;

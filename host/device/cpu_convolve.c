@@ -1,6 +1,6 @@
 /* Masked convolutions on the CPU: panels of pixels, gathered into columns that stay in the cache, times live taps only.
  *
- * Panels and chunks are cut by the shapes alone; see cpu_gemm.c for why. */
+ * Panels, segments and tiles are cut by the shapes alone; see cpu_gemm.c for why. */
 #include "host/device/cpu.h"
 #include <string.h>
 
@@ -65,15 +65,15 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     return PX_OK;
 }
 
-/* sum += what tap `tap` brings back from dy to the panel's pixels; the first tap overwrites. */
+/* sum = beta sum + what tap `tap` brings back from dy to the panel's pixels, the first of which is `first`. */
 static void px_return_tap(px_device *device, const px_convolve_input_gradient_args *k, int tap, size_t first,
-                          px_map buffer, px_map sum, px_real beta) {
+                          px_map sum, px_real beta) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
     px_map dy = px_map_slice(k->dy, first, sum.rows);
     if (!px_taps_are_the_pixel(&one)) {
-        const px_gather_args gather = {k->grid, one, false, true, first, k->dy, buffer};
+        dy.data = px_cpu_panel(device);
+        const px_gather_args gather = {k->grid, one, false, true, first, k->dy, dy};
         px_cpu_gather(device, &gather);
-        dy = buffer;
     }
     const px_real *weight = (px_real *)k->weight.data + (size_t)tap * (size_t)sum.columns;
     px_cpu_gemm_serial(&(px_gemm_args){.m = sum.rows,
@@ -88,50 +88,120 @@ static void px_return_tap(px_device *device, const px_convolve_input_gradient_ar
                                        .beta = beta});
 }
 
+/* One panel. The products add up in dx itself, unless what is added must wait for the gate. */
+static void px_return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
+    const px_map dx = px_map_slice(k->dx, first, rows), add = px_map_slice(k->add, first, rows);
+    const bool late = k->rectify && add.data, early = !k->rectify && add.data;
+    px_map sum = dx;
+    if (late) sum.data = (px_real *)px_cpu_panel(device) + rows * (size_t)k->dy.columns;
+    if (early && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
+    for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, early || tap > 0 ? 1 : 0);
+    if (!k->rectify) return;
+    px_cpu_combine(device,
+                   &(px_combine_args){.sum = sum, .add = add, .gate = px_map_slice(k->x, first, rows), .y = dx});
+}
+
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
-    const int in = k->dx.columns, out = k->dy.columns;
-    const size_t pixels = k->dx.rows, step = px_rows_that_fit(PX_CPU_PANEL, (size_t)(in + out), PX_PANEL_ROWS);
+    const size_t columns = (size_t)k->dx.columns + (size_t)k->dy.columns, pixels = k->dx.rows;
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL, columns, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic)
-    for (size_t first = 0; first < pixels; first += step) {
-        const size_t rows = pixels - first < step ? pixels - first : step;
-        px_real *panel = px_cpu_panel(device);
-        const px_map buffer = px_map_over(panel, rows, out), sum = px_map_over(panel + rows * (size_t)out, rows, in);
-        for (int tap = 0; tap < k->taps.live; tap++)
-            px_return_tap(device, k, tap, first, buffer, sum, tap == 0 ? 0 : 1);
-        const px_combine_args end = {.sum = sum,
-                                     .add = px_map_slice(k->add, first, rows),
-                                     .gate = k->rectify ? px_map_slice(k->x, first, rows) : (px_map){0},
-                                     .y = px_map_slice(k->dx, first, rows)};
-        px_cpu_combine(device, &end);
-    }
+    for (size_t first = 0; first < pixels; first += step)
+        px_return_panel(device, k, first, pixels - first < step ? pixels - first : step);
     return PX_OK;
 }
 
-px_status px_cpu_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
-    const size_t out = (size_t)k->dy.columns, columns = (size_t)k->taps.live * (size_t)k->x.columns,
-                 pixels = k->dy.rows;
+/* How a weight gradient is cut into tasks. It sums over all pixels into few elements, so pixels are cut into segments,
+ * each with partial sums of its own, which are added in the order of the segments; outputs are cut into tiles where
+ * segments alone are too few, for want of room. */
+typedef struct px_weight_cut {
+    size_t outputs, columns, pixels;
+    size_t segments, tile; /* a tile is that many outputs */
+    size_t partial;        /* reals from one segment's sums to the next: (outputs, columns), then (outputs) of dbias */
+    px_real *sums, *bias;  /* of segment 0 */
+    size_t ld;             /* from one output's sums to the next */
+} px_weight_cut;
+
+enum { PX_SEGMENTS = 16, PX_TASKS_ENOUGH = 8, PX_TILE_LEAST = 64 };
+
+static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_gradient_args *k) {
+    px_weight_cut cut = {
+        .outputs = (size_t)k->dy.columns, .columns = (size_t)k->taps.live * (size_t)k->x.columns, .pixels = k->dy.rows};
+    cut.partial = cut.outputs * (cut.columns + 1);
+    cut.segments = px_rows_that_fit(PX_CPU_SUMS, cut.partial, PX_SEGMENTS);
+    const size_t panels = (cut.pixels + PX_PANEL_ROWS - 1) / PX_PANEL_ROWS;
+    if (cut.segments > panels) cut.segments = panels > 0 ? panels : 1;
+    cut.tile = cut.outputs;
+    while (cut.tile > PX_TILE_LEAST && cut.segments * (cut.outputs / cut.tile) < PX_TASKS_ENOUGH) cut.tile /= 2;
+    if (cut.segments > 1) {
+        cut.sums = (px_real *)((px_cpu *)device)->sums;
+        cut.bias = cut.sums + cut.outputs * cut.columns;
+        cut.ld = cut.columns;
+    } else {
+        cut.sums = k->dweight.data;
+        cut.bias = k->dbias.data;
+        cut.ld = (size_t)k->dweight.columns;
+    }
+    return cut;
+}
+
+/* bias += the sum of the rows of dy, whose rows are `stride` apart, in their order. */
+static void px_add_rows(px_real *bias, size_t outputs, const px_real *dy, size_t rows, size_t stride) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t f = 0; f < outputs; f++) bias[f] += dy[r * stride + f];
+}
+
+/* The sums of one segment for the outputs from `output` on. */
+static void px_sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const px_weight_cut *cut,
+                           size_t segment, size_t output) {
     const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
-    const size_t step = gathered ? px_rows_that_fit(PX_CPU_CHUNK, columns, pixels) : pixels;
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL, cut->columns, PX_PANEL_ROWS);
+    const size_t last = (segment + 1) * cut->pixels / cut->segments;
+    size_t first = segment * cut->pixels / cut->segments;
+    const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;
+    px_real *bias = k->dbias.data ? cut->bias + segment * cut->partial + output : NULL;
     px_gemm_args gemm = {.transpose_a = true,
-                         .m = out,
-                         .n = columns,
-                         .ld_a = out,
-                         .ld_b = columns,
-                         .c = k->dweight.data,
-                         .ld_c = (size_t)k->dweight.columns,
-                         .batch = 1};
-    for (size_t first = 0; first < pixels || first == 0; first += step ? step : 1) {
-        gemm.k = pixels - first < step ? pixels - first : step;
+                         .m = outputs,
+                         .n = cut->columns,
+                         .ld_a = cut->outputs,
+                         .ld_b = cut->columns,
+                         .c = cut->sums + segment * cut->partial + output * cut->ld,
+                         .ld_c = cut->ld};
+    if (bias) memset(bias, 0, outputs * sizeof *bias);
+    do {
+        gemm.k = last - first < step ? last - first : step;
         px_map operand = px_map_slice(k->x, first, gemm.k);
         if (gathered) {
-            operand = px_map_over(((px_cpu *)device)->chunk, gemm.k * (size_t)k->taps.live, k->x.columns);
-            PX_TRY(px_cpu_gather(device, &(px_gather_args){k->grid, k->taps, k->rectify, false, first, k->x, operand}));
+            operand = px_map_over(px_cpu_panel(device), gemm.k * (size_t)k->taps.live, k->x.columns);
+            px_cpu_gather(device, &(px_gather_args){k->grid, k->taps, k->rectify, false, first, k->x, operand});
         }
-        gemm.a = px_map_slice(k->dy, first, gemm.k).data;
+        const px_real *dy = (px_real *)px_map_slice(k->dy, first, gemm.k).data + output;
+        gemm.a = dy;
         gemm.b = operand.data;
-        PX_TRY(px_cpu_gemm(device, &gemm));
+        px_cpu_gemm_serial(&gemm);
+        if (bias) px_add_rows(bias, outputs, dy, gemm.k, cut->outputs);
         gemm.beta = 1;
-    }
-    if (!k->dbias.data) return PX_OK;
-    return px_cpu_column_sum(device, &(px_column_sum_args){.x = k->dy, .y = k->dbias});
+        first += gemm.k;
+    } while (first < last);
+}
+
+/* to = the sum over segments of what `from` points at in the first, in their order. */
+static void px_add_segments(px_real *to, const px_real *from, size_t count, const px_weight_cut *cut) {
+    memcpy(to, from, count * sizeof *to);
+    for (size_t segment = 1; segment < cut->segments; segment++)
+        for (size_t i = 0; i < count; i++) to[i] += from[segment * cut->partial + i];
+}
+
+px_status px_cpu_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
+    const px_weight_cut cut = px_cut_weight(device, k);
+    const size_t tiles = (cut.outputs + cut.tile - 1) / cut.tile;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t task = 0; task < cut.segments * tiles; task++)
+        px_sum_segment(device, k, &cut, task / tiles, task % tiles * cut.tile);
+    if (cut.segments == 1) return PX_OK;
+#pragma omp parallel for schedule(static)
+    for (size_t output = 0; output < cut.outputs; output++)
+        px_add_segments((px_real *)k->dweight.data + output * (size_t)k->dweight.columns, cut.sums + output * cut.ld,
+                        cut.columns, &cut);
+    if (k->dbias.data) px_add_segments(k->dbias.data, cut.bias, cut.outputs, &cut);
+    return PX_OK;
 }

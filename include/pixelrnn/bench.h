@@ -7,6 +7,7 @@
 #define PIXELRNN_BENCH_H
 
 #include "pixelrnn/optimizer.h"
+#include "pixelrnn/sample.h"
 
 /* --- Time by operation: the device's table is replaced by one that takes the time of every call and passes it on.
  * Seconds are an operation's own: what it calls through the table counts for what was called. The device is waited for
@@ -32,7 +33,7 @@ void px_profile_begin(px_profile *profile, px_device *device);
 void px_profile_end(px_profile *profile, px_device *device);
 
 /* --- A model. */
-typedef enum { PX_BENCH_TRAIN, PX_BENCH_EVALUATE, PX_BENCH_PHASES } px_bench_phase;
+typedef enum { PX_BENCH_TRAIN, PX_BENCH_EVALUATE, PX_BENCH_SAMPLE, PX_BENCH_PHASES } px_bench_phase;
 extern const char *const px_bench_phase_names[PX_BENCH_PHASES];
 
 typedef struct px_bench_spec {
@@ -47,11 +48,13 @@ typedef struct px_quantiles {
     double p10, median, p90;
 } px_quantiles;
 
-/* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward. */
+/* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward; a
+ * sampling pass draws one pixel, the last one, of each image of the batch. */
 typedef struct px_bench_passes {
     int count;
-    px_quantiles seconds;
-    double flops; /* useful, of one pass */
+    px_quantiles seconds; /* of one pass */
+    double images;        /* that one pass completes: the batch, or that over the pixels of an image */
+    double flops;         /* useful, of one pass: what its images cost once, however often sampling repeats itself */
 } px_bench_passes;
 
 /* One product of 2048 x 2048 x 2048, and one copy of 64 MiB that counts twice: read and written. */
@@ -61,19 +64,19 @@ typedef struct px_bench_rates {
 
 typedef struct px_bench_result {
     px_bench_passes phase[PX_BENCH_PHASES];
-    px_bench_rates before, after;
-    px_memory_plan plan; /* of training */
-    size_t optimizer;    /* bytes */
-    size_t program;      /* bytes resident on the host before the model was made */
-    size_t peak;         /* bytes: most ever resident on the host after some training steps; 0 where not known */
-    px_profile profile;  /* of training steps, `profiled` of them */
+    px_bench_rates rates[PX_BENCH_PHASES + 1]; /* before the first phase, and after each */
+    px_memory_plan plan;                       /* of training */
+    size_t optimizer;                          /* bytes */
+    size_t program;                            /* bytes resident on the host before the model was made */
+    size_t peak;        /* bytes: most ever resident on the host after some training steps; 0 where not known */
+    px_profile profile; /* of training steps, `profiled` of them */
     int profiled;
 } px_bench_result;
 
 /* What training is planned to take in all, the program included. */
 size_t px_bench_planned(const px_bench_result *result);
-/* The rate that shares are taken of: the mean of before and after. */
-double px_bench_product_rate(const px_bench_result *result);
+/* Useful FLOP/s of a phase as a share of the large product's, the mean of before and after that phase. */
+double px_bench_share(const px_bench_result *result, px_bench_phase phase);
 
 /* PX_ERR_NUMERIC if the check fails. */
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result);

@@ -1,0 +1,176 @@
+/* The bench of a model: check, warm up, measure. */
+#include "host/bench/times.h"
+#include "pixelrnn/random.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct px_bench {
+    const px_bench_spec *spec;
+    px_device *device;
+    px_model *model;
+    px_optimizer *optimizer;
+    uint8_t *levels; /* (images, H * W * C), random */
+    uint8_t *drawn;  /* (images, H * W * C) */
+    uint8_t *keep;   /* (H * W): all but the last pixel */
+    double *nats;    /* (images) */
+    int64_t updates;
+} px_bench;
+
+static px_status px_pass_train(void *context) {
+    px_bench *bench = context;
+    PX_TRY(px_model_forward(bench->model, bench->levels, bench->spec->images, true));
+    PX_TRY(px_model_backward(bench->model));
+    return px_optimizer_update(bench->optimizer, ++bench->updates, 1e-3);
+}
+
+static px_status px_pass_evaluate(void *context) {
+    px_bench *bench = context;
+    PX_TRY(px_model_forward(bench->model, bench->levels, bench->spec->images, false));
+    return px_model_nats(bench->model, bench->nats);
+}
+
+static px_status px_pass_sample(void *context) {
+    px_bench *bench = context;
+    const px_sample_request request = {.seed = bench->spec->seed,
+                                       .images = bench->spec->images,
+                                       .temperature = 1,
+                                       .given = bench->levels,
+                                       .keep = bench->keep};
+    return px_sample(bench->model, &request, bench->drawn, NULL);
+}
+
+static const struct {
+    px_purpose purpose;
+    px_status (*pass)(void *context);
+} px_bench_phases[PX_BENCH_PHASES] = {
+    [PX_BENCH_TRAIN] = {PX_PURPOSE_TRAIN, px_pass_train},
+    [PX_BENCH_EVALUATE] = {PX_PURPOSE_EVALUATE, px_pass_evaluate},
+    [PX_BENCH_SAMPLE] = {PX_PURPOSE_EVALUATE, px_pass_sample},
+};
+const char *const px_bench_phase_names[PX_BENCH_PHASES] = {"train", "evaluate", "sample"};
+
+enum { PX_BENCH_WARM_UP = 2, PX_BENCH_LEAST = 5, PX_BENCH_PROFILED = 3 };
+
+/* A field of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": most ever); 0 where the system has none. */
+static size_t px_resident(const char *field) {
+    char line[256];
+    size_t kibibytes = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status)) {
+        const size_t length = strlen(field);
+        if (strncmp(line, field, length) == 0) kibibytes = strtoul(line + length + 1, NULL, 10);
+    }
+    if (status) fclose(status);
+    return kibibytes * 1024;
+}
+
+/* Random levels: the work does not depend on them. */
+static px_status px_bench_images(px_bench *bench) {
+    const px_model_spec *m = &bench->spec->model;
+    const size_t pixels = (size_t)m->height * (size_t)m->width, values = pixels * (size_t)m->channels;
+    const size_t all = values * (size_t)bench->spec->images;
+    bench->levels = malloc(all);
+    bench->drawn = malloc(all);
+    bench->keep = malloc(pixels);
+    bench->nats = calloc((size_t)bench->spec->images, sizeof *bench->nats);
+    if (!bench->levels || !bench->drawn || !bench->keep || !bench->nats)
+        return px_fail(bench->device->ctx, PX_ERR_MEMORY, "bench: cannot allocate %zu bytes of images", all);
+    for (size_t i = 0; i < pixels; i++) bench->keep[i] = i + 1 < pixels;
+    for (size_t i = 0; i < all; i++) {
+        const px_random4 random = px_random(bench->spec->seed, PX_RANDOM_DATA, i / values, i % values);
+        bench->levels[i] = (uint8_t)(random.word[0] % (uint32_t)m->levels);
+    }
+    return PX_OK;
+}
+
+/* Two forward passes give the same finite nats. */
+static px_status px_bench_check(px_bench *bench) {
+    const size_t images = (size_t)bench->spec->images;
+    PX_TRY(px_pass_evaluate(bench));
+    double *first = malloc(images * sizeof *first);
+    if (!first) return px_fail(bench->device->ctx, PX_ERR_MEMORY, "bench: cannot allocate %zu doubles", images);
+    memcpy(first, bench->nats, images * sizeof *first);
+    px_status status = px_pass_evaluate(bench);
+    for (size_t n = 0; n < images && status == PX_OK; n++)
+        if (!isfinite(first[n]) || first[n] != bench->nats[n])
+            status = px_fail(bench->device->ctx, PX_ERR_NUMERIC,
+                             "bench: image %zu has %.17g nats in one pass and %.17g in the next", n, first[n],
+                             bench->nats[n]);
+    free(first);
+    return status;
+}
+
+static px_status px_bench_prepare(px_bench *bench, px_bench_result *result) {
+    const px_bench_spec *spec = bench->spec;
+    PX_TRY(px_bench_images(bench));
+    result->program = px_resident("VmRSS:");
+    PX_TRY(px_model_create(bench->device, &spec->model, &bench->model));
+    PX_TRY(px_model_initialise(bench->model, spec->seed));
+    PX_TRY(px_model_reserve(bench->model, spec->images, PX_PURPOSE_TRAIN));
+    PX_TRY(px_optimizer_create(bench->model, &spec->optimizer, &bench->optimizer));
+    result->plan = px_model_plan(bench->model, spec->images, PX_PURPOSE_TRAIN);
+    result->optimizer = px_optimizer_bytes(bench->model, &spec->optimizer);
+    return px_bench_check(bench);
+}
+
+static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_bench_passes *passes) {
+    px_times times;
+    const px_purpose purpose = px_bench_phases[phase].purpose;
+    PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
+    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_bench_phases[phase].pass(bench));
+    PX_TRY(
+        px_times_take(&times, bench->device, PX_BENCH_LEAST, bench->spec->seconds, px_bench_phases[phase].pass, bench));
+    passes->count = times.count;
+    passes->seconds = px_times_quantiles(&times);
+    passes->images = bench->spec->images;
+    if (phase == PX_BENCH_SAMPLE) passes->images /= (double)bench->spec->model.height * bench->spec->model.width;
+    passes->flops = px_model_flops(bench->model, purpose) * passes->images;
+    return PX_OK;
+}
+
+/* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
+static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
+    PX_TRY(px_bench_prepare(bench, result));
+    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
+    if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
+    PX_TRY(px_bench_rates_take(bench->device, &result->rates[0]));
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+        PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
+        PX_TRY(px_bench_rates_take(bench->device, &result->rates[phase + 1]));
+    }
+
+    PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
+    PX_TRY(px_pass_train(bench));
+    px_profile_begin(&result->profile, bench->device);
+    px_status status = PX_OK;
+    for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
+    px_profile_end(&result->profile, bench->device);
+    result->profiled = PX_BENCH_PROFILED;
+    return status;
+}
+
+px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {
+    px_bench bench = {.spec = spec, .device = device};
+    memset(result, 0, sizeof *result);
+    const px_status status = px_bench_measure(&bench, result);
+    px_optimizer_destroy(bench.optimizer);
+    px_model_destroy(bench.model);
+    free(bench.levels);
+    free(bench.drawn);
+    free(bench.keep);
+    free(bench.nats);
+    return status;
+}
+
+size_t px_bench_planned(const px_bench_result *result) {
+    const px_memory_plan *plan = &result->plan;
+    return result->program + plan->weights + plan->gradients + plan->activations + plan->workspace + result->optimizer;
+}
+
+double px_bench_share(const px_bench_result *result, px_bench_phase phase) {
+    const px_bench_passes *passes = &result->phase[phase];
+    const double product = (result->rates[phase].flops + result->rates[phase + 1].flops) / 2;
+    return passes->flops / passes->seconds.median / product;
+}

@@ -1,0 +1,48 @@
+/* Time by operation. */
+#include "pixelrnn/bench.h"
+#include "pixelrnn/clock.h"
+#include <string.h>
+
+const char *const px_op_names[PX_OPS] = {
+#define PX_NAME_OP(name) #name,
+    PX_DEVICE_OPS(PX_NAME_OP)};
+
+/* `outer` keeps what the calling operation had counted; from here on `called` is that of this one. */
+static double px_profile_enter(px_profile *profile, double *outer) {
+    *outer = profile->called;
+    profile->called = 0;
+    return px_clock_seconds();
+}
+
+static px_status px_profile_leave(px_profile *profile, px_device *device, int op, double start, double outer,
+                                  px_status status) {
+    if (status == PX_OK) status = profile->real->synchronize(device);
+    const double elapsed = px_clock_seconds() - start;
+    profile->seconds[op] += elapsed - profile->called;
+    profile->calls[op]++;
+    profile->called = outer + elapsed;
+    return status;
+}
+
+#define PX_TIME_OP(name)                                                                                               \
+    static px_status px_timed_##name(px_device *device, const px_##name##_args *args) {                                \
+        px_profile *profile = (px_profile *)(uintptr_t)device->ops;                                                    \
+        double outer;                                                                                                  \
+        const double start = px_profile_enter(profile, &outer);                                                        \
+        const px_status status = profile->real->name(device, args);                                                    \
+        return px_profile_leave(profile, device, PX_OP_##name, start, outer, status);                                  \
+    }
+PX_DEVICE_OPS(PX_TIME_OP)
+
+void px_profile_begin(px_profile *profile, px_device *device) {
+    memset(profile, 0, sizeof *profile);
+    profile->real = device->ops;
+    profile->table = *device->ops;
+#define PX_PLACE_OP(name) profile->table.name = px_timed_##name;
+    PX_DEVICE_OPS(PX_PLACE_OP)
+    device->ops = &profile->table;
+}
+
+void px_profile_end(px_profile *profile, px_device *device) {
+    device->ops = profile->real;
+}

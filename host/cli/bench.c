@@ -1,0 +1,282 @@
+/* pixelrnn bench: throughput and memory of configs, side by side.
+ *
+ * Each config is measured in a process of its own, so that its peak of memory is its own; the parent opens no device,
+ * since neither OpenMP's threads nor CUDA survive a fork. */
+#include "host/cli/cli.h"
+#include "pixelrnn/bench.h"
+#include "pixelrnn/file.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct px_bench_words {
+    px_words settings, plain;
+    const char *json;
+    double seconds;
+    int64_t size, channels;
+    bool breakdown;
+} px_bench_words;
+
+/* What a measuring process sends back. */
+typedef struct px_bench_report {
+    px_status status;
+    px_context ctx;
+    px_config config;
+    char kind[16], description[128]; /* of the device */
+    px_bench_result result;
+} px_bench_report;
+
+enum { PX_BENCH_SIZE = 32, PX_BENCH_CHANNELS = 3, PX_MIB = 1 << 20 };
+
+/* --- Measuring, in a process of its own. */
+
+static px_status px_measure_config(px_context *ctx, const px_bench_words *w, const char *path,
+                                   px_bench_report *report) {
+    px_config *c = &report->config;
+    px_device *device;
+    px_config_default(c);
+    PX_TRY(px_config_load(ctx, path, c));
+    PX_TRY(px_cli_override(ctx, path, &w->settings, c));
+    PX_TRY(px_device_open(ctx, (px_device_kind)c->device, &device));
+    snprintf(report->kind, sizeof report->kind, "%s", device->kind);
+    snprintf(report->description, sizeof report->description, "%s", device->description);
+    const px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),
+                                .optimizer = {.kind = (px_optimizer_kind)c->train.optimizer,
+                                              .rho = c->train.rho,
+                                              .beta1 = c->train.beta1,
+                                              .beta2 = c->train.beta2,
+                                              .epsilon = c->train.epsilon,
+                                              .clip_norm = c->train.clip_norm,
+                                              .ema_decay = c->train.ema_decay},
+                                .images = (int)c->train.batch_size,
+                                .seconds = w->seconds,
+                                .seed = (uint64_t)c->seed};
+    const px_status status = px_bench_run(device, &spec, &report->result);
+    px_device_close(device);
+    return status;
+}
+
+static void px_send_report(int to, const px_bench_report *report) {
+    const char *from = (const char *)report;
+    size_t left = sizeof *report;
+    while (left > 0) {
+        const ssize_t sent = write(to, from, left);
+        if (sent <= 0) return;
+        from += sent;
+        left -= (size_t)sent;
+    }
+}
+
+static bool px_receive_report(int from, px_bench_report *report) {
+    size_t got = 0;
+    while (got < sizeof *report) {
+        const ssize_t more = read(from, (char *)report + got, sizeof *report - got);
+        if (more <= 0) return false;
+        got += (size_t)more;
+    }
+    return true;
+}
+
+static px_status px_measure_apart(px_context *ctx, const px_bench_words *w, const char *path, px_bench_report *report) {
+    int ends[2], how = 0;
+    fflush(stdout);
+    if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: no pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        report->status = px_measure_config(&report->ctx, w, path, report);
+        px_send_report(ends[1], report);
+        _exit(0);
+    }
+    close(ends[1]);
+    const bool whole = child > 0 && px_receive_report(ends[0], report);
+    close(ends[0]);
+    if (child > 0) waitpid(child, &how, 0);
+    if (!whole) return px_fail(ctx, PX_ERR_DEVICE, "%s: the process that measured it ended with status %d", path, how);
+    *ctx = report->ctx;
+    return report->status;
+}
+
+/* --- The table. */
+
+static void px_print_heading(const px_bench_report *report) {
+    printf("%s: %s\n", report->kind, report->description);
+    printf("Times are of one pass over a batch; a sampling pass draws one pixel of each image. FLOPs are useful ones;\n"
+           "the share is of one large product's rate (2048 x 2048 x 2048), taken just before and after.\n\n");
+    printf("%-24s %-9s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s", "GFLOP/s",
+           "share");
+}
+
+static void px_print_memory(const px_bench_result *r) {
+    const double planned = (double)px_bench_planned(r) / PX_MIB, peak = (double)r->peak / PX_MIB;
+    printf("  memory of training: planned %.1f MiB", planned);
+    if (r->peak)
+        printf(" (%.1f of it the program), at its peak %.1f MiB, %+.1f %%", (double)r->program / PX_MIB, peak,
+               100 * (peak - planned) / planned);
+    printf("\n");
+}
+
+static void px_print_breakdown(const px_bench_result *r) {
+    double all = 0;
+    for (int op = 0; op < PX_OPS; op++) all += r->profile.seconds[op];
+    printf("  %-26s %14s %11s %7s\n", "training by operation", "calls a step", "ms a step", "share");
+    for (int op = 0; op < PX_OPS; op++)
+        if (r->profile.calls[op])
+            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], r->profile.calls[op] / r->profiled,
+                   1e3 * r->profile.seconds[op] / r->profiled, 100 * r->profile.seconds[op] / all);
+}
+
+static void px_print_report(const px_bench_report *report, bool breakdown) {
+    const px_bench_result *r = &report->result;
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+        const px_bench_passes *p = &r->phase[phase];
+        printf("%-24s %-9s %9.2f %9.2f %9.2f %10.4g %9.4g %6.2f %%\n", phase == 0 ? report->config.name : "",
+               px_bench_phase_names[phase], 1e3 * p->seconds.p10, 1e3 * p->seconds.median, 1e3 * p->seconds.p90,
+               p->images / p->seconds.median, 1e-9 * p->flops / p->seconds.median,
+               100 * px_bench_share(r, (px_bench_phase)phase));
+    }
+    printf("  between phases: large product");
+    for (int i = 0; i <= PX_BENCH_PHASES; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
+    printf(" GFLOP/s, large copy");
+    for (int i = 0; i <= PX_BENCH_PHASES; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
+    printf(" GB/s\n");
+    px_print_memory(r);
+    if (breakdown) px_print_breakdown(r);
+}
+
+/* --- JSON. */
+
+static cJSON *px_phase_json(const px_bench_result *r, int phase) {
+    const px_bench_passes *p = &r->phase[phase];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "phase", px_bench_phase_names[phase]);
+    cJSON_AddNumberToObject(json, "passes", p->count);
+    cJSON_AddNumberToObject(json, "images_per_pass", p->images);
+    cJSON_AddNumberToObject(json, "pass_ms_p10", 1e3 * p->seconds.p10);
+    cJSON_AddNumberToObject(json, "pass_ms_median", 1e3 * p->seconds.median);
+    cJSON_AddNumberToObject(json, "pass_ms_p90", 1e3 * p->seconds.p90);
+    cJSON_AddNumberToObject(json, "images_per_second", p->images / p->seconds.median);
+    cJSON_AddNumberToObject(json, "useful_flops_per_pass", p->flops);
+    cJSON_AddNumberToObject(json, "useful_flops_per_second", p->flops / p->seconds.median);
+    cJSON_AddNumberToObject(json, "share_of_product", px_bench_share(r, (px_bench_phase)phase));
+    return json;
+}
+
+static cJSON *px_rates_json(const px_bench_rates *rates) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "product_flops_per_second", rates->flops);
+    cJSON_AddNumberToObject(json, "copy_bytes_per_second", rates->bytes);
+    return json;
+}
+
+static cJSON *px_breakdown_json(const px_bench_result *r) {
+    cJSON *list = cJSON_CreateArray();
+    for (int op = 0; op < PX_OPS; op++) {
+        if (!r->profile.calls[op]) continue;
+        cJSON *json = cJSON_CreateObject();
+        cJSON_AddStringToObject(json, "operation", px_op_names[op]);
+        cJSON_AddNumberToObject(json, "calls_per_step", (double)r->profile.calls[op] / r->profiled);
+        cJSON_AddNumberToObject(json, "step_ms", 1e3 * r->profile.seconds[op] / r->profiled);
+        cJSON_AddItemToArray(list, json);
+    }
+    return list;
+}
+
+static cJSON *px_report_json(const px_bench_report *report) {
+    const px_bench_result *r = &report->result;
+    const px_config *c = &report->config;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "config", c->name);
+    cJSON_AddStringToObject(json, "kind", px_config_word("model.kind", c->model.kind));
+    cJSON_AddNumberToObject(json, "layers", (double)c->model.layers);
+    cJSON_AddNumberToObject(json, "hidden", (double)c->model.hidden);
+    cJSON_AddNumberToObject(json, "head", (double)c->model.head);
+    cJSON_AddNumberToObject(json, "levels", (double)c->data.levels);
+    cJSON_AddNumberToObject(json, "batch_size", (double)c->train.batch_size);
+    cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
+    for (int i = 0; i < PX_BENCH_PHASES; i++) cJSON_AddItemToArray(phases, px_phase_json(r, i));
+    for (int i = 0; i <= PX_BENCH_PHASES; i++) cJSON_AddItemToArray(rates, px_rates_json(&r->rates[i]));
+    cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
+    cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
+    cJSON_AddItemToObject(json, "peak_bytes", r->peak ? cJSON_CreateNumber((double)r->peak) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(r));
+    return json;
+}
+
+/* The frame around the reports: what ran, on what, when. */
+static cJSON *px_frame_json(const px_bench_words *w, int count, char **words) {
+    const time_t now = time(NULL);
+    char date[32];
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    cJSON *json = cJSON_CreateObject(), *command = cJSON_AddArrayToObject(json, "command");
+    cJSON_AddItemToArray(command, cJSON_CreateString("pixelrnn"));
+    for (int i = 0; i < count; i++) cJSON_AddItemToArray(command, cJSON_CreateString(words[i]));
+    cJSON_AddStringToObject(json, "date", date);
+    cJSON_AddStringToObject(json, "compiler", __VERSION__);
+    cJSON_AddStringToObject(json, "precision", sizeof(px_real) == sizeof(float) ? "float32" : "float64");
+    cJSON_AddNumberToObject(json, "size", (double)w->size);
+    cJSON_AddNumberToObject(json, "channels", (double)w->channels);
+    return json;
+}
+
+static px_status px_write_json(px_context *ctx, const char *path, const cJSON *json) {
+    char *text = cJSON_Print(json);
+    if (!text) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the report", path);
+    px_file_out out;
+    px_status status = px_file_create(ctx, path, &out);
+    if (status == PX_OK) status = px_file_write(ctx, &out, text, strlen(text));
+    if (status == PX_OK) status = px_file_write(ctx, &out, "\n", 1);
+    if (status == PX_OK) status = px_file_commit(ctx, &out);
+    px_file_abandon(&out);
+    free(text);
+    return status;
+}
+
+/* --- The command. */
+
+static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_bench_report *report, cJSON *json) {
+    cJSON *results = cJSON_CreateArray();
+    px_status status = PX_OK;
+    for (int i = 0; i < w->plain.count && status == PX_OK; i++) {
+        memset(report, 0, sizeof *report);
+        status = px_measure_apart(ctx, w, w->plain.word[i], report);
+        if (status != PX_OK) break;
+        if (i == 0) {
+            px_print_heading(report);
+            cJSON *device = cJSON_AddObjectToObject(json, "device");
+            cJSON_AddStringToObject(device, "kind", report->kind);
+            cJSON_AddStringToObject(device, "description", report->description);
+        }
+        px_print_report(report, w->breakdown);
+        cJSON_AddItemToArray(results, px_report_json(report));
+    }
+    cJSON_AddItemToObject(json, "results", results);
+    return status;
+}
+
+static px_status px_bench_command(px_context *ctx, int count, char **words) {
+    px_bench_words w = {.seconds = 3, .size = PX_BENCH_SIZE, .channels = PX_BENCH_CHANNELS};
+    const px_option options[] = {{.name = "--seconds", .number = &w.seconds},
+                                 {.name = "--size", .integer = &w.size, .least = 1},
+                                 {.name = "--channels", .integer = &w.channels, .least = 1},
+                                 {.name = "--breakdown", .flag = &w.breakdown},
+                                 {.name = "--json", .text = &w.json},
+                                 {.name = "--set", .each = &w.settings}};
+    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 6, &w.plain, 1, PX_MOST_WORDS));
+    px_bench_report *report = malloc(sizeof *report);
+    if (!report) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for a report");
+    cJSON *json = px_frame_json(&w, count, words);
+    px_status status = px_bench_configs(ctx, &w, report, json);
+    if (status == PX_OK && w.json) status = px_write_json(ctx, w.json, json);
+    cJSON_Delete(json);
+    free(report);
+    return status;
+}
+
+const px_command px_command_bench = {
+    "bench", "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--breakdown] [--json OUT] [--set key=value]...",
+    "throughput of training, evaluation and sampling, and memory, side by side", px_bench_command};
