@@ -9,6 +9,7 @@
 #define PX_LANES      static inline __attribute__((always_inline))
 #define PX_PRAGMA(x)  _Pragma(#x)
 #define PX_SIMD(...)  PX_PRAGMA(omp simd __VA_ARGS__)
+#define PX_FEW_ROWS   16    /* the same for rows that a lane goes through alone */
 #define PX_SMALL_WORK 16384 /* elements below which waking the threads costs more than it brings */
 
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
@@ -32,7 +33,7 @@
         (void)device;                                                                                                  \
         const size_t rows = (ROWS);                                                                                    \
         const px_lane lane = {0, 1};                                                                                   \
-        PX_PRAGMA(omp parallel for schedule(static))                                                                   \
+        PX_PRAGMA(omp parallel for schedule(static) if (rows > PX_FEW_ROWS))                                           \
         for (size_t row = 0; row < rows; row++) name(row, lane, k);                                                    \
         return PX_OK;                                                                                                  \
     }

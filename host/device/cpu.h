@@ -9,8 +9,9 @@ PX_DEVICE_OPS(PX_DECLARE_CPU)
 #undef PX_DECLARE_CPU
 
 enum {
-    PX_CPU_PANEL = 1 << 20, /* bytes of gathered columns: one panel a thread, about a core's second-level cache */
-    PX_CPU_SUMS = 4 << 20,  /* bytes of partial sums of a weight gradient */
+    PX_SERIAL_WORK = 1 << 16, /* multiplications below which waking the threads costs more than it brings */
+    PX_CPU_PANEL = 1 << 20,   /* bytes of gathered columns: one panel a thread, about a core's second-level cache */
+    PX_CPU_SUMS = 4 << 20,    /* bytes of partial sums of a weight gradient */
 };
 
 typedef struct px_cpu {

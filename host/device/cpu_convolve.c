@@ -10,20 +10,6 @@ static size_t px_rows_that_fit(size_t bytes, size_t columns, size_t most) {
     return rows < 1 ? 1 : rows > most ? most : rows;
 }
 
-static bool px_taps_are_the_pixel(const px_taps *taps) {
-    return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
-}
-
-static px_map px_map_slice(px_map map, size_t first, size_t rows) {
-    if (map.data) map.data = (char *)map.data + first * (size_t)map.columns * px_type_size(map.type);
-    map.rows = rows;
-    return map;
-}
-
-static px_map px_map_over(void *data, size_t rows, int columns) {
-    return (px_map){.data = data, .rows = rows, .columns = columns, .type = PX_REAL};
-}
-
 /* y = add + bias, before the product is added. */
 static void px_start_panel(px_map y, px_map add, const px_map *bias) {
     for (size_t r = 0; r < y.rows; r++) {
@@ -40,7 +26,7 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     const size_t in = (size_t)k->x.columns, columns = (size_t)k->taps.live * in;
     const size_t pixels = k->y.rows, step = px_rows_that_fit(PX_CPU_PANEL, columns, PX_PANEL_ROWS);
     const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (pixels * columns * (size_t)k->y.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
         const size_t rows = pixels - first < step ? pixels - first : step;
         px_map operand = px_map_slice(k->x, first, rows), y = px_map_slice(k->y, first, rows);
@@ -104,7 +90,7 @@ static void px_return_panel(px_device *device, const px_convolve_input_gradient_
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
     const size_t columns = (size_t)k->dx.columns + (size_t)k->dy.columns, pixels = k->dx.rows;
     const size_t step = px_rows_that_fit(PX_CPU_PANEL, columns, PX_PANEL_ROWS);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (pixels * (size_t)k->dx.columns * (size_t)k->dy.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         px_return_panel(device, k, first, pixels - first < step ? pixels - first : step);
     return PX_OK;
@@ -194,11 +180,11 @@ static void px_add_segments(px_real *to, const px_real *from, size_t count, cons
 px_status px_cpu_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
     const px_weight_cut cut = px_cut_weight(device, k);
     const size_t tiles = (cut.outputs + cut.tile - 1) / cut.tile;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (cut.pixels * cut.outputs * cut.columns > PX_SERIAL_WORK)
     for (size_t task = 0; task < cut.segments * tiles; task++)
         px_sum_segment(device, k, &cut, task / tiles, task % tiles * cut.tile);
     if (cut.segments == 1) return PX_OK;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (cut.segments * cut.partial > PX_SERIAL_WORK)
     for (size_t output = 0; output < cut.outputs; output++)
         px_add_segments((px_real *)k->dweight.data + output * (size_t)k->dweight.columns, cut.sums + output * cut.ld,
                         cut.columns, &cut);

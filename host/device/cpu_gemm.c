@@ -13,9 +13,8 @@
 enum {
     PX_TILE_ROWS = 1024,
     PX_TILE_COLUMNS = 1024,
-    PX_TILE_LEAST = 64,      /* no dimension is cut below this */
-    PX_TILES_ENOUGH = 8,     /* tiles that keep a few threads busy */
-    PX_SERIAL_WORK = 1 << 16 /* multiplications below which waking the threads costs more than it brings */
+    PX_TILE_LEAST = 64,  /* no dimension is cut below this */
+    PX_TILES_ENOUGH = 8, /* tiles that keep a few threads busy */
 };
 
 void px_cpu_gemm_serial(const px_gemm_args *g) {

@@ -83,15 +83,4 @@ px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, void *x, v
 /* Release one entry of the caches. */
 void px_cudnn_plan_release(void *plan);
 
-/* Rows first .. first + rows of map; an absent map stays absent. */
-static inline px_map px_map_slice(px_map map, size_t first, size_t rows) {
-    if (map.data) map.data = (char *)map.data + first * (size_t)map.columns * px_type_size(map.type);
-    map.rows = rows;
-    return map;
-}
-
-static inline px_map px_map_over(void *data, size_t rows, int columns) {
-    return (px_map){.data = data, .rows = rows, .columns = columns, .type = PX_REAL};
-}
-
 #endif

@@ -9,10 +9,6 @@
 
 static const px_taps px_the_pixel = {.stored = 1, .live = 1, .rows = 1, .columns = 1};
 
-static bool px_taps_are_the_pixel(const px_taps *taps) {
-    return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
-}
-
 static bool px_same(px_map a, px_map b) {
     return a.data && a.data == b.data;
 }

@@ -45,6 +45,11 @@ typedef struct px_taps {
     px_tap at[PX_MAX_TAPS];
 } px_taps;
 
+/* A 1 x 1 convolution: a matrix product, nothing to gather. */
+static inline bool px_taps_are_the_pixel(const px_taps *taps) {
+    return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
+}
+
 /* y = add + bias + sum over live taps t of W_t x(pixel + offset_t), x being 0 outside its image; with rectify, relu(x).
  * An absent bias or add counts as 0. add may be y. P = pixels of grid. */
 typedef struct px_convolve_args {

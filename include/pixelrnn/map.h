@@ -55,4 +55,17 @@ static inline px_map px_map_head(px_map map, size_t rows) {
     return map;
 }
 
+/* Rows first .. first + rows - 1; an absent map stays absent. */
+static inline px_map px_map_slice(px_map map, size_t first, size_t rows) {
+    if (map.data) map.data = (char *)map.data + first * (size_t)map.columns * px_type_size(map.type);
+    map.rows = rows;
+    return map;
+}
+
+/* Memory as a map of reals. */
+static inline px_map px_map_over(void *data, size_t rows, int columns) {
+    px_map map = {data, rows, columns, PX_REAL};
+    return map;
+}
+
 #endif

@@ -1,0 +1,60 @@
+/* One swept LSTM: its layers, its maps, and all of its arithmetic that is not sequential. */
+#include "host/model/lstm.h"
+#include <stdio.h>
+
+px_status px_lstm_create(px_model *model, px_lstm *lstm, const char *name, px_taps input, px_taps state) {
+    const int h = model->spec.hidden;
+    char full[PX_PARAMETER_NAME];
+    px_linear_spec spec = {.name = full, .outputs = PX_GATES * h, .gates = PX_GATES, .gain = 1};
+    snprintf(full, sizeof full, "%s.input_to_state", name);
+    spec.inputs = 2 * h, spec.taps = input, spec.mask = PX_MASK_B;
+    PX_TRY(px_linear_create(model, &lstm->input_to_state, &spec));
+    snprintf(full, sizeof full, "%s.state_to_state", name);
+    spec.inputs = h, spec.taps = state, spec.mask = PX_MASK_NONE, spec.no_bias = true;
+    return px_linear_create(model, &lstm->state_to_state, &spec);
+}
+
+px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index) {
+    const int h = model->spec.hidden;
+    char name[32];
+    snprintf(name, sizeof name, "blocks.%d.expand", index);
+    return px_linear_create(model, expand,
+                            &(px_linear_spec){.name = name,
+                                              .inputs = h,
+                                              .outputs = 2 * h,
+                                              .gates = 1,
+                                              .taps = px_taps_rectangle(1, 1, 0),
+                                              .mask = PX_MASK_B,
+                                              .gain = 1});
+}
+
+void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch) {
+    const int h = model->spec.hidden;
+    lstm->gates = px_pixel_map(model, keep, images, PX_GATES * h);
+    lstm->c = px_pixel_map(model, keep, images, h);
+    lstm->h = px_pixel_map(model, keep, images, h);
+    if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_map(model, scratch, images, h);
+}
+
+px_sweep_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                           ptrdiff_t lane) {
+    const px_parameter *weight = &model->parameters.items[lstm->state_to_state.weight];
+    return (px_sweep_line){.origin = origin,
+                           .step = step,
+                           .lane = lane,
+                           .weight = px_parameter_map(weight, model->weights),
+                           .gates = lstm->gates,
+                           .c = lstm->c,
+                           .h = lstm->h,
+                           .dh = lstm->dh};
+}
+
+px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_map u) {
+    return px_linear_forward(model, &lstm->input_to_state, u, (px_map){0}, lstm->gates);
+}
+
+px_status px_lstm_return(px_model *model, px_lstm *lstm, px_map u, px_map add, px_map g) {
+    PX_TRY(px_linear_weight_gradient(model, &lstm->state_to_state, lstm->h, lstm->gates));
+    PX_TRY(px_linear_weight_gradient(model, &lstm->input_to_state, u, lstm->gates));
+    return px_linear_input_gradient(model, &lstm->input_to_state, lstm->gates, u, add, g);
+}

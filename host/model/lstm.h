@@ -1,0 +1,30 @@
+/* One swept LSTM: what a Row LSTM block has once and a Diagonal BiLSTM block has for each direction. */
+#ifndef PIXELRNN_MODEL_LSTM_H
+#define PIXELRNN_MODEL_LSTM_H
+
+#include "host/model/network.h"
+
+typedef struct px_lstm {
+    px_linear input_to_state; /* (P, 2h) to (P, 4h), mask B */
+    px_linear state_to_state; /* (P, h) to (P, 4h), no mask, no bias: the sweep's, and a convolution for its gradient */
+    px_map gates, c, h;       /* (P, 4h), (P, h), (P, h) */
+    px_map dh;                /* (P, h) */
+} px_lstm;
+
+/* Adds the parameters NAME.input_to_state and NAME.state_to_state; the taps are those of the pixels. */
+px_status px_lstm_create(px_model *model, px_lstm *lstm, const char *name, px_taps input, px_taps state);
+/* Adds the layer from h back to 2h features, blocks.INDEX.expand. */
+px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index);
+
+void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch);
+
+/* The LSTM as a line of a sweep over the given path (px_sweep_line). */
+px_sweep_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                           ptrdiff_t lane);
+
+/* Before the sweep: gates = input_to_state(u). */
+px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_map u);
+/* After the backward sweep, when gates hold their gradients: gradients of all weights; g = add + gradient of u. */
+px_status px_lstm_return(px_model *model, px_lstm *lstm, px_map u, px_map add, px_map g);
+
+#endif
