@@ -1,5 +1,6 @@
 /* Model files: what is saved is loaded, and a file that is not what it says is refused with a message that names why. */
 #include "pixelrnn/model_file.h"
+#include "pixelrnn/checkpoint.h"
 #include "pixelrnn/optimizer.h"
 #include "tests/model_support.h"
 #include <math.h>
@@ -100,15 +101,15 @@ static void test_flats(void **state) {
 static void test_find(void **state) {
     px_room *room = *state;
     char path[1024];
-    assert_ok(&room->ctx, px_model_file_find(&room->ctx, room->good, path));
+    assert_ok(&room->ctx, px_checkpoint_find_model(&room->ctx, room->good, path));
     assert_string_equal(path, room->good);
     unlink(room->path);
-    assert_int_equal(px_model_file_find(&room->ctx, room->folder, path), PX_ERR_FILE);
+    assert_int_equal(px_checkpoint_find_model(&room->ctx, room->folder, path), PX_ERR_FILE);
     assert_non_null(strstr(room->ctx.message, "model.safetensors"));
     assert_ok(&room->ctx, px_model_file_save(room->model, px_model_weights(room->model), &room->config, 0, room->path));
-    assert_ok(&room->ctx, px_model_file_find(&room->ctx, room->folder, path));
+    assert_ok(&room->ctx, px_checkpoint_find_model(&room->ctx, room->folder, path));
     assert_string_equal(path, room->path);
-    assert_int_equal(px_model_file_find(&room->ctx, "/nonexistent", path), PX_ERR_FILE);
+    assert_int_equal(px_checkpoint_find_model(&room->ctx, "/nonexistent", path), PX_ERR_FILE);
     assert_non_null(strstr(room->ctx.message, "/nonexistent"));
 }
 

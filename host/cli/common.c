@@ -1,5 +1,6 @@
 /* What several commands do alike. */
 #include "host/cli/cli.h"
+#include "pixelrnn/checkpoint.h"
 #include <string.h>
 
 px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config) {
@@ -13,7 +14,7 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *s
     px_model_info loaded;
     *model = NULL;
     *device = NULL;
-    PX_TRY(px_model_file_find(ctx, name, path));
+    PX_TRY(px_checkpoint_find_model(ctx, name, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
     PX_TRY(px_device_open(ctx, (px_device_kind)info->config.device, device));

@@ -1,5 +1,6 @@
 /* pixelrnn info: what a config or a model costs, before anyone runs out. */
 #include "host/cli/cli.h"
+#include "pixelrnn/checkpoint.h"
 #include "pixelrnn/optimizer.h"
 #include <limits.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static px_status px_info_read(px_context *ctx, const px_info_words *w, px_model_
     const char *word = w->plain.word[0];
     *info = (px_model_info){.step = -1};
     if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return px_info_from_config(ctx, w, info);
-    PX_TRY(px_model_file_find(ctx, word, path));
+    PX_TRY(px_checkpoint_find_model(ctx, word, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     return px_cli_override(ctx, path, &w->settings, &info->config);
 }

@@ -2,6 +2,8 @@
 #include "host/cli/cli.h"
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static const px_command *const px_commands[] = {
     &px_command_train, &px_command_eval,  &px_command_sample, &px_command_complete,
@@ -22,16 +24,38 @@ static void px_print_help(FILE *out) {
 }
 
 static px_status px_dispatch(px_context *ctx, int count, char **words) {
-    for (int i = 0; i < PX_COMMANDS; i++)
-        if (strcmp(words[0], px_commands[i]->name) == 0) return px_commands[i]->run(ctx, count, words);
+    for (int i = 0; i < PX_COMMANDS; i++) {
+        const px_command *command = px_commands[i];
+        if (strcmp(words[0], command->name) != 0) continue;
+        if (count < 2 || (strcmp(words[1], "--help") != 0 && strcmp(words[1], "-h") != 0))
+            return command->run(ctx, count, words);
+        printf("usage: pixelrnn %s %s\n%s\n", command->name, command->usage, command->summary);
+        return PX_OK;
+    }
     return px_fail(ctx, PX_ERR_USAGE,
                    "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info "
                    "or keys (pixelrnn --help)",
                    words[0]);
 }
 
+/* A standard file that is closed must not become the first file that a command opens. What is written to a closed one
+ * fails, as it should. */
+static bool px_hold_standard_files(void) {
+    for (int file = 0; file <= 2; file++)
+        if (fcntl(file, F_GETFD) < 0 && open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY) != file) return false;
+    return true;
+}
+
+static int px_finish(px_context *ctx, px_status status) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == PX_OK)
+        status = px_fail(ctx, PX_ERR_FILE, "standard output: cannot write to it");
+    if (status != PX_OK) fprintf(stderr, "pixelrnn: %s\n", ctx->message);
+    return px_exit_status(status);
+}
+
 int main(int count, char **words) {
     px_context ctx = {0};
+    if (!px_hold_standard_files()) return px_exit_status(PX_ERR_FILE);
     if (count < 2) {
         px_print_help(stderr);
         return px_exit_status(PX_ERR_USAGE);
@@ -39,15 +63,11 @@ int main(int count, char **words) {
     const char *command = words[1];
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0) {
         px_print_help(stdout);
-        return 0;
+        return px_finish(&ctx, PX_OK);
     }
     if (strcmp(command, "keys") == 0) {
         px_config_print_keys(stdout);
-        return 0;
+        return px_finish(&ctx, PX_OK);
     }
-    px_status status = px_dispatch(&ctx, count - 1, words + 1);
-    if (fflush(stdout) != 0 && status == PX_OK)
-        status = px_fail(&ctx, PX_ERR_FILE, "standard output: cannot write to it");
-    if (status != PX_OK) fprintf(stderr, "pixelrnn: %s\n", ctx.message);
-    return px_exit_status(status);
+    return px_finish(&ctx, px_dispatch(&ctx, count - 1, words + 1));
 }

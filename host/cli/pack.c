@@ -35,15 +35,16 @@ static px_status px_pack_source(px_context *ctx, px_source *source, const char *
 }
 
 static px_status px_pack_run(px_context *ctx, int count, char **words) {
-    px_words plain;
+    px_words settings = {0}, plain;
     const char *out = NULL;
-    const px_option options[] = {{.name = "-o", .text = &out, .required = true}};
+    const px_option options[] = {{.name = "-o", .text = &out, .required = true}, {.name = "--set", .each = &settings}};
     px_source *source;
     px_config config;
-    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 1, &plain, 1, PX_MOST_WORDS));
+    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 2, &plain, 1, PX_MOST_WORDS));
     if (!px_cli_ends_with(out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", out);
     px_config_default(&config);
+    PX_TRY(px_cli_override(ctx, "--set", &settings, &config));
     const px_source_options source_options = {
         .split = PX_SPLIT_TRAIN, .size = (int)config.data.size, .seed = (uint64_t)config.seed};
     PX_TRY(px_cli_open_sources(ctx, &plain, &source_options, &source));

@@ -1,5 +1,6 @@
 /* pixelrnn train: from a config file to a run folder. */
 #include "host/cli/cli.h"
+#include "pixelrnn/checkpoint.h"
 #include "pixelrnn/train.h"
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static px_status px_train_run(px_context *ctx, int count, char **words) {
     px_config_default(&config);
     PX_TRY(px_config_load(ctx, plain.word[0], &config));
     PX_TRY(px_cli_override(ctx, plain.word[0], &settings, &config));
-    if (init) PX_TRY(px_model_file_find(ctx, init, start));
+    if (init) PX_TRY(px_checkpoint_find_model(ctx, init, start));
     PX_TRY(out ? px_file_path(ctx, run, "%s", out) : px_file_path(ctx, run, "runs/%s", config.name));
 
     px_device *device;

@@ -20,20 +20,6 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
                            .levels = (int)config->data.levels};
 }
 
-/* --- Finding ---------------------------------------------------------------------------------------------------------
- */
-
-px_status px_model_file_find(px_context *ctx, const char *model, char path[PX_PATH]) {
-    static const char *const places[] = {"%s", "%s/model.safetensors", "%s/checkpoints/best/model.safetensors",
-                                         "%s/checkpoints/newest/model.safetensors"};
-    if (!px_file_exists(model)) return px_fail(ctx, PX_ERR_FILE, "%s: no such file or folder", model);
-    for (int i = px_file_is_folder(model) ? 1 : 0; i < 4; i++) {
-        PX_TRY(px_file_path(ctx, path, places[i], model));
-        if (px_file_exists(path)) return PX_OK;
-    }
-    return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints/best", model);
-}
-
 /* --- Reading ---------------------------------------------------------------------------------------------------------
  */
 

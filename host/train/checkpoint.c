@@ -42,13 +42,19 @@ static int px_optimizer_flats(px_model *model, const px_optimizer *optimizer,
     return count;
 }
 
+/* Seventeen digits: cJSON's own fifteen lose the last bits, and a resumed run its equality. */
+static void px_state_add(cJSON *json, const char *key, double value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", value);
+    cJSON_AddRawToObject(json, key, text);
+}
+
 static char *px_state_text(const px_train_state *state) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "step", (double)state->step);
-    if (isfinite(state->best_nats_per_image))
-        cJSON_AddNumberToObject(json, "best_nats_per_image", state->best_nats_per_image);
+    if (isfinite(state->best_nats_per_image)) px_state_add(json, "best_nats_per_image", state->best_nats_per_image);
     cJSON_AddNumberToObject(json, "best_step", (double)state->best_step);
-    cJSON_AddNumberToObject(json, "window_nats", state->window_nats);
+    px_state_add(json, "window_nats", state->window_nats);
     cJSON_AddNumberToObject(json, "window_steps", (double)state->window_steps);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
@@ -152,16 +158,35 @@ static int64_t px_checkpoint_step(const char *name) {
 }
 
 int64_t px_checkpoint_newest(const char *run) {
+    return px_checkpoint_newest_before(run, INT64_MAX);
+}
+
+int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
     px_context ignored;
     char path[PX_PATH];
     DIR *folder = px_file_path(&ignored, path, "%s/checkpoints", run) == PX_OK ? opendir(path) : NULL;
     int64_t newest = -1;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         const int64_t step = px_checkpoint_step(entry->d_name);
-        if (step > newest) newest = step;
+        if (step > newest && step < before) newest = step;
     }
     if (folder) closedir(folder);
     return newest;
+}
+
+px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path[PX_PATH]) {
+    if (!px_file_exists(model)) return px_fail(ctx, PX_ERR_FILE, "%s: no such file or folder", model);
+    if (!px_file_is_folder(model)) return px_file_path(ctx, path, "%s", model);
+    PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", model));
+    if (px_file_exists(path)) return PX_OK;
+    PX_TRY(px_file_path(ctx, path, "%s/checkpoints/best/model.safetensors", model));
+    if (px_file_exists(path)) return PX_OK;
+    const int64_t newest = px_checkpoint_newest(model);
+    if (newest < 0)
+        return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints", model);
+    char folder[PX_PATH];
+    PX_TRY(px_checkpoint_path(ctx, model, newest, folder));
+    return px_file_path(ctx, path, "%s/model.safetensors", folder);
 }
 
 px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimizer *optimizer, px_train_state *state) {

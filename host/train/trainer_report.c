@@ -16,12 +16,13 @@ static double px_bits_per_dim(const px_trainer *t, double nats) {
     return nats / ((double)s->height * s->width * s->channels * log(2));
 }
 
-static px_status px_not_finite(px_trainer *t, const char *what, double value) {
-    const int64_t good = px_checkpoint_newest(t->options->run);
+/* The failure of step `step`; checkpoints from `bad` on hold weights that are not good. */
+static px_status px_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
+    const int64_t good = px_checkpoint_newest_before(t->options->run, bad);
     char where[PX_PATH] = "none";
     if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, t->options->run, good, where));
-    return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite (%g); last good checkpoint: %s",
-                   (long long)t->state.step + 1, what, value, where);
+    return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
+                   what, where);
 }
 
 px_status px_trainer_observe(px_trainer *t, int images) {
@@ -29,8 +30,8 @@ px_status px_trainer_observe(px_trainer *t, int images) {
     PX_TRY(px_model_nats(t->model, t->nats));
     PX_TRY(px_optimizer_norm(t->optimizer, &norm));
     for (int i = 0; i < images; i++) mean += t->nats[i] / images;
-    if (!isfinite(mean)) return px_not_finite(t, "loss", mean);
-    if (!isfinite(norm)) return px_not_finite(t, "norm of the gradients", norm);
+    if (!isfinite(mean)) return px_not_finite(t, t->state.step + 1, t->state.step, "loss");
+    if (!isfinite(norm)) return px_not_finite(t, t->state.step + 1, t->state.step + 1, "norm of the gradients");
     t->state.step++;
     t->state.window_nats += mean;
     t->state.window_steps++;
@@ -71,6 +72,7 @@ static px_status px_report_evaluation(px_trainer *t) {
     px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     px_model_use_weights(t->model, (px_map){0});
+    if (status == PX_ERR_NUMERIC) return px_not_finite(t, t->state.step, t->state.step, "NLL of the test set");
     PX_TRY(status);
     t->result->evaluated = true;
     const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
@@ -81,8 +83,7 @@ static px_status px_report_evaluation(px_trainer *t) {
     if (e->nats_per_image >= t->state.best_nats_per_image) return PX_OK;
     t->state.best_nats_per_image = e->nats_per_image;
     t->state.best_step = t->state.step;
-    PX_TRY(px_trainer_save(t));
-    return px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step);
+    return PX_OK;
 }
 
 /* Draws train.samples images into levels, as many at a time as the model is reserved for, and makes them 8-bit. */
@@ -143,6 +144,7 @@ px_status px_trainer_report(px_trainer *t) {
     if (px_due(t, t->config->train.log_every)) PX_TRY(px_report_metrics(t));
     if (t->test && px_due(t, t->config->train.evaluate_every)) PX_TRY(px_report_evaluation(t));
     if (t->config->train.samples > 0 && px_due(t, t->config->train.sample_every)) PX_TRY(px_report_samples(t));
-    if (px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
-    return PX_OK;
+    const bool best = t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
+    if (best || px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
+    return best ? px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step) : PX_OK;
 }

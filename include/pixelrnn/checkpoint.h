@@ -37,6 +37,12 @@ px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimi
 
 /* The step of the newest whole checkpoint, or -1. */
 int64_t px_checkpoint_newest(const char *run);
+/* The step of the newest one before `step`, or -1. */
+int64_t px_checkpoint_newest_before(const char *run, int64_t step);
+
+/* The model file behind MODEL: a .safetensors file, a checkpoint folder, or a run folder (its best checkpoint, else its
+ * newest). PX_ERR_FILE names what was looked for. */
+px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path[PX_PATH]);
 
 /* Removes what an interruption left half-written, and all but the `keep` newest checkpoints and the best (keep 0: none
  * of them). */

@@ -18,10 +18,6 @@ typedef struct px_model_info {
 /* The spec of a config's model for images of this size. */
 px_model_spec px_model_spec_from(const px_config *config, int height, int width, int channels);
 
-/* The model file behind MODEL: a .safetensors file, a checkpoint folder, or a run folder (its best checkpoint, else its
- * newest). PX_ERR_FILE names what was looked for. */
-px_status px_model_file_find(px_context *ctx, const char *model, char path[PX_PATH]);
-
 /* Reads the metadata alone. */
 px_status px_model_file_info(px_context *ctx, const char *path, px_model_info *info);
 
