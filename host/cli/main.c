@@ -1,6 +1,7 @@
 /* pixelrnn: train, evaluate, sample and compare pixel-recurrent image models. */
 #include "host/cli/cli.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -46,6 +47,14 @@ static bool px_hold_standard_files(void) {
     return true;
 }
 
+/* OpenMP's threads shall sleep at barriers, not spin: a sweep has a thousand small loops a step, and on a machine whose cores
+ * are shared spinning made them several times slower. libgomp reads its environment before main, so the program starts
+ * once more with it, unless the caller has decided. */
+static void px_wait_asleep(char **words) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv("/proc/self/exe", words);
+}
+
 static int px_finish(px_context *ctx, px_status status) {
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == PX_OK)
         status = px_fail(ctx, PX_ERR_FILE, "standard output: cannot write to it");
@@ -55,6 +64,7 @@ static int px_finish(px_context *ctx, px_status status) {
 
 int main(int count, char **words) {
     px_context ctx = {0};
+    px_wait_asleep(words);
     if (!px_hold_standard_files()) return px_exit_status(PX_ERR_FILE);
     if (count < 2) {
         px_print_help(stderr);
