@@ -71,7 +71,7 @@ static void digits_are_ink_on_clean_paper(void **state) {
     }
 }
 
-/* The lattice ------------------------------------------------------------------------------------------------------ */
+/* --- The lattice -------------------------------------------------------------------------------------------------- */
 
 /* -ln p of a lattice under the rule of pixelrnn/ising.h, written out once more. */
 static double ising_nll(const int *spin, int size) {

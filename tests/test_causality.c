@@ -8,8 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-/* --- What can be seen ------------------------------------------------------------------------------------------------
- */
+/* --- What can be seen --------------------------------------------------------------------------------------------- */
 
 enum { WORDS = 4, MOST_VALUES = 64 * WORDS, MOST_TAPS = 28 };
 
@@ -183,8 +182,7 @@ static px_sets see(const px_model_spec *s) {
     return head[2];
 }
 
-/* --- What is seen ----------------------------------------------------------------------------------------------------
- */
+/* --- What is seen ------------------------------------------------------------------------------------------------- */
 
 enum { LEAST_TRIALS = 6, MOST_TRIALS = 300 }; /* more than the least only while something expected is yet unseen */
 
@@ -281,8 +279,7 @@ static void test_case(void **state) {
     px_device_close(device);
 }
 
-/* --- Claims ----------------------------------------------------------------------------------------------------------
- */
+/* --- Claims ------------------------------------------------------------------------------------------------------- */
 
 /* What a Diagonal BiLSTM misses: the last value of the row above, from every pixel so far left that the stem does not
  * reach over, and nothing else. (Of that last pixel, the stem's mask A lets the later colours see the earlier ones; its

@@ -56,17 +56,19 @@ static void assert_round_trip(const px_config *config) {
 
 static void default_text_is_the_documented_layout(void **state) {
     (void)state;
-    static const char expected[] = "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
-                                   "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
-                                   "  residual: true\n  skip: false\n"
-                                   "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  size: 28\n  shuffle: true\n  flip: false\n  binarize: false\n"
-                                   "train:\n  steps: 20000\n  batch_size: 16\n  optimizer: rmsprop\n"
-                                   "  learning_rate: 0.001\n  rho: 0.95\n  beta1: 0.9\n  beta2: 0.999\n"
-                                   "  epsilon: 1.0e-08\n  clip_norm: 1.0\n  ema_decay: 0.0\n  schedule: constant\n"
-                                   "  warmup_steps: 0\n  decay_every: 10000\n  decay_factor: 0.5\n  final_rate: 0.0\n"
-                                   "  log_every: 10\n  evaluate_every: 1000\n  evaluate_images: 0\n  sample_every: 1000\n"
-                                   "  checkpoint_every: 1000\n  samples: 16\n  keep_checkpoints: 3\n"
-                                   "eval:\n  batch_size: 0\n";
+    static const char expected[] =
+        "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
+        "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
+        "  residual: true\n  skip: false\n"
+        "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  size: 28\n  shuffle: true\n  flip: false\n  binarize: "
+        "false\n"
+        "train:\n  steps: 20000\n  batch_size: 16\n  optimizer: rmsprop\n"
+        "  learning_rate: 0.001\n  rho: 0.95\n  beta1: 0.9\n  beta2: 0.999\n"
+        "  epsilon: 1.0e-08\n  clip_norm: 1.0\n  ema_decay: 0.0\n  schedule: constant\n"
+        "  warmup_steps: 0\n  decay_every: 10000\n  decay_factor: 0.5\n  final_rate: 0.0\n"
+        "  log_every: 10\n  evaluate_every: 1000\n  evaluate_images: 0\n  sample_every: 1000\n"
+        "  checkpoint_every: 1000\n  samples: 16\n  keep_checkpoints: 3\n"
+        "eval:\n  batch_size: 0\n";
     px_config config = defaults();
     char *text = px_config_text(&config);
     assert_string_equal(text, expected);

@@ -15,8 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Small files in a folder of their own -------------------------------------------------------------------------------
- */
+/* --- Small files in a folder of their own ------------------------------------------------------------------------- */
 
 static char folder[64];
 static char path[128]; /* the file under test: one at a time */
@@ -118,8 +117,7 @@ static void check_file(int channels, const uint8_t *expected) {
     px_source_close(source);
 }
 
-/* Formats ------------------------------------------------------------------------------------------------------------
- */
+/* --- Formats ------------------------------------------------------------------------------------------------------ */
 
 static const uint8_t counting[36] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17,
                                      18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
@@ -185,8 +183,7 @@ static void amat_is_read(void **state) {
     }
 }
 
-/* Refusals -----------------------------------------------------------------------------------------------------------
- */
+/* --- Refusals ----------------------------------------------------------------------------------------------------- */
 
 /* The file at path is refused, with one line that names it and contains the words. */
 static void check_refused(const char *words) {

@@ -96,8 +96,7 @@ static void subtract(px_bench *bench, px_real *found, px_map map) {
     free(other);
 }
 
-/* --- Convolutions ----------------------------------------------------------------------------------------------------
- */
+/* --- Convolutions ------------------------------------------------------------------------------------------------- */
 
 enum { ADD_ABSENT, ADD_PRESENT, ADD_ALIASED, ADDS };
 static const char *const adds[] = {"no add", "add", "add aliased"};
@@ -230,8 +229,7 @@ static void test_convolve(void **state) {
     end(&bench);
 }
 
-/* --- Sweeps ----------------------------------------------------------------------------------------------------------
- */
+/* --- Sweeps ------------------------------------------------------------------------------------------------------- */
 
 enum { ROW, LEFT, RIGHT, BOTH_ROWS, BOTH_DIAGONALS, GEOMETRIES };
 static const char *const geometries[] = {"rows", "left diagonals", "right diagonals", "rows twice",
@@ -329,8 +327,7 @@ static void test_sweep(void **state) {
     end(&bench);
 }
 
-/* --- Softmax and shifts ----------------------------------------------------------------------------------------------
- */
+/* --- Softmax and shifts ------------------------------------------------------------------------------------------- */
 
 enum { VALUES = 9 };
 static const px_real nll_scale = (px_real)0.37;

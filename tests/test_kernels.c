@@ -42,8 +42,7 @@ static void expect(const char *what, size_t element, double found, double want) 
     if (found != want) fail_msg("%s: element %zu is %.17g, expected exactly %.17g", what, element, found, want);
 }
 
-/* --- Masks -----------------------------------------------------------------------------------------------------------
- */
+/* --- Masks -------------------------------------------------------------------------------------------------------- */
 
 /* Spec: group(f) = floor(f * C / F); kept at the centre when group(a) < group(b), mask A, or <=, mask B; taps before the
  * centre are kept whole, those after it not at all. */
@@ -87,8 +86,7 @@ static void test_mask(void **state) {
     end(&desk);
 }
 
-/* --- Pixels ----------------------------------------------------------------------------------------------------------
- */
+/* --- Pixels ------------------------------------------------------------------------------------------------------- */
 
 static void check_gather(px_desk *desk, px_grid grid, bool mirror, bool rectify, size_t first) {
     static const px_taps taps = {.stored = 6, .live = 5, .at = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0}, {9, 9}}};
@@ -194,8 +192,7 @@ static void test_levels_to_values(void **state) {
     end(&desk);
 }
 
-/* --- Rows and columns ------------------------------------------------------------------------------------------------
- */
+/* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
 /* y = sum + bias + add, the sum gated; whole numbers, so that every order of additions is exact. */
 static void test_combine(void **state) {
@@ -261,8 +258,7 @@ static void test_sums(void **state) {
     end(&desk);
 }
 
-/* --- Drawing ---------------------------------------------------------------------------------------------------------
- */
+/* --- Drawing ------------------------------------------------------------------------------------------------------ */
 
 enum { DRAWS = 100000, LEVELS = 7, STRIDE = 11, OFFSET = 3, VALUES = 2 };
 static const double drawn_logits[LEVELS] = {0.5, -1, 2, 0, -3, 1.5, -0.25};

@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The order of an epoch ----------------------------------------------------------------------------------------------
- */
+/* --- The order of an epoch ---------------------------------------------------------------------------------------- */
 
 static void every_epoch_is_a_permutation(void **state) {
     (void)state;
@@ -60,8 +59,7 @@ static void no_image_is_preferred(void **state) {
     if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
 }
 
-/* A device that has host memory and nothing else, and a source whose images tell their index -------------------------
- */
+/* --- A device that has host memory and nothing else, and a source whose images tell their index ------------------- */
 
 static int allocations;
 
@@ -115,8 +113,7 @@ static px_batch next(px_loader *loader, int64_t step) {
     return batch;
 }
 
-/* Batches ------------------------------------------------------------------------------------------------------------
- */
+/* --- Batches ------------------------------------------------------------------------------------------------------ */
 
 static void ordered_batches_wrap_around(void **state) {
     (void)state;
@@ -209,8 +206,7 @@ static void values_are_quantised(void **state) {
     px_loader_close(loader);
 }
 
-/* Levels -------------------------------------------------------------------------------------------------------------
- */
+/* --- Levels ------------------------------------------------------------------------------------------------------- */
 
 static void levels_survive_eight_bits(void **state) {
     (void)state;
@@ -227,8 +223,7 @@ static void levels_survive_eight_bits(void **state) {
         }
 }
 
-/* Failures -----------------------------------------------------------------------------------------------------------
- */
+/* --- Failures ----------------------------------------------------------------------------------------------------- */
 
 static void an_unreadable_image_fails_its_own_batch(void **state) {
     (void)state;

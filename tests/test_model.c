@@ -38,8 +38,7 @@ static void expect_same_bits(const char *what, const px_model_spec *spec, const 
                      (double)want[i]);
 }
 
-/* --- Initial weights -------------------------------------------------------------------------------------------------
- */
+/* --- Initial weights ---------------------------------------------------------------------------------------------- */
 
 static int live_inputs(const px_parameters *parameters, const px_parameter *p, int output) {
     const size_t row = p->count / (size_t)p->outputs;
@@ -139,8 +138,7 @@ static void test_impossible_specs(void **state) {
     px_device_close(bed.device);
 }
 
-/* --- Batches ---------------------------------------------------------------------------------------------------------
- */
+/* --- Batches ------------------------------------------------------------------------------------------------------ */
 
 enum { IMAGES = 5 };
 
@@ -239,8 +237,7 @@ static void test_use_weights(void **state) {
     px_device_close(bed.device);
 }
 
-/* --- Memory ----------------------------------------------------------------------------------------------------------
- */
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 static const px_device_ops *counted_ops;
 static size_t counted_bytes;
@@ -329,8 +326,7 @@ static void test_depth_is_free_to_evaluate(void **state) {
     px_device_close(bed.device);
 }
 
-/* --- The same bits ---------------------------------------------------------------------------------------------------
- */
+/* --- The same bits ------------------------------------------------------------------------------------------------ */
 
 /* Logits of a batch, then its gradients, in one vector to be freed. */
 static px_real *run_once(px_model *model, const uint8_t *levels, int images, size_t *count) {

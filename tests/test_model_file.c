@@ -48,8 +48,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* --- What is saved is loaded -----------------------------------------------------------------------------------------
- */
+/* --- What is saved is loaded -------------------------------------------------------------------------------------- */
 
 /* Files hold float32, so that a double build finds its weights rounded to it. */
 static void expect_weights(px_room *room, px_map found_map, px_map want_map) {
@@ -113,8 +112,7 @@ static void test_find(void **state) {
     assert_non_null(strstr(room->ctx.message, "/nonexistent"));
 }
 
-/* --- What is refused -------------------------------------------------------------------------------------------------
- */
+/* --- What is refused ---------------------------------------------------------------------------------------------- */
 
 enum { MOST_TENSORS = 64, METADATA = 7 };
 

@@ -36,8 +36,7 @@ static odds look_up(const rule *r, int left, int above, int diagonal) {
     return r->at[left + 1][above + 1][diagonal + 1];
 }
 
-/* Statistics ---------------------------------------------------------------------------------------------------------
- */
+/* --- Statistics --------------------------------------------------------------------------------------------------- */
 
 static int spin(size_t state, int column) {
     return (state >> column & 1) ? 1 : -1;
@@ -84,8 +83,7 @@ px_status px_ising_statistics(px_context *ctx, int size, px_ising *statistics) {
     return PX_OK;
 }
 
-/* Sampling -----------------------------------------------------------------------------------------------------------
- */
+/* --- Sampling ----------------------------------------------------------------------------------------------------- */
 
 typedef struct px_ising_source {
     px_source base;

@@ -33,8 +33,7 @@ struct px_loader {
     bool stop;
 };
 
-/* Filling a slot, in the thread --------------------------------------------------------------------------------------
- */
+/* --- Filling a slot, in the thread -------------------------------------------------------------------------------- */
 
 /* Where a position of the endless order lies: which epoch, and which image of the source. */
 typedef struct place {
@@ -137,8 +136,7 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
     return PX_OK;
 }
 
-/* Opening and closing ------------------------------------------------------------------------------------------------
- */
+/* --- Opening and closing ------------------------------------------------------------------------------------------ */
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;

@@ -12,8 +12,7 @@
 
 enum { PREFIX = 8, MAX_DIMENSIONS = 32 }; /* magic and version; numpy's own limit before version 2 */
 
-/* The header ---------------------------------------------------------------------------------------------------------
- */
+/* --- The header --------------------------------------------------------------------------------------------------- */
 
 bool px_npy_recognise(const uint8_t *bytes, size_t size) {
     return size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
@@ -153,8 +152,7 @@ static px_status parse_header(px_context *ctx, const char *path, const uint8_t *
     return take_header(&c, h) ? PX_OK : fail_header(ctx, path, c);
 }
 
-/* Reading ------------------------------------------------------------------------------------------------------------
- */
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
 
 static px_status map_file(px_context *ctx, const char *path, px_npy *npy) {
     struct stat status;
@@ -210,8 +208,7 @@ void px_npy_close(px_npy *npy) {
     *npy = (px_npy){.file = -1};
 }
 
-/* Writing ------------------------------------------------------------------------------------------------------------
- */
+/* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 px_status px_npy_write_header(px_context *ctx, const char *path, FILE *file, const char *descr, int dimensions,
                               const size_t *shape) {

@@ -10,8 +10,7 @@ static const px_block_kind *const px_block_kinds[] = {
     [PX_MODEL_DIAGONAL_BILSTM] = &px_block_diagonal_bilstm,
 };
 
-/* --- Parameters ------------------------------------------------------------------------------------------------------
- */
+/* --- Parameters --------------------------------------------------------------------------------------------------- */
 
 static px_status px_model_check(px_context *ctx, const px_model_spec *s) {
     if (s->channels != 1 && s->channels != 3)
@@ -129,8 +128,7 @@ void px_model_use_weights(px_model *model, px_map weights) {
     model->weights = weights.data ? weights : model->own_weights;
 }
 
-/* --- Memory ----------------------------------------------------------------------------------------------------------
- */
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 /* Hands every part of the network its maps. Training keeps each block's; evaluation lets all blocks share. */
 static void px_model_carve(px_model *model, int images) {
@@ -212,8 +210,7 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
                    purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
 }
 
-/* --- Passes ----------------------------------------------------------------------------------------------------------
- */
+/* --- Passes ------------------------------------------------------------------------------------------------------- */
 
 static px_status px_model_network(px_model *model) {
     const px_model_spec *s = &model->spec;
@@ -276,8 +273,7 @@ px_status px_model_nats(px_model *model, double *nats) {
                                         (size_t)model->grid.images * sizeof *nats);
 }
 
-/* --- Figures ---------------------------------------------------------------------------------------------------------
- */
+/* --- Figures ------------------------------------------------------------------------------------------------------ */
 
 double px_model_flops(const px_model *model, px_purpose purpose) {
     const px_model_spec *s = &model->spec;

@@ -20,8 +20,7 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
                            .levels = (int)config->data.levels};
 }
 
-/* --- Reading ---------------------------------------------------------------------------------------------------------
- */
+/* --- Reading ------------------------------------------------------------------------------------------------------ */
 
 static px_status px_metadata_text(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
                                   const char **value) {
@@ -158,8 +157,7 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
     return status;
 }
 
-/* --- Writing ---------------------------------------------------------------------------------------------------------
- */
+/* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 /* The tensors of one flat map in host memory, narrowed to float32. */
 static void px_flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,

@@ -18,8 +18,7 @@ px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, cha
     return px_file_path(ctx, path, "%s/checkpoints/%0*lld", run, PX_STEP_DIGITS, (long long)step);
 }
 
-/* --- What goes into which file ---------------------------------------------------------------------------------------
- */
+/* --- What goes into which file ------------------------------------------------------------------------------------ */
 
 /* The flat map that model.safetensors holds. */
 static px_map px_model_flat(px_model *model, const px_optimizer *optimizer) {
@@ -97,8 +96,7 @@ static px_status px_state_load(px_context *ctx, const char *path, int64_t step, 
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found no whole state of step %lld", path, (long long)step);
 }
 
-/* --- Saving ----------------------------------------------------------------------------------------------------------
- */
+/* --- Saving ------------------------------------------------------------------------------------------------------- */
 
 /* Points RUN/checkpoints/name at a step's folder, in one move. */
 static px_status px_checkpoint_link(px_context *ctx, const char *run, const char *name, int64_t step) {
@@ -147,8 +145,7 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
     return px_file_sync_folder(ctx, all);
 }
 
-/* --- Finding, loading, pruning ---------------------------------------------------------------------------------------
- */
+/* --- Finding, loading, pruning ------------------------------------------------------------------------------------ */
 
 /* A checkpoint's step from its folder's name; -1 for any other name. */
 static int64_t px_checkpoint_step(const char *name) {

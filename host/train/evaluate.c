@@ -58,7 +58,7 @@ static px_status px_visit(px_device *device, px_source *source, const px_evaluat
     return status;
 }
 
-/* --- A model --------------------------------------------------------------------------------------------------------- */
+/* --- A model ------------------------------------------------------------------------------------------------------ */
 
 typedef struct px_model_visitor {
     px_model *model;
@@ -101,7 +101,7 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
     return status;
 }
 
-/* --- Independent pixels ---------------------------------------------------------------------------------------------- */
+/* --- Independent pixels ------------------------------------------------------------------------------------------- */
 
 enum { PX_INDEPENDENT_IMAGES = 10000 };
 
