@@ -29,8 +29,7 @@ px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, 
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 
-/* What the kinds share. ----------------------------------------------------------------------------------------------
- */
+/* --- What the kinds share ----------------------------------------------------------------------------------------- */
 
 /* Allocates `bytes` for a struct that begins with its px_source, and fills in name and extent; the rest is zero.
  * PX_ERR_FORMAT unless the images have 1 or 3 channels and sides up to 32768. */

@@ -101,8 +101,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Asking for it, in the caller's thread ------------------------------------------------------------------------------
- */
+/* --- Asking for it, in the caller's thread ------------------------------------------------------------------------ */
 
 static void start_filling(px_loader *loader, slot *s, int64_t step) {
     s->step = step;
