@@ -56,6 +56,7 @@ MISSING := $(shell \
 	need libcjson-dev        'pkg-config --exists libcjson'; \
 	need libprotobuf-c-dev   'pkg-config --exists libprotobuf-c'; \
 	need protobuf-c-compiler 'command -v protoc-c'; \
+	need zlib1g-dev          'pkg-config --exists zlib'; \
 	need libstb-dev          'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
 	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev 'pkg-config --exists cmocka'))
 endif
@@ -84,7 +85,7 @@ else ifneq ($(filter-out deps help clean format format-check,$(GOALS)),)
 
 # ---- Flags -------------------------------------------------------------------------------------------------------------
 
-PACKAGES := $(BLAS) yaml-0.1 libarchive libcjson libprotobuf-c
+PACKAGES := $(BLAS) yaml-0.1 libarchive libcjson libprotobuf-c zlib
 
 OPTIMISE_release  := -O3 -DNDEBUG
 OPTIMISE_bundle   := $(OPTIMISE_release) -fPIC

@@ -12,7 +12,7 @@
 static px_source *open_source(const char *spec, px_split split, int size, uint64_t seed) {
     px_context ctx = {""};
     px_source *source;
-    px_source_options options = {split, size, seed};
+    px_source_options options = {.split = split, .size = size, .seed = seed};
     px_status status = px_source_open(&ctx, spec, &options, &source);
     if (status != PX_OK) fail_msg("%s", ctx.message);
     return source;
@@ -71,7 +71,7 @@ static void digits_are_ink_on_clean_paper(void **state) {
     }
 }
 
-/* --- The lattice -------------------------------------------------------------------------------------------------- */
+/* The lattice ------------------------------------------------------------------------------------------------------ */
 
 /* -ln p of a lattice under the rule of pixelrnn/ising.h, written out once more. */
 static double ising_nll(const int *spin, int size) {

@@ -51,9 +51,14 @@ bool px_cli_ends_with(const char *path, const char *ending);
 /* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
 int px_cli_batch(const px_config *config);
 
-/* Opens each spec and joins them, in order, into one source. */
-px_status px_cli_open_sources(px_context *ctx, const px_words *specs, const px_source_options *options,
-                              px_source **source);
+/* How a command that goes over a set of images once opens it. */
+static inline px_source_options px_cli_pass(const px_config *config) {
+    return (px_source_options){.split = PX_SPLIT_TEST,
+                               .size = (int)config->data.size,
+                               .seed = (uint64_t)config->seed,
+                               .channels = (int)config->data.channels,
+                               .access = PX_ACCESS_IN_ORDER};
+}
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
     px_command_bench, px_command_info;

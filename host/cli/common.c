@@ -33,18 +33,3 @@ bool px_cli_ends_with(const char *path, const char *ending) {
 int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }
-
-px_status px_cli_open_sources(px_context *ctx, const px_words *specs, const px_source_options *options,
-                              px_source **source) {
-    px_source *parts[PX_MOST_WORDS];
-    int opened = 0;
-    *source = NULL;
-    px_status status = PX_OK;
-    for (; opened < specs->count && status == PX_OK; opened++) {
-        parts[opened] = NULL;
-        status = px_source_open(ctx, specs->word[opened], options, &parts[opened]);
-    }
-    if (status == PX_OK) status = px_source_join(ctx, parts, opened, source);
-    for (int i = 0; status != PX_OK && i < opened; i++) px_source_close(parts[i]);
-    return status;
-}

@@ -163,9 +163,8 @@ static px_status px_complete_run(px_context *ctx, int count, char **words) {
         return px_fail(ctx, PX_ERR_USAGE, "-n: found %lld completions of %lld images, expected at most %d in all",
                        (long long)w.completions, (long long)w.images, 1 << 20);
     PX_TRY(px_cli_load_model(ctx, w.plain.word[0], &w.settings, &info, &device, &model));
-    const px_source_options source_options = {
-        .split = PX_SPLIT_TEST, .size = info.spec.height, .seed = (uint64_t)info.config.seed};
-    px_status status = px_cli_open_sources(ctx, &w.data, &source_options, &source);
+    const px_source_options source_options = px_cli_pass(&info.config);
+    px_status status = px_source_open_all(ctx, w.data.count, w.data.word, &source_options, &source);
     if (status == PX_OK) status = px_complete_source(ctx, &w, &info, model, source);
     px_source_close(source);
     px_model_destroy(model);

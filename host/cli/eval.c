@@ -75,10 +75,9 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
     if (data.count == 0) data.word[data.count++] = info->config.data.test;
     if (!data.word[0][0])
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
-    const px_source_options options = {
-        .split = PX_SPLIT_TEST, .size = info->spec.height, .seed = (uint64_t)info->config.seed};
+    const px_source_options options = px_cli_pass(&info->config);
     px_source *source;
-    PX_TRY(px_cli_open_sources(ctx, &data, &options, &source));
+    PX_TRY(px_source_open_all(ctx, data.count, data.word, &options, &source));
     px_status status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
     if (status == PX_OK) status = px_eval_source(ctx, w, info, model, source);

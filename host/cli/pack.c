@@ -1,57 +1,91 @@
 /* pixelrnn pack: any data source into one memory-mapped file. */
 #include "host/cli/cli.h"
-#include "pixelrnn/npy.h"
+#include "host/data/pack.h"
 #include "pixelrnn/report.h"
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-static px_status px_pack_images(px_context *ctx, px_source *source, px_file_out *out, px_progress *progress) {
-    const size_t bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels;
-    const size_t shape[] = {source->count, (size_t)source->height, (size_t)source->width, (size_t)source->channels};
-    uint8_t *image = malloc(bytes);
-    if (!image) return px_fail(ctx, PX_ERR_MEMORY, "pack: no memory for an image");
-    px_status status = px_npy_write_header(ctx, out->path, out->stream, "|u1", 4, shape);
-    for (size_t n = 0; n < source->count && status == PX_OK; n++) {
-        status = source->read(source, ctx, n, image);
-        if (status == PX_OK) status = px_file_write(ctx, out, image, bytes);
-        px_progress_update(progress, (int64_t)n + 1, "");
-    }
-    free(image);
-    return status;
+enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768 };
+
+typedef struct px_pack_words {
+    px_words settings, sources;
+    const char *out, *split;
+    int64_t size, channels; /* 0: as stored */
+} px_pack_words;
+
+typedef struct px_pack_view {
+    px_progress progress;
+    size_t skipped;
+} px_pack_view;
+
+static void px_show_done(void *user, size_t images) {
+    px_pack_view *view = user;
+    px_progress_update(&view->progress, (int64_t)images, "");
+}
+
+static void px_show_skipped(void *user, size_t index, const char *why) {
+    px_pack_view *view = user;
+    if (view->skipped++ < PX_SKIPPED_SHOWN) px_progress_line(&view->progress, "skipped image %zu: %s", index, why);
 }
 
 static px_status px_pack_source(px_context *ctx, px_source *source, const char *path) {
-    px_file_out out;
-    px_progress progress;
-    PX_TRY(px_file_create(ctx, path, &out));
-    px_progress_begin(&progress, stderr, "pack", 0, (int64_t)source->count);
-    px_status status = px_pack_images(ctx, source, &out, &progress);
-    px_progress_clear(&progress);
-    if (status == PX_OK) status = px_file_commit(ctx, &out);
-    px_file_abandon(&out);
+    px_pack_view view = {0};
+    px_packed packed;
+    const px_pack_watcher watcher = {&view, px_show_done, px_show_skipped};
+    px_progress_begin(&view.progress, stderr, "pack", 0, (int64_t)source->count);
+    const px_status status = px_pack(ctx, source, path, &watcher, &packed);
+    px_progress_clear(&view.progress);
     PX_TRY(status);
-    printf("%zu images of %d x %d x %d in %s\n", source->count, source->height, source->width, source->channels, path);
+    if (packed.skipped > 0)
+        fprintf(stderr, "skipped %zu of %zu images%s\n", packed.skipped, source->count,
+                packed.skipped > PX_SKIPPED_SHOWN ? "; the first 20 are above" : "");
+    printf("%zu images of %d x %d x %d in %s\n", packed.images, source->height, source->width, source->channels, path);
+    printf("CRC-32 %08X in %s.sfv\n", (unsigned)packed.crc32, path);
     return PX_OK;
 }
 
-static px_status px_pack_run(px_context *ctx, int count, char **words) {
-    px_words settings = {0}, plain;
-    const char *out = NULL;
-    const px_option options[] = {{.name = "-o", .text = &out, .required = true}, {.name = "--set", .each = &settings}};
-    px_source *source;
+static px_status px_pack_split(px_context *ctx, const char *word, px_split *split) {
+    *split = word && strcmp(word, "test") == 0 ? PX_SPLIT_TEST : PX_SPLIT_TRAIN;
+    if (!word || *split == PX_SPLIT_TEST || strcmp(word, "train") == 0) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "--split: found \"%.40s\", expected train or test", word);
+}
+
+/* What the words and the settings say of the sources. */
+static px_status px_pack_options(px_context *ctx, const px_pack_words *w, px_source_options *options) {
     px_config config;
-    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 2, &plain, 1, PX_MOST_WORDS));
-    if (!px_cli_ends_with(out, ".npy"))
-        return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", out);
     px_config_default(&config);
-    PX_TRY(px_cli_override(ctx, "--set", &settings, &config));
-    const px_source_options source_options = {
-        .split = PX_SPLIT_TRAIN, .size = (int)config.data.size, .seed = (uint64_t)config.seed};
-    PX_TRY(px_cli_open_sources(ctx, &plain, &source_options, &source));
-    const px_status status = px_pack_source(ctx, source, out);
+    PX_TRY(px_cli_override(ctx, "pack", &w->settings, &config));
+    if (w->size > PX_PACK_LARGEST)
+        return px_fail(ctx, PX_ERR_USAGE, "--size: found %lld, expected at most %d", (long long)w->size,
+                       PX_PACK_LARGEST);
+    if (w->channels != 0 && w->channels != 1 && w->channels != 3)
+        return px_fail(ctx, PX_ERR_USAGE, "--channels: found %lld, expected 1 or 3", (long long)w->channels);
+    *options = (px_source_options){.size = (int)(w->size ? w->size : config.data.size),
+                                   .seed = (uint64_t)config.seed,
+                                   .channels = (int)(w->channels ? w->channels : config.data.channels),
+                                   .access = PX_ACCESS_IN_ORDER};
+    return px_pack_split(ctx, w->split, &options->split);
+}
+
+static px_status px_pack_run(px_context *ctx, int count, char **words) {
+    px_pack_words w = {0};
+    const px_option options[] = {{.name = "-o", .text = &w.out, .required = true},
+                                 {.name = "--size", .integer = &w.size, .least = 1},
+                                 {.name = "--channels", .integer = &w.channels, .least = 1},
+                                 {.name = "--split", .text = &w.split},
+                                 {.name = "--set", .each = &w.settings}};
+    px_source_options source_options;
+    px_source *source;
+    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 5, &w.sources, 1, PX_MOST_WORDS));
+    if (!px_cli_ends_with(w.out, ".npy"))
+        return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
+    PX_TRY(px_pack_options(ctx, &w, &source_options));
+    PX_TRY(px_source_open_all(ctx, w.sources.count, w.sources.word, &source_options, &source));
+    const px_status status = px_pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;
 }
 
-const px_command px_command_pack = {"pack", "SOURCE... -o OUT.npy", "turns any data source into one memory-mapped file",
-                                    px_pack_run};
+const px_command px_command_pack = {
+    "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test] [--set key=value]...",
+    "turns any data source into one memory-mapped file", px_pack_run};

@@ -12,6 +12,8 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
     if (config->data.binarize && config->data.levels != 2)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: data.levels: found %lld, expected 2 with data.binarize", where,
                        (long long)config->data.levels);
+    if (config->data.channels == 2)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: data.channels: found 2, expected 0, 1 or 3", where);
     return PX_OK;
 }
 

@@ -11,15 +11,7 @@ static bool is_blank(uint8_t byte) {
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
-/* Side of a square of `pixels`, or 0. */
-static size_t square_side(size_t pixels) {
-    size_t side = 0;
-    while (side * side < pixels) side++;
-    return side * side == pixels ? side : 0;
-}
-
-/* Packs the digits of one row, from *text on, into 0 and 255 at *pixels, and moves both past the row. Pixels may be
- * written over the text they came from: a pixel takes no more room than its digit. */
+/* Packs the digits of one row, from *text on, into 0 and 255 at *pixels, and moves both past the row. */
 static px_status pack_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
                           uint8_t **pixels) {
     const uint8_t *from = *text;
@@ -43,10 +35,10 @@ static px_status pack_row(px_context *ctx, const char *path, size_t row, const u
     return PX_OK;
 }
 
-/* Turns the text into pixels, in place. */
-static px_status pack(px_context *ctx, const char *path, px_contents contents, px_extent *extent) {
-    const uint8_t *text = contents.bytes, *end = contents.bytes + contents.size;
-    uint8_t *pixels = contents.bytes;
+/* Turns text into pixels. */
+static px_status pack(px_context *ctx, const char *path, const px_contents *contents, uint8_t *pixels,
+                      px_extent *extent) {
+    const uint8_t *text = contents->bytes, *end = contents->bytes + contents->size;
     size_t rows = 0, expected = 0;
     while (text < end) {
         const uint8_t *first = pixels;
@@ -59,7 +51,7 @@ static px_status pack(px_context *ctx, const char *path, px_contents contents, p
                            found, rows + 1, expected);
         rows++;
     }
-    size_t side = square_side(expected);
+    size_t side = px_square_side(expected);
     if (side == 0)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: amat: found %zu pixels a row, expected a square number", path,
                        expected);
@@ -67,15 +59,19 @@ static px_status pack(px_context *ctx, const char *path, px_contents contents, p
     return PX_OK;
 }
 
-px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, px_source **source) {
-    px_extent extent;
-    px_status status = pack(ctx, path, contents, &extent);
+px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
+                       px_source **source) {
+    (void)options;
+    px_extent extent = {0};
+    px_contents pixels = {.bytes = malloc(contents.size / 2 + 1)}; /* digits have something between them */
+    px_status status = PX_OK;
+    if (!pixels.bytes) status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold its pixels in memory", path);
+    if (status == PX_OK) status = pack(ctx, path, &contents, pixels.bytes, &extent);
+    px_contents_free(&contents);
     if (status != PX_OK) {
-        free(contents.bytes);
+        px_contents_free(&pixels);
         return status;
     }
-    /* Half of the text's memory or more is free again; a shrink that fails leaves it as it is. */
-    uint8_t *shrunk = realloc(contents.bytes, extent.count * extent.height * extent.width);
-    if (shrunk) contents.bytes = shrunk;
-    return px_memory_source_open(ctx, path, contents, 0, extent, source);
+    px_array array = px_array_plain(3, (size_t[]){extent.count, extent.height, extent.width}, 0);
+    return px_array_open(ctx, path, pixels, &array, source);
 }

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MIN_SIZE = 8, MAX_SIZE = 64 };
+enum { MIN_SIZE = 8, USUAL_SIZE = 28, MAX_SIZE = 64 };
 static const size_t images[] = {[PX_SPLIT_TRAIN] = 60000, [PX_SPLIT_TEST] = 1000};
 
 typedef struct point {
@@ -150,15 +150,16 @@ static void close_source(px_source *source) {
 }
 
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    if (options->size < MIN_SIZE || options->size > MAX_SIZE)
-        return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, options->size, MIN_SIZE,
-                       MAX_SIZE);
-    size_t side = (size_t)options->size;
+    int size = options->size ? options->size : USUAL_SIZE;
+    if (size < MIN_SIZE || size > MAX_SIZE)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, size, MIN_SIZE, MAX_SIZE);
+    size_t side = (size_t)size;
     px_extent extent = {images[options->split], side, side, 1};
     PX_TRY(px_source_create(ctx, sizeof(px_digits_source), spec, extent, source));
     px_digits_source *self = (px_digits_source *)*source;
     self->split = options->split;
     self->seed = options->seed;
+    self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;
     return PX_OK;

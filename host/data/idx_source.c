@@ -1,7 +1,6 @@
 /* MNIST's idx files: two zero bytes, the element type, the number of dimensions, each dimension as a big-endian 32-bit
  * word, then the elements. Images are type 8 (unsigned byte) in 3 dimensions: count, rows, columns. */
 #include "host/data/formats.h"
-#include <stdlib.h>
 
 enum { TYPE_UINT8 = 0x08, DIMENSIONS = 3, HEADER = 4 + 4 * DIMENSIONS };
 
@@ -14,7 +13,7 @@ static size_t big_endian(const uint8_t *bytes) {
     return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
 }
 
-static px_status read_header(px_context *ctx, const char *path, px_contents contents, px_extent *extent) {
+static px_status read_header(px_context *ctx, const char *path, px_contents contents, size_t *shape) {
     const uint8_t *bytes = contents.bytes;
     if (bytes[2] != TYPE_UINT8 || bytes[3] != DIMENSIONS)
         return px_fail(ctx, PX_ERR_FORMAT,
@@ -23,18 +22,19 @@ static px_status read_header(px_context *ctx, const char *path, px_contents cont
     if (contents.size < HEADER)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: idx: found %zu bytes, expected a header of %d", path, contents.size,
                        HEADER);
-    size_t shape[DIMENSIONS];
     for (int d = 0; d < DIMENSIONS; d++) shape[d] = big_endian(bytes + 4 + 4 * d);
-    *extent = (px_extent){shape[0], shape[1], shape[2], 1};
     return px_shape_check(ctx, path, "idx", DIMENSIONS, shape, contents.size - HEADER);
 }
 
-px_status px_idx_open(px_context *ctx, const char *path, px_contents contents, px_source **source) {
-    px_extent extent;
-    px_status status = read_header(ctx, path, contents, &extent);
+px_status px_idx_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
+                      px_source **source) {
+    (void)options;
+    size_t shape[DIMENSIONS];
+    px_status status = read_header(ctx, path, contents, shape);
     if (status != PX_OK) {
-        free(contents.bytes);
+        px_contents_free(&contents);
         return status;
     }
-    return px_memory_source_open(ctx, path, contents, HEADER, extent, source);
+    px_array array = px_array_plain(DIMENSIONS, shape, HEADER);
+    return px_array_open(ctx, path, contents, &array, source);
 }

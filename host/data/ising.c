@@ -36,7 +36,8 @@ static odds look_up(const rule *r, int left, int above, int diagonal) {
     return r->at[left + 1][above + 1][diagonal + 1];
 }
 
-/* --- Statistics --------------------------------------------------------------------------------------------------- */
+/* Statistics ---------------------------------------------------------------------------------------------------------
+ */
 
 static int spin(size_t state, int column) {
     return (state >> column & 1) ? 1 : -1;
@@ -83,7 +84,8 @@ px_status px_ising_statistics(px_context *ctx, int size, px_ising *statistics) {
     return PX_OK;
 }
 
-/* --- Sampling ----------------------------------------------------------------------------------------------------- */
+/* Sampling -----------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct px_ising_source {
     px_source base;
@@ -117,9 +119,11 @@ static void close_source(px_source *source) {
 }
 
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    enum { USUAL_SIZE = 8 };
     px_ising statistics;
-    PX_TRY(px_ising_statistics(ctx, options->size, &statistics));
-    size_t side = (size_t)options->size;
+    int size = options->size ? options->size : USUAL_SIZE;
+    PX_TRY(px_ising_statistics(ctx, size, &statistics));
+    size_t side = (size_t)size;
     px_extent extent = {images[options->split], side, side, 1};
     PX_TRY(px_source_create(ctx, sizeof(px_ising_source), spec, extent, source));
     px_ising_source *self = (px_ising_source *)*source;
@@ -127,6 +131,7 @@ px_status px_ising_open(px_context *ctx, const char *spec, const px_source_optio
     self->seed = options->seed;
     self->rule = make_rule();
     self->base.entropy = statistics.entropy;
+    self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;
     return PX_OK;

@@ -1,4 +1,4 @@
-/* Several sources as one. */
+/* Several sources as one, and what a user means by a list of specs. */
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +36,7 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
         const px_source *first = parts[0], *part = parts[i];
         joined->part[i] = parts[i];
         joined->source.count += part->count;
+        joined->source.concurrent &= part->concurrent;
         if (part->height == first->height && part->width == first->width && part->channels == first->channels) continue;
         free(joined);
         return px_fail(ctx, PX_ERR_CONFIG, "%s: found images of %d x %d x %d, expected %d x %d x %d as in %s",
@@ -44,4 +45,33 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
     }
     *out = &joined->source;
     return PX_OK;
+}
+
+/* Opens each spec; on failure closes what was opened. */
+static px_status open_parts(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
+                            px_source **parts) {
+    for (int i = 0; i < count; i++) {
+        px_status status = px_source_open(ctx, specs[i], options, &parts[i]);
+        if (status == PX_OK) continue;
+        while (i > 0) px_source_close(parts[--i]);
+        return status;
+    }
+    return PX_OK;
+}
+
+px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
+                             px_source **source) {
+    px_source **parts = calloc((size_t)count, sizeof *parts), *joined = NULL;
+    *source = NULL;
+    if (!parts) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot join %d sources", specs[0], count);
+    px_status status = open_parts(ctx, count, specs, options, parts);
+    if (status == PX_OK) {
+        status = px_source_join(ctx, parts, count, &joined);
+        for (int i = 0; status != PX_OK && i < count; i++) px_source_close(parts[i]);
+    }
+    free(parts);
+    PX_TRY(status);
+    status = px_source_convert(ctx, joined, options->size, options->channels, source);
+    if (status != PX_OK) px_source_close(joined);
+    return status;
 }

@@ -1,227 +1,54 @@
-/* NumPy's .npy format (numpy.lib.format): "\x93NUMPY", version, header length, a Python dictionary in text, the
- * elements. */
+/* .npy files: mapping images, writing headers. */
 #include "pixelrnn/npy.h"
-#include "host/data/formats.h"
-#include <ctype.h>
+#include "host/data/npy_header.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { PREFIX = 8, MAX_DIMENSIONS = 32 }; /* magic and version; numpy's own limit before version 2 */
-
-/* --- The header --------------------------------------------------------------------------------------------------- */
-
-bool px_npy_recognise(const uint8_t *bytes, size_t size) {
-    return size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
-}
-
-typedef struct header {
-    char descr[32];
-    bool fortran_order;
-    int dimensions;
-    size_t shape[MAX_DIMENSIONS];
-    size_t elements; /* where in the file they start */
-} header;
-
-/* What is left to parse of the dictionary. */
-typedef struct cursor {
-    const char *at, *end;
-} cursor;
-
-/* Moves past token, and the blanks before it, if it is next. */
-static bool take(cursor *c, const char *token) {
-    size_t length = strlen(token);
-    while (c->at < c->end && isspace((unsigned char)*c->at)) c->at++;
-    if ((size_t)(c->end - c->at) < length || memcmp(c->at, token, length) != 0) return false;
-    c->at += length;
-    return true;
-}
-
-/* A quoted string of fewer than `size` characters, without escapes. */
-static bool take_string(cursor *c, char *text, size_t size) {
-    cursor ahead = *c;
-    char quote = take(&ahead, "'") ? '\'' : take(&ahead, "\"") ? '"' : 0;
-    if (!quote) return false;
-    const char *close = memchr(ahead.at, quote, (size_t)(ahead.end - ahead.at));
-    if (!close || (size_t)(close - ahead.at) >= size) return false;
-    size_t length = (size_t)(close - ahead.at);
-    for (size_t i = 0; i < length; i++) text[i] = isprint((unsigned char)ahead.at[i]) ? ahead.at[i] : '?';
-    text[length] = 0;
-    c->at = close + 1;
-    return true;
-}
-
-static bool take_size(cursor *c, size_t *value) {
-    take(c, ""); /* blanks */
-    const char *first = c->at;
-    for (*value = 0; c->at < c->end && isdigit((unsigned char)*c->at); c->at++)
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *c->at - '0', value))
-            return false;
-    return c->at > first;
-}
-
-/* (), (2,), (2, 3), (2, 3,) and so on. */
-static bool take_shape(cursor *c, header *h) {
-    if (!take(c, "(")) return false;
-    bool comma = true;
-    for (h->dimensions = 0; !take(c, ")"); h->dimensions++) {
-        if (!comma || h->dimensions == MAX_DIMENSIONS || !take_size(c, &h->shape[h->dimensions])) return false;
-        comma = take(c, ",");
-    }
-    return comma || h->dimensions > 1; /* (2) is a number */
-}
-
-static bool take_bool(cursor *c, bool *value) {
-    *value = take(c, "True");
-    return *value || take(c, "False");
-}
-
-enum { DESCR, ORDER, SHAPE, KEYS };
-static const char *const keys[KEYS] = {[DESCR] = "descr", [ORDER] = "fortran_order", [SHAPE] = "shape"};
-
-/* A quoted key. On failure c stays where it is. */
-static bool take_key(cursor *c, int *key) {
-    cursor ahead = *c;
-    char name[16];
-    if (!take_string(&ahead, name, sizeof name)) return false;
-    for (*key = 0; *key < KEYS && strcmp(name, keys[*key]) != 0; ++*key) continue;
-    if (*key == KEYS) return false;
-    *c = ahead;
-    return true;
-}
-
-static bool take_value(cursor *c, int key, header *h) {
-    switch (key) {
-    case DESCR: return take_string(c, h->descr, sizeof h->descr);
-    case ORDER: return take_bool(c, &h->fortran_order);
-    default: return take_shape(c, h);
-    }
-}
-
-/* The dictionary: each key once, in any order, and nothing after it but blanks. On failure c stands where it is wrong.
- */
-static bool take_header(cursor *c, header *h) {
-    int seen[KEYS] = {0};
-    bool comma = true;
-    if (!take(c, "{")) return false;
-    while (!take(c, "}")) {
-        int key;
-        if (!comma || !take_key(c, &key) || seen[key]++) return false;
-        if (!take(c, ":") || !take_value(c, key, h)) return false;
-        comma = take(c, ",");
-    }
-    take(c, ""); /* blanks */
-    return c->at == c->end && seen[DESCR] && seen[ORDER] && seen[SHAPE];
-}
-
-/* Up to 24 characters of what stands at the cursor. */
-static px_status fail_header(px_context *ctx, const char *path, cursor c) {
-    char found[25];
-    size_t length = 0;
-    take(&c, ""); /* blanks */
-    for (; length < sizeof found - 1 && c.at < c.end && *c.at != '\n'; c.at++)
-        found[length++] = isprint((unsigned char)*c.at) ? *c.at : '?';
-    found[length] = 0;
-    return px_fail(ctx, PX_ERR_FORMAT,
-                   "%s: npy: found \"%s\" in the header, expected a dictionary of descr, fortran_order and shape", path,
-                   found);
-}
-
-/* Parses the header of a file that is `size` bytes at `bytes`. */
-static px_status parse_header(px_context *ctx, const char *path, const uint8_t *bytes, size_t size, header *h) {
-    if (!px_npy_recognise(bytes, size) || size < PREFIX + 4)
-        return px_fail(ctx, PX_ERR_FORMAT,
-                       "%s: npy: found %zu bytes without a header, expected \\x93NUMPY and a header", path, size);
-    int major = bytes[6], minor = bytes[7];
-    if (major < 1 || major > 3 || minor != 0)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found version %d.%d, expected 1.0, 2.0 or 3.0", path, major,
-                       minor);
-    const uint8_t *field = bytes + PREFIX;
-    size_t length = field[0] | (size_t)field[1] << 8;
-    if (major > 1) length |= (size_t)field[2] << 16 | (size_t)field[3] << 24;
-    size_t start = PREFIX + (major > 1 ? 4 : 2);
-    if (length > size - start)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found %zu bytes, expected a header of %zu", path, size - start,
-                       length);
-    *h = (header){.elements = start + length};
-    const char *text = (const char *)bytes + start;
-    cursor c = {text, text + length};
-    return take_header(&c, h) ? PX_OK : fail_header(ctx, path, c);
-}
-
-/* --- Reading ------------------------------------------------------------------------------------------------------ */
-
-static px_status map_file(px_context *ctx, const char *path, px_npy *npy) {
-    struct stat status;
-    if (fstat(npy->file, &status) != 0)
-        return px_fail(ctx, PX_ERR_FILE, "%s: cannot be examined: %s", path, strerror(errno));
-    if (status.st_size == 0) return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found no bytes, expected a header", path);
-    npy->mapped = (size_t)status.st_size;
-    void *mapping = mmap(NULL, npy->mapped, PROT_READ, MAP_SHARED, npy->file, 0);
-    if (mapping == MAP_FAILED)
-        return px_fail(ctx, PX_ERR_FILE, "%s: cannot be mapped into memory: %s", path, strerror(errno));
-    npy->mapping = mapping;
+static px_status read_images(px_context *ctx, const char *path, const px_contents *file, px_npy *npy) {
+    px_npy_header h;
+    PX_TRY(px_npy_header_parse(ctx, path, file->bytes, file->size, &h));
+    PX_TRY(px_npy_header_images(ctx, path, &h, file->size));
+    npy->data = file->bytes + h.elements;
+    npy->dimensions = h.dimensions;
+    memcpy(npy->shape, h.shape, (size_t)h.dimensions * sizeof *h.shape);
     return PX_OK;
 }
 
-static px_status read_images(px_context *ctx, const char *path, px_npy *npy) {
-    header h = {0};
-    PX_TRY(parse_header(ctx, path, npy->mapping, npy->mapped, &h));
-    if (strcmp(h.descr, "|u1") != 0)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: descr is '%s', expected '|u1' (uint8)", path, h.descr);
-    if (h.fortran_order)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: fortran_order is True, expected False (C order)", path);
-    if (h.dimensions != 3 && h.dimensions != 4)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: shape has %d dimensions, expected 3 [N, H, W] or 4 [N, H, W, C]",
-                       path, h.dimensions);
-    npy->dimensions = h.dimensions;
-    memcpy(npy->shape, h.shape, (size_t)h.dimensions * sizeof *h.shape);
-    npy->data = (const uint8_t *)npy->mapping + h.elements;
-    return px_shape_check(ctx, path, "npy", npy->dimensions, npy->shape, npy->mapped - h.elements);
-}
-
 px_status px_npy_open(px_context *ctx, const char *path, px_npy *npy) {
-    *npy = (px_npy){.file = open(path, O_RDONLY | O_CLOEXEC)};
-    if (npy->file < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
-    px_status status = map_file(ctx, path, npy);
-    if (status == PX_OK) status = read_images(ctx, path, npy);
-    if (status != PX_OK) px_npy_close(npy);
-    return status;
-}
-
-px_status px_npy_check(px_context *ctx, const char *path, const px_npy *npy) {
-    struct stat status;
-    if (fstat(npy->file, &status) != 0)
-        return px_fail(ctx, PX_ERR_FILE, "%s: cannot be examined: %s", path, strerror(errno));
-    if ((size_t)status.st_size < npy->mapped)
-        return px_fail(ctx, PX_ERR_FILE, "%s: found %jd bytes, expected the %zu it had when it was opened", path,
-                       (intmax_t)status.st_size, npy->mapped);
+    px_contents file;
+    *npy = (px_npy){0};
+    PX_TRY(px_contents_map(ctx, path, &file));
+    px_status status = read_images(ctx, path, &file, npy);
+    if (status != PX_OK) {
+        px_contents_free(&file);
+        *npy = (px_npy){0};
+        return status;
+    }
+    close(file.file);
+    npy->mapping = file.bytes;
+    npy->mapped = file.size;
     return PX_OK;
 }
 
 void px_npy_close(px_npy *npy) {
     if (npy->mapping) munmap(npy->mapping, npy->mapped);
-    if (npy->file >= 0) close(npy->file);
-    *npy = (px_npy){.file = -1};
+    *npy = (px_npy){0};
 }
-
-/* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 px_status px_npy_write_header(px_context *ctx, const char *path, FILE *file, const char *descr, int dimensions,
                               const size_t *shape) {
-    enum { ALIGNMENT = 64 }; /* of the first element, so that a mapping of it is aligned */
-    char text[1024];
+    enum { PREFIX = 10, ROOM = PX_NPY_HEADER - PREFIX }; /* magic, version, length; the dictionary */
+    char text[256];
     int used = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (int d = 0; d < dimensions; d++)
         used += snprintf(text + used, sizeof text - (size_t)used, d ? " %zu," : "%zu,", shape[d]);
     used += snprintf(text + used, sizeof text - (size_t)used, "), }");
-    int start = PREFIX + 2;
-    int length = (start + used + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT - start;
-    uint8_t prefix[PREFIX + 2] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)length, (uint8_t)(length >> 8)};
-    if (fwrite(prefix, sizeof prefix, 1, file) != 1 || fprintf(file, "%s%*s\n", text, length - used - 1, "") != length)
+    if (used >= ROOM)
+        return px_fail(ctx, PX_ERR_SHAPE, "%s: a header of %d bytes has no room for %s", path, ROOM, text);
+    const uint8_t prefix[PREFIX] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, ROOM, 0};
+    if (fwrite(prefix, sizeof prefix, 1, file) != 1 || fprintf(file, "%s%*s\n", text, ROOM - used - 1, "") != ROOM)
         return px_fail(ctx, PX_ERR_FILE, "%s: cannot be written: %s", path, strerror(errno));
     return PX_OK;
 }

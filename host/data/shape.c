@@ -1,4 +1,4 @@
-/* Does a shape that a header promises fit the bytes that follow it? */
+/* Do sizes fit each other? */
 #include "host/data/formats.h"
 #include <stdio.h>
 
@@ -29,4 +29,10 @@ px_status px_shape_check(px_context *ctx, const char *path, const char *format, 
         return px_fail(ctx, PX_ERR_FORMAT, "%s: %s: found %zu bytes of pixels, expected %s = %zu", path, format, found,
                        text, expected);
     return PX_OK;
+}
+
+size_t px_square_side(size_t pixels) {
+    size_t side = 0;
+    while (side < PX_MAX_SIDE && side * side < pixels) side++;
+    return side * side == pixels ? side : 0;
 }

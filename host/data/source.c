@@ -1,15 +1,11 @@
 /* Opening a source: which kind is it? */
 #include "pixelrnn/source.h"
+#include "host/data/decompress.h"
 #include "host/data/formats.h"
-#include <errno.h>
+#include "pixelrnn/file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_SIDE = 32768, HEAD = 16 };
-
-/* The most that is read, or unpacked, into memory; larger sets are mapped from .npy. */
-static const size_t content_limit = (size_t)4 << 30;
 
 static const char builtin_prefix[] = "builtin:";
 
@@ -18,52 +14,72 @@ static const struct {
     px_status (*open)(px_context *, const char *, const px_source_options *, px_source **);
 } builtins[] = {{"builtin:digits", px_digits_open}, {"builtin:ising", px_ising_open}};
 
-/* Formats that are read into memory, plain or in gzip. */
+static px_format_open open_gzip;
+
+/* CIFAR-10 comes last: it has nothing to be told by but its length. */
 typedef struct px_format {
     bool (*recognise)(const uint8_t *, size_t);
-    px_status (*open)(px_context *, const char *, px_contents, px_source **);
+    px_format_open *open;
 } px_format;
-static const px_format formats[] = {{px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open}};
+static const px_format formats[] = {
+    {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, px_npz_open}, {px_gzip_recognise, open_gzip},
+    {px_tar_recognise, px_tar_open},        {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
+    {px_cifar_recognise, px_cifar_open},
+};
 
-static const px_format *find_format(const uint8_t *bytes, size_t size) {
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].recognise(bytes, size)) return &formats[i];
-    return NULL;
-}
-
-static px_status fail_unknown(px_context *ctx, const char *path, const char *where, const uint8_t *bytes, size_t size) {
+static px_status fail_unknown(px_context *ctx, const char *path, const char *where, const px_contents *contents) {
     char found[3 * 8 + 1] = "";
-    for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", bytes[i]);
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found%s%s%s, expected .npy, idx images or .amat text (.gz of the last two)",
+    size_t size = contents->size;
+    for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", contents->bytes[i]);
+    return px_fail(ctx, PX_ERR_FORMAT,
+                   "%s: found%s%s%s, expected .npy, .npz, idx images, .amat text, CIFAR-10's .bin (records of 3073 "
+                   "bytes), a tar of PNG or JPEG, or these in gzip",
                    path, size ? " the first bytes" : " nothing", found, where);
 }
 
-/* Reads the first HEAD bytes of path, or fewer if it is shorter. */
-static px_status read_head(px_context *ctx, const char *path, uint8_t *head, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
-    *size = fread(head, 1, HEAD, file);
-    int error = ferror(file) ? errno : 0;
-    fclose(file);
-    if (error) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", path, strerror(error));
-    return PX_OK;
+/* Opens contents by what they are; takes them over. */
+static px_status open_contents(px_context *ctx, const char *path, const char *where, px_contents contents,
+                               const px_source_options *options, px_source **source) {
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (formats[i].recognise(contents.bytes, contents.size))
+            return formats[i].open(ctx, path, contents, options, source);
+    px_status status = fail_unknown(ctx, path, where, &contents);
+    px_contents_free(&contents);
+    return status;
 }
 
-static px_status open_file(px_context *ctx, const char *path, px_source **source) {
-    uint8_t head[HEAD];
-    size_t size = 0;
-    PX_TRY(read_head(ctx, path, head, &size));
-    if (px_npy_recognise(head, size)) return px_npy_source_open(ctx, path, source);
-    bool gzip = px_gzip_recognise(head, size);
-    if (!gzip && !find_format(head, size)) return fail_unknown(ctx, path, "", head, size);
+bool px_gzip_recognise(const uint8_t *bytes, size_t size) {
+    return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+}
 
+/* What it holds is read from the file, not from the mapping: a file that shrinks is then no danger. libarchive unpacks
+ * gzip inside gzip too, so what comes out is none. */
+static px_status open_gzip(px_context *ctx, const char *path, px_contents mapped, const px_source_options *options,
+                           px_source **source) {
+    enum { HEAD = 512 };
+    uint8_t head[HEAD];
+    size_t size;
     px_contents contents;
-    PX_TRY(px_decompress(ctx, path, content_limit, &contents));
-    const px_format *format = find_format(contents.bytes, contents.size);
-    if (format) return format->open(ctx, path, contents, source);
-    px_status status = fail_unknown(ctx, path, gzip ? " inside gzip" : "", contents.bytes, contents.size);
-    free(contents.bytes);
-    return status;
+    px_contents_free(&mapped);
+    PX_TRY(px_decompress_head(ctx, path, HEAD, head, &size));
+    bool tar = px_tar_recognise(head, size);
+    if (tar && options->access == PX_ACCESS_IN_ORDER) {
+        PX_TRY(px_tar_stream_open(ctx, path, options, source));
+        if (*source) return PX_OK;
+    }
+    const char *advice = tar ? "pixelrnn pack it first" : "gunzip it first";
+    PX_TRY(px_decompress(ctx, path, px_memory_limit, advice, &contents));
+    if (!px_gzip_recognise(contents.bytes, contents.size))
+        return open_contents(ctx, path, " inside gzip", contents, options, source);
+    px_contents_free(&contents);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found gzip inside gzip, expected it once", path);
+}
+
+static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+    px_contents contents;
+    if (px_file_is_folder(path)) return px_folder_open(ctx, path, options, source);
+    PX_TRY(px_contents_map(ctx, path, &contents));
+    return open_contents(ctx, path, "", contents, options, source);
 }
 
 static px_status open_builtin(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
@@ -73,9 +89,18 @@ static px_status open_builtin(px_context *ctx, const char *spec, const px_source
 }
 
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    static const px_source_options usual = {0};
+    if (!options) options = &usual;
     *source = NULL;
+    if (options->channels != 0 && options->channels != 1 && options->channels != 3)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: channels is %d, expected 0 (as stored), 1 or 3", spec,
+                       options->channels);
+    px_source *opened = NULL;
     bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
-    return builtin ? open_builtin(ctx, spec, options, source) : open_file(ctx, spec, source);
+    PX_TRY(builtin ? open_builtin(ctx, spec, options, &opened) : open_file(ctx, spec, options, &opened));
+    px_status status = px_source_convert(ctx, opened, 0, options->channels, source);
+    if (status != PX_OK) px_source_close(opened);
+    return status;
 }
 
 void px_source_close(px_source *source) {
@@ -83,10 +108,10 @@ void px_source_close(px_source *source) {
 }
 
 px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
-    if (extent.height > MAX_SIDE || extent.width > MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
+    if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found images of %zu x %zu x %zu, expected sides up to %d and 1 or 3 channels", name,
-                       extent.height, extent.width, extent.channels, MAX_SIDE);
+                       extent.height, extent.width, extent.channels, PX_MAX_SIDE);
     px_source *made = calloc(1, bytes);
     if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", name);
     snprintf(made->name, sizeof made->name, "%s", name);

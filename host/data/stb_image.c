@@ -1,6 +1,16 @@
-/* stb_image, compiled once; its warnings are not ours. */
+/* stb_image, compiled once, for PNG and JPEG alone; its warnings are not ours.
+ *
+ * Version 2.27 reads Huffman tables that a hostile JPEG never defined: memory that begins as zeros makes them harmless.
+ */
+#include <stdlib.h>
 #define STB_IMAGE_IMPLEMENTATION
-#define STBI_MAX_DIMENSIONS 32768
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_MAX_DIMENSIONS    32768
+#define STBI_MALLOC(size)      calloc(1, size)
+#define STBI_REALLOC(at, size) realloc(at, size)
+#define STBI_FREE(at)          free(at)
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"

@@ -32,7 +32,8 @@ typedef struct px_config {
     struct {
         char train[PX_CONFIG_STRING], test[PX_CONFIG_STRING]; /* test may be empty: no evaluation */
         int64_t levels;
-        int64_t size; /* side in pixels of procedural images (builtin:...) */
+        int64_t size;     /* side in pixels that images are brought to; 0: as stored */
+        int64_t channels; /* 1 or 3; 0: as stored */
         bool shuffle;
         bool flip;     /* mirror training images at random */
         bool binarize; /* draw levels 0 and 1 from 8-bit values */

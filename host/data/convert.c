@@ -1,0 +1,62 @@
+/* A source whose images are made smaller, or given other channels, as they are read. */
+#include "host/data/formats.h"
+#include "pixelrnn/picture.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct px_converted {
+    px_source base;
+    px_source *from;
+} px_converted;
+
+/* pixels of `from` channels to `to` channels, each 1 or 3. */
+static void change_channels(const uint8_t *pixels, size_t count, int from, int to, uint8_t *changed) {
+    if (from == to) {
+        memcpy(changed, pixels, count * (size_t)from);
+    } else if (to == 1) {
+        for (size_t i = 0; i < count; i++) changed[i] = px_picture_luma(pixels + 3 * i);
+    } else {
+        for (size_t i = 0; i < count; i++) memset(changed + 3 * i, pixels[i], 3);
+    }
+}
+
+static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    px_source *from = ((px_converted *)source)->from;
+    size_t stored = px_source_image_bytes(from), area = (size_t)source->height * (size_t)source->width;
+    uint8_t *image = malloc(stored + area * 3), *shrunk = image + stored;
+    if (!image) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    px_status status = from->read(from, ctx, index, image);
+    bool same = from->height == source->height && from->width == source->width;
+    if (status == PX_OK && !same)
+        px_picture_shrink(image, from->height, from->width, from->channels, source->height, shrunk);
+    if (status == PX_OK) change_channels(same ? image : shrunk, area, from->channels, source->channels, pixels);
+    free(image);
+    return status;
+}
+
+static void close_source(px_source *source) {
+    px_source_close(((px_converted *)source)->from);
+    free(source);
+}
+
+px_status px_source_convert(px_context *ctx, px_source *source, int size, int channels, px_source **converted) {
+    int height = size ? size : source->height, width = size ? size : source->width;
+    if (!channels) channels = source->channels;
+    *converted = source;
+    if (height == source->height && width == source->width && channels == source->channels) return PX_OK;
+    *converted = NULL;
+    if (height > source->height || width > source->width)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: found images of %d x %d, expected at least %d x %d, the size asked for",
+                       source->name, source->height, source->width, height, width);
+    px_converted *made = malloc(sizeof *made);
+    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to convert it", source->name);
+    *made = (px_converted){*source, source};
+    made->base.entropy = 0; /* of the images as they were */
+    made->base.height = height;
+    made->base.width = width;
+    made->base.channels = channels;
+    made->base.read = read_image;
+    made->base.close = close_source;
+    *converted = &made->base;
+    return PX_OK;
+}

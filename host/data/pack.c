@@ -1,0 +1,138 @@
+/* Packing: windows of images are read side by side, then written one after the other. */
+#include "host/data/pack.h"
+#include "host/data/formats.h"
+#include "pixelrnn/file.h"
+#include "pixelrnn/npy.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { WINDOW = 256 };                               /* images, */
+static const size_t window_bytes = (size_t)64 << 20; /* or fewer, but one */
+
+typedef struct slot {
+    px_status status;
+    px_context ctx;
+} slot;
+
+typedef struct packer {
+    px_source *source;
+    px_file_out out;
+    const px_pack_watcher *watcher;
+    px_packed *packed;
+    size_t image; /* bytes */
+    size_t most;  /* images of a window */
+    uint8_t *pixels;
+    slot *slots;
+    uLong crc32;    /* of the pixels */
+    px_context why; /* the first image was skipped */
+} packer;
+
+static px_status allocate(px_context *ctx, packer *p) {
+    p->image = px_source_image_bytes(p->source);
+    p->most = p->image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (p->image + 1);
+    p->pixels = malloc(p->most * p->image);
+    p->slots = malloc(p->most * sizeof *p->slots);
+    if (p->pixels && p->slots) return PX_OK;
+    return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for %zu images", p->source->name, p->most);
+}
+
+/* A source that is not concurrent is read by one thread, in order. */
+static void read_window(packer *p, size_t first, size_t count) {
+#pragma omp parallel for schedule(dynamic) if (p->source->concurrent)
+    for (size_t i = 0; i < count; i++) {
+        slot *s = &p->slots[i];
+        s->status = p->source->read(p->source, &s->ctx, first + i, p->pixels + i * p->image);
+    }
+}
+
+static void skip(packer *p, size_t index, const char *why) {
+    if (p->packed->skipped++ == 0) snprintf(p->why.message, sizeof p->why.message, "%s", why);
+    p->watcher->skipped(p->watcher->user, index, why);
+}
+
+static px_status write_window(px_context *ctx, packer *p, size_t first, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const slot *s = &p->slots[i];
+        const uint8_t *image = p->pixels + i * p->image;
+        if (s->status == PX_ERR_FORMAT) {
+            skip(p, first + i, s->ctx.message);
+            continue;
+        }
+        if (s->status != PX_OK) return px_fail(ctx, s->status, "%s", s->ctx.message);
+        PX_TRY(px_file_write(ctx, &p->out, image, p->image));
+        p->crc32 = crc32_z(p->crc32, image, p->image);
+        p->packed->images++;
+    }
+    p->watcher->done(p->watcher->user, first + count);
+    return PX_OK;
+}
+
+static px_status write_images(px_context *ctx, packer *p) {
+    for (size_t first = 0, count; first < p->source->count; first += count) {
+        count = p->source->count - first < p->most ? p->source->count - first : p->most;
+        read_window(p, first, count);
+        PX_TRY(write_window(ctx, p, first, count));
+    }
+    if (p->packed->images > 0) return PX_OK;
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found no image that can be read among %zu; the first: %s", p->source->name,
+                   p->source->count, p->why.message);
+}
+
+/* The header for `images`, to stream. */
+static px_status write_header(px_context *ctx, const packer *p, FILE *stream, size_t images) {
+    const px_source *s = p->source;
+    const size_t shape[] = {images, (size_t)s->height, (size_t)s->width, (size_t)s->channels};
+    return px_npy_write_header(ctx, p->out.path, stream, "|u1", 4, shape);
+}
+
+/* Writes the header anew if the file has fewer images than it says, and takes the checksum of the whole. */
+static px_status finish_header(px_context *ctx, packer *p) {
+    uint8_t header[PX_NPY_HEADER + 1];
+    FILE *memory = fmemopen(header, sizeof header, "wb");
+    if (!memory) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its header", p->out.path);
+    px_status status = write_header(ctx, p, memory, p->packed->images);
+    fclose(memory);
+    PX_TRY(status);
+    const size_t bytes = p->packed->images * p->image;
+    p->packed->crc32 = (uint32_t)crc32_combine(crc32_z(0, header, PX_NPY_HEADER), p->crc32, (z_off_t)bytes);
+    if (p->packed->skipped == 0) return PX_OK;
+    if (fseek(p->out.stream, 0, SEEK_SET) != 0)
+        return px_fail(ctx, PX_ERR_FILE, "%s: cannot go back to its header: %s", p->out.path, strerror(errno));
+    return px_file_write(ctx, &p->out, header, PX_NPY_HEADER);
+}
+
+static px_status write_checksum(px_context *ctx, const char *path, const char *name, uint32_t crc) {
+    px_file_out out;
+    char line[PX_PATH + 16];
+    const char *slash = strrchr(name, '/');
+    const int length = snprintf(line, sizeof line, "%s %08X\n", slash ? slash + 1 : name, (unsigned)crc);
+    PX_TRY(px_file_create(ctx, path, &out));
+    px_status status = px_file_write(ctx, &out, line, (size_t)length);
+    if (status == PX_OK) status = px_file_commit(ctx, &out);
+    px_file_abandon(&out);
+    return status;
+}
+
+px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_watcher *watcher,
+                  px_packed *packed) {
+    char checksum[PX_PATH];
+    packer p = {.source = source, .watcher = watcher, .packed = packed};
+    *packed = (px_packed){0};
+    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", path));
+    PX_TRY(px_file_create(ctx, path, &p.out));
+    px_status status = allocate(ctx, &p);
+    if (status == PX_OK) status = write_header(ctx, &p, p.out.stream, source->count);
+    if (status == PX_OK) status = write_images(ctx, &p);
+    if (status == PX_OK) status = finish_header(ctx, &p);
+    if (status == PX_OK) {
+        unlink(checksum); /* an earlier file's */
+        status = px_file_commit(ctx, &p.out);
+    }
+    px_file_abandon(&p.out);
+    free(p.pixels);
+    free(p.slots);
+    return status == PX_OK ? write_checksum(ctx, checksum, path, packed->crc32) : status;
+}

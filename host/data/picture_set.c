@@ -1,0 +1,82 @@
+/* Pictures brought to one size. */
+#include "host/data/picture_set.h"
+#include "pixelrnn/picture.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void px_encoded_free(px_encoded *encoded) {
+    free(encoded->owned);
+    encoded->owned = NULL;
+}
+
+bool px_picture_named(const char *name) {
+    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
+    const char *base = px_archive_basename(name), *dot = strrchr(base, '.');
+    for (size_t i = 0; dot > base && base[0] != '.' && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0) return true;
+    return false;
+}
+
+px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
+                                const px_source_options *options, px_picture_set **set) {
+    if (count == 0)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no pictures, expected files that end in .png, .jpg or .jpeg",
+                       path);
+    size_t side = (size_t)options->size;
+    px_extent extent = {count, side, side, options->channels ? (size_t)options->channels : 3};
+    px_source *source;
+    PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
+    *set = (px_picture_set *)source;
+    (*set)->resize = side > 0;
+    return PX_OK;
+}
+
+static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    px_picture_set *set = (px_picture_set *)source;
+    px_encoded encoded = {0};
+    px_status status = set->load(set, ctx, index, &encoded);
+    if (status == PX_OK) status = px_picture_set_decode(ctx, set, &encoded, pixels);
+    px_encoded_free(&encoded);
+    return status;
+}
+
+px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
+    set->base.concurrent = true;
+    set->base.read = read_image;
+    px_status status = set->resize ? PX_OK : PX_ERR_FORMAT;
+    for (size_t i = 0; status == PX_ERR_FORMAT && i < set->base.count; i++) {
+        px_encoded encoded = {0};
+        status = set->load(set, ctx, i, &encoded);
+        if (status == PX_OK)
+            status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, &set->base.height,
+                                        &set->base.width);
+        px_encoded_free(&encoded);
+    }
+    return status;
+}
+
+px_status px_picture_set_decode(px_context *ctx, const px_picture_set *set, const px_encoded *encoded,
+                                uint8_t *pixels) {
+    const px_source *base = &set->base;
+    uint8_t *decoded;
+    int height, width;
+    PX_TRY(px_picture_measure(ctx, encoded->name, encoded->bytes, encoded->size, &height, &width));
+    bool fits = height == base->height && width == base->width;
+    if (!fits && !set->resize)
+        return px_fail(ctx, PX_ERR_SHAPE,
+                       "%s: found %d x %d pixels, expected %d x %d as of the first picture; data.size (pack: --size) "
+                       "brings all to one size",
+                       encoded->name, height, width, base->height, base->width);
+    if (!fits && (height < base->height || width < base->width))
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found %d x %d pixels, expected at least %d x %d", encoded->name, height,
+                       width, base->height, base->width);
+    PX_TRY(px_picture_decode(ctx, encoded->name, encoded->bytes, encoded->size, base->channels, &decoded, &height,
+                             &width));
+    if (fits)
+        memcpy(pixels, decoded, px_source_image_bytes(base));
+    else
+        px_picture_shrink(decoded, height, width, base->channels, base->height, pixels);
+    free(decoded);
+    return PX_OK;
+}
