@@ -256,7 +256,7 @@ demo: $(PROGRAM) ## train a small Diagonal BiLSTM on digits drawn by the program
 	@echo 'The samples are in runs/demo/samples.png'
 
 # A race detector that does not know OpenMP's barriers would report each of them, so there it gets one thread.
-TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) OMP_WAIT_POLICY=passive $(if $(filter thread,$(BUILD)),OMP_NUM_THREADS=1)
+TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(if $(filter thread,$(BUILD)),OMP_NUM_THREADS=1)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
 test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))

@@ -171,6 +171,8 @@ size_t px_bench_planned(const px_bench_result *result) {
 
 double px_bench_share(const px_bench_result *result, px_bench_phase phase) {
     const px_bench_passes *passes = &result->phase[phase];
-    const double product = (result->rates[phase].flops + result->rates[phase + 1].flops) / 2;
+    double product = 0;
+    for (int i = 0; i <= PX_BENCH_PHASES; i++)
+        if (result->rates[i].flops > product) product = result->rates[i].flops;
     return passes->flops / passes->seconds.median / product;
 }

@@ -106,7 +106,7 @@ static px_status px_measure_apart(px_context *ctx, const px_bench_words *w, cons
 static void px_print_heading(const px_bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf("Times are of one pass over a batch; a sampling pass draws one pixel of each image. FLOPs are useful ones;\n"
-           "the share is of one large product's rate (2048 x 2048 x 2048), taken just before and after.\n\n");
+           "the share is of a large product's rate (2048 x 2048 x 2048), the fastest of those between the phases.\n\n");
     printf("%-24s %-9s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s", "GFLOP/s",
            "share");
 }

@@ -47,12 +47,13 @@ static bool px_hold_standard_files(void) {
     return true;
 }
 
-/* OpenMP's threads shall sleep at barriers, not spin: a sweep has a thousand small loops a step, and on a machine whose cores
- * are shared spinning made them several times slower. libgomp reads its environment before main, so the program starts
- * once more with it, unless the caller has decided. */
-static void px_wait_asleep(char **words) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv("/proc/self/exe", words);
+/* OpenMP's threads shall spin at a barrier only briefly, then sleep: a sweep has a thousand small loops a step, and where
+ * other processes have the cores, threads that spin made tiny models a hundred times slower. OpenMP reads its environment
+ * before main, so the program starts once more with it, unless the caller has decided. */
+static void px_wait_briefly(char **words) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME")) return;
+    if (setenv("GOMP_SPINCOUNT", "4000", 1) == 0 && setenv("KMP_BLOCKTIME", "0", 1) == 0)
+        execv("/proc/self/exe", words);
 }
 
 static int px_finish(px_context *ctx, px_status status) {
@@ -64,7 +65,7 @@ static int px_finish(px_context *ctx, px_status status) {
 
 int main(int count, char **words) {
     px_context ctx = {0};
-    px_wait_asleep(words);
+    px_wait_briefly(words);
     if (!px_hold_standard_files()) return px_exit_status(PX_ERR_FILE);
     if (count < 2) {
         px_print_help(stderr);

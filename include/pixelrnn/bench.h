@@ -75,7 +75,8 @@ typedef struct px_bench_result {
 
 /* What training is planned to take in all, the program included. */
 size_t px_bench_planned(const px_bench_result *result);
-/* Useful FLOP/s of a phase as a share of the large product's, the mean of before and after that phase. */
+/* Useful FLOP/s of a phase as a share of the large product's: the fastest of those taken before, between and after the
+ * phases, so that a disturbed product flatters nobody. */
 double px_bench_share(const px_bench_result *result, px_bench_phase phase);
 
 /* PX_ERR_NUMERIC if the check fails. */
