@@ -16,6 +16,11 @@ typedef struct picture_file {
     blob content;
 } picture_file;
 
+/* Names given at run time: an initialiser would put every file's megabyte of content into the program's file. */
+static void name_files(picture_file *files, int count, const char *const *names) {
+    for (int i = 0; i < count; i++) files[i].name = names[i];
+}
+
 /* Writes files in the order given, folders as they are needed; paths are those of the folder, the tar and the tar.gz. */
 static void write_set(const picture_file *files, int count, char paths[KINDS][PX_PATH]) {
     static blob tar;
@@ -47,11 +52,8 @@ static void fill(uint8_t *pixels, size_t count, int channels, int value) {
 
 static void pictures_are_read(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "a/1.png"},
-                                   {.name = "a/b/2.JPEG"},
-                                   {.name = "a/notes.txt"},
-                                   {.name = "a/.3.png"},
-                                   {.name = "c/4.PNG"}};
+    static picture_file files[5];
+    name_files(files, 5, (const char *[]){"a/1.png", "a/b/2.JPEG", "a/notes.txt", "a/.3.png", "c/4.PNG"});
     png_make(&files[0].content, 3, 5, 3, 10);
     jpeg_make(&files[1].content);
     append(&files[2].content, "text", 4);
@@ -84,7 +86,8 @@ static void pictures_are_read(void **state) {
 
 static void pictures_are_brought_to_a_size(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "1.png"}, {.name = "2.png"}, {.name = "3.png"}, {.name = "4.png"}};
+    static picture_file files[4];
+    name_files(files, 4, (const char *[]){"1.png", "2.png", "3.png", "4.png"});
     png_make(&files[0].content, 40, 90, 3, 10);
     png_make(&files[1].content, 7, 7, 1, 20);
     png_make(&files[2].content, 6, 20, 3, 30);
@@ -109,7 +112,8 @@ static void pictures_are_brought_to_a_size(void **state) {
 
 static void unequal_sizes_are_told(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "1.png"}, {.name = "2.png"}};
+    static picture_file files[2];
+    name_files(files, 2, (const char *[]){"1.png", "2.png"});
     png_make(&files[0].content, 4, 4, 3, 10);
     png_make(&files[1].content, 4, 5, 3, 10);
     char paths[KINDS][PX_PATH];
@@ -136,9 +140,9 @@ static void bomb_make(blob *b, uint32_t side) {
 
 static void damaged_pictures_are_told_one_by_one(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "0.png"}, {.name = "1.png"},  {.name = "2.jpg"},
-                                   {.name = "3.jpg"}, {.name = "4.jpeg"}, {.name = "5.png"},
-                                   {.name = "6.png"}, {.name = "7.png"},  {.name = "8.jpg"}};
+    static picture_file files[9];
+    name_files(files, 9,
+               (const char *[]){"0.png", "1.png", "2.jpg", "3.jpg", "4.jpeg", "5.png", "6.png", "7.png", "8.jpg"});
     static const char *const words[] = {NULL,
                                         "1.png: found no bytes, expected a PNG or JPEG picture",
                                         "2.jpg: found unknown image type",
@@ -177,7 +181,8 @@ static void damaged_pictures_are_told_one_by_one(void **state) {
 
 static void the_first_readable_picture_gives_the_size(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "0.png"}, {.name = "1.png"}};
+    static picture_file files[2];
+    name_files(files, 2, (const char *[]){"0.png", "1.png"});
     png_make(&files[1].content, 4, 6, 3, 10);
     char paths[KINDS][PX_PATH];
     for (int good = 1; good >= 0; good--) {
@@ -199,7 +204,8 @@ static void the_first_readable_picture_gives_the_size(void **state) {
 
 static void empty_sets_are_refused(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "notes.txt"}};
+    static picture_file files[1];
+    name_files(files, 1, (const char *[]){"notes.txt"});
     append(&files[0].content, "text", 4);
     char paths[KINDS][PX_PATH];
     write_set(files, 1, paths);
@@ -211,7 +217,8 @@ static void empty_sets_are_refused(void **state) {
 
 static void lost_files_are_told(void **state) {
     (void)state;
-    static picture_file files[] = {{.name = "0.png"}, {.name = "1.png"}};
+    static picture_file files[2];
+    name_files(files, 2, (const char *[]){"0.png", "1.png"});
     for (int i = 0; i < 2; i++) png_make(&files[i].content, 4, 4, 3, 10);
     char paths[KINDS][PX_PATH], name[PX_PATH];
     write_set(files, 2, paths);
