@@ -79,7 +79,7 @@ static px_status release_host(px_device *device, void *memory) {
 
 static const px_device_ops ops = {.allocate_host = allocate_host, .release_host = release_host};
 static px_context context;
-static px_device device = {.ops = &ops, .ctx = &context, .kind = "stub"};
+static px_device device = {.ops = &ops, .ctx = &context, .kind = "test"};
 
 enum { NOWHERE = -1 };
 static int broken = NOWHERE; /* the image that cannot be read */

@@ -12,15 +12,14 @@ extern "C" {
 
 typedef enum px_status {
     PX_OK = 0,
-    PX_ERR_USAGE,       /* the words of a command are wrong */
-    PX_ERR_CONFIG,      /* a config is wrong, or contradicts its data or model */
-    PX_ERR_FILE,        /* the operating system refused: missing, unreadable, full */
-    PX_ERR_FORMAT,      /* a file's content is not what its format promises */
-    PX_ERR_SHAPE,       /* sizes that do not fit each other */
-    PX_ERR_MEMORY,      /* not enough memory on the host or the device */
-    PX_ERR_DEVICE,      /* a device or one of its libraries failed, or is not there */
-    PX_ERR_NUMERIC,     /* a figure is not finite */
-    PX_ERR_INTERRUPTED, /* asked to stop by a signal; everything is saved */
+    PX_ERR_USAGE,   /* the words of a command are wrong */
+    PX_ERR_CONFIG,  /* a config is wrong, or contradicts its data or model */
+    PX_ERR_FILE,    /* the operating system refused: missing, unreadable, full */
+    PX_ERR_FORMAT,  /* a file's content is not what its format promises */
+    PX_ERR_SHAPE,   /* sizes that do not fit each other */
+    PX_ERR_MEMORY,  /* not enough memory on the host or the device */
+    PX_ERR_DEVICE,  /* a device or one of its libraries failed, or is not there */
+    PX_ERR_NUMERIC, /* a figure is not finite */
 } px_status;
 
 /* Where the message of a failure is written. One per thread of control; objects keep a pointer to their creator's. */
