@@ -7,7 +7,7 @@
 static px_config config_of(px_schedule_kind kind) {
     px_config config;
     px_config_default(&config);
-    config.train.schedule = kind;
+    config.train.schedule = (int)kind;
     config.train.learning_rate = 0.5;
     config.train.steps = 110;
     config.train.warmup_steps = 10;
