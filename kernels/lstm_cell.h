@@ -25,9 +25,8 @@ PX_FUNCTION px_real *px_cell_row(const px_map *map, ptrdiff_t row) {
 PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
     const px_sweep_args *s = &k->sweep;
     const ptrdiff_t images = s->grid.images;
-    const int first = s->delay && k->step >= s->life ? k->step - s->life + 1 : 0;
-    const int last = s->delay && k->step < s->lanes - 1 ? k->step : s->lanes - 1;
-    const ptrdiff_t live = last - first + 1, image = (ptrdiff_t)row % images, place = (ptrdiff_t)row / images;
+    const int first = px_sweep_first(s, k->step);
+    const ptrdiff_t live = px_sweep_live(s, k->step), image = (ptrdiff_t)row % images, place = (ptrdiff_t)row / images;
     const ptrdiff_t direction = place / live, lane = first + place % live;
     const px_sweep_line *line = &s->line[direction];
     const ptrdiff_t pixel = image * s->grid.height * s->grid.width + line->origin + k->step * line->step +

@@ -10,6 +10,7 @@
 #ifndef PIXELRNN_DEVICE_H
 #define PIXELRNN_DEVICE_H
 
+#include "pixelrnn/inline.h"
 #include "pixelrnn/map.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
@@ -176,11 +177,11 @@ typedef px_sweep_args px_sweep_backward_args;
 size_t px_sweep_scratch(const px_sweep_args *sweep);
 
 /* The first lane that lives at step t, and how many do (they are neighbours). */
-static inline int px_sweep_first(const px_sweep_args *s, int t) {
+PX_HOST_DEVICE int px_sweep_first(const px_sweep_args *s, int t) {
     int first = s->delay ? t - s->life + 1 : 0;
     return first > 0 ? first : 0;
 }
-static inline int px_sweep_live(const px_sweep_args *s, int t) {
+PX_HOST_DEVICE int px_sweep_live(const px_sweep_args *s, int t) {
     int last = s->delay && t < s->lanes - 1 ? t : s->lanes - 1;
     return last - px_sweep_first(s, t) + 1;
 }

@@ -5,13 +5,8 @@
 #ifndef PIXELRNN_RANDOM_H
 #define PIXELRNN_RANDOM_H
 
+#include "pixelrnn/inline.h"
 #include <stdint.h>
-
-#ifdef __CUDACC__
-#define PX_HOST_DEVICE static __host__ __device__ inline
-#else
-#define PX_HOST_DEVICE static inline
-#endif
 
 /* What a random number is for: keeps the streams of one seed apart. */
 enum {
