@@ -11,6 +11,7 @@ typedef struct px_bench {
     px_device *device;
     px_model *model;
     px_optimizer *optimizer;
+    px_decoder *decoder;
     uint8_t *levels; /* (images, H * W * C), random */
     uint8_t *drawn;  /* (images, H * W * C) */
     uint8_t *keep;   /* (H * W): all but the last pixel */
@@ -33,12 +34,18 @@ static px_status px_pass_evaluate(void *context) {
 
 static px_status px_pass_sample(void *context) {
     px_bench *bench = context;
+    const px_sample_request request = {.seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1};
+    return px_sample(bench->decoder, &request, bench->drawn, bench->nats, NULL);
+}
+
+static px_status px_pass_sample_plain(void *context) {
+    px_bench *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed,
                                        .images = bench->spec->images,
                                        .temperature = 1,
                                        .given = bench->levels,
                                        .keep = bench->keep};
-    return px_sample(bench->model, &request, bench->drawn, NULL);
+    return px_sample_plain(bench->model, &request, bench->drawn);
 }
 
 static const struct {
@@ -48,8 +55,9 @@ static const struct {
     [PX_BENCH_TRAIN] = {PX_PURPOSE_TRAIN, px_pass_train},
     [PX_BENCH_EVALUATE] = {PX_PURPOSE_EVALUATE, px_pass_evaluate},
     [PX_BENCH_SAMPLE] = {PX_PURPOSE_EVALUATE, px_pass_sample},
+    [PX_BENCH_SAMPLE_PLAIN] = {PX_PURPOSE_EVALUATE, px_pass_sample_plain},
 };
-const char *const px_bench_phase_names[PX_BENCH_PHASES] = {"train", "evaluate", "sample"};
+const char *const px_bench_phase_names[PX_BENCH_PHASES] = {"train", "evaluate", "sample", "sample_plain"};
 
 enum { PX_BENCH_WARM_UP = 2, PX_BENCH_LEAST = 5, PX_BENCH_PROFILED = 3 };
 
@@ -119,13 +127,14 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
     px_times times;
     const px_purpose purpose = px_bench_phases[phase].purpose;
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
+    if (phase == PX_BENCH_SAMPLE) PX_TRY(px_decoder_create(bench->model, bench->spec->images, &bench->decoder));
     for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_bench_phases[phase].pass(bench));
     PX_TRY(
         px_times_take(&times, bench->device, PX_BENCH_LEAST, bench->spec->seconds, px_bench_phases[phase].pass, bench));
     passes->count = times.count;
     passes->seconds = px_times_quantiles(&times);
     passes->images = bench->spec->images;
-    if (phase == PX_BENCH_SAMPLE) passes->images /= (double)bench->spec->model.height * bench->spec->model.width;
+    if (phase == PX_BENCH_SAMPLE_PLAIN) passes->images /= (double)bench->spec->model.height * bench->spec->model.width;
     passes->flops = px_model_flops(bench->model, purpose) * passes->images;
     return PX_OK;
 }
@@ -155,6 +164,7 @@ px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_re
     px_bench bench = {.spec = spec, .device = device};
     memset(result, 0, sizeof *result);
     const px_status status = px_bench_measure(&bench, result);
+    px_decoder_destroy(bench.decoder);
     px_optimizer_destroy(bench.optimizer);
     px_model_destroy(bench.model);
     free(bench.levels);

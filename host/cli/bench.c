@@ -105,10 +105,12 @@ static px_status px_measure_apart(px_context *ctx, const px_bench_words *w, cons
 
 static void px_print_heading(const px_bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
-    printf("Times are of one pass over a batch; a sampling pass draws one pixel of each image. FLOPs are useful ones;\n"
-           "the share is of a large product's rate (2048 x 2048 x 2048), the fastest of those between the phases.\n\n");
-    printf("%-24s %-9s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s", "GFLOP/s",
-           "share");
+    printf(
+        "Times are of one pass over a batch; one of sample_plain, which runs the whole network for each value, draws\n"
+        "one pixel of each image. FLOPs are useful ones, each image's counted once; the share is of a large\n"
+        "product's rate (2048 x 2048 x 2048), the fastest of those between the phases.\n\n");
+    printf("%-24s %-12s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s",
+           "GFLOP/s", "share");
 }
 
 static void px_print_memory(const px_bench_result *r) {
@@ -134,7 +136,7 @@ static void px_print_report(const px_bench_report *report, bool breakdown) {
     const px_bench_result *r = &report->result;
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
         const px_bench_passes *p = &r->phase[phase];
-        printf("%-24s %-9s %9.2f %9.2f %9.2f %10.4g %9.4g %6.2f %%\n", phase == 0 ? report->config.name : "",
+        printf("%-24s %-12s %9.2f %9.2f %9.2f %10.4g %9.4g %6.2f %%\n", phase == 0 ? report->config.name : "",
                px_bench_phase_names[phase], 1e3 * p->seconds.p10, 1e3 * p->seconds.median, 1e3 * p->seconds.p90,
                p->images / p->seconds.median, 1e-9 * p->flops / p->seconds.median,
                100 * px_bench_share(r, (px_bench_phase)phase));

@@ -50,6 +50,8 @@ bool px_cli_ends_with(const char *path, const char *ending);
 
 /* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
 int px_cli_batch(const px_config *config);
+/* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
+int px_cli_drawing_batch(const px_config *config);
 
 /* How a command that goes over a set of images once opens it. */
 static inline px_source_options px_cli_pass(const px_config *config) {

@@ -33,3 +33,7 @@ bool px_cli_ends_with(const char *path, const char *ending) {
 int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }
+
+int px_cli_drawing_batch(const px_config *config) {
+    return config->eval.batch_size > 0 ? (int)config->eval.batch_size : 64;
+}

@@ -1,25 +1,45 @@
-/* What sample and complete share: drawn images on their way to a file. */
+/* What sample and complete share: images drawn batch by batch into a journal, then put into their file. */
 #ifndef PIXELRNN_CLI_DRAWING_H
 #define PIXELRNN_CLI_DRAWING_H
 
 #include "pixelrnn/file.h"
+#include "pixelrnn/journal.h"
 #include "pixelrnn/model.h"
 #include "pixelrnn/report.h"
 #include "pixelrnn/sample.h"
 
-/* Draws `count` images, at most `batch` at a time, into pixels (8-bit, [count, H, W, C]). request holds seed, temperature,
- * first image and, for completions, given levels of all `count` images and the pixels to keep. */
-px_status px_draw_images(px_model *model, const px_sample_request *request, int count, int batch, uint8_t *pixels,
-                         px_progress *progress);
+typedef struct px_drawing {
+    px_context *ctx;
+    px_model *model;
+    const char *command, *out;
+    int count, batch; /* images in all, and at a time */
+    uint64_t seed;
+    double temperature;
+    /* Completions: the pixels to keep [H, W], the 8-bit image that drawing `index` completes, and what else the given
+     * pixels depend on. Without: NULL. */
+    const uint8_t *keep;
+    px_status (*given)(void *context, int index, uint8_t *pixels);
+    void *context;
+    const char *given_name;
 
-/* Writes uint8 images [count, H, W, C] as .npy, or as .png in a grid of `columns` (0: nearly square). */
-px_status px_write_images(px_context *ctx, const char *path, const px_model_spec *spec, const uint8_t *pixels,
-                          int count, int columns);
+    px_journal *journal; /* after px_drawing_run: `count` records */
+} px_drawing;
 
-/* PX_ERR_USAGE unless path ends with .png or .npy. */
-px_status px_check_image_path(px_context *ctx, const char *path);
+/* PX_ERR_USAGE unless out ends with .png or .npy. */
+px_status px_drawing_check_path(px_context *ctx, const char *out);
 
-/* Bytes of one image. */
+/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. */
+px_status px_drawing_run(px_drawing *drawing);
+/* Writes all images as [count, H, W, C]. */
+px_status px_drawing_write_npy(px_drawing *drawing);
+/* 8-bit pixels of images first .. first + count - 1. */
+px_status px_drawing_read(px_drawing *drawing, int first, int count, uint8_t *pixels);
+/* The journal has served: removes it, and prints what was drawn with its NLL. */
+px_status px_drawing_finish(px_drawing *drawing, const char *what);
+/* Closes what was opened; an unfinished journal stays. */
+void px_drawing_close(px_drawing *drawing);
+
+/* Bytes of an image, one a value. */
 static inline size_t px_image_bytes(const px_model_spec *spec) {
     return (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
 }

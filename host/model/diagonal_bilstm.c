@@ -1,18 +1,8 @@
 /* Diagonal BiLSTM block: u + expand(h_left(i, j) + h_right(i - 1, j)), both swept diagonal by diagonal, from the left and
  * from the right edge. van den Oord et al. 2016, section 3.2. */
-#include "host/model/lstm.h"
+#include "host/model/blocks.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { PX_LEFT, PX_RIGHT, PX_DIRECTIONS };
-
-typedef struct px_diagonal {
-    px_block block;
-    px_lstm lstm[PX_DIRECTIONS];
-    px_linear expand;
-    px_map h; /* (P, h): left plus right moved down by a row */
-    px_map scratch;
-} px_diagonal;
 
 static px_status px_diagonal_create(px_model *model, int index, px_block **block) {
     px_diagonal *b = calloc(1, sizeof *b);

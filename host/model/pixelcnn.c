@@ -1,15 +1,8 @@
 /* PixelCNN block: u + expand(relu(conv3x3(relu(reduce(relu(u)))))), every mask B.
  * van den Oord et al. 2016, section 3.3 and figure 5, left. */
-#include "host/model/network.h"
+#include "host/model/blocks.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-typedef struct px_pixelcnn {
-    px_block block;
-    px_linear reduce, conv, expand;
-    px_map reduced, convolved; /* (P, h), before their relu */
-    px_map gradient[2];        /* (P, h) */
-} px_pixelcnn;
 
 static px_status px_pixelcnn_create(px_model *model, int index, px_block **block) {
     px_pixelcnn *b = calloc(1, sizeof *b);

@@ -1,15 +1,8 @@
 /* Row LSTM block: u + expand(h), h swept row by row.
  * van den Oord et al. 2016, section 3.1 and eq. 3: input_to_state is 3 x 1 with mask B, state_to_state 3 x 1 unmasked. */
-#include "host/model/lstm.h"
+#include "host/model/blocks.h"
 #include <stdio.h>
 #include <stdlib.h>
-
-typedef struct px_row_lstm {
-    px_block block;
-    px_lstm lstm;
-    px_linear expand;
-    px_map scratch;
-} px_row_lstm;
 
 static px_status px_row_lstm_create(px_model *model, int index, px_block **block) {
     px_row_lstm *b = calloc(1, sizeof *b);

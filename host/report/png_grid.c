@@ -43,12 +43,18 @@ static px_status plan(px_context *ctx, const px_grid_layout *layout, canvas *pic
     double height = rows * ((double)layout->height * picture->scale + MARGIN) + MARGIN;
     double width = picture->columns * ((double)layout->width * picture->scale + MARGIN) + MARGIN;
     if (height * (width * picture->channels + 1) > PNG_LIMIT) {
-        return px_fail(ctx, PX_ERR_SHAPE, "a picture of %.0f x %.0f pixels is too large for one PNG; draw fewer images",
-                       height, width);
+        return px_fail(ctx, PX_ERR_SHAPE,
+                       "a picture of %.0f x %.0f pixels is too large for one PNG; draw fewer images, or a .npy", height,
+                       width);
     }
     picture->height = (int)height;
     picture->width = (int)width;
     return PX_OK;
+}
+
+px_status px_png_grid_check(px_context *ctx, const px_grid_layout *layout) {
+    canvas picture;
+    return plan(ctx, layout, &picture);
 }
 
 static void draw_image(const canvas *picture, const px_grid_layout *layout, const uint8_t *pixels, int index) {

@@ -3,6 +3,7 @@
 #define PIXELRNN_TRAIN_TRAINER_H
 
 #include "pixelrnn/checkpoint.h"
+#include "pixelrnn/decoder.h"
 #include "pixelrnn/loader.h"
 #include "pixelrnn/train.h"
 
@@ -15,6 +16,7 @@ typedef struct px_trainer {
     px_loader *loader;
     px_model *model;
     px_optimizer *optimizer;
+    px_decoder *decoder; /* draws samples; NULL without train.samples */
     px_metrics *metrics;
     px_progress progress;
     px_train_state state;

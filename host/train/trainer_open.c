@@ -22,6 +22,8 @@ static px_status px_trainer_open_data(px_trainer *t) {
     return px_source_open_all(t->ctx, 1, &test, &options, &t->test);
 }
 
+enum { PX_SAMPLES_AT_ONCE = 64 };
+
 static px_status px_trainer_open_model(px_trainer *t) {
     const px_config *c = t->config;
     const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
@@ -37,6 +39,10 @@ static px_status px_trainer_open_model(px_trainer *t) {
     if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
+    if (c->train.samples > 0)
+        PX_TRY(px_decoder_create(t->model,
+                                 (int)(c->train.samples < PX_SAMPLES_AT_ONCE ? c->train.samples : PX_SAMPLES_AT_ONCE),
+                                 &t->decoder));
     t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
     if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
     const px_loader_options order = {.levels = spec.levels,
@@ -131,6 +137,7 @@ px_status px_trainer_open(px_trainer *t) {
 void px_trainer_close(px_trainer *t) {
     px_metrics_close(t->metrics);
     px_loader_close(t->loader);
+    px_decoder_destroy(t->decoder);
     px_optimizer_destroy(t->optimizer);
     px_model_destroy(t->model);
     px_source_close(t->test);

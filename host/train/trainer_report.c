@@ -86,15 +86,15 @@ static px_status px_report_evaluation(px_trainer *t) {
     return PX_OK;
 }
 
-/* Draws train.samples images into levels, as many at a time as the model is reserved for, and makes them 8-bit. */
+/* Draws train.samples images into levels, as many at a time as the decoder holds, and makes them 8-bit. */
 static px_status px_draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes) {
-    const int most = (int)t->config->train.batch_size, count = (int)t->config->train.samples;
+    const int most = px_decoder_capacity(t->decoder), count = (int)t->config->train.samples;
     for (int first = 0; first < count; first += most) {
         const px_sample_request request = {.seed = (uint64_t)t->config->seed,
                                            .first_image = (uint64_t)first,
                                            .images = count - first < most ? count - first : most,
                                            .temperature = 1};
-        PX_TRY(px_sample(t->model, &request, pixels + (size_t)first * image_bytes, NULL));
+        PX_TRY(px_sample(t->decoder, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
     }
     for (size_t i = 0; i < (size_t)count * image_bytes; i++)
         pixels[i] = px_dequantise(pixels[i], (int)t->config->data.levels);

@@ -33,7 +33,13 @@ void px_profile_begin(px_profile *profile, px_device *device);
 void px_profile_end(px_profile *profile, px_device *device);
 
 /* --- A model. */
-typedef enum { PX_BENCH_TRAIN, PX_BENCH_EVALUATE, PX_BENCH_SAMPLE, PX_BENCH_PHASES } px_bench_phase;
+typedef enum {
+    PX_BENCH_TRAIN,
+    PX_BENCH_EVALUATE,
+    PX_BENCH_SAMPLE,
+    PX_BENCH_SAMPLE_PLAIN,
+    PX_BENCH_PHASES
+} px_bench_phase;
 extern const char *const px_bench_phase_names[PX_BENCH_PHASES];
 
 typedef struct px_bench_spec {
@@ -49,7 +55,7 @@ typedef struct px_quantiles {
 } px_quantiles;
 
 /* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward; a
- * sampling pass draws one pixel, the last one, of each image of the batch. */
+ * sampling pass draws the batch; the plain way's draws one pixel, the last one, of each of its images. */
 typedef struct px_bench_passes {
     int count;
     px_quantiles seconds; /* of one pass */

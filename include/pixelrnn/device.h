@@ -132,12 +132,23 @@ typedef struct px_mask_args {
     bool strict;
 } px_mask_args;
 
-/* value = 2 * level / (levels - 1) - 1. */
+/* values(r, c) = 2 * level / (levels - 1) - 1, the level being image(r, first + c). */
 typedef struct px_levels_to_values_args {
-    px_map image;  /* [in]  (P, C) PX_UINT8 */
-    px_map values; /* [out] (P, C) */
-    int levels;
+    px_map image;  /* [in]  (R, columns) PX_UINT8 */
+    px_map values; /* [out] (R, C) */
+    int levels, first;
 } px_levels_to_values_args;
+
+/* y = sum + bias + add and rectified = max(y, 0), in columns first .. first + count - 1 of every row: the pointwise end
+ * of a layer of which only one colour group is due. y and rectified may be sum. */
+typedef struct px_activate_args {
+    px_map sum;       /* [in]  (R, F) */
+    px_map bias;      /* [in]  (1, F) */
+    px_map add;       /* [in]  (R, F) or absent */
+    px_map y;         /* [out] (R, F) or absent */
+    px_map rectified; /* [out] (R, F) or absent */
+    int first, count;
+} px_activate_args;
 
 /* The order of the gates in every map and tensor of 4 D columns. */
 enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
@@ -199,6 +210,21 @@ typedef struct px_lstm_cell_args {
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
 
+/* The LSTM cell outside a sweep, of features first .. first + count - 1, for R rows of each of `layers` layers:
+ *   o, f, i, g = sigmoid, sigmoid, sigmoid, tanh of the four parts of pre + bias
+ *   c = f * c + i * g in place,   h = o * tanh(c),   sum = h + add
+ * Maps hold the first layer's rows; layer l's lie l * step_NAME rows further on, its bias l * step_bias elements. */
+typedef struct px_lstm_update_args {
+    px_map pre;      /* [in]      (R, 4 D) */
+    px_map bias;     /* [in]      (1, 4 D) */
+    px_map c;        /* [in, out] (R, D) */
+    px_map h;        /* [out]     (R, D) */
+    px_map add, sum; /* [in], [out] (R, D), sum or both may be absent; their steps are those of h and c */
+    int first, count;
+    int layers;
+    size_t step_pre, step_bias, step_c, step_h;
+} px_lstm_update_args;
+
 /* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
  * (softmax - onehot(target)) * scale. */
 typedef struct px_softmax_nll_args {
@@ -216,10 +242,11 @@ typedef struct px_row_sum_args {
 } px_row_sum_args;
 
 /* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
- * (seed, first_image + row, place). */
+ * (seed, first_image + row, place); nats += -ln of its probability at temperature 1. */
 typedef struct px_draw_args {
     px_map logits; /* [in]  (N, stride): the L logits of the value start at column `offset` of row n */
     px_map image;  /* [out] (N, values) PX_UINT8 */
+    px_map nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
     size_t offset;
     int levels, column;
     px_real temperature;
@@ -279,12 +306,14 @@ typedef struct px_device px_device;
     X(sweep_backward)                                                                                                  \
     X(lstm_cell_forward)                                                                                               \
     X(lstm_cell_backward)                                                                                              \
+    X(lstm_update)                                                                                                     \
     X(gather)                                                                                                          \
     X(combine)                                                                                                         \
     X(column_sum)                                                                                                      \
     X(shift_rows)                                                                                                      \
     X(mask)                                                                                                            \
     X(levels_to_values)                                                                                                \
+    X(activate)                                                                                                        \
     X(softmax_nll)                                                                                                     \
     X(row_sum)                                                                                                         \
     X(draw)                                                                                                            \

@@ -65,5 +65,7 @@ px_status px_png_grid(px_context *ctx, const uint8_t *pixels, const px_grid_layo
                       int *grid_height, int *grid_width);
 /* The same into a file that appears whole or not at all. */
 px_status px_png_grid_write(px_context *ctx, const char *path, const uint8_t *pixels, const px_grid_layout *layout);
+/* PX_ERR_SHAPE, as above, without drawing. */
+px_status px_png_grid_check(px_context *ctx, const px_grid_layout *layout);
 
 #endif

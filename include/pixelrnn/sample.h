@@ -5,20 +5,29 @@
 #ifndef PIXELRNN_SAMPLE_H
 #define PIXELRNN_SAMPLE_H
 
-#include "pixelrnn/model.h"
+#include "pixelrnn/decoder.h"
 #include "pixelrnn/report.h"
 
 typedef struct px_sample_request {
     uint64_t seed;
     uint64_t first_image; /* number of the first image: keys its randomness */
-    int images;           /* at most what the model is reserved for */
+    int images;           /* at most what the decoder or the model is made for */
     double temperature;   /* > 0; 1: the model's own distribution */
     const uint8_t *given; /* levels [images, H, W, C] of the given pixels; NULL when all are drawn */
     const uint8_t *keep;  /* [H, W], not 0: the pixel is given; NULL with given NULL */
 } px_sample_request;
 
-/* Draws the values that are not given, running the whole network for each: the plain way, which faster ones are held
- * to. levels [images, H, W, C] gets all of them, the given ones untouched. progress, if not NULL, counts pixels. */
-px_status px_sample(px_model *model, const px_sample_request *request, uint8_t *levels, px_progress *progress);
+/* Draws the values that are not given. levels [images, H, W, C] gets all of them, the given ones untouched. nats, if not
+ * NULL, gets for each image -ln p of what was drawn (at temperature 1, whatever the request's): for an image of which
+ * nothing is given, its NLL. progress, if not NULL, counts pixels. */
+px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
+                    px_progress *progress);
+
+/* The same by running the whole network for every value, on a model reserved for the images: the plain way, which px_sample
+ * is held to. */
+px_status px_sample_plain(px_model *model, const px_sample_request *request, uint8_t *levels);
+
+/* Values that the request draws of each image. */
+size_t px_sample_values(const px_model_spec *spec, const px_sample_request *request);
 
 #endif

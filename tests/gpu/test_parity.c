@@ -300,6 +300,55 @@ static void check_levels_to_values(void) {
         BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = count);
         EXPECT(levels_to_values, values);
     }
+    CASE("%s", "3 columns of 7");
+    const pair image = levels(5, 7, 256), values = reals(5, 3, POISONED);
+    BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
+    EXPECT(levels_to_values, values);
+}
+
+static void check_activate(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases) * 4; i++) {
+        const size_t rows = px_map_cases[i / 4].rows;
+        const int columns = px_map_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
+        const bool plain = i / 2 % 2;
+        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, rectified aside");
+        const pair sum = reals(rows, columns, RANDOM), bias = reals(1, columns, RANDOM);
+        const pair add = plain ? absent : reals(rows, columns, RANDOM);
+        const pair rectified = plain ? absent : reals(rows, columns, RANDOM);
+        BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = sum.on[side],
+             .rectified = rectified.on[side], .first = first, .count = columns - first);
+        EXPECT(activate, sum);
+        if (!plain) EXPECT(activate, rectified);
+    }
+}
+
+static void check_lstm_update(void) {
+    static const struct {
+        size_t rows, apart;
+        int hidden, first, count, layers;
+        bool summed, added;
+    } cases[] = {{1, 1, 1, 0, 1, 1, false, false},
+                 {5, 5, 7, 3, 2, 1, true, false},
+                 {3, 9, 6, 0, 6, 4, false, false},
+                 {33, 33, 64, 22, 21, 1, true, true},
+                 {2, 4, 5, 5, 0, 2, true, true}};
+    for (size_t i = 0; i < PX_COUNT(cases); i++) {
+        const size_t all = cases[i].apart * (size_t)cases[i].layers;
+        const int D = cases[i].hidden;
+        CASE("%zu rows of %d layers, %d features from %d of %d", cases[i].rows, cases[i].layers, cases[i].count,
+             cases[i].first, D);
+        const pair pre = reals(all, 4 * D, RANDOM), bias = reals((size_t)cases[i].layers, 4 * D, RANDOM);
+        const pair c = reals(all, D, RANDOM), h = reals(all, D, RANDOM);
+        const pair add = cases[i].added ? reals(all, D, RANDOM) : absent;
+        const pair sum = cases[i].summed ? reals(all, D, RANDOM) : absent;
+        BOTH(lstm_update, .pre = px_map_head(pre.on[side], cases[i].rows), .bias = px_map_head(bias.on[side], 1),
+             .c = c.on[side], .h = h.on[side], .add = add.on[side], .sum = sum.on[side], .first = cases[i].first,
+             .count = cases[i].count, .layers = cases[i].layers, .step_pre = cases[i].apart,
+             .step_bias = (size_t)(4 * D), .step_c = cases[i].apart, .step_h = cases[i].apart);
+        EXPECT(lstm_update, c);
+        EXPECT(lstm_update, h);
+        if (cases[i].summed) EXPECT(lstm_update, sum);
+    }
 }
 
 static void check_softmax_nll(void) {
@@ -335,9 +384,12 @@ static void check_draw(void) {
         const size_t images = i % 2 ? 65 : 1;
         CASE("%zu images, %d levels", images, count);
         const pair logits = reals(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
-        BOTH(draw, .logits = logits.on[side], .image = image.on[side], .offset = (size_t)count + 1, .levels = count,
-             .column = 4, .temperature = (px_real)0.5, .seed = 3, .first_image = 1000, .place = i);
+        const pair nats = doubles(images, 1, RANDOM);
+        BOTH(draw, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
+             .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
+             .seed = 3, .first_image = 1000, .place = i);
         EXPECT(draw, image);
+        EXPECT(draw, nats);
     }
 }
 

@@ -1,0 +1,190 @@
+/* The whole network, value by value: stem, blocks, skips and head on the pixel at work. */
+#include "host/decode/decode.h"
+#include <stdlib.h>
+
+enum { PX_STEM_ROWS = 4 };
+
+static const px_decode_kind *const px_decode_kinds[] = {
+    [PX_MODEL_PIXELCNN] = &px_decode_pixelcnn,
+    [PX_MODEL_ROW_LSTM] = &px_decode_row_lstm,
+    [PX_MODEL_DIAGONAL_BILSTM] = &px_decode_diagonal_bilstm,
+};
+
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
+
+static void px_decoder_carve(px_decoder *d, px_arena *arena) {
+    const px_model_spec *s = &d->model->spec;
+    const int features = 2 * s->hidden, width = s->width;
+    d->levels = px_arena_map(arena, (size_t)d->capacity, s->height * width * s->channels, PX_UINT8);
+    d->nats = px_arena_map(arena, (size_t)d->capacity, 1, PX_FLOAT64);
+    d->values = px_cache_carve(d, arena, 1, PX_STEM_ROWS * width, s->channels);
+    d->u = px_cache_carve(d, arena, s->layers + 1, width, features);
+    d->rectified = px_cache_carve(d, arena, s->layers + 1, 1, features);
+    if (s->skip) d->features = px_cache_carve(d, arena, 1, 1, features);
+    for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_carve(d, arena, 1, 1, s->head);
+    d->logits = px_cache_carve(d, arena, 1, 1, s->channels * s->levels);
+    d->kind->carve(d, arena);
+}
+
+static px_status px_decoder_make(px_model *model, int images, px_decoder **out) {
+    px_decoder *d = calloc(1, sizeof *d);
+    const px_decode_kind *kind = px_decode_kinds[model->spec.kind];
+    void *blocks = calloc(1, kind->size);
+    *out = d;
+    if (!d || !blocks) {
+        free(d);
+        free(blocks);
+        *out = NULL;
+        return px_fail(model->device->ctx, PX_ERR_MEMORY, "decoder: cannot allocate it");
+    }
+    *d = (px_decoder){.model = model, .device = model->device, .capacity = images, .kind = kind, .blocks = blocks};
+    d->stem = px_stack_alone(&model->stem);
+    if (model->spec.skip)
+        d->skip = px_stack_of(d, &model->skips[0], model->spec.layers > 1 ? &model->skips[1] : NULL, 1);
+    for (int i = 0; i < 3; i++) d->head[i] = px_stack_alone(&model->head.layer[i]);
+    kind->create(d);
+    return PX_OK;
+}
+
+px_status px_decoder_plan(px_model *model, int images, size_t *bytes) {
+    px_decoder *d;
+    px_arena plan = px_arena_plan();
+    PX_TRY(px_decoder_make(model, images, &d));
+    px_decoder_carve(d, &plan);
+    *bytes = plan.peak;
+    px_decoder_destroy(d);
+    return PX_OK;
+}
+
+px_status px_decoder_create(px_model *model, int images, px_decoder **out) {
+    size_t bytes;
+    *out = NULL;
+    PX_TRY(px_decoder_plan(model, images, &bytes));
+    PX_TRY(px_decoder_make(model, images, out));
+    const px_status status = px_arena_hold(&(*out)->arena, model->device, bytes);
+    if (status == PX_OK) {
+        px_decoder_carve(*out, &(*out)->arena);
+        return PX_OK;
+    }
+    px_decoder_destroy(*out);
+    *out = NULL;
+    if (status != PX_ERR_MEMORY) return status;
+    return px_fail(
+        model->device->ctx, PX_ERR_MEMORY,
+        "out of memory: decoding %d images at a time needs %.2f GiB, %s has %.2f GiB in all; lower eval.batch_size, "
+        "or train.samples in training",
+        images, (double)bytes / (1 << 30), model->device->kind, (double)model->device->memory / (1 << 30));
+}
+
+void px_decoder_destroy(px_decoder *d) {
+    if (!d) return;
+    px_arena_release(&d->arena);
+    free(d->blocks);
+    free(d);
+}
+
+px_model *px_decoder_model(const px_decoder *d) {
+    return d->model;
+}
+int px_decoder_capacity(const px_decoder *d) {
+    return d->capacity;
+}
+px_map px_decoder_images(const px_decoder *d) {
+    return d->levels;
+}
+px_map px_decoder_nats(const px_decoder *d) {
+    return d->nats;
+}
+
+/* --- Pixels ------------------------------------------------------------------------------------------------------- */
+
+px_status px_decoder_begin(px_decoder *d, int images) {
+    d->images = images;
+    d->row = 0;
+    d->column = -1;
+    return d->kind->begin(d);
+}
+
+/* Before the first pixel of a row: what the rows above give it. */
+static px_status px_decoder_row(px_decoder *d) {
+    const px_map u = px_cache_at(d, &d->u, 0, d->row, 0, d->model->spec.width);
+    PX_TRY(d->device->ops->clear(d->device, u.data, px_map_bytes(&u)));
+    PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->u));
+    return d->kind->row(d);
+}
+
+/* The pixel's values, as far as they stand in the images. */
+static px_status px_decoder_read(const px_decoder *d) {
+    const px_model_spec *s = &d->model->spec;
+    return px_run(d->device, levels_to_values, .image = px_map_head(d->levels, (size_t)d->images),
+                  .values = px_cache_here(d, &d->values, 0), .levels = s->levels,
+                  .first = (d->row * s->width + d->column) * s->channels);
+}
+
+px_status px_decoder_next(px_decoder *d) {
+    if (d->column >= 0) PX_TRY(px_decoder_read(d));
+    if (d->column == d->model->spec.width - 1) {
+        PX_TRY(d->kind->row_done(d));
+        d->row++;
+        d->column = -1;
+    }
+    if (d->column < 0) PX_TRY(px_decoder_row(d));
+    d->column++;
+    PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->u));
+    return d->kind->pixel(d);
+}
+
+px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_colours colours, px_map x) {
+    const px_map u = px_cache_here(d, &d->u, layer), next = px_cache_here(d, &d->u, layer + 1);
+    PX_TRY(px_stack_centre(d, expand, layer, colours, x, next, 0));
+    return px_stack_activate(d, expand, layer, colours, next, d->model->spec.residual ? u : (px_map){0}, next,
+                             px_cache_here(d, &d->rectified, layer + 1));
+}
+
+/* features += skip(u of `layer` + 1); the last one adds u itself, and rectifies for the head. */
+static px_status px_decode_skip(px_decoder *d, int layer, px_colours colours) {
+    const int last = d->model->spec.layers - 1;
+    const px_map none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
+    PX_TRY(px_stack_centre(d, &d->skip, layer, colours, u, features, layer > 0));
+    return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, features,
+                             layer == last ? px_cache_here(d, &d->rectified, last + 1) : none);
+}
+
+/* The features of these colours, through all layers. */
+static px_status px_decode_features(px_decoder *d, px_colours colours) {
+    const px_map none = {0}, u = px_cache_here(d, &d->u, 0);
+    PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), u, 1));
+    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, u, none, u, px_cache_here(d, &d->rectified, 0)));
+    for (int layer = 0; layer < d->model->spec.layers; layer++) {
+        PX_TRY(d->kind->advance(d, layer, colours));
+        if (d->model->spec.skip) PX_TRY(px_decode_skip(d, layer, colours));
+    }
+    return PX_OK;
+}
+
+static px_status px_decode_head(px_decoder *d, px_colours colours) {
+    const px_map none = {0}, logits = px_cache_here(d, &d->logits, 0);
+    px_map x = px_cache_here(d, &d->rectified, d->model->spec.layers);
+    for (int i = 0; i < 2; i++) {
+        const px_map hidden = px_cache_here(d, &d->hidden[i], 0);
+        PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, hidden, 0));
+        PX_TRY(px_stack_activate(d, &d->head[i], 0, colours, hidden, none, none, hidden));
+        x = hidden;
+    }
+    PX_TRY(px_stack_centre(d, &d->head[2], 0, colours, x, logits, 0));
+    return px_stack_activate(d, &d->head[2], 0, colours, logits, none, logits, none);
+}
+
+px_status px_decoder_logits(px_decoder *d, int channel, px_map *logits) {
+    const px_colours colours = {channel, channel + 1};
+    if (channel > 0) PX_TRY(px_decoder_read(d));
+    PX_TRY(px_decode_features(d, colours));
+    PX_TRY(px_decode_head(d, colours));
+    *logits = px_cache_here(d, &d->logits, 0);
+    return PX_OK;
+}
+
+px_status px_decoder_pass(px_decoder *d) {
+    PX_TRY(px_decoder_read(d));
+    return px_decode_features(d, (px_colours){0, d->model->spec.channels});
+}
