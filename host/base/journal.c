@@ -3,6 +3,7 @@
 #include "pixelrnn/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,6 +13,7 @@ struct px_journal {
     px_context *ctx;
     char path[PX_PATH];
     int file;
+    bool ours;                     /* locked */
     size_t heading, record, count; /* bytes of the first line, of a record; whole records */
 };
 
@@ -41,7 +43,7 @@ static px_status px_journal_take(px_journal *j, void *data, size_t bytes, size_t
     return PX_OK;
 }
 
-/* A file shorter than a heading was cut off before its first record: it is begun anew. */
+/* A file without a record was cut off at once: it is begun anew. */
 static px_status px_journal_heading(px_journal *j, const char *work) {
     const off_t size = lseek(j->file, 0, SEEK_END);
     if (size < 0) return px_journal_fail(j);
@@ -50,7 +52,7 @@ static px_status px_journal_heading(px_journal *j, const char *work) {
     memcpy(heading, work, j->heading - 1);
     heading[j->heading - 1] = '\n';
     px_status status = PX_OK;
-    if ((size_t)size < j->heading) {
+    if ((size_t)size < j->heading + j->record) {
         status = ftruncate(j->file, 0) == 0 ? px_journal_write(j, heading, j->heading, 0) : px_journal_fail(j);
     } else {
         status = px_journal_take(j, held, j->heading, 0);
@@ -76,7 +78,8 @@ px_status px_journal_open(px_context *ctx, const char *out, const char *work, si
         j->file = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (j->file < 0) status = px_journal_fail(j);
     }
-    if (status == PX_OK && flock(j->file, LOCK_EX | LOCK_NB) != 0)
+    j->ours = status == PX_OK && flock(j->file, LOCK_EX | LOCK_NB) == 0;
+    if (status == PX_OK && !j->ours)
         status = px_fail(ctx, PX_ERR_FILE, "%s: another process is at work on it", j->path);
     if (status == PX_OK) status = px_journal_heading(j, work);
     if (status == PX_OK)
@@ -88,6 +91,7 @@ px_status px_journal_open(px_context *ctx, const char *out, const char *work, si
 
 void px_journal_close(px_journal *j) {
     if (!j) return;
+    if (j->file >= 0 && j->count == 0 && j->ours) unlink(j->path);
     if (j->file >= 0) close(j->file);
     free(j);
 }

@@ -12,7 +12,8 @@ typedef struct px_journal px_journal;
 
 /* Goes on with the journal of `out`, or begins one. work is one line (without its end) that names everything the records
  * depend on. PX_ERR_FILE if another process holds the journal; PX_ERR_USAGE, naming the file, if it is of other work.
- * Close with px_journal_close (NULL is allowed), which keeps the file. */
+ * Close with px_journal_close (NULL is allowed), which keeps the file if there is a record
+ * in it. */
 px_status px_journal_open(px_context *ctx, const char *out, const char *work, size_t record_bytes,
                           px_journal **journal);
 void px_journal_close(px_journal *journal);
