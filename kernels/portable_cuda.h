@@ -74,6 +74,25 @@ PX_FUNCTION px_real px_lanes_max(px_real x) {
     return x;
 }
 
+PX_FUNCTION int px_lanes_min(int x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) {
+        const int other = __shfl_xor_sync(0xffffffffu, x, distance);
+        x = other < x ? other : x;
+    }
+    return x;
+}
+/* The sum over the lanes before this one. */
+PX_FUNCTION double px_lanes_before_double(double x) {
+    const int index = (int)threadIdx.x;
+    double upto = x;
+    for (int distance = 1; distance < PX_WARP; distance *= 2) {
+        const double other = __shfl_up_sync(0xffffffffu, upto, distance);
+        if (index >= distance) upto += other;
+    }
+    const double before = __shfl_up_sync(0xffffffffu, upto, 1);
+    return index > 0 ? before : 0;
+}
+
 PX_FUNCTION px_real px_sqrt(px_real x) {
     return sqrtf(x);
 }
