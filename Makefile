@@ -155,7 +155,8 @@ CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUB
 ifneq ($(BUILD),bundle)
 CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
 endif
-ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90
+HOPPER         := -gencode=arch=compute_90a,code=sm_90a
+ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 $(HOPPER) -gencode=arch=compute_90,code=compute_90
 px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUILD))) -Iinclude -I. -Xcompiler=-fPIC,-Wall,-Wextra \
 	$(if $(filter 1,$(WERROR)),-Werror=all-warnings -Xcompiler=-Werror) $(NVCCFLAGS)
 endif
@@ -213,7 +214,7 @@ $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
 $(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
-	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)

@@ -21,6 +21,10 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
 }
 
+#ifdef PX_FUNCTIONS_ONLY /* for a kernel that runs several of them itself */
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)
+#define PX_LANES_KERNEL(name, ROWS)
+#else
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
         for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
@@ -53,6 +57,7 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
         name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
         return px_cuda_launched(device, #name);                                                                        \
     }
+#endif
 
 /* A lane's share of 0 .. ALL - 1. */
 #define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)

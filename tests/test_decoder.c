@@ -24,7 +24,7 @@ static const px_model_spec specs[] = {
 /* Sums in another order: of the largest logit, and of the nats. */
 static const double tolerance = sizeof(px_real) == sizeof(float) ? 1e-5 : 1e-12;
 
-enum { IMAGES = 3, SPECS = sizeof specs / sizeof *specs };
+enum { IMAGES = 3, MANY = 19, SPECS = sizeof specs / sizeof *specs };
 
 typedef struct bench {
     px_context ctx;
@@ -35,13 +35,14 @@ typedef struct bench {
     size_t values;
 } bench;
 
-static bench open_bench(const px_model_spec *spec, int images) {
+static bench open_bench(const px_model_spec *spec, int images, px_decoder_mode mode) {
     static bench b;
     b = (bench){.spec = spec, .values = px_test_values(spec)};
     b.device = px_test_device(&b.ctx);
     b.model = px_test_model(b.device, spec, 11);
     assert_ok(&b.ctx, px_model_reserve(b.model, images, PX_PURPOSE_EVALUATE));
-    assert_ok(&b.ctx, px_decoder_create(b.model, images, &b.decoder));
+    if (b.device->workers > 0) b.device->workers = 3; /* MANY images become groups of 8, 8 and 3 */
+    assert_ok(&b.ctx, px_decoder_create(b.model, images, mode, &b.decoder));
     return b;
 }
 
@@ -63,7 +64,7 @@ static px_real *full_logits(bench *b, const uint8_t *levels, int images) {
 /* No logit differs by more than the tolerance times the largest in magnitude, for pixels
  * that are drawn and, with `pass`, after pixels that are passed: every third. */
 static void compare_logits(const px_model_spec *spec, bool pass) {
-    bench b = open_bench(spec, IMAGES);
+    bench b = open_bench(spec, IMAGES, PX_DECODER_DIRECT);
     const int channels = spec->channels, pixels = spec->height * spec->width;
     const size_t levels_each = (size_t)spec->levels;
     for (int images = IMAGES; images > 0; images -= 2) { /* a full decoder, and one not full */
@@ -71,9 +72,7 @@ static void compare_logits(const px_model_spec *spec, bool pass) {
         px_real *full = full_logits(&b, levels, images);
         double scale = 0;
         for (size_t i = 0; i < (size_t)images * b.values * levels_each; i++) scale = fmax(scale, fabs((double)full[i]));
-        const px_map image = px_decoder_images(b.decoder);
-        assert_ok(&b.ctx, b.device->ops->upload(b.device, image.data, levels, (size_t)images * b.values));
-        assert_ok(&b.ctx, px_decoder_begin(b.decoder, images));
+        assert_ok(&b.ctx, px_decoder_begin(b.decoder, images, levels));
         for (int pixel = 0; pixel < pixels; pixel++) {
             assert_ok(&b.ctx, px_decoder_next(b.decoder));
             if (pass && pixel % 3 == 0) {
@@ -115,37 +114,44 @@ static void test_logits_after_given_pixels(void **state) {
     for (int i = 0; i < SPECS; i++) compare_logits(&specs[i], true);
 }
 
-/* One seed, one picture: both ways, with and without given pixels. */
+/* One seed, one picture: the plain way and the decoder, direct and recorded, with and without given pixels. */
+static void compare_pictures(const px_model_spec *spec, int images, bool given, px_decoder_mode mode) {
+    bench b = open_bench(spec, images, mode);
+    const size_t all = (size_t)images * b.values;
+    uint8_t *levels = px_test_images(spec, images, 3), *plain = malloc(all), *fast = malloc(all);
+    uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width);
+    assert_true(plain && fast && keep);
+    for (int p = 0; p < spec->height * spec->width; p++) keep[p] = p % 5 < 2;
+    const px_sample_request request = {.seed = 7,
+                                       .first_image = 40,
+                                       .images = images,
+                                       .temperature = 0.8,
+                                       .given = given ? levels : NULL,
+                                       .keep = given ? keep : NULL};
+    assert_ok(&b.ctx, px_sample_plain(b.model, &request, plain));
+    assert_ok(&b.ctx, px_sample(b.decoder, &request, fast, NULL, NULL));
+    for (size_t v = 0; v < all; v++)
+        if (plain[v] != fast[v])
+            fail_msg("%s%s%s: value %zu of image %zu is level %d, the plain way draws %d", px_test_name(spec),
+                     given ? ", some given" : "", mode == PX_DECODER_DIRECT ? ", direct" : "", v % b.values,
+                     v / b.values, fast[v], plain[v]);
+    if (given)
+        for (size_t v = 0; v < all; v++)
+            if (keep[v % b.values / (size_t)spec->channels]) assert_int_equal(fast[v], levels[v]);
+    free(keep);
+    free(fast);
+    free(plain);
+    free(levels);
+    close_bench(&b);
+}
+
 static void test_pictures(void **state) {
     (void)state;
     for (int i = 0; i < SPECS; i++)
         for (int given = 0; given < 2; given++) {
-            const px_model_spec *spec = &specs[i];
-            bench b = open_bench(spec, IMAGES);
-            uint8_t *levels = px_test_images(spec, IMAGES, 3), *plain = malloc(IMAGES * b.values);
-            uint8_t *fast = malloc(IMAGES * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
-            assert_true(plain && fast && keep);
-            for (int p = 0; p < spec->height * spec->width; p++) keep[p] = p % 5 < 2;
-            const px_sample_request request = {.seed = 7,
-                                               .first_image = 40,
-                                               .images = IMAGES,
-                                               .temperature = 0.8,
-                                               .given = given ? levels : NULL,
-                                               .keep = given ? keep : NULL};
-            assert_ok(&b.ctx, px_sample_plain(b.model, &request, plain));
-            assert_ok(&b.ctx, px_sample(b.decoder, &request, fast, NULL, NULL));
-            for (size_t v = 0; v < IMAGES * b.values; v++)
-                if (plain[v] != fast[v])
-                    fail_msg("%s%s: value %zu of image %zu is level %d, the plain way draws %d", px_test_name(spec),
-                             given ? ", some given" : "", v % b.values, v / b.values, fast[v], plain[v]);
-            if (given)
-                for (size_t v = 0; v < IMAGES * b.values; v++)
-                    if (keep[v % b.values / (size_t)spec->channels]) assert_int_equal(fast[v], levels[v]);
-            free(keep);
-            free(fast);
-            free(plain);
-            free(levels);
-            close_bench(&b);
+            compare_pictures(&specs[i], IMAGES, given, PX_DECODER_DIRECT);
+            compare_pictures(&specs[i], IMAGES, given, PX_DECODER_RECORDED);
+            compare_pictures(&specs[i], MANY, given, PX_DECODER_RECORDED);
         }
 }
 
@@ -153,13 +159,13 @@ static void test_pictures(void **state) {
 static void test_batches(void **state) {
     (void)state;
     for (int i = 0; i < SPECS; i++) {
-        bench b = open_bench(&specs[i], IMAGES);
-        uint8_t *whole = malloc(IMAGES * b.values), *one = malloc(b.values);
+        bench b = open_bench(&specs[i], MANY, PX_DECODER_RECORDED);
+        uint8_t *whole = malloc(MANY * b.values), *one = malloc(b.values);
         assert_true(whole && one);
-        px_sample_request request = {.seed = 7, .images = IMAGES, .temperature = 1};
+        px_sample_request request = {.seed = 7, .images = MANY, .temperature = 1};
         assert_ok(&b.ctx, px_sample(b.decoder, &request, whole, NULL, NULL));
         request.images = 1;
-        for (int n = IMAGES - 1; n >= 0; n--) {
+        for (int n = MANY - 1; n >= 0; n--) {
             request.first_image = (uint64_t)n;
             assert_ok(&b.ctx, px_sample(b.decoder, &request, one, NULL, NULL));
             if (memcmp(one, whole + (size_t)n * b.values, b.values) != 0)
@@ -175,19 +181,19 @@ static void test_batches(void **state) {
 static void test_nats(void **state) {
     (void)state;
     for (int i = 0; i < SPECS; i++) {
-        bench b = open_bench(&specs[i], IMAGES);
+        bench b = open_bench(&specs[i], MANY, PX_DECODER_RECORDED);
         const px_model_spec *spec = &specs[i];
-        uint8_t *levels = malloc(IMAGES * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
-        double drawn[IMAGES], want[IMAGES], rest[IMAGES];
+        uint8_t *levels = malloc(MANY * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
+        double drawn[MANY], want[MANY], rest[MANY];
         assert_true(levels && keep);
-        px_sample_request request = {.seed = 7, .images = IMAGES, .temperature = i % 2 ? 1 : 1.5};
+        px_sample_request request = {.seed = 7, .images = MANY, .temperature = i % 2 ? 1 : 1.5};
         assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, drawn, NULL));
-        assert_ok(&b.ctx, px_model_forward(b.model, levels, IMAGES, false));
+        assert_ok(&b.ctx, px_model_forward(b.model, levels, MANY, false));
         assert_ok(&b.ctx, px_model_nats(b.model, want));
         keep[0] = 1;
         request.given = levels, request.keep = keep;
         assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, rest, NULL));
-        for (int n = 0; n < IMAGES; n++) {
+        for (int n = 0; n < MANY; n++) {
             if (!(fabs(drawn[n] - want[n]) <= tolerance * want[n]))
                 fail_msg("%s: image %d was drawn with %.9g nats, evaluated with %.9g; tolerance %.0e of them",
                          px_test_name(spec), n, drawn[n], want[n], tolerance);

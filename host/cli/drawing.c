@@ -69,7 +69,7 @@ static px_status px_batch_open(px_drawing *d, px_drawing_batch *b, int images) {
     b->records = malloc(count * px_record_bytes(s));
     if (!b->given || !b->levels || !b->nats || !b->records)
         return px_fail(d->ctx, PX_ERR_MEMORY, "%s: no memory for %d images", d->command, images);
-    return px_decoder_create(d->model, images, &b->decoder);
+    return px_decoder_create(d->model, images, PX_DECODER_RECORDED, &b->decoder);
 }
 
 static void px_batch_close(px_drawing_batch *b) {

@@ -2,7 +2,7 @@
 #include "host/decode/decode.h"
 
 px_cache px_cache_carve(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->capacity;
+    const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->group;
     return (px_cache){px_arena_map(arena, rows, features, PX_REAL), slots};
 }
 

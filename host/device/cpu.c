@@ -79,7 +79,8 @@ static const px_device_ops px_cpu_ops = {
     PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
 
 void *px_cpu_panel(px_device *device) {
-    return ((px_cpu *)device)->panels + (size_t)omp_get_thread_num() * PX_CPU_PANEL;
+    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
+    return ((px_cpu *)device)->panels + (size_t)thread * PX_CPU_PANEL;
 }
 
 /* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
@@ -98,7 +99,7 @@ px_status px_cpu_open(px_context *ctx, px_device **device) {
     if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
     if (openblas_set_num_threads) openblas_set_num_threads(1);
     cpu->threads = omp_get_max_threads();
-    cpu->base = (px_device){.ops = &px_cpu_ops, .ctx = ctx, .kind = "cpu"};
+    cpu->base = (px_device){.ops = &px_cpu_ops, .ctx = ctx, .kind = "cpu", .workers = cpu->threads};
     cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * PX_CPU_PANEL;
     cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);

@@ -5,8 +5,12 @@
 #include "host/device/sweep.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PX_CUDA_LEAST_MAJOR = 8 }; /* kernels are built for compute capability 8.0 and later */
+enum {
+    PX_CUDA_LEAST_MAJOR = 8,    /* kernels are built for compute capability 8.0 and later */
+    PX_CUDA_CLUSTERS_MAJOR = 9, /* clusters of blocks came with 9.0 */
+};
 
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing) {
     if (error == cudaSuccess) return PX_OK;
@@ -97,6 +101,10 @@ px_status px_cuda_sweep_backward(px_device *device, const px_sweep_args *sweep) 
     return px_sweep_backward_launched(device, sweep);
 }
 
+px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
+    return px_cuda_replay_cluster(device, tape);
+}
+
 static const px_device_ops px_cuda_ops = {
 #define PX_FILL_OP(name)                .name = px_cuda_##name,
 #define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
@@ -118,6 +126,9 @@ static px_status px_cuda_probe(px_cuda *cuda) {
     snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
              card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
     cuda->base.memory = card.totalGlobalMem;
+    const char *strategy = getenv("PX_REPLAY"); /* not the rule before it was shown correct on a card */
+    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && strategy && strcmp(strategy, "cluster") == 0)
+        cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
     return PX_OK;
 }
 

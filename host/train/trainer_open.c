@@ -39,10 +39,8 @@ static px_status px_trainer_open_model(px_trainer *t) {
     if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
-    if (c->train.samples > 0)
-        PX_TRY(px_decoder_create(t->model,
-                                 (int)(c->train.samples < PX_SAMPLES_AT_ONCE ? c->train.samples : PX_SAMPLES_AT_ONCE),
-                                 &t->decoder));
+    const int samples = c->train.samples < PX_SAMPLES_AT_ONCE ? (int)c->train.samples : PX_SAMPLES_AT_ONCE;
+    if (samples > 0) PX_TRY(px_decoder_create(t->model, samples, PX_DECODER_RECORDED, &t->decoder));
     t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
     if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
     const px_loader_options order = {.levels = spec.levels,

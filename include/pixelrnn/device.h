@@ -252,6 +252,10 @@ typedef struct px_draw_args {
     px_real temperature;
     uint64_t seed, first_image, place;
 } px_draw_args;
+/* The place of a value in its image, as its random number is keyed. */
+static inline uint64_t px_draw_place(int row, int column, int channel) {
+    return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
+}
 
 /* Sums of squares, one per row: the first half of a global norm. */
 typedef struct px_square_sum_args {
@@ -294,6 +298,39 @@ typedef struct px_ema_args {
     px_real decay;
 } px_ema_args;
 
+/* A tape: operations recorded instead of run, for a group of images that needs nothing of any other group. Recorded
+ * once, they are replayed for many groups at a time, each in a memory of its own of the same layout: an address within
+ * the first `bytes` bytes from `memory` on, group 0's, stands for the same place of every group. Images are numbered
+ * on from group to group, `images` each. Groups are independent workers: a thread each on the CPU, a cluster of blocks
+ * on CUDA; within one, the steps follow each other. */
+#define PX_TAPE_OPS(X) X(gemm) X(levels_to_values) X(activate) X(lstm_update) X(draw)
+typedef struct px_clear_args {
+    void *memory; /* set to 0 */
+    size_t bytes;
+} px_clear_args;
+typedef enum {
+#define PX_TAPE_STEP(name) PX_STEP_##name,
+    PX_TAPE_OPS(PX_TAPE_STEP)
+#undef PX_TAPE_STEP
+        PX_STEP_clear
+} px_tape_op;
+typedef struct px_tape_step {
+    px_tape_op op;
+    union {
+#define PX_TAPE_ARGS(name) px_##name##_args name;
+        PX_TAPE_OPS(PX_TAPE_ARGS)
+#undef PX_TAPE_ARGS
+        px_clear_args clear;
+    } args;
+} px_tape_step;
+typedef struct px_replay_args {
+    const px_tape_step *steps; /* in device memory */
+    int count;
+    int groups, images;
+    char *memory;
+    size_t bytes;
+} px_replay_args;
+
 typedef struct px_device px_device;
 
 /* Operations with a descriptor: what a model is made of. */
@@ -322,7 +359,8 @@ typedef struct px_device px_device;
     X(sgd)                                                                                                             \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \
-    X(ema)
+    X(ema)                                                                                                             \
+    X(replay)
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
  * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
@@ -354,6 +392,7 @@ struct px_device {
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* e.g. the processor's name */
     size_t memory;         /* bytes of memory in all */
+    int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
 };
 

@@ -393,6 +393,51 @@ static void check_draw(void) {
     }
 }
 
+/* A tape of two groups of 5 images: each kind of step, on memory of the group's and on weights beside it. */
+static void check_replay(void) {
+    enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4, STEPS = 6 };
+    CASE("%d steps, %d groups", STEPS, GROUPS);
+    const pair weight = reals(OUT, IN, RANDOM), bias = reals(1, OUT, RANDOM),
+               tape = levels(STEPS * sizeof(px_tape_step), 1, 2);
+    /* of a group, one behind the other: x (IMAGES, IN), y (IMAGES, OUT), c and h (IMAGES, 1); levels and nats apart */
+    const int columns = IMAGES * (IN + OUT + 2);
+    const pair memory = reals(GROUPS, columns, RANDOM);
+    for (int side = 0; side < SIDES; side++) {
+        px_real *x = memory.on[side].data, *y = x + IMAGES * IN, *c = y + IMAGES * OUT, *h = c + IMAGES;
+        px_map image = {x, IMAGES, IN * (int)sizeof(px_real), PX_UINT8}, out = px_map_over(y, IMAGES, OUT);
+        const px_tape_step steps[STEPS] = {
+            {PX_STEP_levels_to_values, .args.levels_to_values = {image, px_map_over(h, IMAGES, 1), 256, 3}},
+            {PX_STEP_clear, .args.clear = {x, sizeof(px_real)}},
+            {PX_STEP_gemm, .args.gemm = {.transpose_b = true,
+                                         .m = IMAGES,
+                                         .n = OUT,
+                                         .k = IN,
+                                         .a = x,
+                                         .ld_a = IN,
+                                         .b = weight.on[side].data,
+                                         .ld_b = IN,
+                                         .c = y,
+                                         .ld_c = OUT,
+                                         .beta = 1,
+                                         .batch = 1}},
+            {PX_STEP_activate, .args.activate = {.sum = out, .bias = bias.on[side], .y = out, .count = OUT}},
+            {PX_STEP_lstm_update, .args.lstm_update = {.pre = out,
+                                                       .bias = bias.on[side],
+                                                       .c = px_map_over(c, IMAGES, 1),
+                                                       .h = px_map_over(h, IMAGES, 1),
+                                                       .count = 1,
+                                                       .layers = 1}},
+            {PX_STEP_draw,
+             .args.draw = {.logits = out, .image = image, .levels = OUT, .column = 2, .temperature = 1, .seed = 3}}};
+        const px_device_ops *ops = the.device[side]->ops;
+        assert_ok(&the.ctx, ops->upload(the.device[side], tape.on[side].data, steps, sizeof steps));
+        assert_ok(&the.ctx, ops->synchronize(the.device[side]));
+    }
+    BOTH(replay, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
+         .memory = memory.on[side].data, .bytes = (size_t)columns * sizeof(px_real));
+    EXPECT(replay, memory);
+}
+
 static void check_square_sum(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
         CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
