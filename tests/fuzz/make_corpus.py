@@ -272,6 +272,7 @@ def picture_seeds():
     yield "progressive.jpg", jpeg(9, 17, progressive=True)
     yield "progressive_grey.jpg", jpeg(20, 20, components=1, progressive=True)
     yield "bad_table.jpg", jpeg(8, 8, before=segment(0xC4, b"\0" + bytes([255] * 16)))
+    yield "bad_table_cut.jpg", b"\xff\xd8\xff\xc4\0\x1a\0" + bytes([0, 200, 200])
     yield "bad_cut.png", png(5, 7, 0)[:-20]
     yield "bad_huge.png", png(1, 1, 0).replace(struct.pack(">II", 1, 1), struct.pack(">II", 32768, 32768))
 
