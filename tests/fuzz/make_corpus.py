@@ -75,7 +75,9 @@ def npz_seeds():
     yield "other_name.zip", npz([("a/b/pixels.npy", npy((2, 9)))])
     yield "bad_two.npz", npz([("a/data.npy", npy((1, 2, 2))), ("b/data.npy", npy((1, 2, 2)))])
     yield "bad_empty.zip", npz([])
-    yield "bad_checksum.npz", npz([images], zipfile.ZIP_DEFLATED).replace(struct.pack("<I", zlib.crc32(images[1])), b"\0" * 4)
+    large = ("images.npy", npy((5, 256, 256))[: -5 * 256 * 256] + bytes(5 * 256 * 256))
+    for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: told at its end
+        yield name, npz([member]).replace(struct.pack("<I", zlib.crc32(member[1])), bytes(4))
 
 
 def idx(shape, kind=8):
