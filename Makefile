@@ -207,6 +207,8 @@ $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
+# stb_image adds 0 to a null pointer, and copies 0 bytes to it, which C11 leaves undefined, and does nothing
+$(if $(findstring undefined,$(SANITIZE_$(BUILD))),$(OBJ)/host/data/stb_image.o): private px_CFLAGS += -fno-sanitize=pointer-overflow,nonnull-attribute
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)

@@ -27,6 +27,8 @@ typedef struct px_npz_stream {
     px_archive archive;
     px_array array;
     size_t next; /* image the archive stands at */
+    px_status failed;
+    px_context failure; /* what stopped the reading: libarchive would go on after a wrong checksum */
     uint8_t image[];
 } px_npz_stream;
 
@@ -201,8 +203,9 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
         return px_fail(ctx, PX_ERR_FILE, "%s: image %zu was asked for after image %zu, expected ascending order",
                        source->name, index, self->next - 1);
     while (index >= self->next) {
-        px_status status = read_next(ctx, self);
-        if (status != PX_OK) return status == PX_ERR_FORMAT ? PX_ERR_FILE : status; /* nor any after it */
+        if (self->failed == PX_OK) self->failed = read_next(&self->failure, self);
+        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
+        if (self->failed != PX_OK) return px_fail(ctx, self->failed, "%s", self->failure.message);
     }
     px_array_copy(&self->array, self->image, pixels);
     return PX_OK;

@@ -75,7 +75,7 @@ def npz_seeds():
     yield "other_name.zip", npz([("a/b/pixels.npy", npy((2, 9)))])
     yield "bad_two.npz", npz([("a/data.npy", npy((1, 2, 2))), ("b/data.npy", npy((1, 2, 2)))])
     yield "bad_empty.zip", npz([])
-    large = ("images.npy", npy((5, 256, 256))[: -5 * 256 * 256] + bytes(5 * 256 * 256))
+    large = ("images.npy", npy((1, 300, 300, 3))[:-270000] + bytes(270000))
     for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: told at its end
         yield name, npz([member]).replace(struct.pack("<I", zlib.crc32(member[1])), bytes(4))
 
@@ -275,6 +275,7 @@ def picture_seeds():
     yield "progressive_grey.jpg", jpeg(20, 20, components=1, progressive=True)
     yield "bad_table.jpg", jpeg(8, 8, before=segment(0xC4, b"\0" + bytes([255] * 16)))
     yield "bad_table_cut.jpg", b"\xff\xd8\xff\xc4\0\x1a\0" + bytes([0, 200, 200])
+    yield "bad_chunk.png", png(1, 1, 0, before=[(b"IDAT", b"x")]).replace(b"\0\0\0\x0aIDAT", b"\x60\0\0\0IDAT")
     yield "bad_cut.png", png(5, 7, 0)[:-20]
     yield "bad_huge.png", png(1, 1, 0).replace(struct.pack(">II", 1, 1), struct.pack(">II", 32768, 32768))
 
