@@ -1,7 +1,7 @@
 # pixelrnn: one Makefile, not recursive over folders. `make help` lists targets and variables.
 #
-# It calls itself in three places only: after installing packages, for the double-precision tests, and for the bundle,
-# because each of these needs other flags than the build that asks for it.
+# It calls itself in four places only: after installing packages, for the double-precision tests, for the fuzzers (from
+# tests/fuzz/run), and for the bundle, because each of these needs other flags than the build that asks for it.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -272,6 +272,9 @@ test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in do
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
 	$(TEST_ENVIRONMENT) PX_TEST_DEVICE=cuda tests/run $(GPU_TESTS) $(TESTS) $(TEST_SCRIPTS)
+
+fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60); needs clang with libFuzzer
+	+@tests/fuzz/run || [ $$? -eq 77 ]
 
 bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)

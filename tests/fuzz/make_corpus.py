@@ -275,6 +275,7 @@ def picture_seeds():
     yield "progressive_grey.jpg", jpeg(20, 20, components=1, progressive=True)
     yield "bad_table.jpg", jpeg(8, 8, before=segment(0xC4, b"\0" + bytes([255] * 16)))
     yield "bad_table_cut.jpg", b"\xff\xd8\xff\xc4\0\x1a\0" + bytes([0, 200, 200])
+    yield "bad_chunk_name.png", png(1, 1, 0, before=[(b"A\nBC", b"")])
     yield "bad_chunk.png", png(1, 1, 0, before=[(b"IDAT", b"x")]).replace(b"\0\0\0\x0aIDAT", b"\x60\0\0\0IDAT")
     yield "bad_cut.png", png(5, 7, 0)[:-20]
     yield "bad_huge.png", png(1, 1, 0).replace(struct.pack(">II", 1, 1), struct.pack(">II", 32768, 32768))
@@ -365,7 +366,7 @@ def model_seeds():
     tensors = [("stem.weight", "F32", [2], 8)]
     said = {"format": "pixelrnn", "config": CONFIG, "height": "4", "width": "4", "channels": "1", "levels": "2", "step": "9"}
     yield "whole.safetensors", safetensors(tensors, said)
-    yield "bad_step.safetensors", safetensors(tensors, {**said, "step": "-"})
+    yield "bad_step.safetensors", safetensors(tensors, {**said, "step": "1\n2"})
     yield "bad_config.safetensors", safetensors(tensors, {**said, "config": "seed: x"})
     yield "bad_format.safetensors", safetensors(tensors)
 
