@@ -20,9 +20,9 @@ endif
 
 ## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; they live side by side
 BUILD ?= release
-## CC=gcc           the C compiler; clang's builds lie beside gcc's
+## CC=gcc           the C compiler; clang's builds lie beside gcc's. libFuzzer is clang's alone
 ifeq ($(origin CC),default)
-CC := $(if $(filter fuzz,$(BUILD)),clang,gcc) # libFuzzer is clang's
+CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
 endif
 ## MARCH=native     the processor to compile for
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
@@ -207,8 +207,8 @@ $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
-# stb_image adds 0 to a null pointer, and copies 0 bytes to it, which C11 leaves undefined, and does nothing
-$(if $(findstring undefined,$(SANITIZE_$(BUILD))),$(OBJ)/host/data/stb_image.o): private px_CFLAGS += -fno-sanitize=pointer-overflow,nonnull-attribute
+# stb_image adds 0 to a null pointer, and copies 0 bytes to it: C11 leaves that undefined, but it does nothing
+$(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=pointer-overflow,nonnull-attribute
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)

@@ -26,7 +26,7 @@ def squeeze(content):
     return gzip.compress(content, mtime=0)
 
 
-# Arrays ----------------------------------------------------------------------------------------------------------------
+# Arrays -------------------------------------------------------------------------------------------------------------
 
 
 def npy(shape, version=1, descr="|u1", order=False, bytes_each=1):
@@ -121,7 +121,7 @@ def cifar_seeds():
     yield "bad_label.bin.gz", squeeze(cifar_batch(1) + cifar_batch(1, 10))
 
 
-# Pictures --------------------------------------------------------------------------------------------------------------
+# Pictures -----------------------------------------------------------------------------------------------------------
 
 
 def chunk(kind, content):
@@ -288,8 +288,8 @@ def tar(members, kind=tarfile.USTAR_FORMAT):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    size = sum(1024 + len(content) for _, content in members)
-    return out.getvalue()[: -(-size // 512) * 512 + 4096]  # without most of the zeros at the end
+    packed = out.getvalue().rstrip(b"\0")
+    return packed + bytes(-len(packed) % 512 + 1024)  # the two blocks that end it; tarfile writes up to twenty
 
 
 def tar_seeds():
@@ -305,7 +305,7 @@ def tar_seeds():
     yield "bad_cut.tar", tar(members)[:700]
 
 
-# Tensors and configs ---------------------------------------------------------------------------------------------------
+# Tensors and configs ------------------------------------------------------------------------------------------------
 
 
 def safetensors(tensors, metadata=None, header=None):
@@ -364,7 +364,8 @@ def config_seeds():
 
 def model_seeds():
     tensors = [("stem.weight", "F32", [2], 8)]
-    said = {"format": "pixelrnn", "config": CONFIG, "height": "4", "width": "4", "channels": "1", "levels": "2", "step": "9"}
+    sizes = {"height": "4", "width": "4", "channels": "1", "levels": "2"}
+    said = {"format": "pixelrnn", "config": CONFIG, **sizes, "step": "9"}
     yield "whole.safetensors", safetensors(tensors, said)
     yield "bad_step.safetensors", safetensors(tensors, {**said, "step": "1\n2"})
     yield "bad_config.safetensors", safetensors(tensors, {**said, "config": "seed: x"})
