@@ -3,7 +3,7 @@
 
     python3 tests/fuzz/make_corpus.py
 
-All are well-formed but those called bad_*, which are refused; tests/test_corpus.c holds the readers to that. Files that
+All are read but those called bad_*, which are refused; tests/test_corpus.c holds the readers to that. Files that
 this does not write, mostly inputs that were once read wrongly, stay. Python's standard library is enough.
 """
 import gzip
