@@ -1,12 +1,12 @@
 # pixelrnn: one Makefile, not recursive over folders. `make help` lists targets and variables.
 #
-# It calls itself in three places only: after installing packages, for the double-precision tests, and for the bundle,
-# because each of these needs other flags than the build that asks for it.
+# It calls itself in four places only: after installing packages, for the double-precision tests, for the fuzzers (from
+# tests/fuzz/run), and for the bundle, because each of these needs other flags than the build that asks for it.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench resources deps bundle format format-check clean help FORCE
+.PHONY: all programs demo test test-gpu bench resources deps bundle fuzz format format-check clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -18,11 +18,11 @@ endif
 
 # ---- Variables ---------------------------------------------------------------------------------------------------------
 
-## BUILD=release    release, debug, double, sanitize (address, undefined) or thread (races); they live side by side
+## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; they live side by side
 BUILD ?= release
-## CC=gcc           the C compiler; clang's builds lie beside gcc's
+## CC=gcc           the C compiler; clang's builds lie beside gcc's. libFuzzer is clang's alone
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
 endif
 ## MARCH=native     the processor to compile for
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
@@ -34,12 +34,12 @@ CUDA ?= 1
 ## V=0              1: show the commands
 
 # Release lies in build/, every other variant in build/VARIANT/; objects always in build/obj/VARIANT/.
-variant = $1$(if $(findstring clang,$(CC)),-clang)
+variant = $1$(if $(findstring clang,$(CC)),$(if $(filter fuzz,$1),,-clang))
 folder  = $(patsubst build/release,build,build/$(call variant,$1))
 OUT     := $(if $(filter bundle,$(BUILD)),build/bundle/build,$(call folder,$(BUILD)))
 OBJ     := build/obj/$(call variant,$(BUILD))
-ifeq ($(filter release debug double sanitize thread bundle,$(BUILD)),)
-$(error BUILD=$(BUILD): want release, debug, double, sanitize or thread)
+ifeq ($(filter release debug double sanitize thread fuzz bundle,$(BUILD)),)
+$(error BUILD=$(BUILD): want release, debug, double, sanitize, thread or fuzz)
 endif
 
 # ---- What must be installed --------------------------------------------------------------------------------------------
@@ -93,8 +93,10 @@ OPTIMISE_debug    := -O1 -g
 OPTIMISE_double   := -O2 -g -DPX_DOUBLE
 OPTIMISE_sanitize := -O1 -g -fno-omit-frame-pointer
 OPTIMISE_thread   := -O1 -g -fno-omit-frame-pointer
+OPTIMISE_fuzz     := -O1 -g -fno-omit-frame-pointer
 SANITIZE_sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SANITIZE_thread   := -fsanitize=thread
+SANITIZE_fuzz     := $(SANITIZE_sanitize) -fsanitize=fuzzer-no-link
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes $(if $(filter 1,$(WERROR)),-Werror)
 ifneq ($(findstring clang,$(CC)),)
@@ -175,7 +177,7 @@ LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o
 CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
-SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)) tests/fuzz/readers.c)
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c)))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
@@ -206,6 +208,9 @@ $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
+# Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
+# C11, but what comes of it is a wrong pixel at most
+$(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
@@ -241,12 +246,15 @@ $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
 $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
 $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
-	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
+	$(OBJ)/tests/fuzz/fuzz.o $(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
 
@@ -266,6 +274,9 @@ test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in do
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
 	$(TEST_ENVIRONMENT) PX_TEST_DEVICE=cuda tests/run $(GPU_TESTS) $(TESTS) $(TEST_SCRIPTS)
+
+fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60); needs clang with libFuzzer
+	+@tests/fuzz/run || [ $$? -eq 77 ]
 
 bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
@@ -291,7 +302,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
