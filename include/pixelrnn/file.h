@@ -26,7 +26,10 @@ typedef struct px_file_out {
  * place. PX_ERR_FILE for a folder, a missing folder, a name too long. After a failure out may be abandoned, not
  * written. */
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out);
-/* Flushes, syncs to disk, renames into place. On failure (ENOSPC) the temporary is removed and path is as it was. */
+/* Flushes, syncs to disk and closes, and leaves only the renaming to the commit: for files that must appear together. On
+ * failure (ENOSPC) the temporary is removed and path is as it was. */
+px_status px_file_finish(px_context *ctx, px_file_out *out);
+/* Finishes what is not finished yet, and renames it into place. After a failure as above. */
 px_status px_file_commit(px_context *ctx, px_file_out *out);
 /* Removes the temporary; does nothing after a commit or a failed create. */
 void px_file_abandon(px_file_out *out);
