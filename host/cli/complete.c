@@ -56,7 +56,8 @@ static px_status px_occlusion_allocate(px_context *ctx, px_occlusion *o, const p
     o->given = malloc(all);
     o->completed = malloc(all);
     if (o->keep && o->original && o->given && o->completed) return PX_OK;
-    return px_fail(ctx, PX_ERR_MEMORY, "complete: no memory for %d images", o->images * o->completions);
+    return px_fail(ctx, PX_ERR_MEMORY, "out of memory: %d completions need %.2f GiB; lower -n or --images",
+                   o->images * o->completions, 2 * (double)all / (1 << 30));
 }
 
 static void px_occlusion_free(px_occlusion *o) {

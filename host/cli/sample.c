@@ -10,8 +10,11 @@ static px_status px_sample_to_file(px_context *ctx, px_model *model, const px_sa
                                    const char *out) {
     const px_model_spec *spec = px_model_spec_of(model);
     const int batch = count < PX_SAMPLE_BATCH ? count : PX_SAMPLE_BATCH;
-    uint8_t *pixels = malloc((size_t)count * px_image_bytes(spec));
-    if (!pixels) return px_fail(ctx, PX_ERR_MEMORY, "sample: no memory for %d images", count);
+    const size_t bytes = (size_t)count * px_image_bytes(spec);
+    uint8_t *pixels = malloc(bytes);
+    if (!pixels)
+        return px_fail(ctx, PX_ERR_MEMORY, "out of memory: %d images need %.2f GiB; lower -n", count,
+                       (double)bytes / (1 << 30));
     px_progress progress;
     const int passes = (count + batch - 1) / batch;
     px_progress_begin(&progress, stderr, "sample", 0, (int64_t)passes * spec->height * spec->width);

@@ -36,7 +36,8 @@ static px_status allocate(px_context *ctx, packer *p) {
     p->pixels = malloc(p->most * p->image);
     p->slots = malloc(p->most * sizeof *p->slots);
     if (p->pixels && p->slots) return PX_OK;
-    return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for %zu images", p->source->name, p->most);
+    return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold %zu images of %zu bytes of %s", p->most, p->image,
+                   p->source->name);
 }
 
 /* A source that is not concurrent is read by one thread, in order. */

@@ -33,9 +33,9 @@ static px_status px_trainer_open_model(px_trainer *t) {
                                     .clip_norm = c->train.clip_norm,
                                     .ema_decay = c->train.ema_decay};
     PX_TRY(px_model_create(t->device, &spec, &t->model));
+    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
-    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
     t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
     if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
