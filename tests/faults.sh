@@ -181,6 +181,17 @@ else
     skip "a folder without the right to write" "root may write everywhere, and nobody cannot run the program"
 fi
 
+unreadable_file() {
+    cp images.npy unreadable.npy && chmod 000 unreadable.npy
+    as_nobody eval whole --data unreadable.npy >out 2>err
+    same $? 1 && one_message && contains err 'unreadable.npy: cannot be opened: Permission denied'
+}
+if [ "$(id -u)" -ne 0 ] || { chmod 755 . && setpriv --reuid 65534 --regid 65534 --clear-groups "$program" keys; } >/dev/null 2>&1; then
+    check "a file without the right to read" unreadable_file
+else
+    skip "a file without the right to read" "root may read everything, and nobody cannot run the program"
+fi
+
 no_folder() {
     touch file
     fails 1 'file.*Not a directory' train tiny.yaml -o file/run && fails 1 'file' train tiny.yaml -o file

@@ -344,6 +344,10 @@ const char *px_safetensors_metadata(const px_safetensors *file, const char *key)
     return value ? value->valuestring : NULL;
 }
 
+const char *px_dtype_name(px_dtype dtype) {
+    return px_dtypes[dtype].name;
+}
+
 double px_tensor_value(const px_tensor *tensor, size_t index) {
     switch (tensor->dtype) {
     case PX_DTYPE_F32: return ((const float *)tensor->data)[index];

@@ -41,6 +41,8 @@ const px_tensor *px_safetensors_find(const px_safetensors *file, const char *nam
 /* NULL if there is no such key. */
 const char *px_safetensors_metadata(const px_safetensors *file, const char *key);
 
+/* As the format spells it: "F32". */
+const char *px_dtype_name(px_dtype dtype);
 /* Elements of a tensor, and its element `index` as a double whatever its dtype. */
 size_t px_tensor_elements(const px_tensor *tensor);
 double px_tensor_value(const px_tensor *tensor, size_t index);
