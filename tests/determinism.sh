@@ -40,7 +40,8 @@ all_commands() {
 }
 
 alike() {
-    (all_commands "$1" 1 first) && traces first >want && [ "$(wc -l <want)" -gt 20 ] || return
+    (all_commands "$1" 1 first) && traces first >want || return
+    [ "$(wc -l <want)" -gt 20 ] || { cat want && return 1; }
     for many in $threads; do
         (all_commands "$1" "$many" next) && traces next >got && diff want got || { echo "with $many threads" && return 1; }
     done
@@ -55,7 +56,7 @@ packs_alike() {
     for many in 1 $threads; do
         OMP_NUM_THREADS=$many "$program" pack builtin:ising --set data.size=2 -o packed.npy >out 2>err && cat err && sha256sum packed.npy packed.npy.sfv >got || return
         [ -e want ] || mv got want
-        [ ! -e got ] || diff want got || { echo "with $many threads" && return 1; }
+        [ ! -e got ] || diff want got || return
     done
 }
 packs() {

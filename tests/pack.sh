@@ -23,7 +23,7 @@ crc() {
 }
 
 packs_right() {
-    cmp <(npy_data $1.set.npy) <(npy_data $1.npy) && same "$(cat $1.npy.sfv)" "$1.npy $(crc $1.npy)"
+    cmp <(npy_data "$1.set.npy") <(npy_data "$1.npy") && same "$(cat "$1.npy.sfv")" "$1.npy $(crc "$1.npy")"
 }
 check "what is packed is what was there, with its CRC-32" packs_right old
 check "and of another set" packs_right new
