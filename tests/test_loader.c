@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- The order of an epoch ---------------------------------------------------------------------------------------- */
 
@@ -82,11 +83,13 @@ static px_context context;
 static px_device device = {.ops = &ops, .ctx = &context, .kind = "test"};
 
 enum { NOWHERE = -1 };
-static int broken = NOWHERE; /* the image that cannot be read */
+static int broken = NOWHERE;     /* the image that cannot be read */
+static useconds_t reading_takes; /* microseconds, of an image */
 
 /* Image i is 1 x 2: its number, and 255 minus it. */
 static px_status read_number(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     if ((int)index == broken) return px_fail(ctx, PX_ERR_FILE, "%s: image %zu is gone", source->name, index);
+    if (reading_takes > 0) usleep(reading_takes);
     pixels[0] = (uint8_t)index;
     pixels[1] = (uint8_t)(255 - index);
     return PX_OK;
@@ -254,6 +257,21 @@ static void a_batch_that_does_not_fit_is_refused(void **state) {
     assert_null(loader);
 }
 
+/* The thread is met at its work, and after it: where a race between the two would show itself to a detector. */
+static void a_slow_source_is_waited_for(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    reading_takes = 300;
+    px_loader *loader = open_loader(&source, 2, PX_LOADER_ORDERED);
+    for (int step = 0; step < 40; step++) {
+        usleep((useconds_t)(step % 5) * 300);
+        px_batch batch = next(loader, step);
+        for (int n = 0; n < 2; n++) assert_int_equal(batch.levels[2 * n], (2 * step + n) % 10);
+    }
+    px_loader_close(loader);
+    reading_takes = 0;
+}
+
 static void a_loader_may_close_at_any_time(void **state) {
     (void)state;
     px_source source = numbers(200);
@@ -280,6 +298,7 @@ int main(void) {
         cmocka_unit_test(levels_survive_eight_bits),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),
         cmocka_unit_test(a_batch_that_does_not_fit_is_refused),
+        cmocka_unit_test(a_slow_source_is_waited_for),
         cmocka_unit_test(a_loader_may_close_at_any_time),
     };
     return cmocka_run_group_tests_name("loader", tests, NULL, NULL);

@@ -8,6 +8,16 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_words *se
     return px_config_check(ctx, where, config);
 }
 
+/* A setting that describes another model than the file's would be of no effect. */
+static px_status px_check_spec(px_context *ctx, const char *path, const px_model_info *info) {
+    const px_model_spec *is = &info->spec;
+    const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
+    if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
+        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels)
+        return PX_OK;
+    return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
+}
+
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model) {
     char path[PX_PATH];
@@ -17,6 +27,7 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *s
     PX_TRY(px_checkpoint_find_model(ctx, name, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
+    PX_TRY(px_check_spec(ctx, path, info));
     PX_TRY(px_device_open(ctx, (px_device_kind)info->config.device, device));
     const px_status status = px_model_file_load(*device, path, &loaded, model);
     if (status == PX_OK) return PX_OK;

@@ -63,13 +63,14 @@ typedef struct px_drawing_batch {
 static px_status px_batch_open(px_drawing *d, px_drawing_batch *b, int images) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t count = (size_t)images;
+    PX_TRY(px_decoder_create(d->model, images, PX_DECODER_RECORDED, &b->decoder));
     b->given = malloc(count * px_image_bytes(s));
     b->levels = malloc(count * px_image_bytes(s));
     b->nats = calloc(count, sizeof *b->nats);
     b->records = malloc(count * px_record_bytes(s));
-    if (!b->given || !b->levels || !b->nats || !b->records)
-        return px_fail(d->ctx, PX_ERR_MEMORY, "%s: no memory for %d images", d->command, images);
-    return px_decoder_create(d->model, images, PX_DECODER_RECORDED, &b->decoder);
+    if (b->given && b->levels && b->nats && b->records) return PX_OK;
+    return px_fail(d->ctx, PX_ERR_MEMORY, "out of memory: %s of %d images at a time; lower eval.batch_size", d->command,
+                   images);
 }
 
 static void px_batch_close(px_drawing_batch *b) {

@@ -60,7 +60,7 @@ static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const p
     px_evaluation evaluation;
     px_progress progress;
     double *nats = malloc(source->count * sizeof *nats);
-    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for %zu figures", source->count);
+    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold the NLL of %zu images", source->count);
     px_progress_begin(&progress, stderr, "eval", 0, (int64_t)source->count);
     px_status status = px_evaluate(model, source, &options, nats, &progress, &evaluation);
     px_progress_clear(&progress);

@@ -139,12 +139,17 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;
-    if (__builtin_mul_overflow(loader->image_bytes, (size_t)loader->options.batch_size, &bytes))
-        return px_fail(loader->ctx, PX_ERR_MEMORY, "%s: a batch of %d images cannot be held in memory",
-                       loader->source->name, loader->options.batch_size);
+    bool overflow = __builtin_mul_overflow(loader->image_bytes, (size_t)loader->options.batch_size, &bytes);
     for (int i = 0; i < 2; i++) {
         void *memory = NULL;
-        PX_TRY(loader->device->ops->allocate_host(loader->device, bytes, &memory));
+        px_status status = overflow ? PX_ERR_MEMORY
+                                    : loader->device->ops->allocate_host(loader->device, bytes, &memory);
+        if (status == PX_ERR_MEMORY)
+            return px_fail(
+                loader->ctx, status,
+                "out of memory: cannot hold two batches of %d images of %zu bytes of %s; lower the batch size",
+                loader->options.batch_size, loader->image_bytes, loader->source->name);
+        PX_TRY(status);
         loader->slots[i] = (slot){.step = NO_STEP, .levels = memory};
     }
     return PX_OK;

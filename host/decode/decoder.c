@@ -87,9 +87,9 @@ static px_status px_decoder_hold(px_decoder *d, px_decoder_mode mode) {
 px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     *out = NULL;
     PX_TRY(px_decoder_make(model, images, mode, out));
-    const px_status status = px_decoder_hold(*out, mode);
-    if (status == PX_OK) return PX_OK;
     const size_t bytes = px_decoder_bytes(*out);
+    const px_status status = bytes > model->device->memory ? PX_ERR_MEMORY : px_decoder_hold(*out, mode);
+    if (status == PX_OK) return PX_OK;
     px_decoder_destroy(*out);
     *out = NULL;
     if (status != PX_ERR_MEMORY) return status;

@@ -53,6 +53,22 @@ static px_status px_model_create_layers(px_model *model) {
     return px_head_create(model, &model->head);
 }
 
+static double px_gib(size_t bytes) {
+    return (double)bytes / (1 << 30);
+}
+
+/* What is larger than the memory there is is not asked for: the system would hand it out, and end the process later. */
+static px_status px_model_hold_weights(px_model *model, size_t bytes) {
+    px_device *device = model->device;
+    const px_status status = bytes > device->memory ? PX_ERR_MEMORY
+                                                    : px_arena_hold(&model->weight_arena, device, bytes);
+    if (status != PX_ERR_MEMORY) return status;
+    return px_fail(device->ctx, PX_ERR_MEMORY,
+                   "out of memory: the model needs %.2f GiB of weights, %s has %.2f GiB in all; lower model.hidden, "
+                   "model.head or model.layers",
+                   px_gib(bytes), device->kind, px_gib(device->memory));
+}
+
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **out) {
     *out = NULL;
     PX_TRY(px_model_check(device->ctx, spec));
@@ -71,7 +87,7 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
         px_arena plan = px_arena_plan();
         const size_t rows = px_parameters_rows(&model->parameters);
         px_arena_map(&plan, rows, PX_FLAT_COLUMNS, PX_REAL);
-        status = px_arena_hold(&model->weight_arena, device, plan.peak);
+        status = px_model_hold_weights(model, plan.peak);
         if (status == PX_OK)
             model->own_weights = model->weights = px_arena_map(&model->weight_arena, rows, PX_FLAT_COLUMNS, PX_REAL);
     }
@@ -197,17 +213,17 @@ static px_status px_model_hold(px_model *model, int images, px_purpose purpose) 
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
     if (model->reserved >= images && model->purpose == purpose) return PX_OK;
     const px_memory_plan plan = px_model_plan(model, images, purpose);
+    const size_t all = plan.weights + plan.gradients + plan.activations + plan.workspace;
     px_arena_release(&model->keep);
     px_arena_release(&model->scratch);
     model->reserved = 0;
-    const px_status status = px_model_hold(model, images, purpose);
+    const px_status status = all > model->device->memory ? PX_ERR_MEMORY : px_model_hold(model, images, purpose);
     if (status != PX_ERR_MEMORY) return status;
     return px_fail(model->device->ctx, PX_ERR_MEMORY,
                    "out of memory: %d images need %.2f GiB of activations beside %.2f GiB of weights and gradients, "
                    "%s has %.2f GiB in all; lower %s, model.hidden or model.layers",
-                   images, (double)plan.activations / (1 << 30), (double)(plan.weights + plan.gradients) / (1 << 30),
-                   model->device->kind, (double)model->device->memory / (1 << 30),
-                   purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
+                   images, px_gib(plan.activations), px_gib(plan.weights + plan.gradients), model->device->kind,
+                   px_gib(model->device->memory), purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
 }
 
 /* --- Passes ------------------------------------------------------------------------------------------------------- */

@@ -35,9 +35,9 @@ static px_status px_trainer_open_model(px_trainer *t) {
                                     .clip_norm = c->train.clip_norm,
                                     .ema_decay = c->train.ema_decay};
     PX_TRY(px_model_create(t->device, &spec, &t->model));
+    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
-    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
     const int samples = c->train.samples < PX_SAMPLES_AT_ONCE ? (int)c->train.samples : PX_SAMPLES_AT_ONCE;
     if (samples > 0) PX_TRY(px_decoder_create(t->model, samples, PX_DECODER_RECORDED, &t->decoder));

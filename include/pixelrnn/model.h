@@ -29,7 +29,8 @@ typedef struct px_memory_plan {
 
 typedef struct px_model px_model;
 
-/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible. Destroy with px_model_destroy (NULL
+/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible, PX_ERR_MEMORY as of a reservation.
+ * Destroy with px_model_destroy (NULL
  * is allowed). */
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **model);
 void px_model_destroy(px_model *model);
@@ -49,7 +50,8 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
-/* Holds that memory, in place of what was held. PX_ERR_MEMORY says what the plan was and which key shrinks it. */
+/* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
+ * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
 /* Copies `images` images (host memory, [images, H, W, C]) and runs the network up to the nats of each image. With

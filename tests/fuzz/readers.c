@@ -2,7 +2,6 @@
 #include "tests/fuzz/readers.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/npy.h"
 #include "pixelrnn/picture.h"
 #include "pixelrnn/safetensors.h"
 #include "pixelrnn/source.h"
@@ -118,19 +117,6 @@ static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
     return read_source(ctx, bytes, size);
 }
 
-static px_status read_npy(px_context *ctx, const uint8_t *bytes, size_t size) {
-    px_npy npy;
-    memory_file file = file_make(bytes, size);
-    if (checked(ctx, px_npy_open(ctx, file.path, &npy)) == PX_OK) {
-        size_t elements = 1;
-        for (int d = 0; d < npy.dimensions; d++) elements *= npy.shape[d];
-        demand(memcmp(npy.data, bytes + size - elements, elements) == 0, "an array is the file's end");
-        px_npy_close(&npy);
-    }
-    close(file.descriptor);
-    return read_source(ctx, bytes, size);
-}
-
 /* Pictures ------------------------------------------------------------------------------------------------------------
  */
 
@@ -219,7 +205,7 @@ static px_status read_config(px_context *ctx, const uint8_t *bytes, size_t size)
 
 const fuzz_reader fuzz_readers[FUZZ_READERS] = {
     {"amat", read_source}, {"cifar", read_source},    {"config", read_config},
-    {"idx", read_source},  {"model", read_model},     {"npy", read_npy},
+    {"idx", read_source},  {"model", read_model},     {"npy", read_source},
     {"npz", read_source},  {"picture", read_picture}, {"safetensors", read_safetensors},
     {"tar", read_tar},
 };
