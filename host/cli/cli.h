@@ -55,7 +55,7 @@ px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *nam
 /* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints what
  * went wrong. */
 px_status px_cli_join(px_context *ctx, px_ranks **ranks);
-px_status px_cli_leave(px_ranks *ranks, px_status status);
+px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
 
 /* Standard error on rank 0, which alone talks; elsewhere a stream that nobody reads. */
 FILE *px_cli_talk(const px_ranks *ranks);

@@ -129,7 +129,7 @@ static px_status px_eval_together(px_context *ctx, px_eval_words *w, int count, 
 static px_status px_eval_run(px_context *ctx, int count, char **words) {
     px_eval_words w = {0};
     PX_TRY(px_cli_join(ctx, &w.ranks));
-    return px_cli_leave(w.ranks, px_eval_together(ctx, &w, count, words));
+    return px_cli_leave(ctx, w.ranks, px_eval_together(ctx, &w, count, words));
 }
 
 const px_command px_command_eval = {"eval",

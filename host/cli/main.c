@@ -71,7 +71,9 @@ static void px_wait_briefly(char **words) {
 static int px_finish(px_context *ctx, px_status status) {
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == PX_OK)
         status = px_fail(ctx, PX_ERR_FILE, "standard output: cannot write to it");
-    if (status != PX_OK && ctx->message[0]) fprintf(stderr, "pixelrnn: %s\n", ctx->message); /* else rank 0 says it */
+    /* Of ranks that have met, rank 0 has said it already; of those that could not meet, the first on each host does. */
+    if (status != PX_OK && ctx->message[0] && px_ranks_launched_local() == 0)
+        fprintf(stderr, "pixelrnn: %s\n", ctx->message);
     return px_exit_status(status);
 }
 

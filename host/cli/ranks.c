@@ -12,7 +12,8 @@ px_status px_cli_join(px_context *ctx, px_ranks **ranks) {
     return px_ranks_open(ctx, px_end_at_once, ranks);
 }
 
-px_status px_cli_leave(px_ranks *ranks, px_status status) {
+px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status) {
+    if (ranks && status != PX_OK && px_ranks_rank(ranks) == 0) fprintf(stderr, "pixelrnn: %s\n", ctx->message);
     px_ranks_close(ranks, status);
     return status;
 }

@@ -95,7 +95,7 @@ static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, 
 static px_status px_train_run(px_context *ctx, int count, char **words) {
     px_ranks *ranks;
     PX_TRY(px_cli_join(ctx, &ranks));
-    return px_cli_leave(ranks, px_train_together(ctx, ranks, count, words));
+    return px_cli_leave(ctx, ranks, px_train_together(ctx, ranks, count, words));
 }
 
 const px_command px_command_train = {"train", "CONFIG.yaml [--set key=value]... [--init MODEL] [--resume] [-o RUN]",

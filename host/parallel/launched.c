@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
-/* 0: no launcher. */
+/* How many processes, and by which launcher; 0: there is none. */
 static int px_launched_by(const char **launcher) {
     /* Open MPI's mpirun; MPICH's and Intel's; SLURM's srun (its batch script has no step). */
     static const char *const sizes[][2] = {
@@ -22,6 +22,13 @@ static int px_launched_by(const char **launcher) {
 int px_ranks_launched(void) {
     const char *launcher;
     return px_launched_by(&launcher);
+}
+
+int px_ranks_launched_local(void) {
+    static const char *const places[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (getenv(places[i])) return atoi(getenv(places[i]));
+    return 0;
 }
 
 static px_status px_mpi_load(px_context *ctx, px_mpi_open_function *open) {

@@ -218,8 +218,15 @@ px_status px_ranks_open(px_context *ctx, px_ranks_end end, px_ranks **out) {
         *out = ranks;
         return PX_OK;
     }
+    const px_context why = *ctx;
+    const bool speaks = !ranks->agreed || ranks->mpi->rank == 0;
     px_ranks_close(ranks, status);
-    return launched > 1 ? status : PX_OK;
+    if (launched == 1) return PX_OK;
+    if (speaks)
+        *ctx = why;
+    else
+        usleep(300000); /* a launcher may end all as soon as one has failed: rank 0 is to have said why */
+    return status;
 }
 
 void px_ranks_patience(px_ranks *ranks, double silence, double stall) {
@@ -231,7 +238,7 @@ void px_ranks_close(px_ranks *ranks, px_status status) {
     const bool together = status == PX_OK || ranks->agreed;
     if (ranks->watch && !together) px_watch_fail(ranks->watch, status, ranks->ctx->message);
     px_watch_close(ranks->watch);
-    if (ranks->watch && ranks->mpi->rank > 0) ranks->ctx->message[0] = '\0';
+    ranks->ctx->message[0] = '\0';
     if (ranks->mpi && together) ranks->mpi->ops->close(ranks->mpi); /* else it would wait for the others */
     free(ranks->hosts);
     free(ranks);

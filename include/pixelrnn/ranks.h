@@ -29,12 +29,15 @@ typedef void (*px_ranks_end)(px_status status, const char *line);
  * Leaves OpenMP as many threads as this rank's share of the host's cores, unless OMP_NUM_THREADS says how many. */
 px_status px_ranks_open(px_context *ctx, px_ranks_end end, px_ranks **ranks);
 
-/* Leaves the job with the status of this rank's work. A failure that the ranks have not agreed on ends the other ranks,
- * too; rank 0 prints its line then, and ctx->message becomes "" on every rank that is not to print. NULL is allowed. */
+/* Leaves the job with the status of this rank's work. Of a failure rank 0 must have printed ctx->message by then: a
+ * launcher may end all ranks as soon as one has ended badly. A failure that the ranks have not agreed on ends the other
+ * ranks, too, and rank 0 learns the message of this one. ctx->message becomes "": it has been said. NULL is allowed. */
 void px_ranks_close(px_ranks *ranks, px_status status);
 
 /* How many ranks a launcher says it started; 0: there is no launcher. Needs no MPI. */
 int px_ranks_launched(void);
+/* This process's number on its host, as the launcher says; 0 without one. */
+int px_ranks_launched_local(void);
 
 /* This rank, 0 .. count - 1, and its place among those on its host. Rank 0 writes and prints. */
 int px_ranks_rank(const px_ranks *ranks);
