@@ -154,7 +154,7 @@ CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
 ifneq ($(HAVE_CUDA),)
 CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
-	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h))))
+	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
 ifneq ($(BUILD),bundle)

@@ -31,6 +31,8 @@ int px_ranks_launched_local(void) {
     return 0;
 }
 
+typedef px_status (*px_mpi_open_function)(px_context *ctx, px_mpi **mpi);
+
 static px_status px_mpi_load(px_context *ctx, px_mpi_open_function *open) {
     void *library = dlopen("libpixelrnn_mpi.so", RTLD_NOW | RTLD_LOCAL); /* stays: MPI does not unload cleanly */
     if (!library) return px_fail(ctx, PX_ERR_DEVICE, "%s", dlerror());

@@ -212,7 +212,6 @@ static const px_mpi_ops px_mpi_here_ops = {.gather = px_mpi_gather,
                                            .finish = px_mpi_finish,
                                            .close = px_mpi_close};
 
-px_status px_mpi_open_here(px_context *ctx, px_mpi **out);
 px_status px_mpi_open_here(px_context *ctx, px_mpi **out) {
     sigset_t all, before;
     px_mpi_here *mpi = calloc(1, sizeof *mpi);

@@ -26,7 +26,7 @@ struct px_mpi {
     const px_mpi_ops *ops;
     int rank, count, local, local_count;
 };
-typedef px_status (*px_mpi_open_function)(px_context *ctx, px_mpi **mpi);
+px_status px_mpi_open_here(px_context *ctx, px_mpi **mpi);
 /* Loads MPI's library and lets it meet the others. */
 px_status px_mpi_open(px_context *ctx, px_mpi **mpi);
 
@@ -45,7 +45,10 @@ typedef struct px_nccl_ops {
 struct px_nccl {
     const px_nccl_ops *ops;
 };
-typedef px_status (*px_nccl_open_function)(px_ranks *ranks, px_device *device, px_nccl **nccl);
+enum { PX_NCCL_ID = 128 }; /* bytes: by it the ranks find each other; rank 0 makes it */
+px_status px_nccl_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]);
+px_status px_nccl_open_here(px_context *ctx, px_device *device, int rank, int count, const unsigned char id[PX_NCCL_ID],
+                            px_nccl **nccl);
 /* Loads NCCL's library and wires the ranks' devices up. */
 px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl);
 

@@ -22,13 +22,21 @@ static void px_reduction_carve(px_reduction *r, px_arena *arena) {
     r->scale = px_arena_map(arena, 1, 2, PX_FLOAT64);
 }
 
+/* For the watch, every beat: NCCL finds some faults by itself. */
+static px_status px_reduction_check(void *reduction, px_context *ctx) {
+    px_reduction *r = reduction;
+    return r->nccl->ops->check(r->nccl, ctx);
+}
+
 static px_status px_reduction_begin(px_reduction *r) {
     px_arena plan = px_arena_plan();
     px_reduction_carve(r, &plan);
     PX_TRY(px_arena_hold(&r->arena, r->device, plan.peak));
     px_reduction_carve(r, &r->arena);
     if (strcmp(r->device->kind, "cpu") == 0) return PX_OK;
-    return px_nccl_open(r->ranks, r->device, &r->nccl);
+    PX_TRY(px_nccl_open(r->ranks, r->device, &r->nccl));
+    px_watch_also(r->ranks->watch, px_reduction_check, r);
+    return PX_OK;
 }
 
 px_status px_reduction_create(px_ranks *ranks, px_device *device, px_map gradients, size_t bucket_bytes,
@@ -53,7 +61,10 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_map gradien
 
 void px_reduction_destroy(px_reduction *r) {
     if (!r) return;
-    if (r->nccl) r->nccl->ops->close(r->nccl);
+    if (r->nccl) {
+        px_watch_also(r->ranks->watch, NULL, NULL);
+        r->nccl->ops->close(r->nccl);
+    }
     px_arena_release(&r->arena);
     free(r);
 }
