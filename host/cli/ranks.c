@@ -2,18 +2,22 @@
 #include "host/cli/cli.h"
 #include <unistd.h>
 
-/* Ends this process from a thread of the watch, while the main one may be waiting for a rank that is gone. */
-static void px_end_at_once(px_status status, const char *line) {
-    if (line) fprintf(stderr, "pixelrnn: %s\n", line);
+static void px_say(const char *line) {
+    fprintf(stderr, "pixelrnn: %s\n", line);
+}
+
+/* Called from a thread of the watch, while the main one may be waiting for a rank that is gone: nothing is tidied up. */
+static void px_leave(px_status status) {
     _exit(px_exit_status(status));
 }
 
 px_status px_cli_join(px_context *ctx, px_ranks **ranks) {
-    return px_ranks_open(ctx, px_end_at_once, ranks);
+    static const px_ranks_end end = {px_say, px_leave};
+    return px_ranks_open(ctx, &end, ranks);
 }
 
 px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status) {
-    if (ranks && status != PX_OK && px_ranks_rank(ranks) == 0) fprintf(stderr, "pixelrnn: %s\n", ctx->message);
+    if (ranks && status != PX_OK && px_ranks_rank(ranks) == 0) px_say(ctx->message);
     px_ranks_close(ranks, status);
     return status;
 }

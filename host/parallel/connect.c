@@ -48,6 +48,12 @@ void px_say(int line, const void *message, size_t bytes) {
     (void)sent;
 }
 
+bool px_host_answers(int line, double seconds) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    return getsockopt(line, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_last_ack_recv < 1e3 * seconds;
+}
+
 static int px_socket(void) {
     const int line = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int at_once = 1;

@@ -14,4 +14,7 @@ px_status px_let_in(px_context *ctx, int door, uint64_t token, int count, double
 /* Sends all of a short message, or nothing: what finds no room is lost, as on any bad line. */
 void px_say(int line, const void *message, size_t bytes);
 
+/* Whether the kernel at the other end has answered within the last `seconds`, whatever its process does. */
+bool px_host_answers(int line, double seconds);
+
 #endif

@@ -188,7 +188,7 @@ static void px_ranks_name_for_watch(const void *names, int rank, char name[PX_RA
     px_ranks_name(names, rank, name);
 }
 
-static px_status px_ranks_begin(px_ranks *ranks, px_ranks_end end) {
+static px_status px_ranks_begin(px_ranks *ranks, const px_ranks_end *end) {
     px_context *ctx = ranks->ctx;
     px_watch_place place = {0};
     int door = -1;
@@ -206,7 +206,7 @@ static px_status px_ranks_begin(px_ranks *ranks, px_ranks_end end) {
     return px_ranks_agree(ranks, px_watch_open(ctx, &options, &place, door, &ranks->watch));
 }
 
-px_status px_ranks_open(px_context *ctx, px_ranks_end end, px_ranks **out) {
+px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out) {
     *out = NULL;
     const int launched = px_ranks_launched();
     if (launched == 0) return PX_OK;

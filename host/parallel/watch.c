@@ -19,6 +19,10 @@
  * since a rank may rightly keep the others waiting while it writes a checkpoint or draws samples. */
 static const double PX_GATHERING = 60, PX_PARTING = 0.3, PX_SILENCE = 15, PX_STALL = 1800;
 
+/* Seconds that a rank stays when a host is out of reach, for its launcher to notice by itself: Open MPI's mpirun, told of
+ * the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
+static const double PX_LINGER = 10;
+
 typedef enum {
     PX_NOTE_BEAT,
     PX_NOTE_FAIL,     /* to rank 0: I end, and this is why */
@@ -62,10 +66,15 @@ struct px_watch {
     void *checked;
 
     double looked, beaten; /* when the thread last looked and beat */
-    double woken;          /* when it last found that it had slept */
+    double woken;          /* when it last found that it had slept for longer than others have patience */
     uint64_t least;        /* steps of the rank that is furthest behind, and since when it has been */
     double behind_since;
 };
+
+/* Seconds between two beats. */
+static double px_watch_beat(const px_watch *watch) {
+    return watch->silence / 5 < 1 ? watch->silence / 5 : 1;
+}
 
 /* --- The end ------------------------------------------------------------------------------------------------------ */
 
@@ -94,15 +103,24 @@ static void px_watch_dismiss(px_watch *watch, px_status status) {
     px_watch_part(watch);
 }
 
-/* Ends this rank because of another; where rank 0 is lost, rank 1 says so. */
-static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status, const char *what) {
+/* Stays for so many seconds, and is not missed meanwhile. */
+static void px_watch_linger(px_watch *watch, double seconds) {
+    const double until = px_clock_seconds() + seconds;
+    while (px_clock_seconds() < until) {
+        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
+        usleep((useconds_t)(1e6 * px_watch_beat(watch)));
+    }
+}
+
+/* Ends this rank because of another, after so many seconds; where rank 0 is lost, rank 1 says so. */
+static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status, const char *what, double linger) {
     char name[PX_RANK_NAME], line[1024 + PX_RANK_NAME + 4];
     watch->options.name(watch->options.names, peer->rank, name);
     snprintf(line, sizeof line, "%s%s", name, what);
+    if (watch->options.rank <= 1) watch->options.end->say(line);
+    px_watch_linger(watch, linger);
     if (watch->options.rank == 0) px_watch_dismiss(watch, status);
-    const bool overslept = px_clock_seconds() - watch->woken <
-                           watch->silence; /* it was missed itself, and that was said */
-    watch->options.end(status, watch->options.rank <= 1 && !overslept ? line : NULL);
+    watch->options.end->leave(status);
 }
 
 /* --- Listening ---------------------------------------------------------------------------------------------------- */
@@ -110,12 +128,12 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
 static void px_watch_take(px_watch *watch, px_peer *peer, const px_note *note) {
     peer->heard = px_clock_seconds();
     peer->steps = note->steps;
-    if (note->kind == PX_NOTE_END) watch->options.end((px_status)note->status, NULL);
+    if (note->kind == PX_NOTE_END) watch->options.end->leave((px_status)note->status);
     if (note->kind == PX_NOTE_FAIL) {
         char what[1024 + 4];
         peer->inbox.line[sizeof peer->inbox.line - 1] = '\0';
         snprintf(what, sizeof what, ": %s", peer->inbox.line);
-        px_watch_lost(watch, peer, (px_status)note->status, what);
+        px_watch_lost(watch, peer, (px_status)note->status, what, 0);
     }
     if (note->kind != PX_NOTE_FAREWELL) return;
     close(peer->line);
@@ -135,7 +153,9 @@ static void px_watch_hear(px_watch *watch, px_peer *peer) {
         const ssize_t got = recv(peer->line, (char *)&peer->inbox + peer->got, want - peer->got, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (got <= 0) {
-            px_watch_lost(watch, peer, PX_ERR_DEVICE, " ended without a word: killed, or crashed");
+            /* Those who gave this rank up while it was stopped have said so. */
+            if (px_clock_seconds() - watch->woken < watch->silence) watch->options.end->leave(PX_ERR_DEVICE);
+            px_watch_lost(watch, peer, PX_ERR_DEVICE, " ended without a word: killed, or crashed", 0);
             return;
         }
         peer->got += (size_t)got;
@@ -149,9 +169,10 @@ static void px_watch_silent(px_watch *watch, double now) {
         const px_peer *peer = &watch->peers[i];
         if (peer->line < 0 || now - peer->heard <= watch->silence) continue;
         char what[128];
-        snprintf(what, sizeof what, " has been silent for %.3g s: it is stopped, or its host or the link to it is down",
-                 watch->silence);
-        px_watch_lost(watch, peer, PX_ERR_DEVICE, what);
+        const bool near = px_host_answers(peer->line, watch->silence);
+        snprintf(what, sizeof what, " has been silent for %.3g s: %s", watch->silence,
+                 near ? "it is stopped, for its host answers" : "its host or the link to it is down");
+        px_watch_lost(watch, peer, PX_ERR_DEVICE, what, near ? 0 : PX_LINGER);
     }
 }
 
@@ -175,7 +196,7 @@ static void px_watch_stalled(px_watch *watch, double now) {
     char what[128];
     snprintf(what, sizeof what, " has kept the others waiting for %.3g s: it hangs, though its process answers",
              watch->stall);
-    px_watch_lost(watch, last, PX_ERR_DEVICE, what);
+    px_watch_lost(watch, last, PX_ERR_DEVICE, what, 0);
 }
 
 /* Tells rank 0 why this one ends. */
@@ -192,17 +213,22 @@ static void px_watch_checks(px_watch *watch) {
     const px_status status = watch->check ? watch->check(watch->checked, &ctx) : PX_OK;
     pthread_mutex_unlock(&watch->lock);
     if (status == PX_OK) return;
-    const bool first = watch->options.rank == 0;
-    first ? px_watch_dismiss(watch, status) : px_watch_confess(watch, status, ctx.message);
-    watch->options.end(status, first ? ctx.message : NULL);
+    if (watch->options.rank == 0) {
+        watch->options.end->say(ctx.message);
+        px_watch_dismiss(watch, status);
+    } else {
+        px_watch_confess(watch, status, ctx.message);
+    }
+    watch->options.end->leave(status);
 }
 
 /* Whoever sleeps hears nothing: after a time stopped (a suspended job, a laptop's lid) all get their full time again. */
 static void px_watch_forgive(px_watch *watch, double now) {
-    const bool slept = now - watch->looked > watch->silence / 2;
+    const double slept = now - watch->looked;
     watch->looked = now;
-    if (!slept) return;
-    watch->woken = watch->behind_since = now;
+    if (slept <= watch->silence / 2) return;
+    if (slept >= watch->silence * 0.8) watch->woken = now;
+    watch->behind_since = now;
     for (int i = 0; i < watch->count; i++) watch->peers[i].heard = now;
 }
 
@@ -211,7 +237,7 @@ static void *px_watch_work(void *argument) {
     watch->looked = watch->behind_since = px_clock_seconds();
     watch->woken = -INFINITY;
     while (!watch->stop) {
-        const double beat = watch->silence / 5 < 1 ? watch->silence / 5 : 1;
+        const double beat = px_watch_beat(watch);
         for (int i = 0; i < watch->count; i++)
             watch->polls[i] = (struct pollfd){.fd = watch->peers[i].line, .events = POLLIN};
         watch->polls[watch->count] = (struct pollfd){.fd = watch->bell[0], .events = POLLIN};

@@ -22,7 +22,7 @@ typedef struct px_watch_place {
 } px_watch_place;
 
 typedef struct px_watch_options {
-    px_ranks_end end;
+    const px_ranks_end *end;
     int rank, count;
     void (*name)(const void *names, int rank, char name[PX_RANK_NAME]); /* names a rank, for messages */
     const void *names;

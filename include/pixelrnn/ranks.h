@@ -19,15 +19,18 @@
 typedef struct px_ranks px_ranks;
 
 /* How a rank ends when the job cannot go on and its own thread of control may never know: another rank died, hangs, was
- * cut off or has failed. Called at most once, from a thread of the watch; must end the process. line: what to print, one
- * line without newline, or NULL where another rank prints it. */
-typedef void (*px_ranks_end)(px_status status, const char *line);
+ * cut off or has failed. Called from a thread of the watch. say prints a line, without newline, on the one rank that is
+ * to; leave ends the process. */
+typedef struct px_ranks_end {
+    void (*say)(const char *line);
+    void (*leave)(px_status status);
+} px_ranks_end;
 
 /* Meets the other ranks, if a launcher started several, and starts the watch over them. A launcher's only rank takes the
  * same path where MPI can be had, and is alone elsewhere.
  * PX_ERR_DEVICE: a launcher started several, but MPI is not built in, cannot be loaded, or sees another number of them.
  * Leaves OpenMP as many threads as this rank's share of the host's cores, unless OMP_NUM_THREADS says how many. */
-px_status px_ranks_open(px_context *ctx, px_ranks_end end, px_ranks **ranks);
+px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **ranks);
 
 /* Leaves the job with the status of this rank's work. Of a failure rank 0 must have printed ctx->message by then: a
  * launcher may end all ranks as soon as one has ended badly. A failure that the ranks have not agreed on ends the other
