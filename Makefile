@@ -28,6 +28,8 @@ endif
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
 ## BLAS=openblas    any CBLAS that pkg-config knows
 BLAS ?= openblas
+## MPI=1            0: leave MPI out, and with it training on several ranks
+MPI ?= 1
 ## CUDA=1           0: leave CUDA out. CUDA_HOME, CUDNN_HOME and NCCL_HOME say where to look first
 CUDA ?= 1
 ## WERROR=0         1: warnings are errors
@@ -57,6 +59,8 @@ MISSING := $(shell \
 	need libprotobuf-c-dev   'pkg-config --exists libprotobuf-c'; \
 	need protobuf-c-compiler 'command -v protoc-c'; \
 	need zlib1g-dev          'pkg-config --exists zlib'; \
+	$(if $(filter-out 0,$(MPI)),need libopenmpi-dev 'command -v mpicc || pkg-config --exists ompi-c';) \
+	$(if $(filter-out 0,$(MPI)),$(if $(filter test deps,$(GOALS)),need openmpi-bin 'command -v mpirun';)) \
 	need libstb-dev          'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
 	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev 'pkg-config --exists cmocka'))
 endif
@@ -147,11 +151,12 @@ CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 i
 endif
 endif
 HAVE_CUDA := $(and $(NVCC),$(CUDART),$(CUBLAS),$(CUDNN))
+HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/parallel/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
 ifneq ($(HAVE_CUDA),)
 CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
-	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h))))
+	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
 ifneq ($(BUILD),bundle)
@@ -163,10 +168,18 @@ px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUI
 	$(if $(filter 1,$(WERROR)),-Werror=all-warnings -Xcompiler=-Werror) $(NVCCFLAGS)
 endif
 
+# ---- MPI ---------------------------------------------------------------------------------------------------------------
+
+ifneq ($(and $(filter-out 0,$(MPI)),$(wildcard host/parallel/mpi.c)),)
+MPI_INCLUDES  := $(patsubst -I%,-isystem%,$(filter -I%,$(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile 2>/dev/null)))
+MPI_LIBRARIES := $(filter -L% -l%,$(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link 2>/dev/null))
+endif
+HAVE_MPI := $(MPI_LIBRARIES)
+
 # ---- Sources -----------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c))
+HOST_SOURCES := $(filter-out host/cli/% host/device/cuda% host/parallel/mpi.c host/parallel/nccl.c,$(wildcard host/*/*.c))
 KERNELS      := $(wildcard kernels/*.cu)
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
@@ -175,6 +188,9 @@ LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
 CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
+# MPI and NCCL likewise, when a launcher has started ranks
+MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/mpi.c host/base/status.c)
+NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/nccl.c host/base/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
 SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)) tests/fuzz/readers.c)
@@ -187,20 +203,22 @@ DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_cau
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
-CUDA_LIBRARY := $(if $(HAVE_CUDA),$(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))/libpixelrnn_cuda.so)
+BESIDE := $(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))
+CUDA_LIBRARY := $(if $(HAVE_CUDA),$(BESIDE)/libpixelrnn_cuda.so)
+LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(HAVE_NCCL),$(BESIDE)/libpixelrnn_nccl.so))
 
 # ---- Build -------------------------------------------------------------------------------------------------------------
 
 # $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
-all: $(PROGRAM) $(LIBRARY) $(CUDA_LIBRARY) ## build the program and the library (the default)
+all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
 programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
-cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS)
+cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
 $(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
@@ -229,7 +247,7 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: host/report/%.proto
 
 $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 	@mkdir -p $(@D)
-	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(CUDA_INCLUDES) $(px_CFLAGS) $(WARNINGS) -fPIC -MMD -MP -c -o $@ $<)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(CUDA_INCLUDES) $(MPI_INCLUDES) $(px_CFLAGS) $(WARNINGS) -fPIC -MMD -MP -c -o $@ $<)
 
 %/libpixelrnn.a: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
 	@mkdir -p $(@D) && rm -f $@
@@ -240,10 +258,17 @@ $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 %/libpixelrnn_cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm)
-$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
+%/libpixelrnn_mpi.so: $(MPI_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^ $(MPI_LIBRARIES) -lpthread)
+%/libpixelrnn_nccl.so: $(NCCL_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(call library,$(NCCL),libnccl.so.2) \
+		$(call library,$(CUDART),libcudart.so*))
+$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
-$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
+$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
@@ -253,8 +278,9 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
--include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
-	$(OBJ)/tests/fuzz/fuzz.o $(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
+-include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
+	$(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
+	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
 

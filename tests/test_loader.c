@@ -193,6 +193,26 @@ static void a_pass_ends_with_a_tail_and_an_empty_batch(void **state) {
     px_loader_close(loader);
 }
 
+static void shares_make_up_the_batch(void **state) {
+    (void)state;
+    uint8_t expected[120];
+    shuffled(7, 70, expected);
+    px_source source = numbers(10);
+    for (int first = 0, share = 1; first < 7; first += share++) { /* 1, 2, then the 4 that are left */
+        if (first + 2 * share > 6) share = 7 - first;
+        px_loader *loader;
+        const px_loader_options options = {
+            .levels = 256, .batch_size = 7, .first = first, .share = share, .order = PX_LOADER_SHUFFLED, .seed = 11};
+        assert_int_equal(px_loader_open(&context, &device, &source, &options, &loader), PX_OK);
+        for (int step = 0; step < 10; step++) {
+            px_batch batch = next(loader, step);
+            assert_int_equal(batch.images, share);
+            for (int n = 0; n < share; n++) assert_int_equal(batch.levels[2 * n], expected[7 * step + first + n]);
+        }
+        px_loader_close(loader);
+    }
+}
+
 static void values_are_quantised(void **state) {
     (void)state;
     px_source source = numbers(256);
@@ -294,6 +314,7 @@ int main(void) {
         cmocka_unit_test(the_batch_size_does_not_change_the_order),
         cmocka_unit_test(a_batch_does_not_depend_on_those_before),
         cmocka_unit_test(a_pass_ends_with_a_tail_and_an_empty_batch),
+        cmocka_unit_test(shares_make_up_the_batch),
         cmocka_unit_test(values_are_quantised),
         cmocka_unit_test(levels_survive_eight_bits),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),

@@ -18,22 +18,37 @@ static px_status px_check_spec(px_context *ctx, const char *path, const px_model
     return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
 }
 
-px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
-                            px_device **device, px_model **model) {
+/* On the host's device number `place`; -1: whichever. */
+static px_status px_load_model_at(px_context *ctx, int place, const char *name, const px_words *settings,
+                                  px_model_info *info, px_device **device, px_model **model) {
     char path[PX_PATH];
     px_model_info loaded;
-    *model = NULL;
-    *device = NULL;
     PX_TRY(px_checkpoint_find_model(ctx, name, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
     PX_TRY(px_check_spec(ctx, path, info));
-    PX_TRY(px_device_open(ctx, (px_device_kind)info->config.device, device));
-    const px_status status = px_model_file_load(*device, path, &loaded, model);
+    PX_TRY(px_device_open_at(ctx, (px_device_kind)info->config.device, place, device));
+    return px_model_file_load(*device, path, &loaded, model);
+}
+
+px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
+                               px_model_info *info, px_device **device, px_model **model) {
+    const int place = ranks ? px_ranks_local(ranks) : -1;
+    *model = NULL;
+    *device = NULL;
+    px_status status = px_ranks_agree(ranks, px_load_model_at(ctx, place, name, settings, info, device, model));
+    if (status == PX_OK) status = px_ranks_check_device(ranks, *device);
     if (status == PX_OK) return PX_OK;
+    px_model_destroy(*model);
     px_device_close(*device);
+    *model = NULL;
     *device = NULL;
     return status;
+}
+
+px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
+                            px_device **device, px_model **model) {
+    return px_cli_load_model_on(ctx, NULL, name, settings, info, device, model);
 }
 
 bool px_cli_ends_with(const char *path, const char *ending) {

@@ -1,6 +1,6 @@
 /* CUDA: memory of the card, one stream, cuBLASLt, cuDNN, and the portable kernels as CUDA kernels.
  *
- * Opening takes the runtime's current device as it is and changes none of its settings. */
+ * Opening takes the card at a place, or the runtime's current one, as it is and changes none of its settings. */
 #include "host/device/cuda.h"
 #include "host/device/sweep.h"
 #include <stdio.h>
@@ -111,13 +111,19 @@ static const px_device_ops px_cuda_ops = {
     PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
 
 /* Looks for a card that the kernels run on, and describes it. */
-static px_status px_cuda_probe(px_cuda *cuda) {
+static px_status px_cuda_probe(px_cuda *cuda, int place) {
     px_context *ctx = cuda->base.ctx;
     struct cudaDeviceProp card;
     int count = 0, device = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
     if (error != cudaSuccess) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s", cudaGetErrorString(error));
+    if (place >= count && count > 1)
+        return px_fail(ctx, PX_ERR_DEVICE,
+                       "no CUDA device: found %d on this host, expected one for each rank on it, %d "
+                       "or more",
+                       count, place + 1);
+    if (place >= 0) PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(place < count ? place : 0), "choose a device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "find the current device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&card, device), "read the device's properties"));
     if (card.major < PX_CUDA_LEAST_MAJOR)
@@ -126,6 +132,8 @@ static px_status px_cuda_probe(px_cuda *cuda) {
     snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
              card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
     cuda->base.memory = card.totalGlobalMem;
+    for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
+        snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)card.uuid.bytes[i]);
     const char *strategy = getenv("PX_REPLAY"); /* not the rule before it was shown correct on a card */
     if (card.major >= PX_CUDA_CLUSTERS_MAJOR && strategy && strcmp(strategy, "cluster") == 0)
         cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
@@ -148,7 +156,7 @@ static px_status px_cuda_equip(px_cuda *cuda) {
     return PX_OK;
 }
 
-px_status px_cuda_open(px_context *ctx, px_device **device) {
+px_status px_cuda_open(px_context *ctx, int place, px_device **device) {
     *device = NULL;
     px_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return px_fail(ctx, PX_ERR_MEMORY, "cuda: cannot allocate the device");
@@ -156,7 +164,7 @@ px_status px_cuda_open(px_context *ctx, px_device **device) {
         (px_device){.ops = &px_cuda_ops, .ctx = ctx, .kind = "cuda", .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
     cuda->products = (px_cuda_cache){.key_size = sizeof(px_product_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
-    px_status status = px_cuda_probe(cuda);
+    px_status status = px_cuda_probe(cuda, place);
     if (status == PX_OK) status = px_cuda_equip(cuda);
     if (status == PX_OK)
         *device = &cuda->base;

@@ -37,7 +37,9 @@ static px_status px_model_create_layers(px_model *model) {
                                               .mask = PX_MASK_A,
                                               .gain = 1}));
     for (int l = 0; l < s->layers; l++) {
+        const int first = model->parameters.count;
         PX_TRY(px_block_kinds[s->kind]->create(model, l, &model->blocks[l]));
+        model->blocks[l]->first = first;
         if (!s->skip) continue;
         char name[32];
         snprintf(name, sizeof name, "skip.%d", l);
@@ -142,6 +144,14 @@ px_map px_model_images(px_model *model) {
 }
 void px_model_use_weights(px_model *model, px_map weights) {
     model->weights = weights.data ? weights : model->own_weights;
+}
+
+void px_model_part_of(px_model *model, int images) {
+    model->part_of = images;
+}
+void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context) {
+    model->ready = ready;
+    model->waiting = context;
 }
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
@@ -258,20 +268,27 @@ px_status px_model_logits(px_model *model, int images, px_map *logits) {
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
     const px_model_spec *s = &model->spec;
     const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels, all = values * (size_t)images;
+    const size_t whole = model->part_of > 0 ? values * (size_t)model->part_of : all;
     px_map logits;
     PX_TRY(model->device->ops->upload(model->device, model->images.data, levels, all));
     PX_TRY(px_model_logits(model, images, &logits));
     PX_TRY(px_run(model->device, softmax_nll, .logits = {logits.data, all, s->levels, PX_REAL},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
-                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(all > 0 ? all : 1))));
+                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
     return px_run(model->device, row_sum, .x = {model->nll.data, (size_t)images, (int)values, PX_REAL},
                   .sum = px_map_head(model->nats, (size_t)images));
+}
+
+/* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */
+static px_status px_model_passed(px_model *model, int parameter) {
+    return model->ready ? model->ready(model->waiting, model->parameters.items[parameter].offset) : PX_OK;
 }
 
 px_status px_model_backward(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_map none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
+    PX_TRY(px_model_passed(model, model->head.layer[0].weight));
     for (int l = s->layers - 1; l >= 0; l--) {
         px_block *block = model->blocks[l];
         if (s->skip) {
@@ -280,8 +297,10 @@ px_status px_model_backward(px_model *model) {
                                             l == s->layers - 1 ? model->g_features : model->g, model->g));
         }
         PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->g : none, model->g));
+        PX_TRY(px_model_passed(model, block->first));
     }
-    return px_linear_weight_gradient(model, &model->stem, model->values, model->g);
+    PX_TRY(px_linear_weight_gradient(model, &model->stem, model->values, model->g));
+    return px_model_passed(model, model->stem.weight);
 }
 
 px_status px_model_nats(px_model *model, double *nats) {

@@ -53,6 +53,7 @@ typedef struct px_block_kind {
 
 struct px_block {
     const px_block_kind *kind;
+    int first; /* index of its first parameter */
 };
 
 extern const px_block_kind px_block_pixelcnn, px_block_row_lstm, px_block_diagonal_bilstm;
@@ -93,6 +94,10 @@ struct px_model {
     px_map nll;           /* (P C, 1) */
     px_map nats;          /* (N, 1) PX_FLOAT64 */
     px_map g, g_features; /* (P, 2h): gradients of u and of features */
+
+    int part_of;              /* images of the batch that those at work are a part of; 0: they are all */
+    px_gradients_ready ready; /* NULL: nobody waits for gradients */
+    void *waiting;
 };
 
 /* The first rows of a map made for the reserved batch: those of the batch at work. */

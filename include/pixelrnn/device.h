@@ -391,6 +391,7 @@ struct px_device {
     px_context *ctx;
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* e.g. the processor's name */
+    char identity[64];     /* of this very card, the same in every process; "" where processes may share */
     size_t memory;         /* bytes of memory in all */
     int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
@@ -404,11 +405,13 @@ typedef enum { PX_DEVICE_AUTO, PX_DEVICE_CPU, PX_DEVICE_CUDA } px_device_kind;
 /* Opens a device; AUTO takes CUDA where it is built in and a device answers, else the CPU. PX_ERR_DEVICE with the
  * reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is allowed). */
 px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device);
+/* The same on the host's card number `place`; where only one is to be seen, on that. */
+px_status px_device_open_at(px_context *ctx, px_device_kind kind, int place, px_device **device);
 void px_device_close(px_device *device);
 
-/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA. */
+/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
 px_status px_cpu_open(px_context *ctx, px_device **device);
-px_status px_cuda_open(px_context *ctx, px_device **device);
+px_status px_cuda_open(px_context *ctx, int place, px_device **device);
 
 #ifdef __cplusplus
 }

@@ -59,6 +59,12 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
 /* Gradients of all parameters, for the batch of the last forward with gradient. */
 px_status px_model_backward(px_model *model);
+/* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
+void px_model_part_of(px_model *model, int images);
+/* Called during backward, each time that the gradients of the flat map's elements from `first` on have become final and
+ * their work has been given to the device; first falls to 0. NULL: nobody listens. */
+typedef px_status (*px_gradients_ready)(void *context, size_t first);
+void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
 /* nats of each image of the last forward, `images` doubles; waits for them. */
 px_status px_model_nats(px_model *model, double *nats);
 

@@ -152,7 +152,8 @@ static pair live_weight(int out, int in, const px_taps *taps) {
 static px_status open_sides(void) {
     const char *parity = getenv("PX_PARITY");
     PX_TRY(px_cpu_open(&the.ctx, &the.device[0]));
-    PX_TRY((parity && strcmp(parity, "cpu") == 0 ? px_cpu_open : px_cuda_open)(&the.ctx, &the.device[1]));
+    PX_TRY(parity && strcmp(parity, "cpu") == 0 ? px_cpu_open(&the.ctx, &the.device[1])
+                                                : px_cuda_open(&the.ctx, -1, &the.device[1]));
     for (int side = 0; side < SIDES; side++) {
         PX_TRY(the.device[side]->ops->allocate(the.device[side], POOL, (void **)&the.pool[side]));
         the.host[side] = malloc(POOL);
