@@ -11,7 +11,8 @@ static const px_command *const px_commands[] = {
     &px_command_pack,  &px_command_bench, &px_command_info,
 };
 /* These divide their work over ranks. Several ranks of any other would all do the whole of it, into the same files. */
-static const px_command *const px_divided[] = {&px_command_train, &px_command_eval, NULL};
+static const px_command *const px_divided[] = {&px_command_train, &px_command_eval, &px_command_sample,
+                                               &px_command_complete, NULL};
 enum { PX_COMMANDS = sizeof px_commands / sizeof *px_commands };
 
 static void px_print_help(FILE *out) {
