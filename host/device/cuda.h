@@ -15,6 +15,11 @@ _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made witho
 PX_DEVICE_OPS(PX_DECLARE_CUDA)
 #undef PX_DECLARE_CUDA
 
+px_status px_cuda_graph_begin(px_device *device);
+px_status px_cuda_graph_end(px_device *device, void **graph);
+px_status px_cuda_graph_run(px_device *device, void *graph);
+px_status px_cuda_graph_release(px_device *device, void *graph);
+
 enum {
     PX_CUDA_LIBRARY = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
     PX_CUDA_PANEL = 128 << 20,   /* bytes for gathered columns, rectified inputs and partial sums */

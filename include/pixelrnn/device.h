@@ -364,7 +364,12 @@ typedef struct px_device px_device;
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
  * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
- * must not change. */
+ * must not change.
+ *
+ * Graphs, on a device that has them: operations between graph_begin and graph_end are recorded instead of run, with
+ * their addresses and numbers; graph_run runs them all, as often as wanted, at the cost of one launch. Allocations,
+ * uploads, downloads and waits cannot be recorded. If anything in between has failed, graph_end fails, too, and the
+ * device is as it was before. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(release, (px_device * device, void *memory))                                                                     \
@@ -375,6 +380,10 @@ typedef struct px_device px_device;
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
     X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
     X(synchronize, (px_device * device))                                                                               \
+    X(graph_begin, (px_device * device))                                                                               \
+    X(graph_end, (px_device * device, void **graph))                                                                   \
+    X(graph_run, (px_device * device, void *graph))                                                                    \
+    X(graph_release, (px_device * device, void *graph))                                                                \
     X(close, (px_device * device))
 
 typedef struct px_device_ops {
@@ -393,6 +402,7 @@ struct px_device {
     char description[128]; /* e.g. the processor's name */
     char identity[64];     /* of this very card, the same in every process; "" where processes may share */
     size_t memory;         /* bytes of memory in all */
+    bool graphs;           /* has them, and they are wanted */
     int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
 };
