@@ -206,11 +206,55 @@ static void test_nats(void **state) {
     }
 }
 
+/* --- Cost --------------------------------------------------------------------------------------------------------- */
+
+static const px_device_ops *real_ops;
+static double multiplied; /* floating-point operations of products */
+
+static px_status count_gemm(px_device *device, const px_gemm_args *g) {
+    multiplied += 2.0 * (double)g->m * (double)g->n * (double)g->k * g->batch;
+    return real_ops->gemm(device, g);
+}
+
+/* Operations that drawing an image takes, over those of one pass. */
+static double cost_of_drawing(px_model_kind kind, int side) {
+    const px_model_spec spec = {kind, 3, 24, 24, true, false, side, side, 3, 8};
+    bench b = open_bench(&spec, 1, PX_DECODER_DIRECT);
+    uint8_t *levels = malloc(b.values);
+    assert_non_null(levels);
+    px_device_ops counting = *b.device->ops;
+    real_ops = b.device->ops;
+    counting.gemm = count_gemm;
+    b.device->ops = &counting;
+    multiplied = 0;
+    const px_sample_request request = {.seed = 7, .images = 1, .temperature = 1};
+    assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, NULL, NULL));
+    b.device->ops = real_ops;
+    const double share = multiplied / px_model_flops(b.model, PX_PURPOSE_EVALUATE);
+    free(levels);
+    close_bench(&b);
+    return share;
+}
+
+/* An image costs one pass, whatever its size: less where the masks are cut along (taps outside of small images), more
+ * where a Diagonal BiLSTM's right half takes whole rows, masked weights too. The plain way costs H W C passes. */
+static void test_cost(void **state) {
+    (void)state;
+    for (int kind = PX_MODEL_PIXELCNN; kind <= PX_MODEL_DIAGONAL_BILSTM; kind++)
+        for (int side = 4; side <= 32; side *= 2) {
+            const double share = cost_of_drawing((px_model_kind)kind, side);
+            if (!(share > 0.5 && share < 1.25))
+                fail_msg("%s, %d pixels a side: an image costs %.3f passes, expected 0.5 to 1.25",
+                         px_config_word("model.kind", kind), side, share);
+            print_message("%-18s %2d pixels a side: %.3f passes\n", px_config_word("model.kind", kind), side, share);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),   cmocka_unit_test(test_logits_after_given_pixels),
         cmocka_unit_test(test_pictures), cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_nats),
+        cmocka_unit_test(test_nats),     cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
