@@ -23,6 +23,10 @@ static const double PX_GATHERING = 60, PX_PARTING = 0.3, PX_SILENCE = 15, PX_STA
  * the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
 static const double PX_LINGER = 10;
 
+/* Seconds that a rank stays when rank 0 is lost, for rank 1 to say so before a launcher, told of the end of any rank, ends
+ * all. */
+static const double PX_DEFERENCE = 2;
+
 typedef enum {
     PX_NOTE_BEAT,     /* with a status that is not PX_OK: the job is over, and why has been said */
     PX_NOTE_FAIL,     /* to rank 0: I end, and this is why */
@@ -118,8 +122,9 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
     char name[PX_RANK_NAME], line[1024 + PX_RANK_NAME + 4];
     watch->options.name(watch->options.names, peer->rank, name);
     snprintf(line, sizeof line, "%s%s", name, what);
-    if (watch->options.rank <= 1 && !peer->said) watch->options.end->say(line);
-    px_watch_linger(watch, status, linger);
+    const bool speaks = watch->options.rank <= 1 && !peer->said;
+    if (speaks) watch->options.end->say(line);
+    px_watch_linger(watch, status, speaks || linger > PX_DEFERENCE ? linger : PX_DEFERENCE);
     if (watch->options.rank == 0) px_watch_dismiss(watch, status);
     watch->options.end->leave(status);
 }
@@ -129,7 +134,7 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
 static void px_watch_take(px_watch *watch, px_peer *peer, const px_note *note) {
     peer->heard = px_clock_seconds();
     peer->steps = note->steps;
-    peer->said = note->status != PX_OK;
+    if (note->kind == PX_NOTE_BEAT) peer->said = note->status != PX_OK;
     if (note->kind == PX_NOTE_END) watch->options.end->leave((px_status)note->status);
     if (note->kind == PX_NOTE_FAIL) {
         char what[1024 + 4];
