@@ -176,7 +176,7 @@ static void px_watch_silent(px_watch *watch, double now) {
         const px_peer *peer = &watch->peers[i];
         if (peer->line < 0 || now - peer->heard <= watch->silence) continue;
         char what[128];
-        const bool near = px_host_answers(peer->line, watch->silence);
+        const bool near = px_host_answers(peer->line, watch->silence / 2);
         snprintf(what, sizeof what, " has been silent for %.3g s: %s", watch->silence,
                  near ? "it is stopped, for its host answers" : "its host or the link to it is down");
         px_watch_lost(watch, peer, PX_ERR_DEVICE, what, near ? 0 : PX_LINGER);
@@ -256,10 +256,10 @@ static void *px_watch_work(void *argument) {
             if (watch->polls[i].revents) px_watch_hear(watch, &watch->peers[i]);
         if (now - watch->beaten < beat) continue;
         watch->beaten = now;
-        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
-        px_watch_checks(watch);
         px_watch_silent(watch, now);
         px_watch_stalled(watch, now);
+        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
+        px_watch_checks(watch);
     }
     return NULL;
 }
