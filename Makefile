@@ -318,13 +318,13 @@ resources: ## write what each kernel takes of the multiprocessor (registers, sha
 		$(NVCC) $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $$kernel 2>&1 || exit 1; \
 	done >build/ptxas.txt; status=$$?; echo build/ptxas.txt; exit $$status
 
-# Every Linux has its own C library and compiler runtime, and a GPU machine its own CUDA.
+# Every Linux has its own C library and compiler runtime, a GPU machine its own CUDA, and a cluster its own MPI.
 LEFT_BEHIND := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
 bundle: ## gather program, libraries other than CUDA's, configs, tests and bench in build/bundle, to run on another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs
 	@cp -r configs tests bench build/bundle && cp bench/launcher build/bundle/run
-	@find build/bundle/build build/bundle/lib -type f -perm -u+x -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
+	@find build/bundle/build build/bundle/lib -type f -perm -u+x ! -name libpixelrnn_mpi.so -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
 		grep -Ev '$(LEFT_BEHIND)' | xargs cp -L -t build/bundle/lib
 	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
 

@@ -69,7 +69,8 @@ static void default_text_is_the_documented_layout(void **state) {
         "  warmup_steps: 0\n  decay_every: 10000\n  decay_factor: 0.5\n  final_rate: 0.0\n"
         "  log_every: 10\n  evaluate_every: 1000\n  evaluate_images: 0\n  sample_every: 1000\n"
         "  checkpoint_every: 1000\n  samples: 16\n  keep_checkpoints: 3\n"
-        "eval:\n  batch_size: 0\n";
+        "eval:\n  batch_size: 0\n"
+        "parallel:\n  bucket_mib: 0.25\n  silence_s: 15.0\n  stall_s: 1800.0\n";
     px_config config = defaults();
     char *text = px_config_text(&config);
     assert_string_equal(text, expected);
@@ -172,7 +173,8 @@ static void every_range_ends(void **state) {
             snprintf(high, sizeof high, "%.0f", isinf(key->max) ? 0x1p63 : key->max + 1);
         } else if (key->type == PX_KEY_REAL) {
             snprintf(low, sizeof low, "%.17g", key->above ? key->min : nextafter(key->min, -1));
-            if (!isinf(key->max)) snprintf(high, sizeof high, "%.17g", key->below ? key->max : nextafter(key->max, 2));
+            if (!isinf(key->max))
+                snprintf(high, sizeof high, "%.17g", key->below ? key->max : nextafter(key->max, INFINITY));
         } else if (key->type == PX_KEY_STRING) {
             memset(high, 'x', 300);
             if (key->max > 300 || key->min == 0) continue; /* too_long_strings has these */

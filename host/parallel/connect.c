@@ -51,7 +51,8 @@ void px_say(int line, const void *message, size_t bytes) {
 bool px_host_answers(int line, double seconds) {
     struct tcp_info info;
     socklen_t size = sizeof info;
-    return getsockopt(line, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_last_ack_recv < 1e3 * seconds;
+    if (getsockopt(line, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    return info.tcpi_unacked == 0 || info.tcpi_last_ack_recv < 1e3 * seconds;
 }
 
 static int px_socket(void) {

@@ -14,7 +14,8 @@ px_status px_let_in(px_context *ctx, int door, uint64_t token, int count, double
 /* Sends all of a short message, or nothing: what finds no room is lost, as on any bad line. */
 void px_say(int line, const void *message, size_t bytes);
 
-/* Whether the kernel at the other end has answered within the last `seconds`, whatever its process does. */
+/* Whether the kernel at the other end has received all that was sent, or has answered within the last `seconds`, whatever
+ * its process does. What was sent just now it cannot have received. */
 bool px_host_answers(int line, double seconds);
 
 #endif

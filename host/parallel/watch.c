@@ -23,8 +23,12 @@ static const double PX_GATHERING = 60, PX_PARTING = 0.3, PX_SILENCE = 15, PX_STA
  * the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
 static const double PX_LINGER = 10;
 
+/* Seconds that a rank stays when rank 0 is lost, for rank 1 to say so before a launcher, told of the end of any rank, ends
+ * all. */
+static const double PX_DEFERENCE = 2;
+
 typedef enum {
-    PX_NOTE_BEAT,
+    PX_NOTE_BEAT,     /* with a status that is not PX_OK: the job is over, and why has been said */
     PX_NOTE_FAIL,     /* to rank 0: I end, and this is why */
     PX_NOTE_END,      /* from rank 0: end, without a word */
     PX_NOTE_FAREWELL, /* I am done; do not miss me */
@@ -43,6 +47,7 @@ typedef struct px_failure {
 
 typedef struct px_peer {
     int rank, line; /* line -1: said farewell */
+    bool said;      /* it is rank 0, and has said why the job is over */
     double heard;
     uint64_t steps;
     size_t got; /* bytes of inbox */
@@ -104,10 +109,10 @@ static void px_watch_dismiss(px_watch *watch, px_status status) {
 }
 
 /* Stays for so many seconds, and is not missed meanwhile. */
-static void px_watch_linger(px_watch *watch, double seconds) {
+static void px_watch_linger(px_watch *watch, px_status status, double seconds) {
     const double until = px_clock_seconds() + seconds;
     while (px_clock_seconds() < until) {
-        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
+        px_watch_tell(watch, PX_NOTE_BEAT, status);
         usleep((useconds_t)(1e6 * px_watch_beat(watch)));
     }
 }
@@ -117,8 +122,9 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
     char name[PX_RANK_NAME], line[1024 + PX_RANK_NAME + 4];
     watch->options.name(watch->options.names, peer->rank, name);
     snprintf(line, sizeof line, "%s%s", name, what);
-    if (watch->options.rank <= 1) watch->options.end->say(line);
-    px_watch_linger(watch, linger);
+    const bool speaks = watch->options.rank <= 1 && !peer->said;
+    if (speaks) watch->options.end->say(line);
+    px_watch_linger(watch, status, speaks || linger > PX_DEFERENCE ? linger : PX_DEFERENCE);
     if (watch->options.rank == 0) px_watch_dismiss(watch, status);
     watch->options.end->leave(status);
 }
@@ -128,6 +134,7 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
 static void px_watch_take(px_watch *watch, px_peer *peer, const px_note *note) {
     peer->heard = px_clock_seconds();
     peer->steps = note->steps;
+    if (note->kind == PX_NOTE_BEAT) peer->said = note->status != PX_OK;
     if (note->kind == PX_NOTE_END) watch->options.end->leave((px_status)note->status);
     if (note->kind == PX_NOTE_FAIL) {
         char what[1024 + 4];
@@ -169,7 +176,7 @@ static void px_watch_silent(px_watch *watch, double now) {
         const px_peer *peer = &watch->peers[i];
         if (peer->line < 0 || now - peer->heard <= watch->silence) continue;
         char what[128];
-        const bool near = px_host_answers(peer->line, watch->silence);
+        const bool near = px_host_answers(peer->line, watch->silence / 2);
         snprintf(what, sizeof what, " has been silent for %.3g s: %s", watch->silence,
                  near ? "it is stopped, for its host answers" : "its host or the link to it is down");
         px_watch_lost(watch, peer, PX_ERR_DEVICE, what, near ? 0 : PX_LINGER);
@@ -249,10 +256,10 @@ static void *px_watch_work(void *argument) {
             if (watch->polls[i].revents) px_watch_hear(watch, &watch->peers[i]);
         if (now - watch->beaten < beat) continue;
         watch->beaten = now;
-        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
-        px_watch_checks(watch);
         px_watch_silent(watch, now);
         px_watch_stalled(watch, now);
+        px_watch_tell(watch, PX_NOTE_BEAT, PX_OK);
+        px_watch_checks(watch);
     }
     return NULL;
 }
