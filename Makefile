@@ -165,13 +165,17 @@ endif
 GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
 HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c))
 KERNELS      := $(wildcard kernels/*.cu)
+PORTABLE     := $(filter-out %_sm90.cu,$(KERNELS))
+# Texts that touch activations are compiled for bfloat16 as well: kernels/portable.h
+STORING      := $(shell grep -lw px_row $(PORTABLE))
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 
-LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o,$(filter-out %_sm90.cu,$(KERNELS))) \
+LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(STORING:%.cu=$(OBJ)/%.bf16.cpu.o) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
-CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) \
+	$(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
 SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
@@ -211,9 +215,17 @@ $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
+# bfloat16 is a class, for which the kernel's text is taken as C++; nothing of C++ is needed when the program runs
+$(OBJ)/%.bf16.cpu.o: %.cu $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,'$< bf16',$(CC) -DPX_STORE_BF16 $(px_CPPFLAGS) $(patsubst -std=c11,-std=c++17 -fno-exceptions -fno-rtti,$(px_CFLAGS)) \
+		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -MMD -MP -c -o $@ -x c++ $<)
 $(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
 	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+$(CUDA_OBJ)/%.bf16.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
+	@mkdir -p $(@D)
+	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)

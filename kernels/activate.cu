@@ -3,7 +3,7 @@
 
 PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     const int f = k->first + column;
-    px_real value = px_row(&k->sum, row)[f] + px_row(&k->bias, 0)[f];
+    px_real value = px_row(&k->sum, row)[f] + px_row_real(&k->bias, 0)[f];
     if (k->add.data) value += px_row(&k->add, row)[f];
     if (k->y.data) px_row(&k->y, row)[f] = value;
     if (k->rectified.data) px_row(&k->rectified, row)[f] = value > 0 ? value : 0;

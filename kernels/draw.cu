@@ -2,7 +2,7 @@
 #include "kernels/portable.h"
 
 /* sum over levels of exp((logit - most) / temperature) */
-PX_FUNCTION double px_draw_total(const px_real *logits, int levels, px_real most, px_real inverse) {
+PX_FUNCTION double px_draw_total(const px_store *logits, int levels, px_real most, px_real inverse) {
     double total = 0;
     for (int l = 0; l < levels; l++) total += (double)px_exp((logits[l] - most) * inverse);
     return total;
@@ -10,12 +10,12 @@ PX_FUNCTION double px_draw_total(const px_real *logits, int levels, px_real most
 
 PX_ROW void draw(size_t row, int column, const px_draw_args *k) {
     (void)column;
-    const px_real *logits = px_row(&k->logits, row) + k->offset;
+    const px_store *logits = px_row(&k->logits, row) + k->offset;
     const px_random4 random = px_random(k->seed, PX_RANDOM_DRAW, k->first_image + row, k->place);
     const px_real inverse = 1 / k->temperature;
 
     px_real most = logits[0];
-    for (int l = 1; l < k->levels; l++) most = logits[l] > most ? logits[l] : most;
+    for (int l = 1; l < k->levels; l++) most = logits[l] > most ? (px_real)logits[l] : most;
     const double total = px_draw_total(logits, k->levels, most, inverse);
     const double threshold = px_uniform(random.word[0], random.word[1]) * total;
     double below = 0;

@@ -8,6 +8,11 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_words *se
     return px_config_check(ctx, where, config);
 }
 
+px_status px_cli_open_device(px_context *ctx, const px_config *config, px_device **device) {
+    const px_type activation = config->precision == PX_PRECISION_BFLOAT16 ? PX_BF16 : PX_REAL;
+    return px_device_open(ctx, (px_device_kind)config->device, activation, device);
+}
+
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model) {
     char path[PX_PATH];
@@ -17,7 +22,7 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *s
     PX_TRY(px_checkpoint_find_model(ctx, name, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
-    PX_TRY(px_device_open(ctx, (px_device_kind)info->config.device, device));
+    PX_TRY(px_cli_open_device(ctx, &info->config, device));
     const px_status status = px_model_file_load(*device, path, &loaded, model);
     if (status == PX_OK) return PX_OK;
     px_device_close(*device);

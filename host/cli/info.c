@@ -113,7 +113,7 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
     px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
     PX_TRY(px_info_read(ctx, &w, &info));
-    PX_TRY(px_device_open(ctx, (px_device_kind)info.config.device, &device));
+    PX_TRY(px_cli_open_device(ctx, &info.config, &device));
     const px_status status = px_model_create(device, &info.spec, &model);
     if (status == PX_OK) px_print_info(model, &info);
     px_model_destroy(model);

@@ -54,7 +54,7 @@ static px_status px_train_run(px_context *ctx, int count, char **words) {
 
     px_device *device;
     px_train_result result;
-    PX_TRY(px_device_open(ctx, (px_device_kind)config.device, &device));
+    PX_TRY(px_cli_open_device(ctx, &config, &device));
     px_introduce(&config, device, run);
     signal(SIGINT, px_on_signal);
     signal(SIGTERM, px_on_signal);

@@ -64,7 +64,9 @@ struct px_decoder {
 
 /* --- cache.c ------------------------------------------------------------------------------------------------------ */
 
+/* Activations, or reals: sums that several products add to, and cell states. */
 px_cache px_cache_carve(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
+px_cache px_cache_carve_reals(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
 /* One layer's rows from the pixel at (row, column) on, `pixels` pixels of the images at work. */
 px_map px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
 /* The pixel at work. */

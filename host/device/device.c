@@ -1,11 +1,11 @@
 /* Opening a device by name. */
 #include "pixelrnn/device.h"
 
-px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device) {
-    if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, device);
-    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, device) == PX_OK) return PX_OK;
+px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device) {
+    if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, activation, device);
+    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, activation, device) == PX_OK) return PX_OK;
     ctx->message[0] = '\0';
-    return px_cpu_open(ctx, device);
+    return px_cpu_open(ctx, activation, device);
 }
 
 void px_device_close(px_device *device) {

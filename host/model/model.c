@@ -53,6 +53,21 @@ static px_status px_model_create_layers(px_model *model) {
     return px_head_create(model, &model->head);
 }
 
+static void px_model_carve_weights(px_model *model, px_arena *arena) {
+    const size_t rows = px_parameters_rows(&model->parameters);
+    const px_type read = model->device->activation;
+    model->own_weights = model->weights = px_arena_map(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
+    model->operands = read == PX_REAL ? model->weights : px_arena_map(arena, rows, PX_FLAT_COLUMNS, read);
+}
+
+static px_status px_model_hold_weights(px_model *model) {
+    px_arena plan = px_arena_plan();
+    px_model_carve_weights(model, &plan);
+    PX_TRY(px_arena_hold(&model->weight_arena, model->device, plan.peak));
+    px_model_carve_weights(model, &model->weight_arena);
+    return PX_OK;
+}
+
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **out) {
     *out = NULL;
     PX_TRY(px_model_check(device->ctx, spec));
@@ -67,14 +82,7 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     px_status status = model->blocks && model->skips && model->u
                            ? px_model_create_layers(model)
                            : px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate %d layers", spec->layers);
-    if (status == PX_OK) {
-        px_arena plan = px_arena_plan();
-        const size_t rows = px_parameters_rows(&model->parameters);
-        px_arena_map(&plan, rows, PX_FLAT_COLUMNS, PX_REAL);
-        status = px_arena_hold(&model->weight_arena, device, plan.peak);
-        if (status == PX_OK)
-            model->own_weights = model->weights = px_arena_map(&model->weight_arena, rows, PX_FLAT_COLUMNS, PX_REAL);
-    }
+    if (status == PX_OK) status = px_model_hold_weights(model);
     if (status != PX_OK) {
         px_model_destroy(model);
         return status;
@@ -103,7 +111,7 @@ px_status px_model_initialise(px_model *model, uint64_t seed) {
     px_status status = model->device->ops->upload(model->device, model->own_weights.data, weights, bytes);
     if (status == PX_OK) status = model->device->ops->synchronize(model->device);
     free(weights);
-    return status;
+    return status == PX_OK ? px_model_refresh(model) : status;
 }
 
 const px_model_spec *px_model_spec_of(const px_model *model) {
@@ -124,8 +132,16 @@ px_map px_model_gradients(const px_model *model) {
 px_map px_model_images(px_model *model) {
     return model->images;
 }
-void px_model_use_weights(px_model *model, px_map weights) {
+
+px_status px_model_use_weights(px_model *model, px_map weights) {
     model->weights = weights.data ? weights : model->own_weights;
+    if (model->operands.type == PX_REAL) model->operands = model->weights;
+    return px_model_refresh(model);
+}
+
+px_status px_model_refresh(px_model *model) {
+    if (model->operands.type == PX_REAL) return PX_OK;
+    return px_run(model->device, convert, .x = model->weights, .y = model->operands);
 }
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
@@ -170,8 +186,8 @@ px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
     px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
     px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
                            .workspace = model->device->workspace};
-    plan.weights = px_map_bytes(&model->own_weights);
-    plan.gradients = purpose == PX_PURPOSE_TRAIN ? plan.weights : 0;
+    plan.weights = model->weight_arena.used;
+    plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_map_bytes(&model->own_weights) : 0;
     keep.used = scratch.used = 0;
     px_model_carve_over(model, keep, scratch, model->reserved, held);
     return plan;
@@ -245,7 +261,7 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, int images, b
     px_map logits;
     PX_TRY(model->device->ops->upload(model->device, model->images.data, levels, all));
     PX_TRY(px_model_logits(model, images, &logits));
-    PX_TRY(px_run(model->device, softmax_nll, .logits = {logits.data, all, s->levels, PX_REAL},
+    PX_TRY(px_run(model->device, softmax_nll, .logits = {logits.data, all, s->levels, logits.type},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
                   .gradient = gradient, .scale = (px_real)(1.0 / (double)(all > 0 ? all : 1))));
     return px_run(model->device, row_sum, .x = {model->nll.data, (size_t)images, (int)values, PX_REAL},

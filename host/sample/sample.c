@@ -78,7 +78,7 @@ static px_status px_sample_pixel_plain(px_model *model, const px_sample_request 
     for (int channel = 0; channel < s->channels; channel++) {
         px_map logits;
         PX_TRY(px_model_logits(model, request->images, &logits));
-        logits = (px_map){logits.data, image.rows, image.columns * s->levels, PX_REAL};
+        logits = (px_map){logits.data, image.rows, image.columns * s->levels, logits.type};
         PX_TRY(px_sample_draw(px_model_device(model), s, request, logits,
                               (size_t)(pixel * s->channels + channel) * (size_t)s->levels, image, (px_map){0}, pixel,
                               channel));
