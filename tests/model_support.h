@@ -56,6 +56,7 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     }
     assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_map_bytes(&weights)));
     assert_ok(device->ctx, device->ops->synchronize(device));
+    assert_ok(device->ctx, px_model_refresh(model));
     free(host);
     return model;
 }

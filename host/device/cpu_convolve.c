@@ -11,6 +11,27 @@ static size_t px_rows_that_fit(size_t bytes, size_t row, size_t most) {
     return rows < 1 ? 1 : rows > most ? most : rows;
 }
 
+/* An element of a map of activations. */
+static inline px_real px_at(const px_map *map, size_t element) {
+    return map->type == PX_BF16 ? px_from_bfloat16(((const uint16_t *)map->data)[element])
+                                : ((const px_real *)map->data)[element];
+}
+static inline void px_put(const px_map *map, size_t element, px_real value) {
+    if (map->type == PX_BF16)
+        ((uint16_t *)map->data)[element] = px_to_bfloat16((float)value);
+    else
+        ((px_real *)map->data)[element] = value;
+}
+
+/* sum = add + bias, before the product is added. */
+static void px_start_panel(px_map sum, px_map add, px_map bias) {
+    for (size_t r = 0; r < sum.rows; r++)
+        for (size_t f = 0; f < (size_t)sum.columns; f++) {
+            const size_t e = r * (size_t)sum.columns + f;
+            px_put(&sum, e, (add.data ? px_at(&add, e) : 0) + (bias.data ? px_at(&bias, f) : 0));
+        }
+}
+
 /* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
  */
 static px_map px_columns(px_device *device, px_gather_args gather, size_t rows) {
@@ -23,30 +44,33 @@ static px_map px_columns(px_device *device, px_gather_args gather, size_t rows) 
 enum { PX_PANEL_ROWS = 256 };
 
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
-    const size_t in = (size_t)k->x.columns, columns = (size_t)k->taps.live * in;
-    const size_t pixels = k->y.rows;
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL, columns * px_type_size(k->x.type), PX_PANEL_ROWS);
+    const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->y.rows;
+    const bool apart = k->y.type != PX_REAL; /* the sum is wider than y */
+    const size_t row = columns * px_type_size(k->x.type) + (apart ? (size_t)k->y.columns * sizeof(px_real) : 0);
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * (size_t)k->y.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
         const size_t rows = pixels - first < step ? pixels - first : step;
-        const px_map y = px_map_slice(k->y, first, rows), add = px_map_slice(k->add, first, rows);
         const px_gather_args gather = {
             .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
+        const px_map y = px_map_slice(k->y, first, rows), operand = px_columns(device, gather, rows);
+        px_map sum = y;
+        if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&operand), rows, y.columns, PX_REAL);
         const px_gemm_args gemm = {.transpose_b = true,
                                    .m = rows,
                                    .n = (size_t)y.columns,
                                    .k = columns,
-                                   .operands = k->x.type,
-                                   .result = y.type,
-                                   .a = px_columns(device, gather, rows).data,
+                                   .operands = operand.type,
+                                   .a = operand.data,
                                    .ld_a = columns,
                                    .b = k->weight.data,
                                    .ld_b = (size_t)k->weight.columns,
-                                   .c = y.data,
+                                   .c = sum.data,
                                    .ld_c = (size_t)y.columns,
                                    .beta = 1};
-        px_cpu_ops(y.type)->combine(device, &(px_combine_args){.bias = k->bias, .add = add, .y = y});
+        px_start_panel(sum, px_map_slice(k->add, first, rows), k->bias);
         px_cpu_gemm_serial(device, &gemm);
+        if (apart) px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
     }
     return PX_OK;
 }
@@ -60,7 +84,6 @@ static void px_return_tap(px_device *device, const px_convolve_input_gradient_ar
                                .n = (size_t)sum.columns,
                                .k = (size_t)k->dy.columns,
                                .operands = k->dy.type,
-                               .result = sum.type,
                                .a = px_columns(device, gather, sum.rows).data,
                                .ld_a = (size_t)k->dy.columns,
                                .b = px_element(k->weight.data, k->weight.type, (ptrdiff_t)tap * sum.columns),
@@ -71,30 +94,31 @@ static void px_return_tap(px_device *device, const px_convolve_input_gradient_ar
     px_cpu_gemm_serial(device, &gemm);
 }
 
-/* One panel. The products add up in dx itself, unless what is added must wait for the gate, or for several taps to add up
- * as reals. */
+/* y = sum + add, the sum only where gate > 0. sum may be y. */
+static void px_end_panel(px_map y, px_map sum, px_map gate, px_map add) {
+    for (size_t e = 0; e < px_map_elements(&y); e++) {
+        const px_real value = !gate.data || px_at(&gate, e) > 0 ? px_at(&sum, e) : 0;
+        px_put(&y, e, value + (add.data ? px_at(&add, e) : 0));
+    }
+}
+
+/* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for the
+ * gate. */
 static void px_return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
-    const px_device_ops *ops = px_cpu_ops(k->dx.type);
-    const px_map dx = px_map_slice(k->dx, first, rows), add = px_map_slice(k->add, first, rows);
-    const bool wide = dx.type != PX_REAL && k->taps.live > 1;
-    const bool late = add.data && (k->rectify || wide), early = add.data && !late;
-    char *panel = (char *)px_cpu_panel(device) + rows * (size_t)k->dy.columns * px_type_size(k->dy.type);
-    px_map sum = dx, total;
-    if (late) sum.data = panel;
-    if (early && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
-    total = wide ? px_map_over(panel + px_map_bytes(&dx), rows, dx.columns, PX_REAL) : sum;
-    for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, total, early || tap > 0 ? 1 : 0);
-    if (wide) ops->convert(device, &(px_convert_args){.x = total, .y = sum});
-    if (!k->rectify && !late) return;
-    px_combine_args end = {.sum = sum, .add = late ? add : (px_map){0}, .y = dx};
-    if (k->rectify) end.gate = px_map_slice(k->x, first, rows);
-    ops->combine(device, &end);
+    const px_map none = {0}, dx = px_map_slice(k->dx, first, rows), dy = px_map_slice(k->dy, first, rows);
+    const px_map add = px_map_slice(k->add, first, rows), gate = k->rectify ? px_map_slice(k->x, first, rows) : none;
+    const bool apart = dx.type != PX_REAL || (gate.data && add.data), onto = add.data && !apart;
+    px_map sum = dx;
+    if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&dy), rows, dx.columns, PX_REAL);
+    if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
+    for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, onto || tap > 0 ? 1 : 0);
+    if (apart || gate.data) px_end_panel(dx, sum, gate, onto ? none : add);
 }
 
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
     const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
-    const size_t row = (size_t)k->dx.columns * (size + sizeof(px_real)) + (size_t)k->dy.columns * size;
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL, row, PX_PANEL_ROWS);
+    const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * (size_t)k->dx.columns * (size_t)k->dy.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         px_return_panel(device, k, first, pixels - first < step ? pixels - first : step);
@@ -137,13 +161,8 @@ static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_g
 
 /* bias += the sum of the rows of dy, in their order, from column `output` on. */
 static void px_add_rows(px_real *bias, size_t outputs, px_map dy, size_t output) {
-    for (size_t r = 0; r < dy.rows; r++) {
-        const void *row = px_element(dy.data, dy.type, (ptrdiff_t)(r * (size_t)dy.columns + output));
-        if (dy.type == PX_BF16)
-            for (size_t f = 0; f < outputs; f++) bias[f] += px_from_bfloat16(((const uint16_t *)row)[f]);
-        else
-            for (size_t f = 0; f < outputs; f++) bias[f] += ((const px_real *)row)[f];
-    }
+    for (size_t r = 0; r < dy.rows; r++)
+        for (size_t f = 0; f < outputs; f++) bias[f] += px_at(&dy, r * (size_t)dy.columns + output + f);
 }
 
 /* The sums of one segment for the outputs from `output` on. */

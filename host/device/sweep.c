@@ -21,7 +21,7 @@ static size_t px_sweep_carve(const px_sweep_args *s, bool backward, px_sweep_spa
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
         if (s->scratch.data) maps[i]->data = (char *)s->scratch.data + used;
-        used += (px_map_bytes(maps[i]) + 255) / 256 * 256;
+        used += px_map_room(maps[i]);
     }
     *(backward ? &space->product.type : &space->operand.type) = s->line[0].h.type;
     return used;

@@ -47,6 +47,12 @@ static inline size_t px_map_bytes(const px_map *map) {
     return px_map_elements(map) * px_type_size(map->type);
 }
 
+/* The same with the gap that keeps what follows aligned. */
+enum { PX_MAP_ALIGN = 256 };
+static inline size_t px_map_room(const px_map *map) {
+    return (px_map_bytes(map) + PX_MAP_ALIGN - 1) / PX_MAP_ALIGN * PX_MAP_ALIGN;
+}
+
 static inline size_t px_grid_pixels(const px_grid *grid) {
     return (size_t)grid->images * (size_t)grid->height * (size_t)grid->width;
 }
