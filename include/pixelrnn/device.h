@@ -152,10 +152,10 @@ typedef struct px_levels_to_values_args {
     int levels, first;
 } px_levels_to_values_args;
 
-/* y = sum + bias + add and rectified = max(y, 0), in columns first .. first + count - 1 of every row: the pointwise end
- * of a layer of which only one colour group is due. y and rectified may be sum. */
+/* sum += bias + add, y = sum and rectified = max(sum, 0), in columns first .. first + count - 1 of every row: the
+ * pointwise end of a layer of which only one colour group is due. */
 typedef struct px_activate_args {
-    px_map sum;       /* [in]  (R, F) activation */
+    px_map sum;       /* [in, out] (R, F) */
     px_map bias;      /* [in]  (1, F) */
     px_map add;       /* [in]  (R, F) activation or absent */
     px_map y;         /* [out] (R, F) activation or absent */

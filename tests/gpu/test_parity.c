@@ -324,13 +324,15 @@ static void check_activate(void) {
         const size_t rows = px_map_cases[i / 4].rows;
         const int columns = px_map_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
         const bool plain = i / 2 % 2;
-        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, rectified aside");
-        const pair sum = activations(rows, columns, RANDOM), bias = reals(1, columns, RANDOM);
+        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, rectified");
+        const pair sum = reals(rows, columns, RANDOM), bias = reals(1, columns, RANDOM);
         const pair add = plain ? absent : activations(rows, columns, RANDOM);
+        const pair y = plain ? absent : activations(rows, columns, RANDOM);
         const pair rectified = plain ? absent : activations(rows, columns, RANDOM);
-        BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = sum.on[side],
+        BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side],
              .rectified = rectified.on[side], .first = first, .count = columns - first);
         EXPECT(activate, sum);
+        if (!plain) EXPECT(activate, y);
         if (!plain) EXPECT(activate, rectified);
     }
 }
