@@ -90,6 +90,7 @@ static void px_print_info(px_model *model, const px_model_info *info) {
     printf("model                  %s, %d layers, hidden %d, head %d%s%s\n", px_config_word("model.kind", (int)s->kind),
            s->layers, s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "");
     printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
+    printf("precision              %s\n", px_config_word("precision", info->config.precision));
     if (info->step >= 0) printf("step                   %lld\n", (long long)info->step);
     printf("parameters             %zu (masked ones not counted)\n", live);
     px_print_field(s);

@@ -14,10 +14,10 @@ static void px_on_signal(int number) {
 }
 
 static void px_introduce(const px_config *config, const px_device *device, const char *run) {
-    fprintf(stderr, "%s: %s, %lld layers, hidden %lld, %s; %s %s\n", config->name,
+    fprintf(stderr, "%s: %s, %lld layers, hidden %lld, %s, %s; %s %s\n", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
-            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer), device->kind,
-            device->description);
+            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
+            px_config_word("precision", config->precision), device->kind, device->description);
     fprintf(stderr, "run folder: %s\n", run);
 }
 
