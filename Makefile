@@ -1,12 +1,12 @@
 # pixelrnn: one Makefile, not recursive over folders. `make help` lists targets and variables.
 #
-# It calls itself in three places only: after installing packages, for the double-precision tests, and for the bundle,
-# because each of these needs other flags than the build that asks for it.
+# It calls itself in four places only: after installing packages, for the double-precision tests, for the fuzzers (from
+# tests/fuzz/run), and for the bundle, because each of these needs other flags than the build that asks for it.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench resources deps bundle format format-check clean help FORCE
+.PHONY: all programs demo test test-gpu bench resources deps bundle fuzz format format-check clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -18,28 +18,30 @@ endif
 
 # ---- Variables ---------------------------------------------------------------------------------------------------------
 
-## BUILD=release    release, debug, double, sanitize (address, undefined) or thread (races); they live side by side
+## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; they live side by side
 BUILD ?= release
-## CC=gcc           the C compiler; clang's builds lie beside gcc's
+## CC=gcc           the C compiler; clang's builds lie beside gcc's. libFuzzer is clang's alone
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
 endif
 ## MARCH=native     the processor to compile for
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
 ## BLAS=openblas    any CBLAS that pkg-config knows
 BLAS ?= openblas
+## MPI=1            0: leave MPI out, and with it training on several ranks
+MPI ?= 1
 ## CUDA=1           0: leave CUDA out. CUDA_HOME, CUDNN_HOME and NCCL_HOME say where to look first
 CUDA ?= 1
 ## WERROR=0         1: warnings are errors
 ## V=0              1: show the commands
 
 # Release lies in build/, every other variant in build/VARIANT/; objects always in build/obj/VARIANT/.
-variant = $1$(if $(findstring clang,$(CC)),-clang)
+variant = $1$(if $(findstring clang,$(CC)),$(if $(filter fuzz,$1),,-clang))
 folder  = $(patsubst build/release,build,build/$(call variant,$1))
 OUT     := $(if $(filter bundle,$(BUILD)),build/bundle/build,$(call folder,$(BUILD)))
 OBJ     := build/obj/$(call variant,$(BUILD))
-ifeq ($(filter release debug double sanitize thread bundle,$(BUILD)),)
-$(error BUILD=$(BUILD): want release, debug, double, sanitize or thread)
+ifeq ($(filter release debug double sanitize thread fuzz bundle,$(BUILD)),)
+$(error BUILD=$(BUILD): want release, debug, double, sanitize, thread or fuzz)
 endif
 
 # ---- What must be installed --------------------------------------------------------------------------------------------
@@ -57,6 +59,8 @@ MISSING := $(shell \
 	need libprotobuf-c-dev   'pkg-config --exists libprotobuf-c'; \
 	need protobuf-c-compiler 'command -v protoc-c'; \
 	need zlib1g-dev          'pkg-config --exists zlib'; \
+	$(if $(filter-out 0,$(MPI)),need libopenmpi-dev 'command -v mpicc || pkg-config --exists ompi-c';) \
+	$(if $(filter-out 0,$(MPI)),$(if $(filter test deps,$(GOALS)),need openmpi-bin 'command -v mpirun';)) \
 	need libstb-dev          'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
 	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev 'pkg-config --exists cmocka'))
 endif
@@ -93,8 +97,10 @@ OPTIMISE_debug    := -O1 -g
 OPTIMISE_double   := -O2 -g -DPX_DOUBLE
 OPTIMISE_sanitize := -O1 -g -fno-omit-frame-pointer
 OPTIMISE_thread   := -O1 -g -fno-omit-frame-pointer
+OPTIMISE_fuzz     := -O1 -g -fno-omit-frame-pointer
 SANITIZE_sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SANITIZE_thread   := -fsanitize=thread
+SANITIZE_fuzz     := $(SANITIZE_sanitize) -fsanitize=fuzzer-no-link
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes $(if $(filter 1,$(WERROR)),-Werror)
 ifneq ($(findstring clang,$(CC)),)
@@ -145,63 +151,78 @@ CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 i
 endif
 endif
 HAVE_CUDA := $(and $(NVCC),$(CUDART),$(CUBLAS),$(CUDNN))
+HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/parallel/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
 ifneq ($(HAVE_CUDA),)
 CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
-	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h))))
+	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
 ifneq ($(BUILD),bundle)
 CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
 endif
-ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90
+HOPPER         := -gencode=arch=compute_90a,code=sm_90a
+ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 $(HOPPER) -gencode=arch=compute_90,code=compute_90
 px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUILD))) -Iinclude -I. -Xcompiler=-fPIC,-Wall,-Wextra \
 	$(if $(filter 1,$(WERROR)),-Werror=all-warnings -Xcompiler=-Werror) $(NVCCFLAGS)
 endif
 
+# ---- MPI ---------------------------------------------------------------------------------------------------------------
+
+ifneq ($(and $(filter-out 0,$(MPI)),$(wildcard host/parallel/mpi.c)),)
+MPI_INCLUDES  := $(patsubst -I%,-isystem%,$(filter -I%,$(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile 2>/dev/null)))
+MPI_LIBRARIES := $(filter -L% -l%,$(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link 2>/dev/null))
+endif
+HAVE_MPI := $(MPI_LIBRARIES)
+
 # ---- Sources -----------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/device/cuda%,$(wildcard host/*/*.c))
+HOST_SOURCES := $(filter-out host/cli/% host/device/cuda% host/parallel/mpi.c host/parallel/nccl.c,$(wildcard host/*/*.c))
 KERNELS      := $(wildcard kernels/*.cu)
 PORTABLE     := $(filter-out %_sm90.cu,$(KERNELS))
 # Texts that touch activations are compiled for bfloat16 as well: kernels/portable.h
-STORING      := $(shell grep -lw px_row $(PORTABLE))
+STORING      := $(shell grep -lwE 'px_row|px_store' $(KERNELS))
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 
-LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(STORING:%.cu=$(OBJ)/%.bf16.cpu.o) \
+LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
 CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) \
 	$(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
+# MPI and NCCL likewise, when a launcher has started ranks
+MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/mpi.c host/base/status.c)
+NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/nccl.c host/base/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
-SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)) tests/fuzz/readers.c)
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
-DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_optimizer,$(notdir $(TESTS)))
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
-CUDA_LIBRARY := $(if $(HAVE_CUDA),$(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))/libpixelrnn_cuda.so)
+BESIDE := $(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))
+CUDA_LIBRARY := $(if $(HAVE_CUDA),$(BESIDE)/libpixelrnn_cuda.so)
+LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(HAVE_NCCL),$(BESIDE)/libpixelrnn_nccl.so))
 
 # ---- Build -------------------------------------------------------------------------------------------------------------
 
 # $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
-all: $(PROGRAM) $(LIBRARY) $(CUDA_LIBRARY) ## build the program and the library (the default)
+all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
 programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
-cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS)
+cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
 $(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
@@ -209,6 +230,9 @@ $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
+# Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
+# C11, but what comes of it is a wrong pixel at most
+$(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
@@ -222,10 +246,10 @@ $(OBJ)/%.bf16.cpu.o: %.cu $(OBJ)/cc.flags
 		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -MMD -MP -c -o $@ -x c++ $<)
 $(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
-	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(CUDA_OBJ)/%.bf16.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
-	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(ARCHITECTURES) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)
@@ -235,7 +259,7 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: host/report/%.proto
 
 $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 	@mkdir -p $(@D)
-	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(CUDA_INCLUDES) $(px_CFLAGS) $(WARNINGS) -fPIC -MMD -MP -c -o $@ $<)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(CUDA_INCLUDES) $(MPI_INCLUDES) $(px_CFLAGS) $(WARNINGS) -fPIC -MMD -MP -c -o $@ $<)
 
 %/libpixelrnn.a: $(LIBRARY_OBJECTS) $(OBJ)/link.flags
 	@mkdir -p $(@D) && rm -f $@
@@ -246,17 +270,28 @@ $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 %/libpixelrnn_cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm)
-$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
+%/libpixelrnn_mpi.so: $(MPI_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^ $(MPI_LIBRARIES) -lpthread)
+%/libpixelrnn_nccl.so: $(NCCL_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(call library,$(NCCL),libnccl.so.2) \
+		$(call library,$(CUDART),libcudart.so*))
+$(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
-$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(CUDA_LIBRARY)
+$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
 $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
--include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) \
+-include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
+	$(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
@@ -267,8 +302,13 @@ demo: $(PROGRAM) ## train a small Diagonal BiLSTM on digits drawn by the program
 	$(PROGRAM) sample runs/demo -n 64 -o runs/demo/samples.png
 	@echo 'The samples are in runs/demo/samples.png'
 
-# A race detector that does not know OpenMP's barriers would report each of them, so there it gets one thread.
-TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(if $(filter thread,$(BUILD)),OMP_NUM_THREADS=1)
+# A race detector that does not know OpenMP's barriers would report each of them. clang's runtime tells it of them through
+# libarcher; with gcc's there is one thread, and what sets a number of its own is reported in vain.
+ifeq ($(BUILD),thread)
+ARCHER := $(if $(findstring clang,$(CC)),$(realpath $(shell $(CC) -print-resource-dir)/../../libarcher.so))
+RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1,OMP_NUM_THREADS=1)
+endif
+TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
 test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
@@ -277,6 +317,9 @@ test: $(PROGRAM) $(TESTS) ## run all tests that need no GPU, in single and in do
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
 	$(TEST_ENVIRONMENT) PX_TEST_DEVICE=cuda tests/run $(GPU_TESTS) $(TESTS) $(TEST_SCRIPTS)
+
+fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60); needs clang with libFuzzer
+	+@tests/fuzz/run || [ $$? -eq 77 ]
 
 bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
@@ -302,7 +345,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

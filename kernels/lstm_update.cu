@@ -18,7 +18,7 @@ PX_FUNCTION px_update px_update_at(size_t row, const px_lstm_update_args *k) {
     at.c = px_row_real(&k->c, layer * k->step_c + image);
     at.h = px_row(&k->h, layer * k->step_h + image);
     at.add = k->add.data ? px_row(&k->add, layer * k->step_h + image) : NULL;
-    at.sum = k->sum.data ? px_row(&k->sum, layer * k->step_c + image) : NULL;
+    at.sum = k->sum.data ? px_row(&k->sum, layer * k->step_c + image) : at.h; /* gcc vectorises no loop that asks */
     return at;
 }
 
@@ -32,6 +32,6 @@ PX_ROW void lstm_update(px_update at, int column, const px_lstm_update_args *k) 
     const px_real h = o * px_tanh(c);
     at.c[d] = c;
     at.h[d] = h;
-    if (at.sum) at.sum[d] = h + (at.add ? (px_real)at.add[d] : 0);
+    at.sum[d] = h + (at.add ? (px_real)at.add[d] : 0);
 }
 PX_PLACED_KERNEL(lstm_update, px_update, px_update_at, (size_t)k->layers * k->pre.rows, k->count)

@@ -47,7 +47,7 @@
 /* A lane's share of 0 .. ALL - 1. Its step must be a plain 1 here: gcc 12 does not vectorise one that it finds out. */
 #define PX_LANE_LOOP(i, ALL, ...) PX_SIMD(__VA_ARGS__) for (int i = 0; i < (ALL); i++)
 
-/* Sums and maxima over the lanes of a row. */
+/* Sums, maxima and minima over the lanes of a row. */
 PX_FUNCTION px_real px_lanes_sum(px_real x) {
     return x;
 }
@@ -56,6 +56,14 @@ PX_FUNCTION double px_lanes_sum_double(double x) {
 }
 PX_FUNCTION px_real px_lanes_max(px_real x) {
     return x;
+}
+PX_FUNCTION int px_lanes_min(int x) {
+    return x;
+}
+/* The sum over the lanes before this one. */
+PX_FUNCTION double px_lanes_before_double(double x) {
+    (void)x;
+    return 0;
 }
 
 PX_FUNCTION px_real px_sqrt(px_real x) {

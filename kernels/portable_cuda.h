@@ -22,6 +22,10 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
 }
 
+#ifdef PX_FUNCTIONS_ONLY /* for a kernel that runs several of them itself */
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)
+#define PX_LANES_KERNEL(name, ROWS)
+#else
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
         for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
@@ -54,6 +58,7 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
         name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
         return px_cuda_launched(device, #name);                                                                        \
     }
+#endif
 
 /* A lane's share of 0 .. ALL - 1. */
 #define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)
@@ -73,6 +78,25 @@ PX_FUNCTION px_real px_lanes_max(px_real x) {
         x = other > x ? other : x;
     }
     return x;
+}
+
+PX_FUNCTION int px_lanes_min(int x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) {
+        const int other = __shfl_xor_sync(0xffffffffu, x, distance);
+        x = other < x ? other : x;
+    }
+    return x;
+}
+/* The sum over the lanes before this one. */
+PX_FUNCTION double px_lanes_before_double(double x) {
+    const int index = (int)threadIdx.x;
+    double upto = x;
+    for (int distance = 1; distance < PX_WARP; distance *= 2) {
+        const double other = __shfl_up_sync(0xffffffffu, upto, distance);
+        if (index >= distance) upto += other;
+    }
+    const double before = __shfl_up_sync(0xffffffffu, upto, 1);
+    return index > 0 ? before : 0;
 }
 
 PX_FUNCTION px_real px_sqrt(px_real x) {

@@ -405,8 +405,9 @@ head -c 300 seven.npy >torn.npy
 printf 'hello\n' >text.npy
 sed "s/|u1/|i1/" seven.npy >signed.npy
 noise 250 | npy_write '10, 5, 5' >small.npy
+noise 960 | npy_write '5, 8, 8, 3' >colour.npy
 printf '%s\n' '....' '####' | png 4 2 >small.png
-mkdir -p empty
+mkdir -p empty folder.npy folder.png
 
 # Each wrong use on a line: status, what the message must name, the words.
 while IFS='|' read -r status pattern words; do
@@ -437,12 +438,17 @@ done <<END
 2|builtin:nope.*builtin:digits|train $kind.yaml -o new --set data.train=builtin:nope
 2|builtin:digits.* 7|train $kind.yaml -o new --set data.size=7
 2|small.npy.* 5 x 5.* 8 x 8|train $kind.yaml -o new --set data.test=small.npy
+2|colour.npy.* 8 x 8 x 3.* 8 x 8 x 1|train $kind.yaml -o new --set data.test=colour.npy
+2|found a model of images of 8 x 8 x 1, expected 5 x 5 x 1 as in data.train|train $kind.yaml -o $run --resume --set data.size=0 --set data.train=small.npy --set data.test=
+2|found a model of images of 8 x 8 x 1, expected 8 x 8 x 3 as in data.train|train $kind.yaml -o $run --resume --set data.train=colour.npy --set data.test=
+1|empty: found no pictures|train $kind.yaml -o new --set data.train=empty
 1|absent.yaml|train absent.yaml
 1|absent.npy|train $kind.yaml -o new --set data.train=absent.npy
 1|text.npy|train $kind.yaml -o new --set data.train=text.npy
 1|absent|train $kind.yaml -o new --init absent
 1|tensor .*\[.*\].*\[.*\]|train $kind.yaml -o new --init pixelcnn --set model.kind=pixelcnn --set model.hidden=6
 1|tensor |train $kind.yaml -o new --init row_lstm
+1|tensor head.2.weight|train $kind.yaml -o new --init $run --set data.levels=4
 2|too few|eval
 2|no --data|eval runs/tiny_$kind
 1|absent|eval absent
@@ -455,6 +461,11 @@ done <<END
 1|signed.npy.*i1.*u1|eval $run --data signed.npy
 2|small.npy.* 5 x 5.* 8 x 8|eval $run --data small.npy
 2|small.npy|eval $run --data seven.npy small.npy
+2|colour.npy.* 8 x 8 x 3.* 8 x 8 x 1|eval $run --data colour.npy
+2|--set: found another model.\* or data.levels, expected those of|eval $run --set data.levels=4
+2|--set: found another model.\* or data.levels, expected those of|sample $run --set model.hidden=9 -o drawn.png
+1|empty: found no pictures|eval $run --data empty
+1|folder.npy: Is a directory|eval $run --data seven.npy --per-image folder.npy
 1|absent/nats.npy|eval $run --data seven.npy --per-image absent/nats.npy
 2|-o|sample $run
 2|drawn.gif.*.png|sample $run -o drawn.gif
@@ -463,6 +474,11 @@ done <<END
 2|--temperature.*"0"|sample $run --temperature 0 -o drawn.png
 2|--seed.*"-1"|sample $run --seed -1 -o drawn.png
 1|absent/drawn.png|sample $run -n 1 -o absent/drawn.png
+1|folder.npy: Is a directory|sample $run -n 1 -o folder.npy
+1|folder.png: Is a directory|sample $run -n 1 -o folder.png
+1|torn.safetensors|sample torn.safetensors -n 1 -o drawn.png
+1|folder.png: Is a directory|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o folder.png
+1|absent/drawn.npy|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o absent/drawn.npy
 2|--data|complete $run --keep top:0.5 -o drawn.png
 2|--keep|complete $run --data seven.npy -o drawn.png
 2|top:2|complete $run --data seven.npy --keep top:2 -o drawn.png
@@ -473,6 +489,8 @@ done <<END
 2|-o|pack seven.npy
 2|packed.png|pack seven.npy -o packed.png
 1|absent.npy|pack absent.npy -o packed.npy
+1|folder.npy: Is a directory|pack seven.npy -o folder.npy
+1|absent/packed.npy|pack seven.npy -o absent/packed.npy
 2|small.npy|pack seven.npy small.npy -o packed.npy
 1|absent|info absent
 2|data.train is empty|info no_data.yaml

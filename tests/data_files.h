@@ -199,7 +199,7 @@ static inline void zip_header(blob *b, bool directory, const char *name, int met
 }
 
 static inline void zip_add(zip_file *zip, const char *name, const void *bytes, size_t size, zip_lie lie) {
-    static uint8_t packed[1 << 16];
+    static uint8_t packed[1 << 20];
     size_t offset = zip->body.size, length = size;
     uint32_t crc = lie.crc ? lie.crc : (uint32_t)crc32(0, bytes, (uInt)size);
     uint64_t stated = lie.stated ? lie.stated : size;

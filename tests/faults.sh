@@ -90,6 +90,10 @@ check "--resume with a sound rate goes on from there" goes_on_after
 
 # ---- No room, no permission --------------------------------------------------------------------------------------------
 
+# A model of images that are not quite so small.
+noise 3000 | npy_write '3, 20, 50' >wide.npy
+pixelrnn train tiny.yaml -o wide --set data.train=wide.npy --set data.test= --set train.steps=1 --set train.batch_size=1 --set train.samples=0 >wide.log || cat wide.log
+
 # What an uninterrupted run of tiny.yaml ends in.
 pixelrnn train tiny.yaml -o whole >whole.log || cat whole.log
 
@@ -177,11 +181,56 @@ else
     skip "a folder without the right to write" "root may write everywhere, and nobody cannot run the program"
 fi
 
+unreadable_file() {
+    cp images.npy unreadable.npy && chmod 000 unreadable.npy
+    as_nobody eval whole --data unreadable.npy >out 2>err
+    same $? 1 && one_message && contains err 'unreadable.npy: cannot be opened: Permission denied'
+}
+if [ "$(id -u)" -ne 0 ] || { chmod 755 . && setpriv --reuid 65534 --regid 65534 --clear-groups "$program" keys; } >/dev/null 2>&1; then
+    check "a file without the right to read" unreadable_file
+else
+    skip "a file without the right to read" "root may read everything, and nobody cannot run the program"
+fi
+
 no_folder() {
     touch file
     fails 1 'file.*Not a directory' train tiny.yaml -o file/run && fails 1 'file' train tiny.yaml -o file
 }
 check "a run folder under, or in place of, a file" no_folder
+
+# ---- No memory ---------------------------------------------------------------------------------------------------------
+
+# A plan above what the machine has is refused before any of it is asked for, wherever the system would hand it out.
+no_memory() { # PATTERN WORD...
+    fails 1 "^pixelrnn: out of memory: $1" "${@:2}" && same "$(ls -d new* drawn.npy* packed.npy* 2>/dev/null)" ""
+}
+check "train: a batch above all memory" no_memory '1000000 images need [0-9.]+ GiB .*; lower train.batch_size, ' \
+    train tiny.yaml -o new --set train.batch_size=1000000 --set model.hidden=400 --set data.test=
+check "train: weights above all memory" no_memory 'the model needs [0-9.]+ GiB of weights, .*; lower model.hidden' \
+    train tiny.yaml -o new --set model.layers=1000 --set model.hidden=16384
+check "eval: a batch above all memory" no_memory '1000000 images need [0-9.]+ GiB .*; lower eval.batch_size, ' \
+    eval wide --data wide.npy --set eval.batch_size=1000000
+
+# A limit on the address space stands for a machine whose memory others have taken.
+limited_memory() { # KIB PATTERN WORD...
+    (ulimit -v "$1" && no_memory "${@:2}")
+}
+if (ulimit -v 400000 && pixelrnn keys) >/dev/null 2>&1; then
+    check "no memory: train, activations" limited_memory 400000 '2000 images need [0-9.]+ GiB .*; lower train.batch_size, ' \
+        train tiny.yaml -o new --set train.batch_size=2000 --set model.hidden=200 --set data.test=
+    check "no memory: train, weights" limited_memory 400000 'the model needs [0-9.]+ GiB of weights, .*; lower model.hidden' \
+        train tiny.yaml -o new --set model.layers=20 --set model.hidden=1000
+    check "no memory: train, moments" limited_memory 400000 'the optimiser needs [0-9.]+ GiB beside the model; lower model.hidden' \
+        train tiny.yaml -o new --set train.batch_size=1 --set model.layers=1 --set model.hidden=850 --set train.optimizer=adam --set train.ema_decay=0.9
+    check "no memory: eval" limited_memory 400000 '900000 images need [0-9.]+ GiB .*; lower eval.batch_size, ' \
+        eval wide --data wide.npy --set eval.batch_size=900000
+    check "no memory: sample" limited_memory 400000 'decoding 900000 images at a time needs [0-9.]+ GiB, .*; lower eval.batch_size' \
+        sample wide -n 9000000 -o drawn.npy --set eval.batch_size=900000
+    npy_write '1, 32768, 32768' </dev/null >vast.npy && truncate -s $((128 + (1 << 30))) vast.npy
+    check "no memory: pack" limited_memory 400000 'cannot hold 1 images of 1073741824 bytes of vast.npy$' pack vast.npy -o packed.npy
+else
+    skip "no memory" "the program does not start in little address space (a sanitizer's takes terabytes)"
+fi
 
 # ---- Input that goes away, output that is refused ----------------------------------------------------------------------
 
@@ -201,7 +250,7 @@ shrinking_data() {
     done
     kill $! 2>/dev/null
     wait $!
-    same $? 1 && one_message && contains err 'shrinking.npy: found 200 bytes, expected'
+    same $? 1 && one_message && contains err 'shrinking.npy: shrank while it was read: found 200 bytes, expected 1028$'
 }
 check "a data file that shrinks during training" shrinking_data
 

@@ -183,6 +183,48 @@ static void truncated_npz_is_refused(void **state) {
     }
 }
 
+/* One that is stored is not copied when it is opened: what is written to the file is read, where it was cut is told. */
+static void stored_npz_stays_in_the_file(void **state) {
+    (void)state;
+    static blob array;
+    static zip_file zip;
+    npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
+    zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){0});
+    const char *path = zip_write("stored.npz", &zip);
+    px_source *source = open_source(path, (px_source_options){0});
+    check_image(source, 1, (uint8_t[]){4, 5, 6, 7});
+    const off_t end = (off_t)zip.body.size; /* of the images */
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, end - 8, SEEK_SET), 0);
+    assert_int_equal(fwrite("abcd", 1, 4, file), 4);
+    assert_int_equal(fclose(file), 0);
+    check_image(source, 1, (const uint8_t *)"abcd");
+    assert_int_equal(truncate(path, end - 1), 0);
+    check_image(source, 1, (const uint8_t *)"abcd");
+    check_unreadable(source, 2, PX_ERR_FILE, "stored.npz: shrank while it was read: found ");
+    px_source_close(source);
+}
+
+static void deflated_npz_that_shrank_is_noticed(void **state) {
+    (void)state;
+    static blob array;
+    static zip_file zip;
+    npy_make(&array, NPY_IMAGES("(4, 200, 250)"), 200000);
+    uint32_t noise = 1; /* or it would all be read ahead */
+    for (size_t i = array.size - 200000; i < array.size; i++) {
+        noise = noise * 1664525 + 1013904223;
+        array.bytes[i] = (uint8_t)(noise >> 24);
+    }
+    zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
+    const char *path = zip_write("shrinking.npz", &zip);
+    px_source *source = open_source(path, (px_source_options){.access = PX_ACCESS_IN_ORDER});
+    check_image(source, 0, array.bytes + array.size - 200000);
+    assert_int_equal(truncate(path, 1000), 0);
+    check_unreadable(source, 3, PX_ERR_FILE, "shrinking.npz: shrank while it was read: found 1000 bytes, expected ");
+    px_source_close(source);
+}
+
 static void order_is_kept_to(void **state) {
     (void)state;
     static blob array;
@@ -333,7 +375,7 @@ static void cifar_that_shrank_is_noticed(void **state) {
     const char *path = write_plain("batch.bin", &b);
     px_source *source = open_source(path, (px_source_options){0});
     assert_int_equal(truncate(path, 3073), 0);
-    check_unreadable(source, 3, PX_ERR_FILE, "found 3073 bytes, expected the 12292 it had when it was opened");
+    check_unreadable(source, 3, PX_ERR_FILE, "batch.bin: shrank while it was read: found 3073 bytes, expected 12292");
     px_source_close(source);
 }
 
@@ -346,6 +388,8 @@ int main(void) {
         cmocka_unit_test(ambiguous_npz_is_refused),
         cmocka_unit_test(lying_npz_is_refused),
         cmocka_unit_test(truncated_npz_is_refused),
+        cmocka_unit_test(stored_npz_stays_in_the_file),
+        cmocka_unit_test(deflated_npz_that_shrank_is_noticed),
         cmocka_unit_test(order_is_kept_to),
         cmocka_unit_test(channels_are_converted),
         cmocka_unit_test(sizes_are_converted),

@@ -229,7 +229,7 @@ static void lost_files_are_told(void **state) {
     px_source_close(folder);
     px_source *tar = open_source(paths[1], (px_source_options){0});
     assert_int_equal(truncate(paths[1], 600), 0);
-    check_unreadable(tar, 1, PX_ERR_FILE, "set.tar: found 600 bytes, expected");
+    check_unreadable(tar, 1, PX_ERR_FILE, "set.tar: shrank while it was read: found 600 bytes, expected");
     px_source_close(tar);
 }
 
@@ -261,6 +261,29 @@ static void bad_tars_are_refused(void **state) {
     tar.bytes[512 + (picture.size + 511) / 512 * 512 + 148]++; /* the second header's checksum */
     tar_end(&tar);
     check_refused(write_plain("bad.tar", &tar), (px_source_options){0}, PX_ERR_FORMAT, "found damaged content (");
+}
+
+/* GNU tar leaves the holes of a file out: what is stored is then not the picture. */
+static void sparse_pictures_are_refused(void **state) {
+    (void)state;
+    static blob picture, tar;
+    png_make(&picture, 4, 4, 3, 10);
+    tar.size = 0;
+    tar_add(&tar, "1.png", picture.bytes, picture.size, picture.size);
+    tar_add(&tar, "2.png", picture.bytes, picture.size, picture.size);
+    tar_end(&tar);
+    char *header = (char *)tar.bytes;
+    memcpy(header + 257, "ustar  ", 8);
+    header[156] = 'S';
+    snprintf(header + 386, 12, "%011o", 0); /* what is stored: from where, */
+    snprintf(header + 398, 12, "%011zo", picture.size);
+    snprintf(header + 483, 12, "%011zo", picture.size + 100); /* then a hole up to here */
+    memset(header + 148, ' ', 8);
+    unsigned sum = 0;
+    for (int i = 0; i < 512; i++) sum += (uint8_t)header[i];
+    snprintf(header + 148, 8, "%06o", sum);
+    check_refused(write_plain("sparse.tar", &tar), (px_source_options){0}, PX_ERR_FORMAT,
+                  "sparse.tar/1.png: found less than its ");
 }
 
 /* Names that lead out of a folder, absolute ones, links, controls: nothing is written, and messages stay one line. */
@@ -349,6 +372,7 @@ int main(void) {
         cmocka_unit_test(empty_sets_are_refused),
         cmocka_unit_test(lost_files_are_told),
         cmocka_unit_test(bad_tars_are_refused),
+        cmocka_unit_test(sparse_pictures_are_refused),
         cmocka_unit_test(tar_paths_are_harmless),
         cmocka_unit_test(compressed_tars_are_read_in_order),
         cmocka_unit_test(a_compressed_tar_that_breaks_off_is_told),

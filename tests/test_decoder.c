@@ -21,7 +21,13 @@ static const px_model_spec specs[] = {
     {PX_MODEL_ROW_LSTM, 2, 6, 4, true, false, 7, 1, 3, 3},
     {PX_MODEL_PIXELCNN, 2, 6, 4, true, false, 1, 1, 3, 3},
 };
-enum { IMAGES = 3, SPECS = sizeof specs / sizeof *specs };
+/* Sums in another order: of the largest logit, and of the nats. In bfloat16, where the full pass also rounds what a
+ * decoder keeps as reals, a rounding for each of the 14 cells that a state can pass in these networks: 7 rows of 2 layers;
+ * nats are sums of errors to either side, which leave less. */
+static const double of_sums = sizeof(px_real) == sizeof(float) ? 1e-5 : 1e-12, of_roundings = 14.0 / 256,
+                    of_rounded_nats = 3.5 / 256;
+
+enum { IMAGES = 3, MANY = 19, SPECS = sizeof specs / sizeof *specs };
 
 typedef struct bench {
     px_context ctx;
@@ -32,18 +38,19 @@ typedef struct bench {
     size_t values;
 } bench;
 
-static bench open_bench_of(const px_model_spec *spec, int images, px_type activation) {
+static bench open_bench_of(const px_model_spec *spec, int images, px_decoder_mode mode, px_type activation) {
     static bench b;
     b = (bench){.spec = spec, .values = px_test_values(spec)};
     b.device = px_test_device_of(&b.ctx, activation);
     b.model = px_test_model(b.device, spec, 11);
     assert_ok(&b.ctx, px_model_reserve(b.model, images, PX_PURPOSE_EVALUATE));
-    assert_ok(&b.ctx, px_decoder_create(b.model, images, &b.decoder));
+    if (b.device->workers > 0) b.device->workers = 3; /* MANY images become groups of 8, 8 and 3 */
+    assert_ok(&b.ctx, px_decoder_create(b.model, images, mode, &b.decoder));
     return b;
 }
 
-static bench open_bench(const px_model_spec *spec, int images) {
-    return open_bench_of(spec, images, PX_REAL);
+static bench open_bench(const px_model_spec *spec, int images, px_decoder_mode mode) {
+    return open_bench_of(spec, images, mode, PX_REAL);
 }
 
 static void close_bench(bench *b) {
@@ -61,10 +68,10 @@ static px_real *full_logits(bench *b, const uint8_t *levels, int images) {
     return px_test_download(b->device, logits);
 }
 
-/* A logit differs by less than `tolerance` of the largest in magnitude, for pixels that are drawn and, with `pass`, after
- * pixels that are passed: every third. */
+/* No logit differs by more than the tolerance times the largest in magnitude, for pixels
+ * that are drawn and, with `pass`, after pixels that are passed: every third. */
 static void compare_logits(const px_model_spec *spec, bool pass, px_type activation, double tolerance) {
-    bench b = open_bench_of(spec, IMAGES, activation);
+    bench b = open_bench_of(spec, IMAGES, PX_DECODER_DIRECT, activation);
     const int channels = spec->channels, pixels = spec->height * spec->width;
     const size_t levels_each = (size_t)spec->levels;
     for (int images = IMAGES; images > 0; images -= 2) { /* a full decoder, and one not full */
@@ -72,9 +79,7 @@ static void compare_logits(const px_model_spec *spec, bool pass, px_type activat
         px_real *full = full_logits(&b, levels, images);
         double scale = 0;
         for (size_t i = 0; i < (size_t)images * b.values * levels_each; i++) scale = fmax(scale, fabs((double)full[i]));
-        const px_map image = px_decoder_images(b.decoder);
-        assert_ok(&b.ctx, b.device->ops->upload(b.device, image.data, levels, (size_t)images * b.values));
-        assert_ok(&b.ctx, px_decoder_begin(b.decoder, images));
+        assert_ok(&b.ctx, px_decoder_begin(b.decoder, images, levels));
         for (int pixel = 0; pixel < pixels; pixel++) {
             assert_ok(&b.ctx, px_decoder_next(b.decoder));
             if (pass && pixel % 3 == 0) {
@@ -93,9 +98,9 @@ static void compare_logits(const px_model_spec *spec, bool pass, px_type activat
                         if (!(fabs(got - want) <= tolerance * scale))
                             fail_msg(
                                 "%s, image %zu of %d, row %d, column %d, channel %d, level %zu: logit %.9g, the full "
-                                "pass gives %.9g; tolerance %g of the largest, %.3g",
+                                "pass gives %.9g; tolerance %.0e of the largest, %.3g",
                                 px_test_name(spec), n, images, pixel / spec->width, pixel % spec->width, channel, l,
-                                got, want, tolerance, scale);
+                                got, want, scale);
                     }
                 free(found);
             }
@@ -105,10 +110,6 @@ static void compare_logits(const px_model_spec *spec, bool pass, px_type activat
     }
     close_bench(&b);
 }
-
-/* float32 sums in another order; and in bfloat16, where the full pass also rounds what a decoder keeps as reals, a rounding
- * for each of the 14 cells that a state can pass in these networks: 7 rows of 2 layers. */
-static const double of_sums = 1e-5, of_roundings = 14.0 / 256;
 
 static void test_logits(void **state) {
     (void)state;
@@ -125,37 +126,44 @@ static void test_logits_in_bfloat16(void **state) {
     for (int i = 0; i < SPECS; i++) compare_logits(&specs[i], i % 2, PX_BF16, of_roundings);
 }
 
-/* One seed, one picture: both ways, with and without given pixels. */
+/* One seed, one picture: the plain way and the decoder, direct and recorded, with and without given pixels. */
+static void compare_pictures(const px_model_spec *spec, int images, bool given, px_decoder_mode mode) {
+    bench b = open_bench(spec, images, mode);
+    const size_t all = (size_t)images * b.values;
+    uint8_t *levels = px_test_images(spec, images, 3), *plain = malloc(all), *fast = malloc(all);
+    uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width);
+    assert_true(plain && fast && keep);
+    for (int p = 0; p < spec->height * spec->width; p++) keep[p] = p % 5 < 2;
+    const px_sample_request request = {.seed = 7,
+                                       .first_image = 40,
+                                       .images = images,
+                                       .temperature = 0.8,
+                                       .given = given ? levels : NULL,
+                                       .keep = given ? keep : NULL};
+    assert_ok(&b.ctx, px_sample_plain(b.model, &request, plain));
+    assert_ok(&b.ctx, px_sample(b.decoder, &request, fast, NULL, NULL));
+    for (size_t v = 0; v < all; v++)
+        if (plain[v] != fast[v])
+            fail_msg("%s%s%s: value %zu of image %zu is level %d, the plain way draws %d", px_test_name(spec),
+                     given ? ", some given" : "", mode == PX_DECODER_DIRECT ? ", direct" : "", v % b.values,
+                     v / b.values, fast[v], plain[v]);
+    if (given)
+        for (size_t v = 0; v < all; v++)
+            if (keep[v % b.values / (size_t)spec->channels]) assert_int_equal(fast[v], levels[v]);
+    free(keep);
+    free(fast);
+    free(plain);
+    free(levels);
+    close_bench(&b);
+}
+
 static void test_pictures(void **state) {
     (void)state;
     for (int i = 0; i < SPECS; i++)
         for (int given = 0; given < 2; given++) {
-            const px_model_spec *spec = &specs[i];
-            bench b = open_bench(spec, IMAGES);
-            uint8_t *levels = px_test_images(spec, IMAGES, 3), *plain = malloc(IMAGES * b.values);
-            uint8_t *fast = malloc(IMAGES * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
-            assert_true(plain && fast && keep);
-            for (int p = 0; p < spec->height * spec->width; p++) keep[p] = p % 5 < 2;
-            const px_sample_request request = {.seed = 7,
-                                               .first_image = 40,
-                                               .images = IMAGES,
-                                               .temperature = 0.8,
-                                               .given = given ? levels : NULL,
-                                               .keep = given ? keep : NULL};
-            assert_ok(&b.ctx, px_sample_plain(b.model, &request, plain));
-            assert_ok(&b.ctx, px_sample(b.decoder, &request, fast, NULL, NULL));
-            for (size_t v = 0; v < IMAGES * b.values; v++)
-                if (plain[v] != fast[v])
-                    fail_msg("%s%s: value %zu of image %zu is level %d, the plain way draws %d", px_test_name(spec),
-                             given ? ", some given" : "", v % b.values, v / b.values, fast[v], plain[v]);
-            if (given)
-                for (size_t v = 0; v < IMAGES * b.values; v++)
-                    if (keep[v % b.values / (size_t)spec->channels]) assert_int_equal(fast[v], levels[v]);
-            free(keep);
-            free(fast);
-            free(plain);
-            free(levels);
-            close_bench(&b);
+            compare_pictures(&specs[i], IMAGES, given, PX_DECODER_DIRECT);
+            compare_pictures(&specs[i], IMAGES, given, PX_DECODER_RECORDED);
+            compare_pictures(&specs[i], MANY, given, PX_DECODER_RECORDED);
         }
 }
 
@@ -163,13 +171,13 @@ static void test_pictures(void **state) {
 static void test_batches(void **state) {
     (void)state;
     for (int i = 0; i < 2 * SPECS; i++) {
-        bench b = open_bench_of(&specs[i / 2], IMAGES, i % 2 ? PX_BF16 : PX_REAL);
-        uint8_t *whole = malloc(IMAGES * b.values), *one = malloc(b.values);
+        bench b = open_bench_of(&specs[i / 2], MANY, PX_DECODER_RECORDED, i % 2 ? PX_BF16 : PX_REAL);
+        uint8_t *whole = malloc(MANY * b.values), *one = malloc(b.values);
         assert_true(whole && one);
-        px_sample_request request = {.seed = 7, .images = IMAGES, .temperature = 1};
+        px_sample_request request = {.seed = 7, .images = MANY, .temperature = 1};
         assert_ok(&b.ctx, px_sample(b.decoder, &request, whole, NULL, NULL));
         request.images = 1;
-        for (int n = IMAGES - 1; n >= 0; n--) {
+        for (int n = MANY - 1; n >= 0; n--) {
             request.first_image = (uint64_t)n;
             assert_ok(&b.ctx, px_sample(b.decoder, &request, one, NULL, NULL));
             if (memcmp(one, whole + (size_t)n * b.values, b.values) != 0)
@@ -184,21 +192,21 @@ static void test_batches(void **state) {
 /* The nats that sampling adds up are those of the full pass on the drawn images; with given pixels, less than those. */
 static void compare_nats(px_type activation, double tolerance) {
     for (int i = 0; i < SPECS; i++) {
-        bench b = open_bench_of(&specs[i], IMAGES, activation);
+        bench b = open_bench_of(&specs[i], MANY, PX_DECODER_RECORDED, activation);
         const px_model_spec *spec = &specs[i];
-        uint8_t *levels = malloc(IMAGES * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
-        double drawn[IMAGES], want[IMAGES], rest[IMAGES];
+        uint8_t *levels = malloc(MANY * b.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
+        double drawn[MANY], want[MANY], rest[MANY];
         assert_true(levels && keep);
-        px_sample_request request = {.seed = 7, .images = IMAGES, .temperature = i % 2 ? 1 : 1.5};
+        px_sample_request request = {.seed = 7, .images = MANY, .temperature = i % 2 ? 1 : 1.5};
         assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, drawn, NULL));
-        assert_ok(&b.ctx, px_model_forward(b.model, levels, IMAGES, false));
+        assert_ok(&b.ctx, px_model_forward(b.model, levels, MANY, false));
         assert_ok(&b.ctx, px_model_nats(b.model, want));
         keep[0] = 1;
         request.given = levels, request.keep = keep;
         assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, rest, NULL));
-        for (int n = 0; n < IMAGES; n++) {
+        for (int n = 0; n < MANY; n++) {
             if (!(fabs(drawn[n] - want[n]) <= tolerance * want[n]))
-                fail_msg("%s: image %d was drawn with %.9g nats, evaluated with %.9g; tolerance %g of them",
+                fail_msg("%s: image %d was drawn with %.9g nats, evaluated with %.9g; tolerance %.0e of them",
                          px_test_name(spec), n, drawn[n], want[n], tolerance);
             if (spec->height * spec->width > 1) assert_true(rest[n] < drawn[n] && rest[n] > 0);
         }
@@ -212,12 +220,51 @@ static void compare_nats(px_type activation, double tolerance) {
 static void test_nats(void **state) {
     (void)state;
     compare_nats(PX_REAL, of_sums);
+    compare_nats(PX_BF16, of_rounded_nats);
 }
 
-/* Logits are off to either side, so that less is left in a sum over the 7 values and more of an image. */
-static void test_nats_in_bfloat16(void **state) {
+/* --- Cost --------------------------------------------------------------------------------------------------------- */
+
+static const px_device_ops *real_ops;
+static double multiplied; /* floating-point operations of products */
+
+static px_status count_gemm(px_device *device, const px_gemm_args *g) {
+    multiplied += 2.0 * (double)g->m * (double)g->n * (double)g->k * g->batch;
+    return real_ops->gemm(device, g);
+}
+
+/* Operations that drawing an image takes, over those of one pass. */
+static double cost_of_drawing(px_model_kind kind, int side) {
+    const px_model_spec spec = {kind, 3, 24, 24, true, false, side, side, 3, 8};
+    bench b = open_bench(&spec, 1, PX_DECODER_DIRECT);
+    uint8_t *levels = malloc(b.values);
+    assert_non_null(levels);
+    px_device_ops counting = *b.device->ops;
+    real_ops = b.device->ops;
+    counting.gemm = count_gemm;
+    b.device->ops = &counting;
+    multiplied = 0;
+    const px_sample_request request = {.seed = 7, .images = 1, .temperature = 1};
+    assert_ok(&b.ctx, px_sample(b.decoder, &request, levels, NULL, NULL));
+    b.device->ops = real_ops;
+    const double share = multiplied / px_model_flops(b.model, PX_PURPOSE_EVALUATE);
+    free(levels);
+    close_bench(&b);
+    return share;
+}
+
+/* An image costs one pass, whatever its size: less where the masks are cut along (taps outside of small images), more
+ * where a Diagonal BiLSTM's right half takes whole rows, masked weights too. The plain way costs H W C passes. */
+static void test_cost(void **state) {
     (void)state;
-    compare_nats(PX_BF16, of_roundings / 4);
+    for (int kind = PX_MODEL_PIXELCNN; kind <= PX_MODEL_DIAGONAL_BILSTM; kind++)
+        for (int side = 4; side <= 32; side *= 2) {
+            const double share = cost_of_drawing((px_model_kind)kind, side);
+            if (!(share > 0.5 && share < 1.25))
+                fail_msg("%s, %d pixels a side: an image costs %.3f passes, expected 0.5 to 1.25",
+                         px_config_word("model.kind", kind), side, share);
+            print_message("%-18s %2d pixels a side: %.3f passes\n", px_config_word("model.kind", kind), side, share);
+        }
 }
 
 int main(void) {
@@ -227,8 +274,8 @@ int main(void) {
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_nats),
+        cmocka_unit_test(test_cost),
         cmocka_unit_test(test_logits_in_bfloat16),
-        cmocka_unit_test(test_nats_in_bfloat16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,6 +196,50 @@ static void folders_are_made_and_removed(void **state) {
     assert_int_equal(px_file_remove_folder(&ctx, at("x")), PX_OK);
 }
 
+static void file_is_read_by_place(void **state) {
+    (void)state;
+    px_file_in in;
+    char bytes[8] = "";
+    put(at("placed"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, at("placed"), &in), PX_OK);
+    assert_int_equal(in.size, 10);
+    assert_int_equal(px_file_read_at(&ctx, at("placed"), &in, 3, 7, bytes), PX_OK);
+    assert_string_equal(bytes, "3456789");
+    assert_int_equal(px_file_read_at(&ctx, at("placed"), &in, 10, 0, bytes), PX_OK);
+    assert_int_equal(px_file_check(&ctx, at("placed"), &in), PX_OK);
+    px_file_close(&in);
+}
+
+/* What is still there is read, what is not is told; never a signal. */
+static void file_that_shrinks_is_told(void **state) {
+    (void)state;
+    px_file_in in;
+    char bytes[8] = "";
+    put(at("cut"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, at("cut"), &in), PX_OK);
+    for (int length = 5; length >= 0; length -= 5) {
+        assert_int_equal(truncate(at("cut"), length), 0);
+        assert_int_equal(px_file_read_at(&ctx, at("cut"), &in, 0, (size_t)length, bytes), PX_OK);
+        assert_int_equal(px_file_read_at(&ctx, at("cut"), &in, 3, 7, bytes), PX_ERR_FILE);
+        assert_message(length ? "cut: shrank while it was read: found 5 bytes, expected 10"
+                              : "cut: shrank while it was read: found 0 bytes, expected 10");
+        assert_int_equal(px_file_check(&ctx, at("cut"), &in), PX_ERR_FILE);
+    }
+    px_file_close(&in);
+}
+
+/* A pipe is refused at once, and not waited for. */
+static void only_files_are_read_by_place(void **state) {
+    (void)state;
+    px_file_in in;
+    assert_int_equal(mkfifo(at("pipe"), 0600), 0);
+    const char *const refused[] = {at("pipe"), folder, "/dev/null"};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(px_file_open(&ctx, refused[i], &in), PX_ERR_FILE);
+        assert_message("found a folder, a pipe or a device, expected a file");
+    }
+}
+
 /* ---------------------------------------------------------------- safetensors: what we write */
 
 static const float weights[6] = {1, -2, 3.5f, 0, 1e-30f, 6};
@@ -381,9 +425,9 @@ static void hostile_lengths(void **state) {
     put(at("short"), "", 0);
     assert_int_equal(px_safetensors_open(&ctx, at("short"), &file), PX_ERR_FORMAT);
     assert_int_equal(px_safetensors_open(&ctx, at("nowhere"), &file), PX_ERR_FILE);
-    assert_message("nowhere: No such file or directory");
+    assert_message("nowhere: cannot be opened: No such file or directory");
     assert_int_equal(px_safetensors_open(&ctx, folder, &file), PX_ERR_FILE);
-    assert_message("not a file");
+    assert_message("found a folder, a pipe or a device, expected a file");
 }
 
 static void deep_header_is_refused(void **state) {
@@ -444,6 +488,9 @@ int main(void) {
         cmocka_unit_test(device_is_written_in_place),
         cmocka_unit_test(text_is_read_whole),
         cmocka_unit_test(folders_are_made_and_removed),
+        cmocka_unit_test(file_is_read_by_place),
+        cmocka_unit_test(file_that_shrinks_is_told),
+        cmocka_unit_test(only_files_are_read_by_place),
         cmocka_unit_test(safetensors_round_trip),
         cmocka_unit_test(safetensors_are_deterministic),
         cmocka_unit_test(safetensors_without_tensors),

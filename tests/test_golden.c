@@ -6,8 +6,8 @@
 #include "pixelrnn/file.h"
 #include "pixelrnn/loader.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/npy.h"
 #include "pixelrnn/optimizer.h"
+#include "pixelrnn/source.h"
 #include "tests/model_support.h"
 #include <dirent.h>
 #include <stdio.h>
@@ -66,14 +66,17 @@ static void expect_flat(px_golden *golden, px_model *model, px_map flat, const c
 }
 
 static void read_images(px_golden *golden, const px_model_spec *spec) {
-    px_npy npy;
-    assert_ok(&golden->ctx, px_npy_open(&golden->ctx, golden_path(golden, "images.npy"), &npy));
-    golden->images = (int)npy.shape[0];
-    const size_t values = npy.shape[0] * (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
-    golden->levels = malloc(values);
+    px_source *source;
+    assert_ok(&golden->ctx, px_source_open(&golden->ctx, golden_path(golden, "images.npy"), NULL, &source));
+    golden->images = (int)source->count;
+    const size_t image = (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    assert_int_equal(source->height * source->width * source->channels, image);
+    golden->levels = malloc(source->count * image);
     assert_non_null(golden->levels);
-    for (size_t i = 0; i < values; i++) golden->levels[i] = px_quantise(npy.data[i], spec->levels);
-    px_npy_close(&npy);
+    for (size_t n = 0; n < source->count; n++)
+        assert_ok(&golden->ctx, source->read(source, &golden->ctx, n, golden->levels + n * image));
+    for (size_t i = 0; i < source->count * image; i++) golden->levels[i] = px_quantise(golden->levels[i], spec->levels);
+    px_source_close(source);
 }
 
 static px_model *load(px_golden *golden) {

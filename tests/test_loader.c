@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- The order of an epoch ---------------------------------------------------------------------------------------- */
 
@@ -82,11 +83,13 @@ static px_context context;
 static px_device device = {.ops = &ops, .ctx = &context, .kind = "test"};
 
 enum { NOWHERE = -1 };
-static int broken = NOWHERE; /* the image that cannot be read */
+static int broken = NOWHERE;     /* the image that cannot be read */
+static useconds_t reading_takes; /* microseconds, of an image */
 
 /* Image i is 1 x 2: its number, and 255 minus it. */
 static px_status read_number(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     if ((int)index == broken) return px_fail(ctx, PX_ERR_FILE, "%s: image %zu is gone", source->name, index);
+    if (reading_takes > 0) usleep(reading_takes);
     pixels[0] = (uint8_t)index;
     pixels[1] = (uint8_t)(255 - index);
     return PX_OK;
@@ -190,6 +193,26 @@ static void a_pass_ends_with_a_tail_and_an_empty_batch(void **state) {
     px_loader_close(loader);
 }
 
+static void shares_make_up_the_batch(void **state) {
+    (void)state;
+    uint8_t expected[120];
+    shuffled(7, 70, expected);
+    px_source source = numbers(10);
+    for (int first = 0, share = 1; first < 7; first += share++) { /* 1, 2, then the 4 that are left */
+        if (first + 2 * share > 6) share = 7 - first;
+        px_loader *loader;
+        const px_loader_options options = {
+            .levels = 256, .batch_size = 7, .first = first, .share = share, .order = PX_LOADER_SHUFFLED, .seed = 11};
+        assert_int_equal(px_loader_open(&context, &device, &source, &options, &loader), PX_OK);
+        for (int step = 0; step < 10; step++) {
+            px_batch batch = next(loader, step);
+            assert_int_equal(batch.images, share);
+            for (int n = 0; n < share; n++) assert_int_equal(batch.levels[2 * n], expected[7 * step + first + n]);
+        }
+        px_loader_close(loader);
+    }
+}
+
 static void values_are_quantised(void **state) {
     (void)state;
     px_source source = numbers(256);
@@ -254,6 +277,21 @@ static void a_batch_that_does_not_fit_is_refused(void **state) {
     assert_null(loader);
 }
 
+/* The thread is met at its work, and after it: where a race between the two would show itself to a detector. */
+static void a_slow_source_is_waited_for(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    reading_takes = 300;
+    px_loader *loader = open_loader(&source, 2, PX_LOADER_ORDERED);
+    for (int step = 0; step < 40; step++) {
+        usleep((useconds_t)(step % 5) * 300);
+        px_batch batch = next(loader, step);
+        for (int n = 0; n < 2; n++) assert_int_equal(batch.levels[2 * n], (2 * step + n) % 10);
+    }
+    px_loader_close(loader);
+    reading_takes = 0;
+}
+
 static void a_loader_may_close_at_any_time(void **state) {
     (void)state;
     px_source source = numbers(200);
@@ -276,10 +314,12 @@ int main(void) {
         cmocka_unit_test(the_batch_size_does_not_change_the_order),
         cmocka_unit_test(a_batch_does_not_depend_on_those_before),
         cmocka_unit_test(a_pass_ends_with_a_tail_and_an_empty_batch),
+        cmocka_unit_test(shares_make_up_the_batch),
         cmocka_unit_test(values_are_quantised),
         cmocka_unit_test(levels_survive_eight_bits),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),
         cmocka_unit_test(a_batch_that_does_not_fit_is_refused),
+        cmocka_unit_test(a_slow_source_is_waited_for),
         cmocka_unit_test(a_loader_may_close_at_any_time),
     };
     return cmocka_run_group_tests_name("loader", tests, NULL, NULL);

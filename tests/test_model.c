@@ -308,6 +308,28 @@ static void test_plan(void **state) {
     px_device_close(bed.device);
 }
 
+/* What is planned is compared with what there is, for the system may hand out more than that. */
+static void test_plan_above_all_memory(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    const px_model_spec spec = spec_of(PX_MODEL_ROW_LSTM, 2, 5, 6, 7, 1);
+    px_model *model = px_test_model(bed.device, &spec, 1), *none;
+    const px_memory_plan plan = px_model_plan(model, 3, PX_PURPOSE_TRAIN);
+    const size_t all = bed.device->memory;
+    bed.device->memory = plan.weights + plan.gradients + plan.activations + plan.workspace - 1;
+    assert_int_equal(px_model_reserve(model, 3, PX_PURPOSE_TRAIN), PX_ERR_MEMORY);
+    assert_non_null(strstr(bed.ctx.message, "out of memory: 3 images need "));
+    bed.device->memory++;
+    assert_ok(&bed.ctx, px_model_reserve(model, 3, PX_PURPOSE_TRAIN));
+    bed.device->memory = plan.weights - 1;
+    assert_int_equal(px_model_create(bed.device, &spec, &none), PX_ERR_MEMORY);
+    assert_non_null(strstr(bed.ctx.message, "out of memory: the model needs "));
+    bed.device->memory = all;
+    px_model_destroy(model);
+    px_device_close(bed.device);
+}
+
 /* Blocks share their memory in evaluation: a deeper model needs no more. */
 static void test_depth_is_free_to_evaluate(void **state) {
     (void)state;
@@ -385,6 +407,7 @@ int main(void) {
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_use_weights),
         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan_above_all_memory),
         cmocka_unit_test(test_depth_is_free_to_evaluate),
         {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)PX_MODEL_PIXELCNN},
         {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_ROW_LSTM},

@@ -41,25 +41,30 @@ px_status px_file_write(px_context *ctx, px_file_out *out, const void *data, siz
     return fwrite(data, 1, bytes, out->stream) == bytes ? PX_OK : fail_errno(ctx, out->path);
 }
 
-px_status px_file_commit(px_context *ctx, px_file_out *out) {
-    bool replace = !written_in_place(out);
+static px_status fail_and_abandon(px_context *ctx, px_file_out *out) {
+    px_status status = fail_errno(ctx, out->path);
+    px_file_abandon(out);
+    return status;
+}
+
+px_status px_file_finish(px_context *ctx, px_file_out *out) {
     if (ferror(out->stream)) { /* an earlier write, unnoticed by its caller: errno may be long gone */
         px_file_abandon(out);
         return px_fail(ctx, PX_ERR_FILE, "%s: a write failed", out->path);
     }
-    bool good = fflush(out->stream) == 0 && (!replace || fsync(fileno(out->stream)) == 0);
+    bool good = fflush(out->stream) == 0 && (written_in_place(out) || fsync(fileno(out->stream)) == 0);
     if (good) {
         good = fclose(out->stream) == 0;
         out->stream = NULL;
     }
-    if (good && replace) good = rename(out->temporary, out->path) == 0;
-    if (good) {
-        out->temporary[0] = 0;
-        return PX_OK;
-    }
-    px_status status = fail_errno(ctx, out->path);
-    px_file_abandon(out);
-    return status;
+    return good ? PX_OK : fail_and_abandon(ctx, out);
+}
+
+px_status px_file_commit(px_context *ctx, px_file_out *out) {
+    if (out->stream) PX_TRY(px_file_finish(ctx, out));
+    if (!written_in_place(out) && rename(out->temporary, out->path) != 0) return fail_and_abandon(ctx, out);
+    out->temporary[0] = 0;
+    return PX_OK;
 }
 
 void px_file_abandon(px_file_out *out) {

@@ -1,13 +1,9 @@
 /* safetensors files: reading. Everything is checked before anything is used. */
 #include "host/base/safetensors.h"
+#include "pixelrnn/file.h"
 #include <cjson/cJSON.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file's bytes are used as they are");
 
@@ -21,8 +17,7 @@ const px_dtype_form px_dtypes[PX_DTYPES] = {
 };
 
 struct px_safetensors {
-    void *mapping;
-    size_t bytes; /* of the whole file */
+    char *data; /* what follows the header */
     cJSON *header;
     const cJSON *metadata; /* in header; NULL if there is none */
     int count;
@@ -82,20 +77,8 @@ static px_status check_keys(place at, const cJSON *object, const char *what) {
     return status;
 }
 
-static px_status parse_header(place at, px_safetensors *file, size_t *header_bytes) {
-    if (file->bytes < LENGTH_BYTES) {
-        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: %zu bytes; a safetensors file starts with a length of %d bytes",
-                       at.path, file->bytes, LENGTH_BYTES);
-    }
-    uint64_t length;
-    memcpy(&length, file->mapping, sizeof length);
-    size_t rest = file->bytes - LENGTH_BYTES;
-    if (length > HEADER_LIMIT || length > rest) {
-        return px_fail(at.ctx, PX_ERR_FORMAT,
-                       "%s: a header of %llu bytes; %zu bytes follow, and at most %d are allowed", at.path,
-                       (unsigned long long)length, rest, HEADER_LIMIT);
-    }
-    const char *text = (const char *)file->mapping + LENGTH_BYTES, *end = NULL;
+static px_status parse_header(place at, const char *text, size_t length, px_safetensors *file) {
+    const char *end = NULL;
     file->header = cJSON_ParseWithLengthOpts(text, length, &end, false);
     if (!cJSON_IsObject(file->header)) {
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: the header is not a JSON object (near its byte %td)", at.path,
@@ -105,8 +88,30 @@ static px_status parse_header(place at, px_safetensors *file, size_t *header_byt
     if (end < text + length) {
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: byte %td of the header follows its JSON", at.path, end - text);
     }
-    *header_bytes = length;
     return check_keys(at, file->header, "tensor");
+}
+
+static px_status read_header(place at, const px_file_in *in, px_safetensors *file, size_t *header_bytes) {
+    if (in->size < LENGTH_BYTES) {
+        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: %zu bytes; a safetensors file starts with a length of %d bytes",
+                       at.path, in->size, LENGTH_BYTES);
+    }
+    uint64_t length;
+    PX_TRY(px_file_read_at(at.ctx, at.path, in, 0, sizeof length, &length));
+    size_t rest = in->size - LENGTH_BYTES;
+    if (length > HEADER_LIMIT || length > rest) {
+        return px_fail(at.ctx, PX_ERR_FORMAT,
+                       "%s: a header of %llu bytes; %zu bytes follow, and at most %d are allowed", at.path,
+                       (unsigned long long)length, rest, HEADER_LIMIT);
+    }
+    char *text = malloc(length + 1);
+    if (!text)
+        return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for a header of %zu bytes", at.path, (size_t)length);
+    px_status status = px_file_read_at(at.ctx, at.path, in, LENGTH_BYTES, length, text);
+    if (status == PX_OK) status = parse_header(at, text, length, file);
+    free(text);
+    *header_bytes = length;
+    return status;
 }
 
 static px_status check_metadata(place at, px_safetensors *file) {
@@ -246,13 +251,16 @@ static px_status place_data(place at, px_safetensors *file, int index, const cha
     return PX_OK;
 }
 
-static px_status read_tensors(place at, px_safetensors *file, extent *extents, const char *data, size_t data_bytes) {
-    int count = 0;
+/* Every tensor's entry, and that they fit each other: what follows the header is not read before this is known. */
+static px_status read_entries(place at, const px_safetensors *file, extent *extents, int *count, size_t data_bytes) {
     const cJSON *entry;
     cJSON_ArrayForEach(entry, file->header) {
-        if (entry != file->metadata) PX_TRY(read_entry(at, entry, data_bytes, &extents[count++]));
+        if (entry != file->metadata) PX_TRY(read_entry(at, entry, data_bytes, &extents[(*count)++]));
     }
-    PX_TRY(check_extents(at, extents, count, data_bytes));
+    return check_extents(at, extents, *count, data_bytes);
+}
+
+static px_status place_tensors(place at, px_safetensors *file, const extent *extents, int count) {
     file->tensors = calloc((size_t)count + 1, sizeof *file->tensors);
     file->copies = calloc((size_t)count + 1, sizeof *file->copies);
     if (!file->tensors || !file->copies)
@@ -260,56 +268,44 @@ static px_status read_tensors(place at, px_safetensors *file, extent *extents, c
     file->count = count;
     for (int i = 0; i < count; i++) {
         file->tensors[i] = extents[i].tensor;
-        PX_TRY(place_data(at, file, i, data + extents[i].begin, extents[i].end - extents[i].begin));
+        PX_TRY(place_data(at, file, i, file->data + extents[i].begin, extents[i].end - extents[i].begin));
     }
     return PX_OK;
 }
 
 /* ---------------------------------------------------------------- the file */
 
-static px_status map_file(place at, px_safetensors *file) {
-    int descriptor = open(at.path, O_RDONLY | O_CLOEXEC);
-    struct stat found;
-    if (descriptor < 0 || fstat(descriptor, &found) != 0) {
-        px_status refused = px_fail(at.ctx, PX_ERR_FILE, "%s: %s", at.path, strerror(errno));
-        if (descriptor >= 0) close(descriptor);
-        return refused;
-    }
-    px_status result = PX_OK;
-    if (!S_ISREG(found.st_mode)) {
-        result = px_fail(at.ctx, PX_ERR_FILE, "%s: not a file", at.path);
-    } else if (found.st_size > 0) {
-        file->mapping = mmap(NULL, (size_t)found.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (file->mapping == MAP_FAILED) {
-            file->mapping = NULL;
-            result = px_fail(at.ctx, PX_ERR_FILE, "%s: %s", at.path, strerror(errno));
-        } else {
-            file->bytes = (size_t)found.st_size;
-        }
-    }
-    close(descriptor);
-    return result;
+static px_status read_data(place at, const px_file_in *in, size_t begin, px_safetensors *file) {
+    const size_t bytes = in->size - begin;
+    file->data = malloc(bytes + 1);
+    if (!file->data) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", at.path, bytes);
+    return px_file_read_at(at.ctx, at.path, in, begin, bytes, file->data);
 }
 
-static px_status read_file(place at, px_safetensors *file) {
+static px_status read_file(place at, const px_file_in *in, px_safetensors *file) {
     size_t header_bytes = 0;
-    PX_TRY(map_file(at, file));
-    PX_TRY(parse_header(at, file, &header_bytes));
+    int count = 0;
+    PX_TRY(read_header(at, in, file, &header_bytes));
     PX_TRY(check_metadata(at, file));
+    const size_t begin = LENGTH_BYTES + header_bytes;
     int entries = cJSON_GetArraySize(file->header);
     extent *extents = calloc((size_t)entries + 1, sizeof *extents);
     if (!extents) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for %d tensors", at.path, entries);
-    const char *data = (const char *)file->mapping + LENGTH_BYTES + header_bytes;
-    px_status status = read_tensors(at, file, extents, data, file->bytes - LENGTH_BYTES - header_bytes);
+    px_status status = read_entries(at, file, extents, &count, in->size - begin);
+    if (status == PX_OK) status = read_data(at, in, begin, file);
+    if (status == PX_OK) status = place_tensors(at, file, extents, count);
     free(extents);
     return status;
 }
 
 px_status px_safetensors_open(px_context *ctx, const char *path, px_safetensors **result) {
+    px_file_in in;
     *result = NULL;
+    PX_TRY(px_file_open(ctx, path, &in));
     px_safetensors *file = calloc(1, sizeof *file);
-    if (!file) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to open it", path);
-    px_status status = read_file((place){ctx, path}, file);
+    px_status status = file ? read_file((place){ctx, path}, &in, file)
+                            : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to open it", path);
+    px_file_close(&in);
     if (status == PX_OK) {
         *result = file;
     } else {
@@ -324,7 +320,7 @@ void px_safetensors_close(px_safetensors *file) {
     free(file->copies);
     free(file->tensors);
     cJSON_Delete(file->header);
-    if (file->mapping) munmap(file->mapping, file->bytes);
+    free(file->data);
     free(file);
 }
 
@@ -346,6 +342,10 @@ const px_tensor *px_safetensors_find(const px_safetensors *file, const char *nam
 const char *px_safetensors_metadata(const px_safetensors *file, const char *key) {
     const cJSON *value = file->metadata ? cJSON_GetObjectItemCaseSensitive(file->metadata, key) : NULL;
     return value ? value->valuestring : NULL;
+}
+
+const char *px_dtype_name(px_dtype dtype) {
+    return px_dtypes[dtype].name;
 }
 
 double px_tensor_value(const px_tensor *tensor, size_t index) {

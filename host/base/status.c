@@ -1,5 +1,6 @@
 /* Status codes and messages. */
 #include "pixelrnn/status.h"
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -8,6 +9,8 @@ px_status px_fail(px_context *ctx, px_status status, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(ctx->message, sizeof ctx->message, format, arguments);
     va_end(arguments);
+    for (char *c = ctx->message; *c; c++)
+        if (iscntrl((unsigned char)*c)) *c = '?';
     return status;
 }
 

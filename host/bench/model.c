@@ -127,7 +127,8 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
     px_times times;
     const px_purpose purpose = px_bench_phases[phase].purpose;
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
-    if (phase == PX_BENCH_SAMPLE) PX_TRY(px_decoder_create(bench->model, bench->spec->images, &bench->decoder));
+    if (phase == PX_BENCH_SAMPLE)
+        PX_TRY(px_decoder_create(bench->model, bench->spec->images, PX_DECODER_RECORDED, &bench->decoder));
     for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_bench_phases[phase].pass(bench));
     PX_TRY(
         px_times_take(&times, bench->device, PX_BENCH_LEAST, bench->spec->seconds, px_bench_phases[phase].pass, bench));

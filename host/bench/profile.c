@@ -41,8 +41,11 @@ void px_profile_begin(px_profile *profile, px_device *device) {
 #define PX_PLACE_OP(name) profile->table.name = px_timed_##name;
     PX_DEVICE_OPS(PX_PLACE_OP)
     device->ops = &profile->table;
+    profile->graphs = device->graphs;
+    device->graphs = false;
 }
 
 void px_profile_end(px_profile *profile, px_device *device) {
     device->ops = profile->real;
+    device->graphs = profile->graphs;
 }

@@ -41,7 +41,7 @@ static px_status px_measure_config(px_context *ctx, const px_bench_words *w, con
     px_config_default(c);
     PX_TRY(px_config_load(ctx, path, c));
     PX_TRY(px_cli_override(ctx, path, &w->settings, c));
-    PX_TRY(px_cli_open_device(ctx, c, &device));
+    PX_TRY(px_cli_open_device(ctx, c, -1, &device));
     snprintf(report->kind, sizeof report->kind, "%s", device->kind);
     snprintf(report->description, sizeof report->description, "%s", device->description);
     const px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),

@@ -5,9 +5,11 @@
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"
+#include "pixelrnn/ranks.h"
 #include "pixelrnn/source.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
+#include <stdio.h>
 
 /* A command: parses its words (words[0] is its name), does its work, prints results to standard output. */
 typedef struct px_command {
@@ -42,12 +44,24 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
 /* Applies --set assignments to a config and checks it. */
 px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config);
 
-/* Opens the device that a config asks for, in its precision. */
-px_status px_cli_open_device(px_context *ctx, const px_config *config, px_device **device);
+/* Opens the device that a config asks for, in its precision: the host's number `place`; -1: whichever. */
+px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device);
 
 /* Loads the model that MODEL names, onto the device of its config after --set. */
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model);
+
+/* The same with the ranks of a job, each on a device of its own: they agree on what fails. */
+px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
+                               px_model_info *info, px_device **device, px_model **model);
+
+/* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints what
+ * went wrong. */
+px_status px_cli_join(px_context *ctx, px_ranks **ranks);
+px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
+
+/* Standard error on rank 0, which alone talks; elsewhere a stream that nobody reads. */
+FILE *px_cli_talk(const px_ranks *ranks);
 
 bool px_cli_ends_with(const char *path, const char *ending);
 

@@ -8,26 +8,52 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_words *se
     return px_config_check(ctx, where, config);
 }
 
-px_status px_cli_open_device(px_context *ctx, const px_config *config, px_device **device) {
+px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device) {
     const px_type activation = config->precision == PX_PRECISION_BFLOAT16 ? PX_BF16 : PX_REAL;
-    return px_device_open(ctx, (px_device_kind)config->device, activation, device);
+    return px_device_open_at(ctx, (px_device_kind)config->device, activation, place, device);
+}
+
+/* A setting that describes another model than the file's would be of no effect. */
+static px_status px_check_spec(px_context *ctx, const char *path, const px_model_info *info) {
+    const px_model_spec *is = &info->spec;
+    const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
+    if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
+        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels)
+        return PX_OK;
+    return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
+}
+
+/* On the host's device number `place`; -1: whichever. */
+static px_status px_load_model_at(px_context *ctx, int place, const char *name, const px_words *settings,
+                                  px_model_info *info, px_device **device, px_model **model) {
+    char path[PX_PATH];
+    px_model_info loaded;
+    PX_TRY(px_checkpoint_find_model(ctx, name, path));
+    PX_TRY(px_model_file_info(ctx, path, info));
+    PX_TRY(px_cli_override(ctx, path, settings, &info->config));
+    PX_TRY(px_check_spec(ctx, path, info));
+    PX_TRY(px_cli_open_device(ctx, &info->config, place, device));
+    return px_model_file_load(*device, path, &loaded, model);
+}
+
+px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
+                               px_model_info *info, px_device **device, px_model **model) {
+    const int place = ranks ? px_ranks_local(ranks) : -1;
+    *model = NULL;
+    *device = NULL;
+    px_status status = px_ranks_agree(ranks, px_load_model_at(ctx, place, name, settings, info, device, model));
+    if (status == PX_OK) status = px_ranks_check_device(ranks, *device);
+    if (status == PX_OK) return PX_OK;
+    px_model_destroy(*model);
+    px_device_close(*device);
+    *model = NULL;
+    *device = NULL;
+    return status;
 }
 
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model) {
-    char path[PX_PATH];
-    px_model_info loaded;
-    *model = NULL;
-    *device = NULL;
-    PX_TRY(px_checkpoint_find_model(ctx, name, path));
-    PX_TRY(px_model_file_info(ctx, path, info));
-    PX_TRY(px_cli_override(ctx, path, settings, &info->config));
-    PX_TRY(px_cli_open_device(ctx, &info->config, device));
-    const px_status status = px_model_file_load(*device, path, &loaded, model);
-    if (status == PX_OK) return PX_OK;
-    px_device_close(*device);
-    *device = NULL;
-    return status;
+    return px_cli_load_model_on(ctx, NULL, name, settings, info, device, model);
 }
 
 bool px_cli_ends_with(const char *path, const char *ending) {

@@ -13,6 +13,7 @@
 enum { PX_OCCLUDED_GREY = 128 };
 
 typedef struct px_complete_words {
+    px_ranks *ranks;
     px_words settings, data, plain;
     const char *keep, *out;
     int64_t completions, images, seed;
@@ -96,15 +97,18 @@ static px_status px_write_comparison(px_drawing *d, px_occlusion *o) {
     return status;
 }
 
-static px_status px_complete_to_file(px_drawing *d, px_occlusion *o) {
-    const bool npy = px_cli_ends_with(d->out, ".npy");
-    const px_grid_layout layout = px_comparison_layout(o, px_model_spec_of(d->model));
+static px_status px_complete_write(px_drawing *d, px_occlusion *o) {
     char what[64];
     snprintf(what, sizeof what, "%d completions of %d images", d->count, o->images);
-    if (!npy) PX_TRY(px_png_grid_check(d->ctx, &layout));
-    PX_TRY(px_drawing_run(d));
-    PX_TRY(npy ? px_drawing_write_npy(d) : px_write_comparison(d, o));
+    PX_TRY(px_cli_ends_with(d->out, ".npy") ? px_drawing_write_npy(d) : px_write_comparison(d, o));
     return px_drawing_finish(d, what);
+}
+
+static px_status px_complete_to_file(px_drawing *d, px_occlusion *o) {
+    const px_grid_layout layout = px_comparison_layout(o, px_model_spec_of(d->model));
+    if (!px_cli_ends_with(d->out, ".npy")) PX_TRY(px_png_grid_check(d->ctx, &layout));
+    PX_TRY(px_drawing_run(d));
+    return px_ranks_agree(d->ranks, d->journal ? px_complete_write(d, o) : PX_OK);
 }
 
 static px_status px_complete_source(px_context *ctx, const px_complete_words *w, const px_model_info *info,
@@ -112,13 +116,13 @@ static px_status px_complete_source(px_context *ctx, const px_complete_words *w,
     const px_model_spec *spec = &info->spec;
     px_occlusion o = {.ctx = ctx, .source = source, .completions = (int)w->completions};
     char name[PX_PATH + 64];
-    PX_TRY(px_evaluate_check(ctx, spec, source));
     o.images = (int)(source->count < (size_t)w->images ? source->count : (size_t)w->images);
     o.keep = calloc((size_t)spec->height, (size_t)spec->width);
     if (!o.keep) return px_fail(ctx, PX_ERR_MEMORY, "complete: no memory for a mask");
     snprintf(name, sizeof name, "%s, %zu images, %d times", source->name, source->count, o.completions);
     px_drawing drawing = {.ctx = ctx,
                           .model = model,
+                          .ranks = w->ranks,
                           .command = "complete",
                           .out = w->out,
                           .count = o.images * o.completions,
@@ -129,41 +133,59 @@ static px_status px_complete_source(px_context *ctx, const px_complete_words *w,
                           .given = px_occlusion_given,
                           .context = &o,
                           .given_name = name};
-    px_status status = px_keep(ctx, w->keep, spec, o.keep);
+    px_status status = px_ranks_agree(w->ranks, px_keep(ctx, w->keep, spec, o.keep));
     if (status == PX_OK) status = px_complete_to_file(&drawing, &o);
     px_drawing_close(&drawing);
     free(o.keep);
     return status;
 }
 
-static px_status px_complete_run(px_context *ctx, int count, char **words) {
-    px_complete_words w = {.completions = 4, .images = 8, .seed = -1, .temperature = 1};
-    const px_option options[] = {{.name = "--data", .each = &w.data, .list = true, .required = true},
-                                 {.name = "--keep", .text = &w.keep, .required = true},
-                                 {.name = "-n", .integer = &w.completions, .least = 1},
-                                 {.name = "--images", .integer = &w.images, .least = 1},
-                                 {.name = "--seed", .integer = &w.seed},
-                                 {.name = "--temperature", .number = &w.temperature},
-                                 {.name = "-o", .text = &w.out, .required = true},
-                                 {.name = "--set", .each = &w.settings}};
+static px_status px_complete_parse(px_context *ctx, px_complete_words *w, int count, char **words) {
+    const px_option options[] = {{.name = "--data", .each = &w->data, .list = true, .required = true},
+                                 {.name = "--keep", .text = &w->keep, .required = true},
+                                 {.name = "-n", .integer = &w->completions, .least = 1},
+                                 {.name = "--images", .integer = &w->images, .least = 1},
+                                 {.name = "--seed", .integer = &w->seed},
+                                 {.name = "--temperature", .number = &w->temperature},
+                                 {.name = "-o", .text = &w->out, .required = true},
+                                 {.name = "--set", .each = &w->settings}};
+    PX_TRY(px_cli_parse(ctx, &px_command_complete, count, words, options, 8, &w->plain, 1, 1));
+    PX_TRY(px_drawing_check_path(ctx, w->out));
+    if (w->completions <= 1 << 20 && w->images <= 1 << 20 && w->completions * w->images <= 1 << 20) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "-n: found %lld completions of %lld images, expected at most %d in all",
+                   (long long)w->completions, (long long)w->images, 1 << 20);
+}
+
+static px_status px_complete_data(px_context *ctx, const px_complete_words *w, const px_model_info *info,
+                                  px_model *model) {
+    px_source_options options = px_cli_pass(&info->config);
+    options.access = PX_ACCESS_ANY; /* the picture shows each image once more, after its completions */
+    px_source *source = NULL;
+    px_status status = px_source_open_all(ctx, w->data.count, w->data.word, &options, &source);
+    if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
+    status = px_ranks_agree(w->ranks, status);
+    if (status == PX_OK) status = px_complete_source(ctx, w, info, model, source);
+    px_source_close(source);
+    return status;
+}
+
+static px_status px_complete_together(px_context *ctx, px_complete_words *w, int count, char **words) {
     px_model_info info;
     px_device *device;
     px_model *model;
-    px_source *source;
-    PX_TRY(px_cli_parse(ctx, &px_command_complete, count, words, options, 8, &w.plain, 1, 1));
-    PX_TRY(px_drawing_check_path(ctx, w.out));
-    if (w.completions * w.images > 1 << 20 || w.completions > 1 << 20)
-        return px_fail(ctx, PX_ERR_USAGE, "-n: found %lld completions of %lld images, expected at most %d in all",
-                       (long long)w.completions, (long long)w.images, 1 << 20);
-    PX_TRY(px_cli_load_model(ctx, w.plain.word[0], &w.settings, &info, &device, &model));
-    px_source_options source_options = px_cli_pass(&info.config);
-    source_options.access = PX_ACCESS_ANY; /* the picture shows each image once more, after its completions */
-    px_status status = px_source_open_all(ctx, w.data.count, w.data.word, &source_options, &source);
-    if (status == PX_OK) status = px_complete_source(ctx, &w, &info, model, source);
-    px_source_close(source);
+    PX_TRY(px_ranks_agree(w->ranks, px_complete_parse(ctx, w, count, words)));
+    PX_TRY(px_cli_load_model_on(ctx, w->ranks, w->plain.word[0], &w->settings, &info, &device, &model));
+    px_ranks_patience(w->ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
+    const px_status status = px_complete_data(ctx, w, &info, model);
     px_model_destroy(model);
     px_device_close(device);
     return status;
+}
+
+static px_status px_complete_run(px_context *ctx, int count, char **words) {
+    px_complete_words w = {.completions = 4, .images = 8, .seed = -1, .temperature = 1};
+    PX_TRY(px_cli_join(ctx, &w.ranks));
+    return px_cli_leave(ctx, w.ranks, px_complete_together(ctx, &w, count, words));
 }
 
 const px_command px_command_complete = {

@@ -53,7 +53,7 @@ static px_status px_drawing_work(px_drawing *d, char work[PX_WORK_LINE]) {
 
 /* --- Drawing ------------------------------------------------------------------------------------------------------ */
 
-/* A batch at work: what is given, what is drawn, and the records that are made of it. */
+/* A rank's batch at work: what is given and what is drawn; and the records of all ranks' batches, a round. */
 typedef struct px_drawing_batch {
     px_decoder *decoder;
     uint8_t *given; /* 8-bit */
@@ -65,13 +65,14 @@ typedef struct px_drawing_batch {
 static px_status px_batch_open(px_drawing *d, px_drawing_batch *b, int images) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t count = (size_t)images;
+    PX_TRY(px_decoder_create(d->model, images, PX_DECODER_RECORDED, &b->decoder));
     b->given = malloc(count * px_image_bytes(s));
     b->levels = malloc(count * px_image_bytes(s));
     b->nats = calloc(count, sizeof *b->nats);
-    b->records = malloc(count * px_record_bytes(s));
-    if (!b->given || !b->levels || !b->nats || !b->records)
-        return px_fail(d->ctx, PX_ERR_MEMORY, "%s: no memory for %d images", d->command, images);
-    return px_decoder_create(d->model, images, &b->decoder);
+    b->records = malloc(count * (size_t)px_ranks_count(d->ranks) * px_record_bytes(s));
+    if (b->given && b->levels && b->nats && b->records) return PX_OK;
+    return px_fail(d->ctx, PX_ERR_MEMORY, "out of memory: %s of %d images at a time; lower eval.batch_size", d->command,
+                   images);
 }
 
 static void px_batch_close(px_drawing_batch *b) {
@@ -83,11 +84,11 @@ static void px_batch_close(px_drawing_batch *b) {
 }
 
 /* Given pixels come out as they came in, not as their level's 8-bit value. */
-static void px_batch_records(const px_drawing *d, const px_drawing_batch *b, int images) {
+static void px_batch_records(const px_drawing *d, const px_drawing_batch *b, int images, uint8_t *records) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t bytes = px_image_bytes(s), channels = (size_t)s->channels;
     for (size_t n = 0; n < (size_t)images; n++) {
-        uint8_t *record = b->records + n * px_record_bytes(s), *pixels = record + sizeof(double);
+        uint8_t *record = records + n * px_record_bytes(s), *pixels = record + sizeof(double);
         memcpy(record, &b->nats[n], sizeof(double));
         for (size_t i = 0; i < bytes; i++)
             pixels[i] = d->keep && d->keep[i / channels] ? b->given[n * bytes + i]
@@ -95,7 +96,9 @@ static void px_batch_records(const px_drawing *d, const px_drawing_batch *b, int
     }
 }
 
-static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, int images, px_progress *progress) {
+/* Images first .. first + images - 1, as records. */
+static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, int images, uint8_t *records,
+                               px_progress *progress) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t bytes = px_image_bytes(s);
     px_sample_request request = {.seed = d->seed,
@@ -109,33 +112,61 @@ static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, in
         request.given = b->levels;
     }
     PX_TRY(px_sample(b->decoder, &request, b->levels, b->nats, progress));
-    px_batch_records(d, b, images);
-    return px_journal_append(d->journal, b->records, (size_t)images);
+    px_batch_records(d, b, images, records);
+    return PX_OK;
+}
+
+/* Images first .. first + images - 1, each rank its share. */
+static px_status px_round_draw(px_drawing *d, px_drawing_batch *b, int first, int images, px_progress *progress) {
+    const size_t bytes = px_record_bytes(px_model_spec_of(d->model));
+    const px_share share = px_ranks_share(d->ranks, (size_t)images, 1);
+    const px_status status = px_batch_draw(d, b, first + (int)share.first, (int)share.count,
+                                           b->records + share.first * bytes, progress);
+    PX_TRY(px_ranks_agree(d->ranks, status));
+    PX_TRY(px_ranks_gather(d->ranks, b->records, (size_t)images, 1, bytes));
+    return px_ranks_agree(d->ranks, d->journal ? px_journal_append(d->journal, b->records, (size_t)images) : PX_OK);
 }
 
 static px_status px_drawing_draw(px_drawing *d, int first) {
     const px_model_spec *s = px_model_spec_of(d->model);
-    const int left = d->count - first, batch = left < d->batch ? left : d->batch;
+    const int ranks = px_ranks_count(d->ranks), left = d->count - first, each = (left + ranks - 1) / ranks;
+    const int batch = each < d->batch ? each : d->batch, round = batch * ranks;
     px_drawing_batch b = {0};
     px_progress progress;
-    px_progress_begin(&progress, stderr, d->command, 0, (int64_t)((left + batch - 1) / batch) * s->height * s->width);
-    px_status status = px_batch_open(d, &b, batch);
-    for (int n = first; n < d->count && status == PX_OK; n += batch) {
-        status = px_batch_draw(d, &b, n, d->count - n < batch ? d->count - n : batch, &progress);
-        progress.done = (int64_t)((n - first) / batch + 1) * s->height * s->width;
+    px_progress_begin(&progress, px_cli_talk(d->ranks), d->command, 0,
+                      (int64_t)((left + round - 1) / round) * s->height * s->width);
+    px_status status = px_ranks_agree(d->ranks, px_batch_open(d, &b, batch));
+    for (int n = first; n < d->count && status == PX_OK; n += round) {
+        status = px_round_draw(d, &b, n, d->count - n < round ? d->count - n : round, &progress);
+        progress.done = (int64_t)((n - first) / round + 1) * s->height * s->width;
     }
     px_progress_clear(&progress);
     px_batch_close(&b);
     return status;
 }
 
+/* All ranks must be about to draw the same images. Rank 0 opens the journal, and says how many it has. */
+static px_status px_drawing_open(px_drawing *d, uint64_t *done) {
+    char work[PX_WORK_LINE] = "";
+    px_status status = px_ranks_agree(d->ranks, px_drawing_work(d, work));
+    if (status == PX_OK) status = px_ranks_same_program(d->ranks);
+    if (status == PX_OK) status = px_ranks_same(d->ranks, "the model or the request", work, sizeof work);
+    if (status == PX_OK) status = px_ranks_same(d->ranks, "-n", &d->count, sizeof d->count);
+    PX_TRY(status);
+    if (px_ranks_rank(d->ranks) == 0)
+        status = px_journal_open(d->ctx, d->out, work, px_record_bytes(px_model_spec_of(d->model)), &d->journal);
+    PX_TRY(px_ranks_agree(d->ranks, status));
+    *done = d->journal ? px_journal_count(d->journal) : 0;
+    return px_ranks_broadcast(d->ranks, done, sizeof *done);
+}
+
 px_status px_drawing_run(px_drawing *d) {
-    char work[PX_WORK_LINE];
-    PX_TRY(px_drawing_work(d, work));
-    PX_TRY(px_journal_open(d->ctx, d->out, work, px_record_bytes(px_model_spec_of(d->model)), &d->journal));
-    const size_t done = px_journal_count(d->journal);
-    if (done > 0) fprintf(stderr, "%s: going on after %zu images of an interrupted run\n", d->command, done);
-    return done < (size_t)d->count ? px_drawing_draw(d, (int)done) : PX_OK;
+    uint64_t done;
+    PX_TRY(px_drawing_open(d, &done));
+    if (done > 0)
+        fprintf(px_cli_talk(d->ranks), "%s: going on after %llu images of an interrupted run\n", d->command,
+                (unsigned long long)done);
+    return done < (uint64_t)d->count ? px_drawing_draw(d, (int)done) : PX_OK;
 }
 
 /* --- Results ------------------------------------------------------------------------------------------------------ */

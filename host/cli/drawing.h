@@ -1,18 +1,21 @@
-/* What sample and complete share: images drawn batch by batch into a journal, then put into their file. */
+/* What sample and complete share: images drawn batch by batch into a journal, then put into their file. With several
+ * ranks each draws its share of a round, and rank 0 alone has the journal and writes. */
 #ifndef PIXELRNN_CLI_DRAWING_H
 #define PIXELRNN_CLI_DRAWING_H
 
 #include "pixelrnn/file.h"
 #include "pixelrnn/journal.h"
 #include "pixelrnn/model.h"
+#include "pixelrnn/ranks.h"
 #include "pixelrnn/report.h"
 #include "pixelrnn/sample.h"
 
 typedef struct px_drawing {
     px_context *ctx;
     px_model *model;
+    px_ranks *ranks;
     const char *command, *out;
-    int count, batch; /* images in all, and at a time */
+    int count, batch; /* images in all, and at a time on each rank */
     uint64_t seed;
     double temperature;
     /* Completions: the pixels to keep [H, W], the 8-bit image that drawing `index` completes, and what else the given
@@ -22,7 +25,7 @@ typedef struct px_drawing {
     void *context;
     const char *given_name;
 
-    px_journal *journal; /* after px_drawing_run: `count` records */
+    px_journal *journal; /* rank 0's; after px_drawing_run: `count` records */
 } px_drawing;
 
 /* PX_ERR_USAGE unless out ends with .png or .npy. */
@@ -30,7 +33,9 @@ px_status px_drawing_check_path(px_context *ctx, const char *out);
 
 /* Draws what the journal lacks; an interrupted drawing goes on where it stopped. */
 px_status px_drawing_run(px_drawing *drawing);
-/* Writes all images as [count, H, W, C]. */
+/* What follows is rank 0's.
+ *
+ * Writes all images as [count, H, W, C]. */
 px_status px_drawing_write_npy(px_drawing *drawing);
 /* 8-bit pixels of images first .. first + count - 1. */
 px_status px_drawing_read(px_drawing *drawing, int first, int count, uint8_t *pixels);

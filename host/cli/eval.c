@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 typedef struct px_eval_words {
+    px_ranks *ranks;
     px_words settings, data, plain;
     const char *per_image;
     bool json;
@@ -56,17 +57,38 @@ static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const p
     const px_evaluate_options options = {.batch = px_cli_batch(&info->config),
                                          .binarize = info->config.data.binarize,
                                          .seed = (uint64_t)info->config.seed,
-                                         .levels = info->spec.levels};
+                                         .levels = info->spec.levels,
+                                         .ranks = w->ranks};
     px_evaluation evaluation;
     px_progress progress;
     double *nats = malloc(source->count * sizeof *nats);
-    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for %zu figures", source->count);
-    px_progress_begin(&progress, stderr, "eval", 0, (int64_t)source->count);
+    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold the NLL of %zu images", source->count);
+    const int64_t share = (int64_t)px_ranks_share(w->ranks, source->count, (size_t)options.batch).count;
+    px_progress_begin(&progress, px_cli_talk(w->ranks), "eval", 0, share);
     px_status status = px_evaluate(model, source, &options, nats, &progress, &evaluation);
     px_progress_clear(&progress);
-    if (status == PX_OK && w->per_image) status = px_write_per_image(ctx, w->per_image, nats, source->count);
-    if (status == PX_OK) status = px_print_evaluation(ctx, w, info, source, &evaluation);
+    const bool root = px_ranks_rank(w->ranks) == 0;
+    if (status == PX_OK && root && w->per_image) status = px_write_per_image(ctx, w->per_image, nats, source->count);
+    if (status == PX_OK && root) status = px_print_evaluation(ctx, w, info, source, &evaluation);
     free(nats);
+    return status;
+}
+
+/* All ranks must have one model and one set of images: figures of a mixture would be nobody's. */
+static px_status px_eval_same(const px_eval_words *w, px_model *model, const px_source *source) {
+    px_device *device = px_model_device(model);
+    const px_map weights = px_model_weights(model);
+    const uint64_t images = source->count;
+    if (!w->ranks) return PX_OK;
+    void *host = malloc(px_map_bytes(&weights));
+    px_status status = host ? PX_OK
+                            : px_fail(device->ctx, PX_ERR_MEMORY, "eval: no memory to compare the ranks' models");
+    if (status == PX_OK) status = device->ops->download(device, host, weights.data, px_map_bytes(&weights));
+    status = px_ranks_agree(w->ranks, status);
+    if (status == PX_OK) status = px_ranks_same_program(w->ranks);
+    if (status == PX_OK) status = px_ranks_same(w->ranks, "the model's weights", host, px_map_bytes(&weights));
+    if (status == PX_OK) status = px_ranks_same(w->ranks, "the number of images", &images, sizeof images);
+    free(host);
     return status;
 }
 
@@ -76,30 +98,38 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
     if (!data.word[0][0])
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
     const px_source_options options = px_cli_pass(&info->config);
-    px_source *source;
-    PX_TRY(px_source_open_all(ctx, data.count, data.word, &options, &source));
-    px_status status = px_evaluate_check(ctx, &info->spec, source);
+    px_source *source = NULL;
+    px_status status = px_source_open_all(ctx, data.count, data.word, &options, &source);
+    if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
+    status = px_ranks_agree(w->ranks, status);
+    if (status == PX_OK) status = px_eval_same(w, model, source);
     if (status == PX_OK) status = px_eval_source(ctx, w, info, model, source);
     px_source_close(source);
     return status;
 }
 
-static px_status px_eval_run(px_context *ctx, int count, char **words) {
-    px_eval_words w = {0};
-    const px_option options[] = {{.name = "--set", .each = &w.settings},
-                                 {.name = "--data", .each = &w.data, .list = true},
-                                 {.name = "--per-image", .text = &w.per_image},
-                                 {.name = "--json", .flag = &w.json}};
+static px_status px_eval_together(px_context *ctx, px_eval_words *w, int count, char **words) {
+    const px_option options[] = {{.name = "--set", .each = &w->settings},
+                                 {.name = "--data", .each = &w->data, .list = true},
+                                 {.name = "--per-image", .text = &w->per_image},
+                                 {.name = "--json", .flag = &w->json}};
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1));
-    PX_TRY(px_cli_load_model(ctx, w.plain.word[0], &w.settings, &info, &device, &model));
-    const px_status status = px_eval_data(ctx, &w, &info, model);
+    PX_TRY(px_ranks_agree(w->ranks, px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w->plain, 1, 1)));
+    PX_TRY(px_cli_load_model_on(ctx, w->ranks, w->plain.word[0], &w->settings, &info, &device, &model));
+    px_ranks_patience(w->ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
+    const px_status status = px_eval_data(ctx, w, &info, model);
     px_model_destroy(model);
     px_device_close(device);
     return status;
+}
+
+static px_status px_eval_run(px_context *ctx, int count, char **words) {
+    px_eval_words w = {0};
+    PX_TRY(px_cli_join(ctx, &w.ranks));
+    return px_cli_leave(ctx, w.ranks, px_eval_together(ctx, &w, count, words));
 }
 
 const px_command px_command_eval = {"eval",

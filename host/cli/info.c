@@ -1,6 +1,7 @@
 /* pixelrnn info: what a config or a model costs, before anyone runs out. */
 #include "host/cli/cli.h"
 #include "pixelrnn/checkpoint.h"
+#include "pixelrnn/decoder.h"
 #include "pixelrnn/optimizer.h"
 #include <limits.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ static void px_print_bytes(const char *what, size_t bytes) {
     printf("  %-26s %9.2f %s\n", what, value, units[unit]);
 }
 
-static void px_print_memory(px_model *model, const px_config *config) {
+static px_status px_print_memory(px_model *model, const px_config *config) {
     const px_optimizer_spec rule = {.kind = (px_optimizer_kind)config->train.optimizer,
                                     .ema_decay = config->train.ema_decay};
     const px_memory_plan train = px_model_plan(model, (int)config->train.batch_size, PX_PURPOSE_TRAIN);
@@ -70,6 +71,11 @@ static void px_print_memory(px_model *model, const px_config *config) {
     px_print_bytes("together", train.weights + train.gradients + optimizer + train.activations + train.workspace);
     printf("memory, evaluation, %d images\n", px_cli_batch(config));
     px_print_bytes("together", eval.weights + eval.activations + eval.workspace);
+    size_t caches;
+    PX_TRY(px_decoder_plan(model, px_cli_drawing_batch(config), &caches));
+    printf("memory, sampling, %d images at a time\n", px_cli_drawing_batch(config));
+    px_print_bytes("together", eval.weights + caches + eval.workspace);
+    return PX_OK;
 }
 
 static void px_print_field(const px_model_spec *spec) {
@@ -83,7 +89,7 @@ static void px_print_field(const px_model_spec *spec) {
                field.left, field.right);
 }
 
-static void px_print_info(px_model *model, const px_model_info *info) {
+static px_status px_print_info(px_model *model, const px_model_info *info) {
     const px_model_spec *s = &info->spec;
     size_t weights;
     const size_t live = px_parameters_live(px_model_parameters(model), &weights);
@@ -97,10 +103,11 @@ static void px_print_info(px_model *model, const px_model_info *info) {
     printf("floating-point operations per image (live weights; pointwise work not counted)\n");
     printf("  evaluation           %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_EVALUATE));
     printf("  training             %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_TRAIN));
-    px_print_memory(model, &info->config);
+    PX_TRY(px_print_memory(model, &info->config));
     const px_device *device = px_model_device(model);
     printf("device                 %s: %s\n", device->kind, device->description);
     px_print_bytes("memory in all", device->memory);
+    return PX_OK;
 }
 
 static px_status px_info_run(px_context *ctx, int count, char **words) {
@@ -114,9 +121,9 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
     px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
     PX_TRY(px_info_read(ctx, &w, &info));
-    PX_TRY(px_cli_open_device(ctx, &info.config, &device));
-    const px_status status = px_model_create(device, &info.spec, &model);
-    if (status == PX_OK) px_print_info(model, &info);
+    PX_TRY(px_cli_open_device(ctx, &info.config, -1, &device));
+    px_status status = px_model_create(device, &info.spec, &model);
+    if (status == PX_OK) status = px_print_info(model, &info);
     px_model_destroy(model);
     px_device_close(device);
     return status;

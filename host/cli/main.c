@@ -10,6 +10,9 @@ static const px_command *const px_commands[] = {
     &px_command_train, &px_command_eval,  &px_command_sample, &px_command_complete,
     &px_command_pack,  &px_command_bench, &px_command_info,
 };
+/* These divide their work over ranks. Several ranks of any other would all do the whole of it, into the same files. */
+static const px_command *const px_divided[] = {&px_command_train, &px_command_eval, &px_command_sample,
+                                               &px_command_complete, NULL};
 enum { PX_COMMANDS = sizeof px_commands / sizeof *px_commands };
 
 static void px_print_help(FILE *out) {
@@ -24,10 +27,20 @@ static void px_print_help(FILE *out) {
                  "--set key=value overrides a config key in every command, e.g. --set device=cpu.\n");
 }
 
+static px_status px_check_ranks(px_context *ctx, const px_command *command) {
+    const int launched = px_ranks_launched();
+    for (int i = 0; px_divided[i]; i++)
+        if (px_divided[i] == command) return PX_OK;
+    if (launched <= 1) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", command->name,
+                   launched);
+}
+
 static px_status px_dispatch(px_context *ctx, int count, char **words) {
     for (int i = 0; i < PX_COMMANDS; i++) {
         const px_command *command = px_commands[i];
         if (strcmp(words[0], command->name) != 0) continue;
+        PX_TRY(px_check_ranks(ctx, command));
         if (count < 2 || (strcmp(words[1], "--help") != 0 && strcmp(words[1], "-h") != 0))
             return command->run(ctx, count, words);
         printf("usage: pixelrnn %s %s\n%s\n", command->name, command->usage, command->summary);
@@ -59,7 +72,9 @@ static void px_wait_briefly(char **words) {
 static int px_finish(px_context *ctx, px_status status) {
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == PX_OK)
         status = px_fail(ctx, PX_ERR_FILE, "standard output: cannot write to it");
-    if (status != PX_OK) fprintf(stderr, "pixelrnn: %s\n", ctx->message);
+    /* Of ranks that have met, rank 0 has said it already; of those that could not meet, the first on each host does. */
+    if (status != PX_OK && ctx->message[0] && px_ranks_launched_local() == 0)
+        fprintf(stderr, "pixelrnn: %s\n", ctx->message);
     return px_exit_status(status);
 }
 

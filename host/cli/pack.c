@@ -1,4 +1,4 @@
-/* pixelrnn pack: any data source into one memory-mapped file. */
+/* pixelrnn pack: any data source into one .npy file. */
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
 #include "pixelrnn/report.h"
@@ -88,4 +88,4 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_pack = {
     "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test] [--set key=value]...",
-    "turns any data source into one memory-mapped file", px_pack_run};
+    "turns any data source into one file that is read in place", px_pack_run};

@@ -19,47 +19,67 @@ static px_status px_sample_write_png(px_drawing *d) {
     return status;
 }
 
-static px_status px_sample_to_file(px_drawing *d) {
-    const bool npy = px_cli_ends_with(d->out, ".npy");
-    const px_grid_layout layout = px_sample_layout(d);
+static px_status px_sample_write(px_drawing *d) {
     char what[64];
     snprintf(what, sizeof what, "%d images", d->count);
-    if (!npy) PX_TRY(px_png_grid_check(d->ctx, &layout));
-    PX_TRY(px_drawing_run(d));
-    PX_TRY(npy ? px_drawing_write_npy(d) : px_sample_write_png(d));
+    PX_TRY(px_cli_ends_with(d->out, ".npy") ? px_drawing_write_npy(d) : px_sample_write_png(d));
     return px_drawing_finish(d, what);
 }
 
-static px_status px_sample_run(px_context *ctx, int count, char **words) {
-    px_words settings = {0}, plain;
-    int64_t images = 16, seed = -1;
-    double temperature = 1;
-    const char *out = NULL;
-    const px_option options[] = {{.name = "-n", .integer = &images, .least = 1},
-                                 {.name = "--seed", .integer = &seed},
-                                 {.name = "--temperature", .number = &temperature},
-                                 {.name = "-o", .text = &out, .required = true},
-                                 {.name = "--set", .each = &settings}};
+static px_status px_sample_to_file(px_drawing *d) {
+    const px_grid_layout layout = px_sample_layout(d);
+    if (!px_cli_ends_with(d->out, ".npy")) PX_TRY(px_png_grid_check(d->ctx, &layout));
+    PX_TRY(px_drawing_run(d));
+    return px_ranks_agree(d->ranks, d->journal ? px_sample_write(d) : PX_OK);
+}
+
+typedef struct px_sample_words {
+    px_words settings, plain;
+    int64_t images, seed;
+    double temperature;
+    const char *out;
+} px_sample_words;
+
+static px_status px_sample_parse(px_context *ctx, px_sample_words *w, int count, char **words) {
+    const px_option options[] = {{.name = "-n", .integer = &w->images, .least = 1},
+                                 {.name = "--seed", .integer = &w->seed},
+                                 {.name = "--temperature", .number = &w->temperature},
+                                 {.name = "-o", .text = &w->out, .required = true},
+                                 {.name = "--set", .each = &w->settings}};
+    PX_TRY(px_cli_parse(ctx, &px_command_sample, count, words, options, 5, &w->plain, 1, 1));
+    PX_TRY(px_drawing_check_path(ctx, w->out));
+    if (w->images <= INT32_MAX / 2) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "-n: found %lld, expected fewer", (long long)w->images);
+}
+
+static px_status px_sample_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    px_sample_words w = {.images = 16, .seed = -1, .temperature = 1};
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_cli_parse(ctx, &px_command_sample, count, words, options, 5, &plain, 1, 1));
-    PX_TRY(px_drawing_check_path(ctx, out));
-    if (images > INT32_MAX / 2) return px_fail(ctx, PX_ERR_USAGE, "-n: found %lld, expected fewer", (long long)images);
-    PX_TRY(px_cli_load_model(ctx, plain.word[0], &settings, &info, &device, &model));
+    PX_TRY(px_ranks_agree(ranks, px_sample_parse(ctx, &w, count, words)));
+    PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
+    px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
     px_drawing drawing = {.ctx = ctx,
                           .model = model,
+                          .ranks = ranks,
                           .command = "sample",
-                          .out = out,
-                          .count = (int)images,
+                          .out = w.out,
+                          .count = (int)w.images,
                           .batch = px_cli_drawing_batch(&info.config),
-                          .seed = (uint64_t)(seed >= 0 ? seed : info.config.seed),
-                          .temperature = temperature};
+                          .seed = (uint64_t)(w.seed >= 0 ? w.seed : info.config.seed),
+                          .temperature = w.temperature};
     const px_status status = px_sample_to_file(&drawing);
     px_drawing_close(&drawing);
     px_model_destroy(model);
     px_device_close(device);
     return status;
+}
+
+static px_status px_sample_run(px_context *ctx, int count, char **words) {
+    px_ranks *ranks;
+    PX_TRY(px_cli_join(ctx, &ranks));
+    return px_cli_leave(ctx, ranks, px_sample_together(ctx, ranks, count, words));
 }
 
 const px_command px_command_sample = {

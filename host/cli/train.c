@@ -13,12 +13,15 @@ static void px_on_signal(int number) {
     signal(number, SIG_DFL);
 }
 
-static void px_introduce(const px_config *config, const px_device *device, const char *run) {
-    fprintf(stderr, "%s: %s, %lld layers, hidden %lld, %s, %s; %s %s\n", config->name,
+static void px_introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
+    const int count = px_ranks_count(ranks);
+    FILE *out = px_cli_talk(ranks);
+    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
             (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
-            px_config_word("precision", config->precision), device->kind, device->description);
-    fprintf(stderr, "run folder: %s\n", run);
+            px_config_word("precision", config->precision));
+    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
+    fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
 }
 
 static void px_conclude(const px_train_result *result, const char *run) {
@@ -35,40 +38,64 @@ static void px_conclude(const px_train_result *result, const char *run) {
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
 }
 
-static px_status px_train_run(px_context *ctx, int count, char **words) {
+/* What the words and the config say. */
+typedef struct px_train_words {
+    px_config config;
+    bool init, resume;
+    char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
+} px_train_words;
+
+static px_status px_train_read(px_context *ctx, int count, char **words, px_train_words *w) {
     px_words settings = {0}, plain;
     const char *init = NULL, *out = NULL;
-    bool resume = false;
     const px_option options[] = {{.name = "--set", .each = &settings},
                                  {.name = "--init", .text = &init},
-                                 {.name = "--resume", .flag = &resume},
+                                 {.name = "--resume", .flag = &w->resume},
                                  {.name = "-o", .text = &out}};
-    px_config config;
-    char run[PX_PATH], start[PX_PATH];
     PX_TRY(px_cli_parse(ctx, &px_command_train, count, words, options, 4, &plain, 1, 1));
-    px_config_default(&config);
-    PX_TRY(px_config_load(ctx, plain.word[0], &config));
-    PX_TRY(px_cli_override(ctx, plain.word[0], &settings, &config));
-    if (init) PX_TRY(px_checkpoint_find_model(ctx, init, start));
-    PX_TRY(out ? px_file_path(ctx, run, "%s", out) : px_file_path(ctx, run, "runs/%s", config.name));
+    px_config_default(&w->config);
+    PX_TRY(px_config_load(ctx, plain.word[0], &w->config));
+    PX_TRY(px_cli_override(ctx, plain.word[0], &settings, &w->config));
+    w->init = init != NULL;
+    if (init) PX_TRY(px_checkpoint_find_model(ctx, init, w->start));
+    return out ? px_file_path(ctx, w->run, "%s", out) : px_file_path(ctx, w->run, "runs/%s", w->config.name);
+}
 
-    px_device *device;
+static px_status px_train_on(px_device *device, px_ranks *ranks, const px_train_words *w) {
     px_train_result result;
-    PX_TRY(px_cli_open_device(ctx, &config, &device));
-    px_introduce(&config, device, run);
-    signal(SIGINT, px_on_signal);
-    signal(SIGTERM, px_on_signal);
-    const px_train_options work = {.config = &config,
-                                   .run = run,
-                                   .resume = resume,
-                                   .init = init ? start : NULL,
+    const px_train_options work = {.config = &w->config,
+                                   .run = w->run,
+                                   .resume = w->resume,
+                                   .init = w->init ? w->start : NULL,
                                    .stop = &px_stop_asked,
-                                   .out = stderr};
-    const px_status status = px_train(device, &work, &result);
-    px_device_close(device);
-    PX_TRY(status);
-    px_conclude(&result, run);
+                                   .out = px_cli_talk(ranks),
+                                   .ranks = ranks};
+    PX_TRY(px_ranks_check_device(ranks, device));
+    px_introduce(&w->config, device, w->run, ranks);
+    /* mpirun passes SIGUSR1 on to its ranks, and leaves them the time to save that it does not leave after SIGTERM */
+    const int asks[] = {SIGINT, SIGTERM, SIGUSR1};
+    for (int i = 0; i < (ranks ? 3 : 2); i++) signal(asks[i], px_on_signal);
+    PX_TRY(px_train(device, &work, &result));
+    if (px_ranks_rank(ranks) == 0) px_conclude(&result, w->run);
     return PX_OK;
+}
+
+static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    px_train_words w = {0};
+    px_device *device = NULL;
+    PX_TRY(px_ranks_agree(ranks, px_train_read(ctx, count, words, &w)));
+    px_ranks_patience(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
+    px_status status = px_cli_open_device(ctx, &w.config, ranks ? px_ranks_local(ranks) : -1, &device);
+    status = px_ranks_agree(ranks, status);
+    if (status == PX_OK) status = px_train_on(device, ranks, &w);
+    px_device_close(device);
+    return status;
+}
+
+static px_status px_train_run(px_context *ctx, int count, char **words) {
+    px_ranks *ranks;
+    PX_TRY(px_cli_join(ctx, &ranks));
+    return px_cli_leave(ctx, ranks, px_train_together(ctx, ranks, count, words));
 }
 
 const px_command px_command_train = {"train", "CONFIG.yaml [--set key=value]... [--init MODEL] [--resume] [-o RUN]",

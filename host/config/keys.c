@@ -80,6 +80,13 @@ KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images", .help = "draw
 KEY(train.keep_checkpoints, "3", .min = 0, .max = 1000000, .help = "newest ones kept besides the best; 0: all"),
 
 KEY(eval.batch_size, "0", .min = 0, .max = 1000000, .unit = "images", .help = "of a pass; 0: train.batch_size"),
+
+KEY(parallel.bucket_mib, "1", .min = 0, .above = true, .max = 1024, .unit = "MiB",
+    .help = "gradients that leave together for the other ranks"),
+KEY(parallel.silence_s, "15", .min = 0.1, .max = 86400, .unit = "seconds",
+    .help = "a rank that stops answering for as long ends the job"),
+KEY(parallel.stall_s, "1800", .min = 0.1, .max = 31536000, .unit = "seconds",
+    .help = "a rank that answers but keeps the others waiting for as long ends the job"),
 {.name = NULL}};
 /* clang-format on */
 

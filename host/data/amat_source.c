@@ -64,8 +64,9 @@ px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, 
     (void)options;
     px_extent extent = {0};
     px_contents pixels = {.bytes = malloc(contents.size / 2 + 1)}; /* digits have something between them */
-    px_status status = PX_OK;
-    if (!pixels.bytes) status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold its pixels in memory", path);
+    px_status status = px_contents_load(ctx, path, px_memory_limit, &contents);
+    if (status == PX_OK && !pixels.bytes)
+        status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold its pixels in memory", path);
     if (status == PX_OK) status = pack(ctx, path, &contents, pixels.bytes, &extent);
     px_contents_free(&contents);
     if (status != PX_OK) {

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BLOCK = 1 << 16 };
 
 /* Failures that libarchive takes from the operating system carry its errno, damage carries libarchive's own codes. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive) {
+    if (archive->contents) PX_TRY(px_contents_check(ctx, archive->path, archive->contents));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
     if (!reason) reason = "no reason given";
@@ -21,9 +23,16 @@ static px_status fail_archive(px_context *ctx, const px_archive *archive) {
                    (int)strcspn(reason, "\n"), reason);
 }
 
+/* Contents in a file are read through its descriptor, whose own place nothing else uses: one archive at a time. */
+static int open_bytes(struct archive *handle, const px_contents *contents) {
+    if (!px_contents_in_file(contents)) return archive_read_open_memory(handle, contents->bytes, contents->size);
+    lseek(contents->file.descriptor, 0, SEEK_SET);
+    return archive_read_open_fd(handle, contents->file.descriptor, BLOCK);
+}
+
 px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
                           px_archive *archive) {
-    *archive = (px_archive){archive_read_new(), path};
+    *archive = (px_archive){archive_read_new(), path, contents};
     if (!archive->handle) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
     switch (format) {
     case PX_ARCHIVE_RAW:
@@ -38,7 +47,7 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
         break;
     }
     if (!contents) archive_read_support_filter_gzip(archive->handle);
-    int opened = contents ? archive_read_open_memory(archive->handle, contents->bytes, contents->size)
+    int opened = contents ? open_bytes(archive->handle, contents)
                           : archive_read_open_filename(archive->handle, path, BLOCK);
     if (opened == ARCHIVE_OK) return PX_OK;
     px_status status = fail_archive(ctx, archive);
@@ -67,6 +76,7 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
         if (!archive_entry_size_is_set(entry) || archive_entry_size(entry) < 0)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: found a member without a size, expected one", archive->path);
         member->size = (size_t)archive_entry_size(entry);
+        member->sparse = archive_entry_sparse_count(entry) > 0;
         return PX_OK;
     }
 }
@@ -81,18 +91,26 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
     return PX_OK;
 }
 
-/* libarchive hands out what is stored without a copy; a pointer into contents is how we know. */
-px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_contents *contents, size_t size,
-                              size_t *offset, bool *in_place) {
+/* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told by
+ * the block: what lies there is the same. */
+px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
+                              bool *in_place) {
+    const px_contents *contents = archive->contents;
+    const size_t size = member->size;
     const void *block;
+    uint8_t stored[512];
     size_t found;
     la_int64_t position;
     int read = archive_read_data_block(archive->handle, &block, &found, &position);
     if (read != ARCHIVE_OK && read != ARCHIVE_EOF) return fail_archive(ctx, archive);
-    uintptr_t from = (uintptr_t)contents->bytes, at = (uintptr_t)block;
-    *in_place = read == ARCHIVE_OK && position == 0 && found == size && at >= from && at - from <= contents->size &&
-                contents->size - (at - from) >= size;
-    *offset = *in_place ? at - from : 0;
+    *offset = (size_t)archive_filter_bytes(archive->handle, 0);
+    *in_place = read == ARCHIVE_OK && position == 0 && !member->sparse && *offset <= contents->size &&
+                contents->size - *offset >= size;
+    if (!*in_place) return PX_OK;
+    if (found > sizeof stored) found = sizeof stored;
+    if (found > size) found = size;
+    PX_TRY(px_contents_copy(ctx, archive->path, contents, *offset, found, stored));
+    *in_place = memcmp(block, stored, found) == 0;
     return PX_OK;
 }
 

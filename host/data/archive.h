@@ -10,18 +10,20 @@ typedef enum {
     PX_ARCHIVE_RAW, /* one member: what the file holds, unpacked if it is gzip */
     PX_ARCHIVE_TAR,
     PX_ARCHIVE_ZIP,
-    PX_ARCHIVE_ZIP_UNCHECKED, /* by its checksums: to find what is stored then touches none of it */
+    PX_ARCHIVE_ZIP_UNCHECKED, /* by its checksums: to find what is stored then reads none of it */
 } px_archive_format;
 
 typedef struct px_archive {
     struct archive *handle;
     const char *path;
+    const px_contents *contents; /* NULL: opened by its path */
 } px_archive;
 
 typedef struct px_member {
     const char *name; /* valid until the next member; any bytes at all: px_archive_label before it is shown */
     size_t size;      /* of its content, as the archive says; of a raw member 0 */
     size_t header;    /* where in the unpacked archive it begins */
+    bool sparse;      /* what is stored leaves out holes */
 } px_member;
 
 enum { PX_LABEL = 512 };
@@ -35,9 +37,9 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
 px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *member, bool *found);
 /* Reads on in the member; fewer than `bytes` at its end only. */
 px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got);
-/* Whether the member's `size` bytes lie in contents as they are, and where. After this the member is read no more. */
-px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_contents *contents, size_t size,
-                              size_t *offset, bool *in_place);
+/* Whether the member's bytes lie in the contents as they are, and where. After this the member is read no more. */
+px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
+                              bool *in_place);
 void px_archive_close(px_archive *archive);
 
 /* path/name for a message, or path alone if name is NULL: on one line, and cut in front to fit. */

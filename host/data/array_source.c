@@ -1,7 +1,6 @@
-/* A source over images that lie one after the other, mapped or in memory: every read is a copy. */
+/* A source over images that lie one after the other, in a file or in memory: every read is a copy. */
 #include "host/data/formats.h"
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct px_array_source {
     px_source base;
@@ -9,23 +8,23 @@ typedef struct px_array_source {
     px_array array;
 } px_array_source;
 
-void px_array_copy(const px_array *array, const uint8_t *image, uint8_t *pixels) {
-    const px_extent *e = &array->extent;
+void px_array_interleave(const px_extent *e, const uint8_t *planes, uint8_t *pixels) {
     size_t plane = e->height * e->width;
-    if (!array->planes) {
-        memcpy(pixels, image, plane * e->channels);
-        return;
-    }
     for (size_t c = 0; c < e->channels; c++)
-        for (size_t i = 0; i < plane; i++) pixels[i * e->channels + c] = image[c * plane + i];
+        for (size_t i = 0; i < plane; i++) pixels[i * e->channels + c] = planes[c * plane + i];
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     const px_array_source *self = (const px_array_source *)source;
     const px_array *array = &self->array;
-    PX_TRY(px_contents_check(ctx, source->name, &self->contents));
-    px_array_copy(array, self->contents.bytes + array->offset + index * array->stride, pixels);
-    return PX_OK;
+    size_t bytes = px_source_image_bytes(source), offset = array->offset + index * array->stride;
+    if (!array->planes) return px_contents_copy(ctx, source->name, &self->contents, offset, bytes, pixels);
+    uint8_t *planes = malloc(bytes);
+    if (!planes) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    px_status status = px_contents_copy(ctx, source->name, &self->contents, offset, bytes, planes);
+    if (status == PX_OK) px_array_interleave(&array->extent, planes, pixels);
+    free(planes);
+    return status;
 }
 
 static void close_source(px_source *source) {

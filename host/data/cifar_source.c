@@ -13,16 +13,25 @@ bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
     return size >= RECORD && size % RECORD == 0 && bytes[0] < CLASSES;
 }
 
+static px_status check_labels(px_context *ctx, const char *path, const px_contents *contents, size_t count) {
+    for (size_t n = 0; n < count; n++) {
+        uint8_t label;
+        PX_TRY(px_contents_copy(ctx, path, contents, n * RECORD, 1, &label));
+        if (label >= CLASSES)
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path, label,
+                           n, CLASSES - 1);
+    }
+    return PX_OK;
+}
+
 px_status px_cifar_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
                         px_source **source) {
     (void)options;
     size_t count = contents.size / RECORD;
-    for (size_t n = 0; n < count; n++) {
-        uint8_t label = contents.bytes[n * RECORD];
-        if (label < CLASSES) continue;
+    px_status status = check_labels(ctx, path, &contents, count);
+    if (status != PX_OK) {
         px_contents_free(&contents);
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path, label, n,
-                       CLASSES - 1);
+        return status;
     }
     px_array array = {{count, SIDE, SIDE, CHANNELS}, .offset = 1, .stride = RECORD, .planes = true};
     return px_array_open(ctx, path, contents, &array, source);
@@ -86,9 +95,11 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_contents tar, 
     }
     for (int i = 0; status == PX_OK && joined.size < bytes; i++) {
         const px_cifar_batch *batch = &batches->batch[i];
-        memcpy(joined.bytes + joined.size, tar.bytes + batch->offset, batch->size);
+        status = px_contents_copy(ctx, path, &tar, batch->offset, batch->size, joined.bytes + joined.size);
         joined.size += batch->size;
     }
     px_contents_free(&tar);
-    return status == PX_OK ? px_cifar_open(ctx, path, joined, options, source) : status;
+    if (status == PX_OK) return px_cifar_open(ctx, path, joined, options, source);
+    px_contents_free(&joined);
+    return status;
 }

@@ -1,30 +1,39 @@
-/* The bytes of a file, mapped or in memory. Internal to host/data/. */
+/* The bytes of a file, left where they are or in memory. Internal to host/data/. */
 #ifndef PIXELRNN_DATA_CONTENTS_H
 #define PIXELRNN_DATA_CONTENTS_H
 
-#include "pixelrnn/status.h"
-#include <stdbool.h>
-#include <stddef.h>
+#include "pixelrnn/file.h"
 #include <stdint.h>
 
-/* All zero: no bytes. Bytes in memory are malloc's. */
+/* All zero: no bytes. */
 typedef struct px_contents {
-    uint8_t *bytes; /* read only where mapped */
+    uint8_t *bytes; /* in memory, malloc's; NULL: in the file, which is held open */
     size_t size;
-    bool mapped;
-    int file; /* of a mapping: the descriptor, to notice a file that shrank */
+    px_file_in file;
 } px_contents;
 
-/* Maps the whole of a file. PX_ERR_FILE if it cannot be opened, or is no file. An empty one has no bytes. */
-px_status px_contents_map(px_context *ctx, const char *path, px_contents *contents);
+/* Holds a file open. PX_ERR_FILE if it cannot be opened, or is no file. An empty one has no bytes, and is not held. */
+px_status px_contents_open(px_context *ctx, const char *path, px_contents *contents);
 
-/* Reads the whole of a file into memory. PX_ERR_FILE; PX_ERR_FORMAT if it is above `limit` bytes. */
+/* Brings what is in a file into memory. PX_ERR_FILE; PX_ERR_MEMORY; PX_ERR_FORMAT if it is above `limit` bytes. */
+px_status px_contents_load(px_context *ctx, const char *path, size_t limit, px_contents *contents);
+
+/* Both: the whole of a file in memory. */
 px_status px_contents_read(px_context *ctx, const char *path, size_t limit, px_contents *contents);
 
-/* PX_ERR_FILE if a mapped file is shorter now than when it was opened: to read beyond its end would end the process. */
+/* Copies `bytes` bytes from `offset` on, which must be there: offset + bytes <= size. From several threads at once.
+ * PX_ERR_FILE if the file is too short for it by now. */
+px_status px_contents_copy(px_context *ctx, const char *path, const px_contents *contents, size_t offset, size_t bytes,
+                           void *to);
+
+/* PX_ERR_FILE if the file is shorter now than when it was opened. */
 px_status px_contents_check(px_context *ctx, const char *path, const px_contents *contents);
 
-/* Unmaps or frees; contents are empty then. */
+static inline bool px_contents_in_file(const px_contents *contents) {
+    return !contents->bytes && contents->size > 0;
+}
+
+/* Closes or frees; contents are empty then. */
 void px_contents_free(px_contents *contents);
 
 #endif

@@ -13,14 +13,14 @@ enum { PX_MAX_SIDE = 32768 }; /* of an image, in pixels */
 /* The most that is unpacked into memory. */
 static const size_t px_memory_limit = (size_t)4 << 30;
 
-/* Whether a file that begins with these bytes is of the format. size may be 0. */
+/* Whether a file of `size` bytes is of the format. bytes are its first 512, or all if there are fewer. */
 bool px_npy_recognise(const uint8_t *bytes, size_t size);
 bool px_zip_recognise(const uint8_t *bytes, size_t size);
 bool px_gzip_recognise(const uint8_t *bytes, size_t size);
 bool px_tar_recognise(const uint8_t *bytes, size_t size);
 bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);
-bool px_cifar_recognise(const uint8_t *bytes, size_t size); /* needs the whole file */
+bool px_cifar_recognise(const uint8_t *bytes, size_t size);
 
 /* Opens what path holds. They take contents over, and free them if they fail. */
 typedef px_status px_format_open(px_context *ctx, const char *path, px_contents contents,
@@ -63,8 +63,8 @@ px_array px_array_plain(int dimensions, const size_t *shape, size_t offset);
 px_status px_array_open(px_context *ctx, const char *path, px_contents contents, const px_array *array,
                         px_source **source);
 
-/* Copies one image of an array to pixels [H, W, C]. */
-void px_array_copy(const px_array *array, const uint8_t *image, uint8_t *pixels);
+/* Images stored in planes, [C, H, W], to pixels [H, W, C]. */
+void px_array_interleave(const px_extent *extent, const uint8_t *planes, uint8_t *pixels);
 
 /* PX_ERR_FORMAT unless no entry of shape is 0 and their product is the number of bytes found after the header. */
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,

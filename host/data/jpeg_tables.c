@@ -9,14 +9,15 @@ static size_t segment_length(const uint8_t *bytes, size_t size, size_t at) {
     return size - at >= LENGTH ? (size_t)bytes[at] << 8 | bytes[at + 1] : 0;
 }
 
-/* The tables of a segment whose length stands at `at`. */
+/* The tables of a segment whose length stands at `at`. Where the file ends within one, stb_image takes zeros for the rest.
+ */
 static bool tables_fit(const uint8_t *bytes, size_t size, size_t at) {
     size_t left = segment_length(bytes, size, at);
     left = left > LENGTH ? left - LENGTH : 0;
     at += LENGTH;
-    while (left > 0 && at < size && size - at > COUNTS) {
+    while (left > 0 && at < size) {
         size_t symbols = 0;
-        for (size_t i = 1; i <= COUNTS; i++) symbols += bytes[at + i];
+        for (size_t i = 1; i <= COUNTS && at + i < size; i++) symbols += bytes[at + i];
         if (symbols > SYMBOLS) return false;
         size_t table = 1 + COUNTS + symbols;
         left = left > table ? left - table : 0;

@@ -48,8 +48,13 @@ static place place_of(const px_loader *loader, size_t position) {
     return p;
 }
 
+/* Images of a batch that are to be handed out. */
+static size_t most_images(const px_loader *loader) {
+    return (size_t)(loader->options.share > 0 ? loader->options.share : loader->options.batch_size);
+}
+
 static int images_from(const px_loader *loader, size_t first) {
-    size_t count = loader->source->count, images = (size_t)loader->options.batch_size;
+    size_t count = loader->source->count, images = most_images(loader);
     if (loader->options.order == PX_LOADER_PASS) {
         size_t left = first < count ? count - first : 0;
         if (left < images) images = left;
@@ -70,7 +75,7 @@ static void to_levels(const px_loader *loader, uint8_t *pixels, place p) {
 }
 
 static px_status fill(const px_loader *loader, slot *s) {
-    size_t first = (size_t)s->step * (size_t)loader->options.batch_size;
+    size_t first = (size_t)s->step * (size_t)loader->options.batch_size + (size_t)loader->options.first;
     int images = images_from(loader, first);
     for (int n = 0; n < images; n++) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
@@ -139,12 +144,17 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;
-    if (__builtin_mul_overflow(loader->image_bytes, (size_t)loader->options.batch_size, &bytes))
-        return px_fail(loader->ctx, PX_ERR_MEMORY, "%s: a batch of %d images cannot be held in memory",
-                       loader->source->name, loader->options.batch_size);
+    bool overflow = __builtin_mul_overflow(loader->image_bytes, most_images(loader), &bytes);
     for (int i = 0; i < 2; i++) {
         void *memory = NULL;
-        PX_TRY(loader->device->ops->allocate_host(loader->device, bytes, &memory));
+        px_status status = overflow ? PX_ERR_MEMORY
+                                    : loader->device->ops->allocate_host(loader->device, bytes, &memory);
+        if (status == PX_ERR_MEMORY)
+            return px_fail(
+                loader->ctx, status,
+                "out of memory: cannot hold two batches of %d images of %zu bytes of %s; lower the batch size",
+                loader->options.batch_size, loader->image_bytes, loader->source->name);
+        PX_TRY(status);
         loader->slots[i] = (slot){.step = NO_STEP, .levels = memory};
     }
     return PX_OK;

@@ -1,5 +1,5 @@
-/* .npz files, zips of .npy arrays: the one that holds the images, mapped where it is stored; deflated it is unpacked
- * into memory, or image by image if they are read in order. */
+/* .npz files, zips of .npy arrays: the one that holds the images, read where it lies if it is stored; deflated it is
+ * unpacked into memory, or image by image if they are read in order. */
 #include "host/data/archive.h"
 #include "host/data/npy_header.h"
 #include <stdlib.h>
@@ -27,6 +27,8 @@ typedef struct px_npz_stream {
     px_archive archive;
     px_array array;
     size_t next; /* image the archive stands at */
+    px_status failed;
+    px_context failure; /* what stopped the reading: libarchive would go on after a wrong checksum */
     uint8_t image[];
 } px_npz_stream;
 
@@ -151,9 +153,9 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_conte
     PX_TRY(status);
     PX_TRY(find_images(ctx, best->name, &h, *size, array));
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
-    status = px_archive_in_place(ctx, &archive, zip, *size, &offset, in_place);
+    status = px_archive_in_place(ctx, &archive, &member, &offset, in_place);
     px_archive_close(&archive);
-    if (*in_place) array->offset += offset;
+    if (status == PX_OK && *in_place) array->offset += offset;
     return status;
 }
 
@@ -186,13 +188,12 @@ static px_status unpack(px_context *ctx, const char *path, const px_contents *zi
 
 static px_status read_next(px_context *ctx, px_npz_stream *self) {
     size_t got;
-    PX_TRY(px_contents_check(ctx, self->base.name, &self->zip));
     PX_TRY(px_archive_read(ctx, &self->archive, self->image, self->array.stride, &got));
     if (got < self->array.stride) return fail_short(ctx, self->base.name, got, self->array.stride);
+    uint8_t more; /* after the last image none: this is where libarchive compares the checksum */
+    if (self->next + 1 == self->base.count) PX_TRY(px_archive_read(ctx, &self->archive, &more, 1, &got));
     self->next++;
-    if (self->next < self->base.count) return PX_OK;
-    uint8_t more; /* none: this is where libarchive compares the checksum */
-    return px_archive_read(ctx, &self->archive, &more, 1, &got);
+    return PX_OK;
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
@@ -201,10 +202,14 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
         return px_fail(ctx, PX_ERR_FILE, "%s: image %zu was asked for after image %zu, expected ascending order",
                        source->name, index, self->next - 1);
     while (index >= self->next) {
-        px_status status = read_next(ctx, self);
-        if (status != PX_OK) return status == PX_ERR_FORMAT ? PX_ERR_FILE : status; /* nor any after it */
+        if (self->failed == PX_OK) self->failed = read_next(&self->failure, self);
+        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
+        if (self->failed != PX_OK) return px_fail(ctx, self->failed, "%s", self->failure.message);
     }
-    px_array_copy(&self->array, self->image, pixels);
+    if (self->array.planes)
+        px_array_interleave(&self->array.extent, self->image, pixels);
+    else
+        memcpy(pixels, self->image, self->array.stride);
     return PX_OK;
 }
 

@@ -36,7 +36,8 @@ static px_status allocate(px_context *ctx, packer *p) {
     p->pixels = malloc(p->most * p->image);
     p->slots = malloc(p->most * sizeof *p->slots);
     if (p->pixels && p->slots) return PX_OK;
-    return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for %zu images", p->source->name, p->most);
+    return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold %zu images of %zu bytes of %s", p->most, p->image,
+                   p->source->name);
 }
 
 /* A source that is not concurrent is read by one thread, in order. */
@@ -104,35 +105,44 @@ static px_status finish_header(px_context *ctx, packer *p) {
     return px_file_write(ctx, &p->out, header, PX_NPY_HEADER);
 }
 
-static px_status write_checksum(px_context *ctx, const char *path, const char *name, uint32_t crc) {
-    px_file_out out;
-    char line[PX_PATH + 16];
+static px_status write_checksum(px_context *ctx, const char *name, uint32_t crc, px_file_out *out) {
+    char path[PX_PATH], line[PX_PATH + 16];
     const char *slash = strrchr(name, '/');
     const int length = snprintf(line, sizeof line, "%s %08X\n", slash ? slash + 1 : name, (unsigned)crc);
-    PX_TRY(px_file_create(ctx, path, &out));
-    px_status status = px_file_write(ctx, &out, line, (size_t)length);
-    if (status == PX_OK) status = px_file_commit(ctx, &out);
-    px_file_abandon(&out);
-    return status;
+    PX_TRY(px_file_path(ctx, path, "%s.sfv", name));
+    PX_TRY(px_file_create(ctx, path, out));
+    PX_TRY(px_file_write(ctx, out, line, (size_t)length));
+    return px_file_finish(ctx, out);
+}
+
+/* Everything that takes room, under temporary names. */
+static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
+    PX_TRY(allocate(ctx, p));
+    PX_TRY(write_header(ctx, p, p->out.stream, p->source->count));
+    PX_TRY(write_images(ctx, p));
+    PX_TRY(finish_header(ctx, p));
+    PX_TRY(px_file_finish(ctx, &p->out));
+    return write_checksum(ctx, p->out.path, p->packed->crc32, checksum);
+}
+
+/* A checksum never lies beside a file that is not its own: an earlier file's goes first. */
+static px_status appear(px_context *ctx, packer *p, px_file_out *checksum) {
+    unlink(checksum->path);
+    PX_TRY(px_file_commit(ctx, &p->out));
+    return px_file_commit(ctx, checksum);
 }
 
 px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_watcher *watcher,
                   px_packed *packed) {
-    char checksum[PX_PATH];
+    px_file_out checksum = {0};
     packer p = {.source = source, .watcher = watcher, .packed = packed};
     *packed = (px_packed){0};
-    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", path));
-    PX_TRY(px_file_create(ctx, path, &p.out));
-    px_status status = allocate(ctx, &p);
-    if (status == PX_OK) status = write_header(ctx, &p, p.out.stream, source->count);
-    if (status == PX_OK) status = write_images(ctx, &p);
-    if (status == PX_OK) status = finish_header(ctx, &p);
-    if (status == PX_OK) {
-        unlink(checksum); /* an earlier file's */
-        status = px_file_commit(ctx, &p.out);
-    }
+    px_status status = px_file_create(ctx, path, &p.out);
+    if (status == PX_OK) status = write_all(ctx, &p, &checksum);
+    if (status == PX_OK) status = appear(ctx, &p, &checksum);
     px_file_abandon(&p.out);
+    px_file_abandon(&checksum);
     free(p.pixels);
     free(p.slots);
-    return status == PX_OK ? write_checksum(ctx, checksum, path, packed->crc32) : status;
+    return status;
 }

@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include <stb/stb_image.h>
 
+/* stb_image does not give one for everything. */
+static const char *failure_reason(void) {
+    const char *reason = stbi_failure_reason();
+    return reason ? reason : "damaged content";
+}
+
 px_status px_picture_measure(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int *height,
                              int *width) {
     int stored;
@@ -15,7 +21,7 @@ px_status px_picture_measure(px_context *ctx, const char *name, const uint8_t *b
     if (!known)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s, expected a PNG or JPEG picture", name,
                        size == 0                  ? "no bytes"
-                       : size <= PX_PICTURE_BYTES ? stbi_failure_reason()
+                       : size <= PX_PICTURE_BYTES ? failure_reason()
                                                   : "more than 256 MiB");
     if (*height < 1 || *width < 1 || (int64_t)*height * *width > PX_PICTURE_PIXELS)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a picture of %d x %d pixels, expected at most %d in all", name,
@@ -29,7 +35,7 @@ px_status px_picture_decode(px_context *ctx, const char *name, const uint8_t *by
     PX_TRY(px_picture_measure(ctx, name, bytes, size, height, width));
     *pixels = stbi_load_from_memory(bytes, (int)size, width, height, &stored, channels);
     if (*pixels) return PX_OK;
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s, expected a PNG or JPEG picture", name, stbi_failure_reason());
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s, expected a PNG or JPEG picture", name, failure_reason());
 }
 
 px_status px_picture_read(px_context *ctx, const char *path, int channels, uint8_t **pixels, int *height, int *width) {

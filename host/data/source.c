@@ -16,6 +16,9 @@ static const struct {
 
 static px_format_open open_gzip;
 
+/* What a format is told by, or all of a smaller file. */
+enum { HEAD = 512 };
+
 /* CIFAR-10 comes last: it has nothing to be told by but its length. */
 typedef struct px_format {
     bool (*recognise)(const uint8_t *, size_t);
@@ -27,10 +30,9 @@ static const px_format formats[] = {
     {px_cifar_recognise, px_cifar_open},
 };
 
-static px_status fail_unknown(px_context *ctx, const char *path, const char *where, const px_contents *contents) {
+static px_status fail_unknown(px_context *ctx, const char *path, const char *where, const uint8_t *head, size_t size) {
     char found[3 * 8 + 1] = "";
-    size_t size = contents->size;
-    for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", contents->bytes[i]);
+    for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", head[i]);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: found%s%s%s, expected .npy, .npz, idx images, .amat text, CIFAR-10's .bin (records of 3073 "
                    "bytes), a tar of PNG or JPEG, or these in gzip",
@@ -40,10 +42,11 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
 /* Opens contents by what they are; takes them over. */
 static px_status open_contents(px_context *ctx, const char *path, const char *where, px_contents contents,
                                const px_source_options *options, px_source **source) {
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].recognise(contents.bytes, contents.size))
-            return formats[i].open(ctx, path, contents, options, source);
-    px_status status = fail_unknown(ctx, path, where, &contents);
+    uint8_t head[HEAD] = {0};
+    px_status status = px_contents_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
+    for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
+        if (formats[i].recognise(head, contents.size)) return formats[i].open(ctx, path, contents, options, source);
+    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, contents.size);
     px_contents_free(&contents);
     return status;
 }
@@ -52,15 +55,13 @@ bool px_gzip_recognise(const uint8_t *bytes, size_t size) {
     return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
 }
 
-/* What it holds is read from the file, not from the mapping: a file that shrinks is then no danger. libarchive unpacks
- * gzip inside gzip too, so what comes out is none. */
-static px_status open_gzip(px_context *ctx, const char *path, px_contents mapped, const px_source_options *options,
+/* libarchive opens the file by itself. It unpacks gzip inside gzip too, so what comes out is none. */
+static px_status open_gzip(px_context *ctx, const char *path, px_contents packed, const px_source_options *options,
                            px_source **source) {
-    enum { HEAD = 512 };
     uint8_t head[HEAD];
     size_t size;
     px_contents contents;
-    px_contents_free(&mapped);
+    px_contents_free(&packed);
     PX_TRY(px_decompress_head(ctx, path, HEAD, head, &size));
     bool tar = px_tar_recognise(head, size);
     if (tar && options->access == PX_ACCESS_IN_ORDER) {
@@ -78,7 +79,7 @@ static px_status open_gzip(px_context *ctx, const char *path, px_contents mapped
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_contents contents;
     if (px_file_is_folder(path)) return px_folder_open(ctx, path, options, source);
-    PX_TRY(px_contents_map(ctx, path, &contents));
+    PX_TRY(px_contents_open(ctx, path, &contents));
     return open_contents(ctx, path, "", contents, options, source);
 }
 

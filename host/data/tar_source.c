@@ -1,6 +1,7 @@
-/* Tars, mapped or in memory: of pictures, of which a list of places is held, or CIFAR-10's. */
+/* Tars, in a file or in memory: of pictures, of which a list of places is held, or CIFAR-10's. */
 #include "host/data/cifar.h"
 #include "host/data/picture_set.h"
+#include "pixelrnn/picture.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,8 +53,8 @@ static px_status add_place(px_context *ctx, const char *path, place at, place_li
 }
 
 /* Finds all members that are pictures or CIFAR-10's batches. */
-static px_status walk(px_context *ctx, px_archive *archive, const px_contents *tar, px_split split,
-                      place_list *pictures, px_cifar_batches *batches) {
+static px_status walk(px_context *ctx, px_archive *archive, px_split split, place_list *pictures,
+                      px_cifar_batches *batches) {
     char label[PX_LABEL];
     px_member member;
     bool found;
@@ -65,7 +66,7 @@ static px_status walk(px_context *ctx, px_archive *archive, const px_contents *t
         place at = {member.header + BLOCK, member.size};
         bool whole = true;
         px_archive_label(archive->path, member.name, label);
-        if (at.size > 0) PX_TRY(px_archive_in_place(ctx, archive, tar, at.size, &at.offset, &whole));
+        if (at.size > 0) PX_TRY(px_archive_in_place(ctx, archive, &member, &at.offset, &whole));
         if (!whole)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: found less than its %zu bytes in one piece, expected all", label,
                            at.size);
@@ -77,9 +78,8 @@ static px_status walk(px_context *ctx, px_archive *archive, const px_contents *t
 }
 
 /* A picture's name stands in the header before it; one that is longer than the header holds is cut. */
-static void label_picture(const px_source *base, const px_contents *tar, place at, char label[PX_LABEL]) {
+static void label_picture(const px_source *base, const char *header, char label[PX_LABEL]) {
     char name[PREFIX_BYTES + 1 + NAME_BYTES + 1];
-    const char *header = (const char *)tar->bytes + at.offset - BLOCK;
     size_t prefix = strnlen(header + PREFIX, PREFIX_BYTES), length = strnlen(header, NAME_BYTES);
     memcpy(name, header + PREFIX, prefix);
     if (prefix > 0) name[prefix++] = '/';
@@ -90,10 +90,15 @@ static void label_picture(const px_source *base, const px_contents *tar, place a
 
 static px_status load(px_picture_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
     const px_tar_source *self = (const px_tar_source *)set;
+    const char *path = set->base.name;
     place at = self->pictures.place[index];
-    PX_TRY(px_contents_check(ctx, set->base.name, &self->tar));
-    *encoded = (px_encoded){.bytes = self->tar.bytes + at.offset, .size = at.size};
-    label_picture(&set->base, &self->tar, at, encoded->name);
+    /* one above PX_PICTURE_BYTES is cut there, and refused when it is decoded */
+    size_t size = at.size <= PX_PICTURE_BYTES ? at.size : (size_t)PX_PICTURE_BYTES + 1;
+    uint8_t *bytes = malloc(BLOCK + size);
+    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold a picture of %zu bytes in memory", path, size);
+    *encoded = (px_encoded){.bytes = bytes + BLOCK, .size = size, .owned = bytes};
+    PX_TRY(px_contents_copy(ctx, path, &self->tar, at.offset - BLOCK, BLOCK + size, bytes));
+    label_picture(&set->base, (const char *)bytes, encoded->name);
     return PX_OK;
 }
 
@@ -131,7 +136,7 @@ px_status px_tar_open(px_context *ctx, const char *path, px_contents contents, c
     px_cifar_batches batches = {0};
     px_archive archive;
     px_status status = px_archive_open(ctx, PX_ARCHIVE_TAR, path, &contents, &archive);
-    if (status == PX_OK) status = walk(ctx, &archive, &contents, options->split, &pictures, &batches);
+    if (status == PX_OK) status = walk(ctx, &archive, options->split, &pictures, &batches);
     px_archive_close(&archive);
     if (status == PX_OK && !batches.found) return open_pictures(ctx, path, contents, pictures, options, source);
     free(pictures.place);

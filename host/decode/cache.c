@@ -3,12 +3,12 @@
 
 static px_cache px_cache_carve_type(const px_decoder *d, px_arena *arena, int layers, int slots, int features,
                                     px_type type) {
-    const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->capacity;
+    const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->group;
     return (px_cache){px_arena_map(arena, rows, features, type), slots};
 }
 
 px_cache px_cache_carve(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    return px_cache_carve_type(d, arena, layers, slots, features, d->device->activation);
+    return px_cache_carve_type(d, arena, layers, slots, features, d->model->device->activation);
 }
 
 px_cache px_cache_carve_reals(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {

@@ -3,6 +3,7 @@
 #ifndef PIXELRNN_DECODE_DECODE_H
 #define PIXELRNN_DECODE_DECODE_H
 
+#include "host/decode/tape.h"
 #include "host/model/blocks.h"
 #include "pixelrnn/decoder.h"
 
@@ -45,19 +46,23 @@ extern const px_decode_kind px_decode_pixelcnn, px_decode_row_lstm, px_decode_di
 
 struct px_decoder {
     px_model *model;
-    px_device *device;
+    px_device *device; /* where operations go: the model's, or the tape's */
+    px_tape *tape;     /* NULL: direct */
     px_arena arena;
-    int capacity, images; /* images that fit, and those at work */
-    int row, column;      /* the pixel at work; column -1 before the first of a row */
-    px_map levels;        /* (images, H W C) PX_UINT8 */
-    px_map nats;          /* (images, 1) PX_FLOAT64 */
-    px_cache values;      /* the four rows that the stem reads */
-    px_cache stem_sum;    /* (2h) the stem's products, as far as they are known; a row */
-    px_map sum;           /* what the products of the layer at work give: px_decode_sum */
-    px_cache u;           /* (2h) of layers + 1: the stem's, then each block's; a row */
-    px_cache rectified;   /* relu of u; the last layer's is what the head reads. The pixel at work */
-    px_cache features;    /* with skips, their sum as reals */
-    px_cache hidden[2];   /* the head's */
+    size_t group_bytes;  /* of a group's memory; the maps below are those of the first */
+    int group, groups;   /* images that fit a group, and groups */
+    int total;           /* images at work */
+    int images, at_work; /* of them in a group, and the groups they fill */
+    int row, column;     /* the pixel at work; column -1 before the first of a row */
+    px_map levels;       /* (images of a group, H W C) PX_UINT8 */
+    px_map nats;         /* (images, 1) PX_FLOAT64 */
+    px_cache values;     /* the four rows that the stem reads */
+    px_cache stem_sum;   /* (2h) the stem's products, as far as they are known; a row */
+    px_map sum;          /* what the products of the layer at work give: px_decode_sum */
+    px_cache u;          /* (2h) of layers + 1: the stem's, then each block's; a row */
+    px_cache rectified;  /* relu of u; the last layer's is what the head reads. The pixel at work */
+    px_cache features;   /* with skips, their sum as reals */
+    px_cache hidden[2];  /* the head's */
     px_cache logits;
     px_stack stem, skip, head[3];
     const px_decode_kind *kind;

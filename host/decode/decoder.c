@@ -19,14 +19,17 @@ static int px_widest(const px_model_spec *s) {
     return s->channels * s->levels > widest ? s->channels * s->levels : widest;
 }
 
+enum { PX_GROUP_LEAST = 8 }; /* images a worker needs at least for its products to be worth their weights' way */
+
+/* The memory of one group of images. */
 static void px_decoder_carve(px_decoder *d, px_arena *arena) {
     const px_model_spec *s = &d->model->spec;
     const int features = 2 * s->hidden, width = s->width;
-    d->levels = px_arena_map(arena, (size_t)d->capacity, s->height * width * s->channels, PX_UINT8);
-    d->nats = px_arena_map(arena, (size_t)d->capacity, 1, PX_FLOAT64);
+    d->levels = px_arena_map(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
+    d->nats = px_arena_map(arena, (size_t)d->group, 1, PX_FLOAT64);
     d->values = px_cache_carve(d, arena, 1, PX_STEM_ROWS * width, s->channels);
     d->stem_sum = px_cache_carve_reals(d, arena, 1, width, features);
-    d->sum = px_arena_map(arena, (size_t)d->capacity, px_widest(s), PX_REAL);
+    d->sum = px_arena_map(arena, (size_t)d->group, px_widest(s), PX_REAL);
     d->u = px_cache_carve(d, arena, s->layers + 1, width, features);
     d->rectified = px_cache_carve(d, arena, s->layers + 1, 1, features);
     if (s->skip) d->features = px_cache_carve_reals(d, arena, 1, 1, features);
@@ -35,7 +38,15 @@ static void px_decoder_carve(px_decoder *d, px_arena *arena) {
     d->kind->carve(d, arena);
 }
 
-static px_status px_decoder_make(px_model *model, int images, px_decoder **out) {
+/* One group a worker, none of them smaller than PX_GROUP_LEAST. */
+static void px_decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
+    const int workers = mode == PX_DECODER_RECORDED ? d->device->workers : 0;
+    d->group = workers > 0 ? (images + workers - 1) / workers : images;
+    if (d->group < PX_GROUP_LEAST && workers > 0) d->group = images < PX_GROUP_LEAST ? images : PX_GROUP_LEAST;
+    d->groups = d->group > 0 ? (images + d->group - 1) / d->group : 1;
+}
+
+static px_status px_decoder_make(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     px_decoder *d = calloc(1, sizeof *d);
     const px_decode_kind *kind = px_decode_kinds[model->spec.kind];
     void *blocks = calloc(1, kind->size);
@@ -46,73 +57,118 @@ static px_status px_decoder_make(px_model *model, int images, px_decoder **out) 
         *out = NULL;
         return px_fail(model->device->ctx, PX_ERR_MEMORY, "decoder: cannot allocate it");
     }
-    *d = (px_decoder){.model = model, .device = model->device, .capacity = images, .kind = kind, .blocks = blocks};
+    *d = (px_decoder){.model = model, .device = model->device, .kind = kind, .blocks = blocks};
     d->stem = px_stack_alone(&model->stem);
     if (model->spec.skip)
         d->skip = px_stack_of(d, &model->skips[0], model->spec.layers > 1 ? &model->skips[1] : NULL, 1);
     for (int i = 0; i < 3; i++) d->head[i] = px_stack_alone(&model->head.layer[i]);
     kind->create(d);
+    px_decoder_divide(d, images, mode);
+    px_arena plan = px_arena_plan();
+    px_decoder_carve(d, &plan);
+    d->group_bytes = plan.peak;
     return PX_OK;
+}
+
+/* The groups' memory, and the steps of a tape behind it. */
+static size_t px_decoder_bytes(const px_decoder *d) {
+    return (size_t)d->groups * d->group_bytes + px_tape_bytes();
 }
 
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes) {
     px_decoder *d;
-    px_arena plan = px_arena_plan();
-    PX_TRY(px_decoder_make(model, images, &d));
-    px_decoder_carve(d, &plan);
-    *bytes = plan.peak;
+    PX_TRY(px_decoder_make(model, images, PX_DECODER_RECORDED, &d));
+    *bytes = px_decoder_bytes(d);
     px_decoder_destroy(d);
     return PX_OK;
 }
 
-px_status px_decoder_create(px_model *model, int images, px_decoder **out) {
-    size_t bytes;
+static px_status px_decoder_hold(px_decoder *d, px_decoder_mode mode) {
+    px_device *device = d->model->device;
+    PX_TRY(px_arena_hold(&d->arena, device, px_decoder_bytes(d)));
+    px_decoder_carve(d, &d->arena);
+    if (mode == PX_DECODER_DIRECT || device->workers == 0) return PX_OK;
+    PX_TRY(px_tape_open(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->tape));
+    d->device = px_tape_device(d->tape);
+    return PX_OK;
+}
+
+px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     *out = NULL;
-    PX_TRY(px_decoder_plan(model, images, &bytes));
-    PX_TRY(px_decoder_make(model, images, out));
-    const px_status status = px_arena_hold(&(*out)->arena, model->device, bytes);
-    if (status == PX_OK) {
-        px_decoder_carve(*out, &(*out)->arena);
-        return PX_OK;
-    }
+    PX_TRY(px_decoder_make(model, images, mode, out));
+    const size_t bytes = px_decoder_bytes(*out);
+    const px_status status = bytes > model->device->memory ? PX_ERR_MEMORY : px_decoder_hold(*out, mode);
+    if (status == PX_OK) return PX_OK;
     px_decoder_destroy(*out);
     *out = NULL;
     if (status != PX_ERR_MEMORY) return status;
-    return px_fail(
-        model->device->ctx, PX_ERR_MEMORY,
-        "out of memory: decoding %d images at a time needs %.2f GiB, %s has %.2f GiB in all; lower eval.batch_size, "
-        "or train.samples in training",
-        images, (double)bytes / (1 << 30), model->device->kind, (double)model->device->memory / (1 << 30));
+    return px_fail(model->device->ctx, PX_ERR_MEMORY,
+                   "out of memory: decoding %d images at a time needs %.2f GiB, %s has %.2f GiB in all; lower "
+                   "eval.batch_size, or train.samples in training",
+                   images, (double)bytes / (1 << 30), model->device->kind, (double)model->device->memory / (1 << 30));
 }
 
 void px_decoder_destroy(px_decoder *d) {
     if (!d) return;
+    px_tape_close(d->tape);
     px_arena_release(&d->arena);
     free(d->blocks);
     free(d);
 }
 
-px_model *px_decoder_model(const px_decoder *d) {
-    return d->model;
+const px_model_spec *px_decoder_spec(const px_decoder *d) {
+    return &d->model->spec;
 }
 int px_decoder_capacity(const px_decoder *d) {
-    return d->capacity;
+    return d->group * d->groups;
 }
-px_map px_decoder_images(const px_decoder *d) {
-    return d->levels;
+
+/* --- Images ------------------------------------------------------------------------------------------------------- */
+
+/* Images of one group, and where its part of a map lies. */
+static size_t px_group_images(const px_decoder *d, int group) {
+    const int left = d->total - group * d->images;
+    return (size_t)(left < d->images ? left : d->images);
 }
-px_map px_decoder_nats(const px_decoder *d) {
-    return d->nats;
+static void *px_group_data(const px_decoder *d, px_map map, int group) {
+    return (char *)map.data + (size_t)group * d->group_bytes;
+}
+
+px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
+    px_device *device = d->model->device;
+    const size_t bytes = (size_t)d->levels.columns;
+    d->total = images;
+    d->images = images < d->group ? images : d->group;
+    d->at_work = d->images > 0 ? (images + d->images - 1) / d->images : 0;
+    d->row = 0;
+    d->column = -1;
+    for (int g = 0; g < d->at_work; g++) {
+        void *to = px_group_data(d, d->levels, g);
+        PX_TRY(device->ops->clear(device, to, (size_t)d->images * bytes));
+        PX_TRY(device->ops->clear(device, px_group_data(d, d->nats, g), (size_t)d->images * sizeof(double)));
+        if (levels)
+            PX_TRY(device->ops->upload(device, to, levels + (size_t)g * (size_t)d->images * bytes,
+                                       px_group_images(d, g) * bytes));
+    }
+    if (levels) PX_TRY(device->ops->synchronize(device)); /* levels are the caller's again */
+    if (d->tape) px_tape_begin(d->tape, d->at_work, d->images, d->arena.base, d->group_bytes);
+    return d->kind->begin(d);
+}
+
+px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
+    px_device *device = d->model->device;
+    const size_t bytes = (size_t)d->levels.columns;
+    if (d->tape) PX_TRY(px_tape_flush(d->tape));
+    for (int g = 0; g < d->at_work; g++) {
+        const size_t first = (size_t)g * (size_t)d->images, images = px_group_images(d, g);
+        PX_TRY(device->ops->download(device, levels + first * bytes, px_group_data(d, d->levels, g), images * bytes));
+        if (nats)
+            PX_TRY(device->ops->download(device, nats + first, px_group_data(d, d->nats, g), images * sizeof *nats));
+    }
+    return PX_OK;
 }
 
 /* --- Pixels ------------------------------------------------------------------------------------------------------- */
-
-px_status px_decoder_begin(px_decoder *d, int images) {
-    d->images = images;
-    d->row = 0;
-    d->column = -1;
-    return d->kind->begin(d);
-}
 
 /* Before the first pixel of a row: what the rows above give it. */
 static px_status px_decoder_row(px_decoder *d) {
@@ -196,6 +252,17 @@ px_status px_decoder_logits(px_decoder *d, int channel, px_map *logits) {
     PX_TRY(px_decode_head(d, colours));
     *logits = px_cache_here(d, &d->logits, 0);
     return PX_OK;
+}
+
+px_status px_decoder_draw(px_decoder *d, int channel, double temperature, uint64_t seed, uint64_t first_image) {
+    const px_model_spec *s = &d->model->spec;
+    px_map logits;
+    PX_TRY(px_decoder_logits(d, channel, &logits));
+    return px_run(d->device, draw, .logits = logits, .image = px_map_head(d->levels, (size_t)d->images),
+                  .nats = px_map_head(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
+                  .levels = s->levels, .column = (d->row * s->width + d->column) * s->channels + channel,
+                  .temperature = (px_real)temperature, .seed = seed, .first_image = first_image,
+                  .place = px_draw_place(d->row, d->column, channel));
 }
 
 px_status px_decoder_pass(px_decoder *d) {

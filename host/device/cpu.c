@@ -57,6 +57,25 @@ static px_status px_cpu_synchronize(px_device *device) {
     return PX_OK;
 }
 
+static px_status px_cpu_no_graphs(px_device *device) {
+    return px_fail(device->ctx, PX_ERR_DEVICE, "cpu: has no graphs");
+}
+static px_status px_cpu_graph_begin(px_device *device) {
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_end(px_device *device, void **graph) {
+    *graph = NULL;
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_run(px_device *device, void *graph) {
+    (void)graph;
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_release(px_device *device, void *graph) {
+    (void)graph;
+    return px_cpu_no_graphs(device);
+}
+
 static px_status px_cpu_close(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
     free(cpu->sums);
@@ -86,7 +105,8 @@ const px_device_ops *px_cpu_ops(px_type activation) {
 
 void *px_cpu_panel(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
-    return cpu->panels + (size_t)omp_get_thread_num() * cpu->panel;
+    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
+    return cpu->panels + (size_t)thread * cpu->panel;
 }
 
 px_real *px_cpu_reals(px_device *device) {
@@ -110,7 +130,8 @@ px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
     cpu->threads = omp_get_max_threads();
     cpu->panel = PX_CPU_PANEL + (activation == PX_BF16 ? PX_CPU_REALS * sizeof(px_real) : 0);
-    cpu->base = (px_device){.ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu"};
+    cpu->base = (px_device){
+        .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
     cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
     cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);

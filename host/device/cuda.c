@@ -1,12 +1,16 @@
 /* CUDA: memory of the card, one stream, cuBLASLt, cuDNN, and the portable kernels as CUDA kernels.
  *
- * Opening takes the runtime's current device as it is and changes none of its settings. */
+ * Opening takes the card at a place, or the runtime's current one, as it is and changes none of its settings. */
 #include "host/device/cuda.h"
 #include "host/device/sweep.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PX_CUDA_LEAST_MAJOR = 8 }; /* kernels are built for compute capability 8.0 and later */
+enum {
+    PX_CUDA_LEAST_MAJOR = 8,    /* kernels are built for compute capability 8.0 and later */
+    PX_CUDA_CLUSTERS_MAJOR = 9, /* clusters of blocks came with 9.0 */
+};
 
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing) {
     if (error == cudaSuccess) return PX_OK;
@@ -97,6 +101,10 @@ px_status px_cuda_sweep_backward(px_device *device, const px_sweep_args *sweep) 
     return px_sweep_backward_launched(device, sweep);
 }
 
+px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
+    return (device->activation == PX_BF16 ? px_cuda_replay_cluster_bf16 : px_cuda_replay_cluster)(device, tape);
+}
+
 #define PX_FILL_OP(name)                .name = px_cuda_##name,
 #define PX_FILL_BF16(name)              .name = px_cuda_##name##_bf16,
 #define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
@@ -108,14 +116,26 @@ const px_device_ops *px_cuda_ops(px_type activation) {
     return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
 }
 
+/* What was not yet shown correct on a card is not the rule: the environment asks for it. */
+static bool px_cuda_wanted(const char *name, const char *value) {
+    const char *found = getenv(name);
+    return found && strcmp(found, value) == 0;
+}
+
 /* Looks for a card that the kernels run on, and describes it. */
-static px_status px_cuda_probe(px_cuda *cuda) {
+static px_status px_cuda_probe(px_cuda *cuda, int place) {
     px_context *ctx = cuda->base.ctx;
     struct cudaDeviceProp card;
     int count = 0, device = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
     if (error != cudaSuccess) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s", cudaGetErrorString(error));
+    if (place >= count && count > 1)
+        return px_fail(ctx, PX_ERR_DEVICE,
+                       "no CUDA device: found %d on this host, expected one for each rank on it, %d "
+                       "or more",
+                       count, place + 1);
+    if (place >= 0) PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(place < count ? place : 0), "choose a device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "find the current device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&card, device), "read the device's properties"));
     if (card.major < PX_CUDA_LEAST_MAJOR)
@@ -124,6 +144,11 @@ static px_status px_cuda_probe(px_cuda *cuda) {
     snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
              card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
     cuda->base.memory = card.totalGlobalMem;
+    for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
+        snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)card.uuid.bytes[i]);
+    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
+        cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
+    cuda->base.graphs = px_cuda_wanted("PX_GRAPH", "1");
     return PX_OK;
 }
 
@@ -143,7 +168,7 @@ static px_status px_cuda_equip(px_cuda *cuda) {
     return PX_OK;
 }
 
-px_status px_cuda_open(px_context *ctx, px_type activation, px_device **device) {
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
     *device = NULL;
     px_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return px_fail(ctx, PX_ERR_MEMORY, "cuda: cannot allocate the device");
@@ -154,7 +179,7 @@ px_status px_cuda_open(px_context *ctx, px_type activation, px_device **device) 
                              .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
     cuda->products = (px_cuda_cache){.key_size = sizeof(px_product_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
-    px_status status = px_cuda_probe(cuda);
+    px_status status = px_cuda_probe(cuda, place);
     if (status == PX_OK) status = px_cuda_equip(cuda);
     if (status == PX_OK)
         *device = &cuda->base;

@@ -21,6 +21,11 @@ PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
 /* The filling for activations of this type. */
 const px_device_ops *px_cuda_ops(px_type activation);
 
+px_status px_cuda_graph_begin(px_device *device);
+px_status px_cuda_graph_end(px_device *device, void **graph);
+px_status px_cuda_graph_run(px_device *device, void *graph);
+px_status px_cuda_graph_release(px_device *device, void *graph);
+
 enum {
     PX_CUDA_LIBRARY = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
     PX_CUDA_PANEL = 128 << 20,   /* bytes for gathered columns, rectified inputs and partial sums */

@@ -37,7 +37,9 @@ static px_status px_model_create_layers(px_model *model) {
                                               .mask = PX_MASK_A,
                                               .gain = 1}));
     for (int l = 0; l < s->layers; l++) {
+        const int first = model->parameters.count;
         PX_TRY(px_block_kinds[s->kind]->create(model, l, &model->blocks[l]));
+        model->blocks[l]->first = first;
         if (!s->skip) continue;
         char name[32];
         snprintf(name, sizeof name, "skip.%d", l);
@@ -53,6 +55,22 @@ static px_status px_model_create_layers(px_model *model) {
     return px_head_create(model, &model->head);
 }
 
+static double px_gib(size_t bytes) {
+    return (double)bytes / (1 << 30);
+}
+
+/* What is larger than the memory there is is not asked for: the system would hand it out, and end the process later. */
+static px_status px_model_allocate_weights(px_model *model, size_t bytes) {
+    px_device *device = model->device;
+    const px_status status = bytes > device->memory ? PX_ERR_MEMORY
+                                                    : px_arena_hold(&model->weight_arena, device, bytes);
+    if (status != PX_ERR_MEMORY) return status;
+    return px_fail(device->ctx, PX_ERR_MEMORY,
+                   "out of memory: the model needs %.2f GiB of weights, %s has %.2f GiB in all; lower model.hidden, "
+                   "model.head or model.layers",
+                   px_gib(bytes), device->kind, px_gib(device->memory));
+}
+
 static void px_model_carve_weights(px_model *model, px_arena *arena) {
     const size_t rows = px_parameters_rows(&model->parameters);
     const px_type read = model->device->activation;
@@ -63,7 +81,7 @@ static void px_model_carve_weights(px_model *model, px_arena *arena) {
 static px_status px_model_hold_weights(px_model *model) {
     px_arena plan = px_arena_plan();
     px_model_carve_weights(model, &plan);
-    PX_TRY(px_arena_hold(&model->weight_arena, model->device, plan.peak));
+    PX_TRY(px_model_allocate_weights(model, plan.peak));
     px_model_carve_weights(model, &model->weight_arena);
     return PX_OK;
 }
@@ -91,11 +109,20 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     return PX_OK;
 }
 
+/* Recorded passes hold addresses of what is about to be freed. */
+static void px_model_let_go(px_model *model) {
+    for (int i = 0; i < PX_PASSES; i++) px_pass_forget(&model->training[i], model->device);
+    px_arena_release(&model->keep);
+    px_arena_release(&model->scratch);
+    model->reserved = 0;
+}
+
 void px_model_destroy(px_model *model) {
     if (!model) return;
     for (int l = 0; model->blocks && l < model->spec.layers; l++) free(model->blocks[l]);
-    px_arena *arenas[] = {&model->weight_arena, &model->gradient_arena, &model->keep, &model->scratch};
-    for (int i = 0; i < 4; i++) px_arena_release(arenas[i]);
+    px_model_let_go(model);
+    px_arena_release(&model->weight_arena);
+    px_arena_release(&model->gradient_arena);
     px_parameters_free(&model->parameters);
     free(model->blocks);
     free(model->skips);
@@ -142,6 +169,14 @@ px_status px_model_use_weights(px_model *model, px_map weights) {
 px_status px_model_refresh(px_model *model) {
     if (model->operands.type == PX_REAL) return PX_OK;
     return px_run(model->device, convert, .x = model->weights, .y = model->operands);
+}
+
+void px_model_part_of(px_model *model, int images) {
+    model->part_of = images;
+}
+void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context) {
+    model->ready = ready;
+    model->waiting = context;
 }
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
@@ -213,17 +248,15 @@ static px_status px_model_hold(px_model *model, int images, px_purpose purpose) 
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
     if (model->reserved >= images && model->purpose == purpose) return PX_OK;
     const px_memory_plan plan = px_model_plan(model, images, purpose);
-    px_arena_release(&model->keep);
-    px_arena_release(&model->scratch);
-    model->reserved = 0;
-    const px_status status = px_model_hold(model, images, purpose);
+    const size_t all = plan.weights + plan.gradients + plan.activations + plan.workspace;
+    px_model_let_go(model);
+    const px_status status = all > model->device->memory ? PX_ERR_MEMORY : px_model_hold(model, images, purpose);
     if (status != PX_ERR_MEMORY) return status;
     return px_fail(model->device->ctx, PX_ERR_MEMORY,
                    "out of memory: %d images need %.2f GiB of activations beside %.2f GiB of weights and gradients, "
                    "%s has %.2f GiB in all; lower %s, model.hidden or model.layers",
-                   images, (double)plan.activations / (1 << 30), (double)(plan.weights + plan.gradients) / (1 << 30),
-                   model->device->kind, (double)model->device->memory / (1 << 30),
-                   purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
+                   images, px_gib(plan.activations), px_gib(plan.weights + plan.gradients), model->device->kind,
+                   px_gib(model->device->memory), purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
 }
 
 /* --- Passes ------------------------------------------------------------------------------------------------------- */
@@ -255,23 +288,50 @@ px_status px_model_logits(px_model *model, int images, px_map *logits) {
     return PX_OK;
 }
 
-px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
+/* From the images on the device to the nats of each and, with gradient, the gradient of the logits. */
+static px_status px_model_score(px_model *model, bool gradient) {
     const px_model_spec *s = &model->spec;
-    const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels, all = values * (size_t)images;
-    px_map logits;
-    PX_TRY(model->device->ops->upload(model->device, model->images.data, levels, all));
-    PX_TRY(px_model_logits(model, images, &logits));
-    PX_TRY(px_run(model->device, softmax_nll, .logits = {logits.data, all, s->levels, logits.type},
+    const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    const size_t images = (size_t)model->grid.images, all = values * images;
+    const size_t whole = model->part_of > 0 ? values * (size_t)model->part_of : all;
+    PX_TRY(px_model_network(model));
+    PX_TRY(px_run(model->device, softmax_nll,
+                  .logits = {model->head.logits.data, all, s->levels, model->head.logits.type},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
-                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(all > 0 ? all : 1))));
-    return px_run(model->device, row_sum, .x = {model->nll.data, (size_t)images, (int)values, PX_REAL},
-                  .sum = px_map_head(model->nats, (size_t)images));
+                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
+    return px_run(model->device, row_sum, .x = {model->nll.data, images, (int)values, PX_REAL},
+                  .sum = px_map_head(model->nats, images));
 }
 
-px_status px_model_backward(px_model *model) {
+static px_status px_model_score_to_train(void *model) {
+    return px_model_score(model, true);
+}
+
+/* What the operations of a training pass depend on, beside memory that is held. */
+static uint64_t px_model_shape(const px_model *model) {
+    return (uint64_t)model->grid.images << 32 | (uint32_t)model->part_of;
+}
+
+px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
+    const px_map head = px_map_head(model->images, (size_t)images);
+    model->grid = (px_grid){images, model->spec.height, model->spec.width};
+    PX_TRY(model->device->ops->upload(model->device, head.data, levels, px_map_bytes(&head)));
+    if (!gradient) return px_model_score(model, false);
+    return px_pass_run(&model->training[PX_PASS_FORWARD], model->device, px_model_shape(model), px_model_score_to_train,
+                       model);
+}
+
+/* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */
+static px_status px_model_passed(px_model *model, int parameter) {
+    return model->ready ? model->ready(model->waiting, model->parameters.items[parameter].offset) : PX_OK;
+}
+
+static px_status px_model_return(void *context) {
+    px_model *model = context;
     const px_model_spec *s = &model->spec;
     const px_map none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
+    PX_TRY(px_model_passed(model, model->head.layer[0].weight));
     for (int l = s->layers - 1; l >= 0; l--) {
         px_block *block = model->blocks[l];
         if (s->skip) {
@@ -280,8 +340,17 @@ px_status px_model_backward(px_model *model) {
                                             l == s->layers - 1 ? model->g_features : model->g, model->g));
         }
         PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->g : none, model->g));
+        PX_TRY(px_model_passed(model, block->first));
     }
-    return px_linear_weight_gradient(model, &model->stem, model->values, model->g);
+    PX_TRY(px_linear_weight_gradient(model, &model->stem, model->values, model->g));
+    return px_model_passed(model, model->stem.weight);
+}
+
+/* Who waits for gradients is told of them on the way, which a graph cannot. */
+px_status px_model_backward(px_model *model) {
+    if (model->ready) return px_model_return(model);
+    return px_pass_run(&model->training[PX_PASS_BACKWARD], model->device, px_model_shape(model), px_model_return,
+                       model);
 }
 
 px_status px_model_nats(px_model *model, double *nats) {

@@ -87,8 +87,8 @@ static px_status px_check_shape(px_context *ctx, const char *path, const px_tens
     char found[96], expected[96];
     px_shape_text(found, tensor->rank, tensor->shape);
     px_shape_text(expected, p->rank, want);
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: found shape %s, expected F32 %s", path, tensor->name, found,
-                   expected);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: found %s %s, expected F32 %s", path, tensor->name,
+                   px_dtype_name(tensor->dtype), found, expected);
 }
 
 /* One tensor into host memory laid out as the flat map. */

@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_MODEL_NETWORK_H
 #define PIXELRNN_MODEL_NETWORK_H
 
+#include "host/model/pass.h"
 #include "pixelrnn/model.h"
 
 /* A masked convolution with its parameters; most have one tap. With rectify it reads relu of its input. */
@@ -53,6 +54,7 @@ typedef struct px_block_kind {
 
 struct px_block {
     const px_block_kind *kind;
+    int first; /* index of its first parameter */
 };
 
 extern const px_block_kind px_block_pixelcnn, px_block_row_lstm, px_block_diagonal_bilstm;
@@ -70,6 +72,9 @@ void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpos
 px_status px_head_forward(px_model *model, px_head *head, px_map u);
 /* g = gradient of u. */
 px_status px_head_backward(px_model *model, px_head *head, px_map u, px_map g);
+
+/* Passes of a training step that may be recorded: forward with gradient, and backward. */
+enum { PX_PASS_FORWARD, PX_PASS_BACKWARD, PX_PASSES };
 
 struct px_model {
     px_device *device;
@@ -94,6 +99,12 @@ struct px_model {
     px_map nll;           /* (P C, 1) */
     px_map nats;          /* (N, 1) PX_FLOAT64 */
     px_map g, g_features; /* (P, 2h): gradients of u and of features */
+
+    int part_of;              /* images of the batch that those at work are a part of; 0: they are all */
+    px_gradients_ready ready; /* NULL: nobody waits for gradients */
+    void *waiting;
+
+    px_pass training[PX_PASSES];
 };
 
 /* The first rows of a map made for the reserved batch: those of the batch at work. */

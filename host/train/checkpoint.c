@@ -186,16 +186,28 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
     return px_file_path(ctx, path, "%s/model.safetensors", folder);
 }
 
+/* Weights fit images of any size, a run's figures do not. */
+static px_status px_check_images(px_context *ctx, const char *path, const px_model_spec *found,
+                                 const px_model_spec *want) {
+    if (found->height == want->height && found->width == want->width && found->channels == want->channels) return PX_OK;
+    return px_fail(ctx, PX_ERR_CONFIG,
+                   "%s: found a model of images of %d x %d x %d, expected %d x %d x %d as in data.train", path,
+                   found->height, found->width, found->channels, want->height, want->width, want->channels);
+}
+
 px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimizer *optimizer, px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
     const int64_t step = px_checkpoint_newest(run);
     if (step < 0) return px_fail(ctx, PX_ERR_FILE, "%s: found no checkpoint to resume from", run);
     char folder[PX_PATH], path[PX_PATH];
+    px_model_info info;
     px_named_flat flats[PX_OPTIMIZER_STATES];
     const int count = px_optimizer_flats(model, optimizer, flats);
     const px_named_flat weights = {"", px_model_flat(model, optimizer)};
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
+    PX_TRY(px_model_file_info(ctx, path, &info));
+    PX_TRY(px_check_images(ctx, path, &info.spec, px_model_spec_of(model)));
     PX_TRY(px_flats_load(model, &weights, 1, path));
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
     PX_TRY(px_flats_load(model, flats, count, path));

@@ -28,9 +28,20 @@ size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) 
     return plan.peak;
 }
 
+static px_status px_optimizer_hold(px_optimizer *o) {
+    px_device *device = px_model_device(o->model);
+    const size_t bytes = px_optimizer_bytes(o->model, &o->spec);
+    const px_status status = px_arena_hold(&o->arena, device, bytes);
+    if (status != PX_ERR_MEMORY) return status;
+    return px_fail(device->ctx, PX_ERR_MEMORY,
+                   "out of memory: the optimiser needs %.2f GiB beside the model; lower model.hidden, model.head or "
+                   "model.layers",
+                   (double)bytes / (1 << 30));
+}
+
 static px_status px_optimizer_begin(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
-    PX_TRY(px_arena_hold(&o->arena, device, px_optimizer_bytes(o->model, &o->spec)));
+    PX_TRY(px_optimizer_hold(o));
     PX_TRY(device->ops->clear(device, o->arena.base, o->arena.capacity));
     px_optimizer_carve(o, &o->arena);
     if (!o->average.data) return PX_OK;

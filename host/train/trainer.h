@@ -16,32 +16,45 @@ typedef struct px_trainer {
     px_loader *loader;
     px_model *model;
     px_optimizer *optimizer;
-    px_decoder *decoder; /* draws samples; NULL without train.samples */
-    px_metrics *metrics;
+    px_decoder *decoder; /* of rank 0, draws samples; NULL without train.samples */
+    px_ranks *ranks;
+    bool root;               /* rank 0, which alone touches the run folder */
+    px_share share;          /* images of each batch that are this rank's */
+    px_reduction *reduction; /* NULL alone */
+    px_metrics *metrics;     /* NULL on all ranks but 0 */
+    bool stop;               /* asked of any rank: all have agreed to end here */
     px_progress progress;
     px_train_state state;
     px_train_result *result;
-    double *nats;          /* of the batch at work */
+    int most;              /* images that the model has room for: the largest share of any rank */
+    double *nats;          /* of the share at work */
     double window_started; /* seconds, and the step at which this window's clock started: for rates */
     int64_t window_step;
 } px_trainer;
 
 /* How this run evaluates. */
-static inline px_evaluate_options px_trainer_evaluation(const px_config *config) {
-    return (px_evaluate_options){.batch = (int)config->train.batch_size,
-                                 .limit = (size_t)config->train.evaluate_images,
-                                 .binarize = config->data.binarize,
-                                 .seed = (uint64_t)config->seed,
-                                 .levels = (int)config->data.levels};
+static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t) {
+    return (px_evaluate_options){.batch = t->most,
+                                 .limit = (size_t)t->config->train.evaluate_images,
+                                 .binarize = t->config->data.binarize,
+                                 .seed = (uint64_t)t->config->seed,
+                                 .levels = (int)t->config->data.levels,
+                                 .ranks = t->ranks};
 }
 
 /* Opens data, model, optimiser, run folder and, when resuming, the newest checkpoint. */
 px_status px_trainer_open(px_trainer *trainer);
+
+/* Sees to it that all ranks train one model on one set of images: config and program, then data. */
+px_status px_trainer_same_work(px_trainer *trainer);
+px_status px_trainer_same_data(px_trainer *trainer);
+/* Gives every rank what rank 0 begins with: weights, the optimiser's state, the step. */
+px_status px_trainer_spread(px_trainer *trainer);
 void px_trainer_close(px_trainer *trainer);
 
-/* After an update: takes in the loss (waits for it), then whatever is due at this step: a line of metrics, an evaluation,
- * samples, a checkpoint. */
-px_status px_trainer_observe(px_trainer *trainer, int images);
+/* After an update: takes in the loss (waits for it) and what the other ranks have to say, then whatever is due at this
+ * step: a line of metrics, an evaluation, samples, a checkpoint. */
+px_status px_trainer_observe(px_trainer *trainer);
 px_status px_trainer_report(px_trainer *trainer);
 
 /* A checkpoint of this step, and the pruning of older ones. */

@@ -35,18 +35,18 @@ static px_status px_trainer_open_model(px_trainer *t) {
                                     .clip_norm = c->train.clip_norm,
                                     .ema_decay = c->train.ema_decay};
     PX_TRY(px_model_create(t->device, &spec, &t->model));
+    PX_TRY(px_model_reserve(t->model, t->most, PX_PURPOSE_TRAIN));
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
-    if (t->options->init) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
-    PX_TRY(px_model_reserve(t->model, (int)c->train.batch_size, PX_PURPOSE_TRAIN));
+    if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &rule, &t->optimizer));
-    if (c->train.samples > 0)
-        PX_TRY(px_decoder_create(t->model,
-                                 (int)(c->train.samples < PX_SAMPLES_AT_ONCE ? c->train.samples : PX_SAMPLES_AT_ONCE),
-                                 &t->decoder));
-    t->nats = malloc((size_t)c->train.batch_size * sizeof *t->nats);
+    const int samples = c->train.samples < PX_SAMPLES_AT_ONCE ? (int)c->train.samples : PX_SAMPLES_AT_ONCE;
+    if (samples > 0 && t->root) PX_TRY(px_decoder_create(t->model, samples, PX_DECODER_RECORDED, &t->decoder));
+    t->nats = malloc((size_t)t->most * sizeof *t->nats);
     if (!t->nats) return px_fail(t->ctx, PX_ERR_MEMORY, "train: cannot allocate the batch's figures");
     const px_loader_options order = {.levels = spec.levels,
                                      .batch_size = (int)c->train.batch_size,
+                                     .first = (int)t->share.first,
+                                     .share = (int)t->share.count,
                                      .order = c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED,
                                      .seed = (uint64_t)c->seed,
                                      .flip = c->data.flip,
@@ -107,8 +107,6 @@ static px_status px_trainer_open_run(px_trainer *t) {
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_checkpoint_prune(t->ctx, run, 0, 0));
     PX_TRY(px_trainer_write_config(t));
-    t->window_started = px_clock_seconds();
-    t->window_step = t->state.step;
     return px_metrics_open(t->ctx, run, t->state.step, &t->metrics);
 }
 
@@ -120,22 +118,54 @@ static px_status px_trainer_same_size(px_trainer *t) {
 
 /* What is known of the data before a step is taken. */
 static px_status px_trainer_baseline(px_trainer *t) {
-    if (!t->test) return PX_OK;
-    const px_evaluate_options options = px_trainer_evaluation(t->config);
+    if (!t->test || !t->root) return PX_OK;
+    const px_evaluate_options options = px_trainer_evaluation(t);
     return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
 }
 
-px_status px_trainer_open(px_trainer *t) {
-    PX_TRY(px_trainer_check_run(t));
+/* This rank's share of a batch, and that of the rank that has most. */
+static px_status px_trainer_divide(px_trainer *t) {
+    const int images = (int)t->config->train.batch_size, ranks = px_ranks_count(t->ranks);
+    if (images < ranks)
+        return px_fail(t->ctx, PX_ERR_CONFIG,
+                       "train.batch_size: found %d, expected at least one image for each of %d ranks", images, ranks);
+    t->share = px_ranks_share(t->ranks, (size_t)images, 1);
+    t->most = (images + ranks - 1) / ranks;
+    return PX_OK;
+}
+
+/* Sums the gradients of all ranks over the whole batch. */
+static px_status px_trainer_open_reduction(px_trainer *t) {
+    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
+    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
+    if (!t->reduction) return PX_OK;
+    px_model_part_of(t->model, (int)t->config->train.batch_size);
+    px_model_on_gradients(t->model, px_reduction_ready, t->reduction);
+    return PX_OK;
+}
+
+static px_status px_trainer_open_images(px_trainer *t) {
+    PX_TRY(px_trainer_divide(t));
     PX_TRY(px_trainer_open_data(t));
-    if (t->test) PX_TRY(px_trainer_same_size(t));
-    PX_TRY(px_trainer_baseline(t));
-    PX_TRY(px_trainer_open_model(t));
-    return px_trainer_open_run(t);
+    return t->test ? px_trainer_same_size(t) : PX_OK;
+}
+
+/* What may fail on one rank alone is agreed on, so that none waits for it. */
+px_status px_trainer_open(px_trainer *t) {
+    PX_TRY(px_trainer_same_work(t));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_check_run(t) : PX_OK));
+    PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_images(t)));
+    PX_TRY(px_trainer_same_data(t));
+    PX_TRY(px_ranks_agree(t->ranks, px_trainer_baseline(t)));
+    PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_model(t)));
+    PX_TRY(px_trainer_open_reduction(t));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_open_run(t) : PX_OK));
+    return px_trainer_spread(t);
 }
 
 void px_trainer_close(px_trainer *t) {
     px_metrics_close(t->metrics);
+    px_reduction_destroy(t->reduction);
     px_loader_close(t->loader);
     px_decoder_destroy(t->decoder);
     px_optimizer_destroy(t->optimizer);

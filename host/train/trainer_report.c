@@ -16,6 +16,24 @@ static double px_bits_per_dim(const px_trainer *t, double nats) {
     return nats / ((double)s->height * s->width * s->channels * log(2));
 }
 
+/* What a rank tells the others after a step. */
+typedef struct px_account {
+    double nats;     /* sum over its share of the batch */
+    double norm;     /* of the summed gradients: the same on all ranks, or they train different models */
+    double own_norm; /* of its own gradients */
+    double stop;     /* not 0: it was asked to stop */
+} px_account;
+
+static px_status px_take_account(px_trainer *t, px_account *mine) {
+    *mine = (px_account){.stop = *t->options->stop};
+    PX_TRY(px_model_nats(t->model, t->nats));
+    PX_TRY(px_optimizer_norm(t->optimizer, &mine->norm));
+    mine->own_norm = mine->norm;
+    if (t->reduction) PX_TRY(px_reduction_norm(t->reduction, &mine->own_norm));
+    for (size_t i = 0; i < t->share.count; i++) mine->nats += t->nats[i];
+    return PX_OK;
+}
+
 /* The failure of step `step`; checkpoints from `bad` on hold weights that are not good. */
 static px_status px_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
     const int64_t good = px_checkpoint_newest_before(t->options->run, bad);
@@ -25,17 +43,60 @@ static px_status px_not_finite(px_trainer *t, int64_t step, int64_t bad, const c
                    what, where);
 }
 
-px_status px_trainer_observe(px_trainer *t, int images) {
-    double mean = 0, norm;
-    PX_TRY(px_model_nats(t->model, t->nats));
-    PX_TRY(px_optimizer_norm(t->optimizer, &norm));
-    for (int i = 0; i < images; i++) mean += t->nats[i] / images;
-    if (!isfinite(mean)) return px_not_finite(t, t->state.step + 1, t->state.step, "loss");
-    if (!isfinite(norm)) return px_not_finite(t, t->state.step + 1, t->state.step + 1, "norm of the gradients");
+/* "loss", or of which rank. */
+static px_status px_not_finite_on(px_trainer *t, int64_t bad, const char *what, int rank) {
+    char whose[2 * PX_RANK_NAME], name[PX_RANK_NAME];
+    px_ranks_name(t->ranks, rank, name);
+    snprintf(whose, sizeof whose, "%s%s%s", what, t->ranks ? " of " : "", t->ranks ? name : "");
+    return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step + 1, bad, whose));
+}
+
+/* What all ranks say together; *nats becomes the batch's. */
+static px_status px_hear_accounts(px_trainer *t, const px_account *accounts, double *nats) {
+    const int count = px_ranks_count(t->ranks);
+    const int64_t step = t->state.step;
+    *nats = 0;
+    for (int r = 0; r < count; r++) {
+        if (!isfinite(accounts[r].nats)) return px_not_finite_on(t, step, "loss", r);
+        *nats += accounts[r].nats;
+        t->stop = t->stop || accounts[r].stop != 0;
+    }
+    for (int r = 0; r < count; r++)
+        if (!isfinite(accounts[r].own_norm)) return px_not_finite_on(t, step + 1, "norm of the gradients", r);
+    if (!isfinite(accounts[0].norm))
+        return px_ranks_agree(t->ranks, px_not_finite(t, step + 1, step + 1, "norm of the gradients"));
+    for (int r = 1; r < count; r++) {
+        if (accounts[r].norm == accounts[0].norm) continue;
+        char name[PX_RANK_NAME];
+        px_ranks_name(t->ranks, r, name);
+        return px_ranks_agree(t->ranks, px_fail(t->ctx, PX_ERR_NUMERIC,
+                                                "step %lld: %s has gradients of norm %.17g, expected %.17g as rank 0",
+                                                (long long)step + 1, name, accounts[r].norm, accounts[0].norm));
+    }
+    return PX_OK;
+}
+
+/* Everyone's account, and the mean NLL of the batch. */
+static px_status px_exchange_accounts(px_trainer *t, double *mean) {
+    const size_t count = (size_t)px_ranks_count(t->ranks);
+    px_account *accounts = calloc(count, sizeof *accounts);
+    if (!accounts) return px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory for %zu accounts", count);
+    px_status status = px_take_account(t, &accounts[px_ranks_rank(t->ranks)]);
+    if (status == PX_OK) status = px_ranks_gather(t->ranks, accounts, count, 1, sizeof *accounts);
+    if (status == PX_OK) status = px_hear_accounts(t, accounts, mean);
+    *mean /= (double)t->config->train.batch_size;
+    free(accounts);
+    return status;
+}
+
+px_status px_trainer_observe(px_trainer *t) {
+    double mean = 0;
+    PX_TRY(px_exchange_accounts(t, &mean));
     t->state.step++;
     t->state.window_nats += mean;
     t->state.window_steps++;
     char detail[96];
+    const int64_t images = t->config->train.batch_size;
     const double seconds = px_clock_seconds() - t->window_started;
     const double rate = (double)((t->state.step - t->window_step) * images) / (seconds > 0 ? seconds : 1);
     snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
@@ -50,6 +111,7 @@ static px_status px_report_metrics(px_trainer *t) {
     const double nats = t->state.window_nats / (double)t->state.window_steps;
     const double seconds = px_clock_seconds() - t->window_started;
     const double steps = (double)(t->state.step - t->window_step);
+    const px_reduction_times times = px_reduction_times_take(t->reduction);
     const px_metric metrics[] = {
         {"train/nats_per_image", nats},
         {"train/bits_per_dim", px_bits_per_dim(t, nats)},
@@ -57,8 +119,11 @@ static px_status px_report_metrics(px_trainer *t) {
         {"gradient_norm", norm},
         {"step_ms", 1e3 * seconds / steps},
         {"images_per_second", steps * (double)t->config->train.batch_size / seconds},
+        {"reduce_ms", 1e3 * times.reduce / steps}, /* these two with several ranks only */
+        {"reduce_exposed_ms", 1e3 * times.exposed / steps},
     };
-    PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, sizeof metrics / sizeof *metrics));
+    const int count = (int)(sizeof metrics / sizeof *metrics) - (t->reduction ? 0 : 2);
+    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
     t->state.window_nats = 0;
     t->state.window_steps = 0;
     t->window_started = px_clock_seconds();
@@ -68,15 +133,16 @@ static px_status px_report_metrics(px_trainer *t) {
 
 static px_status px_report_evaluation(px_trainer *t) {
     px_evaluation *e = &t->result->test;
-    const px_evaluate_options options = px_trainer_evaluation(t->config);
+    const px_evaluate_options options = px_trainer_evaluation(t);
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     PX_TRY(px_model_use_weights(t->model, (px_map){0}));
-    if (status == PX_ERR_NUMERIC) return px_not_finite(t, t->state.step, t->state.step, "NLL of the test set");
+    if (status == PX_ERR_NUMERIC)
+        return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
     PX_TRY(status);
     t->result->evaluated = true;
     const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
-    PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 2));
+    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 2));
     px_progress_line(&t->progress, "step %lld: test %.3f nats/image, %.4f bits/dim (independent pixels %.3f)",
                      (long long)t->state.step, e->nats_per_image, e->bits_per_dim,
                      t->result->independent.nats_per_image);
@@ -135,6 +201,7 @@ static px_status px_report_samples(px_trainer *t) {
 
 px_status px_trainer_save(px_trainer *t) {
     const char *run = t->options->run;
+    if (!t->root) return PX_OK;
     PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
     if (t->config->train.keep_checkpoints == 0) return PX_OK;
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
@@ -143,8 +210,9 @@ px_status px_trainer_save(px_trainer *t) {
 px_status px_trainer_report(px_trainer *t) {
     if (px_due(t, t->config->train.log_every)) PX_TRY(px_report_metrics(t));
     if (t->test && px_due(t, t->config->train.evaluate_every)) PX_TRY(px_report_evaluation(t));
-    if (t->config->train.samples > 0 && px_due(t, t->config->train.sample_every)) PX_TRY(px_report_samples(t));
+    if (t->root && t->config->train.samples > 0 && px_due(t, t->config->train.sample_every))
+        PX_TRY(px_report_samples(t));
     const bool best = t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
     if (best || px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
-    return best ? px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step) : PX_OK;
+    return best && t->root ? px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step) : PX_OK;
 }

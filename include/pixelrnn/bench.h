@@ -23,6 +23,7 @@ extern const char *const px_op_names[PX_OPS];
 typedef struct px_profile {
     px_device_ops table; /* first: an operation finds its profile through device->ops */
     const px_device_ops *real;
+    bool graphs;   /* the device's; off while it is profiled, or nothing would be seen */
     double called; /* seconds spent in calls that the operation at work made */
     double seconds[PX_OPS];
     long calls[PX_OPS];

@@ -60,6 +60,10 @@ typedef struct px_config {
     struct {
         int64_t batch_size; /* images a pass; 0: train.batch_size */
     } eval;
+    struct {
+        double bucket_mib;         /* gradients that leave together */
+        double silence_s, stall_s; /* px_ranks_patience */
+    } parallel;
 } px_config;
 
 /* Fills every key with its default. */
@@ -81,6 +85,9 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
 /* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the config
  * it was begun with, `held`, and in the one given now. */
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
+
+/* All ranks of a job must have one config, but for where their data lies: `first` is rank 0's. */
+px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine);
 
 /* Writes the resolved config as YAML that px_config_parse reads back to the same values (doubles round-trip exactly).
  * Returns a string to be freed, or NULL without memory. */

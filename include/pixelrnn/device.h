@@ -269,6 +269,10 @@ typedef struct px_draw_args {
     px_real temperature;
     uint64_t seed, first_image, place;
 } px_draw_args;
+/* The place of a value in its image, as its random number is keyed. */
+static inline uint64_t px_draw_place(int row, int column, int channel) {
+    return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
+}
 
 /* Sums of squares, one per row: the first half of a global norm. */
 typedef struct px_square_sum_args {
@@ -311,6 +315,39 @@ typedef struct px_ema_args {
     px_real decay;
 } px_ema_args;
 
+/* A tape: operations recorded instead of run, for a group of images that needs nothing of any other group. Recorded
+ * once, they are replayed for many groups at a time, each in a memory of its own of the same layout: an address within
+ * the first `bytes` bytes from `memory` on, group 0's, stands for the same place of every group. Images are numbered
+ * on from group to group, `images` each. Groups are independent workers: a thread each on the CPU, a cluster of blocks
+ * on CUDA; within one, the steps follow each other. */
+#define PX_TAPE_OPS(X) X(gemm) X(levels_to_values) X(activate) X(lstm_update) X(draw)
+typedef struct px_clear_args {
+    void *memory; /* set to 0 */
+    size_t bytes;
+} px_clear_args;
+typedef enum {
+#define PX_TAPE_STEP(name) PX_STEP_##name,
+    PX_TAPE_OPS(PX_TAPE_STEP)
+#undef PX_TAPE_STEP
+        PX_STEP_clear
+} px_tape_op;
+typedef struct px_tape_step {
+    px_tape_op op;
+    union {
+#define PX_TAPE_ARGS(name) px_##name##_args name;
+        PX_TAPE_OPS(PX_TAPE_ARGS)
+#undef PX_TAPE_ARGS
+        px_clear_args clear;
+    } args;
+} px_tape_step;
+typedef struct px_replay_args {
+    const px_tape_step *steps; /* in device memory */
+    int count;
+    int groups, images;
+    char *memory;
+    size_t bytes;
+} px_replay_args;
+
 typedef struct px_device px_device;
 
 /* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
@@ -343,14 +380,20 @@ typedef struct px_device px_device;
     X(sgd)                                                                                                             \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \
-    X(ema)
+    X(ema)                                                                                                             \
+    X(replay)
 #define PX_DEVICE_OPS(X)                                                                                               \
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
  * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
- * must not change. */
+ * must not change.
+ *
+ * Graphs, on a device that has them: operations between graph_begin and graph_end are recorded instead of run, with
+ * their addresses and numbers; graph_run runs them all, as often as wanted, at the cost of one launch. Allocations,
+ * uploads, downloads and waits cannot be recorded. If anything in between has failed, graph_end fails, too, and the
+ * device is as it was before. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(release, (px_device * device, void *memory))                                                                     \
@@ -361,6 +404,10 @@ typedef struct px_device px_device;
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
     X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
     X(synchronize, (px_device * device))                                                                               \
+    X(graph_begin, (px_device * device))                                                                               \
+    X(graph_end, (px_device * device, void **graph))                                                                   \
+    X(graph_run, (px_device * device, void *graph))                                                                    \
+    X(graph_release, (px_device * device, void *graph))                                                                \
     X(close, (px_device * device))
 
 typedef struct px_device_ops {
@@ -378,7 +425,10 @@ struct px_device {
     px_type activation;    /* PX_REAL or PX_BF16 */
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* e.g. the processor's name */
+    char identity[64];     /* of this very card, the same in every process; "" where processes may share */
     size_t memory;         /* bytes of memory in all */
+    bool graphs;           /* has them, and they are wanted */
+    int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
 };
 
@@ -391,11 +441,13 @@ typedef enum { PX_DEVICE_AUTO, PX_DEVICE_CPU, PX_DEVICE_CUDA } px_device_kind;
  * CPU. PX_ERR_DEVICE with the reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is
  * allowed). */
 px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device);
+/* The same on the host's card number `place`; where only one is to be seen, on that. */
+px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int place, px_device **device);
 void px_device_close(px_device *device);
 
-/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA. */
+/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
-px_status px_cuda_open(px_context *ctx, px_type activation, px_device **device);
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device);
 
 #ifdef __cplusplus
 }

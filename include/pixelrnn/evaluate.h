@@ -3,6 +3,7 @@
 #define PIXELRNN_EVALUATE_H
 
 #include "pixelrnn/model.h"
+#include "pixelrnn/ranks.h"
 #include "pixelrnn/report.h"
 #include "pixelrnn/source.h"
 
@@ -19,10 +20,12 @@ typedef struct px_evaluate_options {
     bool binarize; /* see px_loader_options */
     uint64_t seed; /* of the binarisation */
     int levels;    /* L */
+    /* Batches are dealt out whole, so every image is in the batch that it is in on one rank. NULL: alone. */
+    px_ranks *ranks;
 } px_evaluate_options;
 
 /* Evaluates images of source in file order. per_image, if not NULL, gets the nats of each; progress, if not NULL, is
- * told. PX_ERR_NUMERIC names the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's
+ * told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's
  * size. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation);

@@ -1,4 +1,5 @@
-/* Files that appear whole or not at all: written beside their place under a temporary name, synced, then renamed. */
+/* Files that appear whole or not at all: written beside their place under a temporary name, synced, then renamed. And
+ * files that are read by place. */
 #ifndef PIXELRNN_FILE_H
 #define PIXELRNN_FILE_H
 
@@ -25,13 +26,33 @@ typedef struct px_file_out {
  * place. PX_ERR_FILE for a folder, a missing folder, a name too long. After a failure out may be abandoned, not
  * written. */
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out);
-/* Flushes, syncs to disk, renames into place. On failure (ENOSPC) the temporary is removed and path is as it was. */
+/* Flushes, syncs to disk and closes, and leaves only the renaming to the commit: for files that must appear together. On
+ * failure (ENOSPC) the temporary is removed and path is as it was. */
+px_status px_file_finish(px_context *ctx, px_file_out *out);
+/* Finishes what is not finished yet, and renames it into place. After a failure as above. */
 px_status px_file_commit(px_context *ctx, px_file_out *out);
 /* Removes the temporary; does nothing after a commit or a failed create. */
 void px_file_abandon(px_file_out *out);
 
 /* fwrite or PX_ERR_FILE with the operating system's reason. */
 px_status px_file_write(px_context *ctx, px_file_out *out, const void *data, size_t bytes);
+
+/* A file that is read by place, and not mapped: a page of a map ends the process when it is touched after another process
+ * has cut the file before it. */
+typedef struct px_file_in {
+    int descriptor;
+    size_t size; /* when it was opened */
+} px_file_in;
+
+/* PX_ERR_FILE if it cannot be opened, or is no file. After a failure there is nothing to close. */
+px_status px_file_open(px_context *ctx, const char *path, px_file_in *in);
+/* Copies `bytes` bytes from `offset` on; offset + bytes <= in->size. From several threads at once. PX_ERR_FILE if the file
+ * is too short for it by now. */
+px_status px_file_read_at(px_context *ctx, const char *path, const px_file_in *in, size_t offset, size_t bytes,
+                          void *to);
+/* PX_ERR_FILE if the file is shorter now than it was when it was opened. */
+px_status px_file_check(px_context *ctx, const char *path, const px_file_in *in);
+void px_file_close(px_file_in *in);
 
 /* The whole of a text file, ended by 0, to be freed; PX_ERR_FILE; PX_ERR_FORMAT above `limit` bytes or with a 0 in it.
  */

@@ -20,6 +20,7 @@ typedef enum {
 /* The next call lets the thread write over levels: an upload from them must be over by then, not just begun. */
 typedef struct px_loader_options {
     int levels, batch_size;
+    int first, share; /* of each batch only the `share` images from number `first` on are read and handed out; 0: all */
     px_loader_order order;
     uint64_t seed; /* of the order and of what follows */
     bool flip;     /* mirrors each image left to right, or not, anew each epoch */

@@ -29,7 +29,8 @@ typedef struct px_memory_plan {
 
 typedef struct px_model px_model;
 
-/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible. Destroy with px_model_destroy (NULL
+/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible, PX_ERR_MEMORY as of a reservation.
+ * Destroy with px_model_destroy (NULL
  * is allowed). */
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **model);
 void px_model_destroy(px_model *model);
@@ -52,7 +53,8 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
-/* Holds that memory, in place of what was held. PX_ERR_MEMORY says what the plan was and which key shrinks it. */
+/* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
+ * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
 /* Copies `images` images (host memory, [images, H, W, C]) and runs the network up to the nats of each image. With
@@ -60,6 +62,12 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
 /* Gradients of all parameters, for the batch of the last forward with gradient. */
 px_status px_model_backward(px_model *model);
+/* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
+void px_model_part_of(px_model *model, int images);
+/* Called during backward, each time that the gradients of the flat map's elements from `first` on have become final and
+ * their work has been given to the device; first falls to 0. NULL: nobody listens. */
+typedef px_status (*px_gradients_ready)(void *context, size_t first);
+void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
 /* nats of each image of the last forward, `images` doubles; waits for them. */
 px_status px_model_nats(px_model *model, double *nats);
 

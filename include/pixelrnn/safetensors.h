@@ -29,7 +29,7 @@ typedef struct px_metadata {
 
 typedef struct px_safetensors px_safetensors;
 
-/* Maps a file. Close with px_safetensors_close (NULL is allowed); what it handed out is valid until then. */
+/* Reads a file into memory, its tensors once its header is found good. Close with px_safetensors_close (NULL is allowed); what it handed out is valid until then. */
 px_status px_safetensors_open(px_context *ctx, const char *path, px_safetensors **file);
 void px_safetensors_close(px_safetensors *file);
 
@@ -41,6 +41,8 @@ const px_tensor *px_safetensors_find(const px_safetensors *file, const char *nam
 /* NULL if there is no such key. */
 const char *px_safetensors_metadata(const px_safetensors *file, const char *key);
 
+/* As the format spells it: "F32". */
+const char *px_dtype_name(px_dtype dtype);
 /* Elements of a tensor, and its element `index` as a double whatever its dtype. */
 size_t px_tensor_elements(const px_tensor *tensor);
 double px_tensor_value(const px_tensor *tensor, size_t index);

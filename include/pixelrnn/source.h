@@ -1,13 +1,14 @@
 /* Image sources: anything that holds N images of one size, read by index.
  *
- * A spec is a path or builtin:NAME (digits, ising). What a path holds is told by its content:
- *   .npy             uint8 [N, H, W, C] or [N, H, W]; mapped
+ * A spec is a path or builtin:NAME (digits, ising). What a path holds is told by its content. A file that is read in
+ * place stays where it is: each image is copied out of it when it is asked for.
+ *   .npy             uint8 [N, H, W, C] or [N, H, W]; in place
  *   .npz, .zip       of .npy arrays: `data`, `images` or `x_train` (`x_test` of the test split), or else the only one
  *                    that can be images. Also [N, 3 * S * S] in planes R, G, B, as image-net.org's downsampled sets
- *                    have it. Mapped where it is stored, unpacked where it is deflated
- *   idx, idx.gz      MNIST's; mapped, or unpacked into memory
+ *                    have it. In place where it is stored, unpacked where it is deflated
+ *   idx, idx.gz      MNIST's; in place, or unpacked into memory
  *   .amat, .amat.gz  binarised MNIST's text, in memory
- *   CIFAR-10         .bin files, mapped; the .tar.gz or .tar as it is downloaded (data_batch_1..5 or test_batch)
+ *   CIFAR-10         .bin files, in place; the .tar.gz or .tar as it is downloaded (data_batch_1..5 or test_batch)
  *   folders, tars    of PNG and JPEG: all files that end in .png, .jpg or .jpeg, folders in the order of their names,
  *                    tars in their own. Files whose name begins with a dot are left out, all others too
  *   .tar.gz          the same; see px_access

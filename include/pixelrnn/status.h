@@ -27,7 +27,8 @@ typedef struct px_context {
     char message[1024]; /* one line, no newline; "" while nothing has failed */
 } px_context;
 
-/* Writes the formatted line into ctx->message (cut to fit) and returns status. */
+/* Writes the formatted line into ctx->message (cut to fit) and returns status. Files and paths may bring any bytes into
+ * it: a control character becomes '?', so that it stays one line. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif

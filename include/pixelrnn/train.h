@@ -4,6 +4,7 @@
 
 #include "pixelrnn/config.h"
 #include "pixelrnn/evaluate.h"
+#include "pixelrnn/ranks.h"
 #include <signal.h>
 
 typedef struct px_train_options {
@@ -13,6 +14,7 @@ typedef struct px_train_options {
     const char *init;                  /* model file whose weights to begin from, or NULL */
     const volatile sig_atomic_t *stop; /* not 0: save and return after the step at work */
     FILE *out;                         /* where progress goes */
+    px_ranks *ranks;                   /* who trains together; only rank 0 touches the run folder. NULL: alone */
 } px_train_options;
 
 typedef struct px_train_result {
@@ -24,7 +26,8 @@ typedef struct px_train_result {
     double entropy;            /* exact nats per image of the data, where known; else 0 */
 } px_train_result;
 
-/* Trains on device until config->train.steps. PX_ERR_NUMERIC if a loss or gradient is not finite, naming the step and the
+/* Trains on device until config->train.steps. Every rank takes its share of each batch. PX_ERR_CONFIG if there are more
+ * ranks than images in a batch, or if the ranks disagree in config, data or program; a stop asked of one stops all. PX_ERR_NUMERIC if a loss or gradient is not finite, naming the step and the
  * last good checkpoint. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 

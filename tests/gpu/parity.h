@@ -46,7 +46,8 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_shift_rows] = 1,
                                           [OP_levels_to_values] = 1,
                                           [OP_activate] = 1,
-                                          [OP_softmax_nll] = 1};
+                                          [OP_softmax_nll] = 1,
+                                          [OP_replay] = 2};
 
 /* What is held against what: a device for each side, its precision, and how much of a rounding may lie between them.
  * bfloat16 differs from float32 by the rounding itself. CPU and CUDA differ by up to twice that, where their sums fall on
@@ -230,7 +231,8 @@ static px_status open_sides(const mode *of, bool cuda) {
     the.mode = of;
     the.cuda = cuda;
     PX_TRY(px_cpu_open(&the.ctx, of->type[0], &the.device[0]));
-    PX_TRY((cuda ? px_cuda_open : px_cpu_open)(&the.ctx, of->type[1], &the.device[1]));
+    PX_TRY(cuda ? px_cuda_open(&the.ctx, of->type[1], -1, &the.device[1])
+                : px_cpu_open(&the.ctx, of->type[1], &the.device[1]));
     for (int side = 0; side < SIDES; side++) {
         PX_TRY(the.device[side]->ops->allocate(the.device[side], POOL, (void **)&the.pool[side]));
         the.host[side] = malloc(POOL);

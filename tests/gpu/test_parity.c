@@ -408,6 +408,68 @@ static void check_draw(void) {
     }
 }
 
+/* The memory of a tape's groups: parts of 256 bytes, of 5 images each. */
+enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4 };
+typedef enum { PART_LEVELS, PART_X, PART_Y, PART_LOGITS, PART_C, PART_H, PARTS } part;
+
+static px_map part_of(const pair *memory, int side, int group, part which) {
+    static const int columns[PARTS] = {IN, IN, OUT, OUT, 1, 1};
+    const px_type activation = the.mode->type[side];
+    const px_type types[PARTS] = {PX_UINT8, activation, PX_REAL, activation, PX_REAL, activation};
+    const size_t row = (size_t)group * PARTS + which;
+    return px_map_over(px_map_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
+}
+
+/* A tape of two groups: each kind of step, on memory of the group's and on weights beside it. */
+static void check_replay(void) {
+    enum { STEPS = 7 };
+    CASE("%d steps, %d groups", STEPS, GROUPS);
+    const pair weight = activations(OUT, IN, RANDOM), bias = reals(1, OUT, RANDOM);
+    const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_MAP_ALIGN, 256);
+    for (int side = 0; side < SIDES; side++) {
+        px_map at[PARTS];
+        for (int which = 0; which < PARTS; which++) at[which] = part_of(&memory, side, 0, (part)which);
+        const px_tape_step steps[STEPS] = {
+            {PX_STEP_levels_to_values, .args.levels_to_values = {at[PART_LEVELS], at[PART_X], 256, 0}},
+            {PX_STEP_clear, .args.clear = {at[PART_Y].data, px_map_bytes(&at[PART_Y])}},
+            {PX_STEP_clear, .args.clear = {at[PART_C].data, px_map_bytes(&at[PART_C])}},
+            {PX_STEP_gemm, .args.gemm = {.transpose_b = true,
+                                         .m = IMAGES,
+                                         .n = OUT,
+                                         .k = IN,
+                                         .operands = at[PART_X].type,
+                                         .a = at[PART_X].data,
+                                         .ld_a = IN,
+                                         .b = weight.on[side].data,
+                                         .ld_b = IN,
+                                         .c = at[PART_Y].data,
+                                         .ld_c = OUT,
+                                         .beta = 1,
+                                         .batch = 1}},
+            {PX_STEP_activate,
+             .args.activate = {.sum = at[PART_Y], .bias = bias.on[side], .y = at[PART_LOGITS], .count = OUT}},
+            {PX_STEP_lstm_update,
+             .args.lstm_update =
+                 {.pre = at[PART_Y], .bias = bias.on[side], .c = at[PART_C], .h = at[PART_H], .count = 1, .layers = 1}},
+            {PX_STEP_draw, .args.draw = {.logits = at[PART_LOGITS],
+                                         .image = at[PART_LEVELS],
+                                         .levels = OUT,
+                                         .column = 2,
+                                         .temperature = 1,
+                                         .seed = 3}}};
+        const px_device_ops *ops = the.device[side]->ops;
+        assert_ok(&the.ctx, ops->upload(the.device[side], tape.on[side].data, steps, sizeof steps));
+        assert_ok(&the.ctx, ops->synchronize(the.device[side]));
+    }
+    BOTH(replay, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
+         .memory = memory.on[side].data, .bytes = PARTS * PX_MAP_ALIGN);
+    for (int group = 0; group < GROUPS; group++)
+        for (int which = 0; which < PARTS; which++) {
+            const pair found = {{part_of(&memory, 0, group, (part)which), part_of(&memory, 1, group, (part)which)}};
+            EXPECT(replay, found);
+        }
+}
+
 static void check_square_sum(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
         CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);

@@ -1,0 +1,59 @@
+/* A tape's step, moved from the first group's memory to another's: the one place that knows which fields are addresses. */
+#ifndef PIXELRNN_KERNELS_TAPE_H
+#define PIXELRNN_KERNELS_TAPE_H
+
+#include "pixelrnn/device.h"
+
+PX_HOST_DEVICE void *px_tape_moved(const px_replay_args *k, int group, const void *address) {
+    const char *at = (const char *)address;
+    const bool inside = at >= k->memory && at < k->memory + k->bytes;
+    return (char *)at + (inside ? (size_t)group * k->bytes : 0);
+}
+
+PX_HOST_DEVICE px_map px_tape_map(const px_replay_args *k, int group, px_map map) {
+    map.data = px_tape_moved(k, group, map.data);
+    return map;
+}
+
+PX_HOST_DEVICE px_tape_step px_tape_step_of(const px_replay_args *k, int group, int index) {
+    px_tape_step step = k->steps[index];
+    switch (step.op) {
+    case PX_STEP_gemm: {
+        px_gemm_args *a = &step.args.gemm;
+        a->a = px_tape_moved(k, group, a->a);
+        a->b = px_tape_moved(k, group, a->b);
+        a->c = px_tape_moved(k, group, a->c);
+        break;
+    }
+    case PX_STEP_levels_to_values: {
+        px_levels_to_values_args *a = &step.args.levels_to_values;
+        a->image = px_tape_map(k, group, a->image);
+        a->values = px_tape_map(k, group, a->values);
+        break;
+    }
+    case PX_STEP_activate: {
+        px_activate_args *a = &step.args.activate;
+        px_map *const maps[] = {&a->sum, &a->bias, &a->add, &a->y, &a->rectified};
+        for (int i = 0; i < 5; i++) *maps[i] = px_tape_map(k, group, *maps[i]);
+        break;
+    }
+    case PX_STEP_lstm_update: {
+        px_lstm_update_args *a = &step.args.lstm_update;
+        px_map *const maps[] = {&a->pre, &a->bias, &a->c, &a->h, &a->add, &a->sum};
+        for (int i = 0; i < 6; i++) *maps[i] = px_tape_map(k, group, *maps[i]);
+        break;
+    }
+    case PX_STEP_draw: {
+        px_draw_args *a = &step.args.draw;
+        a->logits = px_tape_map(k, group, a->logits);
+        a->image = px_tape_map(k, group, a->image);
+        a->nats = px_tape_map(k, group, a->nats);
+        a->first_image += (uint64_t)group * (uint64_t)k->images;
+        break;
+    }
+    case PX_STEP_clear: step.args.clear.memory = px_tape_moved(k, group, step.args.clear.memory); break;
+    }
+    return step;
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* libFuzzer on one of the readers:
+ *     fuzz --READER [libFuzzer's options] [FILE... | CORPUS...]
+ * libFuzzer itself passes over options with two dashes. */
+#include "tests/fuzz/readers.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* libFuzzer calls them; no header of it says so */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static const fuzz_reader *reader;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    for (int i = 1; i < *argc; i++) {
+        const char *word = (*argv)[i];
+        for (int r = 0; strncmp(word, "--", 2) == 0 && r < FUZZ_READERS; r++)
+            if (strcmp(word + 2, fuzz_readers[r].name) == 0) reader = &fuzz_readers[r];
+    }
+    if (reader) return 0;
+    fprintf(stderr, "%s: expected a reader, one of", (*argv)[0]);
+    for (int r = 0; r < FUZZ_READERS; r++) fprintf(stderr, " --%s", fuzz_readers[r].name);
+    fprintf(stderr, "\n");
+    exit(2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    px_context ctx = {""};
+    reader->read(&ctx, bytes, size);
+    return 0;
+}

@@ -1,0 +1,211 @@
+/* What is done with a file of each kind, and what must hold whatever its bytes are. */
+#include "tests/fuzz/readers.h"
+#include "pixelrnn/config.h"
+#include "pixelrnn/model_file.h"
+#include "pixelrnn/picture.h"
+#include "pixelrnn/safetensors.h"
+#include "pixelrnn/source.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* A few bytes may claim a huge picture, or unpack to a million images. That is allowed, and takes its time: such are
+ * opened, but not decoded; of so many images some are left out. */
+enum { MOST_PIXELS = 1 << 18, MOST_IMAGES = 256 };
+
+static void demand(bool holds, const char *what) {
+    if (holds) return;
+    fprintf(stderr, "this does not hold: %s\n", what);
+    abort();
+}
+
+/* Hands the status on. A failure has said why. */
+static px_status checked(const px_context *ctx, px_status status) {
+    if (status == PX_OK) return PX_OK;
+    demand(ctx->message[0] != 0, "a failure has a message");
+    for (const char *c = ctx->message; *c; c++) demand(!iscntrl((unsigned char)*c), "a message is one line");
+    return status;
+}
+
+/* Files ---------------------------------------------------------------------------------------------------------------
+ */
+
+/* A file in memory, which has a path all the same. */
+typedef struct memory_file {
+    int descriptor;
+    char path[32];
+} memory_file;
+
+static memory_file file_make(const uint8_t *bytes, size_t size) {
+    memory_file file = {.descriptor = memfd_create("fuzz", MFD_CLOEXEC)};
+    demand(file.descriptor >= 0 && write(file.descriptor, bytes, size) == (ssize_t)size, "a file can be made");
+    snprintf(file.path, sizeof file.path, "/proc/self/fd/%d", file.descriptor);
+    return file;
+}
+
+/* In gzip, but not made smaller: bytes are found again where they were. */
+static memory_file file_make_gzip(const uint8_t *bytes, size_t size) {
+    memory_file file = file_make(NULL, 0);
+    gzFile out = gzdopen(dup(file.descriptor), "wb0");
+    demand(out && gzwrite(out, bytes, (unsigned)size) == (int)size && gzclose(out) == Z_OK, "a gzip can be made");
+    return file;
+}
+
+/* Image sources -------------------------------------------------------------------------------------------------------
+ */
+
+/* Reads an image twice, over different bytes: what comes out is all of it, and always the same. */
+static px_status read_image(px_context *ctx, px_source *source, size_t index, uint8_t *pixels, size_t size) {
+    memset(pixels, 0x00, size);
+    memset(pixels + size, 0xff, size);
+    px_status status = checked(ctx, source->read(source, ctx, index, pixels));
+    demand(checked(ctx, source->read(source, ctx, index, pixels + size)) == status, "an image is read or not");
+    if (status == PX_OK) demand(memcmp(pixels, pixels + size, size) == 0, "an image is always the same");
+    return status;
+}
+
+static px_status read_images(px_context *ctx, px_source *source) {
+    demand(source->count >= 1, "there is an image");
+    demand(source->height >= 1 && source->height <= 32768, "an image has a height");
+    demand(source->width >= 1 && source->width <= 32768, "an image has a width");
+    demand(source->channels == 1 || source->channels == 3, "an image is grey or coloured");
+    const size_t pixels = (size_t)source->height * (size_t)source->width, size = pixels * (size_t)source->channels;
+    if (pixels > MOST_PIXELS) return PX_OK;
+    uint8_t *image = malloc(2 * size);
+    px_status status = image ? PX_OK : PX_ERR_MEMORY;
+    for (size_t i = 0; image && i < source->count; i += 1 + source->count / MOST_IMAGES) {
+        px_status read = read_image(ctx, source, i, image, size);
+        if (status == PX_OK) status = read;
+    }
+    free(image);
+    return status;
+}
+
+/* As they are stored, then smaller and with the other number of channels. */
+static px_status read_file(px_context *ctx, const char *path, px_split split, px_access access) {
+    px_source *source, *converted;
+    PX_TRY(checked(ctx, px_source_open(ctx, path, &(px_source_options){.split = split, .access = access}, &source)));
+    px_status status = read_images(ctx, source);
+    px_source_options other = {.split = split, .access = access};
+    other.size = ((source->height < source->width ? source->height : source->width) + 1) / 2;
+    other.channels = source->channels == 1 ? 3 : 1;
+    px_source_close(source);
+    px_status converting = px_source_open_all(ctx, 1, &path, &other, &converted);
+    if (checked(ctx, converting) != PX_OK) return status != PX_OK ? status : converting;
+    converting = read_images(ctx, converted);
+    px_source_close(converted);
+    return status != PX_OK ? status : converting;
+}
+
+static px_status read_source(px_context *ctx, const uint8_t *bytes, size_t size) {
+    memory_file file = file_make(bytes, size);
+    read_file(ctx, file.path, PX_SPLIT_TEST, PX_ACCESS_IN_ORDER);
+    px_status status = read_file(ctx, file.path, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
+    close(file.descriptor);
+    return status;
+}
+
+/* Compressed, it is read by another way. */
+static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
+    memory_file file = file_make_gzip(bytes, size);
+    read_file(ctx, file.path, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
+    close(file.descriptor);
+    return read_source(ctx, bytes, size);
+}
+
+/* Pictures ------------------------------------------------------------------------------------------------------------
+ */
+
+static px_status decode(px_context *ctx, const uint8_t *bytes, size_t size, int channels) {
+    uint8_t *pixels, shrunk[3 * 7 * 7];
+    int height, width, measured_height, measured_width;
+    PX_TRY(checked(ctx, px_picture_measure(ctx, "picture", bytes, size, &measured_height, &measured_width)));
+    demand(measured_height >= 1 && measured_width >= 1, "a picture has pixels");
+    demand((int64_t)measured_height * measured_width <= PX_PICTURE_PIXELS, "a picture is not too large");
+    if (measured_height * measured_width > MOST_PIXELS) return PX_OK;
+    PX_TRY(checked(ctx, px_picture_decode(ctx, "picture", bytes, size, channels, &pixels, &height, &width)));
+    demand(height == measured_height && width == measured_width, "a picture is as large as its header says");
+    int side = height < width ? height : width;
+    px_picture_shrink(pixels, height, width, channels, side < 7 ? side : 7, shrunk);
+    free(pixels);
+    return PX_OK;
+}
+
+static px_status read_picture(px_context *ctx, const uint8_t *bytes, size_t size) {
+    PX_TRY(decode(ctx, bytes, size, 1));
+    return decode(ctx, bytes, size, 3);
+}
+
+/* Tensors -------------------------------------------------------------------------------------------------------------
+ */
+
+static void check_tensor(const px_safetensors *tensors, const px_tensor *tensor) {
+    demand(px_safetensors_find(tensors, tensor->name) == tensor, "a tensor is found by its name");
+    demand(tensor->rank >= 0 && tensor->rank <= PX_TENSOR_RANK, "a tensor has a rank");
+    size_t elements = 1;
+    for (int d = 0; d < tensor->rank; d++) elements *= (size_t)tensor->shape[d];
+    demand(px_tensor_elements(tensor) == elements, "a tensor has the elements of its shape");
+    for (size_t i = 0; i < elements; i++) (void)px_tensor_value(tensor, i);
+}
+
+static px_status read_safetensors(px_context *ctx, const uint8_t *bytes, size_t size) {
+    px_safetensors *tensors;
+    memory_file file = file_make(bytes, size);
+    px_status status = checked(ctx, px_safetensors_open(ctx, file.path, &tensors));
+    if (status == PX_OK) {
+        for (int i = 0; i < px_safetensors_count(tensors); i++) check_tensor(tensors, px_safetensors_at(tensors, i));
+        px_safetensors_metadata(tensors, "format");
+        px_safetensors_close(tensors);
+    }
+    close(file.descriptor);
+    return status;
+}
+
+static px_status read_model(px_context *ctx, const uint8_t *bytes, size_t size) {
+    px_model_info info;
+    memory_file file = file_make(bytes, size);
+    px_status status = checked(ctx, px_model_file_info(ctx, file.path, &info));
+    close(file.descriptor);
+    return status;
+}
+
+/* Configs -------------------------------------------------------------------------------------------------------------
+ */
+
+/* What was read can be written, read again, and is the same. */
+static void check_config(px_context *ctx, const px_config *config) {
+    px_config again;
+    px_config_default(&again);
+    char *text = px_config_text(config);
+    demand(text && px_config_parse(ctx, "written", text, &again) == PX_OK, "a config that was written is read");
+    char *text_again = px_config_text(&again);
+    demand(text_again && strcmp(text, text_again) == 0, "a config that was written is read as it was");
+    free(text);
+    free(text_again);
+}
+
+static px_status read_config(px_context *ctx, const uint8_t *bytes, size_t size) {
+    static px_config before, config; /* memcmp looks at what lies between fields, too: it is 0 here */
+    px_config_default(&before);
+    memcpy(&config, &before, sizeof config);
+    memory_file file = file_make(bytes, size);
+    px_status status = checked(ctx, px_config_load(ctx, file.path, &config));
+    close(file.descriptor);
+    if (status != PX_OK) {
+        demand(memcmp(&config, &before, sizeof config) == 0, "a config that cannot be read changes nothing");
+        return status;
+    }
+    check_config(ctx, &config);
+    return checked(ctx, px_config_check(ctx, "config", &config));
+}
+
+const fuzz_reader fuzz_readers[FUZZ_READERS] = {
+    {"amat", read_source}, {"cifar", read_source},    {"config", read_config},
+    {"idx", read_source},  {"model", read_model},     {"npy", read_source},
+    {"npz", read_source},  {"picture", read_picture}, {"safetensors", read_safetensors},
+    {"tar", read_tar},
+};
