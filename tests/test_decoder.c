@@ -100,7 +100,7 @@ static void compare_logits(const px_model_spec *spec, bool pass, px_type activat
                                 "%s, image %zu of %d, row %d, column %d, channel %d, level %zu: logit %.9g, the full "
                                 "pass gives %.9g; tolerance %.0e of the largest, %.3g",
                                 px_test_name(spec), n, images, pixel / spec->width, pixel % spec->width, channel, l,
-                                got, want, scale);
+                                got, want, tolerance, scale);
                     }
                 free(found);
             }

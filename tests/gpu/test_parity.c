@@ -33,13 +33,15 @@ static void check_gemm(void) {
     }
 }
 
+typedef enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } addend;
+
 /* A convolution's case: everything that its three operations are called with. */
 typedef struct convolution {
     px_grid grid;
     px_taps taps;
     px_width_case width;
     bool rectify;
-    enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } add;
+    addend add;
 } convolution;
 
 /* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. */
@@ -53,7 +55,7 @@ static void each_convolution(void (*check)(const convolution *)) {
                                  .width = large ? px_large_width : px_width_cases[size % PX_COUNT(px_width_cases)],
                                  .taps = px_taps_of(&px_taps_cases[t]),
                                  .rectify = variant % 2,
-                                 .add = variant / 2};
+                                 .add = (addend)(variant / 2)};
                 if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
                 if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
                 CASE("%s, %d images of %d x %d, %d to %d features, %srectified, added to %s", px_taps_cases[t].name,
