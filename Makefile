@@ -181,13 +181,17 @@ HAVE_MPI := $(MPI_LIBRARIES)
 GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
 HOST_SOURCES := $(filter-out host/cli/% host/device/cuda% host/parallel/mpi.c host/parallel/nccl.c,$(wildcard host/*/*.c))
 KERNELS      := $(wildcard kernels/*.cu)
+PORTABLE     := $(filter-out %_sm90.cu,$(KERNELS))
+# Texts that touch activations are compiled for bfloat16 as well: kernels/portable.h
+STORING      := $(shell grep -lwE 'px_row|px_store' $(KERNELS))
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 
-LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o,$(filter-out %_sm90.cu,$(KERNELS))) \
+LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
-CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) \
+	$(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
 # MPI and NCCL likewise, when a launcher has started ranks
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/mpi.c host/base/status.c)
 NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/nccl.c host/base/status.c)
@@ -195,7 +199,7 @@ PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
 SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)) tests/fuzz/readers.c)
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
-GPU_TESTS       := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c)))
+GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -235,9 +239,17 @@ $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
+# bfloat16 is a class, for which the kernel's text is taken as C++; nothing of C++ is needed when the program runs
+$(OBJ)/%.bf16.cpu.o: %.cu $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,'$< bf16',$(CC) -DPX_STORE_BF16 $(px_CPPFLAGS) $(patsubst -std=c11,-std=c++17 -fno-exceptions -fno-rtti,$(px_CFLAGS)) \
+		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -MMD -MP -c -o $@ -x c++ $<)
 $(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
 	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+$(CUDA_OBJ)/%.bf16.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
+	@mkdir -p $(@D)
+	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)

@@ -1,10 +1,11 @@
-/* The pointwise end of a layer in one colour group: bias, residual, relu. Bytes: up to 4 * R * count reals. */
+/* The pointwise end of a layer in one colour group: bias, residual, relu. Bytes: up to 5 * R * count reals. */
 #include "kernels/portable.h"
 
 PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     const int f = k->first + column;
-    px_real value = px_row(&k->sum, row)[f] + px_row(&k->bias, 0)[f];
+    px_real *sum = px_row_real(&k->sum, row) + f, value = *sum + px_row_real(&k->bias, 0)[f];
     if (k->add.data) value += px_row(&k->add, row)[f];
+    *sum = value;
     if (k->y.data) px_row(&k->y, row)[f] = value;
     if (k->rectified.data) px_row(&k->rectified, row)[f] = value > 0 ? value : 0;
 }

@@ -2,12 +2,13 @@
 #include "kernels/portable.h"
 
 PX_ROW void adam(size_t row, int column, const px_adam_args *k) {
-    const px_real g = px_row(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
-    px_real *first = px_row(&k->first, row) + column, *second = px_row(&k->second, row) + column;
+    const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
+    px_real *first = px_row_real(&k->first, row) + column, *second = px_row_real(&k->second, row) + column;
     const px_real m = k->beta1 * *first + (1 - k->beta1) * g;
     const px_real v = k->beta2 * *second + (1 - k->beta2) * g * g;
     *first = m;
     *second = v;
-    px_row(&k->weights, row)[column] -= k->rate * (m / k->correction1) / (px_sqrt(v / k->correction2) + k->epsilon);
+    px_row_real(&k->weights, row)[column] -= k->rate * (m / k->correction1) /
+                                             (px_sqrt(v / k->correction2) + k->epsilon);
 }
 PX_ROW_KERNEL(adam, k->weights.rows, k->weights.columns)

@@ -18,6 +18,7 @@ px_status px_cuda_launched(px_device *device, const char *kernel);
 /* A tape's replay by clusters of blocks, sm_90 and later; PX_REPLAY_BLOCKS multiprocessors a group. */
 enum { PX_REPLAY_BLOCKS = 8 };
 px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *tape);
+px_status px_cuda_replay_cluster_bf16(px_device *device, const px_replay_args *tape);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,7 @@
 #include "kernels/portable.h"
 
 /* sum over levels of exp((logit - most) / temperature) */
-PX_FUNCTION double px_draw_total(const px_real *logits, int levels, px_lane lane, px_real most, px_real inverse) {
+PX_FUNCTION double px_draw_total(const px_store *logits, int levels, px_lane lane, px_real most, px_real inverse) {
     double total = 0;
     (void)lane;
     PX_LANE_LOOP(l, levels, reduction(+ : total)) total += (double)px_exp((logits[l] - most) * inverse);
@@ -11,7 +11,7 @@ PX_FUNCTION double px_draw_total(const px_real *logits, int levels, px_lane lane
 }
 
 /* The least level whose cumulative sum is above threshold. */
-PX_FUNCTION int px_draw_level(const px_real *logits, int levels, px_lane lane, px_real most, px_real inverse,
+PX_FUNCTION int px_draw_level(const px_store *logits, int levels, px_lane lane, px_real most, px_real inverse,
                               double threshold) {
     double below = 0;
     for (int first = 0; first < levels - 1; first += lane.count) {
@@ -27,12 +27,12 @@ PX_FUNCTION int px_draw_level(const px_real *logits, int levels, px_lane lane, p
 }
 
 PX_LANES void draw(size_t row, px_lane lane, const px_draw_args *k) {
-    const px_real *logits = px_row(&k->logits, row) + k->offset;
+    const px_store *logits = px_row(&k->logits, row) + k->offset;
     const px_random4 random = px_random(k->seed, PX_RANDOM_DRAW, k->first_image + row, k->place);
     const px_real inverse = 1 / k->temperature;
 
     px_real most = logits[0];
-    PX_LANE_LOOP(l, k->levels, reduction(max : most)) most = logits[l] > most ? logits[l] : most;
+    PX_LANE_LOOP(l, k->levels, reduction(max : most)) most = logits[l] > most ? (px_real)logits[l] : most;
     most = px_lanes_max(most);
 
     const double total = px_draw_total(logits, k->levels, lane, most, inverse);

@@ -2,7 +2,7 @@
 #include "kernels/portable.h"
 
 PX_ROW void ema(size_t row, int column, const px_ema_args *k) {
-    px_real *average = px_row(&k->average, row) + column;
-    *average = k->decay * *average + (1 - k->decay) * px_row(&k->weights, row)[column];
+    px_real *average = px_row_real(&k->average, row) + column;
+    *average = k->decay * *average + (1 - k->decay) * px_row_real(&k->weights, row)[column];
 }
 PX_ROW_KERNEL(ema, k->weights.rows, k->weights.columns)

@@ -3,8 +3,8 @@
 #include "kernels/portable.h"
 
 typedef struct px_taken {
-    const px_real *from; /* the row that a tap reads, NULL outside the image */
-    px_real *to;
+    const px_store *from; /* the row that a tap reads, NULL outside the image */
+    px_store *to;
     px_real least; /* what smaller values become: 0 when rectifying */
 } px_taken;
 
@@ -22,7 +22,7 @@ PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
 
 PX_ROW void gather(px_taken at, int column, const px_gather_args *k) {
     (void)k;
-    px_real value = at.from ? at.from[column] : 0;
+    px_real value = at.from ? (px_real)at.from[column] : 0;
     at.to[column] = value < at.least ? at.least : value;
 }
 PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)

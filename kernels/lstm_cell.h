@@ -4,13 +4,13 @@
 
 #include "kernels/portable.h"
 
-/* Rows of D values, or 4 D. operand has a guard lane before the first lane and after the last: forward leaves there
- * what nobody reads, backward finds 0 there. */
+/* Rows of D values, or 4 D. */
 typedef struct px_cell {
-    px_real *gates, *c, *h, *dh; /* of this step's pixel */
+    px_store *gates, *h, *dh; /* of this step's pixel */
+    px_real *c;
     const px_real *c_prev; /* of the lane's pixel a step ago; NULL if the lane did not live then: its state was 0 */
-    px_real *product, *carry;
-    px_real *tap[3]; /* the places in operand of this cell's h, one a tap; with two taps the last is the second again */
+    px_real *carry;
+    ptrdiff_t tap[3]; /* elements of operand where this cell's h begins, one a tap */
 } px_cell;
 
 static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
@@ -18,10 +18,15 @@ static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
 }
 
 /* Row of `map`, or NULL where the map is absent. */
-PX_FUNCTION px_real *px_cell_row(const px_map *map, ptrdiff_t row) {
+PX_FUNCTION px_store *px_cell_row(const px_map *map, ptrdiff_t row) {
     return map->data ? px_row(map, (size_t)row) : NULL;
 }
+PX_FUNCTION px_real *px_cell_row_real(const px_map *map, ptrdiff_t row) {
+    return map->data ? px_row_real(map, (size_t)row) : NULL;
+}
 
+/* operand has a guard lane before the first lane and after the last: forward leaves there what nobody reads, backward
+ * finds 0 there. With two taps the last is the second again. */
 PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
     const px_sweep_args *s = &k->sweep;
     const ptrdiff_t images = s->grid.images;
@@ -36,15 +41,14 @@ PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
 
     px_cell cell;
     cell.gates = px_cell_row(&line->gates, pixel);
-    cell.c = px_cell_row(&line->c, pixel);
     cell.h = px_cell_row(&line->h, pixel);
     cell.dh = px_cell_row(&line->dh, pixel);
-    cell.c_prev = newborn ? NULL : px_cell_row(&line->c, pixel - line->step);
-    cell.product = px_cell_row(&k->product, (ptrdiff_t)row);
-    cell.carry = px_cell_row(&k->carry, (direction * s->lanes + lane) * images + image);
+    cell.c = px_cell_row_real(&line->c, pixel);
+    cell.c_prev = newborn ? NULL : px_cell_row_real(&line->c, pixel - line->step);
+    cell.carry = px_cell_row_real(&k->carry, (direction * s->lanes + lane) * images + image);
     for (int i = 0; i < 3; i++) {
         const int tap = i < s->taps ? i : s->taps - 1;
-        cell.tap[i] = px_cell_row(&k->operand, operand - (s->first_tap + tap) * images) + tap * s->hidden;
+        cell.tap[i] = (operand - (s->first_tap + tap) * images) * k->operand.columns + tap * s->hidden;
     }
     return cell;
 }

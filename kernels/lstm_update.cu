@@ -4,16 +4,18 @@
 
 /* Rows of D values, or 4 D. */
 typedef struct px_update {
-    const px_real *pre, *bias, *add;
-    px_real *c, *h, *sum;
+    const px_real *pre, *bias;
+    px_real *c;
+    const px_store *add;
+    px_store *h, *sum;
 } px_update;
 
 PX_FUNCTION px_update px_update_at(size_t row, const px_lstm_update_args *k) {
     const size_t layer = row / k->pre.rows, image = row % k->pre.rows;
     px_update at;
-    at.pre = px_row(&k->pre, layer * k->step_pre + image);
-    at.bias = px_row(&k->bias, 0) + layer * k->step_bias;
-    at.c = px_row(&k->c, layer * k->step_c + image);
+    at.pre = px_row_real(&k->pre, layer * k->step_pre + image);
+    at.bias = px_row_real(&k->bias, 0) + layer * k->step_bias;
+    at.c = px_row_real(&k->c, layer * k->step_c + image);
     at.h = px_row(&k->h, layer * k->step_h + image);
     at.add = k->add.data ? px_row(&k->add, layer * k->step_h + image) : NULL;
     at.sum = k->sum.data ? px_row(&k->sum, layer * k->step_c + image) : at.h; /* gcc vectorises no loop that asks */
@@ -30,6 +32,6 @@ PX_ROW void lstm_update(px_update at, int column, const px_lstm_update_args *k) 
     const px_real h = o * px_tanh(c);
     at.c[d] = c;
     at.h[d] = h;
-    at.sum[d] = h + (at.add ? at.add[d] : 0);
+    at.sum[d] = h + (at.add ? (px_real)at.add[d] : 0);
 }
 PX_PLACED_KERNEL(lstm_update, px_update, px_update_at, (size_t)k->layers * k->pre.rows, k->count)

@@ -6,6 +6,6 @@ PX_ROW void mask(size_t row, int column, const px_mask_args *k) {
     const int from = input * k->colours / k->inputs;
     const int to = (int)(row % (size_t)k->period) * k->colours / k->period;
     const bool kept = tap < k->centre || (tap == k->centre && (k->strict ? from < to : from <= to));
-    if (!kept) px_row(&k->weight, row)[column] = 0;
+    if (!kept) px_row_real(&k->weight, row)[column] = 0;
 }
 PX_ROW_KERNEL(mask, k->weight.rows, k->weight.columns)

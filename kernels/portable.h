@@ -18,7 +18,10 @@
  *
  * nvcc makes px_cuda_NAME: a __global__ kernel, columns across a warp, and its launch on the device's stream; a row's
  * lanes are the 32 threads of a warp. cc makes px_cpu_NAME: OpenMP over rows, simd over columns; a row has one lane.
- * Results never depend on the number of threads: every element has one writer, and sums run in one order. */
+ * Results never depend on the number of threads: every element has one writer, and sums run in one order.
+ *
+ * A text that says px_row or px_store touches activations. It is compiled once more with PX_STORE_BF16, as C++, where px_store is a bfloat16
+ * (store.h), and then makes px_cuda_NAME_bf16 or px_cpu_NAME_bf16. */
 #ifndef PIXELRNN_KERNELS_PORTABLE_H
 #define PIXELRNN_KERNELS_PORTABLE_H
 
@@ -30,11 +33,17 @@ typedef struct px_lane {
     int index, count;
 } px_lane;
 
+#ifdef PX_STORE_BF16
+#define PX_OP(target, name) px_##target##_##name##_bf16
+#else
+#define PX_OP(target, name) px_##target##_##name
+#endif
 #ifdef __CUDACC__
 #include "kernels/portable_cuda.h"
 #else
 #include "kernels/portable_cpu.h"
 #endif
+#include "kernels/store.h"
 
 /* A kernel whose place is just its row. */
 PX_FUNCTION size_t px_row_itself(size_t row, const void *k) {
@@ -43,8 +52,12 @@ PX_FUNCTION size_t px_row_itself(size_t row, const void *k) {
 }
 #define PX_ROW_KERNEL(name, ROWS, COLUMNS) PX_PLACED_KERNEL(name, size_t, px_row_itself, ROWS, COLUMNS)
 
-/* Element access. Rows are plain pointers, so that the column loop sees unit stride. */
-PX_FUNCTION px_real *px_row(const px_map *map, size_t row) {
+/* Element access: activations, reals, doubles, levels. Rows are plain pointers, so that the column loop sees unit
+ * stride. */
+PX_FUNCTION px_store *px_row(const px_map *map, size_t row) {
+    return (px_store *)map->data + row * (size_t)map->columns;
+}
+PX_FUNCTION px_real *px_row_real(const px_map *map, size_t row) {
     return (px_real *)map->data + row * (size_t)map->columns;
 }
 PX_FUNCTION double *px_row_double(const px_map *map, size_t row) {

@@ -4,7 +4,13 @@
 
 #include <string.h>
 
+#ifdef __cplusplus
+#define PX_EXTERN extern "C"
+#else
+#define PX_EXTERN extern
+#endif
 #define PX_FUNCTION   static inline
+#define PX_MEMBER     inline __attribute__((always_inline))
 #define PX_ROW        static inline __attribute__((always_inline))
 #define PX_LANES      static inline __attribute__((always_inline))
 #define PX_PRAGMA(x)  _Pragma(#x)
@@ -13,8 +19,8 @@
 #define PX_SMALL_WORK 16384 /* elements below which waking the threads costs more than it brings */
 
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
-    px_status px_cpu_##name(px_device *device, const px_##name##_args *k);                                             \
-    px_status px_cpu_##name(px_device *device, const px_##name##_args *k) {                                            \
+    PX_EXTERN px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k);                               \
+    px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k) {                                        \
         (void)device;                                                                                                  \
         const size_t rows = (ROWS);                                                                                    \
         const int columns = (COLUMNS);                                                                                 \
@@ -28,8 +34,8 @@
     }
 
 #define PX_LANES_KERNEL(name, ROWS)                                                                                    \
-    px_status px_cpu_##name(px_device *device, const px_##name##_args *k);                                             \
-    px_status px_cpu_##name(px_device *device, const px_##name##_args *k) {                                            \
+    PX_EXTERN px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k);                               \
+    px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k) {                                        \
         (void)device;                                                                                                  \
         const size_t rows = (ROWS);                                                                                    \
         const px_lane lane = {0, 1};                                                                                   \

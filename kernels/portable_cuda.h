@@ -5,6 +5,7 @@
 #include "kernels/device_cuda.h"
 
 #define PX_FUNCTION static __device__ __forceinline__
+#define PX_MEMBER   __device__ __forceinline__
 #define PX_ROW      static __device__ __forceinline__
 #define PX_LANES    static __device__ __forceinline__
 
@@ -34,7 +35,7 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
                 name(place, column, &args);                                                                            \
         }                                                                                                              \
     }                                                                                                                  \
-    extern "C" px_status px_cuda_##name(px_device *device, const px_##name##_args *k) {                                \
+    extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
         const size_t rows = (ROWS);                                                                                    \
         const int columns = (COLUMNS);                                                                                 \
         if (rows == 0 || columns == 0) return PX_OK;                                                                   \
@@ -50,7 +51,7 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
              row += (size_t)gridDim.x * blockDim.y)                                                                    \
             name(row, lane, &args);                                                                                    \
     }                                                                                                                  \
-    extern "C" px_status px_cuda_##name(px_device *device, const px_##name##_args *k) {                                \
+    extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
         const size_t rows = (ROWS);                                                                                    \
         if (rows == 0) return PX_OK;                                                                                   \
         const dim3 block(PX_WARP, PX_BLOCK / PX_WARP);                                                                 \

@@ -30,21 +30,23 @@ typedef struct px_worker {
 } px_worker;
 
 /* Rows first .. first + PX_REPLAY_ROWS - 1 of A, k0 .. k0 + span - 1; 0 past the last row and up to a whole step. */
-static __device__ void px_replay_stage(const px_gemm_args *g, const px_real *a, size_t first, size_t k0, int span,
+static __device__ void px_replay_stage(const px_gemm_args *g, const px_store *a, size_t first, size_t k0, int span,
                                        px_worker w, px_real *staged) {
     const int whole = (span + PX_REPLAY_STEP - 1) / PX_REPLAY_STEP * PX_REPLAY_STEP;
     for (int row = w.warp; row < PX_REPLAY_ROWS; row += PX_REPLAY_WARPS)
         for (int k = w.lane; k < whole; k += 32)
-            staged[row * PX_REPLAY_SPAN + k] = first + row < g->m && k < span ? a[(first + row) * g->ld_a + k0 + k] : 0;
+            staged[row * PX_REPLAY_SPAN + k] = first + row < g->m && k < span
+                                                   ? (px_real)a[(first + row) * g->ld_a + k0 + k]
+                                                   : 0;
 }
 
 /* The lane's share of one column's sums for the staged rows. B's rows may begin anywhere, so they are read one by one. */
-static __device__ void px_replay_column(const px_real *b, int span, int part, const px_real *staged,
+static __device__ void px_replay_column(const px_store *b, int span, int part, const px_real *staged,
                                         px_real sum[PX_REPLAY_ROWS]) {
     for (int k = 4 * part; k < span; k += PX_REPLAY_STEP) {
         px_real weight[4];
 #pragma unroll
-        for (int i = 0; i < 4; i++) weight[i] = k + i < span ? b[k + i] : 0;
+        for (int i = 0; i < 4; i++) weight[i] = k + i < span ? (px_real)b[k + i] : 0;
 #pragma unroll
         for (int row = 0; row < PX_REPLAY_ROWS; row++) {
             const float4 x = *(const float4 *)(staged + row * PX_REPLAY_SPAN + k);
@@ -53,9 +55,10 @@ static __device__ void px_replay_column(const px_real *b, int span, int part, co
     }
 }
 
-/* c = a b^T + beta c for one problem; only b transposed, as the decoder has it. Warp-uniform but for the columns. */
+/* c = a b^T + beta c for one problem; only b transposed, and c of reals, as the decoder has it. Warp-uniform but for the columns. */
 static __device__ void px_replay_problem(const px_gemm_args *g, int problem, px_worker w, px_real *staged) {
-    const px_real *a = (const px_real *)g->a + problem * g->step_a, *b = (const px_real *)g->b + problem * g->step_b;
+    const px_store *a = (const px_store *)g->a + problem * g->step_a;
+    const px_store *b = (const px_store *)g->b + problem * g->step_b;
     px_real *c = (px_real *)g->c + problem * g->step_c;
     const int columns_a_warp = 32 / PX_REPLAY_LANES, part = w.lane % PX_REPLAY_LANES;
     const size_t stride = (size_t)w.blocks * PX_REPLAY_WARPS * columns_a_warp;
@@ -145,7 +148,7 @@ static __global__ void replay_kernel(const px_replay_args args) {
 }
 
 /* A replay on a card with clusters. */
-extern "C" px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *k) {
+extern "C" px_status PX_OP(cuda, replay_cluster)(px_device *device, const px_replay_args *k) {
     const size_t shared = (size_t)PX_REPLAY_ROWS * PX_REPLAY_SPAN * sizeof(px_real);
     if (k->groups == 0 || k->count == 0) return PX_OK;
     cudaFuncSetAttribute(replay_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);

@@ -2,10 +2,10 @@
 #include "kernels/portable.h"
 
 PX_ROW void rmsprop(size_t row, int column, const px_rmsprop_args *k) {
-    const px_real g = px_row(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
-    px_real *second = px_row(&k->second, row) + column;
+    const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
+    px_real *second = px_row_real(&k->second, row) + column;
     const px_real v = k->rho * *second + (1 - k->rho) * g * g;
     *second = v;
-    px_row(&k->weights, row)[column] -= k->rate * g / (px_sqrt(v) + k->epsilon);
+    px_row_real(&k->weights, row)[column] -= k->rate * g / (px_sqrt(v) + k->epsilon);
 }
 PX_ROW_KERNEL(rmsprop, k->weights.rows, k->weights.columns)

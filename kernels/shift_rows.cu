@@ -2,8 +2,8 @@
 #include "kernels/portable.h"
 
 typedef struct px_shifted {
-    const px_real *from, *add; /* NULL: counts as 0 */
-    px_real *to;
+    const px_store *from, *add; /* NULL: counts as 0 */
+    px_store *to;
 } px_shifted;
 
 PX_FUNCTION px_shifted px_shifted_at(size_t row, const px_shift_rows_args *k) {
@@ -17,6 +17,6 @@ PX_FUNCTION px_shifted px_shifted_at(size_t row, const px_shift_rows_args *k) {
 
 PX_ROW void shift_rows(px_shifted at, int column, const px_shift_rows_args *k) {
     (void)k;
-    at.to[column] = (at.from ? at.from[column] : 0) + (at.add ? at.add[column] : 0);
+    at.to[column] = (at.from ? (px_real)at.from[column] : 0) + (at.add ? (px_real)at.add[column] : 0);
 }
 PX_PLACED_KERNEL(shift_rows, px_shifted, px_shifted_at, k->y.rows, k->y.columns)

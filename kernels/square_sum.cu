@@ -2,7 +2,7 @@
 #include "kernels/portable.h"
 
 PX_LANES void square_sum(size_t row, px_lane lane, const px_square_sum_args *k) {
-    const px_real *x = px_row(&k->x, row);
+    const px_real *x = px_row_real(&k->x, row);
     double sum = 0;
     PX_LANE_LOOP(column, k->x.columns, reduction(+ : sum)) sum += (double)x[column] * (double)x[column];
     sum = px_lanes_sum_double(sum);

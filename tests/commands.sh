@@ -428,7 +428,7 @@ done <<END
 2|model.hidden.*many|eval $run --set model.hidden=many
 2|model.kind.*mlp.*pixelcnn|train $kind.yaml --set model.kind=mlp
 2|data.levels.*257|train $kind.yaml --set data.levels=257
-2|precision|train $kind.yaml --set precision=bfloat16
+2|precision.*float16.*bfloat16|train $kind.yaml --set precision=float16
 2|unknown_key.yaml:3: .*layerz|train unknown_key.yaml
 2|wrong_type.yaml:2: .*layers.*many|train wrong_type.yaml
 2|impossible.yaml:3: .*rho.*1.5|train impossible.yaml

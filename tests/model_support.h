@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_TESTS_MODEL_SUPPORT_H
 #define PIXELRNN_TESTS_MODEL_SUPPORT_H
 
+#include "pixelrnn/bfloat16.h"
 #include "pixelrnn/model.h"
 #include "pixelrnn/random.h"
 #include "tests/support.h"
@@ -19,12 +20,17 @@ static inline size_t px_test_pick(uint64_t seed, uint64_t place, size_t most) {
     return (size_t)((px_test_number(seed, place) + 1) / 2 * (double)most);
 }
 
-/* A map of reals in the memory of its device, copied to the host; to be freed. */
+/* A map of reals or bfloat16 in the memory of its device, copied to the host as reals; to be freed. */
 static inline px_real *px_test_download(px_device *device, px_map map) {
-    px_real *host = malloc(px_map_bytes(&map) + 1);
+    void *host = malloc(px_map_bytes(&map) + 1);
     assert_non_null(host);
     assert_ok(device->ctx, device->ops->download(device, host, map.data, px_map_bytes(&map)));
-    return host;
+    if (map.type == PX_REAL) return host;
+    px_real *wide = malloc(px_map_elements(&map) * sizeof *wide + 1);
+    assert_non_null(wide);
+    for (size_t e = 0; e < px_map_elements(&map); e++) wide[e] = px_from_bfloat16(((const uint16_t *)host)[e]);
+    free(host);
+    return wide;
 }
 
 /* A map carved from the arena, filled with numbers of `seed` in (-scale, scale). */
@@ -56,6 +62,7 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     }
     assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_map_bytes(&weights)));
     assert_ok(device->ctx, device->ops->synchronize(device));
+    assert_ok(device->ctx, px_model_refresh(model));
     free(host);
     return model;
 }

@@ -5,9 +5,14 @@
 #include <string.h>
 
 px_device *px_test_device(px_context *ctx) {
+    return px_test_device_of(ctx, PX_REAL);
+}
+
+px_device *px_test_device_of(px_context *ctx, px_type activation) {
     const char *kind = getenv("PX_TEST_DEVICE");
     px_device *device = NULL;
-    assert_ok(ctx, px_device_open(ctx, kind && strcmp(kind, "cuda") == 0 ? PX_DEVICE_CUDA : PX_DEVICE_CPU, &device));
+    assert_ok(ctx, px_device_open(ctx, kind && strcmp(kind, "cuda") == 0 ? PX_DEVICE_CUDA : PX_DEVICE_CPU, activation,
+                                  &device));
     return device;
 }
 

@@ -18,6 +18,8 @@
 
 /* The device under test: the CPU, or CUDA with PX_TEST_DEVICE=cuda. */
 px_device *px_test_device(px_context *ctx);
+/* The same with activations of this type. */
+px_device *px_test_device_of(px_context *ctx, px_type activation);
 
 /* The largest difference between two vectors, relative to the largest magnitude in `want`, and where. */
 typedef struct px_difference {

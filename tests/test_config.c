@@ -400,8 +400,13 @@ static void contradictions(void **state) {
     (void)state;
     px_config config = defaults();
     set(&config, "precision", "bfloat16");
-    assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
-    assert_string_equal(ctx.message, "a.yaml: precision: found bfloat16, expected float32 (bfloat16 is not built yet)");
+    if (sizeof(px_real) == sizeof(float)) {
+        assert_ok(px_config_check(&ctx, "a.yaml", &config));
+    } else {
+        assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
+        assert_string_equal(ctx.message,
+                            "a.yaml: precision: found bfloat16, expected float32: this is a build of float64");
+    }
     config = defaults();
     set(&config, "train.steps", "100");
     set(&config, "train.warmup_steps", "100");

@@ -8,7 +8,7 @@
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/optimizer.h"
 #include "pixelrnn/source.h"
-#include "tests/support.h"
+#include "tests/model_support.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +20,12 @@ static const double tolerance = 1e-6;
 static const double tolerance = 1e-4;
 #endif
 
+/* In bfloat16, nats and logits: of the dozens of roundings by 2^-8 on the way, of either sign, six may be left. */
+static const double of_bfloat16 = 6.0 / 256;
+
 typedef struct px_golden {
     char folder[512];
+    double tolerance;
     px_context ctx;
     px_device *device;
     px_safetensors *expected;
@@ -44,17 +48,15 @@ static void expect(const px_golden *golden, const char *name, const void *found,
     const px_tensor *want = px_safetensors_find(golden->expected, name);
     if (!want) fail_msg("%s: expected.safetensors has no %s", golden->folder, name);
     const px_difference d = px_compare(px_tensor_elements(want), element, found, expected_element, want);
-    if (!(d.relative <= tolerance))
+    if (!(d.relative <= golden->tolerance))
         fail_msg("%s: %s[%zu] is %.9g, expected %.9g: off by %.3g of the tensor's largest, tolerance %.3g",
-                 golden->folder, name, d.index, d.found, d.want, d.relative, tolerance);
+                 golden->folder, name, d.index, d.found, d.want, d.relative, golden->tolerance);
 }
 
 /* Holds every tensor of a flat map to the expected ones called prefix.NAME. */
 static void expect_flat(px_golden *golden, px_model *model, px_map flat, const char *prefix) {
     const px_parameters *parameters = px_model_parameters(model);
-    px_real *host = malloc(px_map_bytes(&flat));
-    assert_non_null(host);
-    assert_ok(&golden->ctx, golden->device->ops->download(golden->device, host, flat.data, px_map_bytes(&flat)));
+    px_real *host = px_test_download(golden->device, flat);
     for (int i = 0; i < parameters->count; i++) {
         char name[PX_TENSOR_NAME + 16];
         snprintf(name, sizeof name, "%s.%s", prefix, parameters->items[i].name);
@@ -101,9 +103,7 @@ static void check_forward(px_golden *golden, px_model *model) {
     assert_ok(&golden->ctx, px_model_nats(model, nats));
     expect(golden, "nats_per_image", nats, px_element_double);
     assert_ok(&golden->ctx, px_model_logits(model, golden->images, &logits));
-    px_real *host = malloc(px_map_bytes(&logits));
-    assert_non_null(host);
-    assert_ok(&golden->ctx, golden->device->ops->download(golden->device, host, logits.data, px_map_bytes(&logits)));
+    px_real *host = px_test_download(golden->device, logits);
     expect(golden, "logits", host, px_element_real);
     free(host);
 }
@@ -120,12 +120,23 @@ static void check_updates(px_golden *golden, px_model *model, px_optimizer_spec 
     px_optimizer_destroy(optimizer);
 }
 
+static void begin(px_golden *golden, const char *folder, px_type activation, double most) {
+    *golden = (px_golden){.tolerance = most};
+    snprintf(golden->folder, sizeof golden->folder, "%s", folder);
+    golden->device = px_test_device_of(&golden->ctx, activation);
+    assert_ok(&golden->ctx,
+              px_safetensors_open(&golden->ctx, golden_path(golden, "expected.safetensors"), &golden->expected));
+}
+
+static void end(px_golden *golden) {
+    free(golden->levels);
+    px_safetensors_close(golden->expected);
+    px_device_close(golden->device);
+}
+
 static void test_case(void **state) {
-    px_golden golden = {0};
-    snprintf(golden.folder, sizeof golden.folder, "%s", (const char *)*state);
-    golden.device = px_test_device(&golden.ctx);
-    assert_ok(&golden.ctx,
-              px_safetensors_open(&golden.ctx, golden_path(&golden, "expected.safetensors"), &golden.expected));
+    px_golden golden;
+    begin(&golden, *state, PX_REAL, tolerance);
     px_model *model = load(&golden);
     check_forward(&golden, model);
     check_updates(&golden, model, (px_optimizer_spec){.kind = PX_OPTIMIZER_SGD}, 1, 0.1, "sgd");
@@ -134,32 +145,38 @@ static void test_case(void **state) {
     check_updates(&golden, model, (px_optimizer_spec){.kind = PX_OPTIMIZER_RMSPROP, .rho = 0.9, .epsilon = 1e-5}, 2,
                   0.01, "rmsprop2");
     px_model_destroy(model);
-    free(golden.levels);
-    px_safetensors_close(golden.expected);
-    px_device_close(golden.device);
+    end(&golden);
 }
 
 /* The same weights evaluated in the memory plan that blocks share give the same nats. */
 static void test_shared_memory(void **state) {
-    px_golden golden = {0};
-    snprintf(golden.folder, sizeof golden.folder, "%s", (const char *)*state);
-    golden.device = px_test_device(&golden.ctx);
-    assert_ok(&golden.ctx,
-              px_safetensors_open(&golden.ctx, golden_path(&golden, "expected.safetensors"), &golden.expected));
+    px_golden golden;
+    begin(&golden, *state, PX_REAL, tolerance);
     px_model *model = load(&golden);
     assert_ok(&golden.ctx, px_model_reserve(model, golden.images, PX_PURPOSE_EVALUATE));
     check_forward(&golden, model);
     px_model_destroy(model);
-    free(golden.levels);
-    px_safetensors_close(golden.expected);
-    px_device_close(golden.device);
+    end(&golden);
 }
 
-enum { MOST_CASES = 64 };
+static void test_bfloat16(void **state) {
+    px_golden golden;
+    begin(&golden, *state, PX_BF16, of_bfloat16);
+    px_model *model = load(&golden);
+    check_forward(&golden, model);
+    px_model_destroy(model);
+    end(&golden);
+}
+
+enum { MOST_CASES = 64, KINDS = sizeof(px_real) == sizeof(float) ? 3 : 2 };
+static const struct {
+    const char *name;
+    void (*test)(void **state);
+} kinds[] = {{"", test_case}, {", evaluated", test_shared_memory}, {", bfloat16", test_bfloat16}};
 
 int main(void) {
-    static char folders[MOST_CASES][512], names[2 * MOST_CASES][600];
-    static struct CMUnitTest tests[2 * MOST_CASES];
+    static char folders[MOST_CASES][512], names[KINDS * MOST_CASES][600];
+    static struct CMUnitTest tests[KINDS * MOST_CASES];
     const char *root = getenv("PX_GOLDEN") ? getenv("PX_GOLDEN") : "tests/golden";
     DIR *folder = opendir(root);
     int cases = 0;
@@ -174,9 +191,9 @@ int main(void) {
         fprintf(stderr, "%s: found no golden cases\n", root);
         return 1;
     }
-    for (int i = 0; i < 2 * cases; i++) {
-        snprintf(names[i], sizeof names[i], "%s%s", folders[i / 2], i % 2 ? ", evaluated" : "");
-        tests[i] = (struct CMUnitTest){names[i], i % 2 ? test_shared_memory : test_case, NULL, NULL, folders[i / 2]};
+    for (int i = 0; i < KINDS * cases; i++) {
+        snprintf(names[i], sizeof names[i], "%s%s", folders[i / KINDS], kinds[i % KINDS].name);
+        tests[i] = (struct CMUnitTest){names[i], kinds[i % KINDS].test, NULL, NULL, folders[i / KINDS]};
     }
-    return _cmocka_run_group_tests("golden", tests, (size_t)(2 * cases), NULL, NULL);
+    return _cmocka_run_group_tests("golden", tests, (size_t)(KINDS * cases), NULL, NULL);
 }

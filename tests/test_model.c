@@ -223,10 +223,10 @@ static void test_use_weights(void **state) {
         assert_ok(&bed.ctx, px_model_forward(models[i], levels, 1, false));
         assert_ok(&bed.ctx, px_model_nats(models[i], &own[i]));
     }
-    px_model_use_weights(models[0], px_model_weights(models[1]));
+    assert_ok(&bed.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
     assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
     assert_ok(&bed.ctx, px_model_nats(models[0], &lent));
-    px_model_use_weights(models[0], (px_map){0});
+    assert_ok(&bed.ctx, px_model_use_weights(models[0], (px_map){0}));
     assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
     assert_ok(&bed.ctx, px_model_nats(models[0], &after));
     if (lent != own[1] || after != own[0] || own[0] == own[1])

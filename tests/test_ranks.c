@@ -262,7 +262,7 @@ static void sums_are_right_the_same_everywhere_and_again(void **state) {
     const int count = px_ranks_count(ranks);
     const double within = count * (sizeof(px_real) == sizeof(float) ? 6e-8 : 1.2e-16) *
                           count; /* half a bit an addition */
-    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, &device));
+    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     for (size_t rows = 1; rows < 30; rows += 4) {
         reduce(ranks, device, map, rows, NULL);
         for (size_t i = 0; i < elements; i++) {
@@ -287,7 +287,7 @@ static void each_knows_its_own_norm(void **state) {
     double norm, want = 0;
     const px_map map = host_map();
     const int rank = px_ranks_rank(ranks);
-    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, &device));
+    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     reduce(ranks, device, map, 3, &norm);
     fill(map, rank);
     for (size_t i = 0; i < px_map_elements(&map); i++) want += pow((double)((const px_real *)map.data)[i], 2);

@@ -69,7 +69,7 @@ static void independent_pixels_have_their_entropy(void **state) {
     px_device *device;
     px_source source = {.name = "pairs", .count = 4000, .height = 1, .width = 2, .channels = 1, .read = read_pair};
     px_evaluation evaluation;
-    assert_ok(&ctx, px_cpu_open(&ctx, &device));
+    assert_ok(&ctx, px_cpu_open(&ctx, PX_REAL, &device));
     assert_ok(&ctx, px_evaluate_independent(device, &source, &source, &(px_evaluate_options){.batch = 7, .levels = 2},
                                             &evaluation));
     const double n = 4002, ones = 3001 / n, zeros = 1001 / n; /* one count added to each of two levels */

@@ -39,10 +39,11 @@ typedef struct px_rate_work {
 
 static px_status px_product_pass(void *context) {
     const px_rate_work *work = context;
-    const size_t bytes = (size_t)PX_SIDE * PX_SIDE * sizeof(px_real);
-    return px_run(work->device, gemm, .m = PX_SIDE, .n = PX_SIDE, .k = PX_SIDE, .a = work->memory,
-                  .b = work->memory + bytes, .c = work->memory + 2 * bytes, .ld_a = PX_SIDE, .ld_b = PX_SIDE,
-                  .ld_c = PX_SIDE, .batch = 1);
+    const px_type type = work->device->activation;
+    const size_t bytes = (size_t)PX_SIDE * PX_SIDE * px_type_size(type);
+    return px_run(work->device, gemm, .m = PX_SIDE, .n = PX_SIDE, .k = PX_SIDE, .operands = type, .result = type,
+                  .a = work->memory, .b = work->memory + bytes, .c = work->memory + 2 * bytes, .ld_a = PX_SIDE,
+                  .ld_b = PX_SIDE, .ld_c = PX_SIDE, .batch = 1);
 }
 
 static px_status px_copy_pass(void *context) {

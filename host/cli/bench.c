@@ -41,7 +41,7 @@ static px_status px_measure_config(px_context *ctx, const px_bench_words *w, con
     px_config_default(c);
     PX_TRY(px_config_load(ctx, path, c));
     PX_TRY(px_cli_override(ctx, path, &w->settings, c));
-    PX_TRY(px_device_open(ctx, (px_device_kind)c->device, &device));
+    PX_TRY(px_cli_open_device(ctx, c, -1, &device));
     snprintf(report->kind, sizeof report->kind, "%s", device->kind);
     snprintf(report->description, sizeof report->description, "%s", device->description);
     const px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),
@@ -194,6 +194,7 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "config", c->name);
     cJSON_AddStringToObject(json, "kind", px_config_word("model.kind", c->model.kind));
+    cJSON_AddStringToObject(json, "precision", px_config_word("precision", c->precision));
     cJSON_AddNumberToObject(json, "layers", (double)c->model.layers);
     cJSON_AddNumberToObject(json, "hidden", (double)c->model.hidden);
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
@@ -219,7 +220,6 @@ static cJSON *px_frame_json(const px_bench_words *w, int count, char **words) {
     for (int i = 0; i < count; i++) cJSON_AddItemToArray(command, cJSON_CreateString(words[i]));
     cJSON_AddStringToObject(json, "date", date);
     cJSON_AddStringToObject(json, "compiler", __VERSION__);
-    cJSON_AddStringToObject(json, "precision", sizeof(px_real) == sizeof(float) ? "float32" : "float64");
     cJSON_AddNumberToObject(json, "size", (double)w->size);
     cJSON_AddNumberToObject(json, "channels", (double)w->channels);
     return json;

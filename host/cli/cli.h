@@ -44,6 +44,9 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
 /* Applies --set assignments to a config and checks it. */
 px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config);
 
+/* Opens the device that a config asks for, in its precision: the host's number `place`; -1: whichever. */
+px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device);
+
 /* Loads the model that MODEL names, onto the device of its config after --set. */
 px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
                             px_device **device, px_model **model);

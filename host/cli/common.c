@@ -8,6 +8,11 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_words *se
     return px_config_check(ctx, where, config);
 }
 
+px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device) {
+    const px_type activation = config->precision == PX_PRECISION_BFLOAT16 ? PX_BF16 : PX_REAL;
+    return px_device_open_at(ctx, (px_device_kind)config->device, activation, place, device);
+}
+
 /* A setting that describes another model than the file's would be of no effect. */
 static px_status px_check_spec(px_context *ctx, const char *path, const px_model_info *info) {
     const px_model_spec *is = &info->spec;
@@ -27,7 +32,7 @@ static px_status px_load_model_at(px_context *ctx, int place, const char *name, 
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
     PX_TRY(px_check_spec(ctx, path, info));
-    PX_TRY(px_device_open_at(ctx, (px_device_kind)info->config.device, place, device));
+    PX_TRY(px_cli_open_device(ctx, &info->config, place, device));
     return px_model_file_load(*device, path, &loaded, model);
 }
 

@@ -42,10 +42,12 @@ static px_status px_drawing_work(px_drawing *d, char work[PX_WORK_LINE]) {
         given = crc32_z(0, d->keep, (size_t)s->height * (size_t)s->width);
         given = crc32_z(given, (const Bytef *)d->given_name, strlen(d->given_name));
     }
-    snprintf(work, PX_WORK_LINE,
-             "pixelrnn %s: kind %d, %d x %d x %d, %d levels, weights %08lx, seed %llu, temperature %.17g, given %08lx",
-             d->command, (int)s->kind, s->height, s->width, s->channels, s->levels, weights,
-             (unsigned long long)d->seed, d->temperature, given);
+    snprintf(
+        work, PX_WORK_LINE,
+        "pixelrnn %s: kind %d, %d x %d x %d, %d levels, weights %08lx%s, seed %llu, temperature %.17g, given %08lx",
+        d->command, (int)s->kind, s->height, s->width, s->channels, s->levels, weights,
+        px_model_device(d->model)->activation == PX_BF16 ? " in bfloat16" : "", (unsigned long long)d->seed,
+        d->temperature, given);
     return PX_OK;
 }
 

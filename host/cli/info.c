@@ -96,6 +96,7 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
     printf("model                  %s, %d layers, hidden %d, head %d%s%s\n", px_config_word("model.kind", (int)s->kind),
            s->layers, s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "");
     printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
+    printf("precision              %s\n", px_config_word("precision", info->config.precision));
     if (info->step >= 0) printf("step                   %lld\n", (long long)info->step);
     printf("parameters             %zu (masked ones not counted)\n", live);
     px_print_field(s);
@@ -120,7 +121,7 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
     px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
     PX_TRY(px_info_read(ctx, &w, &info));
-    PX_TRY(px_device_open(ctx, (px_device_kind)info.config.device, &device));
+    PX_TRY(px_cli_open_device(ctx, &info.config, -1, &device));
     px_status status = px_model_create(device, &info.spec, &model);
     if (status == PX_OK) status = px_print_info(model, &info);
     px_model_destroy(model);

@@ -16,9 +16,10 @@ static void px_on_signal(int number) {
 static void px_introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
-    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s; ", config->name,
+    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
-            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer));
+            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
+            px_config_word("precision", config->precision));
     if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
 }
@@ -84,8 +85,7 @@ static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, 
     px_device *device = NULL;
     PX_TRY(px_ranks_agree(ranks, px_train_read(ctx, count, words, &w)));
     px_ranks_patience(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
-    px_status status = px_device_open_at(ctx, (px_device_kind)w.config.device, ranks ? px_ranks_local(ranks) : -1,
-                                         &device);
+    px_status status = px_cli_open_device(ctx, &w.config, ranks ? px_ranks_local(ranks) : -1, &device);
     status = px_ranks_agree(ranks, status);
     if (status == PX_OK) status = px_train_on(device, ranks, &w);
     px_device_close(device);

@@ -3,9 +3,9 @@
 #include <string.h>
 
 px_status px_config_check(px_context *ctx, const char *where, const px_config *config) {
-    if (config->precision != PX_PRECISION_FLOAT32)
-        return px_fail(ctx, PX_ERR_CONFIG, "%s: precision: found %s, expected float32 (bfloat16 is not built yet)",
-                       where, px_config_word("precision", config->precision));
+    if (config->precision == PX_PRECISION_BFLOAT16 && sizeof(px_real) != sizeof(float))
+        return px_fail(ctx, PX_ERR_CONFIG,
+                       "%s: precision: found bfloat16, expected float32: this is a build of float64", where);
     if (config->train.warmup_steps > config->train.steps)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: train.warmup_steps: found %lld, expected at most train.steps, %lld",
                        where, (long long)config->train.warmup_steps, (long long)config->train.steps);

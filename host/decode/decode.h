@@ -57,9 +57,11 @@ struct px_decoder {
     px_map levels;       /* (images of a group, H W C) PX_UINT8 */
     px_map nats;         /* (images, 1) PX_FLOAT64 */
     px_cache values;     /* the four rows that the stem reads */
+    px_cache stem_sum;   /* (2h) the stem's products, as far as they are known; a row */
+    px_map sum;          /* what the products of the layer at work give: px_decode_sum */
     px_cache u;          /* (2h) of layers + 1: the stem's, then each block's; a row */
     px_cache rectified;  /* relu of u; the last layer's is what the head reads. The pixel at work */
-    px_cache features;   /* with skips, their sum */
+    px_cache features;   /* with skips, their sum as reals */
     px_cache hidden[2];  /* the head's */
     px_cache logits;
     px_stack stem, skip, head[3];
@@ -69,7 +71,9 @@ struct px_decoder {
 
 /* --- cache.c ------------------------------------------------------------------------------------------------------ */
 
+/* Activations, or reals: sums that several products add to, and cell states. */
 px_cache px_cache_carve(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
+px_cache px_cache_carve_reals(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
 /* One layer's rows from the pixel at (row, column) on, `pixels` pixels of the images at work. */
 px_map px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
 /* The pixel at work. */
@@ -99,8 +103,7 @@ px_status px_stack_row(const px_decoder *decoder, const px_stack *stack, const p
 /* y = beta y + what the centre tap gives the pixel at work in these colours; for one layer. */
 px_status px_stack_centre(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours, px_map x,
                           px_map y, px_real beta);
-/* y = y + bias + add, rectified = relu(y), in these colours; add, and one of y and rectified, may be absent. sum may be
- * y or rectified. */
+/* sum += bias + add, y = sum, rectified = relu(sum), in these colours; all but sum may be absent. */
 px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours, px_map sum,
                             px_map add, px_map y, px_map rectified);
 /* The bias of one layer. */
@@ -113,6 +116,9 @@ static inline int px_colour_first(const px_decoder *decoder, int features, int c
 }
 
 /* --- decoder.c ---------------------------------------------------------------------------------------------------- */
+
+/* (images, F) reals for a product that an activation follows at once. */
+px_map px_decode_sum(const px_decoder *decoder, int features);
 
 /* u of `layer` + 1 = residual + expand(x), in these colours. */
 px_status px_decode_expand(px_decoder *decoder, const px_stack *expand, int layer, px_colours colours, px_map x);

@@ -12,6 +12,13 @@ static const px_decode_kind *const px_decode_kinds[] = {
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
+/* Features of the widest layer that is activated as soon as it is summed. */
+static int px_widest(const px_model_spec *s) {
+    int widest = 2 * s->hidden;
+    if (s->head > widest) widest = s->head;
+    return s->channels * s->levels > widest ? s->channels * s->levels : widest;
+}
+
 enum { PX_GROUP_LEAST = 8 }; /* images a worker needs at least for its products to be worth their weights' way */
 
 /* The memory of one group of images. */
@@ -21,9 +28,11 @@ static void px_decoder_carve(px_decoder *d, px_arena *arena) {
     d->levels = px_arena_map(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
     d->nats = px_arena_map(arena, (size_t)d->group, 1, PX_FLOAT64);
     d->values = px_cache_carve(d, arena, 1, PX_STEM_ROWS * width, s->channels);
+    d->stem_sum = px_cache_carve_reals(d, arena, 1, width, features);
+    d->sum = px_arena_map(arena, (size_t)d->group, px_widest(s), PX_REAL);
     d->u = px_cache_carve(d, arena, s->layers + 1, width, features);
     d->rectified = px_cache_carve(d, arena, s->layers + 1, 1, features);
-    if (s->skip) d->features = px_cache_carve(d, arena, 1, 1, features);
+    if (s->skip) d->features = px_cache_carve_reals(d, arena, 1, 1, features);
     for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_carve(d, arena, 1, 1, s->head);
     d->logits = px_cache_carve(d, arena, 1, 1, s->channels * s->levels);
     d->kind->carve(d, arena);
@@ -163,9 +172,8 @@ px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
 
 /* Before the first pixel of a row: what the rows above give it. */
 static px_status px_decoder_row(px_decoder *d) {
-    const px_map u = px_cache_at(d, &d->u, 0, d->row, 0, d->model->spec.width);
-    PX_TRY(d->device->ops->clear(d->device, u.data, px_map_bytes(&u)));
-    PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->u));
+    PX_TRY(px_cache_clear(d, &d->stem_sum));
+    PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
     return d->kind->row(d);
 }
 
@@ -186,14 +194,19 @@ px_status px_decoder_next(px_decoder *d) {
     }
     if (d->column < 0) PX_TRY(px_decoder_row(d));
     d->column++;
-    PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->u));
+    PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->stem_sum));
     return d->kind->pixel(d);
+}
+
+px_map px_decode_sum(const px_decoder *d, int features) {
+    return px_map_over(d->sum.data, (size_t)d->images, features, PX_REAL);
 }
 
 px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_colours colours, px_map x) {
     const px_map u = px_cache_here(d, &d->u, layer), next = px_cache_here(d, &d->u, layer + 1);
-    PX_TRY(px_stack_centre(d, expand, layer, colours, x, next, 0));
-    return px_stack_activate(d, expand, layer, colours, next, d->model->spec.residual ? u : (px_map){0}, next,
+    const px_map sum = px_decode_sum(d, next.columns);
+    PX_TRY(px_stack_centre(d, expand, layer, colours, x, sum, 0));
+    return px_stack_activate(d, expand, layer, colours, sum, d->model->spec.residual ? u : (px_map){0}, next,
                              px_cache_here(d, &d->rectified, layer + 1));
 }
 
@@ -202,15 +215,15 @@ static px_status px_decode_skip(px_decoder *d, int layer, px_colours colours) {
     const int last = d->model->spec.layers - 1;
     const px_map none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
     PX_TRY(px_stack_centre(d, &d->skip, layer, colours, u, features, layer > 0));
-    return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, features,
+    return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, none,
                              layer == last ? px_cache_here(d, &d->rectified, last + 1) : none);
 }
 
 /* The features of these colours, through all layers. */
 static px_status px_decode_features(px_decoder *d, px_colours colours) {
-    const px_map none = {0}, u = px_cache_here(d, &d->u, 0);
-    PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), u, 1));
-    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, u, none, u, px_cache_here(d, &d->rectified, 0)));
+    const px_map none = {0}, u = px_cache_here(d, &d->u, 0), sum = px_cache_here(d, &d->stem_sum, 0);
+    PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), sum, 1));
+    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_here(d, &d->rectified, 0)));
     for (int layer = 0; layer < d->model->spec.layers; layer++) {
         PX_TRY(d->kind->advance(d, layer, colours));
         if (d->model->spec.skip) PX_TRY(px_decode_skip(d, layer, colours));
@@ -222,13 +235,14 @@ static px_status px_decode_head(px_decoder *d, px_colours colours) {
     const px_map none = {0}, logits = px_cache_here(d, &d->logits, 0);
     px_map x = px_cache_here(d, &d->rectified, d->model->spec.layers);
     for (int i = 0; i < 2; i++) {
-        const px_map hidden = px_cache_here(d, &d->hidden[i], 0);
-        PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, hidden, 0));
-        PX_TRY(px_stack_activate(d, &d->head[i], 0, colours, hidden, none, none, hidden));
+        const px_map hidden = px_cache_here(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
+        PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, sum, 0));
+        PX_TRY(px_stack_activate(d, &d->head[i], 0, colours, sum, none, none, hidden));
         x = hidden;
     }
-    PX_TRY(px_stack_centre(d, &d->head[2], 0, colours, x, logits, 0));
-    return px_stack_activate(d, &d->head[2], 0, colours, logits, none, logits, none);
+    const px_map sum = px_decode_sum(d, logits.columns);
+    PX_TRY(px_stack_centre(d, &d->head[2], 0, colours, x, sum, 0));
+    return px_stack_activate(d, &d->head[2], 0, colours, sum, none, logits, none);
 }
 
 px_status px_decoder_logits(px_decoder *d, int channel, px_map *logits) {

@@ -22,8 +22,8 @@ static void px_diagonal_decode_create(px_decoder *d) {
 static void px_diagonal_decode_carve(px_decoder *d, px_arena *arena) {
     px_diagonal_decoder *b = d->blocks;
     const px_model_spec *s = &d->model->spec;
-    b->pre = px_cache_carve(d, arena, s->layers, s->width, PX_GATES * s->hidden);
-    b->c = px_cache_carve(d, arena, s->layers, 1, s->hidden);
+    b->pre = px_cache_carve_reals(d, arena, s->layers, s->width, PX_GATES * s->hidden);
+    b->c = px_cache_carve_reals(d, arena, s->layers, 1, s->hidden);
     for (int i = 0; i < PX_DIRECTIONS; i++) b->h[i] = px_cache_carve(d, arena, s->layers, s->width, s->hidden);
     b->sum = px_cache_carve(d, arena, s->layers, 1, s->hidden);
 }

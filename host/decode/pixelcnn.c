@@ -4,7 +4,8 @@
 typedef struct px_pixelcnn_decoder {
     px_stack reduce, conv, expand;
     px_cache reduced;   /* (h) relu(reduce(relu(u))); a row */
-    px_cache convolved; /* (h) what conv has so far, then its relu; a row */
+    px_cache convolved; /* (h) what conv has so far; a row */
+    px_cache rectified; /* (h) its relu; the pixel at work */
 } px_pixelcnn_decoder;
 
 static void px_pixelcnn_decode_create(px_decoder *d) {
@@ -18,7 +19,8 @@ static void px_pixelcnn_decode_carve(px_decoder *d, px_arena *arena) {
     px_pixelcnn_decoder *b = d->blocks;
     const px_model_spec *s = &d->model->spec;
     b->reduced = px_cache_carve(d, arena, s->layers, s->width, s->hidden);
-    b->convolved = px_cache_carve(d, arena, s->layers, s->width, s->hidden);
+    b->convolved = px_cache_carve_reals(d, arena, s->layers, s->width, s->hidden);
+    b->rectified = px_cache_carve(d, arena, s->layers, 1, s->hidden);
 }
 
 static px_status px_pixelcnn_decode_begin(px_decoder *d) {
@@ -41,11 +43,12 @@ static px_status px_pixelcnn_decode_advance(px_decoder *d, int layer, px_colours
     px_pixelcnn_decoder *b = d->blocks;
     const px_map none = {0}, u = px_cache_here(d, &d->rectified, layer);
     const px_map reduced = px_cache_here(d, &b->reduced, layer), convolved = px_cache_here(d, &b->convolved, layer);
-    PX_TRY(px_stack_centre(d, &b->reduce, layer, colours, u, reduced, 0));
-    PX_TRY(px_stack_activate(d, &b->reduce, layer, colours, reduced, none, none, reduced));
+    const px_map rectified = px_cache_here(d, &b->rectified, layer), sum = px_decode_sum(d, reduced.columns);
+    PX_TRY(px_stack_centre(d, &b->reduce, layer, colours, u, sum, 0));
+    PX_TRY(px_stack_activate(d, &b->reduce, layer, colours, sum, none, none, reduced));
     PX_TRY(px_stack_centre(d, &b->conv, layer, colours, reduced, convolved, 1));
-    PX_TRY(px_stack_activate(d, &b->conv, layer, colours, convolved, none, none, convolved));
-    return px_decode_expand(d, &b->expand, layer, colours, convolved);
+    PX_TRY(px_stack_activate(d, &b->conv, layer, colours, convolved, none, none, rectified));
+    return px_decode_expand(d, &b->expand, layer, colours, rectified);
 }
 
 static px_status px_pixelcnn_decode_row_done(px_decoder *d) {

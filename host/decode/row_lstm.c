@@ -17,8 +17,8 @@ static void px_row_lstm_decode_create(px_decoder *d) {
 static void px_row_lstm_decode_carve(px_decoder *d, px_arena *arena) {
     px_row_lstm_decoder *b = d->blocks;
     const px_model_spec *s = &d->model->spec;
-    b->pre = px_cache_carve(d, arena, s->layers, s->width, PX_GATES * s->hidden);
-    b->c = px_cache_carve(d, arena, s->layers, s->width, s->hidden);
+    b->pre = px_cache_carve_reals(d, arena, s->layers, s->width, PX_GATES * s->hidden);
+    b->c = px_cache_carve_reals(d, arena, s->layers, s->width, s->hidden);
     b->h = px_cache_carve(d, arena, s->layers, s->width, s->hidden);
 }
 

@@ -33,12 +33,14 @@ static px_status px_stack_tap(const px_decoder *d, const px_stack *s, int tap, i
     if (d->row + down < 0 || column >= end) return PX_OK;
     const px_map from = px_cache_at(d, x, 0, d->row + down, column + right, end - column);
     const px_map to = px_cache_at(d, y, 0, d->row, column, end - column);
-    const px_map weight = px_parameter_map(px_weight_of(d, s->first), d->model->weights);
+    const px_map weight = px_parameter_map(px_weight_of(d, s->first), d->model->operands);
     const size_t in = (size_t)from.columns, out = (size_t)to.columns;
-    return px_run(d->device, gemm, .transpose_b = true, .m = from.rows, .n = out, .k = in, .a = from.data, .ld_a = in,
-                  .b = (px_real *)weight.data + (size_t)tap * in, .ld_b = (size_t)weight.columns, .c = to.data,
-                  .ld_c = out, .beta = 1, .batch = s->layers, .step_a = (ptrdiff_t)(px_cache_step(d, x) * in),
-                  .step_b = (ptrdiff_t)s->step, .step_c = (ptrdiff_t)(px_cache_step(d, y) * out));
+    return px_run(d->device, gemm, .transpose_b = true, .m = from.rows, .n = out, .k = in, .operands = from.type,
+                  .result = to.type, .a = from.data, .ld_a = in,
+                  .b = px_element(weight.data, weight.type, (ptrdiff_t)((size_t)tap * in)),
+                  .ld_b = (size_t)weight.columns, .c = to.data, .ld_c = out, .beta = 1, .batch = s->layers,
+                  .step_a = (ptrdiff_t)(px_cache_step(d, x) * in), .step_b = (ptrdiff_t)s->step,
+                  .step_c = (ptrdiff_t)(px_cache_step(d, y) * out));
 }
 
 px_status px_stack_above(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
@@ -62,17 +64,18 @@ px_status px_stack_row(const px_decoder *d, const px_stack *s, const px_cache *x
 px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_map x, px_map y,
                           px_real beta) {
     const px_parameter *p = px_weight_of(d, s->first);
-    const px_map weight = px_parameter_map(p, d->model->weights);
+    const px_map weight = px_parameter_map(p, d->model->operands);
     const int centre = s->first->taps.live - 1, period = y.columns / s->gates;
     const int first = px_colour_first(d, period, colours.first), end = px_colour_first(d, period, colours.end);
     const int seen = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
     if (first == end || seen == 0) return PX_OK;
     const size_t in = (size_t)x.columns, wide = (size_t)weight.columns;
+    const size_t place = (size_t)layer * s->step + (size_t)first * wide + (size_t)centre * in;
     return px_run(d->device, gemm, .transpose_b = true, .m = x.rows, .n = (size_t)(end - first), .k = (size_t)seen,
-                  .a = x.data, .ld_a = in,
-                  .b = (px_real *)weight.data + (size_t)layer * s->step + (size_t)first * wide + (size_t)centre * in,
-                  .ld_b = wide, .c = (px_real *)y.data + first, .ld_c = (size_t)y.columns, .beta = beta,
-                  .batch = s->gates, .step_b = (ptrdiff_t)((size_t)period * wide), .step_c = period);
+                  .operands = x.type, .result = y.type, .a = x.data, .ld_a = in,
+                  .b = px_element(weight.data, weight.type, (ptrdiff_t)place), .ld_b = wide,
+                  .c = px_element(y.data, y.type, first), .ld_c = (size_t)y.columns, .beta = beta, .batch = s->gates,
+                  .step_b = (ptrdiff_t)((size_t)period * wide), .step_c = period);
 }
 
 px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_map sum,

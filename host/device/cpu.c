@@ -92,14 +92,25 @@ px_status px_cpu_sweep_backward(px_device *device, const px_sweep_args *sweep) {
     return px_sweep_backward_launched(device, sweep);
 }
 
-static const px_device_ops px_cpu_ops = {
 #define PX_FILL_OP(name)                .name = px_cpu_##name,
+#define PX_FILL_BF16(name)              .name = px_cpu_##name##_bf16,
 #define PX_FILL_MEMORY(name, signature) .name = px_cpu_##name,
-    PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cpu_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cpu_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                              PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+
+const px_device_ops *px_cpu_ops(px_type activation) {
+    return activation == PX_BF16 ? &px_cpu_bf16 : &px_cpu_real;
+}
 
 void *px_cpu_panel(px_device *device) {
+    px_cpu *cpu = (px_cpu *)device;
     const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
-    return ((px_cpu *)device)->panels + (size_t)thread * PX_CPU_PANEL;
+    return cpu->panels + (size_t)thread * cpu->panel;
+}
+
+px_real *px_cpu_reals(px_device *device) {
+    return (px_real *)((char *)px_cpu_panel(device) + PX_CPU_PANEL);
 }
 
 /* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
@@ -113,16 +124,18 @@ static void px_cpu_describe(px_cpu *cpu) {
              openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
 }
 
-px_status px_cpu_open(px_context *ctx, px_device **device) {
+px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
     px_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
     if (openblas_set_num_threads) openblas_set_num_threads(1);
     cpu->threads = omp_get_max_threads();
-    cpu->base = (px_device){.ops = &px_cpu_ops, .ctx = ctx, .kind = "cpu", .workers = cpu->threads};
-    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * PX_CPU_PANEL;
+    cpu->panel = PX_CPU_PANEL + (activation == PX_BF16 ? PX_CPU_REALS * sizeof(px_real) : 0);
+    cpu->base = (px_device){
+        .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
+    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
     cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
-    cpu->panels = aligned_alloc(256, (size_t)cpu->threads * PX_CPU_PANEL);
+    cpu->panels = aligned_alloc(256, (size_t)cpu->threads * cpu->panel);
     px_cpu_describe(cpu);
     *device = &cpu->base;
     if (cpu->sums && cpu->panels) return PX_OK;

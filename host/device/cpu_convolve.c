@@ -2,51 +2,75 @@
  *
  * Panels, segments and tiles are cut by the shapes alone; see cpu_gemm.c for why. */
 #include "host/device/cpu.h"
+#include "pixelrnn/bfloat16.h"
 #include <string.h>
 
-/* Rows of reals `columns` wide that fit `bytes`, between 1 and most. */
-static size_t px_rows_that_fit(size_t bytes, size_t columns, size_t most) {
-    const size_t rows = bytes / (columns * sizeof(px_real));
+/* Rows of so many bytes that fit `bytes`, between 1 and most. */
+static size_t px_rows_that_fit(size_t bytes, size_t row, size_t most) {
+    const size_t rows = bytes / row;
     return rows < 1 ? 1 : rows > most ? most : rows;
 }
 
-/* y = add + bias, before the product is added. */
-static void px_start_panel(px_map y, px_map add, const px_map *bias) {
-    for (size_t r = 0; r < y.rows; r++) {
-        px_real *to = (px_real *)y.data + r * (size_t)y.columns;
-        const px_real *from = add.data ? (px_real *)add.data + r * (size_t)y.columns : NULL;
-        const px_real *b = bias->data;
-        for (int f = 0; f < y.columns; f++) to[f] = (from ? from[f] : 0) + (b ? b[f] : 0);
-    }
+/* An element of a map of activations. */
+static inline px_real px_at(const px_map *map, size_t element) {
+    return map->type == PX_BF16 ? px_from_bfloat16(((const uint16_t *)map->data)[element])
+                                : ((const px_real *)map->data)[element];
+}
+static inline void px_put(const px_map *map, size_t element, px_real value) {
+    if (map->type == PX_BF16)
+        ((uint16_t *)map->data)[element] = px_to_bfloat16((float)value);
+    else
+        ((px_real *)map->data)[element] = value;
+}
+
+/* sum = add + bias, before the product is added. */
+static void px_start_panel(px_map sum, px_map add, px_map bias) {
+    for (size_t r = 0; r < sum.rows; r++)
+        for (size_t f = 0; f < (size_t)sum.columns; f++) {
+            const size_t e = r * (size_t)sum.columns + f;
+            px_put(&sum, e, (add.data ? px_at(&add, e) : 0) + (bias.data ? px_at(&bias, f) : 0));
+        }
+}
+
+/* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
+ */
+static px_map px_columns(px_device *device, px_gather_args gather, size_t rows) {
+    if (!gather.rectify && px_taps_are_the_pixel(&gather.taps)) return px_map_slice(gather.x, gather.first, rows);
+    gather.y = px_map_over(px_cpu_panel(device), rows * (size_t)gather.taps.live, gather.x.columns, gather.x.type);
+    px_cpu_ops(gather.x.type)->gather(device, &gather);
+    return gather.y;
 }
 
 enum { PX_PANEL_ROWS = 256 };
 
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
-    const size_t in = (size_t)k->x.columns, columns = (size_t)k->taps.live * in;
-    const size_t pixels = k->y.rows, step = px_rows_that_fit(PX_CPU_PANEL, columns, PX_PANEL_ROWS);
-    const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
+    const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->y.rows;
+    const bool apart = k->y.type != PX_REAL; /* the sum is wider than y */
+    const size_t row = columns * px_type_size(k->x.type) + (apart ? (size_t)k->y.columns * sizeof(px_real) : 0);
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * (size_t)k->y.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
         const size_t rows = pixels - first < step ? pixels - first : step;
-        px_map operand = px_map_slice(k->x, first, rows), y = px_map_slice(k->y, first, rows);
-        if (gathered) {
-            operand = px_map_over(px_cpu_panel(device), rows * (size_t)k->taps.live, k->x.columns);
-            const px_gather_args gather = {k->grid, k->taps, k->rectify, false, first, k->x, operand};
-            px_cpu_gather(device, &gather);
-        }
-        px_start_panel(y, px_map_slice(k->add, first, rows), &k->bias);
-        px_cpu_gemm_serial(&(px_gemm_args){.transpose_b = true,
-                                           .m = rows,
-                                           .n = (size_t)y.columns,
-                                           .k = columns,
-                                           .a = operand.data,
-                                           .ld_a = columns,
-                                           .b = k->weight.data,
-                                           .ld_b = (size_t)k->weight.columns,
-                                           .c = y.data,
-                                           .ld_c = (size_t)y.columns,
-                                           .beta = 1});
+        const px_gather_args gather = {
+            .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
+        const px_map y = px_map_slice(k->y, first, rows), operand = px_columns(device, gather, rows);
+        px_map sum = y;
+        if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&operand), rows, y.columns, PX_REAL);
+        const px_gemm_args gemm = {.transpose_b = true,
+                                   .m = rows,
+                                   .n = (size_t)y.columns,
+                                   .k = columns,
+                                   .operands = operand.type,
+                                   .a = operand.data,
+                                   .ld_a = columns,
+                                   .b = k->weight.data,
+                                   .ld_b = (size_t)k->weight.columns,
+                                   .c = sum.data,
+                                   .ld_c = (size_t)y.columns,
+                                   .beta = 1};
+        px_start_panel(sum, px_map_slice(k->add, first, rows), k->bias);
+        px_cpu_gemm_serial(device, &gemm);
+        if (apart) px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
     }
     return PX_OK;
 }
@@ -55,41 +79,46 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
 static void px_return_tap(px_device *device, const px_convolve_input_gradient_args *k, int tap, size_t first,
                           px_map sum, px_real beta) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
-    px_map dy = px_map_slice(k->dy, first, sum.rows);
-    if (!px_taps_are_the_pixel(&one)) {
-        dy.data = px_cpu_panel(device);
-        const px_gather_args gather = {k->grid, one, false, true, first, k->dy, dy};
-        px_cpu_gather(device, &gather);
-    }
-    const px_real *weight = (px_real *)k->weight.data + (size_t)tap * (size_t)sum.columns;
-    px_cpu_gemm_serial(&(px_gemm_args){.m = sum.rows,
-                                       .n = (size_t)sum.columns,
-                                       .k = (size_t)dy.columns,
-                                       .a = dy.data,
-                                       .ld_a = (size_t)dy.columns,
-                                       .b = weight,
-                                       .ld_b = (size_t)k->weight.columns,
-                                       .c = sum.data,
-                                       .ld_c = (size_t)sum.columns,
-                                       .beta = beta});
+    const px_gather_args gather = {.grid = k->grid, .taps = one, .mirror = true, .first = first, .x = k->dy};
+    const px_gemm_args gemm = {.m = sum.rows,
+                               .n = (size_t)sum.columns,
+                               .k = (size_t)k->dy.columns,
+                               .operands = k->dy.type,
+                               .a = px_columns(device, gather, sum.rows).data,
+                               .ld_a = (size_t)k->dy.columns,
+                               .b = px_element(k->weight.data, k->weight.type, (ptrdiff_t)tap * sum.columns),
+                               .ld_b = (size_t)k->weight.columns,
+                               .c = sum.data,
+                               .ld_c = (size_t)sum.columns,
+                               .beta = beta};
+    px_cpu_gemm_serial(device, &gemm);
 }
 
-/* One panel. The products add up in dx itself, unless what is added must wait for the gate. */
+/* y = sum + add, the sum only where gate > 0. sum may be y. */
+static void px_end_panel(px_map y, px_map sum, px_map gate, px_map add) {
+    for (size_t e = 0; e < px_map_elements(&y); e++) {
+        const px_real value = !gate.data || px_at(&gate, e) > 0 ? px_at(&sum, e) : 0;
+        px_put(&y, e, value + (add.data ? px_at(&add, e) : 0));
+    }
+}
+
+/* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for the
+ * gate. */
 static void px_return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
-    const px_map dx = px_map_slice(k->dx, first, rows), add = px_map_slice(k->add, first, rows);
-    const bool late = k->rectify && add.data, early = !k->rectify && add.data;
+    const px_map none = {0}, dx = px_map_slice(k->dx, first, rows), dy = px_map_slice(k->dy, first, rows);
+    const px_map add = px_map_slice(k->add, first, rows), gate = k->rectify ? px_map_slice(k->x, first, rows) : none;
+    const bool apart = dx.type != PX_REAL || (gate.data && add.data), onto = add.data && !apart;
     px_map sum = dx;
-    if (late) sum.data = (px_real *)px_cpu_panel(device) + rows * (size_t)k->dy.columns;
-    if (early && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
-    for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, early || tap > 0 ? 1 : 0);
-    if (!k->rectify) return;
-    px_cpu_combine(device,
-                   &(px_combine_args){.sum = sum, .add = add, .gate = px_map_slice(k->x, first, rows), .y = dx});
+    if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&dy), rows, dx.columns, PX_REAL);
+    if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
+    for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, onto || tap > 0 ? 1 : 0);
+    if (apart || gate.data) px_end_panel(dx, sum, gate, onto ? none : add);
 }
 
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
-    const size_t columns = (size_t)k->dx.columns + (size_t)k->dy.columns, pixels = k->dx.rows;
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL, columns, PX_PANEL_ROWS);
+    const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
+    const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * (size_t)k->dx.columns * (size_t)k->dy.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         px_return_panel(device, k, first, pixels - first < step ? pixels - first : step);
@@ -113,7 +142,7 @@ static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_g
     px_weight_cut cut = {
         .outputs = (size_t)k->dy.columns, .columns = (size_t)k->taps.live * (size_t)k->x.columns, .pixels = k->dy.rows};
     cut.partial = cut.outputs * (cut.columns + 1);
-    cut.segments = px_rows_that_fit(PX_CPU_SUMS, cut.partial, PX_SEGMENTS);
+    cut.segments = px_rows_that_fit(PX_CPU_SUMS, cut.partial * sizeof(px_real), PX_SEGMENTS);
     const size_t panels = (cut.pixels + PX_PANEL_ROWS - 1) / PX_PANEL_ROWS;
     if (cut.segments > panels) cut.segments = panels > 0 ? panels : 1;
     cut.tile = cut.outputs;
@@ -130,17 +159,16 @@ static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_g
     return cut;
 }
 
-/* bias += the sum of the rows of dy, whose rows are `stride` apart, in their order. */
-static void px_add_rows(px_real *bias, size_t outputs, const px_real *dy, size_t rows, size_t stride) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t f = 0; f < outputs; f++) bias[f] += dy[r * stride + f];
+/* bias += the sum of the rows of dy, in their order, from column `output` on. */
+static void px_add_rows(px_real *bias, size_t outputs, px_map dy, size_t output) {
+    for (size_t r = 0; r < dy.rows; r++)
+        for (size_t f = 0; f < outputs; f++) bias[f] += px_at(&dy, r * (size_t)dy.columns + output + f);
 }
 
 /* The sums of one segment for the outputs from `output` on. */
 static void px_sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const px_weight_cut *cut,
                            size_t segment, size_t output) {
-    const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL, cut->columns, PX_PANEL_ROWS);
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL, cut->columns * px_type_size(k->x.type), PX_PANEL_ROWS);
     const size_t last = (segment + 1) * cut->pixels / cut->segments;
     size_t first = segment * cut->pixels / cut->segments;
     const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;
@@ -148,6 +176,7 @@ static void px_sum_segment(px_device *device, const px_convolve_weight_gradient_
     px_gemm_args gemm = {.transpose_a = true,
                          .m = outputs,
                          .n = cut->columns,
+                         .operands = k->x.type,
                          .ld_a = cut->outputs,
                          .ld_b = cut->columns,
                          .c = cut->sums + segment * cut->partial + output * cut->ld,
@@ -155,16 +184,13 @@ static void px_sum_segment(px_device *device, const px_convolve_weight_gradient_
     if (bias) memset(bias, 0, outputs * sizeof *bias);
     do {
         gemm.k = last - first < step ? last - first : step;
-        px_map operand = px_map_slice(k->x, first, gemm.k);
-        if (gathered) {
-            operand = px_map_over(px_cpu_panel(device), gemm.k * (size_t)k->taps.live, k->x.columns);
-            px_cpu_gather(device, &(px_gather_args){k->grid, k->taps, k->rectify, false, first, k->x, operand});
-        }
-        const px_real *dy = (px_real *)px_map_slice(k->dy, first, gemm.k).data + output;
-        gemm.a = dy;
-        gemm.b = operand.data;
-        px_cpu_gemm_serial(&gemm);
-        if (bias) px_add_rows(bias, outputs, dy, gemm.k, cut->outputs);
+        const px_gather_args gather = {
+            .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
+        const px_map dy = px_map_slice(k->dy, first, gemm.k);
+        gemm.a = px_element(dy.data, dy.type, (ptrdiff_t)output);
+        gemm.b = px_columns(device, gather, gemm.k).data;
+        px_cpu_gemm_serial(device, &gemm);
+        if (bias) px_add_rows(bias, outputs, dy, output);
         gemm.beta = 1;
         first += gemm.k;
     } while (first < last);

@@ -6,7 +6,7 @@
 static px_status px_cpu_step(px_device *device, const px_tape_step *step) {
     switch (step->op) {
 #define PX_RUN_STEP(name)                                                                                              \
-    case PX_STEP_##name: return px_cpu_##name(device, &step->args.name);
+    case PX_STEP_##name: return px_cpu_ops(device->activation)->name(device, &step->args.name);
         PX_TAPE_OPS(PX_RUN_STEP)
 #undef PX_RUN_STEP
     case PX_STEP_clear: memset(step->args.clear.memory, 0, step->args.clear.bytes); return PX_OK;

@@ -102,13 +102,19 @@ px_status px_cuda_sweep_backward(px_device *device, const px_sweep_args *sweep) 
 }
 
 px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
-    return px_cuda_replay_cluster(device, tape);
+    return (device->activation == PX_BF16 ? px_cuda_replay_cluster_bf16 : px_cuda_replay_cluster)(device, tape);
 }
 
-static const px_device_ops px_cuda_ops = {
 #define PX_FILL_OP(name)                .name = px_cuda_##name,
+#define PX_FILL_BF16(name)              .name = px_cuda_##name##_bf16,
 #define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
-    PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cuda_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cuda_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                               PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+
+const px_device_ops *px_cuda_ops(px_type activation) {
+    return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
+}
 
 /* What was not yet shown correct on a card is not the rule: the environment asks for it. */
 static bool px_cuda_wanted(const char *name, const char *value) {
@@ -162,12 +168,15 @@ static px_status px_cuda_equip(px_cuda *cuda) {
     return PX_OK;
 }
 
-px_status px_cuda_open(px_context *ctx, int place, px_device **device) {
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
     *device = NULL;
     px_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return px_fail(ctx, PX_ERR_MEMORY, "cuda: cannot allocate the device");
-    cuda->base =
-        (px_device){.ops = &px_cuda_ops, .ctx = ctx, .kind = "cuda", .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
+    cuda->base = (px_device){.ops = px_cuda_ops(activation),
+                             .ctx = ctx,
+                             .activation = activation,
+                             .kind = "cuda",
+                             .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
     cuda->products = (px_cuda_cache){.key_size = sizeof(px_product_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
     px_status status = px_cuda_probe(cuda, place);

@@ -1,6 +1,6 @@
 /* The CUDA filling of the device table, private to its files.
  *
- * float32 without TF32; one stream; no atomics; libraries work in workspaces of a fixed size and only by algorithms
+ * float32 without TF32, or bfloat16 through tensor cores with float32 sums; one stream; no atomics; libraries work in workspaces of a fixed size and only by algorithms
  * whose sums have one order. So the same command gives the same bits on the same card. */
 #ifndef PIXELRNN_DEVICE_CUDA_H
 #define PIXELRNN_DEVICE_CUDA_H
@@ -11,9 +11,15 @@
 
 _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made without CUDA");
 
-#define PX_DECLARE_CUDA(name) px_status px_cuda_##name(px_device *device, const px_##name##_args *args);
+#define PX_DECLARE_CUDA(name)      px_status px_cuda_##name(px_device *device, const px_##name##_args *args);
+#define PX_DECLARE_CUDA_BF16(name) px_status px_cuda_##name##_bf16(px_device *device, const px_##name##_args *args);
 PX_DEVICE_OPS(PX_DECLARE_CUDA)
+PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
 #undef PX_DECLARE_CUDA
+#undef PX_DECLARE_CUDA_BF16
+
+/* The filling for activations of this type. */
+const px_device_ops *px_cuda_ops(px_type activation);
 
 px_status px_cuda_graph_begin(px_device *device);
 px_status px_cuda_graph_end(px_device *device, void **graph);
@@ -62,6 +68,7 @@ typedef struct px_product_shape {
     uint64_t ld_a, ld_b, ld_c;
     int64_t step_a, step_b, step_c;
     uint64_t transpose_a, transpose_b;
+    uint64_t operands, result;          /* px_type */
     uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
 } px_product_shape;
 
@@ -70,6 +77,7 @@ typedef struct px_product_shape {
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT, PX_CUDNN_WEIGHT_GRADIENT } px_cudnn_pass;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
+    int64_t type; /* px_type of all tensors but a weight's gradient, which is PX_REAL */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
     int64_t alignment; /* bytes, of all three tensors */
@@ -77,8 +85,8 @@ typedef struct px_cudnn_shape {
 
 typedef struct px_cudnn_plan px_cudnn_plan;
 
-/* The plan for this shape, made on the first call; *plan is NULL if cuDNN has no engine that is exact in float32,
- * deterministic and content with the workspace. */
+/* The plan for this shape, made on the first call; *plan is NULL if cuDNN has no engine that sums exact products in
+ * float32, is deterministic and content with the workspace. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
 /* Runs a plan on x (pixels, in), weight (out, rows * columns * in) and y (pixels, out), one of which it overwrites: y,

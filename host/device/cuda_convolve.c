@@ -13,9 +13,9 @@ static bool px_same(px_map a, px_map b) {
     return a.data && a.data == b.data;
 }
 
-/* Rows of `reals` reals that fit the panel, `most` at most. */
-static size_t px_panel_rows(size_t reals, size_t most) {
-    const size_t rows = reals ? PX_CUDA_PANEL / (reals * sizeof(px_real)) : most;
+/* Rows of `bytes` bytes, in up to three maps, that fit the panel, `most` at most. */
+static size_t px_panel_rows(size_t bytes, size_t most) {
+    const size_t rows = bytes ? (PX_CUDA_PANEL - 2 * PX_MAP_ALIGN) / bytes : most;
     return rows < most ? rows : most;
 }
 
@@ -25,15 +25,15 @@ static px_status px_columns(px_cuda *cuda, px_gather_args gather, size_t pixels,
     const px_map x = gather.x;
     *columns = px_map_slice(x, gather.first, pixels).data;
     if (!gather.rectify && px_taps_are_the_pixel(&gather.taps)) return PX_OK;
-    gather.y = px_map_over(cuda->panel, pixels * (size_t)gather.taps.live, x.columns);
+    gather.y = px_map_over(cuda->panel, pixels * (size_t)gather.taps.live, x.columns, x.type);
     *columns = gather.y.data;
-    return px_cuda_gather(&cuda->base, &gather);
+    return px_cuda_ops(x.type)->gather(&cuda->base, &gather);
 }
 
 /* y = sum + bias + add, sum counting only where gate > 0, unless sum is that already. */
 static px_status px_finish(px_cuda *cuda, px_combine_args end) {
     if (!end.bias.data && !end.add.data && !end.gate.data && px_same(end.sum, end.y)) return PX_OK;
-    return px_cuda_combine(&cuda->base, &end);
+    return px_cuda_ops(end.y.type)->combine(&cuda->base, &end);
 }
 
 /* How a batch is cut for cuDNN: plans for chunks of `images` images, and for the last, which may be smaller. */
@@ -43,19 +43,21 @@ typedef struct px_plans {
 } px_plans;
 
 /* Decides which way a shape goes, and plans it: by cuDNN where the taps fill a rectangle, an image's share of the panel
- * fits beside `reserved` bytes, and cuDNN has engines for it. `panel` is what a pixel needs of the panel, in reals. */
+ * fits beside `reserved` bytes, and cuDNN has engines for it. `panel` is what a pixel needs of the panel, in bytes. */
 static px_status px_plans_find(px_cuda *cuda, px_cudnn_pass pass, const px_grid *grid, const px_taps *taps, px_map x,
                                px_map weight, px_map y, size_t reserved, size_t panel, px_plans *plans) {
     *plans = (px_plans){0};
-    const size_t image = (size_t)grid->height * (size_t)grid->width * panel * sizeof(px_real);
+    const size_t image = (size_t)grid->height * (size_t)grid->width * panel;
     if (px_taps_are_the_pixel(taps) || taps->rows * taps->columns != taps->stored) return PX_OK;
     if (px_grid_pixels(grid) == 0 || reserved + image > PX_CUDA_PANEL) return PX_OK;
     const size_t fit = image ? (PX_CUDA_PANEL - reserved) / image : (size_t)grid->images;
     plans->images = fit < (size_t)grid->images ? (int)fit : grid->images;
 
     const uintptr_t addresses = (uintptr_t)x.data | (uintptr_t)weight.data | (uintptr_t)y.data;
-    const bool aligned = addresses % PX_CUDA_VECTOR == 0 && x.columns % 4 == 0 && y.columns % 4 == 0;
+    const int vector = PX_CUDA_VECTOR / (int)px_type_size(x.type);
+    const bool aligned = addresses % PX_CUDA_VECTOR == 0 && x.columns % vector == 0 && y.columns % vector == 0;
     px_cudnn_shape shape = {.pass = pass,
+                            .type = x.type,
                             .images = plans->images,
                             .height = grid->height,
                             .width = grid->width,
@@ -64,7 +66,7 @@ static px_status px_plans_find(px_cuda *cuda, px_cudnn_pass pass, const px_grid 
                             .rows = taps->rows,
                             .columns = taps->columns,
                             .centre = taps->centre,
-                            .alignment = aligned ? PX_CUDA_VECTOR : sizeof(px_real)};
+                            .alignment = aligned ? PX_CUDA_VECTOR : (int64_t)px_type_size(x.type)};
     PX_TRY(px_cudnn_plan_find(cuda, &shape, &plans->chunk));
     shape.images = (grid->images - 1) % plans->images + 1;
     PX_TRY(px_cudnn_plan_find(cuda, &shape, &plans->last));
@@ -95,9 +97,9 @@ static px_status px_chunk_input(px_cuda *cuda, const px_chunk *chunk, px_map x, 
                                  .taps = px_the_pixel,
                                  .rectify = true,
                                  .x = *input,
-                                 .y = px_map_over(panel, chunk->pixels, x.columns)};
+                                 .y = px_map_over(panel, chunk->pixels, x.columns, x.type)};
     *input = relu.y;
-    return px_cuda_gather(&cuda->base, &relu);
+    return px_cuda_ops(x.type)->gather(&cuda->base, &relu);
 }
 
 static px_status px_convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, const px_plans *plans) {
@@ -120,17 +122,19 @@ static px_status px_convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, 
 static px_status px_convolve_by_columns(px_cuda *cuda, const px_convolve_args *k) {
     const bool onto = px_same(k->add, k->y), gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->y.columns;
-    const size_t step = px_panel_rows(gathered ? columns : 0, k->y.rows);
+    const size_t step = px_panel_rows(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
     assert(step > 0);
     for (size_t first = 0; first < k->y.rows; first += step) {
         px_gemm_args gemm = {.transpose_b = true,
                              .m = k->y.rows - first < step ? k->y.rows - first : step,
                              .n = out,
                              .k = columns,
+                             .operands = k->x.type,
+                             .result = k->y.type,
                              .ld_a = columns,
                              .b = k->weight.data,
                              .ld_b = (size_t)k->weight.columns,
-                             .c = (px_real *)k->y.data + first * out,
+                             .c = px_element(k->y.data, k->y.type, (ptrdiff_t)(first * out)),
                              .ld_c = out,
                              .beta = onto ? 1 : 0,
                              .batch = 1};
@@ -147,8 +151,9 @@ px_status px_cuda_convolve(px_device *device, const px_convolve_args *k) {
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
     if (k->y.rows == 0) return PX_OK;
-    const int panel = (k->rectify ? k->x.columns : 0) + (px_same(k->add, k->y) ? k->y.columns : 0);
-    PX_TRY(px_plans_find(cuda, PX_CUDNN_FORWARD, &k->grid, &k->taps, k->x, k->weight, k->y, 0, (size_t)panel, &plans));
+    const size_t reals = (size_t)((k->rectify ? k->x.columns : 0) + (px_same(k->add, k->y) ? k->y.columns : 0));
+    PX_TRY(px_plans_find(cuda, PX_CUDNN_FORWARD, &k->grid, &k->taps, k->x, k->weight, k->y, 0,
+                         reals * px_type_size(k->x.type), &plans));
     return plans.chunk ? px_convolve_by_cudnn(cuda, k, &plans) : px_convolve_by_columns(cuda, k);
 }
 
@@ -176,9 +181,11 @@ static px_status px_return_tap(px_cuda *cuda, const px_convolve_input_gradient_a
     px_gemm_args gemm = {.m = sum.rows,
                          .n = in,
                          .k = out,
+                         .operands = k->dy.type,
+                         .result = sum.type,
                          .ld_a = out,
                          .ld_b = (size_t)k->weight.columns,
-                         .b = (const px_real *)k->weight.data + (size_t)tap * in,
+                         .b = px_element(k->weight.data, k->weight.type, tap * sum.columns),
                          .c = sum.data,
                          .ld_c = in,
                          .beta = beta,
@@ -188,23 +195,31 @@ static px_status px_return_tap(px_cuda *cuda, const px_convolve_input_gradient_a
     return px_cuda_gemm(&cuda->base, &gemm);
 }
 
+/* The taps add up in dx itself; apart from it where what is added is dx and must wait, for the gate or for a sum that is
+ * wider than dx: several taps add up as reals. */
 static px_status px_input_gradient_by_columns(px_cuda *cuda, const px_convolve_input_gradient_args *k) {
     const px_map absent = {0};
-    const bool aliased = px_same(k->add, k->dx);
-    const bool apart = aliased && k->rectify,
-               onto = aliased && !k->rectify; /* a gated sum stands apart from what it joins */
-    const size_t in = (size_t)k->dx.columns, gathered = px_taps_are_the_pixel(&k->taps) ? 0 : (size_t)k->dy.columns;
-    const size_t step = px_panel_rows(gathered + (apart ? in : 0), k->dx.rows);
+    const bool aliased = px_same(k->add, k->dx), wide = k->dx.type != PX_REAL && k->taps.live > 1;
+    const bool apart = aliased && (k->rectify || wide), onto = aliased && !apart;
+    const size_t size = px_type_size(k->dx.type), in = (size_t)k->dx.columns;
+    const size_t gathered = px_taps_are_the_pixel(&k->taps) ? 0 : (size_t)k->dy.columns * size;
+    const size_t step = px_panel_rows(gathered + (apart ? in * size : 0) + (wide ? in * sizeof(px_real) : 0),
+                                      k->dx.rows);
     assert(step > 0);
     for (size_t first = 0; first < k->dx.rows; first += step) {
         const size_t pixels = k->dx.rows - first < step ? k->dx.rows - first : step;
         px_combine_args end = {.add = onto ? absent : px_map_slice(k->add, first, pixels),
                                .gate = k->rectify ? px_map_slice(k->x, first, pixels) : absent,
                                .y = px_map_slice(k->dx, first, pixels)};
+        const px_map columns = px_map_slice(k->dy, first, pixels);
+        char *panel = cuda->panel + (gathered ? px_map_room(&columns) : 0);
         end.sum = end.y;
-        if (apart) end.sum.data = cuda->panel + pixels * gathered * sizeof(px_real);
+        if (apart) end.sum.data = panel;
+        const px_map total = wide ? px_map_over(panel + px_map_room(&end.sum), pixels, k->dx.columns, PX_REAL)
+                                  : end.sum;
         for (int tap = 0; tap < k->taps.live; tap++)
-            PX_TRY(px_return_tap(cuda, k, tap, first, end.sum, tap > 0 || onto ? 1 : 0));
+            PX_TRY(px_return_tap(cuda, k, tap, first, total, tap > 0 || onto ? 1 : 0));
+        if (wide) PX_TRY(px_cuda_ops(k->dx.type)->convert(&cuda->base, &(px_convert_args){.x = total, .y = end.sum}));
         PX_TRY(px_finish(cuda, end));
     }
     return PX_OK;
@@ -214,20 +229,15 @@ px_status px_cuda_convolve_input_gradient(px_device *device, const px_convolve_i
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
     if (k->dx.rows == 0) return PX_OK;
-    const size_t panel = px_same(k->add, k->dx) ? (size_t)k->dx.columns : 0;
+    const size_t panel = px_same(k->add, k->dx) ? (size_t)k->dx.columns * px_type_size(k->dx.type) : 0;
     PX_TRY(px_plans_find(cuda, PX_CUDNN_INPUT_GRADIENT, &k->grid, &k->taps, k->dx, k->weight, k->dy, 0, panel, &plans));
     return plans.chunk ? px_input_gradient_by_cudnn(cuda, k, &plans) : px_input_gradient_by_columns(cuda, k);
-}
-
-/* Bytes that a weight takes of the panel, rounded up so that what follows is aligned. */
-static size_t px_weight_room(const px_map *weight) {
-    return (px_map_bytes(weight) + 255) / 256 * 256;
 }
 
 /* Chunks are summed in the panel, over the whole rectangle; the live taps of the total are what dweight gets. */
 static px_status px_weight_gradient_by_cudnn(px_cuda *cuda, const px_convolve_weight_gradient_args *k,
                                              const px_plans *plans) {
-    const size_t room = px_weight_room(&k->dweight), width = (size_t)k->dweight.columns * sizeof(px_real);
+    const size_t room = px_map_room(&k->dweight), width = (size_t)k->dweight.columns * sizeof(px_real);
     px_map total = k->dweight, part = k->dweight;
     total.data = cuda->panel;
     part.data = cuda->panel + room;
@@ -249,11 +259,12 @@ static px_status px_weight_gradient_by_cudnn(px_cuda *cuda, const px_convolve_we
 static px_status px_weight_gradient_by_columns(px_cuda *cuda, const px_convolve_weight_gradient_args *k) {
     const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->dy.columns;
-    const size_t step = px_panel_rows(gathered ? columns : 0, k->dy.rows);
+    const size_t step = px_panel_rows(gathered ? columns * px_type_size(k->x.type) : 0, k->dy.rows);
     assert(step > 0 || k->dy.rows == 0);
     px_gemm_args gemm = {.transpose_a = true,
                          .m = out,
                          .n = columns,
+                         .operands = k->x.type,
                          .ld_a = out,
                          .ld_b = columns,
                          .c = k->dweight.data,
@@ -278,17 +289,18 @@ static px_status px_bias_gradient(px_cuda *cuda, px_map dy, px_map dbias) {
     enum { SEGMENTS = 256 };
     px_map sums = dy;
     if (dy.rows > SEGMENTS) {
-        sums = px_map_over(cuda->panel, SEGMENTS, dy.columns);
-        PX_TRY(px_cuda_column_sum(&cuda->base, &(px_column_sum_args){.x = dy, .y = sums}));
+        sums = px_map_over(cuda->panel, SEGMENTS, dy.columns, PX_REAL);
+        PX_TRY(px_cuda_ops(dy.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = dy, .y = sums}));
     }
-    return px_cuda_column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = dbias});
+    return px_cuda_ops(sums.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = dbias});
 }
 
 px_status px_cuda_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
     PX_TRY(px_plans_find(cuda, PX_CUDNN_WEIGHT_GRADIENT, &k->grid, &k->taps, k->x, k->dweight, k->dy,
-                         2 * px_weight_room(&k->dweight), k->rectify ? (size_t)k->x.columns : 0, &plans));
+                         2 * px_map_room(&k->dweight), k->rectify ? (size_t)k->x.columns * px_type_size(k->x.type) : 0,
+                         &plans));
     if (plans.chunk)
         PX_TRY(px_weight_gradient_by_cudnn(cuda, k, &plans));
     else

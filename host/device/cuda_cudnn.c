@@ -2,7 +2,7 @@
  *
  * Masked convolutions need rows above the pixel and none below: padding that differs before and after, which only the
  * graph interface can say. Engines are taken from cuDNN's own ranking; those that round their inputs (TF32),
- * approximate (Winograd, FFT) or add in no fixed order are passed over. */
+ * approximate (Winograd, FFT), sum in less than float32 or add in no fixed order are passed over. */
 #include "host/device/cuda.h"
 #include <stdlib.h>
 
@@ -74,17 +74,17 @@ static void px_builder_release(px_builder *b) {
     while (b->count > 0) cudnnBackendDestroyDescriptor(b->made[--b->count]);
 }
 
-/* A dense float32 tensor of (n, height, width, features) in memory, under cuDNN's order of dimensions: n, features,
+/* A dense tensor of (n, height, width, features) in memory, under cuDNN's order of dimensions: n, features,
  * height, width. A filter likewise: (out, rows, columns, in). */
-static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, int64_t alignment, int64_t n, int64_t height,
-                                          int64_t width, int64_t features) {
-    const cudnnDataType_t type = CUDNN_DATA_FLOAT;
+static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, bool wide, const px_cudnn_shape *s, int64_t n,
+                                          int64_t height, int64_t width, int64_t features) {
+    const cudnnDataType_t type = wide || s->type != PX_BF16 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
     cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
+    px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &s->alignment);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dimensions);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
     px_finalize(b, tensor);
@@ -112,9 +112,10 @@ static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_sha
 static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const px_cudnn_shape *s) {
     const float one = 1, zero = 0;
     cudnnBackendDescriptor_t convolution = px_convolution(b, s);
-    cudnnBackendDescriptor_t x = px_tensor(b, PX_ID_X, s->alignment, s->images, s->height, s->width, s->in);
-    cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, s->alignment, s->out, s->rows, s->columns, s->in);
-    cudnnBackendDescriptor_t y = px_tensor(b, PX_ID_Y, s->alignment, s->images, s->height, s->width, s->out);
+    const bool wide = s->pass == PX_CUDNN_WEIGHT_GRADIENT;
+    cudnnBackendDescriptor_t x = px_tensor(b, PX_ID_X, false, s, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, wide, s, s->out, s->rows, s->columns, s->in);
+    cudnnBackendDescriptor_t y = px_tensor(b, PX_ID_Y, false, s, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = px_make(b, px_cudnn_passes[s->pass].type);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
@@ -130,8 +131,9 @@ static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const
     return graph;
 }
 
-/* Whether the engine of this configuration computes in float32 and always in the same order. */
-static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
+/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order.
+ * Tensor cores do that with bfloat16; with float32 they mean TF32. */
+static bool px_engine_is_exact(cudnnBackendDescriptor_t config, int64_t type) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
         [CUDNN_NUMERICAL_NOTE_TENSOR_CORE] = true,
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,
@@ -154,7 +156,8 @@ static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
                                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
     bool exact = b.status == CUDNN_STATUS_SUCCESS;
     for (int64_t i = 0; exact && i < count; i++)
-        exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT && !refused[notes[i]];
+        exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT &&
+                (!refused[notes[i]] || (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && type == PX_BF16));
     px_builder_release(&b);
     return exact;
 }
@@ -192,7 +195,7 @@ static cudnnStatus_t px_plan_choose(cudnnHandle_t dnn, cudnnBackendDescriptor_t 
                                             PX_MOST_ENGINES, &count, configs);
     if (b.status != CUDNN_STATUS_SUCCESS) count = 0;
     for (int64_t i = 0; i < count && i < PX_MOST_ENGINES && !plan->plan; i++) {
-        if (px_engine_is_exact(configs[i])) plan->plan = px_plan_of(dnn, configs[i]);
+        if (px_engine_is_exact(configs[i], plan->shape.type)) plan->plan = px_plan_of(dnn, configs[i]);
         if (!plan->plan) continue;
         plan->config = configs[i]; /* lives as long as the plan */
         configs[i] = NULL;

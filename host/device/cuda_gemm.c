@@ -1,4 +1,4 @@
-/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 products, one heuristic search per shape.
+/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 or bfloat16 products, one heuristic search per shape.
  *
  * cuBLASLt counts columns first. A row-major matrix read column-major is its transpose, so C = op(A) op(B) is computed
  * as C^T = op(B)^T op(A)^T: the operands change places and keep their transposition. */
@@ -18,8 +18,8 @@ typedef struct px_product {
         if (status_ != CUBLAS_STATUS_SUCCESS) return status_;                                                          \
     } while (0)
 
-static uint64_t px_alignment(const void *pointer) {
-    return (uintptr_t)pointer % PX_CUDA_VECTOR == 0 ? PX_CUDA_VECTOR : sizeof(px_real);
+static uint64_t px_alignment(const void *pointer, px_type type) {
+    return (uintptr_t)pointer % PX_CUDA_VECTOR == 0 ? PX_CUDA_VECTOR : px_type_size(type);
 }
 
 static px_product_shape px_product_shape_of(const px_gemm_args *g) {
@@ -32,18 +32,21 @@ static px_product_shape px_product_shape_of(const px_gemm_args *g) {
                               .ld_c = g->ld_c,
                               .transpose_a = g->transpose_a,
                               .transpose_b = g->transpose_b,
-                              .align_a = px_alignment(g->a),
-                              .align_b = px_alignment(g->b),
-                              .align_c = px_alignment(g->c)};
+                              .operands = g->operands,
+                              .result = g->result,
+                              .align_a = px_alignment(g->a, g->operands),
+                              .align_b = px_alignment(g->b, g->operands),
+                              .align_c = px_alignment(g->c, g->result)};
     if (g->batch > 1) shape.step_a = g->step_a, shape.step_b = g->step_b, shape.step_c = g->step_c;
     return shape;
 }
 
 /* A row-major matrix of rows x columns, as cuBLASLt sees it: its transpose. */
-static cublasStatus_t px_layout(cublasLtMatrixLayoutOpaque_t *layout, uint64_t rows, uint64_t columns, uint64_t ld,
-                                uint64_t batch, int64_t step) {
+static cublasStatus_t px_layout(cublasLtMatrixLayoutOpaque_t *layout, uint64_t type, uint64_t rows, uint64_t columns,
+                                uint64_t ld, uint64_t batch, int64_t step) {
     const int32_t count = (int32_t)batch;
-    PX_BLAS_TRY(cublasLtMatrixLayoutInit(layout, CUDA_R_32F, columns, rows, (int64_t)ld));
+    const cudaDataType_t element = type == PX_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    PX_BLAS_TRY(cublasLtMatrixLayoutInit(layout, element, columns, rows, (int64_t)ld));
     PX_BLAS_TRY(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
     return cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step);
 }
@@ -55,11 +58,11 @@ static cublasStatus_t px_product_describe(px_product *p) {
     PX_BLAS_TRY(cublasLtMatmulDescInit(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
-    PX_BLAS_TRY(px_layout(&p->a, shape->transpose_a ? shape->k : shape->m, shape->transpose_a ? shape->m : shape->k,
-                          shape->ld_a, shape->batch, shape->step_a));
-    PX_BLAS_TRY(px_layout(&p->b, shape->transpose_b ? shape->n : shape->k, shape->transpose_b ? shape->k : shape->n,
-                          shape->ld_b, shape->batch, shape->step_b));
-    return px_layout(&p->c, shape->m, shape->n, shape->ld_c, shape->batch, shape->step_c);
+    PX_BLAS_TRY(px_layout(&p->a, shape->operands, shape->transpose_a ? shape->k : shape->m,
+                          shape->transpose_a ? shape->m : shape->k, shape->ld_a, shape->batch, shape->step_a));
+    PX_BLAS_TRY(px_layout(&p->b, shape->operands, shape->transpose_b ? shape->n : shape->k,
+                          shape->transpose_b ? shape->k : shape->n, shape->ld_b, shape->batch, shape->step_b));
+    return px_layout(&p->c, shape->result, shape->m, shape->n, shape->ld_c, shape->batch, shape->step_c);
 }
 
 static cublasStatus_t px_product_choose(cublasLtHandle_t blas, px_product *p) {
@@ -73,12 +76,17 @@ static cublasStatus_t px_product_choose(cublasLtHandle_t blas, px_product *p) {
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p->shape.align_c},
     };
     const uint64_t workspace = PX_CUDA_LIBRARY;
+    /* a sum cut in parts may not be rounded to bfloat16 part by part */
+    const uint32_t reduction = p->shape.result == PX_BF16 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+                                                          : CUBLASLT_REDUCTION_SCHEME_MASK;
     cublasLtMatmulPreferenceOpaque_t preference;
     cublasLtMatmulHeuristicResult_t best;
     int found = 0;
     PX_BLAS_TRY(cublasLtMatmulPreferenceInit(&preference));
     PX_BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                                      sizeof workspace));
+    PX_BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                     &reduction, sizeof reduction));
     for (int i = 0; i < 4; i++) {
         const uint32_t bytes = (uint32_t)alignments[i].bytes;
         PX_BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(&preference, alignments[i].name, &bytes, sizeof bytes));
@@ -119,8 +127,9 @@ static px_status px_gemm_of_nothing(px_cuda *cuda, const px_gemm_args *g) {
     if (g->beta != 0)
         return px_fail(cuda->base.ctx, PX_ERR_SHAPE, "gemm: k = 0 with beta %g, want 0 or 1", (double)g->beta);
     for (int i = 0; i < g->batch; i++) {
-        px_real *c = (px_real *)g->c + i * g->step_c;
-        const cudaError_t error = cudaMemset2DAsync(c, g->ld_c * sizeof *c, 0, g->n * sizeof *c, g->m, cuda->stream);
+        const size_t size = px_type_size(g->result);
+        void *c = px_element(g->c, g->result, i * g->step_c);
+        const cudaError_t error = cudaMemset2DAsync(c, g->ld_c * size, 0, g->n * size, g->m, cuda->stream);
         PX_TRY(px_cuda_check(&cuda->base, error, "clear a product"));
     }
     return PX_OK;
@@ -132,9 +141,9 @@ static px_status px_gemm_one_by_one(px_device *device, const px_gemm_args *g) {
     one.batch = 1;
     one.step_a = one.step_b = one.step_c = 0;
     for (int i = 0; i < g->batch; i++) {
-        one.a = (const px_real *)g->a + i * g->step_a;
-        one.b = (const px_real *)g->b + i * g->step_b;
-        one.c = (px_real *)g->c + i * g->step_c;
+        one.a = px_element(g->a, g->operands, i * g->step_a);
+        one.b = px_element(g->b, g->operands, i * g->step_b);
+        one.c = px_element(g->c, g->result, i * g->step_c);
         PX_TRY(px_cuda_gemm(device, &one));
     }
     return PX_OK;

@@ -1,15 +1,15 @@
 /* Opening a device by name. */
 #include "pixelrnn/device.h"
 
-px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device) {
-    return px_device_open_at(ctx, kind, -1, device);
+px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device) {
+    return px_device_open_at(ctx, kind, activation, -1, device);
 }
 
-px_status px_device_open_at(px_context *ctx, px_device_kind kind, int place, px_device **device) {
-    if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, place, device);
-    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, place, device) == PX_OK) return PX_OK;
+px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int place, px_device **device) {
+    if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, activation, place, device);
+    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, activation, place, device) == PX_OK) return PX_OK;
     ctx->message[0] = '\0';
-    return px_cpu_open(ctx, device);
+    return px_cpu_open(ctx, activation, device);
 }
 
 void px_device_close(px_device *device) {

@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 
-typedef px_status (*px_open_function)(px_context *ctx, int place, px_device **device);
+typedef px_status (*px_open_function)(px_context *ctx, px_type activation, int place, px_device **device);
 
 /* Whether the driver's library is on this machine; without it CUDA's libraries need not be tried. */
 static bool px_driver_is_there(void) {
@@ -15,7 +15,7 @@ static bool px_driver_is_there(void) {
     return driver != NULL;
 }
 
-px_status px_cuda_open(px_context *ctx, int place, px_device **device) {
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
     *device = NULL;
     if (!px_driver_is_there())
         return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
@@ -24,5 +24,5 @@ px_status px_cuda_open(px_context *ctx, int place, px_device **device) {
     px_open_function open = NULL;
     *(void **)&open = dlsym(library, "px_cuda_open");
     if (!open) return px_fail(ctx, PX_ERR_DEVICE, "libpixelrnn_cuda.so: %s", dlerror());
-    return open(ctx, place, device);
+    return open(ctx, activation, place, device);
 }

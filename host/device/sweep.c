@@ -11,7 +11,8 @@ typedef struct px_sweep_space {
     px_map carry;   /* (directions * lanes * images, D) */
 } px_sweep_space;
 
-static size_t px_sweep_carve(const px_sweep_args *s, px_sweep_space *space) {
+/* What a product reads is of the activations' type, what it gives are reals, which have room for either. */
+static size_t px_sweep_carve(const px_sweep_args *s, bool backward, px_sweep_space *space) {
     const size_t lines = (size_t)s->directions * (size_t)s->grid.images, lanes = (size_t)s->lanes;
     space->operand = (px_map){NULL, lines * (lanes + 2), s->taps * s->hidden, PX_REAL};
     space->product = (px_map){NULL, lines * lanes, PX_GATES * s->hidden, PX_REAL};
@@ -20,14 +21,15 @@ static size_t px_sweep_carve(const px_sweep_args *s, px_sweep_space *space) {
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
         if (s->scratch.data) maps[i]->data = (char *)s->scratch.data + used;
-        used += (px_map_bytes(maps[i]) + 255) / 256 * 256;
+        used += px_map_room(maps[i]);
     }
+    *(backward ? &space->product.type : &space->operand.type) = s->line[0].h.type;
     return used;
 }
 
 size_t px_sweep_scratch(const px_sweep_args *sweep) {
     px_sweep_space space;
-    return px_sweep_carve(sweep, &space);
+    return px_sweep_carve(sweep, false, &space);
 }
 
 /* The product of a step, whichever way: operand rows of the lanes that live at `step` on one side, their gates on the
@@ -35,13 +37,14 @@ size_t px_sweep_scratch(const px_sweep_args *sweep) {
 static px_gemm_args px_sweep_product(const px_sweep_args *s, const px_sweep_space *space, int step, bool backward) {
     const size_t images = (size_t)s->grid.images, rows = (size_t)px_sweep_live(s, step) * images;
     const size_t wide = (size_t)space->operand.columns, gates = (size_t)space->product.columns;
-    const size_t first = (size_t)(px_sweep_first(s, step) + 1) * images * wide;
-    const px_real *weight = s->line[0].weight.data;
-    px_real *operand = (px_real *)space->operand.data + first, *product = space->product.data;
+    const size_t first = (size_t)(px_sweep_first(s, step) + 1) * images;
+    const px_map weight = s->line[0].weight;
+    void *operand = px_map_slice(space->operand, first, rows).data, *product = space->product.data;
     const ptrdiff_t operand_step = (ptrdiff_t)((size_t)(s->lanes + 2) * images * wide);
     const ptrdiff_t product_step = (ptrdiff_t)(rows * gates);
-    px_gemm_args gemm = {.m = rows, .b = weight, .ld_b = wide, .batch = s->directions};
-    if (s->directions > 1) gemm.step_b = (const px_real *)s->line[1].weight.data - weight;
+    px_gemm_args gemm = {.m = rows, .operands = weight.type, .b = weight.data, .ld_b = wide, .batch = s->directions};
+    if (s->directions > 1)
+        gemm.step_b = ((char *)s->line[1].weight.data - (char *)weight.data) / (ptrdiff_t)px_type_size(weight.type);
     if (backward) {
         gemm.n = wide, gemm.k = gates;
         gemm.a = product, gemm.ld_a = gates, gemm.step_a = product_step;
@@ -56,7 +59,7 @@ static px_gemm_args px_sweep_product(const px_sweep_args *s, const px_sweep_spac
 
 px_status px_sweep_forward_launched(px_device *device, const px_sweep_args *s) {
     px_sweep_space space;
-    px_sweep_carve(s, &space);
+    px_sweep_carve(s, false, &space);
     PX_TRY(device->ops->clear(device, space.operand.data, px_map_bytes(&space.operand)));
     for (int step = 0; step < s->steps; step++) {
         const px_gemm_args gemm = px_sweep_product(s, &space, step, false);
@@ -69,7 +72,7 @@ px_status px_sweep_forward_launched(px_device *device, const px_sweep_args *s) {
 
 px_status px_sweep_backward_launched(px_device *device, const px_sweep_args *s) {
     px_sweep_space space;
-    px_sweep_carve(s, &space);
+    px_sweep_carve(s, true, &space);
     PX_TRY(device->ops->clear(device, space.operand.data, px_map_bytes(&space.operand)));
     PX_TRY(device->ops->clear(device, space.carry.data, px_map_bytes(&space.carry)));
     for (int step = s->steps - 1; step >= 0; step--) {

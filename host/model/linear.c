@@ -54,7 +54,7 @@ static px_map px_tensor_of(const px_model *model, int index, px_map flat) {
 
 px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y) {
     return px_run(model->device, convolve, .grid = model->grid, .taps = linear->taps, .rectify = linear->rectify,
-                  .x = px_at_work(model, x), .weight = px_tensor_of(model, linear->weight, model->weights),
+                  .x = px_at_work(model, x), .weight = px_tensor_of(model, linear->weight, model->operands),
                   .bias = px_tensor_of(model, linear->bias, model->weights), .add = px_at_work(model, add),
                   .y = px_at_work(model, y));
 }
@@ -63,7 +63,7 @@ px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_
                                    px_map dx) {
     return px_run(model->device, convolve_input_gradient, .grid = model->grid, .taps = linear->taps,
                   .rectify = linear->rectify, .dy = px_at_work(model, dy),
-                  .weight = px_tensor_of(model, linear->weight, model->weights), .x = px_at_work(model, x),
+                  .weight = px_tensor_of(model, linear->weight, model->operands), .x = px_at_work(model, x),
                   .add = px_at_work(model, add), .dx = px_at_work(model, dx));
 }
 

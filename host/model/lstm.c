@@ -31,8 +31,8 @@ px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index) {
 void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch) {
     const int h = model->spec.hidden;
     lstm->gates = px_pixel_map(model, keep, images, PX_GATES * h);
-    lstm->c = px_pixel_map(model, keep, images, h);
     lstm->h = px_pixel_map(model, keep, images, h);
+    lstm->c = px_arena_map(keep, lstm->h.rows, h, PX_REAL);
     if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_map(model, scratch, images, h);
 }
 
@@ -42,7 +42,7 @@ px_sweep_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t
     return (px_sweep_line){.origin = origin,
                            .step = step,
                            .lane = lane,
-                           .weight = px_parameter_map(weight, model->weights),
+                           .weight = px_parameter_map(weight, model->operands),
                            .gates = lstm->gates,
                            .c = lstm->c,
                            .h = lstm->h,

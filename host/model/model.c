@@ -60,7 +60,7 @@ static double px_gib(size_t bytes) {
 }
 
 /* What is larger than the memory there is is not asked for: the system would hand it out, and end the process later. */
-static px_status px_model_hold_weights(px_model *model, size_t bytes) {
+static px_status px_model_allocate_weights(px_model *model, size_t bytes) {
     px_device *device = model->device;
     const px_status status = bytes > device->memory ? PX_ERR_MEMORY
                                                     : px_arena_hold(&model->weight_arena, device, bytes);
@@ -69,6 +69,21 @@ static px_status px_model_hold_weights(px_model *model, size_t bytes) {
                    "out of memory: the model needs %.2f GiB of weights, %s has %.2f GiB in all; lower model.hidden, "
                    "model.head or model.layers",
                    px_gib(bytes), device->kind, px_gib(device->memory));
+}
+
+static void px_model_carve_weights(px_model *model, px_arena *arena) {
+    const size_t rows = px_parameters_rows(&model->parameters);
+    const px_type read = model->device->activation;
+    model->own_weights = model->weights = px_arena_map(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
+    model->operands = read == PX_REAL ? model->weights : px_arena_map(arena, rows, PX_FLAT_COLUMNS, read);
+}
+
+static px_status px_model_hold_weights(px_model *model) {
+    px_arena plan = px_arena_plan();
+    px_model_carve_weights(model, &plan);
+    PX_TRY(px_model_allocate_weights(model, plan.peak));
+    px_model_carve_weights(model, &model->weight_arena);
+    return PX_OK;
 }
 
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **out) {
@@ -85,14 +100,7 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     px_status status = model->blocks && model->skips && model->u
                            ? px_model_create_layers(model)
                            : px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate %d layers", spec->layers);
-    if (status == PX_OK) {
-        px_arena plan = px_arena_plan();
-        const size_t rows = px_parameters_rows(&model->parameters);
-        px_arena_map(&plan, rows, PX_FLAT_COLUMNS, PX_REAL);
-        status = px_model_hold_weights(model, plan.peak);
-        if (status == PX_OK)
-            model->own_weights = model->weights = px_arena_map(&model->weight_arena, rows, PX_FLAT_COLUMNS, PX_REAL);
-    }
+    if (status == PX_OK) status = px_model_hold_weights(model);
     if (status != PX_OK) {
         px_model_destroy(model);
         return status;
@@ -130,7 +138,7 @@ px_status px_model_initialise(px_model *model, uint64_t seed) {
     px_status status = model->device->ops->upload(model->device, model->own_weights.data, weights, bytes);
     if (status == PX_OK) status = model->device->ops->synchronize(model->device);
     free(weights);
-    return status;
+    return status == PX_OK ? px_model_refresh(model) : status;
 }
 
 const px_model_spec *px_model_spec_of(const px_model *model) {
@@ -151,8 +159,16 @@ px_map px_model_gradients(const px_model *model) {
 px_map px_model_images(px_model *model) {
     return model->images;
 }
-void px_model_use_weights(px_model *model, px_map weights) {
+
+px_status px_model_use_weights(px_model *model, px_map weights) {
     model->weights = weights.data ? weights : model->own_weights;
+    if (model->operands.type == PX_REAL) model->operands = model->weights;
+    return px_model_refresh(model);
+}
+
+px_status px_model_refresh(px_model *model) {
+    if (model->operands.type == PX_REAL) return PX_OK;
+    return px_run(model->device, convert, .x = model->weights, .y = model->operands);
 }
 
 void px_model_part_of(px_model *model, int images) {
@@ -205,8 +221,8 @@ px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
     px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
     px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
                            .workspace = model->device->workspace};
-    plan.weights = px_map_bytes(&model->own_weights);
-    plan.gradients = purpose == PX_PURPOSE_TRAIN ? plan.weights : 0;
+    plan.weights = model->weight_arena.used;
+    plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_map_bytes(&model->own_weights) : 0;
     keep.used = scratch.used = 0;
     px_model_carve_over(model, keep, scratch, model->reserved, held);
     return plan;
@@ -279,7 +295,8 @@ static px_status px_model_score(px_model *model, bool gradient) {
     const size_t images = (size_t)model->grid.images, all = values * images;
     const size_t whole = model->part_of > 0 ? values * (size_t)model->part_of : all;
     PX_TRY(px_model_network(model));
-    PX_TRY(px_run(model->device, softmax_nll, .logits = {model->head.logits.data, all, s->levels, PX_REAL},
+    PX_TRY(px_run(model->device, softmax_nll,
+                  .logits = {model->head.logits.data, all, s->levels, model->head.logits.type},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
                   .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
     return px_run(model->device, row_sum, .x = {model->nll.data, images, (int)values, PX_REAL},

@@ -138,7 +138,7 @@ px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, 
     if (status == PX_OK && found != want)
         status = px_fail(ctx, PX_ERR_FORMAT, "%s: found %d tensors, expected %d", path, found, want);
     px_safetensors_close(file);
-    return status;
+    return status == PX_OK ? px_model_refresh(model) : status;
 }
 
 px_status px_model_file_load_weights(const char *path, px_model *model) {

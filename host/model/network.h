@@ -82,6 +82,7 @@ struct px_model {
     px_parameters parameters;
     px_arena weight_arena, gradient_arena, keep, scratch;
     px_map weights, own_weights, gradients;
+    px_map operands; /* the weights as products read them: a copy of the activations' type, or the weights themselves */
 
     px_linear stem;
     px_block **blocks;
@@ -111,10 +112,10 @@ static inline px_map px_at_work(const px_model *model, px_map map) {
     return px_map_head(map, px_grid_pixels(&model->grid));
 }
 
-/* A map of the reserved batch's pixels. */
+/* An activation for each of the reserved batch's pixels. */
 static inline px_map px_pixel_map(const px_model *model, px_arena *arena, int images, int columns) {
     const size_t pixels = (size_t)images * (size_t)model->spec.height * (size_t)model->spec.width;
-    return px_arena_map(arena, pixels, columns, PX_REAL);
+    return px_arena_map(arena, pixels, columns, model->device->activation);
 }
 
 #endif

@@ -38,12 +38,12 @@ size_t px_parameters_rows(const px_parameters *parameters) {
 }
 
 px_map px_parameter_map(const px_parameter *parameter, px_map flat) {
-    px_map map = {NULL, 1, (int)parameter->count, PX_REAL};
+    px_map map = {NULL, 1, (int)parameter->count, flat.type};
     if (parameter->rank > 1) {
         map.rows = (size_t)parameter->outputs;
         map.columns = parameter->taps * parameter->inputs;
     }
-    map.data = (px_real *)flat.data + parameter->offset;
+    map.data = px_element(flat.data, flat.type, (ptrdiff_t)parameter->offset);
     return map;
 }
 

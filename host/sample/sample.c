@@ -36,7 +36,7 @@ static px_status px_sample_pixel_plain(px_model *model, const px_sample_request 
     for (int channel = 0; channel < s->channels; channel++) {
         px_map logits;
         PX_TRY(px_model_logits(model, request->images, &logits));
-        logits = (px_map){logits.data, image.rows, image.columns * s->levels, PX_REAL};
+        logits = (px_map){logits.data, image.rows, image.columns * s->levels, logits.type};
         const int value = pixel * s->channels + channel;
         PX_TRY(px_run(
             px_model_device(model), draw, .logits = logits, .image = image, .offset = (size_t)value * (size_t)s->levels,

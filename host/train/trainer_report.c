@@ -134,9 +134,9 @@ static px_status px_report_metrics(px_trainer *t) {
 static px_status px_report_evaluation(px_trainer *t) {
     px_evaluation *e = &t->result->test;
     const px_evaluate_options options = px_trainer_evaluation(t);
-    px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
+    PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
-    px_model_use_weights(t->model, (px_map){0});
+    PX_TRY(px_model_use_weights(t->model, (px_map){0}));
     if (status == PX_ERR_NUMERIC)
         return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
     PX_TRY(status);
@@ -191,9 +191,9 @@ static px_status px_report_samples(px_trainer *t) {
     if (!pixels)
         return px_fail(t->ctx, PX_ERR_MEMORY, "samples: no memory for %lld images",
                        (long long)t->config->train.samples);
-    px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
-    px_status status = px_draw_samples(t, pixels, image_bytes);
-    px_model_use_weights(t->model, (px_map){0});
+    px_status status = px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
+    if (status == PX_OK) status = px_draw_samples(t, pixels, image_bytes);
+    if (status == PX_OK) status = px_model_use_weights(t->model, (px_map){0});
     if (status == PX_OK) status = px_write_samples(t, pixels);
     free(pixels);
     return status;

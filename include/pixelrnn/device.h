@@ -5,7 +5,12 @@
  * allocates nothing, and returns PX_ERR_DEVICE with a message if a library or a launch fails. Sizes are the caller's
  * promise: the model checks them once, when it is made. Outputs must not alias inputs unless the descriptor says so.
  *
- * The list PX_DEVICE_OPS is the only place where the operations are counted: the table, both fillings and the parity
+ * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16. Maps
+ * that a descriptor marks "activation" are of that type; all others that are not said to be something else are PX_REAL:
+ * cell states, biases, gradients of weights, losses. A weight that a product reads has the type of the activations.
+ * Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and rounds its result.
+ *
+ * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both fillings and the parity
  * test are made from it, and an operation missing from a filling is a link error. */
 #ifndef PIXELRNN_DEVICE_H
 #define PIXELRNN_DEVICE_H
@@ -20,10 +25,12 @@ extern "C" {
 #endif
 
 /* C = op(A) op(B) + beta C for `batch` problems, all row-major; op(A) is m x k, op(B) k x n, C m x n.
- * Leading dimensions ld_* and the distances between problems step_* are in elements. With k = 0, beta must be 0 or 1. */
+ * Leading dimensions ld_* and the distances between problems step_* are in elements. With k = 0, beta must be 0 or 1.
+ * Sums are float32; types are PX_REAL for all, or PX_BF16 for the operands and either for the result. */
 typedef struct px_gemm_args {
     bool transpose_a, transpose_b;
     size_t m, n, k;
+    px_type operands, result; /* of a and b; of c */
     const void *a, *b;
     void *c;
     size_t ld_a, ld_b, ld_c;
@@ -57,11 +64,11 @@ typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
     bool rectify;
-    px_map x;      /* [in]  (P, in) */
-    px_map weight; /* [in]  (out, stored * in) */
+    px_map x;      /* [in]  (P, in) activation */
+    px_map weight; /* [in]  (out, stored * in) as activations */
     px_map bias;   /* [in]  (1, out) or absent */
-    px_map add;    /* [in]  (P, out) or absent */
-    px_map y;      /* [out] (P, out) */
+    px_map add;    /* [in]  (P, out) activation or absent */
+    px_map y;      /* [out] (P, out) activation */
 } px_convolve_args;
 
 /* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0.
@@ -70,11 +77,11 @@ typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
     bool rectify;
-    px_map dy;     /* [in]  (P, out) */
-    px_map weight; /* [in]  (out, stored * in) */
-    px_map x;      /* [in]  (P, in), read only with rectify */
-    px_map add;    /* [in]  (P, in) or absent */
-    px_map dx;     /* [out] (P, in) */
+    px_map dy;     /* [in]  (P, out) activation */
+    px_map weight; /* [in]  (out, stored * in) as activations */
+    px_map x;      /* [in]  (P, in) activation, read only with rectify */
+    px_map add;    /* [in]  (P, in) activation or absent */
+    px_map dx;     /* [out] (P, in) activation */
 } px_convolve_input_gradient_args;
 
 /* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, dbias = sum over pixels of dy; with rectify, of relu(x).
@@ -83,8 +90,8 @@ typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
     bool rectify;
-    px_map x;       /* [in]  (P, in) */
-    px_map dy;      /* [in]  (P, out) */
+    px_map x;       /* [in]  (P, in) activation */
+    px_map dy;      /* [in]  (P, out) activation */
     px_map dweight; /* [out] (out, stored * in) */
     px_map dbias;   /* [out] (1, out) or absent */
 } px_convolve_weight_gradient_args;
@@ -96,22 +103,28 @@ typedef struct px_gather_args {
     px_taps taps;
     bool rectify, mirror;
     size_t first;
-    px_map x; /* [in]  (P, F) */
-    px_map y; /* [out] (pixels * live, F) */
+    px_map x; /* [in]  (P, F) activation */
+    px_map y; /* [out] (pixels * live, F) activation */
 } px_gather_args;
 
 /* y = sum + bias + add; with gate present, sum counts only where gate > 0. Any of sum and add may be y. */
 typedef struct px_combine_args {
-    px_map sum;  /* [in]  (R, F) */
+    px_map sum;  /* [in]  (R, F) activation or absent */
     px_map bias; /* [in]  (1, F) or absent */
-    px_map add;  /* [in]  (R, F) or absent */
-    px_map gate; /* [in]  (R, F) or absent */
-    px_map y;    /* [out] (R, F) */
+    px_map add;  /* [in]  (R, F) activation or absent */
+    px_map gate; /* [in]  (R, F) activation or absent */
+    px_map y;    /* [out] (R, F) activation */
 } px_combine_args;
+
+/* y = x, as activations are stored. */
+typedef struct px_convert_args {
+    px_map x; /* [in]  (R, F) */
+    px_map y; /* [out] (R, F) activation */
+} px_convert_args;
 
 /* y(s, f) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, f), in their order. */
 typedef struct px_column_sum_args {
-    px_map x; /* [in]  (R, F) */
+    px_map x; /* [in]  (R, F) activation */
     px_map y; /* [out] (S, F) */
 } px_column_sum_args;
 
@@ -119,8 +132,8 @@ typedef struct px_column_sum_args {
 typedef struct px_shift_rows_args {
     px_grid grid;
     int down;
-    px_map x, add; /* [in]  (P, F) */
-    px_map y;      /* [out] (P, F) */
+    px_map x, add; /* [in]  (P, F) activation */
+    px_map y;      /* [out] (P, F) activation */
 } px_shift_rows_args;
 
 /* Colour-group mask of a weight's centre tap: sets to 0 what mask A or B does not keep, and every tap past the centre.
@@ -135,18 +148,18 @@ typedef struct px_mask_args {
 /* values(r, c) = 2 * level / (levels - 1) - 1, the level being image(r, first + c). */
 typedef struct px_levels_to_values_args {
     px_map image;  /* [in]  (R, columns) PX_UINT8 */
-    px_map values; /* [out] (R, C) */
+    px_map values; /* [out] (R, C) activation */
     int levels, first;
 } px_levels_to_values_args;
 
-/* y = sum + bias + add and rectified = max(y, 0), in columns first .. first + count - 1 of every row: the pointwise end
- * of a layer of which only one colour group is due. y and rectified may be sum. */
+/* sum += bias + add, y = sum and rectified = max(sum, 0), in columns first .. first + count - 1 of every row: the
+ * pointwise end of a layer of which only one colour group is due. */
 typedef struct px_activate_args {
-    px_map sum;       /* [in]  (R, F) */
+    px_map sum;       /* [in, out] (R, F) */
     px_map bias;      /* [in]  (1, F) */
-    px_map add;       /* [in]  (R, F) or absent */
-    px_map y;         /* [out] (R, F) or absent */
-    px_map rectified; /* [out] (R, F) or absent */
+    px_map add;       /* [in]  (R, F) activation or absent */
+    px_map y;         /* [out] (R, F) activation or absent */
+    px_map rectified; /* [out] (R, F) activation or absent */
     int first, count;
 } px_activate_args;
 
@@ -168,9 +181,10 @@ enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
 enum { PX_MAX_DIRECTIONS = 2 };
 typedef struct px_sweep_line {
     ptrdiff_t origin, step, lane; /* pixel = origin + t * step + l * lane, in pixels of one image */
-    px_map weight;                /* (4 D, taps * D) */
-    px_map gates;                 /* (P, 4 D) */
-    px_map c, h, dh;              /* (P, D) */
+    px_map weight;                /* (4 D, taps * D) as activations */
+    px_map gates;                 /* (P, 4 D) activation */
+    px_map c;                     /* (P, D) */
+    px_map h, dh;                 /* (P, D) activation */
 } px_sweep_line;
 typedef struct px_sweep_args {
     px_grid grid;
@@ -199,13 +213,16 @@ PX_HOST_DEVICE int px_sweep_live(const px_sweep_args *s, int t) {
 
 /* One step of a sweep: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images + image.
  * operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes +
- * lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). */
+ * lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). What a
+ * product reads is of the activations' type, what it gives is not: each of the two maps is one forward, the other
+ * backward. */
 typedef struct px_lstm_cell_args {
     px_sweep_args sweep;
     int step;
-    px_map product; /* forward: [in] recurrent half of pre;   backward: [out] gradient of pre */
-    px_map operand; /* forward: [out] the next step's taps;   backward: [in] gradient of step + 1's operand */
-    px_map carry;   /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
+    px_map product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
+    px_map
+        operand;  /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
+    px_map carry; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
@@ -218,8 +235,8 @@ typedef struct px_lstm_update_args {
     px_map pre;      /* [in]      (R, 4 D) */
     px_map bias;     /* [in]      (1, 4 D) */
     px_map c;        /* [in, out] (R, D) */
-    px_map h;        /* [out]     (R, D) */
-    px_map add, sum; /* [in], [out] (R, D), sum or both may be absent; their steps are those of h and c */
+    px_map h;        /* [out]     (R, D) activation */
+    px_map add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */
     int first, count;
     int layers;
     size_t step_pre, step_bias, step_c, step_h;
@@ -228,7 +245,7 @@ typedef struct px_lstm_update_args {
 /* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
  * (softmax - onehot(target)) * scale. */
 typedef struct px_softmax_nll_args {
-    px_map logits; /* [in, out] (R, L) */
+    px_map logits; /* [in, out] (R, L) activation */
     px_map target; /* [in]  (R, 1) PX_UINT8, < L */
     px_map nll;    /* [out] (R, 1) */
     bool gradient;
@@ -244,7 +261,7 @@ typedef struct px_row_sum_args {
 /* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
  * (seed, first_image + row, place); nats += -ln of its probability at temperature 1. */
 typedef struct px_draw_args {
-    px_map logits; /* [in]  (N, stride): the L logits of the value start at column `offset` of row n */
+    px_map logits; /* [in]  (N, stride) activation: the L logits of the value start at column `offset` of row n */
     px_map image;  /* [out] (N, values) PX_UINT8 */
     px_map nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
     size_t offset;
@@ -333,27 +350,31 @@ typedef struct px_replay_args {
 
 typedef struct px_device px_device;
 
-/* Operations with a descriptor: what a model is made of. */
-#define PX_DEVICE_OPS(X)                                                                                               \
+/* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
+ * there is one for each type of them (kernels/portable.h), then those that no precision changes, or that look at the
+ * types of their maps themselves. */
+#define PX_ACTIVATION_OPS(X)                                                                                           \
+    X(lstm_cell_forward)                                                                                               \
+    X(lstm_cell_backward)                                                                                              \
+    X(lstm_update)                                                                                                     \
+    X(gather)                                                                                                          \
+    X(combine)                                                                                                         \
+    X(convert)                                                                                                         \
+    X(column_sum)                                                                                                      \
+    X(shift_rows)                                                                                                      \
+    X(levels_to_values)                                                                                                \
+    X(activate)                                                                                                        \
+    X(softmax_nll)                                                                                                     \
+    X(draw)
+#define PX_COMMON_OPS(X)                                                                                               \
     X(gemm)                                                                                                            \
     X(convolve)                                                                                                        \
     X(convolve_input_gradient)                                                                                         \
     X(convolve_weight_gradient)                                                                                        \
     X(sweep_forward)                                                                                                   \
     X(sweep_backward)                                                                                                  \
-    X(lstm_cell_forward)                                                                                               \
-    X(lstm_cell_backward)                                                                                              \
-    X(lstm_update)                                                                                                     \
-    X(gather)                                                                                                          \
-    X(combine)                                                                                                         \
-    X(column_sum)                                                                                                      \
-    X(shift_rows)                                                                                                      \
     X(mask)                                                                                                            \
-    X(levels_to_values)                                                                                                \
-    X(activate)                                                                                                        \
-    X(softmax_nll)                                                                                                     \
     X(row_sum)                                                                                                         \
-    X(draw)                                                                                                            \
     X(square_sum)                                                                                                      \
     X(clip)                                                                                                            \
     X(sgd)                                                                                                             \
@@ -361,6 +382,9 @@ typedef struct px_device px_device;
     X(adam)                                                                                                            \
     X(ema)                                                                                                             \
     X(replay)
+#define PX_DEVICE_OPS(X)                                                                                               \
+    PX_ACTIVATION_OPS(X)                                                                                               \
+    PX_COMMON_OPS(X)
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
  * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
@@ -398,6 +422,7 @@ typedef struct px_device_ops {
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
+    px_type activation;    /* PX_REAL or PX_BF16 */
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* e.g. the processor's name */
     char identity[64];     /* of this very card, the same in every process; "" where processes may share */
@@ -412,16 +437,17 @@ struct px_device {
 
 typedef enum { PX_DEVICE_AUTO, PX_DEVICE_CPU, PX_DEVICE_CUDA } px_device_kind;
 
-/* Opens a device; AUTO takes CUDA where it is built in and a device answers, else the CPU. PX_ERR_DEVICE with the
- * reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is allowed). */
-px_status px_device_open(px_context *ctx, px_device_kind kind, px_device **device);
+/* Opens a device whose activations are of this type; AUTO takes CUDA where it is built in and a device answers, else the
+ * CPU. PX_ERR_DEVICE with the reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is
+ * allowed). */
+px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device);
 /* The same on the host's card number `place`; where only one is to be seen, on that. */
-px_status px_device_open_at(px_context *ctx, px_device_kind kind, int place, px_device **device);
+px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int place, px_device **device);
 void px_device_close(px_device *device);
 
 /* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
-px_status px_cpu_open(px_context *ctx, px_device **device);
-px_status px_cuda_open(px_context *ctx, int place, px_device **device);
+px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device);
 
 #ifdef __cplusplus
 }

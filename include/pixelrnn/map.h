@@ -19,6 +19,7 @@ typedef enum px_type {
     PX_REAL,    /* px_real: float32, or float64 in the double build */
     PX_UINT8,   /* image levels */
     PX_FLOAT64, /* sums that leave the device */
+    PX_BF16,    /* bfloat16.h: activations and operands of products, with precision: bfloat16 */
 } px_type;
 
 typedef struct px_map {
@@ -34,7 +35,8 @@ typedef struct px_grid {
 } px_grid;
 
 static inline size_t px_type_size(px_type type) {
-    return type == PX_REAL ? sizeof(px_real) : type == PX_UINT8 ? 1 : sizeof(double);
+    static const size_t sizes[] = {sizeof(px_real), 1, sizeof(double), 2}; /* in the order of px_type */
+    return sizes[type];
 }
 
 static inline size_t px_map_elements(const px_map *map) {
@@ -43,6 +45,12 @@ static inline size_t px_map_elements(const px_map *map) {
 
 static inline size_t px_map_bytes(const px_map *map) {
     return px_map_elements(map) * px_type_size(map->type);
+}
+
+/* The same with the gap that keeps what follows aligned. */
+enum { PX_MAP_ALIGN = 256 };
+static inline size_t px_map_room(const px_map *map) {
+    return (px_map_bytes(map) + PX_MAP_ALIGN - 1) / PX_MAP_ALIGN * PX_MAP_ALIGN;
 }
 
 static inline size_t px_grid_pixels(const px_grid *grid) {
@@ -55,16 +63,21 @@ static inline px_map px_map_head(px_map map, size_t rows) {
     return map;
 }
 
+/* The address of an element of memory that holds elements of this type. */
+static inline void *px_element(const void *data, px_type type, ptrdiff_t element) {
+    return (char *)data + element * (ptrdiff_t)px_type_size(type);
+}
+
 /* Rows first .. first + rows - 1; an absent map stays absent. */
 static inline px_map px_map_slice(px_map map, size_t first, size_t rows) {
-    if (map.data) map.data = (char *)map.data + first * (size_t)map.columns * px_type_size(map.type);
+    if (map.data) map.data = px_element(map.data, map.type, (ptrdiff_t)(first * (size_t)map.columns));
     map.rows = rows;
     return map;
 }
 
-/* Memory as a map of reals. */
-static inline px_map px_map_over(void *data, size_t rows, int columns) {
-    px_map map = {data, rows, columns, PX_REAL};
+/* Memory as a map. */
+static inline px_map px_map_over(void *data, size_t rows, int columns, px_type type) {
+    px_map map = {data, rows, columns, type};
     return map;
 }
 

@@ -22,7 +22,7 @@ typedef enum {
     PX_PURPOSE_TRAIN,    /* forward and backward */
 } px_purpose;
 
-/* Bytes on the device, by what they are for. */
+/* Bytes on the device, by what they are for. Weights are with the copy that products read, if there is one. */
 typedef struct px_memory_plan {
     size_t weights, gradients, activations, workspace;
 } px_memory_plan;
@@ -39,11 +39,14 @@ const px_model_spec *px_model_spec_of(const px_model *model);
 const px_parameters *px_model_parameters(const px_model *model);
 px_device *px_model_device(const px_model *model);
 
-/* The flat maps on the device. Gradients exist after a reservation for training; their masked entries are 0. */
+/* The flat maps on the device. Gradients exist after a reservation for training; their masked entries are 0. Products
+ * read a copy of the weights where activations are bfloat16: whoever writes to the weights calls px_model_refresh. */
 px_map px_model_weights(const px_model *model);
 px_map px_model_gradients(const px_model *model);
 /* Lets the model read other weights of the same layout (an average of them); an absent map goes back to its own. */
-void px_model_use_weights(px_model *model, px_map weights);
+px_status px_model_use_weights(px_model *model, px_map weights);
+/* Makes the copy anew; without one there is nothing to do. */
+px_status px_model_refresh(px_model *model);
 
 /* Initial weights of a seed. */
 px_status px_model_initialise(px_model *model, uint64_t seed);

@@ -1,33 +1,39 @@
-/* CPU and CUDA agree: every operation of the device table, on the same random inputs, over the cases of tests/cases.h.
+/* CPU and CUDA agree: every operation of the device table, in float32 and in bfloat16, on the same random inputs, over
+ * the cases of tests/cases.h.
  *
  * Outputs are poisoned with NaN first, so that what an operation forgets to write is found. An operation without a
  * check here is a compile error, and a check that never runs its operation fails. PX_PARITY=cpu holds the CPU against
- * itself, to try the test on a machine without a GPU. */
+ * itself, to try the test on a machine without a GPU; PX_PARITY=precision holds the CPU's bfloat16 against its float32. */
 #include "tests/gpu/parity.h"
 #include "tests/cases.h"
 
 enum { EXIT_SKIP = 77 };
 
 static void check_gemm(void) {
-    for (size_t i = 0; i < PX_COUNT(px_gemm_cases); i++) {
-        const px_gemm_case *g = &px_gemm_cases[i];
-        CASE("%zu x %zu x %zu, transposed %d %d, padded %zu, batch %d%s, beta %g", g->m, g->n, g->k, g->transpose_a,
-             g->transpose_b, g->pad, g->batch, g->backwards ? " backwards" : "", (double)g->beta);
+    for (size_t i = 0; i < 2 * PX_COUNT(px_gemm_cases); i++) {
+        const px_gemm_case *g = &px_gemm_cases[i / 2];
+        CASE("%zu x %zu x %zu, transposed %d %d, padded %zu, batch %d%s, beta %g, %s", g->m, g->n, g->k, g->transpose_a,
+             g->transpose_b, g->pad, g->batch, g->backwards ? " backwards" : "", (double)g->beta,
+             i % 2 ? "to reals" : "to activations");
         const size_t rows_a = g->transpose_a ? g->k : g->m, ld_a = (g->transpose_a ? g->m : g->k) + g->pad;
         const size_t rows_b = g->transpose_b ? g->n : g->k, ld_b = (g->transpose_b ? g->k : g->n) + g->pad;
         const size_t ld_c = g->n + g->pad, batch = (size_t)g->batch;
-        const pair a = reals(batch * rows_a, (int)ld_a, RANDOM), b = reals(batch * rows_b, (int)ld_b, RANDOM);
-        const pair c = reals(batch * g->m, (int)ld_c, RANDOM);
-        const size_t start = g->backwards ? (batch - 1) * rows_b * ld_b : 0;
+        const pair a = activations(batch * rows_a, (int)ld_a, RANDOM),
+                   b = activations(batch * rows_b, (int)ld_b, RANDOM);
+        const pair c = (i % 2 ? reals : activations)(batch * g->m, (int)ld_c, RANDOM);
+        const size_t start = g->backwards ? (batch - 1) * rows_b : 0;
         const ptrdiff_t step_b = (ptrdiff_t)(rows_b * ld_b);
         BOTH(gemm, .transpose_a = g->transpose_a, .transpose_b = g->transpose_b, .m = g->m, .n = g->n, .k = g->k,
-             .a = a.on[side].data, .b = (px_real *)b.on[side].data + start, .c = c.on[side].data,
-             .ld_a = ld_a ? ld_a : 1, .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta,
-             .batch = g->batch, .step_a = (ptrdiff_t)(rows_a * ld_a), .step_b = g->backwards ? -step_b : step_b,
+             .operands = a.on[side].type, .result = c.on[side].type, .a = a.on[side].data,
+             .b = px_map_slice(b.on[side], start, rows_b).data, .c = c.on[side].data, .ld_a = ld_a ? ld_a : 1,
+             .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta, .batch = g->batch,
+             .step_a = (ptrdiff_t)(rows_a * ld_a), .step_b = g->backwards ? -step_b : step_b,
              .step_c = (ptrdiff_t)(g->m * ld_c));
         EXPECT(gemm, c);
     }
 }
+
+typedef enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } addend;
 
 /* A convolution's case: everything that its three operations are called with. */
 typedef struct convolution {
@@ -35,7 +41,7 @@ typedef struct convolution {
     px_taps taps;
     px_width_case width;
     bool rectify;
-    enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } add;
+    addend add;
 } convolution;
 
 /* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. */
@@ -45,12 +51,12 @@ static void each_convolution(void (*check)(const convolution *)) {
         for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
             for (int variant = 0; variant < 2 * ADDS; variant++) {
                 const bool large = size == PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases);
-                const convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
-                                       .width = large ? px_large_width
-                                                      : px_width_cases[size % PX_COUNT(px_width_cases)],
-                                       .taps = px_taps_of(&px_taps_cases[t]),
-                                       .rectify = variant % 2,
-                                       .add = variant / 2};
+                convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
+                                 .width = large ? px_large_width : px_width_cases[size % PX_COUNT(px_width_cases)],
+                                 .taps = px_taps_of(&px_taps_cases[t]),
+                                 .rectify = variant % 2,
+                                 .add = (addend)(variant / 2)};
+                if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
                 if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
                 CASE("%s, %d images of %d x %d, %d to %d features, %srectified, added to %s", px_taps_cases[t].name,
                      c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out, c.rectify ? "" : "not ",
@@ -61,10 +67,10 @@ static void each_convolution(void (*check)(const convolution *)) {
 
 static void check_one_convolve(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
-    const pair x = reals(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
+    const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
     const pair bias = c->add == ADD ? absent : reals(1, c->width.out, RANDOM);
-    const pair y = reals(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
-    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? reals(pixels, c->width.out, RANDOM) : y;
+    const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
+    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
     BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side], .weight = weight.on[side],
          .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
     EXPECT(convolve, y);
@@ -76,10 +82,11 @@ static void check_convolve(void) {
 
 static void check_one_input_gradient(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
-    const pair dy = reals(pixels, c->width.out, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair x = c->rectify ? reals(pixels, c->width.in, RANDOM) : absent;
-    const pair dx = reals(pixels, c->width.in, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
-    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? reals(pixels, c->width.in, RANDOM) : dx;
+    const pair dy = activations(pixels, c->width.out, RANDOM),
+               weight = live_weight(c->width.out, c->width.in, &c->taps);
+    const pair x = c->rectify ? activations(pixels, c->width.in, RANDOM) : absent;
+    const pair dx = activations(pixels, c->width.in, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
+    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.in, RANDOM) : dx;
     BOTH(convolve_input_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .dy = dy.on[side],
          .weight = weight.on[side], .x = x.on[side], .add = add.on[side], .dx = dx.on[side]);
     EXPECT(convolve_input_gradient, dx);
@@ -92,7 +99,7 @@ static void check_convolve_input_gradient(void) {
 static void check_one_weight_gradient(const convolution *c) {
     if (c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
     const size_t pixels = px_grid_pixels(&c->grid);
-    const pair x = reals(pixels, c->width.in, RANDOM), dy = reals(pixels, c->width.out, RANDOM);
+    const pair x = activations(pixels, c->width.in, RANDOM), dy = activations(pixels, c->width.out, RANDOM);
     const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
     const pair dbias = c->add == NO_ADD ? reals(1, c->width.out, POISONED) : absent;
     BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side],
@@ -114,13 +121,13 @@ typedef struct sweep {
 /* Both directions' weights in one allocation; `reversed` puts the second before the first. */
 static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
     const size_t pixels = px_grid_pixels(&args.grid), rows = (size_t)(PX_GATES * args.hidden);
-    sweep s = {.weight = reals((size_t)args.directions * rows, args.taps * args.hidden, RANDOM)};
-    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, POISONED);
+    sweep s = {.weight = activations((size_t)args.directions * rows, args.taps * args.hidden, RANDOM)};
+    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
     for (int d = 0; d < args.directions; d++) {
-        s.gates[d] = reals(pixels, PX_GATES * args.hidden, RANDOM);
-        s.dh[d] = reals(pixels, args.hidden, RANDOM);
+        s.gates[d] = activations(pixels, PX_GATES * args.hidden, RANDOM);
+        s.dh[d] = activations(pixels, args.hidden, RANDOM);
         s.c[d] = reals(pixels, args.hidden, of_outputs);
-        s.h[d] = reals(pixels, args.hidden, of_outputs);
+        s.h[d] = activations(pixels, args.hidden, of_outputs);
     }
     for (int side = 0; side < SIDES; side++) {
         s.on[side] = args;
@@ -128,9 +135,7 @@ static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
         for (int d = 0; d < args.directions; d++) {
             px_sweep_line *line = &s.on[side].line[d];
             const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
-            line->weight = s.weight.on[side];
-            line->weight.rows = rows;
-            line->weight.data = (px_real *)line->weight.data + first * (size_t)line->weight.columns;
+            line->weight = px_map_slice(s.weight.on[side], first, rows);
             line->gates = s.gates[d].on[side], line->dh = s.dh[d].on[side];
             line->c = s.c[d].on[side], line->h = s.h[d].on[side];
         }
@@ -151,7 +156,7 @@ static void each_sweep(void (*check)(const px_sweep_args *, bool reversed, bool 
         }
 }
 
-static void expect_sweep(const sweep *s, int directions, const char *operation) {
+static void expect_sweep(const sweep *s, int directions, int operation) {
     for (int d = 0; d < directions; d++) {
         expect_equal(&s->gates[d], operation, "gates");
         expect_equal(&s->c[d], operation, "c");
@@ -166,7 +171,7 @@ static void check_one_sweep(const px_sweep_args *args, bool reversed, bool backw
         assert_ok(&the.ctx, (backward ? ops->sweep_backward : ops->sweep_forward)(the.device[side], &s.on[side]));
     }
     the.ran[backward ? OP_sweep_backward : OP_sweep_forward]++;
-    expect_sweep(&s, args->directions, backward ? "sweep_backward" : "sweep_forward");
+    expect_sweep(&s, args->directions, backward ? OP_sweep_backward : OP_sweep_forward);
 }
 
 static void check_sweep_forward(void) {
@@ -181,12 +186,12 @@ static void check_sweep_backward(void) {
 static void check_cells(const px_sweep_args *args, bool reversed, bool backward) {
     const int steps[] = {0, args->steps / 2, args->steps - 1};
     const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->lanes;
-    const char *operation = backward ? "lstm_cell_backward" : "lstm_cell_forward";
+    const int operation = backward ? OP_lstm_cell_backward : OP_lstm_cell_forward;
     for (size_t i = 0; i < PX_COUNT(steps); i++) {
         the.used = 0;
         const sweep s = sweep_over(*args, reversed, RANDOM);
-        const pair product = reals(lines * lanes, PX_GATES * args->hidden, RANDOM);
-        const pair operand = reals(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
+        const pair product = (backward ? activations : reals)(lines * lanes, PX_GATES * args->hidden, RANDOM);
+        const pair operand = (backward ? reals : activations)(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
         const pair carry = reals(lines * lanes, args->hidden, RANDOM);
         for (int side = 0; side < SIDES; side++) {
             const px_device_ops *ops = the.device[side]->ops;
@@ -224,8 +229,8 @@ static void check_gather(void) {
                 const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in;
                 CASE("%s, %d images of %d x %d, %d features, rectify %d, mirror %d, from %zu", px_taps_cases[t].name,
                      grid.images, grid.height, grid.width, features, rectify, mirror, first);
-                const pair x = reals(pixels, features, RANDOM);
-                const pair y = reals((pixels - first) * (size_t)taps.live, features, POISONED);
+                const pair x = activations(pixels, features, RANDOM);
+                const pair y = activations((pixels - first) * (size_t)taps.live, features, POISONED);
                 BOTH(gather, .grid = grid, .taps = taps, .rectify = rectify, .mirror = mirror, .first = first,
                      .x = x.on[side], .y = y.on[side]);
                 EXPECT(gather, y);
@@ -237,10 +242,10 @@ static void check_combine(void) {
         for (int variant = 0; variant < 16; variant++) {
             const px_map_case m = px_map_cases[i];
             CASE("%zu x %d, variant %d", m.rows, m.columns, variant);
-            const pair x = reals(m.rows, m.columns, RANDOM), other = reals(m.rows, m.columns, RANDOM);
+            const pair x = activations(m.rows, m.columns, RANDOM), other = activations(m.rows, m.columns, RANDOM);
             const pair bias = variant & 1 ? reals(1, m.columns, RANDOM) : absent;
-            const pair gate = variant & 2 ? reals(m.rows, m.columns, RANDOM) : absent;
-            const pair y = variant & 4 ? reals(m.rows, m.columns, POISONED) : x; /* in place: sum, or add, is y */
+            const pair gate = variant & 2 ? activations(m.rows, m.columns, RANDOM) : absent;
+            const pair y = variant & 4 ? activations(m.rows, m.columns, POISONED) : x; /* in place: sum, or add, is y */
             const pair sum = variant & 8 ? x : other, add = variant & 8 ? (m.rows % 2 ? absent : other) : x;
             BOTH(combine, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .gate = gate.on[side],
                  .y = y.on[side]);
@@ -248,12 +253,22 @@ static void check_combine(void) {
         }
 }
 
+static void check_convert(void) {
+    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
+        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
+        const pair y = activations(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
+        BOTH(convert, .x = x.on[side], .y = y.on[side]);
+        EXPECT(convert, y);
+    }
+}
+
 static void check_column_sum(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
         for (size_t segments = 1; segments <= 6; segments += 5) {
             const px_map_case m = px_map_cases[i];
             CASE("%zu x %d in %zu segments", m.rows, m.columns, segments);
-            const pair x = reals(m.rows, m.columns, RANDOM), y = reals(segments, m.columns, POISONED);
+            const pair x = activations(m.rows, m.columns, RANDOM), y = reals(segments, m.columns, POISONED);
             BOTH(column_sum, .x = x.on[side], .y = y.on[side]);
             EXPECT(column_sum, y);
         }
@@ -267,9 +282,9 @@ static void check_shift_rows(void) {
             const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in, down = variant % 2 ? 1 : -1;
             CASE("%d images of %d x %d, %d features, down %d, variant %d", grid.images, grid.height, grid.width,
                  features, down, variant);
-            const pair x = reals(pixels, features, RANDOM),
-                       y = reals(pixels, features, variant / 2 == 2 ? RANDOM : POISONED);
-            const pair add = variant / 2 == 0 ? absent : variant / 2 == 1 ? reals(pixels, features, RANDOM) : y;
+            const pair x = activations(pixels, features, RANDOM),
+                       y = activations(pixels, features, variant / 2 == 2 ? RANDOM : POISONED);
+            const pair add = variant / 2 == 0 ? absent : variant / 2 == 1 ? activations(pixels, features, RANDOM) : y;
             BOTH(shift_rows, .grid = grid, .down = down, .x = x.on[side], .add = add.on[side], .y = y.on[side]);
             EXPECT(shift_rows, y);
         }
@@ -296,12 +311,12 @@ static void check_levels_to_values(void) {
         const int count = i % 2 ? 256 : 2;
         CASE("%zu x %d of %d levels", px_map_cases[i].rows, px_map_cases[i].columns, count);
         const pair image = levels(px_map_cases[i].rows, px_map_cases[i].columns, count);
-        const pair values = reals(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
+        const pair values = activations(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
         BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = count);
         EXPECT(levels_to_values, values);
     }
     CASE("%s", "3 columns of 7");
-    const pair image = levels(5, 7, 256), values = reals(5, 3, POISONED);
+    const pair image = levels(5, 7, 256), values = activations(5, 3, POISONED);
     BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
     EXPECT(levels_to_values, values);
 }
@@ -311,13 +326,15 @@ static void check_activate(void) {
         const size_t rows = px_map_cases[i / 4].rows;
         const int columns = px_map_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
         const bool plain = i / 2 % 2;
-        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, rectified aside");
+        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, rectified");
         const pair sum = reals(rows, columns, RANDOM), bias = reals(1, columns, RANDOM);
-        const pair add = plain ? absent : reals(rows, columns, RANDOM);
-        const pair rectified = plain ? absent : reals(rows, columns, RANDOM);
-        BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = sum.on[side],
+        const pair add = plain ? absent : activations(rows, columns, RANDOM);
+        const pair y = plain ? absent : activations(rows, columns, RANDOM);
+        const pair rectified = plain ? absent : activations(rows, columns, RANDOM);
+        BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side],
              .rectified = rectified.on[side], .first = first, .count = columns - first);
         EXPECT(activate, sum);
+        if (!plain) EXPECT(activate, y);
         if (!plain) EXPECT(activate, rectified);
     }
 }
@@ -338,9 +355,9 @@ static void check_lstm_update(void) {
         CASE("%zu rows of %d layers, %d features from %d of %d", cases[i].rows, cases[i].layers, cases[i].count,
              cases[i].first, D);
         const pair pre = reals(all, 4 * D, RANDOM), bias = reals((size_t)cases[i].layers, 4 * D, RANDOM);
-        const pair c = reals(all, D, RANDOM), h = reals(all, D, RANDOM);
-        const pair add = cases[i].added ? reals(all, D, RANDOM) : absent;
-        const pair sum = cases[i].summed ? reals(all, D, RANDOM) : absent;
+        const pair c = reals(all, D, RANDOM), h = activations(all, D, RANDOM);
+        const pair add = cases[i].added ? activations(all, D, RANDOM) : absent;
+        const pair sum = cases[i].summed ? activations(all, D, RANDOM) : absent;
         BOTH(lstm_update, .pre = px_map_head(pre.on[side], cases[i].rows), .bias = px_map_head(bias.on[side], 1),
              .c = c.on[side], .h = h.on[side], .add = add.on[side], .sum = sum.on[side], .first = cases[i].first,
              .count = cases[i].count, .layers = cases[i].layers, .step_pre = cases[i].apart,
@@ -358,7 +375,7 @@ static void check_softmax_nll(void) {
         const int count = counts[i / 2 / PX_COUNT(rows)];
         const size_t values = rows[i / 2 % PX_COUNT(rows)];
         CASE("%zu values of %d levels, gradient %zu", values, count, i % 2);
-        const pair logits = reals(values, count, RANDOM), target = levels(values, 1, count);
+        const pair logits = activations(values, count, RANDOM), target = levels(values, 1, count);
         const pair nll = reals(values, 1, POISONED);
         BOTH(softmax_nll, .logits = logits.on[side], .target = target.on[side], .nll = nll.on[side],
              .gradient = i % 2 != 0, .scale = (px_real)0.125);
@@ -383,7 +400,7 @@ static void check_draw(void) {
         const int count = counts[i / 2];
         const size_t images = i % 2 ? 65 : 1;
         CASE("%zu images, %d levels", images, count);
-        const pair logits = reals(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
+        const pair logits = activations(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
         const pair nats = doubles(images, 1, RANDOM);
         BOTH(draw, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
              .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
@@ -393,49 +410,66 @@ static void check_draw(void) {
     }
 }
 
-/* A tape of two groups of 5 images: each kind of step, on memory of the group's and on weights beside it. */
+/* The memory of a tape's groups: parts of 256 bytes, of 5 images each. */
+enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4 };
+typedef enum { PART_LEVELS, PART_X, PART_Y, PART_LOGITS, PART_C, PART_H, PARTS } part;
+
+static px_map part_of(const pair *memory, int side, int group, part which) {
+    static const int columns[PARTS] = {IN, IN, OUT, OUT, 1, 1};
+    const px_type activation = the.mode->type[side];
+    const px_type types[PARTS] = {PX_UINT8, activation, PX_REAL, activation, PX_REAL, activation};
+    const size_t row = (size_t)group * PARTS + which;
+    return px_map_over(px_map_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
+}
+
+/* A tape of two groups: each kind of step, on memory of the group's and on weights beside it. */
 static void check_replay(void) {
-    enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4, STEPS = 6 };
+    enum { STEPS = 7 };
     CASE("%d steps, %d groups", STEPS, GROUPS);
-    const pair weight = reals(OUT, IN, RANDOM), bias = reals(1, OUT, RANDOM),
-               tape = levels(STEPS * sizeof(px_tape_step), 1, 2);
-    /* of a group, one behind the other: x (IMAGES, IN), y (IMAGES, OUT), c and h (IMAGES, 1); levels and nats apart */
-    const int columns = IMAGES * (IN + OUT + 2);
-    const pair memory = reals(GROUPS, columns, RANDOM);
+    const pair weight = activations(OUT, IN, RANDOM), bias = reals(1, OUT, RANDOM);
+    const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_MAP_ALIGN, 256);
     for (int side = 0; side < SIDES; side++) {
-        px_real *x = memory.on[side].data, *y = x + IMAGES * IN, *c = y + IMAGES * OUT, *h = c + IMAGES;
-        px_map image = {x, IMAGES, IN * (int)sizeof(px_real), PX_UINT8}, out = px_map_over(y, IMAGES, OUT);
+        px_map at[PARTS];
+        for (int which = 0; which < PARTS; which++) at[which] = part_of(&memory, side, 0, (part)which);
         const px_tape_step steps[STEPS] = {
-            {PX_STEP_levels_to_values, .args.levels_to_values = {image, px_map_over(h, IMAGES, 1), 256, 3}},
-            {PX_STEP_clear, .args.clear = {x, sizeof(px_real)}},
+            {PX_STEP_levels_to_values, .args.levels_to_values = {at[PART_LEVELS], at[PART_X], 256, 0}},
+            {PX_STEP_clear, .args.clear = {at[PART_Y].data, px_map_bytes(&at[PART_Y])}},
+            {PX_STEP_clear, .args.clear = {at[PART_C].data, px_map_bytes(&at[PART_C])}},
             {PX_STEP_gemm, .args.gemm = {.transpose_b = true,
                                          .m = IMAGES,
                                          .n = OUT,
                                          .k = IN,
-                                         .a = x,
+                                         .operands = at[PART_X].type,
+                                         .a = at[PART_X].data,
                                          .ld_a = IN,
                                          .b = weight.on[side].data,
                                          .ld_b = IN,
-                                         .c = y,
+                                         .c = at[PART_Y].data,
                                          .ld_c = OUT,
                                          .beta = 1,
                                          .batch = 1}},
-            {PX_STEP_activate, .args.activate = {.sum = out, .bias = bias.on[side], .y = out, .count = OUT}},
-            {PX_STEP_lstm_update, .args.lstm_update = {.pre = out,
-                                                       .bias = bias.on[side],
-                                                       .c = px_map_over(c, IMAGES, 1),
-                                                       .h = px_map_over(h, IMAGES, 1),
-                                                       .count = 1,
-                                                       .layers = 1}},
-            {PX_STEP_draw,
-             .args.draw = {.logits = out, .image = image, .levels = OUT, .column = 2, .temperature = 1, .seed = 3}}};
+            {PX_STEP_activate,
+             .args.activate = {.sum = at[PART_Y], .bias = bias.on[side], .y = at[PART_LOGITS], .count = OUT}},
+            {PX_STEP_lstm_update,
+             .args.lstm_update =
+                 {.pre = at[PART_Y], .bias = bias.on[side], .c = at[PART_C], .h = at[PART_H], .count = 1, .layers = 1}},
+            {PX_STEP_draw, .args.draw = {.logits = at[PART_LOGITS],
+                                         .image = at[PART_LEVELS],
+                                         .levels = OUT,
+                                         .column = 2,
+                                         .temperature = 1,
+                                         .seed = 3}}};
         const px_device_ops *ops = the.device[side]->ops;
         assert_ok(&the.ctx, ops->upload(the.device[side], tape.on[side].data, steps, sizeof steps));
         assert_ok(&the.ctx, ops->synchronize(the.device[side]));
     }
     BOTH(replay, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
-         .memory = memory.on[side].data, .bytes = (size_t)columns * sizeof(px_real));
-    EXPECT(replay, memory);
+         .memory = memory.on[side].data, .bytes = PARTS * PX_MAP_ALIGN);
+    for (int group = 0; group < GROUPS; group++)
+        for (int which = 0; which < PARTS; which++) {
+            const pair found = {{part_of(&memory, 0, group, (part)which), part_of(&memory, 1, group, (part)which)}};
+            EXPECT(replay, found);
+        }
 }
 
 static void check_square_sum(void) {
@@ -542,7 +576,7 @@ static void memory(void **state) {
         (void)state;                                                                                                   \
         check_##op();                                                                                                  \
         if (the.ran[OP_##op] == 0) fail_msg("%s: its check never ran it", #op);                                        \
-        print_message("%-26s %4d cases\n", #op, the.ran[OP_##op]);                                                     \
+        print_message("%-26s %4d cases, off by %.2g at most\n", #op, the.ran[OP_##op], the.worst[OP_##op]);            \
     }
 PX_DEVICE_OPS(TEST)
 
@@ -551,16 +585,26 @@ static bool without_device(void) {
     return strstr(the.ctx.message, "no CUDA device") || strstr(the.ctx.message, "is not built in");
 }
 
-int main(void) {
+/* All operations in one mode. */
+static int run_mode(const mode *of, bool cuda) {
 #define ENTRY(op) cmocka_unit_test(parity_##op),
     const struct CMUnitTest tests[] = {cmocka_unit_test(memory), PX_DEVICE_OPS(ENTRY)};
     int exit_status = EXIT_FAILURE;
-    if (open_sides() == PX_OK)
-        exit_status = cmocka_run_group_tests_name("CPU/CUDA parity", tests, NULL, NULL);
+    if (open_sides(of, cuda) == PX_OK)
+        exit_status = cmocka_run_group_tests_name(of->name, tests, NULL, NULL);
     else if (without_device())
         exit_status = EXIT_SKIP;
     if (the.ctx.message[0])
-        fprintf(stderr, "%s CPU/CUDA parity: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", the.ctx.message);
+        fprintf(stderr, "%s parity, %s: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", of->name, the.ctx.message);
     close_sides();
+    return exit_status;
+}
+
+int main(void) {
+    const char *parity = getenv("PX_PARITY") ? getenv("PX_PARITY") : "";
+    const bool precision = strcmp(parity, "precision") == 0, cuda = !precision && strcmp(parity, "cpu") != 0;
+    const size_t first = precision ? 2 : 0, last = precision ? 2 : 1;
+    int exit_status = EXIT_SUCCESS;
+    for (size_t i = first; i <= last && exit_status == EXIT_SUCCESS; i++) exit_status = run_mode(&modes[i], cuda);
     return exit_status;
 }
