@@ -129,7 +129,7 @@ static px_status px_parameters_of(px_context *ctx, const px_config *config, int 
     const px_model_spec spec = px_model_spec_from(config, size, size, channels);
     px_device *device;
     px_model *model;
-    PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, &device));
+    PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, PX_REAL, &device));
     const px_status status = px_model_create(device, &spec, &model);
     if (status == PX_OK) *b = px_buckets_of(px_model_parameters(model), config->parallel.bucket_mib * (1 << 20));
     px_model_destroy(model);
@@ -330,7 +330,7 @@ static px_status px_try(px_context *ctx, px_ranks *ranks, int count, char **word
     px_config_default(&config);
     PX_TRY(px_config_load(ctx, words[0], &config));
     t.images = (int)px_ranks_share(ranks, (size_t)config.train.batch_size, 1).count;
-    PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, &t.device));
+    PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, PX_REAL, &t.device));
     const px_status status = px_try_model(&t, &config, size, channels);
     px_reduction_destroy(t.reduction);
     px_optimizer_destroy(t.optimizer);

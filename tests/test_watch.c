@@ -53,7 +53,7 @@ static double job(px_deed deed, char *said, size_t size, int statuses[RANKS]) {
     px_context ctx;
     px_watch_place place;
     int door;
-    pid_t ranks[RANKS];
+    pid_t ranks[RANKS], stopped = 0;
     assert_int_equal(pipe(lines), 0);
     assert_ok(&ctx, px_watch_listen(&ctx, &place, &door));
     const double begun = px_clock_seconds();
@@ -66,14 +66,13 @@ static double job(px_deed deed, char *said, size_t size, int statuses[RANKS]) {
     for (int left = RANKS; left > 0;) {
         int how;
         const pid_t gone = waitpid(-1, &how, WUNTRACED);
-        if (gone > 0 && WIFSTOPPED(how)) { /* what a launcher does with one that is left over */
-            usleep((useconds_t)(1e6 * (silence + slack / 2)));
-            kill(gone, SIGKILL);
+        if (gone > 0 && WIFSTOPPED(how)) {
+            stopped = gone;
             continue;
         }
         for (int rank = 0; rank < RANKS; rank++)
             if (ranks[rank] == gone) statuses[rank] = WIFEXITED(how) ? WEXITSTATUS(how) : -WTERMSIG(how);
-        left--;
+        if (--left == 1 && stopped > 0) kill(stopped, SIGKILL); /* as a launcher does with one that is left over */
     }
     const double took = px_clock_seconds() - begun;
     const ssize_t got = read(lines[0], said, size - 1);

@@ -8,13 +8,17 @@
 
 /* How many processes, and by which launcher; 0: there is none. */
 static int px_launched_by(const char **launcher) {
-    /* Open MPI's mpirun; MPICH's and Intel's; SLURM's srun (its batch script has no step). */
-    static const char *const sizes[][2] = {
-        {"OMPI_COMM_WORLD_SIZE", "mpirun"}, {"PMI_SIZE", "mpiexec"}, {"SLURM_STEP_NUM_TASKS", "srun"}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const char *size = getenv(sizes[i][0]);
-        *launcher = sizes[i][1];
-        if (size && atoi(size) > 0) return atoi(size);
+    /* Open MPI's mpirun; MPICH's and Intel's; SLURM's srun (its batch script has no step). A step of one task may be a
+     * shell, in which MPI would not start. */
+    static const struct {
+        const char *size, *launcher;
+        int least;
+    } known[] = {
+        {"OMPI_COMM_WORLD_SIZE", "mpirun", 1}, {"PMI_SIZE", "mpiexec", 1}, {"SLURM_STEP_NUM_TASKS", "srun", 2}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *size = getenv(known[i].size);
+        *launcher = known[i].launcher;
+        if (size && atoi(size) >= known[i].least) return atoi(size);
     }
     return 0;
 }
