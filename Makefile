@@ -326,8 +326,9 @@ bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of eac
 
 resources: ## write what each kernel takes of the multiprocessor (registers, shared memory, spills) to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)
-	@for kernel in $(KERNELS); do echo "== $$kernel"; \
-		$(NVCC) $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $$kernel 2>&1 || exit 1; \
+	@for kernel in $(KERNELS) $(addprefix bf16:,$(STORING)); do echo "== $$kernel"; \
+		case $$kernel in bf16:*) store=-DPX_STORE_BF16 ;; *) store= ;; esac; \
+		$(NVCC) $$store $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $${kernel#bf16:} 2>&1 || exit 1; \
 	done >build/ptxas.txt; status=$$?; echo build/ptxas.txt; exit $$status
 
 # Every Linux has its own C library and compiler runtime, a GPU machine its own CUDA, and a cluster its own MPI.

@@ -126,11 +126,6 @@ check "complete: interrupted, it goes on where it stopped" completion_goes_on
 
 # ---- Ranks -------------------------------------------------------------------------------------------------------------
 
-together() { # RANKS WORD...
-    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n "$1" "$program" "${@:2}" >out 2>err ||
-        { cat out err && return 1; }
-}
-
 ranks_draw_the_same() { # the last round leaves two of three ranks nothing to do
     together 3 sample "$model" -n 31 --seed 5 -o ranks.npy --set device="$device" --set eval.batch_size=10 &&
         cmp <(npy_data ranks.npy) <(npy_data whole.npy | head -c $((31 * 63))) && same "$(grep -c '^NLL' out)" 1
@@ -146,7 +141,7 @@ ranks_complete_the_same() {
     pixelrnn complete "$model" --data originals.npy --keep top:0.4 -n 3 -o alone.png --set device="$device" &&
         together 2 complete "$model" --data originals.npy --keep top:0.4 -n 3 -o together.png --set device="$device" && cmp alone.png together.png
 }
-if [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ]; then
+if ranks_start; then
     check "sample: three ranks draw what one does" ranks_draw_the_same
     check "sample: two ranks go on with what one began" ranks_go_on
     check "complete: two ranks draw what one does" ranks_complete_the_same

@@ -66,15 +66,28 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
     check "$kind scores what it draws" samples_alike $kind
 done
 
-# together PRECISION: MiB that training is planned to take
-together() {
+# What rank 0 reads from a checkpoint, the others' products read, too.
+ranks_resume() {
+    local train=(train row_lstm.yaml --set precision=bfloat16 --set train.steps=90)
+    together 2 "${train[@]}" -o ranks.whole && together 2 "${train[@]}" -o ranks.parts || return
+    rm -r ranks.parts/checkpoints/000000090 && together 2 "${train[@]}" -o ranks.parts --resume &&
+        cmp ranks.{whole,parts}/checkpoints/000000090/model.safetensors
+}
+if ranks_start; then
+    check "two ranks resume to the same bits" ranks_resume
+else
+    skip "two ranks resume to the same bits" "no mpirun, or no MPI in this build, or one GPU for all"
+fi
+
+# planned PRECISION: MiB that training is planned to take
+planned() {
     pixelrnn info row_lstm.yaml --set model.hidden=64 --set train.batch_size=64 --set precision="$1" >/dev/null || return
     awk '$1 == "activations" { print $2; exit }' out
 }
 
 plans_less() {
     local full half
-    full=$(together float32) && half=$(together bfloat16) || return
+    full=$(planned float32) && half=$(planned bfloat16) || return
     awk -v full="$full" -v half="$half" 'BEGIN { print full, half; exit !(half > 0 && half < 0.65 * full) }'
 }
 check "activations take little more than half the memory" plans_less

@@ -86,6 +86,7 @@ px_status px_trainer_spread(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
     if (t->ranks) PX_TRY(px_trainer_spread_map(t, px_model_weights(t->model)));
+    PX_TRY(px_model_refresh(t->model));
     for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_map(t, states[i].map));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_started = px_clock_seconds();

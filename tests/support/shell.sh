@@ -113,6 +113,16 @@ nats() {
     json nats_per_image
 }
 
+# together RANKS WORD...: the program as so many ranks. ranks_start: whether that can be done here.
+together() {
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n "$1" "$program" "${@:2}" >out 2>err ||
+        { cat out err && return 1; }
+}
+
+ranks_start() {
+    [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ]
+}
+
 # A checkpoint's metrics without what depends on the clock.
 timeless() {
     sed -E 's/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
