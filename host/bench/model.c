@@ -139,17 +139,7 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
     return PX_OK;
 }
 
-/* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
-static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
-    PX_TRY(px_bench_prepare(bench, result));
-    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
-    if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
-    PX_TRY(px_bench_rates_take(bench->device, &result->rates[0]));
-    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
-        PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(px_bench_rates_take(bench->device, &result->rates[phase + 1]));
-    }
-
+static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(px_pass_train(bench));
     px_profile_begin(&result->profile, bench->device);
@@ -158,6 +148,20 @@ static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
     px_profile_end(&result->profile, bench->device);
     result->profiled = PX_BENCH_PROFILED;
     return status;
+}
+
+/* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
+static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
+    PX_TRY(px_bench_prepare(bench, result));
+    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
+    if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
+    PX_TRY(px_bench_rates_take(bench->device, &result->rates[result->rate_count++]));
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+        if (!bench->spec->phase[phase]) continue;
+        PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
+        PX_TRY(px_bench_rates_take(bench->device, &result->rates[result->rate_count++]));
+    }
+    return bench->spec->phase[PX_BENCH_TRAIN] ? px_bench_profile(bench, result) : PX_OK;
 }
 
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {
@@ -179,10 +183,14 @@ size_t px_bench_planned(const px_bench_result *result) {
     return result->program + plan->weights + plan->gradients + plan->activations + plan->workspace + result->optimizer;
 }
 
+double px_bench_images_per_second(const px_bench_result *result, px_bench_phase phase) {
+    return result->phase[phase].images / result->phase[phase].seconds.median;
+}
+
 double px_bench_share(const px_bench_result *result, px_bench_phase phase) {
     const px_bench_passes *passes = &result->phase[phase];
     double product = 0;
-    for (int i = 0; i <= PX_BENCH_PHASES; i++)
+    for (int i = 0; i < result->rate_count; i++)
         if (result->rates[i].flops > product) product = result->rates[i].flops;
     return passes->flops / passes->seconds.median / product;
 }

@@ -15,6 +15,7 @@ px_status px_times_take(px_times *times, px_device *device, int least, double se
     const double begin = px_clock_seconds();
     for (double start = begin; times->count < least || start - begin < seconds;) {
         if (times->count == PX_MOST_TIMES) break;
+        if (times->count > 0 && seconds > 0 && start - begin >= PX_PATIENCE * seconds) break;
         PX_TRY(pass(context));
         PX_TRY(device->ops->synchronize(device));
         const double end = px_clock_seconds();

@@ -45,9 +45,10 @@ extern const char *const px_bench_phase_names[PX_BENCH_PHASES];
 typedef struct px_bench_spec {
     px_model_spec model;
     px_optimizer_spec optimizer;
-    int images;     /* of a batch */
-    double seconds; /* to spend on each phase */
-    uint64_t seed;  /* of weights and images */
+    bool phase[PX_BENCH_PHASES]; /* those wanted */
+    int images;                  /* of a batch */
+    double seconds;              /* to spend on each phase */
+    uint64_t seed;               /* of weights and images */
 } px_bench_spec;
 
 typedef struct px_quantiles {
@@ -57,7 +58,7 @@ typedef struct px_quantiles {
 /* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward; a
  * sampling pass draws the batch; the plain way's draws one pixel, the last one, of each of its images. */
 typedef struct px_bench_passes {
-    int count;
+    int count;            /* 0: not wanted */
     px_quantiles seconds; /* of one pass */
     double images;        /* that one pass completes: the batch, or that over the pixels of an image */
     double flops;         /* useful, of one pass: what its images cost once, however often sampling repeats itself */
@@ -70,17 +71,20 @@ typedef struct px_bench_rates {
 
 typedef struct px_bench_result {
     px_bench_passes phase[PX_BENCH_PHASES];
-    px_bench_rates rates[PX_BENCH_PHASES + 1]; /* before the first phase, and after each */
-    px_memory_plan plan;                       /* of training */
-    size_t optimizer;                          /* bytes */
-    size_t program;                            /* bytes resident on the host before the model was made */
-    size_t peak;        /* bytes: most ever resident on the host after some training steps; 0 where not known */
-    px_profile profile; /* of training steps, `profiled` of them */
+    px_bench_rates rates[PX_BENCH_PHASES + 1]; /* before the first phase, and after each that was measured */
+    int rate_count;
+    px_memory_plan plan; /* of training */
+    size_t optimizer;    /* bytes */
+    size_t program;      /* bytes resident on the host before the model was made */
+    size_t peak;         /* bytes: most ever resident on the host after some training steps; 0 where not known */
+    px_profile profile;  /* of training steps, `profiled` of them: 0 if training was not wanted */
     int profiled;
 } px_bench_result;
 
 /* What training is planned to take in all, the program included. */
 size_t px_bench_planned(const px_bench_result *result);
+/* By the median pass. */
+double px_bench_images_per_second(const px_bench_result *result, px_bench_phase phase);
 /* Useful FLOP/s of a phase as a share of the large product's: the fastest of those taken before, between and after the
  * phases, so that a disturbed product flatters nobody. */
 double px_bench_share(const px_bench_result *result, px_bench_phase phase);
