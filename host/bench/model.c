@@ -142,10 +142,12 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
 static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(px_pass_train(bench));
-    px_profile_begin(&result->profile, bench->device);
     px_status status = PX_OK;
-    for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
-    px_profile_end(&result->profile, bench->device);
+    for (int kind = 0; kind < PX_PROFILES; kind++) {
+        px_profile_begin(&result->profile[kind], bench->device, (px_profile_kind)kind);
+        for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
+        px_profile_end(&result->profile[kind], bench->device);
+    }
     result->profiled = PX_BENCH_PROFILED;
     return status;
 }

@@ -124,14 +124,14 @@ static void px_print_memory(const px_bench_result *r) {
     printf("\n");
 }
 
-static void px_print_breakdown(const px_bench_result *r) {
+static void px_print_breakdown(const px_profile *profile, int steps, const char *heading) {
     double all = 0;
-    for (int op = 0; op < PX_OPS; op++) all += r->profile.seconds[op];
-    printf("  %-26s %14s %11s %7s\n", "training by operation", "calls a step", "ms a step", "share");
+    for (int op = 0; op < PX_OPS; op++) all += profile->seconds[op];
+    printf("  %-26s %14s %11s %7s\n", heading, "calls a step", "ms a step", "share");
     for (int op = 0; op < PX_OPS; op++)
-        if (r->profile.calls[op])
-            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], r->profile.calls[op] / r->profiled,
-                   1e3 * r->profile.seconds[op] / r->profiled, 100 * r->profile.seconds[op] / all);
+        if (profile->calls[op])
+            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], profile->calls[op] / steps,
+                   1e3 * profile->seconds[op] / steps, 100 * profile->seconds[op] / all);
 }
 
 static void px_print_report(const px_bench_report *report, bool breakdown) {
@@ -152,7 +152,9 @@ static void px_print_report(const px_bench_report *report, bool breakdown) {
     for (int i = 0; i < r->rate_count; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
     printf(" GB/s\n");
     px_print_memory(r);
-    if (breakdown) px_print_breakdown(r);
+    if (!breakdown || !r->profiled) return;
+    px_print_breakdown(&r->profile[PX_PROFILE_OWN], r->profiled, "training by operation");
+    px_print_breakdown(&r->profile[PX_PROFILE_WHOLE], r->profiled, "training by model's call");
 }
 
 /* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first config's. */
@@ -197,14 +199,14 @@ static cJSON *px_rates_json(const px_bench_rates *rates) {
     return json;
 }
 
-static cJSON *px_breakdown_json(const px_bench_result *r) {
+static cJSON *px_breakdown_json(const px_profile *profile, int steps) {
     cJSON *list = cJSON_CreateArray();
     for (int op = 0; op < PX_OPS; op++) {
-        if (!r->profile.calls[op]) continue;
+        if (!profile->calls[op]) continue;
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "operation", px_op_names[op]);
-        cJSON_AddNumberToObject(json, "calls_per_step", (double)r->profile.calls[op] / r->profiled);
-        cJSON_AddNumberToObject(json, "step_ms", 1e3 * r->profile.seconds[op] / r->profiled);
+        cJSON_AddNumberToObject(json, "calls_per_step", (double)profile->calls[op] / steps);
+        cJSON_AddNumberToObject(json, "step_ms", 1e3 * profile->seconds[op] / steps);
         cJSON_AddItemToArray(list, json);
     }
     return list;
@@ -230,7 +232,8 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
     cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
     cJSON_AddItemToObject(json, "peak_bytes", r->peak ? cJSON_CreateNumber((double)r->peak) : cJSON_CreateNull());
-    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(r));
+    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(&r->profile[PX_PROFILE_OWN], r->profiled));
+    cJSON_AddItemToObject(json, "training_by_call", px_breakdown_json(&r->profile[PX_PROFILE_WHOLE], r->profiled));
     return json;
 }
 

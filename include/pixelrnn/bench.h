@@ -10,8 +10,7 @@
 #include "pixelrnn/sample.h"
 
 /* --- Time by operation: the device's table is replaced by one that takes the time of every call and passes it on.
- * Seconds are an operation's own: what it calls through the table counts for what was called. The device is waited for
- * after each call, so a profiled pass on CUDA is slower than a plain one. */
+ * The device is waited for after each timed call, so a profiled pass on CUDA is slower than a plain one. */
 enum {
 #define PX_COUNT_OP(name) PX_OP_##name,
     PX_DEVICE_OPS(PX_COUNT_OP)
@@ -20,16 +19,23 @@ enum {
 };
 extern const char *const px_op_names[PX_OPS];
 
+typedef enum {
+    PX_PROFILE_OWN,   /* every call; what an operation calls through the table counts for what was called */
+    PX_PROFILE_WHOLE, /* the model's calls alone; what an operation calls counts for it, and runs undisturbed */
+    PX_PROFILES
+} px_profile_kind;
+
 typedef struct px_profile {
     px_device_ops table; /* first: an operation finds its profile through device->ops */
     const px_device_ops *real;
+    px_profile_kind kind;
     double called; /* seconds spent in calls that the operation at work made */
     double seconds[PX_OPS];
     long calls[PX_OPS];
 } px_profile;
 
 /* Starts from zero, and puts the device's own table back. */
-void px_profile_begin(px_profile *profile, px_device *device);
+void px_profile_begin(px_profile *profile, px_device *device, px_profile_kind kind);
 void px_profile_end(px_profile *profile, px_device *device);
 
 /* --- A model. */
@@ -77,7 +83,7 @@ typedef struct px_bench_result {
     size_t optimizer;    /* bytes */
     size_t program;      /* bytes resident on the host before the model was made */
     size_t peak;         /* bytes: most ever resident on the host after some training steps; 0 where not known */
-    px_profile profile;  /* of training steps, `profiled` of them: 0 if training was not wanted */
+    px_profile profile[PX_PROFILES]; /* of `profiled` training steps each; 0 if training was not wanted */
     int profiled;
 } px_bench_result;
 
