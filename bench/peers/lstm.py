@@ -1,5 +1,6 @@
 """torch.nn.LSTM (cuDNN on a GPU) at the T, N and h of one sweep of a config's model: the recurrence alone. Its input has few
-features, so that its input-to-state product, which a sweep does not contain, costs little. Prints one JSON object.
+features, so that its input-to-state product costs little, and no gradient of weights is asked for: a sweep contains neither.
+Prints one JSON object.
 
     python3 lstm.py CONFIG [--size 64] [--precision bfloat16] [--set key=value]...
 """
@@ -25,12 +26,12 @@ def main():
     config = read_config(options.config, options.set)
     steps, lanes = sweep_shape(config, options.size)
     kind = {"dtype": getattr(torch, options.precision), "device": options.device}
-    lstm = torch.nn.LSTM(INPUTS, int(config["model.hidden"])).to(**kind)
-    x = torch.randn(steps, lanes, INPUTS, **kind)
+    lstm = torch.nn.LSTM(INPUTS, int(config["model.hidden"])).to(**kind).requires_grad_(False)
+    x = torch.randn(steps, lanes, INPUTS, **kind).requires_grad_()
     gradient = torch.randn(steps, lanes, lstm.hidden_size, **kind)
 
     def both():
-        lstm.zero_grad(set_to_none=True)
+        x.grad = None
         lstm(x)[0].backward(gradient)
 
     forward = measure.quantiles(measure.take(lambda: lstm(x), options))
