@@ -132,10 +132,12 @@ def right_states(blocks):
     weight = torch.stack([block.right_beside for block in blocks])
     h = torch.zeros_like(gates[:, :, 0, :weight.shape[1]])
     c = torch.zeros_like(h, dtype=torch.float32)
-    for column in reversed(range(gates.shape[2])):
-        h, c = cell(torch.baddbmm(gates[:, :, column], h, weight), c)
-        for block, state in zip(blocks, h):
-            block.right.all[:, column] = state
+    states = []
+    for now in reversed(gates.unbind(2)):
+        h, c = cell(torch.baddbmm(now, h, weight), c)
+        states.append(h)
+    for block, row in zip(blocks, torch.stack(states[::-1], 2)):
+        block.right.all.copy_(row)
 
 
 CACHES = {"pixelcnn": PixelCNNCache, "row_lstm": RowLSTMCache, "diagonal_bilstm": DiagonalBiLSTMCache}

@@ -139,6 +139,11 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
     return PX_OK;
 }
 
+/* A look at the device's own rates, for a tenth of a phase's time. */
+static px_status px_bench_look(px_bench *bench, px_bench_result *result) {
+    return px_bench_rates_take(bench->device, bench->spec->seconds / 10, &result->rates[result->rate_count++]);
+}
+
 static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(px_pass_train(bench));
@@ -157,11 +162,11 @@ static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_bench_prepare(bench, result));
     for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
     if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
-    PX_TRY(px_bench_rates_take(bench->device, &result->rates[result->rate_count++]));
+    PX_TRY(px_bench_look(bench, result));
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
         if (!bench->spec->phase[phase]) continue;
         PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(px_bench_rates_take(bench->device, &result->rates[result->rate_count++]));
+        PX_TRY(px_bench_look(bench, result));
     }
     return bench->spec->phase[PX_BENCH_TRAIN] ? px_bench_profile(bench, result) : PX_OK;
 }

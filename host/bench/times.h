@@ -20,7 +20,7 @@ px_status px_times_take(px_times *times, px_device *device, int least, double se
 /* Sorts, and picks. */
 px_quantiles px_times_quantiles(px_times *times);
 
-/* What the device reaches on a large product and a large copy. */
-px_status px_bench_rates_take(px_device *device, px_bench_rates *rates);
+/* What the device reaches on a large product and a large copy, `seconds` or more spent on each. */
+px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates *rates);
 
 #endif
