@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench resources deps bundle fuzz format format-check clean help FORCE
+.PHONY: all programs demo test test-gpu bench peers resources deps bundle fuzz format format-check clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -323,6 +323,9 @@ fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60
 
 bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
+
+peers: $(PROGRAM) ## run the program and PyTorch's models in turn, and print the ratios (PyTorch must be there)
+	PIXELRNN=$(PROGRAM) bench/peers/run $(PEERS_ARGS)
 
 resources: ## write what each kernel takes of the multiprocessor (registers, shared memory, spills) to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)

@@ -140,25 +140,36 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
     return PX_OK;
 }
 
+/* A look at the device's own rates, for a tenth of a phase's time. */
+static px_status px_bench_look(px_bench *bench, px_bench_result *result) {
+    return px_bench_rates_take(bench->device, bench->spec->seconds / 10, &result->rates[result->rate_count++]);
+}
+
+static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
+    PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
+    PX_TRY(px_pass_train(bench));
+    px_status status = PX_OK;
+    for (int kind = 0; kind < PX_PROFILES; kind++) {
+        px_profile_begin(&result->profile[kind], bench->device, (px_profile_kind)kind);
+        for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
+        px_profile_end(&result->profile[kind], bench->device);
+    }
+    result->profiled = PX_BENCH_PROFILED;
+    return status;
+}
+
 /* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
 static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_bench_prepare(bench, result));
     for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
     if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
-    PX_TRY(px_bench_rates_take(bench->device, &result->rates[0]));
+    PX_TRY(px_bench_look(bench, result));
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+        if (!bench->spec->phase[phase]) continue;
         PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(px_bench_rates_take(bench->device, &result->rates[phase + 1]));
+        PX_TRY(px_bench_look(bench, result));
     }
-
-    PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
-    PX_TRY(px_pass_train(bench));
-    px_profile_begin(&result->profile, bench->device);
-    px_status status = PX_OK;
-    for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
-    px_profile_end(&result->profile, bench->device);
-    result->profiled = PX_BENCH_PROFILED;
-    return status;
+    return bench->spec->phase[PX_BENCH_TRAIN] ? px_bench_profile(bench, result) : PX_OK;
 }
 
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {
@@ -180,10 +191,14 @@ size_t px_bench_planned(const px_bench_result *result) {
     return result->program + plan->weights + plan->gradients + plan->activations + plan->workspace + result->optimizer;
 }
 
+double px_bench_images_per_second(const px_bench_result *result, px_bench_phase phase) {
+    return result->phase[phase].images / result->phase[phase].seconds.median;
+}
+
 double px_bench_share(const px_bench_result *result, px_bench_phase phase) {
     const px_bench_passes *passes = &result->phase[phase];
     double product = 0;
-    for (int i = 0; i <= PX_BENCH_PHASES; i++)
+    for (int i = 0; i < result->rate_count; i++)
         if (result->rates[i].flops > product) product = result->rates[i].flops;
     return passes->flops / passes->seconds.median / product;
 }

@@ -8,7 +8,8 @@ const char *const px_op_names[PX_OPS] = {
     PX_DEVICE_OPS(PX_NAME_OP)};
 
 /* `outer` keeps what the calling operation had counted; from here on `called` is that of this one. */
-static double px_profile_enter(px_profile *profile, double *outer) {
+static double px_profile_enter(px_profile *profile, px_device *device, double *outer) {
+    if (profile->kind == PX_PROFILE_WHOLE) device->ops = profile->real;
     *outer = profile->called;
     profile->called = 0;
     return px_clock_seconds();
@@ -21,6 +22,7 @@ static px_status px_profile_leave(px_profile *profile, px_device *device, int op
     profile->seconds[op] += elapsed - profile->called;
     profile->calls[op]++;
     profile->called = outer + elapsed;
+    device->ops = &profile->table;
     return status;
 }
 
@@ -28,14 +30,15 @@ static px_status px_profile_leave(px_profile *profile, px_device *device, int op
     static px_status px_timed_##name(px_device *device, const px_##name##_args *args) {                                \
         px_profile *profile = (px_profile *)(uintptr_t)device->ops;                                                    \
         double outer;                                                                                                  \
-        const double start = px_profile_enter(profile, &outer);                                                        \
+        const double start = px_profile_enter(profile, device, &outer);                                                \
         const px_status status = profile->real->name(device, args);                                                    \
         return px_profile_leave(profile, device, PX_OP_##name, start, outer, status);                                  \
     }
 PX_DEVICE_OPS(PX_TIME_OP)
 
-void px_profile_begin(px_profile *profile, px_device *device) {
+void px_profile_begin(px_profile *profile, px_device *device, px_profile_kind kind) {
     memset(profile, 0, sizeof *profile);
+    profile->kind = kind;
     profile->real = device->ops;
     profile->table = *device->ops;
 #define PX_PLACE_OP(name) profile->table.name = px_timed_##name;

@@ -15,6 +15,7 @@ px_status px_times_take(px_times *times, px_device *device, int least, double se
     const double begin = px_clock_seconds();
     for (double start = begin; times->count < least || start - begin < seconds;) {
         if (times->count == PX_MOST_TIMES) break;
+        if (times->count > 0 && seconds > 0 && start - begin >= PX_PATIENCE * seconds) break;
         PX_TRY(pass(context));
         PX_TRY(device->ops->synchronize(device));
         const double end = px_clock_seconds();
@@ -51,24 +52,24 @@ static px_status px_copy_pass(void *context) {
     return work->device->ops->copy(work->device, work->memory + PX_COPY, work->memory, PX_COPY);
 }
 
-static px_status px_rates_of(px_rate_work *work, px_bench_rates *rates) {
+static px_status px_rates_of(px_rate_work *work, double seconds, px_bench_rates *rates) {
     px_times times;
     PX_TRY(px_product_pass(work));
-    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, 0, px_product_pass, work));
+    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, seconds, px_product_pass, work));
     rates->flops = 2.0 * PX_SIDE * PX_SIDE * PX_SIDE / px_times_quantiles(&times).median;
     PX_TRY(px_copy_pass(work));
-    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, 0, px_copy_pass, work));
+    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, seconds, px_copy_pass, work));
     rates->bytes = 2.0 * PX_COPY / px_times_quantiles(&times).median;
     return PX_OK;
 }
 
-px_status px_bench_rates_take(px_device *device, px_bench_rates *rates) {
+px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates *rates) {
     px_rate_work work = {.device = device};
     void *memory;
     PX_TRY(device->ops->allocate(device, (size_t)2 * PX_COPY, &memory));
     work.memory = memory;
     px_status status = device->ops->clear(device, memory, (size_t)2 * PX_COPY);
-    if (status == PX_OK) status = px_rates_of(&work, rates);
+    if (status == PX_OK) status = px_rates_of(&work, seconds, rates);
     const px_status released = device->ops->release(device, memory);
     return status == PX_OK ? released : status;
 }

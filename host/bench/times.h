@@ -4,21 +4,23 @@
 
 #include "pixelrnn/bench.h"
 
-enum { PX_MOST_TIMES = 1000 };
+enum { PX_MOST_TIMES = 1000, PX_PATIENCE = 10 };
 
 typedef struct px_times {
     int count;
     double seconds[PX_MOST_TIMES];
 } px_times;
 
-/* Takes the time of pass(context) at least `least` times and until `seconds` are spent; the device is waited for. */
+/* Takes the time of pass(context) at least `least` times and until `seconds` are spent, which may be 0; the device is
+ * waited for. A pass so slow that `least` of them would take more than PX_PATIENCE times the seconds is taken less often,
+ * but once. */
 px_status px_times_take(px_times *times, px_device *device, int least, double seconds, px_status (*pass)(void *context),
                         void *context);
 
 /* Sorts, and picks. */
 px_quantiles px_times_quantiles(px_times *times);
 
-/* What the device reaches on a large product and a large copy. */
-px_status px_bench_rates_take(px_device *device, px_bench_rates *rates);
+/* What the device reaches on a large product and a large copy, `seconds` or more spent on each. */
+px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates *rates);
 
 #endif

@@ -15,7 +15,8 @@
 
 typedef struct px_bench_words {
     px_words settings, plain;
-    const char *json;
+    const char *json, *phases;
+    bool phase[PX_BENCH_PHASES];
     double seconds;
     int64_t size, channels;
     bool breakdown;
@@ -44,17 +45,18 @@ static px_status px_measure_config(px_context *ctx, const px_bench_words *w, con
     PX_TRY(px_cli_open_device(ctx, c, -1, &device));
     snprintf(report->kind, sizeof report->kind, "%s", device->kind);
     snprintf(report->description, sizeof report->description, "%s", device->description);
-    const px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),
-                                .optimizer = {.kind = (px_optimizer_kind)c->train.optimizer,
-                                              .rho = c->train.rho,
-                                              .beta1 = c->train.beta1,
-                                              .beta2 = c->train.beta2,
-                                              .epsilon = c->train.epsilon,
-                                              .clip_norm = c->train.clip_norm,
-                                              .ema_decay = c->train.ema_decay},
-                                .images = (int)c->train.batch_size,
-                                .seconds = w->seconds,
-                                .seed = (uint64_t)c->seed};
+    px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),
+                          .optimizer = {.kind = (px_optimizer_kind)c->train.optimizer,
+                                        .rho = c->train.rho,
+                                        .beta1 = c->train.beta1,
+                                        .beta2 = c->train.beta2,
+                                        .epsilon = c->train.epsilon,
+                                        .clip_norm = c->train.clip_norm,
+                                        .ema_decay = c->train.ema_decay},
+                          .images = (int)c->train.batch_size,
+                          .seconds = w->seconds,
+                          .seed = (uint64_t)c->seed};
+    memcpy(spec.phase, w->phase, sizeof spec.phase);
     const px_status status = px_bench_run(device, &spec, &report->result);
     px_device_close(device);
     return status;
@@ -122,32 +124,54 @@ static void px_print_memory(const px_bench_result *r) {
     printf("\n");
 }
 
-static void px_print_breakdown(const px_bench_result *r) {
+static void px_print_breakdown(const px_profile *profile, int steps, const char *heading) {
     double all = 0;
-    for (int op = 0; op < PX_OPS; op++) all += r->profile.seconds[op];
-    printf("  %-26s %14s %11s %7s\n", "training by operation", "calls a step", "ms a step", "share");
+    for (int op = 0; op < PX_OPS; op++) all += profile->seconds[op];
+    printf("  %-26s %14s %11s %7s\n", heading, "calls a step", "ms a step", "share");
     for (int op = 0; op < PX_OPS; op++)
-        if (r->profile.calls[op])
-            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], r->profile.calls[op] / r->profiled,
-                   1e3 * r->profile.seconds[op] / r->profiled, 100 * r->profile.seconds[op] / all);
+        if (profile->calls[op])
+            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], profile->calls[op] / steps,
+                   1e3 * profile->seconds[op] / steps, 100 * profile->seconds[op] / all);
 }
 
 static void px_print_report(const px_bench_report *report, bool breakdown) {
     const px_bench_result *r = &report->result;
+    const char *name = report->config.name; /* on its first line */
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
         const px_bench_passes *p = &r->phase[phase];
-        printf("%-24s %-12s %9.2f %9.2f %9.2f %10.4g %9.4g %6.2f %%\n", phase == 0 ? report->config.name : "",
-               px_bench_phase_names[phase], 1e3 * p->seconds.p10, 1e3 * p->seconds.median, 1e3 * p->seconds.p90,
-               p->images / p->seconds.median, 1e-9 * p->flops / p->seconds.median,
+        if (!p->count) continue;
+        printf("%-24s %-12s %9.2f %9.2f %9.2f %10.4g %9.4g %6.2f %%\n", name, px_bench_phase_names[phase],
+               1e3 * p->seconds.p10, 1e3 * p->seconds.median, 1e3 * p->seconds.p90,
+               px_bench_images_per_second(r, (px_bench_phase)phase), 1e-9 * p->flops / p->seconds.median,
                100 * px_bench_share(r, (px_bench_phase)phase));
+        name = "";
     }
     printf("  between phases: large product");
-    for (int i = 0; i <= PX_BENCH_PHASES; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
+    for (int i = 0; i < r->rate_count; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
     printf(" GFLOP/s, large copy");
-    for (int i = 0; i <= PX_BENCH_PHASES; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
+    for (int i = 0; i < r->rate_count; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
     printf(" GB/s\n");
     px_print_memory(r);
-    if (breakdown) px_print_breakdown(r);
+    if (!breakdown || !r->profiled) return;
+    px_print_breakdown(&r->profile[PX_PROFILE_OWN], r->profiled, "training by operation");
+    px_print_breakdown(&r->profile[PX_PROFILE_WHOLE], r->profiled, "training by model's call");
+}
+
+/* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first config's. */
+static void px_print_side_by_side(const px_bench_report *reports, int count) {
+    printf("\n%-24s", "images/s (x the first)");
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++)
+        if (reports->result.phase[phase].count) printf(" %18s", px_bench_phase_names[phase]);
+    printf("\n");
+    for (int i = 0; i < count; i++) {
+        printf("%-24s", reports[i].config.name);
+        for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+            if (!reports->result.phase[phase].count) continue;
+            const double rate = px_bench_images_per_second(&reports[i].result, (px_bench_phase)phase);
+            printf(" %9.4g %6.2f x", rate, rate / px_bench_images_per_second(&reports->result, (px_bench_phase)phase));
+        }
+        printf("\n");
+    }
 }
 
 /* --- JSON. */
@@ -161,7 +185,7 @@ static cJSON *px_phase_json(const px_bench_result *r, int phase) {
     cJSON_AddNumberToObject(json, "pass_ms_p10", 1e3 * p->seconds.p10);
     cJSON_AddNumberToObject(json, "pass_ms_median", 1e3 * p->seconds.median);
     cJSON_AddNumberToObject(json, "pass_ms_p90", 1e3 * p->seconds.p90);
-    cJSON_AddNumberToObject(json, "images_per_second", p->images / p->seconds.median);
+    cJSON_AddNumberToObject(json, "images_per_second", px_bench_images_per_second(r, (px_bench_phase)phase));
     cJSON_AddNumberToObject(json, "useful_flops_per_pass", p->flops);
     cJSON_AddNumberToObject(json, "useful_flops_per_second", p->flops / p->seconds.median);
     cJSON_AddNumberToObject(json, "share_of_product", px_bench_share(r, (px_bench_phase)phase));
@@ -175,14 +199,14 @@ static cJSON *px_rates_json(const px_bench_rates *rates) {
     return json;
 }
 
-static cJSON *px_breakdown_json(const px_bench_result *r) {
+static cJSON *px_breakdown_json(const px_profile *profile, int steps) {
     cJSON *list = cJSON_CreateArray();
     for (int op = 0; op < PX_OPS; op++) {
-        if (!r->profile.calls[op]) continue;
+        if (!profile->calls[op]) continue;
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "operation", px_op_names[op]);
-        cJSON_AddNumberToObject(json, "calls_per_step", (double)r->profile.calls[op] / r->profiled);
-        cJSON_AddNumberToObject(json, "step_ms", 1e3 * r->profile.seconds[op] / r->profiled);
+        cJSON_AddNumberToObject(json, "calls_per_step", (double)profile->calls[op] / steps);
+        cJSON_AddNumberToObject(json, "step_ms", 1e3 * profile->seconds[op] / steps);
         cJSON_AddItemToArray(list, json);
     }
     return list;
@@ -200,13 +224,17 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
     cJSON_AddNumberToObject(json, "levels", (double)c->data.levels);
     cJSON_AddNumberToObject(json, "batch_size", (double)c->train.batch_size);
+    cJSON_AddStringToObject(json, "precision",
+                            sizeof(px_real) == sizeof(float) ? px_config_word("precision", c->precision) : "float64");
     cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
-    for (int i = 0; i < PX_BENCH_PHASES; i++) cJSON_AddItemToArray(phases, px_phase_json(r, i));
-    for (int i = 0; i <= PX_BENCH_PHASES; i++) cJSON_AddItemToArray(rates, px_rates_json(&r->rates[i]));
+    for (int i = 0; i < PX_BENCH_PHASES; i++)
+        if (r->phase[i].count) cJSON_AddItemToArray(phases, px_phase_json(r, i));
+    for (int i = 0; i < r->rate_count; i++) cJSON_AddItemToArray(rates, px_rates_json(&r->rates[i]));
     cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
     cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
     cJSON_AddItemToObject(json, "peak_bytes", r->peak ? cJSON_CreateNumber((double)r->peak) : cJSON_CreateNull());
-    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(r));
+    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(&r->profile[PX_PROFILE_OWN], r->profiled));
+    cJSON_AddItemToObject(json, "training_by_call", px_breakdown_json(&r->profile[PX_PROFILE_WHOLE], r->profiled));
     return json;
 }
 
@@ -240,11 +268,33 @@ static px_status px_write_json(px_context *ctx, const char *path, const cJSON *j
 
 /* --- The command. */
 
-static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_bench_report *report, cJSON *json) {
+static bool px_is_phase(int phase, const char *name, size_t length) {
+    return strlen(px_bench_phase_names[phase]) == length && strncmp(px_bench_phase_names[phase], name, length) == 0;
+}
+
+/* The names between commas; all phases without them. */
+static px_status px_read_phases(px_context *ctx, px_bench_words *w) {
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) w->phase[phase] = !w->phases;
+    for (const char *name = w->phases; name;) {
+        const size_t length = strcspn(name, ",");
+        int phase = 0;
+        while (phase < PX_BENCH_PHASES && !px_is_phase(phase, name, length)) phase++;
+        if (phase == PX_BENCH_PHASES)
+            return px_fail(
+                ctx, PX_ERR_USAGE,
+                "--phases: found \"%.*s\", expected some of train, evaluate, sample, sample_plain with commas between",
+                (int)length, name);
+        w->phase[phase] = true;
+        name = name[length] ? name + length + 1 : NULL;
+    }
+    return PX_OK;
+}
+
+static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_bench_report *reports, cJSON *json) {
     cJSON *results = cJSON_CreateArray();
     px_status status = PX_OK;
     for (int i = 0; i < w->plain.count && status == PX_OK; i++) {
-        memset(report, 0, sizeof *report);
+        px_bench_report *report = &reports[i];
         status = px_measure_apart(ctx, w, w->plain.word[i], report);
         if (status != PX_OK) break;
         if (i == 0) {
@@ -257,6 +307,7 @@ static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_b
         cJSON_AddItemToArray(results, px_report_json(report));
     }
     cJSON_AddItemToObject(json, "results", results);
+    if (status == PX_OK && w->plain.count > 1) px_print_side_by_side(reports, w->plain.count);
     return status;
 }
 
@@ -265,20 +316,24 @@ static px_status px_bench_command(px_context *ctx, int count, char **words) {
     const px_option options[] = {{.name = "--seconds", .number = &w.seconds},
                                  {.name = "--size", .integer = &w.size, .least = 1},
                                  {.name = "--channels", .integer = &w.channels, .least = 1},
+                                 {.name = "--phases", .text = &w.phases},
                                  {.name = "--breakdown", .flag = &w.breakdown},
                                  {.name = "--json", .text = &w.json},
                                  {.name = "--set", .each = &w.settings}};
-    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 6, &w.plain, 1, PX_MOST_WORDS));
-    px_bench_report *report = malloc(sizeof *report);
-    if (!report) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for a report");
+    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 7, &w.plain, 1, PX_MOST_WORDS));
+    PX_TRY(px_read_phases(ctx, &w));
+    px_bench_report *reports = calloc((size_t)w.plain.count, sizeof *reports);
+    if (!reports) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for %d reports", w.plain.count);
     cJSON *json = px_frame_json(&w, count, words);
-    px_status status = px_bench_configs(ctx, &w, report, json);
+    px_status status = px_bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = px_write_json(ctx, w.json, json);
     cJSON_Delete(json);
-    free(report);
+    free(reports);
     return status;
 }
 
 const px_command px_command_bench = {
-    "bench", "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--breakdown] [--json OUT] [--set key=value]...",
+    "bench",
+    "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--phases train,evaluate,sample,sample_plain] "
+    "[--breakdown] [--json OUT] [--set key=value]...",
     "throughput of training, evaluation and sampling, and memory, side by side", px_bench_command};

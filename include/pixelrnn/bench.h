@@ -10,8 +10,7 @@
 #include "pixelrnn/sample.h"
 
 /* --- Time by operation: the device's table is replaced by one that takes the time of every call and passes it on.
- * Seconds are an operation's own: what it calls through the table counts for what was called. The device is waited for
- * after each call, so a profiled pass on CUDA is slower than a plain one. */
+ * The device is waited for after each timed call, so a profiled pass on CUDA is slower than a plain one. */
 enum {
 #define PX_COUNT_OP(name) PX_OP_##name,
     PX_DEVICE_OPS(PX_COUNT_OP)
@@ -20,9 +19,16 @@ enum {
 };
 extern const char *const px_op_names[PX_OPS];
 
+typedef enum {
+    PX_PROFILE_OWN,   /* every call; what an operation calls through the table counts for what was called */
+    PX_PROFILE_WHOLE, /* the model's calls alone; what an operation calls counts for it, and runs undisturbed */
+    PX_PROFILES
+} px_profile_kind;
+
 typedef struct px_profile {
     px_device_ops table; /* first: an operation finds its profile through device->ops */
     const px_device_ops *real;
+    px_profile_kind kind;
     bool graphs;   /* the device's; off while it is profiled, or nothing would be seen */
     double called; /* seconds spent in calls that the operation at work made */
     double seconds[PX_OPS];
@@ -30,7 +36,7 @@ typedef struct px_profile {
 } px_profile;
 
 /* Starts from zero, and puts the device's own table back. */
-void px_profile_begin(px_profile *profile, px_device *device);
+void px_profile_begin(px_profile *profile, px_device *device, px_profile_kind kind);
 void px_profile_end(px_profile *profile, px_device *device);
 
 /* --- A model. */
@@ -46,9 +52,10 @@ extern const char *const px_bench_phase_names[PX_BENCH_PHASES];
 typedef struct px_bench_spec {
     px_model_spec model;
     px_optimizer_spec optimizer;
-    int images;     /* of a batch */
-    double seconds; /* to spend on each phase */
-    uint64_t seed;  /* of weights and images */
+    bool phase[PX_BENCH_PHASES]; /* those wanted */
+    int images;                  /* of a batch */
+    double seconds;              /* to spend on each phase */
+    uint64_t seed;               /* of weights and images */
 } px_bench_spec;
 
 typedef struct px_quantiles {
@@ -58,7 +65,7 @@ typedef struct px_quantiles {
 /* A phase: passes over a batch. A training pass is forward, backward and update; an evaluation's is forward; a
  * sampling pass draws the batch; the plain way's draws one pixel, the last one, of each of its images. */
 typedef struct px_bench_passes {
-    int count;
+    int count;            /* 0: not wanted */
     px_quantiles seconds; /* of one pass */
     double images;        /* that one pass completes: the batch, or that over the pixels of an image */
     double flops;         /* useful, of one pass: what its images cost once, however often sampling repeats itself */
@@ -71,17 +78,20 @@ typedef struct px_bench_rates {
 
 typedef struct px_bench_result {
     px_bench_passes phase[PX_BENCH_PHASES];
-    px_bench_rates rates[PX_BENCH_PHASES + 1]; /* before the first phase, and after each */
-    px_memory_plan plan;                       /* of training */
-    size_t optimizer;                          /* bytes */
-    size_t program;                            /* bytes resident on the host before the model was made */
-    size_t peak;        /* bytes: most ever resident on the host after some training steps; 0 where not known */
-    px_profile profile; /* of training steps, `profiled` of them */
+    px_bench_rates rates[PX_BENCH_PHASES + 1]; /* before the first phase, and after each that was measured */
+    int rate_count;
+    px_memory_plan plan; /* of training */
+    size_t optimizer;    /* bytes */
+    size_t program;      /* bytes resident on the host before the model was made */
+    size_t peak;         /* bytes: most ever resident on the host after some training steps; 0 where not known */
+    px_profile profile[PX_PROFILES]; /* of `profiled` training steps each; 0 if training was not wanted */
     int profiled;
 } px_bench_result;
 
 /* What training is planned to take in all, the program included. */
 size_t px_bench_planned(const px_bench_result *result);
+/* By the median pass. */
+double px_bench_images_per_second(const px_bench_result *result, px_bench_phase phase);
 /* Useful FLOP/s of a phase as a share of the large product's: the fastest of those taken before, between and after the
  * phases, so that a disturbed product flatters nobody. */
 double px_bench_share(const px_bench_result *result, px_bench_phase phase);

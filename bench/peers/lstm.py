@@ -1,0 +1,44 @@
+"""torch.nn.LSTM (cuDNN on a GPU) at the T, N and h of one sweep of a config's model: the recurrence alone. Its input has few
+features, so that its input-to-state product costs little, and no gradient of weights is asked for: a sweep contains neither.
+Prints one JSON object.
+
+    python3 lstm.py CONFIG [--size 64] [--precision bfloat16] [--set key=value]...
+"""
+
+import torch
+
+import measure
+from files import read_config
+
+INPUTS = 16
+
+
+def sweep_shape(config, size):
+    """T and N of a sweep: rows of W lanes, or diagonals of H lanes."""
+    steps = {"row_lstm": size, "diagonal_bilstm": 2 * size - 1}
+    if config["model.kind"] not in steps:
+        raise SystemExit(f"lstm.py: found a {config['model.kind']}, expected one of {', '.join(steps)}")
+    return steps[config["model.kind"]], int(config["train.batch_size"]) * size
+
+
+def main():
+    options = measure.arguments(__doc__).parse_args()
+    config = read_config(options.config, options.set)
+    steps, lanes = sweep_shape(config, options.size)
+    kind = {"dtype": getattr(torch, options.precision), "device": options.device}
+    lstm = torch.nn.LSTM(INPUTS, int(config["model.hidden"])).to(**kind).requires_grad_(False)
+    x = torch.randn(steps, lanes, INPUTS, **kind).requires_grad_()
+    gradient = torch.randn(steps, lanes, lstm.hidden_size, **kind)
+
+    def both():
+        x.grad = None
+        lstm(x)[0].backward(gradient)
+
+    forward = measure.quantiles(measure.take(lambda: lstm(x), options))
+    seconds = measure.take(both, options)
+    measure.report(options, phase="lstm", images_per_pass=lanes // options.size, seconds=seconds, steps=steps, lanes=lanes,
+                   hidden=lstm.hidden_size, forward_ms_median=forward["pass_ms_median"])
+
+
+if __name__ == "__main__":
+    main()

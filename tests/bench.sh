@@ -1,0 +1,95 @@
+#!/bin/bash
+# pixelrnn bench: what it prints and writes, and the scripts that read it. The figures themselves are nobody's to test.
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/support/shell.sh"
+
+bench=$(realpath "$golden/../../bench")
+for kind in pixelcnn row_lstm diagonal_bilstm; do
+    cat >$kind.yaml <<END
+name: tiny_$kind
+device: $device
+model.kind: $kind
+model.layers: 2
+model.hidden: 5
+model.head: 6
+data.train: builtin:digits
+data.test: builtin:digits
+data.levels: 4
+train.batch_size: 2
+END
+done
+
+# values KEY: all values of a key in bench.json, in order
+values() {
+    grep -oE "\"$1\":[[:space:]]*(\"[^\"]*\"|[0-9.e+-]+)" bench.json | sed -E 's/^[^:]*:[[:space:]]*//; s/"//g'
+}
+
+tiny() {
+    rm -f bench.json
+    pixelrnn bench "$@" --size 4 --channels 1 --seconds 0.01 --json bench.json
+}
+
+everything() {
+    local phases='train evaluate sample sample_plain'
+    tiny pixelcnn.yaml row_lstm.yaml diagonal_bilstm.yaml --breakdown || return
+    same "$(values phase | xargs)" "$phases $phases $phases" && same "$(values kind | xargs)" "$device pixelcnn row_lstm diagonal_bilstm" &&
+        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15
+}
+check "all phases of three models, as JSON" everything
+
+# The summary's last line: for each phase the third model's images a second, and that as a multiple of the first's.
+side_by_side() {
+    values images_per_second | xargs | awk -v line="$(tail -n 1 out)" '{
+        split(line, cell)
+        for (i = 1; i <= 4; i++) {
+            rate = cell[3 * i - 1]; multiple = cell[3 * i]
+            if (rate / $(8 + i) > 1.001 || rate / $(8 + i) < 0.999) { print "rate " i ": found " rate ", expected " $(8 + i); exit 1 }
+            if (multiple - $(8 + i) / $i > 0.006 || multiple - $(8 + i) / $i < -0.006) { print "multiple " i ": found " multiple; exit 1 }
+        }
+    }'
+}
+check "the summary compares with the first" side_by_side
+
+# A Row LSTM of two layers calls two sweeps, each of which makes products of its own on the CPU.
+breakdown() {
+    tiny row_lstm.yaml --phases train || return
+    local own whole
+    own=$(sed -n '/training_by_operation/,/training_by_call/p' bench.json) whole=$(sed -n '/training_by_call/,$p' bench.json)
+    for list in "$own" "$whole"; do
+        same "$(grep -A1 '"sweep_forward"' <<<"$list" | grep -oE 'calls_per_step":[[:space:]]*[0-9]+' | grep -oE '[0-9]+$')" 2 || return
+    done
+    [ "$device" != cpu ] || { contains <(echo "$own") '"lstm_cell_forward"' && ! contains <(echo "$whole") '"lstm_cell_forward"'; }
+}
+check "time by operation, and by the model's call" breakdown
+
+chosen() {
+    tiny pixelcnn.yaml --phases sample,evaluate || return
+    same "$(values phase | xargs)" 'evaluate sample' && same "$(values product_flops_per_second | wc -l)" 3 && same "$(values operation)" ''
+}
+check "phases by choice" chosen
+check "an unknown phase is refused" fails 2 '--phases: found "drain", expected some of train' bench pixelcnn.yaml --phases train,drain
+check "a phase without a name is refused" fails 2 '--phases: found "", expected some of train' bench pixelcnn.yaml --phases train,
+
+sweep() {
+    rm -rf sweep
+    PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -b 3 -l 1 -s '2 5' -- --channels 1 --seconds 0.01 || return
+    same "$(cd sweep && echo *)" 'batch_3.json layers_1.json size_2.json size_5.json' &&
+        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"size":.*5,'
+}
+check "a sweep over batch, layers and size" sweep
+
+beyond() {
+    ! PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -o beyond -b '0 1' -l '' -s '' -- --channels 1 --seconds 0.01 >out 2>err || return
+    same "$(echo beyond/*)" beyond/batch_1.json && contains err '1 points? failed'
+}
+check "a point that fails does not end the sweep" beyond
+
+if python3 -c 'import matplotlib' 2>/dev/null; then
+    plot() {
+        python3 "$bench/plot.py" sweep -o sweep.png && same "$(head -c 8 sweep.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
+    }
+    check "the sweep's plot" plot
+else
+    skip "the sweep's plot" "python3 with matplotlib is wanted"
+fi
+finish
