@@ -218,7 +218,6 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "config", c->name);
     cJSON_AddStringToObject(json, "kind", px_config_word("model.kind", c->model.kind));
-    cJSON_AddStringToObject(json, "precision", px_config_word("precision", c->precision));
     cJSON_AddNumberToObject(json, "layers", (double)c->model.layers);
     cJSON_AddNumberToObject(json, "hidden", (double)c->model.hidden);
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
