@@ -19,6 +19,7 @@ typedef enum px_type {
     PX_REAL,    /* px_real: float32, or float64 in the double build */
     PX_UINT8,   /* image levels */
     PX_FLOAT64, /* sums that leave the device */
+    PX_BF16,    /* bfloat16.h: activations and operands of products, with precision: bfloat16 */
 } px_type;
 
 typedef struct px_map {
@@ -34,7 +35,8 @@ typedef struct px_grid {
 } px_grid;
 
 static inline size_t px_type_size(px_type type) {
-    return type == PX_REAL ? sizeof(px_real) : type == PX_UINT8 ? 1 : sizeof(double);
+    static const size_t sizes[] = {sizeof(px_real), 1, sizeof(double), 2}; /* in the order of px_type */
+    return sizes[type];
 }
 
 static inline size_t px_map_elements(const px_map *map) {

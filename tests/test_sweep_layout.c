@@ -1,0 +1,797 @@
+/* Sweeps on clusters, without a GPU: every index function of kernels/sweep_cluster.h against its definition, and whole
+ * sweeps emulated from them.
+ *
+ * The emulation runs the kernels' algorithm with the kernels' own index functions, descriptors and cells: one actor a
+ * warpgroup, in an order drawn at random; wgmma as PTX defines it on the bytes of the emulated shared memory; copies,
+ * stores and arrivals between blocks that come late, in any order; barriers with phases, arrivals and bytes. So a wrong
+ * address, a missing wait and a buffer that is overwritten too early show as a wrong result, and a wait for what never
+ * comes as actors none of which can go on. The results must be those of the launched sweep. */
+#include "tests/cases.h"
+#include "tests/support.h"
+#include "host/device/sweep.h"
+#include "kernels/sweep_cluster.h"
+#include "pixelrnn/random.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Index functions ---------------------------------------------------------------------------------------------- */
+
+static const int sizes[] = {1, 2, 4, 8};
+static const int hiddens[] = {16, 32, 48, 64, 80, 112, 128, 144, 256};
+
+/* Calls check for every split that has units for each block and room in each slot. */
+static void each_cluster(void (*check)(const px_cluster *)) {
+    for (size_t h = 0; h < PX_COUNT(hiddens); h++)
+        for (size_t n = 0; n < PX_COUNT(sizes); n++)
+            for (int variant = 0; variant < 4; variant++) {
+                const px_cluster c = {sizes[n], 1 + variant % 2, hiddens[h], 2 + variant / 2, -1};
+                const int units = hiddens[h] / PX_CLUSTER_UNITS;
+                if (units < c.blocks || (units + c.blocks - 1) / c.blocks * PX_CLUSTER_UNITS > c.groups * PX_SLOT)
+                    continue;
+                check(&c);
+            }
+}
+
+#define EXPECT_EQUAL(found, want, ...)                                                                                 \
+    do {                                                                                                               \
+        const long found_ = (long)(found), want_ = (long)(want);                                                       \
+        if (found_ != want_) {                                                                                         \
+            char where_[160];                                                                                          \
+            snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
+            fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
+        }                                                                                                              \
+    } while (0)
+
+/* The accumulator of m64nNk16 as PTX pictures it: warp w holds rows 16 w .. 16 w + 15, its lane l the columns
+ * 2 (l mod 4), + 1 of every eight, in rows l / 4 (sums 0 and 1 of four) and l / 4 + 8 (2 and 3). */
+static void test_fragment(void **state) {
+    (void)state;
+    enum { COLUMNS = 256 };
+    static int seen[PX_CLUSTER_LANES][COLUMNS];
+    memset(seen, 0, sizeof seen);
+    for (int warp = 0; warp < 4; warp++)
+        for (int lane = 0; lane < 32; lane++)
+            for (int eight = 0; eight < COLUMNS / 8; eight++)
+                for (int i = 0; i < 4; i++) {
+                    const int thread = warp * 32 + lane, sum = eight * 4 + i;
+                    EXPECT_EQUAL(px_wgmma_row(thread, sum), warp * 16 + lane / 4 + (i < 2 ? 0 : 8), "thread %d, sum %d",
+                                 thread, sum);
+                    EXPECT_EQUAL(px_wgmma_column(thread, sum), eight * 8 + lane % 4 * 2 + i % 2, "thread %d, sum %d",
+                                 thread, sum);
+                    seen[px_wgmma_row(thread, sum)][px_wgmma_column(thread, sum)]++;
+                }
+    for (int row = 0; row < PX_CLUSTER_LANES; row++)
+        for (int column = 0; column < COLUMNS; column++)
+            EXPECT_EQUAL(seen[row][column], 1, "row %d, column %d", row, column);
+}
+
+/* A thread's sums of a slot are its two lanes' for its eight units, and nobody else's. */
+static void test_slot(void **state) {
+    (void)state;
+    enum { SLOTS = 8 };
+    for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++)
+        for (int slot = 0; slot < SLOTS; slot++) {
+            bool used[PX_SLOT_SUMS * SLOTS] = {false};
+            for (int second = 0; second < 2; second++)
+                for (int u = 0; u < PX_CHUNK; u++) {
+                    const int sum = px_cluster_sum(slot, second, u), column = px_wgmma_column(thread, sum);
+                    EXPECT_EQUAL(px_wgmma_row(thread, sum), px_wgmma_row(thread, 0) + 8 * second, "thread %d, sum %d",
+                                 thread, sum);
+                    EXPECT_EQUAL(column / PX_SLOT, slot, "thread %d, sum %d", thread, sum);
+                    EXPECT_EQUAL(px_slot_unit(column % PX_SLOT), thread % 4 * PX_CHUNK + u, "thread %d, sum %d", thread,
+                                 sum);
+                    EXPECT_EQUAL(used[sum], false, "thread %d, sum %d", thread, sum);
+                    used[sum] = true;
+                }
+        }
+}
+
+/* Every unit has one block, slot and thread; every block has one at least. */
+static void check_owners(const px_cluster *c) {
+    int owners[256] = {0};
+    for (int block = 0; block < c->blocks; block++) {
+        int own = 0;
+        for (int thread = 0; thread < c->groups * PX_CLUSTER_GROUP; thread++) {
+            const px_cluster_thread at = px_cluster_thread_at(c, block, thread);
+            EXPECT_EQUAL(at.unit % PX_CHUNK, at.unit < 0 ? -1 : 0, "block %d, thread %d", block, thread);
+            for (int u = 0; at.unit >= 0 && at.thread < 4 && u < PX_CHUNK; u++, own++) {
+                assert_in_range(at.unit + u, 0, c->hidden - 1);
+                owners[at.unit + u]++;
+            }
+        }
+        EXPECT_EQUAL(own, px_cluster_unit(c, block + 1) - px_cluster_unit(c, block), "block %d of %d", block, c->blocks);
+        assert_true(own > 0);
+    }
+    for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(owners[unit], 1, "unit %d of %d", unit, c->hidden);
+}
+
+/* Every (gate, unit) is a column of one block forward and a value of depth of one block backward; every unit is a column
+ * of every block backward. */
+static void check_columns(const px_cluster *c) {
+    static int forward[4 * 256], depth[4 * 256], columns[256];
+    memset(forward, 0, sizeof forward);
+    memset(depth, 0, sizeof depth);
+    for (int block = 0; block < c->blocks; block++) {
+        for (int column = 0; column < px_forward_columns(c); column++)
+            if (px_forward_column_row(c, block, column) >= 0) forward[px_forward_column_row(c, block, column)]++;
+        for (int k = 0; k < px_backward_depth(c); k++)
+            if (px_backward_depth_row(c, block, k) >= 0) depth[px_backward_depth_row(c, block, k)]++;
+        memset(columns, 0, sizeof columns);
+        for (int column = 0; column < px_backward_columns(c); column++)
+            if (px_backward_column_unit(c, block, column) >= 0) columns[px_backward_column_unit(c, block, column)]++;
+        for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(columns[unit], 1, "block %d, unit %d", block, unit);
+    }
+    for (int row = 0; row < PX_GATES * c->hidden; row++) {
+        EXPECT_EQUAL(forward[row], 1, "row %d of the weights", row);
+        EXPECT_EQUAL(depth[row], 1, "row %d of the weights", row);
+    }
+}
+
+static void mark(unsigned char *bytes, uint32_t at, uint32_t count, uint32_t from, uint32_t end) {
+    for (uint32_t i = at; i < at + count; i++) {
+        if (i < from || i >= end) fail_msg("byte %u lies outside %u .. %u", i, from, end);
+        EXPECT_EQUAL(bytes[i]++, 0, "byte %u", i);
+    }
+}
+
+/* Parts of shared memory do not overlap, nor do the rows in them; all lie in 16 byte steps. */
+static void check_shared(const px_cluster *c) {
+    for (int backward = 0; backward < 2; backward++) {
+        const px_cluster_shared shared = backward ? px_backward_shared(c) : px_forward_shared(c);
+        unsigned char *bytes = calloc(shared.bytes, 1);
+        assert_non_null(bytes);
+        const int chunks = backward ? px_backward_depth(c) / PX_CHUNK : c->hidden / PX_CHUNK;
+        const int columns = backward ? px_backward_columns(c) : px_forward_columns(c);
+        for (int tap = 0; tap < c->taps; tap++)
+            for (int chunk = 0; chunk < chunks; chunk++)
+                for (int column = 0; column < columns; column++)
+                    mark(bytes,
+                         shared.weights + (backward ? px_backward_weight(c, tap, chunk, column)
+                                                    : px_forward_weight(c, tap, chunk, column)),
+                         PX_CHUNK_BYTES, shared.weights, shared.rows[0]);
+        for (int buffer = 0; buffer < 2; buffer++)
+            for (int chunk = 0; chunk < chunks; chunk++)
+                for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++)
+                    mark(bytes, shared.rows[buffer] + px_cluster_row(chunk, lane), PX_CHUNK_BYTES, shared.rows[buffer],
+                         buffer ? shared.mailbox : shared.rows[1]);
+        for (int thread = 0; backward && thread < c->groups * PX_CLUSTER_GROUP; thread++) {
+            const px_cluster_thread at = px_cluster_thread_at(c, 0, thread);
+            for (int owner = 1; owner < c->blocks; owner++)
+                for (int v = 0; v < 4; v++)
+                    mark(bytes, shared.mailbox + px_mailbox(c, owner, v, &at), 16, shared.mailbox, shared.barriers);
+        }
+        for (int buffer = 0; buffer < 2; buffer++)
+            for (int source = 0; source < PX_CLUSTER_MOST; source++)
+                mark(bytes, shared.barriers + px_forward_barrier(buffer, source), sizeof(uint64_t), shared.barriers,
+                     shared.bytes);
+        free(bytes);
+    }
+    /* what a block sends of the state is the rows of its own units */
+    for (int block = 0; block < c->blocks; block++) {
+        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(px_cluster_unit(c, block) / PX_CHUNK, -1), "block %d",
+                     block);
+        EXPECT_EQUAL(px_forward_parcel(c, block) + px_forward_parcel_bytes(c, block),
+                     px_cluster_row((px_cluster_unit(c, block + 1) - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES,
+                     "block %d", block);
+    }
+}
+
+static void test_clusters(void **state) {
+    (void)state;
+    each_cluster(check_owners);
+    each_cluster(check_columns);
+    each_cluster(check_shared);
+}
+
+/* device.h: lane l lives from step delay * l on, for life steps, and every live (step, lane) has a pixel of its own. */
+static void test_lanes(void **state) {
+    (void)state;
+    static const px_grid grids[] = {{2, 1, 1}, {2, 1, 7}, {1, 7, 1}, {3, 5, 3}, {2, 3, 64}, {2, 64, 5}};
+    for (size_t i = 0; i < 2 * PX_COUNT(grids); i++) {
+        const px_grid grid = grids[i / 2];
+        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, 16) : px_row_sweep(grid, 16);
+        const size_t pixels = px_grid_pixels(&grid);
+        for (int direction = 0; direction < s.directions; direction++) {
+            int *seen = calloc(pixels, sizeof *seen);
+            assert_non_null(seen);
+            for (int image = 0; image < grid.images; image++)
+                for (int step = -1; step <= s.steps; step++)
+                    for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++) {
+                        const bool lives = lane >= 0 && lane < s.lanes && step >= s.delay * lane &&
+                                           step < s.delay * lane + s.life;
+                        if (step >= 0 && step < s.steps)
+                            EXPECT_EQUAL(px_lane_lives(&s, step, lane), lives, "step %d, lane %d", step, lane);
+                        if (!lives) continue;
+                        const size_t pixel = px_lane_pixel(&s, &s.line[direction], image, step, lane);
+                        const int row = i % 2 ? lane : step, column = i % 2 ? step - lane : lane;
+                        EXPECT_EQUAL(pixel, (image * grid.height + row) * grid.width +
+                                                (direction ? grid.width - 1 - column : column),
+                                     "step %d, lane %d", step, lane);
+                        seen[pixel]++;
+                    }
+            for (size_t pixel = 0; pixel < pixels; pixel++) EXPECT_EQUAL(seen[pixel], 1, "pixel %zu", pixel);
+            free(seen);
+        }
+    }
+}
+
+/* --- The emulated machine ----------------------------------------------------------------------------------------- */
+
+enum { BASE = 1024, NEVER = 1 << 20 }; /* where shared memory begins: not at 0, as on the device */
+
+/* An mbarrier: a phase ends when all arrivals and all bytes that it expects have come. */
+typedef struct barrier {
+    int expected, pending;
+    long bytes;
+    unsigned phase;
+} barrier;
+
+static void barrier_settle(barrier *b) {
+    if (b->pending > 0 || b->bytes != 0) return;
+    b->pending = b->expected;
+    b->phase++;
+}
+static void barrier_arrive(barrier *b, uint32_t expect) {
+    b->bytes += expect;
+    if (b->pending-- == 0) fail_msg("an arrival too many");
+    barrier_settle(b);
+}
+static void barrier_complete(barrier *b, uint32_t bytes) {
+    b->bytes -= bytes;
+    barrier_settle(b);
+}
+static bool barrier_passed(const barrier *b, uint32_t parity) {
+    return b->phase % 2 != parity;
+}
+
+typedef struct core {
+    char *shared;
+    barrier barrier[2 * PX_CLUSTER_MOST];
+    int arrived, generation; /* of the block's own barrier, __syncthreads */
+} core;
+
+/* Something on its way to a block: bytes from another block's memory, read when they arrive, or from a register; and what
+ * it does to a barrier. */
+typedef struct message {
+    int to, barrier;
+    const char *from; /* or NULL: data, or nothing but an arrival */
+    char *data;
+    uint32_t at, bytes;
+} message;
+
+enum { START, WAIT, FINISH, SYNC, DONE };
+typedef struct actor {
+    int block, group, stage, step, source, generation;
+    bool armed;
+    float (*sums)[PX_CLUSTER_GROUP]; /* [sum][thread] */
+    px_eight_floats (*cell)[2];      /* [thread][second]: the cell state forward, its gradient backward */
+    float (*own)[PX_SLOT_SUMS];      /* [thread], backward: what this block's own product says of its units */
+} actor;
+
+typedef struct machine {
+    const px_sweep_args *sweep;
+    const px_sweep_line *line;
+    int image;
+    bool backward;
+    px_cluster cluster;
+    px_cluster_shared shared;
+    core core[PX_CLUSTER_MOST]; /* one a block */
+    actor actor[PX_CLUSTER_MOST * PX_CLUSTER_GROUPS];
+    message message[1024];
+    int messages;
+    uint64_t seed, draws;
+} machine;
+
+static int draw(machine *m, int count) {
+    const px_random4 word = px_random(m->seed, PX_RANDOM_DATA, 0, m->draws++);
+    return (int)(px_uniform(word.word[0], word.word[1]) * count);
+}
+
+static char *shared_at(const machine *m, int block, uint32_t at, uint32_t bytes) {
+    if (at < BASE || at + bytes > BASE + m->shared.bytes || at % 16 != 0)
+        fail_msg("shared memory: %u bytes at %u of %u", bytes, at - BASE, m->shared.bytes);
+    return m->core[block].shared + (at - BASE);
+}
+
+/* wgmma's operand as its descriptor says: row r, value k of 16. */
+static void operand(const machine *m, int block, uint64_t descriptor, int rows, float (*value)[PX_CLUSTER_UNITS]) {
+    const uint32_t start = (uint32_t)(descriptor & 0x3fff) << 4, leading = (uint32_t)(descriptor >> 16 & 0x3fff) << 4;
+    const uint32_t stride = (uint32_t)(descriptor >> 32 & 0x3fff) << 4;
+    if (descriptor >> 46) fail_msg("descriptor %llx asks for swizzle or an offset", (unsigned long long)descriptor);
+    for (int row = 0; row < rows; row++)
+        for (int half = 0; half < 2; half++) {
+            px_eight eight;
+            memcpy(&eight, shared_at(m, block, start + (uint32_t)(row / 8) * stride + (uint32_t)(row % 8) * 16 +
+                                                   (uint32_t)half * leading, 16), sizeof eight);
+            for (int u = 0; u < 8; u++) value[row][half * 8 + u] = px_eight_get(&eight, u);
+        }
+}
+
+/* wgmma.mma_async m64nNk16: sums += A B^T. */
+static void wgmma(const machine *m, int block, uint64_t a, uint64_t b, int columns, float (*sums)[PX_CLUSTER_GROUP]) {
+    float left[PX_CLUSTER_LANES][PX_CLUSTER_UNITS], right[256][PX_CLUSTER_UNITS];
+    operand(m, block, a, PX_CLUSTER_LANES, left);
+    operand(m, block, b, columns, right);
+    for (int i = 0; i < columns / 2; i++)
+        for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
+            const float *x = left[px_wgmma_row(thread, i)], *y = right[px_wgmma_column(thread, i)];
+            float sum = 0;
+            for (int k = 0; k < PX_CLUSTER_UNITS; k++) sum += x[k] * y[k];
+            sums[i][thread] += sum;
+        }
+}
+
+static void post(machine *m, message mail) {
+    if (m->messages == (int)PX_COUNT(m->message)) fail_msg("too many messages");
+    m->message[m->messages++] = mail;
+}
+
+static void deliver(machine *m, int which) {
+    const message mail = m->message[which];
+    m->message[which] = m->message[--m->messages];
+    barrier *b = &m->core[mail.to].barrier[mail.barrier];
+    if (mail.bytes == 0) {
+        barrier_arrive(b, 0);
+        return;
+    }
+    memcpy(shared_at(m, mail.to, mail.at, mail.bytes), mail.from ? mail.from : mail.data, mail.bytes);
+    barrier_complete(b, mail.bytes);
+    free(mail.data);
+}
+
+/* __syncthreads: false while another warpgroup of the block is missing. */
+static bool synced(machine *m, actor *a) {
+    core *b = &m->core[a->block];
+    if (a->generation < 0) {
+        a->generation = b->generation;
+        if (++b->arrived == m->cluster.groups) b->arrived = 0, b->generation++;
+    }
+    if (b->generation == a->generation) return false;
+    a->generation = -1;
+    return true;
+}
+
+/* Tells a missing wait: what wgmma reads must be the same when it begins as when it ends. */
+static void expect_same(const float (*again)[PX_CLUSTER_GROUP], const actor *a, int count) {
+    if (memcmp(again, (const void *)a->sums, (size_t)count * sizeof *again) != 0)
+        fail_msg("step %d, block %d, slot %d: an operand changed while it was read", a->step, a->block, a->group);
+}
+
+static float *c_at(const px_sweep_line *line, size_t pixel, int unit) {
+    return (float *)line->c.data + pixel * (size_t)line->c.columns + unit;
+}
+static px_eight *eight_at(const px_map *map, size_t pixel, int column) {
+    return (px_eight *)(void *)((uint16_t *)map->data + pixel * (size_t)map->columns + column);
+}
+
+/* --- Forward, emulated -------------------------------------------------------------------------------------------- */
+
+static void forward_load(machine *m, int block) {
+    const px_cluster *c = &m->cluster;
+    for (int tap = 0; tap < c->taps; tap++)
+        for (int chunk = 0; chunk < c->hidden / PX_CHUNK; chunk++)
+            for (int column = 0; column < px_forward_columns(c); column++) {
+                const int row = px_forward_column_row(c, block, column);
+                const uint32_t at = BASE + m->shared.weights + px_forward_weight(c, tap, chunk, column);
+                px_eight eight = {{0}};
+                if (row >= 0) eight = *eight_at(&m->line->weight, (size_t)row, tap * c->hidden + chunk * PX_CHUNK);
+                memcpy(shared_at(m, block, at, sizeof eight), &eight, sizeof eight);
+            }
+}
+
+static void forward_product(const machine *m, const actor *a, int source, float (*sums)[PX_CLUSTER_GROUP]) {
+    const px_cluster *c = &m->cluster;
+    const uint32_t rows = BASE + m->shared.rows[px_forward_buffer(a->step)];
+    for (int tap = 0; tap < c->taps; tap++)
+        for (int unit = px_cluster_unit(c, source); unit < px_cluster_unit(c, source + 1); unit += PX_CLUSTER_UNITS)
+            wgmma(m, a->block, px_forward_a(c, rows, tap, unit / PX_CHUNK),
+                  px_forward_b(c, BASE + m->shared.weights, a->group, tap, unit / PX_CHUNK), PX_SLOT_GATES, sums);
+}
+
+static void forward_cells(machine *m, actor *a) {
+    const px_sweep_args *s = m->sweep;
+    const uint32_t next = BASE + m->shared.rows[px_forward_buffer(a->step + 1)];
+    for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
+        const px_cluster_thread at = px_cluster_thread_at(&m->cluster, a->block, a->group * PX_CLUSTER_GROUP + thread);
+        float sums[PX_SLOT_SUMS * PX_GATES];
+        for (int i = 0; i < PX_SLOT_SUMS * PX_GATES; i++) sums[i] = a->sums[i][thread];
+        if (at.unit < 0) continue;
+        for (int second = 0; second < 2; second++) {
+            const int lane = at.lane + 8 * second;
+            px_eight h = {{0}}, gates[PX_GATES];
+            if (px_lane_lives(s, a->step, lane)) {
+                const size_t pixel = px_lane_pixel(s, m->line, m->image, a->step, lane);
+                for (int gate = 0; gate < PX_GATES; gate++)
+                    gates[gate] = *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit);
+                px_cluster_cell_forward(sums, second, gates, &a->cell[thread][second], &h);
+                for (int gate = 0; gate < PX_GATES; gate++)
+                    *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit) = gates[gate];
+                *eight_at(&m->line->h, pixel, at.unit) = h;
+                memcpy(c_at(m->line, pixel, at.unit), &a->cell[thread][second], sizeof(px_eight_floats));
+            }
+            memcpy(shared_at(m, a->block, next + px_cluster_row(at.unit / PX_CHUNK, lane), sizeof h), &h, sizeof h);
+        }
+    }
+}
+
+static void forward_send(machine *m, const actor *a) {
+    const px_cluster *c = &m->cluster;
+    const int buffer = px_forward_buffer(a->step + 1);
+    const uint32_t at = BASE + m->shared.rows[buffer] + px_forward_parcel(c, a->block);
+    const uint32_t bytes = px_forward_parcel_bytes(c, a->block);
+    for (int to = 0; to < c->blocks; to++)
+        if (to != a->block)
+            post(m, (message){.to = to,
+                              .barrier = (int)(px_forward_barrier(buffer, a->block) / sizeof(uint64_t)),
+                              .from = shared_at(m, a->block, at, bytes),
+                              .at = at,
+                              .bytes = bytes});
+}
+
+/* One move of a warpgroup; false if it must wait. */
+static bool forward_move(machine *m, actor *a) {
+    const px_cluster *c = &m->cluster;
+    const int buffer = px_forward_buffer(a->step), sums = PX_SLOT_SUMS * PX_GATES;
+    const int source = (a->block + a->source) % c->blocks;
+    core *b = &m->core[a->block];
+    float again[PX_SLOT_SUMS * PX_GATES][PX_CLUSTER_GROUP];
+    switch (a->stage) {
+    case START:
+        for (int from = 0; a->step > 0 && a->group == 0 && from < c->blocks; from++)
+            if (from != a->block)
+                barrier_arrive(&b->barrier[px_forward_barrier(buffer, from) / sizeof(uint64_t)],
+                               px_forward_parcel_bytes(c, from));
+        memset(a->sums, 0, (size_t)sums * sizeof *a->sums);
+        a->source = 0, a->stage = WAIT;
+        return true;
+    case WAIT:
+        if (a->step > 0 && source != a->block &&
+            !barrier_passed(&b->barrier[px_forward_barrier(buffer, source) / sizeof(uint64_t)],
+                            px_forward_parity(a->step)))
+            return false;
+        forward_product(m, a, source, a->sums);
+        if (++a->source == c->blocks) a->stage = FINISH;
+        return true;
+    case FINISH:
+        memset(again, 0, sizeof again);
+        for (int i = 0; i < c->blocks; i++) forward_product(m, a, (a->block + i) % c->blocks, again);
+        expect_same((const float(*)[PX_CLUSTER_GROUP])again, a, sums);
+        forward_cells(m, a);
+        a->stage = a->step == m->sweep->steps - 1 ? DONE : SYNC;
+        return true;
+    case SYNC:
+        if (!synced(m, a)) return false;
+        if (a->group == 0) forward_send(m, a);
+        a->step++, a->stage = START;
+        return true;
+    default: return false;
+    }
+}
+
+/* --- Backward, emulated ------------------------------------------------------------------------------------------- */
+
+enum { FULL, FREE };
+
+static void backward_load(machine *m, int block) {
+    const px_cluster *c = &m->cluster;
+    for (int tap = 0; tap < c->taps; tap++)
+        for (int k = 0; k < px_backward_depth(c); k++)
+            for (int column = 0; column < px_backward_columns(c); column++) {
+                const int row = px_backward_depth_row(c, block, k), unit = px_backward_column_unit(c, block, column);
+                const uint32_t at = BASE + m->shared.weights + px_backward_weight(c, tap, k / PX_CHUNK, column);
+                uint16_t value = 0;
+                if (row >= 0 && unit >= 0)
+                    value = ((const uint16_t *)m->line->weight.data)[(row * c->taps + tap) * c->hidden + unit];
+                memcpy(shared_at(m, block, at, 16) + k % PX_CHUNK * 2, &value, sizeof value);
+            }
+}
+
+static void backward_product(const machine *m, const actor *a, float (*sums)[PX_CLUSTER_GROUP]) {
+    const px_cluster *c = &m->cluster;
+    memset(sums, 0, (size_t)(PX_SLOT_SUMS * c->blocks) * sizeof *sums);
+    for (int tap = 0; tap < c->taps; tap++)
+        for (int chunk = 0; chunk < px_backward_depth(c) / PX_CHUNK; chunk += 2)
+            wgmma(m, a->block, px_backward_a(c, BASE + m->shared.rows[a->step % 2], tap, chunk),
+                  px_backward_b(c, BASE + m->shared.weights, a->group, tap, chunk), PX_SLOT * c->blocks, sums);
+}
+
+static void backward_cells(machine *m, actor *a) {
+    const px_sweep_args *s = m->sweep;
+    const px_cluster *c = &m->cluster;
+    const int step = s->steps - 1 - a->step;
+    const uint32_t rows = BASE + m->shared.rows[a->step % 2];
+    for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
+        const px_cluster_thread at = px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
+        float later[PX_SLOT_SUMS];
+        memcpy(later, a->own[thread], sizeof later);
+        for (int owner = 1; a->step > 0 && owner < c->blocks; owner++)
+            for (int v = 0; v < 4; v++) {
+                float part[4];
+                memcpy(part, shared_at(m, a->block, BASE + m->shared.mailbox + px_mailbox(c, owner, v, &at), 16),
+                       sizeof part);
+                for (int i = 0; i < 4; i++) later[4 * v + i] += part[i];
+            }
+        for (int second = 0; second < 2; second++) {
+            const int lane = at.lane + 8 * second;
+            px_eight gates[PX_GATES] = {{{0}}};
+            if (at.unit >= 0 && px_lane_lives(s, step, lane)) {
+                const size_t pixel = px_lane_pixel(s, m->line, m->image, step, lane);
+                px_eight_floats state, before = {{0}}, gradient;
+                for (int gate = 0; gate < PX_GATES; gate++)
+                    gates[gate] = *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit);
+                memcpy(&state, c_at(m->line, pixel, at.unit), sizeof state);
+                if (step != s->delay * lane)
+                    memcpy(&before, c_at(m->line, px_lane_pixel(s, m->line, m->image, step - 1, lane), at.unit),
+                           sizeof before);
+                for (int u = 0; u < PX_CHUNK; u++) gradient.value[u] = later[px_cluster_sum(0, second, u)];
+                px_cluster_cell_backward(&gradient, eight_at(&m->line->dh, pixel, at.unit), &state, &before, gates,
+                                         &a->cell[thread][second]);
+                for (int gate = 0; gate < PX_GATES; gate++)
+                    *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit) = gates[gate];
+            }
+            for (int gate = 0; gate < PX_GATES; gate++)
+                memcpy(shared_at(m, a->block, rows + px_cluster_row(px_backward_chunk(&at, gate), lane), 16),
+                       &gates[gate], 16);
+        }
+    }
+}
+
+static void backward_send(machine *m, actor *a) {
+    const px_cluster *c = &m->cluster;
+    for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++)
+        for (int i = 0; i < PX_SLOT_SUMS; i++) a->own[thread][i] = a->sums[i][thread];
+    for (int owner = 1; owner < c->blocks; owner++)
+        for (int v = 0; v < 4; v++) {
+            const px_cluster_thread first = px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP);
+            float(*data)[4] = malloc(PX_CLUSTER_GROUP * sizeof *data);
+            assert_non_null(data);
+            for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
+                const px_cluster_thread at =
+                    px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
+                EXPECT_EQUAL(px_mailbox(c, owner, v, &at) - px_mailbox(c, owner, v, &first), thread * 16, "thread %d",
+                             thread);
+                for (int i = 0; i < 4; i++) data[thread][i] = a->sums[owner * PX_SLOT_SUMS + 4 * v + i][thread];
+            }
+            post(m, (message){.to = (a->block + owner) % c->blocks,
+                              .barrier = FULL,
+                              .data = (char *)data,
+                              .at = BASE + m->shared.mailbox + px_mailbox(c, owner, v, &first),
+                              .bytes = PX_CLUSTER_GROUP * sizeof *data});
+        }
+}
+
+static bool backward_move(machine *m, actor *a) {
+    const px_cluster *c = &m->cluster;
+    core *b = &m->core[a->block];
+    switch (a->stage) {
+    case START:
+        if (a->step > 0 && c->blocks > 1) {
+            if (a->group == 0 && !a->armed) barrier_arrive(&b->barrier[FULL], px_mailbox_bytes(c)), a->armed = true;
+            if (!barrier_passed(&b->barrier[FULL], (uint32_t)(a->step - 1) % 2)) return false;
+        }
+        a->armed = false;
+        backward_cells(m, a);
+        a->stage = a->step == m->sweep->steps - 1 ? DONE : SYNC;
+        return true;
+    case SYNC:
+        if (!synced(m, a)) return false;
+        for (int to = 0; a->group == 0 && to < c->blocks; to++)
+            if (to != a->block) post(m, (message){.to = to, .barrier = FREE});
+        backward_product(m, a, a->sums);
+        a->stage = FINISH;
+        return true;
+    case FINISH: {
+        if (c->blocks > 1 && !barrier_passed(&b->barrier[FREE], (uint32_t)a->step % 2)) return false;
+        float again[PX_SLOT_SUMS * PX_CLUSTER_MOST][PX_CLUSTER_GROUP];
+        backward_product(m, a, again);
+        expect_same((const float(*)[PX_CLUSTER_GROUP])again, a, PX_SLOT_SUMS * c->blocks);
+        backward_send(m, a);
+        a->step++, a->stage = START;
+        return true;
+    }
+    default: return false;
+    }
+}
+
+/* --- Runs --------------------------------------------------------------------------------------------------------- */
+
+static void machine_start(machine *m) {
+    const px_cluster *c = &m->cluster;
+    m->shared = m->backward ? px_backward_shared(c) : px_forward_shared(c);
+    m->messages = 0;
+    for (int i = 0; i < c->blocks; i++) {
+        m->core[i] = (core){.shared = calloc(m->shared.bytes, 1)};
+        assert_non_null(m->core[i].shared);
+        for (int k = 0; k < 2 * PX_CLUSTER_MOST; k++) {
+            const int expected = m->backward && k == FREE ? c->blocks - 1 : 1;
+            m->core[i].barrier[k] = (barrier){.expected = expected, .pending = expected};
+        }
+        (m->backward ? backward_load : forward_load)(m, i);
+        for (int group = 0; group < c->groups; group++) {
+            actor *a = &m->actor[i * c->groups + group];
+            *a = (actor){.block = i, .group = group, .generation = -1};
+            a->sums = calloc(PX_SLOT_SUMS * PX_CLUSTER_MOST, sizeof *a->sums);
+            a->cell = calloc(PX_CLUSTER_GROUP, sizeof *a->cell);
+            a->own = calloc(PX_CLUSTER_GROUP, sizeof *a->own);
+            assert_true(a->sums && a->cell && a->own);
+        }
+    }
+}
+
+static void machine_end(machine *m) {
+    EXPECT_EQUAL(m->messages, m->backward ? m->messages : 0, "messages that nobody waits for");
+    for (int i = 0; i < m->cluster.blocks * m->cluster.groups; i++) {
+        free(m->actor[i].sums);
+        free(m->actor[i].cell);
+        free(m->actor[i].own);
+    }
+    for (int i = 0; i < m->cluster.blocks; i++) free(m->core[i].shared);
+}
+
+/* Lets actors move and messages arrive in an order drawn at random, until all are done. Some blocks are slow: they get
+ * their turn a tenth as often, so that others run ahead as far as the barriers let them. */
+static void machine_run(machine *m) {
+    const int actors = m->cluster.blocks * m->cluster.groups;
+    const int slow = draw(m, actors + 1);
+    machine_start(m);
+    for (int done = 0, idle = 0; done < actors;) {
+        const int pick = draw(m, actors + m->messages);
+        bool moved = true;
+        if (pick >= actors)
+            deliver(m, pick - actors);
+        else if (pick != slow || draw(m, 10) == 0) {
+            actor *a = &m->actor[pick];
+            const bool was_done = a->stage == DONE;
+            moved = (m->backward ? backward_move : forward_move)(m, a);
+            done += !was_done && a->stage == DONE;
+        }
+        idle = moved ? 0 : idle + 1;
+        if (idle > 10000 && m->messages == 0) fail_msg("step %d: every warpgroup waits", m->actor[0].step);
+    }
+    while (m->messages > 0) deliver(m, 0);
+    machine_end(m);
+}
+
+static void emulate(const px_sweep_args *s, const px_cluster *c, bool backward, uint64_t seed) {
+    for (int direction = 0; direction < s->directions; direction++)
+        for (int image = 0; image < s->grid.images; image++) {
+            machine *m = calloc(1, sizeof *m);
+            assert_non_null(m);
+            m->sweep = s, m->line = &s->line[direction], m->image = image, m->backward = backward, m->cluster = *c;
+            m->seed = seed + (uint64_t)(image * PX_MAX_DIRECTIONS + direction);
+            machine_run(m);
+            free(m);
+        }
+}
+
+/* --- Against the launched sweep ----------------------------------------------------------------------------------- */
+
+/* bfloat16 keeps 8 bits: states are rounded by 2^-9 at every step, and what is compared by as much again; errors of
+ * several steps add up. A wrong unit, lane, tap or step is off by the order of the largest value. */
+static const double tolerance = 0.02;
+
+typedef struct desk {
+    px_context ctx;
+    px_device *device;
+    uint64_t values;
+} desk;
+
+/* Random numbers that are bfloat16 exactly, as reals and as they are. */
+static void make_pair(desk *d, size_t rows, int columns, double scale, px_map *real, px_map *half) {
+    *real = (px_map){malloc(rows * (size_t)columns * sizeof(px_real)), rows, columns, PX_REAL};
+    *half = (px_map){aligned_alloc(64, (rows * (size_t)columns * 2 + 63) / 64 * 64), rows, columns, PX_BF16};
+    assert_true(real->data && half->data);
+    for (size_t i = 0; i < px_map_elements(real); i++) {
+        const px_random4 word = px_random(7, PX_RANDOM_DATA, 1, d->values++);
+        const double value = (2 * px_uniform(word.word[0], word.word[1]) - 1) * scale;
+        ((uint16_t *)half->data)[i] = px_to_bfloat16((float)value);
+        ((px_real *)real->data)[i] = (px_real)px_from_bfloat16(((uint16_t *)half->data)[i]);
+    }
+}
+
+static double element_half(const void *data, size_t index) {
+    return (double)px_from_bfloat16(((const uint16_t *)data)[index]);
+}
+static double element_float(const void *data, size_t index) {
+    return (double)((const float *)data)[index];
+}
+
+static void expect_close(const char *name, const char *what, const px_map *found, const px_map *want) {
+    const px_difference d = px_compare(px_map_elements(want), found->type == PX_BF16 ? element_half : element_float,
+                                       found->data, px_element_real, want->data);
+    if (!(d.relative <= tolerance))
+        fail_msg("%s, %s: element %zu is %g, launched %g; off by %.3g of the largest, at most %g (bfloat16)", name, what,
+                 d.index, d.found, d.want, d.relative, tolerance);
+}
+
+typedef struct both_sweeps {
+    px_sweep_args launched, cluster;
+} both_sweeps;
+
+static both_sweeps make_sweeps(desk *d, px_sweep_args shape) {
+    both_sweeps s = {shape, shape};
+    const size_t pixels = px_grid_pixels(&shape.grid);
+    px_map weight[2];
+    make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
+              3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
+    for (int i = 0; i < shape.directions; i++) {
+        px_sweep_line *real = &s.launched.line[i], *half = &s.cluster.line[i];
+        const size_t rows = (size_t)(PX_GATES * shape.hidden);
+        real->weight = px_map_slice(weight[0], (size_t)i * rows, rows);
+        half->weight = px_map_slice(weight[1], (size_t)i * rows, rows);
+        make_pair(d, pixels, PX_GATES * shape.hidden, 1, &real->gates, &half->gates);
+        make_pair(d, pixels, shape.hidden, 1, &real->h, &half->h);
+        make_pair(d, pixels, shape.hidden, 1, &real->dh, &half->dh);
+        make_pair(d, pixels, 2 * shape.hidden, 1, &real->c, &half->c); /* floats in the room of two bfloat16 */
+        real->c.columns = half->c.columns = shape.hidden;
+        half->c.type = PX_REAL;
+    }
+    s.launched.scratch = (px_map){malloc(px_sweep_scratch(&shape)), px_sweep_scratch(&shape), 1, PX_UINT8};
+    assert_non_null(s.launched.scratch.data);
+    return s;
+}
+
+static void release_sweeps(both_sweeps *s) {
+    px_sweep_args *sides[] = {&s->launched, &s->cluster};
+    free(s->launched.scratch.data);
+    for (int side = 0; side < 2; side++) {
+        free(sides[side]->line[0].weight.data);
+        for (int i = 0; i < sides[side]->directions; i++) {
+            px_sweep_line *line = &sides[side]->line[i];
+            void *maps[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
+            for (int k = 0; k < 4; k++) free(maps[k]);
+        }
+    }
+}
+
+static void check_emulation(desk *d, px_sweep_args shape, px_cluster c, uint64_t seed) {
+    char name[160];
+    snprintf(name, sizeof name, "%d images of %d x %d, %d units, %d taps on %d blocks of %d slots", shape.grid.images,
+             shape.grid.height, shape.grid.width, shape.hidden, shape.taps, c.blocks, c.groups);
+    both_sweeps s = make_sweeps(d, shape);
+    const int lines = shape.directions;
+    assert_ok(&d->ctx, px_sweep_forward_launched(d->device, &s.launched));
+    emulate(&s.cluster, &c, false, seed);
+    for (int i = 0; i < lines; i++) {
+        expect_close(name, "gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
+        expect_close(name, "c", &s.cluster.line[i].c, &s.launched.line[i].c);
+        expect_close(name, "h", &s.cluster.line[i].h, &s.launched.line[i].h);
+    }
+    assert_ok(&d->ctx, px_sweep_backward_launched(d->device, &s.launched));
+    emulate(&s.cluster, &c, true, seed);
+    for (int i = 0; i < lines; i++)
+        expect_close(name, "gradients of gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
+    release_sweeps(&s);
+}
+
+static void test_emulation(void **state) {
+    (void)state;
+    enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
+    static const struct {
+        px_grid grid;
+        int hidden, blocks, groups, kinds;
+    } cases[] = {
+        {{1, 1, 1}, 16, 1, 1, BOTH},  {{3, 3, 5}, 16, 1, 1, BOTH},       {{1, 64, 3}, 32, 2, 1, BOTH},
+        {{1, 3, 64}, 48, 2, 1, BOTH}, {{1, 7, 4}, 48, 1, 2, BOTH},       {{1, 5, 20}, 80, 4, 1, BOTH},
+        {{1, 9, 4}, 128, 4, 1, BOTH}, {{1, 6, 9}, 112, 2, 2, DIAGONALS}, {{1, 4, 5}, 144, 8, 1, DIAGONALS},
+    };
+    desk d = {0};
+    assert_ok(&d.ctx, px_cpu_open(&d.ctx, &d.device));
+    for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
+        if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
+        const px_grid grid = cases[i / 2].grid;
+        const px_sweep_args s =
+            i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden) : px_row_sweep(grid, cases[i / 2].hidden);
+        check_emulation(&d, s, (px_cluster){cases[i / 2].blocks, cases[i / 2].groups, s.hidden, s.taps, s.first_tap}, i);
+    }
+    px_device_close(d.device);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fragment), cmocka_unit_test(test_slot),      cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_lanes),    cmocka_unit_test(test_emulation),
+    };
+    return cmocka_run_group_tests_name("sweeps on clusters", tests, NULL, NULL);
+}
