@@ -45,22 +45,27 @@ enum {
     PX_CLUSTER_ALIGN = 128,                  /* of the parts of shared memory */
 };
 
-/* How a sweep is split. Every block has units of its own: hidden / 16 >= blocks. */
+/* How a sweep is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold. */
 typedef struct px_cluster {
     int blocks; /* of the cluster: 1, 2, 4 or 8 */
     int groups; /* warpgroups of a block: 1 or 2 */
     int hidden, taps, first_tap;
+    int unit[PX_CLUSTER_MOST + 1];
 } px_cluster;
 
-/* The first unit of a block; its last is the one before the next block's first. */
-PX_HOST_DEVICE int px_cluster_unit(const px_cluster *c, int block) {
-    return block * (c->hidden / PX_CLUSTER_UNITS) / c->blocks * PX_CLUSTER_UNITS;
+/* The sweep split among so many blocks; groups is 0 where that cannot be. */
+static inline px_cluster px_cluster_split(const px_sweep_args *s, int blocks) {
+    px_cluster c = {blocks, 0, s->hidden, s->taps, s->first_tap, {0}};
+    const int shares = s->hidden / PX_CLUSTER_UNITS, most = (shares + blocks - 1) / blocks * PX_CLUSTER_UNITS;
+    for (int block = 0; block <= blocks; block++) c.unit[block] = block * shares / blocks * PX_CLUSTER_UNITS;
+    if (shares >= blocks && most <= PX_CLUSTER_GROUPS * PX_SLOT) c.groups = (most + PX_SLOT - 1) / PX_SLOT;
+    return c;
 }
 
 /* Unit u of a block's slot `group`, or -1 where there is none: a slot may be partly or wholly empty. */
 PX_HOST_DEVICE int px_cluster_slot_unit(const px_cluster *c, int block, int group, int u) {
-    const int unit = px_cluster_unit(c, block) + group * PX_SLOT + u;
-    return unit < px_cluster_unit(c, block + 1) ? unit : -1;
+    const int unit = c->unit[block] + group * PX_SLOT + u;
+    return unit < c->unit[block + 1] ? unit : -1;
 }
 
 /* The unit of its slot to which column p of the slot belongs. */
@@ -85,6 +90,11 @@ PX_HOST_DEVICE uint64_t px_wgmma_descriptor(uint32_t address, uint32_t chunk) {
     const uint32_t rows = 8 * PX_CHUNK_BYTES;
     return (uint64_t)((address & 0x3ffffu) >> 4) | (uint64_t)((chunk & 0x3ffffu) >> 4) << 16 |
            (uint64_t)(rows >> 4) << 32;
+}
+
+/* The descriptor of the matrix that begins so many bytes further on. */
+PX_HOST_DEVICE uint64_t px_wgmma_further(uint64_t descriptor, uint32_t bytes) {
+    return descriptor + (bytes >> 4);
 }
 
 /* --- Threads ------------------------------------------------------------------------------------------------------ */
@@ -129,7 +139,8 @@ PX_HOST_DEVICE size_t px_lane_pixel(const px_sweep_args *s, const px_sweep_line 
 /* Where the parts of a block's shared memory begin, in bytes, and all that it needs. */
 typedef struct px_cluster_shared {
     uint32_t weights; /* forward: px_forward_weight, backward: px_backward_weight */
-    uint32_t rows[2]; /* forward: the state, backward: gradients of gates; px_cluster_row */
+    uint32_t rows;    /* two buffers, forward: of the state, backward: of gradients of gates; px_cluster_row */
+    uint32_t buffer;  /* bytes of one */
     uint32_t mailbox; /* backward: px_mailbox */
     uint32_t barriers;
     uint32_t bytes;
@@ -145,22 +156,35 @@ PX_HOST_DEVICE px_cluster_shared px_cluster_share(uint32_t weights, uint32_t chu
     px_cluster_shared shared;
     uint32_t used = 0;
     shared.weights = px_cluster_part(&used, weights);
-    for (int i = 0; i < 2; i++)
-        shared.rows[i] = px_cluster_part(&used, chunks * PX_CLUSTER_ROWS * PX_CHUNK_BYTES);
+    shared.buffer = chunks * PX_CLUSTER_ROWS * PX_CHUNK_BYTES;
+    shared.rows = px_cluster_part(&used, 2 * shared.buffer);
     shared.mailbox = px_cluster_part(&used, mailbox);
     shared.barriers = px_cluster_part(&used, 2 * PX_CLUSTER_MOST * sizeof(uint64_t));
     shared.bytes = used;
     return shared;
 }
 
-/* A lane's row of a chunk, in one of the two buffers `rows`. */
+/* The rows of step t: forward the state before it, backward, where t counts from the last step, its gradients. */
+PX_HOST_DEVICE uint32_t px_cluster_rows(const px_cluster_shared *shared, int t) {
+    return shared->rows + (uint32_t)(t % 2) * shared->buffer;
+}
+
+/* A lane's row of a chunk of such rows. */
 PX_HOST_DEVICE uint32_t px_cluster_row(int chunk, int lane) {
     return (uint32_t)(chunk * PX_CLUSTER_ROWS + lane + 1) * PX_CHUNK_BYTES;
 }
 
-/* The rows as wgmma's A, two chunks from `chunk`, each lane reading the lane `shift` (-1, 0 or 1) further. */
-PX_HOST_DEVICE uint64_t px_cluster_rows_operand(uint32_t rows, int chunk, int shift) {
+/* wgmma's operands for two chunks of K: rows as A from `chunk`, each lane reading the lane `shift` (-1, 0 or 1) further;
+ * weights as B, the first of a warpgroup's columns being there. The next two chunks lie further by the pitch, both. */
+PX_HOST_DEVICE uint64_t px_cluster_a(uint32_t rows, int chunk, int shift) {
     return px_wgmma_descriptor(rows + px_cluster_row(chunk, shift), PX_CLUSTER_ROWS * PX_CHUNK_BYTES);
+}
+PX_HOST_DEVICE uint64_t px_cluster_b(uint32_t weights, int columns) {
+    return px_wgmma_descriptor(weights, (uint32_t)columns * PX_CHUNK_BYTES);
+}
+enum { PX_CLUSTER_PITCH_A = 2 * PX_CLUSTER_ROWS * PX_CHUNK_BYTES };
+PX_HOST_DEVICE uint32_t px_cluster_pitch_b(int columns) {
+    return 2 * (uint32_t)columns * PX_CHUNK_BYTES;
 }
 
 /* --- Forward ------------------------------------------------------------------------------------------------------ */
@@ -187,32 +211,26 @@ PX_HOST_DEVICE int px_forward_column_row(const px_cluster *c, int block, int col
     return unit < 0 ? -1 : gate * c->hidden + unit;
 }
 
-/* wgmma's operands for two chunks of the state from `chunk`, read through `tap`; B is a warpgroup's 128 columns. */
+/* What a step's product reads of the state and the weights through a tap, from `chunk` on. */
 PX_HOST_DEVICE uint64_t px_forward_a(const px_cluster *c, uint32_t state, int tap, int chunk) {
-    return px_cluster_rows_operand(state, chunk, c->first_tap + tap);
+    return px_cluster_a(state, chunk, c->first_tap + tap);
 }
 PX_HOST_DEVICE uint64_t px_forward_b(const px_cluster *c, uint32_t weights, int group, int tap, int chunk) {
-    return px_wgmma_descriptor(weights + px_forward_weight(c, tap, chunk, group * PX_SLOT_GATES),
-                               (uint32_t)px_forward_columns(c) * PX_CHUNK_BYTES);
+    return px_cluster_b(weights + px_forward_weight(c, tap, chunk, group * PX_SLOT_GATES), px_forward_columns(c));
 }
 
 /* What a block sends of a state buffer: its own chunks, which are neighbours, guards included. */
 PX_HOST_DEVICE uint32_t px_forward_parcel(const px_cluster *c, int block) {
-    return (uint32_t)(px_cluster_unit(c, block) / PX_CHUNK * PX_CLUSTER_ROWS) * PX_CHUNK_BYTES;
+    return (uint32_t)(c->unit[block] / PX_CHUNK * PX_CLUSTER_ROWS) * PX_CHUNK_BYTES;
 }
 PX_HOST_DEVICE uint32_t px_forward_parcel_bytes(const px_cluster *c, int block) {
     return px_forward_parcel(c, block + 1) - px_forward_parcel(c, block);
 }
 
-/* The state before step t lies in this buffer, of which it is filling number t / 2 (0: with zeros, at the start). */
-PX_HOST_DEVICE int px_forward_buffer(int step) {
-    return step % 2;
-}
-
-/* The barrier on which a block waits for the parcel of `source` in a buffer, and that wait's parity. Buffer 0 gets its
- * first parcel before step 2, buffer 1 before step 1. */
-PX_HOST_DEVICE uint32_t px_forward_barrier(int buffer, int source) {
-    return (uint32_t)(buffer * PX_CLUSTER_MOST + source) * (uint32_t)sizeof(uint64_t);
+/* The barrier on which a block waits at a step for the parcel of `source`, and that wait's parity: one barrier a source
+ * and buffer, whose phases are the steps 1, 3, 5, ... or 2, 4, 6, ... */
+PX_HOST_DEVICE uint32_t px_forward_barrier(int step, int source) {
+    return (uint32_t)(step % 2 * PX_CLUSTER_MOST + source) * (uint32_t)sizeof(uint64_t);
 }
 PX_HOST_DEVICE uint32_t px_forward_parity(int step) {
     return (uint32_t)(step - 1) / 2 % 2;
@@ -231,11 +249,13 @@ PX_HOST_DEVICE int px_backward_columns(const px_cluster *c) {
     return c->groups * c->blocks * PX_SLOT;
 }
 
-/* In the mailbox a thread's sums for the same thread of another block: four times 16 bytes, v. It comes from the block
- * `owner` before, or goes to the one `owner` after: 1 .. blocks - 1. */
-PX_HOST_DEVICE uint32_t px_mailbox(const px_cluster *c, int owner, int v, const px_cluster_thread *at) {
-    const int threads = c->groups * PX_CLUSTER_GROUP, place = at->group * PX_CLUSTER_GROUP + at->thread;
-    return (uint32_t)(((owner - 1) * 4 + v) * threads + place) * 16;
+/* In the mailbox a thread's sums for the same thread of another block: 4 x 4 floats, v. They come from the block `owner`
+ * before, or go to the one `owner` after, 1 .. blocks - 1. The thread's place + px_mailbox_part. */
+PX_HOST_DEVICE uint32_t px_mailbox(const px_cluster *c, const px_cluster_thread *at) {
+    return (uint32_t)(at->group * (c->blocks - 1) * 4 * PX_CLUSTER_GROUP + at->thread) * 16;
+}
+PX_HOST_DEVICE uint32_t px_mailbox_part(int owner, int v) {
+    return (uint32_t)((owner - 1) * 4 + v) * PX_CLUSTER_GROUP * 16;
 }
 PX_HOST_DEVICE uint32_t px_mailbox_bytes(const px_cluster *c) {
     return (uint32_t)((c->blocks - 1) * c->groups * PX_CLUSTER_GROUP * PX_SLOT_SUMS) * sizeof(float);
@@ -267,17 +287,25 @@ PX_HOST_DEVICE int px_backward_depth_row(const px_cluster *c, int block, int k) 
 
 /* The chunk of depth that a thread writes for a gate. */
 PX_HOST_DEVICE int px_backward_chunk(const px_cluster_thread *at, int gate) {
-    return (at->group * PX_SLOT_GATES + gate * PX_SLOT) / PX_CHUNK + at->thread % 4;
+    return at->group * (PX_SLOT_GATES / PX_CHUNK) + gate * (PX_SLOT / PX_CHUNK) + at->thread % 4;
 }
 
-/* wgmma's operands for two chunks of depth from `chunk`, through `tap`: what lane l + shift read of lane l forward, l
- * gets back. B is a warpgroup's 32 * blocks columns. */
-PX_HOST_DEVICE uint64_t px_backward_a(const px_cluster *c, uint32_t rows, int tap, int chunk) {
-    return px_cluster_rows_operand(rows, chunk, -(c->first_tap + tap));
+/* What a step's product reads of the gates' gradients and the weights through a tap, from its first chunk on: what lane
+ * l + shift read of lane l forward, l gets back. */
+PX_HOST_DEVICE uint64_t px_backward_a(const px_cluster *c, uint32_t rows, int tap) {
+    return px_cluster_a(rows, 0, -(c->first_tap + tap));
 }
-PX_HOST_DEVICE uint64_t px_backward_b(const px_cluster *c, uint32_t weights, int group, int tap, int chunk) {
-    return px_wgmma_descriptor(weights + px_backward_weight(c, tap, chunk, group * c->blocks * PX_SLOT),
-                               (uint32_t)px_backward_columns(c) * PX_CHUNK_BYTES);
+PX_HOST_DEVICE uint64_t px_backward_b(const px_cluster *c, uint32_t weights, int group, int tap) {
+    return px_cluster_b(weights + px_backward_weight(c, tap, 0, group * c->blocks * PX_SLOT), px_backward_columns(c));
+}
+
+/* The barriers of a mailbox: full when every other block's sums are in it, free when every other block has emptied its
+ * own. Steps count from the last one, as phases do: full's phase t - 1 is waited for at step t, free's phase t at t. */
+PX_HOST_DEVICE uint32_t px_backward_full(uint32_t barriers) {
+    return barriers;
+}
+PX_HOST_DEVICE uint32_t px_backward_free(uint32_t barriers) {
+    return barriers + (uint32_t)sizeof(uint64_t);
 }
 
 /* --- Eight values -------------------------------------------------------------------------------------------------- */
@@ -351,13 +379,16 @@ PX_HOST_DEVICE void px_cluster_cell_forward(const float *sums, int second, px_ei
     for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_eight_round(&active[gate]);
 }
 
-/* later is the gradient of h that the step after gave; gates [in] activated, [out] gradient of pre; carry [in, out]. */
-PX_HOST_DEVICE void px_cluster_cell_backward(const px_eight_floats *later, const px_eight *dh, const px_eight_floats *c,
-                                             const px_eight_floats *c_prev, px_eight *gates, px_eight_floats *carry) {
+/* later is the thread's slot of the gradient of h that the step after gave, of which this is its first or second lane;
+ * gates [in] activated, [out] gradient of pre; carry [in, out]. */
+PX_HOST_DEVICE void px_cluster_cell_backward(const float *later, int second, const px_eight *dh,
+                                             const px_eight_floats *c, const px_eight_floats *c_prev, px_eight *gates,
+                                             px_eight_floats *carry) {
     px_eight_floats gradient[PX_GATES];
     PX_UNROLL
     for (int u = 0; u < PX_CHUNK; u++) {
-        const float d = px_eight_get(dh, u) + later->value[u], tanh_c = px_cluster_tanh(c->value[u]);
+        const float d = px_eight_get(dh, u) + later[px_cluster_sum(0, second, u)];
+        const float tanh_c = px_cluster_tanh(c->value[u]);
         const float o = px_eight_get(&gates[PX_GATE_O], u), f = px_eight_get(&gates[PX_GATE_F], u);
         const float i = px_eight_get(&gates[PX_GATE_I], u), g = px_eight_get(&gates[PX_GATE_G], u);
         const float dc = d * o * (1 - tanh_c * tanh_c) + carry->value[u];

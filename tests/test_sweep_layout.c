@@ -20,16 +20,15 @@
 static const int sizes[] = {1, 2, 4, 8};
 static const int hiddens[] = {16, 32, 48, 64, 80, 112, 128, 144, 256};
 
-/* Calls check for every split that has units for each block and room in each slot. */
+/* Calls check for every split that there is. */
 static void each_cluster(void (*check)(const px_cluster *)) {
     for (size_t h = 0; h < PX_COUNT(hiddens); h++)
         for (size_t n = 0; n < PX_COUNT(sizes); n++)
-            for (int variant = 0; variant < 4; variant++) {
-                const px_cluster c = {sizes[n], 1 + variant % 2, hiddens[h], 2 + variant / 2, -1};
-                const int units = hiddens[h] / PX_CLUSTER_UNITS;
-                if (units < c.blocks || (units + c.blocks - 1) / c.blocks * PX_CLUSTER_UNITS > c.groups * PX_SLOT)
-                    continue;
-                check(&c);
+            for (int variant = 0; variant < 2; variant++) {
+                const px_grid one = {1, 1, 1};
+                const px_sweep_args s = variant ? px_row_sweep(one, hiddens[h]) : px_diagonal_sweep(one, hiddens[h]);
+                const px_cluster c = px_cluster_split(&s, sizes[n]);
+                if (c.groups > 0) check(&c);
             }
 }
 
@@ -100,7 +99,7 @@ static void check_owners(const px_cluster *c) {
                 owners[at.unit + u]++;
             }
         }
-        EXPECT_EQUAL(own, px_cluster_unit(c, block + 1) - px_cluster_unit(c, block), "block %d of %d", block, c->blocks);
+        EXPECT_EQUAL(own, c->unit[block + 1] - c->unit[block], "block %d of %d", block, c->blocks);
         assert_true(own > 0);
     }
     for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(owners[unit], 1, "unit %d of %d", unit, c->hidden);
@@ -149,17 +148,17 @@ static void check_shared(const px_cluster *c) {
                     mark(bytes,
                          shared.weights + (backward ? px_backward_weight(c, tap, chunk, column)
                                                     : px_forward_weight(c, tap, chunk, column)),
-                         PX_CHUNK_BYTES, shared.weights, shared.rows[0]);
+                         PX_CHUNK_BYTES, shared.weights, shared.rows);
         for (int buffer = 0; buffer < 2; buffer++)
             for (int chunk = 0; chunk < chunks; chunk++)
                 for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++)
-                    mark(bytes, shared.rows[buffer] + px_cluster_row(chunk, lane), PX_CHUNK_BYTES, shared.rows[buffer],
-                         buffer ? shared.mailbox : shared.rows[1]);
+                    mark(bytes, px_cluster_rows(&shared, buffer) + px_cluster_row(chunk, lane), PX_CHUNK_BYTES,
+                         shared.rows, shared.mailbox);
         for (int thread = 0; backward && thread < c->groups * PX_CLUSTER_GROUP; thread++) {
             const px_cluster_thread at = px_cluster_thread_at(c, 0, thread);
             for (int owner = 1; owner < c->blocks; owner++)
                 for (int v = 0; v < 4; v++)
-                    mark(bytes, shared.mailbox + px_mailbox(c, owner, v, &at), 16, shared.mailbox, shared.barriers);
+                    mark(bytes, shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16, shared.mailbox, shared.barriers);
         }
         for (int buffer = 0; buffer < 2; buffer++)
             for (int source = 0; source < PX_CLUSTER_MOST; source++)
@@ -169,10 +168,10 @@ static void check_shared(const px_cluster *c) {
     }
     /* what a block sends of the state is the rows of its own units */
     for (int block = 0; block < c->blocks; block++) {
-        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(px_cluster_unit(c, block) / PX_CHUNK, -1), "block %d",
+        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(c->unit[block] / PX_CHUNK, -1), "block %d",
                      block);
         EXPECT_EQUAL(px_forward_parcel(c, block) + px_forward_parcel_bytes(c, block),
-                     px_cluster_row((px_cluster_unit(c, block + 1) - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES,
+                     px_cluster_row((c->unit[block + 1] - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES,
                      "block %d", block);
     }
 }
@@ -382,16 +381,21 @@ static void forward_load(machine *m, int block) {
 
 static void forward_product(const machine *m, const actor *a, int source, float (*sums)[PX_CLUSTER_GROUP]) {
     const px_cluster *c = &m->cluster;
-    const uint32_t rows = BASE + m->shared.rows[px_forward_buffer(a->step)];
-    for (int tap = 0; tap < c->taps; tap++)
-        for (int unit = px_cluster_unit(c, source); unit < px_cluster_unit(c, source + 1); unit += PX_CLUSTER_UNITS)
-            wgmma(m, a->block, px_forward_a(c, rows, tap, unit / PX_CHUNK),
-                  px_forward_b(c, BASE + m->shared.weights, a->group, tap, unit / PX_CHUNK), PX_SLOT_GATES, sums);
+    const uint32_t rows = BASE + px_cluster_rows(&m->shared, a->step);
+    for (int tap = 0; tap < c->taps; tap++) {
+        uint64_t left = px_forward_a(c, rows, tap, c->unit[source] / PX_CHUNK);
+        uint64_t right = px_forward_b(c, BASE + m->shared.weights, a->group, tap, c->unit[source] / PX_CHUNK);
+        for (int unit = c->unit[source]; unit < c->unit[source + 1]; unit += PX_CLUSTER_UNITS) {
+            wgmma(m, a->block, left, right, PX_SLOT_GATES, sums);
+            left = px_wgmma_further(left, PX_CLUSTER_PITCH_A);
+            right = px_wgmma_further(right, px_cluster_pitch_b(px_forward_columns(c)));
+        }
+    }
 }
 
 static void forward_cells(machine *m, actor *a) {
     const px_sweep_args *s = m->sweep;
-    const uint32_t next = BASE + m->shared.rows[px_forward_buffer(a->step + 1)];
+    const uint32_t next = BASE + px_cluster_rows(&m->shared, a->step + 1);
     for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
         const px_cluster_thread at = px_cluster_thread_at(&m->cluster, a->block, a->group * PX_CLUSTER_GROUP + thread);
         float sums[PX_SLOT_SUMS * PX_GATES];
@@ -417,13 +421,12 @@ static void forward_cells(machine *m, actor *a) {
 
 static void forward_send(machine *m, const actor *a) {
     const px_cluster *c = &m->cluster;
-    const int buffer = px_forward_buffer(a->step + 1);
-    const uint32_t at = BASE + m->shared.rows[buffer] + px_forward_parcel(c, a->block);
+    const uint32_t at = BASE + px_cluster_rows(&m->shared, a->step + 1) + px_forward_parcel(c, a->block);
     const uint32_t bytes = px_forward_parcel_bytes(c, a->block);
     for (int to = 0; to < c->blocks; to++)
         if (to != a->block)
             post(m, (message){.to = to,
-                              .barrier = (int)(px_forward_barrier(buffer, a->block) / sizeof(uint64_t)),
+                              .barrier = (int)(px_forward_barrier(a->step + 1, a->block) / sizeof(uint64_t)),
                               .from = shared_at(m, a->block, at, bytes),
                               .at = at,
                               .bytes = bytes});
@@ -432,7 +435,7 @@ static void forward_send(machine *m, const actor *a) {
 /* One move of a warpgroup; false if it must wait. */
 static bool forward_move(machine *m, actor *a) {
     const px_cluster *c = &m->cluster;
-    const int buffer = px_forward_buffer(a->step), sums = PX_SLOT_SUMS * PX_GATES;
+    const int sums = PX_SLOT_SUMS * PX_GATES;
     const int source = (a->block + a->source) % c->blocks;
     core *b = &m->core[a->block];
     float again[PX_SLOT_SUMS * PX_GATES][PX_CLUSTER_GROUP];
@@ -440,14 +443,14 @@ static bool forward_move(machine *m, actor *a) {
     case START:
         for (int from = 0; a->step > 0 && a->group == 0 && from < c->blocks; from++)
             if (from != a->block)
-                barrier_arrive(&b->barrier[px_forward_barrier(buffer, from) / sizeof(uint64_t)],
+                barrier_arrive(&b->barrier[px_forward_barrier(a->step, from) / sizeof(uint64_t)],
                                px_forward_parcel_bytes(c, from));
         memset(a->sums, 0, (size_t)sums * sizeof *a->sums);
         a->source = 0, a->stage = WAIT;
         return true;
     case WAIT:
         if (a->step > 0 && source != a->block &&
-            !barrier_passed(&b->barrier[px_forward_barrier(buffer, source) / sizeof(uint64_t)],
+            !barrier_passed(&b->barrier[px_forward_barrier(a->step, source) / sizeof(uint64_t)],
                             px_forward_parity(a->step)))
             return false;
         forward_product(m, a, source, a->sums);
@@ -471,7 +474,7 @@ static bool forward_move(machine *m, actor *a) {
 
 /* --- Backward, emulated ------------------------------------------------------------------------------------------- */
 
-enum { FULL, FREE };
+enum { FULL, FREE }; /* numbers of px_backward_full and px_backward_free */
 
 static void backward_load(machine *m, int block) {
     const px_cluster *c = &m->cluster;
@@ -490,17 +493,22 @@ static void backward_load(machine *m, int block) {
 static void backward_product(const machine *m, const actor *a, float (*sums)[PX_CLUSTER_GROUP]) {
     const px_cluster *c = &m->cluster;
     memset(sums, 0, (size_t)(PX_SLOT_SUMS * c->blocks) * sizeof *sums);
-    for (int tap = 0; tap < c->taps; tap++)
-        for (int chunk = 0; chunk < px_backward_depth(c) / PX_CHUNK; chunk += 2)
-            wgmma(m, a->block, px_backward_a(c, BASE + m->shared.rows[a->step % 2], tap, chunk),
-                  px_backward_b(c, BASE + m->shared.weights, a->group, tap, chunk), PX_SLOT * c->blocks, sums);
+    for (int tap = 0; tap < c->taps; tap++) {
+        uint64_t left = px_backward_a(c, BASE + px_cluster_rows(&m->shared, a->step), tap);
+        uint64_t right = px_backward_b(c, BASE + m->shared.weights, a->group, tap);
+        for (int k = 0; k < px_backward_depth(c); k += 2 * PX_CHUNK) {
+            wgmma(m, a->block, left, right, PX_SLOT * c->blocks, sums);
+            left = px_wgmma_further(left, PX_CLUSTER_PITCH_A);
+            right = px_wgmma_further(right, px_cluster_pitch_b(px_backward_columns(c)));
+        }
+    }
 }
 
 static void backward_cells(machine *m, actor *a) {
     const px_sweep_args *s = m->sweep;
     const px_cluster *c = &m->cluster;
     const int step = s->steps - 1 - a->step;
-    const uint32_t rows = BASE + m->shared.rows[a->step % 2];
+    const uint32_t rows = BASE + px_cluster_rows(&m->shared, a->step);
     for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
         const px_cluster_thread at = px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
         float later[PX_SLOT_SUMS];
@@ -508,7 +516,7 @@ static void backward_cells(machine *m, actor *a) {
         for (int owner = 1; a->step > 0 && owner < c->blocks; owner++)
             for (int v = 0; v < 4; v++) {
                 float part[4];
-                memcpy(part, shared_at(m, a->block, BASE + m->shared.mailbox + px_mailbox(c, owner, v, &at), 16),
+                memcpy(part, shared_at(m, a->block, BASE + m->shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16),
                        sizeof part);
                 for (int i = 0; i < 4; i++) later[4 * v + i] += part[i];
             }
@@ -517,15 +525,14 @@ static void backward_cells(machine *m, actor *a) {
             px_eight gates[PX_GATES] = {{{0}}};
             if (at.unit >= 0 && px_lane_lives(s, step, lane)) {
                 const size_t pixel = px_lane_pixel(s, m->line, m->image, step, lane);
-                px_eight_floats state, before = {{0}}, gradient;
+                px_eight_floats state, before = {{0}};
                 for (int gate = 0; gate < PX_GATES; gate++)
                     gates[gate] = *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit);
                 memcpy(&state, c_at(m->line, pixel, at.unit), sizeof state);
                 if (step != s->delay * lane)
                     memcpy(&before, c_at(m->line, px_lane_pixel(s, m->line, m->image, step - 1, lane), at.unit),
                            sizeof before);
-                for (int u = 0; u < PX_CHUNK; u++) gradient.value[u] = later[px_cluster_sum(0, second, u)];
-                px_cluster_cell_backward(&gradient, eight_at(&m->line->dh, pixel, at.unit), &state, &before, gates,
+                px_cluster_cell_backward(later, second, eight_at(&m->line->dh, pixel, at.unit), &state, &before, gates,
                                          &a->cell[thread][second]);
                 for (int gate = 0; gate < PX_GATES; gate++)
                     *eight_at(&m->line->gates, pixel, gate * s->hidden + at.unit) = gates[gate];
@@ -549,14 +556,13 @@ static void backward_send(machine *m, actor *a) {
             for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
                 const px_cluster_thread at =
                     px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
-                EXPECT_EQUAL(px_mailbox(c, owner, v, &at) - px_mailbox(c, owner, v, &first), thread * 16, "thread %d",
-                             thread);
+                EXPECT_EQUAL(px_mailbox(c, &at) - px_mailbox(c, &first), thread * 16, "thread %d", thread);
                 for (int i = 0; i < 4; i++) data[thread][i] = a->sums[owner * PX_SLOT_SUMS + 4 * v + i][thread];
             }
             post(m, (message){.to = (a->block + owner) % c->blocks,
                               .barrier = FULL,
                               .data = (char *)data,
-                              .at = BASE + m->shared.mailbox + px_mailbox(c, owner, v, &first),
+                              .at = BASE + m->shared.mailbox + px_mailbox(c, &first) + px_mailbox_part(owner, v),
                               .bytes = PX_CLUSTER_GROUP * sizeof *data});
         }
 }
@@ -770,11 +776,11 @@ static void test_emulation(void **state) {
     enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
     static const struct {
         px_grid grid;
-        int hidden, blocks, groups, kinds;
+        int hidden, blocks, kinds;
     } cases[] = {
-        {{1, 1, 1}, 16, 1, 1, BOTH},  {{3, 3, 5}, 16, 1, 1, BOTH},       {{1, 64, 3}, 32, 2, 1, BOTH},
-        {{1, 3, 64}, 48, 2, 1, BOTH}, {{1, 7, 4}, 48, 1, 2, BOTH},       {{1, 5, 20}, 80, 4, 1, BOTH},
-        {{1, 9, 4}, 128, 4, 1, BOTH}, {{1, 6, 9}, 112, 2, 2, DIAGONALS}, {{1, 4, 5}, 144, 8, 1, DIAGONALS},
+        {{1, 1, 1}, 16, 1, BOTH},  {{3, 3, 5}, 16, 1, BOTH},       {{1, 64, 3}, 32, 2, BOTH},
+        {{1, 3, 64}, 48, 2, BOTH}, {{1, 7, 4}, 48, 1, BOTH},       {{1, 5, 20}, 80, 4, BOTH},
+        {{1, 9, 4}, 128, 4, BOTH}, {{1, 6, 9}, 112, 2, DIAGONALS}, {{1, 4, 5}, 144, 8, DIAGONALS},
     };
     desk d = {0};
     assert_ok(&d.ctx, px_cpu_open(&d.ctx, &d.device));
@@ -783,7 +789,7 @@ static void test_emulation(void **state) {
         const px_grid grid = cases[i / 2].grid;
         const px_sweep_args s =
             i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden) : px_row_sweep(grid, cases[i / 2].hidden);
-        check_emulation(&d, s, (px_cluster){cases[i / 2].blocks, cases[i / 2].groups, s.hidden, s.taps, s.first_tap}, i);
+        check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks), i);
     }
     px_device_close(d.device);
 }
