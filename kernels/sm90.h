@@ -134,14 +134,15 @@ template <int SUMS> PX_SM90 void px_wgmma_pin(float (&d)[SUMS]) {
     for (int i = 0; i < SUMS; i++) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-/* Before the first wgmma that adds to these sums. */
-template <int SUMS> PX_SM90 void px_wgmma_begin(float (&d)[SUMS]) {
-    px_wgmma_pin(d);
+/* Before the first wgmma that adds to sums, and wherever paths meet (loops, the end), where the compiler would put it
+ * otherwise, and say so. */
+PX_SM90 void px_wgmma_fence() {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
 /* Waits for all wgmma of the warpgroup: their sums are there, their operands may change. */
 template <int SUMS> PX_SM90 void px_wgmma_end(float (&d)[SUMS]) {
+    px_wgmma_fence();
     asm volatile("wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 0;" ::: "memory");
     px_wgmma_pin(d);
 }

@@ -54,13 +54,17 @@ template <int SUMS>
 static __device__ __forceinline__ void backward_product(const px_cluster &c, float (&sums)[SUMS], uint32_t rows,
                                                         uint32_t weights, int group) {
     const uint32_t pitch = px_cluster_pitch_b(px_backward_columns(&c));
-    px_wgmma_begin(sums);
+    px_wgmma_pin(sums);
     for (int tap = 0; tap < c.taps; tap++) {
         uint64_t a = px_backward_a(&c, rows, tap), b = px_backward_b(&c, weights, group, tap);
-        for (int k = 0; k < px_backward_depth(&c); k += 2 * PX_CHUNK) {
-            px_wgmma(sums, a, b);
-            a = px_wgmma_further(a, PX_CLUSTER_PITCH_A);
-            b = px_wgmma_further(b, pitch);
+        for (int slot = 0; slot < c.groups; slot++) {
+            px_wgmma_fence();
+            PX_UNROLL
+            for (int k = 0; k < PX_SLOT_GATES; k += 2 * PX_CHUNK) {
+                px_wgmma(sums, a, b);
+                a = px_wgmma_further(a, PX_CLUSTER_PITCH_A);
+                b = px_wgmma_further(b, pitch);
+            }
         }
     }
     px_wgmma_end(sums);

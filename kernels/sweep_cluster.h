@@ -25,7 +25,7 @@
 #include "pixelrnn/device.h"
 #include <math.h>
 
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #define PX_UNROLL _Pragma("unroll")
 #else
 #define PX_UNROLL

@@ -50,7 +50,9 @@ static __device__ __forceinline__ void forward_product(const px_cluster &c, floa
     const uint32_t pitch = px_cluster_pitch_b(px_forward_columns(&c));
     for (int tap = 0; tap < c.taps; tap++) {
         uint64_t a = px_forward_a(&c, state, tap, chunk), b = px_forward_b(&c, weights, group, tap, chunk);
+#pragma unroll 1
         for (int pair = 0; pair < pairs; pair++) {
+            px_wgmma_fence();
             px_wgmma(sums, a, b);
             a = px_wgmma_further(a, PX_CLUSTER_PITCH_A);
             b = px_wgmma_further(b, pitch);
@@ -96,7 +98,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
             px_barrier_expect(barriers + px_forward_barrier(step, (int)threadIdx.x),
                               px_forward_parcel_bytes(&c, (int)threadIdx.x));
         float sums[PX_SLOT_SUMS * PX_GATES] = {};
-        px_wgmma_begin(sums);
+        px_wgmma_pin(sums);
         for (int i = 0; i < c.blocks; i++) {
             const int source = (block + i) & (c.blocks - 1);
             if (step > 0 && i > 0)

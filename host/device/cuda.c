@@ -2,7 +2,6 @@
  *
  * Opening takes the runtime's current device as it is and changes none of its settings. */
 #include "host/device/cuda.h"
-#include "host/device/sweep.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,14 +88,6 @@ static px_status px_cuda_close(px_device *device) {
     return status;
 }
 
-px_status px_cuda_sweep_forward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_forward_launched(device, sweep);
-}
-
-px_status px_cuda_sweep_backward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_backward_launched(device, sweep);
-}
-
 static const px_device_ops px_cuda_ops = {
 #define PX_FILL_OP(name)                .name = px_cuda_##name,
 #define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
@@ -118,6 +109,9 @@ static px_status px_cuda_probe(px_cuda *cuda) {
     snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
              card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
     cuda->base.memory = card.totalGlobalMem;
+    cuda->base.capability = 10 * card.major + card.minor;
+    cuda->base.multiprocessors = card.multiProcessorCount;
+    cuda->base.shared = card.sharedMemPerBlockOptin;
     return PX_OK;
 }
 
