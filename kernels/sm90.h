@@ -68,7 +68,9 @@ PX_SM90 void px_store_shared(uint32_t to, const px_eight &x) {
 }
 PX_SM90 float4 px_load_shared(uint32_t from) {
     float4 x;
-    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w) : "r"(from)
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+                 : "r"(from)
                  : "memory");
     return x;
 }
@@ -103,7 +105,8 @@ PX_SM90 void px_barrier_wait(uint32_t barrier, uint32_t parity) {
                  "again:\n\t"
                  "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 ended, [%0], %1;\n\t"
                  "@!ended bra again;\n\t"
-                 "}" ::"r"(barrier), "r"(parity)
+                 "}" ::"r"(barrier),
+                 "r"(parity)
                  : "memory");
 }
 
@@ -111,18 +114,18 @@ PX_SM90 void px_barrier_wait(uint32_t barrier, uint32_t parity) {
 
 /* Copies bytes (a multiple of 16) of this block's shared memory to another's, and then counts them at that barrier. */
 PX_SM90 void px_copy_to(uint32_t remote, uint32_t from, uint32_t bytes, uint32_t remote_barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                     remote),
-                 "r"(from), "r"(bytes), "r"(remote_barrier)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(remote),
+        "r"(from), "r"(bytes), "r"(remote_barrier)
+        : "memory");
 }
 
 /* Stores four floats in another block's shared memory, and then counts their 16 bytes at that barrier. */
 PX_SM90 void px_store_to(uint32_t remote, float a, float b, float c, float d, uint32_t remote_barrier) {
-    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(
-                     remote),
-                 "f"(a), "f"(b), "f"(c), "f"(d), "r"(remote_barrier)
-                 : "memory");
+    asm volatile(
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(remote),
+        "f"(a), "f"(b), "f"(c), "f"(d), "r"(remote_barrier)
+        : "memory");
 }
 
 /* --- wgmma: all four warps of a warpgroup, together --------------------------------------------------------------- */
@@ -156,10 +159,8 @@ template <int SUMS> PX_SM90 void px_wgmma_end(float (&d)[SUMS]) {
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]),        \
         "+f"(d[i + 7]), "+f"(d[i + 8]), "+f"(d[i + 9]), "+f"(d[i + 10]), "+f"(d[i + 11]), "+f"(d[i + 12]),             \
         "+f"(d[i + 13]), "+f"(d[i + 14]), "+f"(d[i + 15])
-#define PX_PLACES_0                                                                                                    \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
-#define PX_PLACES_16                                                                                                   \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define PX_PLACES_0  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define PX_PLACES_16 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define PX_PLACES_32                                                                                                   \
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                                 \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"

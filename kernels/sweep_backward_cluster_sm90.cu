@@ -81,7 +81,8 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
-    const bool other = threadIdx.x < BLOCKS && threadIdx.x != block; /* this thread deals with the block of its number */
+    const bool other = threadIdx.x < BLOCKS &&
+                       threadIdx.x != block; /* this thread deals with the block of its number */
 
     backward_load(c, line, block, base, shared);
     if (threadIdx.x == 0) {
@@ -121,13 +122,12 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
             if (threadIdx.x == 0) px_barrier_expect(full, px_mailbox_bytes(&c));
             px_barrier_wait(full, (uint32_t)(t - 1) % 2);
             PX_UNROLL
-            for (int owner = 1; owner < BLOCKS; owner++)
-                PX_UNROLL
-                for (int v = 0; v < 4; v++) {
-                    const float4 part = px_load_shared(base + mailbox + px_mailbox_part(owner, v));
-                    later[4 * v] += part.x, later[4 * v + 1] += part.y;
-                    later[4 * v + 2] += part.z, later[4 * v + 3] += part.w;
-                }
+            for (int owner = 1; owner < BLOCKS; owner++) PX_UNROLL
+            for (int v = 0; v < 4; v++) {
+                const float4 part = px_load_shared(base + mailbox + px_mailbox_part(owner, v));
+                later[4 * v] += part.x, later[4 * v + 1] += part.y;
+                later[4 * v + 2] += part.z, later[4 * v + 3] += part.w;
+            }
         }
 
         const uint32_t rows = px_cluster_rows(&shared, t);
@@ -143,7 +143,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
             PX_UNROLL
             for (int gate = 0; gate < PX_GATES; gate++)
                 px_store_shared(base + rows + px_cluster_row(px_backward_chunk(&at, gate), at.lane + 8 * second),
-                         gates[second][gate]);
+                                gates[second][gate]);
         }
         if (step == 0) break;
         px_fence_async();

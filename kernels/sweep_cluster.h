@@ -32,17 +32,18 @@
 #endif
 
 enum {
-    PX_CLUSTER_LANES = 64,                   /* rows of a wgmma */
-    PX_CLUSTER_ROWS = PX_CLUSTER_LANES + 2,  /* with a guard on either side */
-    PX_CLUSTER_MOST = 8,                     /* blocks of a cluster that every device of sm_90 grants */
-    PX_CLUSTER_GROUPS = 2,                   /* warpgroups of a block, at most */
-    PX_CLUSTER_GROUP = 128,                  /* threads of a warpgroup */
-    PX_CLUSTER_UNITS = 16,                   /* units are dealt out by so many: what one wgmma takes of K */
-    PX_CHUNK = 8, PX_CHUNK_BYTES = 16,       /* a row of a chunk */
-    PX_SLOT = 32,                            /* units of a warpgroup */
-    PX_SLOT_SUMS = 16,                       /* sums that a thread holds of 32 columns */
-    PX_SLOT_GATES = PX_GATES * PX_SLOT,      /* columns of a warpgroup, forward */
-    PX_CLUSTER_ALIGN = 128,                  /* of the parts of shared memory */
+    PX_CLUSTER_LANES = 64,                  /* rows of a wgmma */
+    PX_CLUSTER_ROWS = PX_CLUSTER_LANES + 2, /* with a guard on either side */
+    PX_CLUSTER_MOST = 8,                    /* blocks of a cluster that every device of sm_90 grants */
+    PX_CLUSTER_GROUPS = 2,                  /* warpgroups of a block, at most */
+    PX_CLUSTER_GROUP = 128,                 /* threads of a warpgroup */
+    PX_CLUSTER_UNITS = 16,                  /* units are dealt out by so many: what one wgmma takes of K */
+    PX_CHUNK = 8,
+    PX_CHUNK_BYTES = 16,                /* a row of a chunk */
+    PX_SLOT = 32,                       /* units of a warpgroup */
+    PX_SLOT_SUMS = 16,                  /* sums that a thread holds of 32 columns */
+    PX_SLOT_GATES = PX_GATES * PX_SLOT, /* columns of a warpgroup, forward */
+    PX_CLUSTER_ALIGN = 128,             /* of the parts of shared memory */
 };
 
 /* How a sweep is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold. */

@@ -44,8 +44,7 @@ static __device__ void forward_load(const px_cluster &c, const px_sweep_line &li
 
 /* sums += the product of one block's part of the state with the weights of this warpgroup's columns. */
 static __device__ __forceinline__ void forward_product(const px_cluster &c, float (&sums)[PX_SLOT_SUMS * PX_GATES],
-                                                       uint32_t state, uint32_t weights, int group,
-                                                       int source) {
+                                                       uint32_t state, uint32_t weights, int group, int source) {
     const int chunk = c.unit[source] / PX_CHUNK, pairs = (c.unit[source + 1] - c.unit[source]) / (2 * PX_CHUNK);
     const uint32_t pitch = px_cluster_pitch_b(px_forward_columns(&c));
     for (int tap = 0; tap < c.taps; tap++) {
@@ -69,7 +68,8 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_sweep_line &line = s.line[direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
-    const bool other = threadIdx.x < c.blocks && threadIdx.x != block; /* this thread deals with the block of its number */
+    const bool other = threadIdx.x < c.blocks &&
+                       threadIdx.x != block; /* this thread deals with the block of its number */
 
     forward_load(c, line, block, base, shared);
     if (threadIdx.x < 2 * PX_CLUSTER_MOST) px_barrier_init(barriers + threadIdx.x * sizeof(uint64_t), 1);
@@ -120,8 +120,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
                 px_store((uint16_t *)line.h.data + place, h);
                 px_store((float *)line.c.data + place, cell[second]);
             }
-            if (at.unit >= 0)
-                px_store_shared(base + next + px_cluster_row(at.unit / PX_CHUNK, lane), h);
+            if (at.unit >= 0) px_store_shared(base + next + px_cluster_row(at.unit / PX_CHUNK, lane), h);
         }
         if (step == s.steps - 1) break;
         px_fence_async();

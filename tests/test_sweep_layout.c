@@ -158,7 +158,8 @@ static void check_shared(const px_cluster *c) {
             const px_cluster_thread at = px_cluster_thread_at(c, 0, thread);
             for (int owner = 1; owner < c->blocks; owner++)
                 for (int v = 0; v < 4; v++)
-                    mark(bytes, shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16, shared.mailbox, shared.barriers);
+                    mark(bytes, shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16, shared.mailbox,
+                         shared.barriers);
         }
         for (int buffer = 0; buffer < 2; buffer++)
             for (int source = 0; source < PX_CLUSTER_MOST; source++)
@@ -168,11 +169,10 @@ static void check_shared(const px_cluster *c) {
     }
     /* what a block sends of the state is the rows of its own units */
     for (int block = 0; block < c->blocks; block++) {
-        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(c->unit[block] / PX_CHUNK, -1), "block %d",
-                     block);
+        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(c->unit[block] / PX_CHUNK, -1), "block %d", block);
         EXPECT_EQUAL(px_forward_parcel(c, block) + px_forward_parcel_bytes(c, block),
-                     px_cluster_row((c->unit[block + 1] - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES,
-                     "block %d", block);
+                     px_cluster_row((c->unit[block + 1] - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES, "block %d",
+                     block);
     }
 }
 
@@ -204,8 +204,9 @@ static void test_lanes(void **state) {
                         if (!lives) continue;
                         const size_t pixel = px_lane_pixel(&s, &s.line[direction], image, step, lane);
                         const int row = i % 2 ? lane : step, column = i % 2 ? step - lane : lane;
-                        EXPECT_EQUAL(pixel, (image * grid.height + row) * grid.width +
-                                                (direction ? grid.width - 1 - column : column),
+                        EXPECT_EQUAL(pixel,
+                                     (image * grid.height + row) * grid.width +
+                                         (direction ? grid.width - 1 - column : column),
                                      "step %d, lane %d", step, lane);
                         seen[pixel]++;
                     }
@@ -301,8 +302,11 @@ static void operand(const machine *m, int block, uint64_t descriptor, int rows, 
     for (int row = 0; row < rows; row++)
         for (int half = 0; half < 2; half++) {
             px_eight eight;
-            memcpy(&eight, shared_at(m, block, start + (uint32_t)(row / 8) * stride + (uint32_t)(row % 8) * 16 +
-                                                   (uint32_t)half * leading, 16), sizeof eight);
+            memcpy(&eight,
+                   shared_at(m, block,
+                             start + (uint32_t)(row / 8) * stride + (uint32_t)(row % 8) * 16 + (uint32_t)half * leading,
+                             16),
+                   sizeof eight);
             for (int u = 0; u < 8; u++) value[row][half * 8 + u] = px_eight_get(&eight, u);
         }
 }
@@ -516,7 +520,9 @@ static void backward_cells(machine *m, actor *a) {
         for (int owner = 1; a->step > 0 && owner < c->blocks; owner++)
             for (int v = 0; v < 4; v++) {
                 float part[4];
-                memcpy(part, shared_at(m, a->block, BASE + m->shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16),
+                memcpy(part,
+                       shared_at(m, a->block, BASE + m->shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v),
+                                 16),
                        sizeof part);
                 for (int i = 0; i < 4; i++) later[4 * v + i] += part[i];
             }
@@ -554,8 +560,7 @@ static void backward_send(machine *m, actor *a) {
             float(*data)[4] = malloc(PX_CLUSTER_GROUP * sizeof *data);
             assert_non_null(data);
             for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++) {
-                const px_cluster_thread at =
-                    px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
+                const px_cluster_thread at = px_cluster_thread_at(c, a->block, a->group * PX_CLUSTER_GROUP + thread);
                 EXPECT_EQUAL(px_mailbox(c, &at) - px_mailbox(c, &first), thread * 16, "thread %d", thread);
                 for (int i = 0; i < 4; i++) data[thread][i] = a->sums[owner * PX_SLOT_SUMS + 4 * v + i][thread];
             }
@@ -707,8 +712,8 @@ static void expect_close(const char *name, const char *what, const px_map *found
     const px_difference d = px_compare(px_map_elements(want), found->type == PX_BF16 ? element_half : element_float,
                                        found->data, px_element_real, want->data);
     if (!(d.relative <= tolerance))
-        fail_msg("%s, %s: element %zu is %g, launched %g; off by %.3g of the largest, at most %g (bfloat16)", name, what,
-                 d.index, d.found, d.want, d.relative, tolerance);
+        fail_msg("%s, %s: element %zu is %g, launched %g; off by %.3g of the largest, at most %g (bfloat16)", name,
+                 what, d.index, d.found, d.want, d.relative, tolerance);
 }
 
 typedef struct both_sweeps {
@@ -787,17 +792,83 @@ static void test_emulation(void **state) {
     for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
         if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
         const px_grid grid = cases[i / 2].grid;
-        const px_sweep_args s =
-            i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden) : px_row_sweep(grid, cases[i / 2].hidden);
+        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden)
+                                      : px_row_sweep(grid, cases[i / 2].hidden);
         check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks), i);
     }
     px_device_close(d.device);
 }
 
+/* --- The choice --------------------------------------------------------------------------------------------------- */
+
+/* What an H200 says of itself. */
+static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
+
+static px_sweep_args narrow(px_sweep_args s) {
+    for (int d = 0; d < s.directions; d++) {
+        px_map *maps[] = {&s.line[d].weight, &s.line[d].gates, &s.line[d].h, &s.line[d].dh};
+        for (int i = 0; i < 4; i++) maps[i]->type = PX_BF16;
+    }
+    return s;
+}
+
+static px_sweep_strategy strategy_of(const px_device *device, const px_sweep_args *s) {
+    const px_sweep_choice forward = px_sweep_choose(device, s, false), backward = px_sweep_choose(device, s, true);
+    assert_int_equal(forward.strategy, backward.strategy);
+    return forward.strategy;
+}
+
+/* Splits and bytes worked out by hand: blocks of the cluster, threads, weights + rows + mailbox + barriers. */
+static void test_choice(void **state) {
+    (void)state;
+    static const struct {
+        bool diagonal, backward;
+        int images, hidden, blocks, groups;
+        size_t shared;
+    } cases[] = {
+        {true, false, 16, 128, 4, 1, 65536 + 33792 + 128},   {true, true, 16, 128, 4, 1, 65536 + 33792 + 24576 + 128},
+        {true, false, 64, 128, 2, 2, 131072 + 33792 + 128},  {true, true, 64, 128, 2, 2, 131072 + 67584 + 16384 + 128},
+        {false, false, 64, 128, 2, 2, 196608 + 33792 + 128}, {false, true, 64, 128, 4, 1, 98304 + 33792 + 24576 + 128},
+        {true, false, 1, 256, 8, 1, 131072 + 67584 + 128},   {true, true, 1, 256, 8, 1, 131072 + 33792 + 57344 + 128},
+        {true, true, 3, 16, 1, 1, 16384 + 33792 + 128},
+    };
+    setenv("PX_SWEEP", "cluster", 1);
+    for (size_t i = 0; i < PX_COUNT(cases); i++) {
+        const px_grid grid = {cases[i].images, 64, 64};
+        const px_sweep_args s = narrow(cases[i].diagonal ? px_diagonal_sweep(grid, cases[i].hidden)
+                                                         : px_row_sweep(grid, cases[i].hidden));
+        const px_sweep_choice choice = px_sweep_choose(&hopper, &s, cases[i].backward);
+        EXPECT_EQUAL(choice.strategy, PX_SWEEP_CLUSTER, "case %zu", i);
+        EXPECT_EQUAL(choice.cluster.blocks, cases[i].blocks, "case %zu", i);
+        EXPECT_EQUAL(choice.cluster.groups, cases[i].groups, "case %zu", i);
+        EXPECT_EQUAL(choice.shared, cases[i].shared, "case %zu", i);
+        assert_non_null(strstr(choice.words, "cluster"));
+    }
+    px_device other = hopper;
+    px_sweep_args s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_CLUSTER, "64 lanes");
+    other.capability = 80;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "8.0");
+    other.capability = 100;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "10.0");
+    s.line[1].h.data = (char *)16 + 4;
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "a map off by 4 bytes");
+    const px_sweep_args refused[] = {
+        px_diagonal_sweep((px_grid){1, 64, 5}, 32),          narrow(px_diagonal_sweep((px_grid){1, 65, 5}, 32)),
+        narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)),  narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 24)),
+        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 512)), narrow(px_row_sweep((px_grid){1, 5, 64}, 256)),
+    };
+    for (size_t i = 0; i < PX_COUNT(refused); i++)
+        EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_SWEEP_LAUNCHED, "refused %zu", i);
+    unsetenv("PX_SWEEP");
+    s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "not asked for");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fragment), cmocka_unit_test(test_slot),      cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_lanes),    cmocka_unit_test(test_emulation),
+        cmocka_unit_test(test_lanes),    cmocka_unit_test(test_emulation), cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests_name("sweeps on clusters", tests, NULL, NULL);
 }

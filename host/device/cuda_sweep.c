@@ -21,9 +21,9 @@ static px_status px_cuda_sweep_cluster(px_device *device, const px_sweep_args *s
         .numAttrs = 1,
     };
     void *args[] = {(void *)(uintptr_t)s, (void *)(uintptr_t)cluster};
-    PX_TRY(px_cuda_check(
-        device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)choice->shared),
-        "give a sweep its shared memory"));
+    PX_TRY(px_cuda_check(device,
+                         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)choice->shared),
+                         "give a sweep its shared memory"));
     return px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words);
 }
 
