@@ -37,16 +37,17 @@ static bool px_sweep_maps_are_narrow(const px_sweep_args *s) {
     return true;
 }
 
-/* The largest cluster with which all images and directions are under way at once; else, the smallest whose blocks hold
- * their weights. groups is 0 if none does. */
+/* The smallest cluster whose blocks hold their weights; a larger one, while that leaves a block fewer slots to work on and
+ * all images and directions are still under way at once. groups is 0 if none fits. */
 static px_cluster px_cluster_choose(const px_device *device, const px_sweep_args *s, bool backward, size_t *bytes) {
     px_cluster best = {0};
     for (int blocks = 1; blocks <= PX_CLUSTER_MOST; blocks *= 2) {
         const px_cluster c = px_cluster_split(s, blocks);
         if (c.groups == 0) continue;
         const size_t need = (backward ? px_backward_shared(&c) : px_forward_shared(&c)).bytes;
-        const bool at_once = s->grid.images * s->directions * blocks <= device->multiprocessors;
-        if (need > device->shared || (best.groups > 0 && !at_once)) continue;
+        const bool faster = c.groups < best.groups &&
+                            s->grid.images * s->directions * blocks <= device->multiprocessors;
+        if (need > device->shared || (best.groups > 0 && !faster)) continue;
         best = c;
         *bytes = need;
     }
