@@ -648,8 +648,8 @@ static void machine_run(machine *m) {
     machine_start(m);
     for (int done = 0, idle = 0; done < actors;) {
         const int pick = draw(m, actors + m->messages);
-        bool moved = true;
-        if (pick >= actors)
+        bool moved = pick >= actors;
+        if (moved)
             deliver(m, pick - actors);
         else if (pick != slow || draw(m, 10) == 0) {
             actor *a = &m->actor[pick];
