@@ -174,7 +174,7 @@ LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst %.cu,$(OBJ)/%.cpu.o
 CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/device/sweep_strategy.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
-SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)))
+SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc))))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c)))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
@@ -208,6 +208,11 @@ $(FLAG_FILES): FORCE
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
+# kernels that only a GPU can run, run by an emulator: C++ without its library, so that C's linker does
+$(OBJ)/%.o: %.cc $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(filter-out -std=%,$(px_CFLAGS)) -std=c++17 -fno-exceptions -fno-rtti \
+		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -Wno-unknown-pragmas -MMD -MP -c -o $@ $<)
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
@@ -292,7 +297,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/gpu bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

@@ -44,8 +44,8 @@ static __device__ void backward_load(const px_cluster &c, const px_sweep_line &l
         for (int k = 0; k < PX_CHUNK / 2; k++) eight.pair[k] = weights[2 * k] | (uint32_t)weights[2 * k + 1] << 16;
         px_store_shared(base + shared.weights + px_backward_weight(&c, tap, chunk, column), eight);
     }
-    for (uint32_t at = shared.rows + threadIdx.x * sizeof(px_eight); at < shared.mailbox;
-         at += blockDim.x * sizeof(px_eight))
+    for (uint32_t at = shared.rows + threadIdx.x * PX_CHUNK_BYTES; at < shared.mailbox;
+         at += blockDim.x * PX_CHUNK_BYTES)
         px_store_shared(base + at, px_eight{});
 }
 
@@ -81,8 +81,8 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
-    const bool other = threadIdx.x < BLOCKS &&
-                       threadIdx.x != block; /* this thread deals with the block of its number */
+    const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
+    const bool other = peer < BLOCKS && peer != block;
 
     backward_load(c, line, block, base, shared);
     if (threadIdx.x == 0) {
@@ -148,7 +148,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         if (step == 0) break;
         px_fence_async();
         __syncthreads();
-        if (other) px_barrier_arrive_at(px_shared_of(free, (int)threadIdx.x));
+        if (other) px_barrier_arrive_at(px_shared_of(free, peer));
         float sums[BLOCKS * PX_SLOT_SUMS] = {}; /* for the own units, then for the others' */
         backward_product(c, sums, base + rows, base + shared.weights, at.group);
         PX_UNROLL

@@ -37,8 +37,8 @@ static __device__ void forward_load(const px_cluster &c, const px_sweep_line &li
                               chunk * PX_CHUNK);
         px_store_shared(base + shared.weights + px_forward_weight(&c, tap, chunk, column), weights);
     }
-    for (uint32_t at = shared.rows + threadIdx.x * sizeof(px_eight); at < shared.mailbox;
-         at += blockDim.x * sizeof(px_eight))
+    for (uint32_t at = shared.rows + threadIdx.x * PX_CHUNK_BYTES; at < shared.mailbox;
+         at += blockDim.x * PX_CHUNK_BYTES)
         px_store_shared(base + at, px_eight{});
 }
 
@@ -68,11 +68,11 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_sweep_line &line = s.line[direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
-    const bool other = threadIdx.x < c.blocks &&
-                       threadIdx.x != block; /* this thread deals with the block of its number */
+    const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
+    const bool other = peer < c.blocks && peer != block;
 
     forward_load(c, line, block, base, shared);
-    if (threadIdx.x < 2 * PX_CLUSTER_MOST) px_barrier_init(barriers + threadIdx.x * sizeof(uint64_t), 1);
+    if (threadIdx.x < 2 * PX_CLUSTER_MOST) px_barrier_init(barriers + threadIdx.x * (uint32_t)sizeof(uint64_t), 1);
     px_barrier_init_done();
     px_fence_async();
     px_cluster_sync();
@@ -95,8 +95,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         }
 
         if (step > 0 && other)
-            px_barrier_expect(barriers + px_forward_barrier(step, (int)threadIdx.x),
-                              px_forward_parcel_bytes(&c, (int)threadIdx.x));
+            px_barrier_expect(barriers + px_forward_barrier(step, peer), px_forward_parcel_bytes(&c, peer));
         float sums[PX_SLOT_SUMS * PX_GATES] = {};
         px_wgmma_pin(sums);
         for (int i = 0; i < c.blocks; i++) {
@@ -127,8 +126,8 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         __syncthreads();
         if (other) {
             const uint32_t parcel = base + next + px_forward_parcel(&c, block);
-            px_copy_to(px_shared_of(parcel, (int)threadIdx.x), parcel, px_forward_parcel_bytes(&c, block),
-                       px_shared_of(barriers + px_forward_barrier(step + 1, block), (int)threadIdx.x));
+            px_copy_to(px_shared_of(parcel, peer), parcel, px_forward_parcel_bytes(&c, block),
+                       px_shared_of(barriers + px_forward_barrier(step + 1, block), peer));
         }
     }
     px_cluster_sync();
