@@ -190,14 +190,14 @@ CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
-CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/base/status.c) $(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) \
-	$(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/device/sweep_strategy.c host/base/status.c) \
+	$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) $(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
 # MPI and NCCL likewise, when a launcher has started ranks
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/mpi.c host/base/status.c)
 NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/nccl.c host/base/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 # tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
-SUPPORT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c)) tests/fuzz/readers.c)
+SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
@@ -236,6 +236,11 @@ $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-o
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
+# kernels that only a GPU can run, run by an emulator: C++ without its library, so that C's linker does
+$(OBJ)/%.o: %.cc $(OBJ)/cc.flags
+	@mkdir -p $(@D)
+	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(filter-out -std=%,$(px_CFLAGS)) -std=c++17 -fno-exceptions -fno-rtti \
+		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -Wno-unknown-pragmas -MMD -MP -c -o $@ $<)
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
@@ -349,7 +354,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

@@ -2,7 +2,6 @@
  *
  * Opening takes the card at a place, or the runtime's current one, as it is and changes none of its settings. */
 #include "host/device/cuda.h"
-#include "host/device/sweep.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,14 +92,6 @@ static px_status px_cuda_close(px_device *device) {
     return status;
 }
 
-px_status px_cuda_sweep_forward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_forward_launched(device, sweep);
-}
-
-px_status px_cuda_sweep_backward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_backward_launched(device, sweep);
-}
-
 px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
     return (device->activation == PX_BF16 ? px_cuda_replay_cluster_bf16 : px_cuda_replay_cluster)(device, tape);
 }
@@ -146,6 +137,9 @@ static px_status px_cuda_probe(px_cuda *cuda, int place) {
     cuda->base.memory = card.totalGlobalMem;
     for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
         snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)card.uuid.bytes[i]);
+    cuda->base.capability = 10 * card.major + card.minor;
+    cuda->base.multiprocessors = card.multiProcessorCount;
+    cuda->base.shared = card.sharedMemPerBlockOptin;
     if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
         cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
     cuda->base.graphs = px_cuda_wanted("PX_GRAPH", "1");

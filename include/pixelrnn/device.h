@@ -177,6 +177,7 @@ enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
  * Forward:  gates [in]  input_to_state + bias; [out] activated gates, kept for backward. c, h [out].
  * Backward: dh [in] gradient of h; gates [in] activated, [out] gradient of pre; c [in]. (The gradients of the weights
  *           are convolutions over gates and h afterwards.)
+ * Maps are reals; or, where a device runs it on clusters (host/device/sweep_strategy.c), bfloat16 but for c.
  * Two directions run side by side; their weights must lie in one allocation. */
 enum { PX_MAX_DIRECTIONS = 2 };
 typedef struct px_sweep_line {
@@ -430,6 +431,9 @@ struct px_device {
     bool graphs;           /* has them, and they are wanted */
     int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
+    int capability;        /* CUDA: compute capability, 90 is 9.0; 0 on the CPU */
+    int multiprocessors;   /* CUDA */
+    size_t shared;         /* CUDA: bytes of shared memory that a block can have */
 };
 
 /* px_run(device, OP, .field = value, ...): runs one operation with a descriptor written in place. */

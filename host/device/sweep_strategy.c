@@ -1,0 +1,83 @@
+/* The choice among a sweep's strategies: one table, first come, first served. */
+#include "host/device/sweep.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A strategy and all that it asks for. One that was never shown correct on a device is taken only when the environment
+ * variable PX_SWEEP names it: "shown" turns true with the first parity run on such a device (make test-gpu). */
+typedef struct px_sweep_row {
+    const char *name;
+    px_sweep_strategy strategy;
+    bool shown;
+    bool narrow;                              /* for bfloat16 alone */
+    int capability_from, capability_to;       /* 90 is 9.0; a CPU has 0 */
+    int hidden_from, hidden_to, hidden_steps; /* hidden features, and what they are a multiple of */
+    int lanes;                                /* at most */
+} px_sweep_row;
+static const px_sweep_row px_sweep_table[] = {
+    {"cluster", PX_SWEEP_CLUSTER, false, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
+    {"launched", PX_SWEEP_LAUNCHED, true, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
+};
+
+static bool px_is_aligned(const px_map *map) {
+    return (uintptr_t)map->data % sizeof(px_eight) == 0;
+}
+
+/* bfloat16 wherever clusters want it, and all maps where 16 bytes can be moved at a time. */
+static bool px_sweep_maps_are_narrow(const px_sweep_args *s) {
+    for (int d = 0; d < s->directions; d++) {
+        const px_sweep_line *line = &s->line[d];
+        const px_map *narrow[] = {&line->weight, &line->gates, &line->h, &line->dh};
+        for (int i = 0; i < 4; i++)
+            if (narrow[i]->type != PX_BF16 || !px_is_aligned(narrow[i])) return false;
+        if (!px_is_aligned(&line->c)) return false;
+    }
+    return true;
+}
+
+/* The smallest cluster whose blocks hold their weights; a larger one, while that leaves a block fewer slots to work on and
+ * all images and directions are still under way at once. groups is 0 if none fits. */
+static px_cluster px_cluster_choose(const px_device *device, const px_sweep_args *s, bool backward, size_t *bytes) {
+    px_cluster best = {0};
+    for (int blocks = 1; blocks <= PX_CLUSTER_MOST; blocks *= 2) {
+        const px_cluster c = px_cluster_split(s, blocks);
+        if (c.groups == 0) continue;
+        const size_t need = (backward ? px_backward_shared(&c) : px_forward_shared(&c)).bytes;
+        const bool faster = c.groups < best.groups &&
+                            s->grid.images * s->directions * blocks <= device->multiprocessors;
+        if (need > device->shared || (best.groups > 0 && !faster)) continue;
+        best = c;
+        *bytes = need;
+    }
+    return best;
+}
+
+static bool px_sweep_row_allows(const px_sweep_row *row, const px_device *device, const px_sweep_args *s) {
+    const char *named = getenv("PX_SWEEP");
+    return (row->shown || (named && strcmp(named, row->name) == 0)) && device->capability >= row->capability_from &&
+           device->capability <= row->capability_to && s->hidden >= row->hidden_from && s->hidden <= row->hidden_to &&
+           s->hidden % row->hidden_steps == 0 && s->lanes <= row->lanes &&
+           (!row->narrow || px_sweep_maps_are_narrow(s));
+}
+
+/* What the kernels take for granted: an image at least, and taps onto neighbours. */
+static bool px_cluster_takes(const px_sweep_args *s) {
+    return s->grid.images > 0 && s->steps > 0 && s->first_tap >= -1 && s->first_tap + s->taps <= 2;
+}
+
+px_sweep_choice px_sweep_choose(const px_device *device, const px_sweep_args *s, bool backward) {
+    px_sweep_choice choice = {.strategy = PX_SWEEP_LAUNCHED, .words = "launched: a product and a cell kernel a step"};
+    for (const px_sweep_row *row = px_sweep_table; row->strategy != PX_SWEEP_LAUNCHED; row++) {
+        if (!px_sweep_row_allows(row, device, s) || !px_cluster_takes(s)) continue;
+        choice.cluster = px_cluster_choose(device, s, backward, &choice.shared);
+        if (choice.cluster.groups == 0) continue;
+        choice.strategy = row->strategy;
+        snprintf(choice.words, sizeof choice.words, "cluster: %d x %d blocks of %d threads, %zu bytes shared each",
+                 s->grid.images * s->directions, choice.cluster.blocks, choice.cluster.groups * PX_CLUSTER_GROUP,
+                 choice.shared);
+        break;
+    }
+    return choice;
+}

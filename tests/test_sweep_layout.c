@@ -1,0 +1,410 @@
+/* Sweeps on clusters, without a GPU: every index function of kernels/sweep_cluster.h against its definition; the kernels'
+ * own text on an emulated cluster (sweep_emulated.cc) against the launched sweep; and the choice among strategies. */
+#include "tests/cases.h"
+#include "tests/support.h"
+#include "tests/sweep_emulated.h"
+#include "host/device/sweep.h"
+#include "pixelrnn/random.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Index functions ---------------------------------------------------------------------------------------------- */
+
+static const int sizes[] = {1, 2, 4, 8};
+static const int hiddens[] = {16, 32, 48, 64, 80, 112, 128, 144, 256};
+
+/* Calls check for every split that there is. */
+static void each_cluster(void (*check)(const px_cluster *)) {
+    for (size_t h = 0; h < PX_COUNT(hiddens); h++)
+        for (size_t n = 0; n < PX_COUNT(sizes); n++)
+            for (int variant = 0; variant < 2; variant++) {
+                const px_grid one = {1, 1, 1};
+                const px_sweep_args s = variant ? px_row_sweep(one, hiddens[h]) : px_diagonal_sweep(one, hiddens[h]);
+                const px_cluster c = px_cluster_split(&s, sizes[n]);
+                if (c.groups > 0) check(&c);
+            }
+}
+
+#define EXPECT_EQUAL(found, want, ...)                                                                                 \
+    do {                                                                                                               \
+        const long found_ = (long)(found), want_ = (long)(want);                                                       \
+        if (found_ != want_) {                                                                                         \
+            char where_[160];                                                                                          \
+            snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
+            fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
+        }                                                                                                              \
+    } while (0)
+
+/* The accumulator of m64nNk16 as PTX pictures it: warp w holds rows 16 w .. 16 w + 15, its lane l the columns
+ * 2 (l mod 4), + 1 of every eight, in rows l / 4 (sums 0 and 1 of four) and l / 4 + 8 (2 and 3). */
+static void test_fragment(void **state) {
+    (void)state;
+    enum { COLUMNS = 256 };
+    static int seen[PX_CLUSTER_LANES][COLUMNS];
+    memset(seen, 0, sizeof seen);
+    for (int warp = 0; warp < 4; warp++)
+        for (int lane = 0; lane < 32; lane++)
+            for (int eight = 0; eight < COLUMNS / 8; eight++)
+                for (int i = 0; i < 4; i++) {
+                    const int thread = warp * 32 + lane, sum = eight * 4 + i;
+                    EXPECT_EQUAL(px_wgmma_row(thread, sum), warp * 16 + lane / 4 + (i < 2 ? 0 : 8), "thread %d, sum %d",
+                                 thread, sum);
+                    EXPECT_EQUAL(px_wgmma_column(thread, sum), eight * 8 + lane % 4 * 2 + i % 2, "thread %d, sum %d",
+                                 thread, sum);
+                    seen[px_wgmma_row(thread, sum)][px_wgmma_column(thread, sum)]++;
+                }
+    for (int row = 0; row < PX_CLUSTER_LANES; row++)
+        for (int column = 0; column < COLUMNS; column++)
+            EXPECT_EQUAL(seen[row][column], 1, "row %d, column %d", row, column);
+}
+
+/* A thread's sums of a slot are its two lanes' for its eight units, and nobody else's. */
+static void test_slot(void **state) {
+    (void)state;
+    enum { SLOTS = 8 };
+    for (int thread = 0; thread < PX_CLUSTER_GROUP; thread++)
+        for (int slot = 0; slot < SLOTS; slot++) {
+            bool used[PX_SLOT_SUMS * SLOTS] = {false};
+            for (int second = 0; second < 2; second++)
+                for (int u = 0; u < PX_CHUNK; u++) {
+                    const int sum = px_cluster_sum(slot, second, u), column = px_wgmma_column(thread, sum);
+                    EXPECT_EQUAL(px_wgmma_row(thread, sum), px_wgmma_row(thread, 0) + 8 * second, "thread %d, sum %d",
+                                 thread, sum);
+                    EXPECT_EQUAL(column / PX_SLOT, slot, "thread %d, sum %d", thread, sum);
+                    EXPECT_EQUAL(px_slot_unit(column % PX_SLOT), thread % 4 * PX_CHUNK + u, "thread %d, sum %d", thread,
+                                 sum);
+                    EXPECT_EQUAL(used[sum], false, "thread %d, sum %d", thread, sum);
+                    used[sum] = true;
+                }
+        }
+}
+
+/* Every unit has one block, slot and thread; every block has one at least. */
+static void check_owners(const px_cluster *c) {
+    int owners[256] = {0};
+    for (int block = 0; block < c->blocks; block++) {
+        int own = 0;
+        for (int thread = 0; thread < c->groups * PX_CLUSTER_GROUP; thread++) {
+            const px_cluster_thread at = px_cluster_thread_at(c, block, thread);
+            EXPECT_EQUAL(at.unit % PX_CHUNK, at.unit < 0 ? -1 : 0, "block %d, thread %d", block, thread);
+            for (int u = 0; at.unit >= 0 && at.thread < 4 && u < PX_CHUNK; u++, own++) {
+                assert_in_range(at.unit + u, 0, c->hidden - 1);
+                owners[at.unit + u]++;
+            }
+        }
+        EXPECT_EQUAL(own, c->unit[block + 1] - c->unit[block], "block %d of %d", block, c->blocks);
+        assert_true(own > 0);
+    }
+    for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(owners[unit], 1, "unit %d of %d", unit, c->hidden);
+}
+
+/* Every (gate, unit) is a column of one block forward and a value of depth of one block backward; every unit is a column
+ * of every block backward. */
+static void check_columns(const px_cluster *c) {
+    static int forward[4 * 256], depth[4 * 256], columns[256];
+    memset(forward, 0, sizeof forward);
+    memset(depth, 0, sizeof depth);
+    for (int block = 0; block < c->blocks; block++) {
+        for (int column = 0; column < px_forward_columns(c); column++)
+            if (px_forward_column_row(c, block, column) >= 0) forward[px_forward_column_row(c, block, column)]++;
+        for (int k = 0; k < px_backward_depth(c); k++)
+            if (px_backward_depth_row(c, block, k) >= 0) depth[px_backward_depth_row(c, block, k)]++;
+        memset(columns, 0, sizeof columns);
+        for (int column = 0; column < px_backward_columns(c); column++)
+            if (px_backward_column_unit(c, block, column) >= 0) columns[px_backward_column_unit(c, block, column)]++;
+        for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(columns[unit], 1, "block %d, unit %d", block, unit);
+    }
+    for (int row = 0; row < PX_GATES * c->hidden; row++) {
+        EXPECT_EQUAL(forward[row], 1, "row %d of the weights", row);
+        EXPECT_EQUAL(depth[row], 1, "row %d of the weights", row);
+    }
+}
+
+static void mark(unsigned char *bytes, uint32_t at, uint32_t count, uint32_t from, uint32_t end) {
+    for (uint32_t i = at; i < at + count; i++) {
+        if (i < from || i >= end) fail_msg("byte %u lies outside %u .. %u", i, from, end);
+        EXPECT_EQUAL(bytes[i]++, 0, "byte %u", i);
+    }
+}
+
+/* Parts of shared memory do not overlap, nor do the rows in them; all lie in 16 byte steps. */
+static void check_shared(const px_cluster *c) {
+    for (int backward = 0; backward < 2; backward++) {
+        const px_cluster_shared shared = backward ? px_backward_shared(c) : px_forward_shared(c);
+        unsigned char *bytes = calloc(shared.bytes, 1);
+        assert_non_null(bytes);
+        const int chunks = backward ? px_backward_depth(c) / PX_CHUNK : c->hidden / PX_CHUNK;
+        const int columns = backward ? px_backward_columns(c) : px_forward_columns(c);
+        for (int tap = 0; tap < c->taps; tap++)
+            for (int chunk = 0; chunk < chunks; chunk++)
+                for (int column = 0; column < columns; column++)
+                    mark(bytes,
+                         shared.weights + (backward ? px_backward_weight(c, tap, chunk, column)
+                                                    : px_forward_weight(c, tap, chunk, column)),
+                         PX_CHUNK_BYTES, shared.weights, shared.rows);
+        for (int buffer = 0; buffer < 2; buffer++)
+            for (int chunk = 0; chunk < chunks; chunk++)
+                for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++)
+                    mark(bytes, px_cluster_rows(&shared, buffer) + px_cluster_row(chunk, lane), PX_CHUNK_BYTES,
+                         shared.rows, shared.mailbox);
+        for (int thread = 0; backward && thread < c->groups * PX_CLUSTER_GROUP; thread++) {
+            const px_cluster_thread at = px_cluster_thread_at(c, 0, thread);
+            for (int owner = 1; owner < c->blocks; owner++)
+                for (int v = 0; v < 4; v++)
+                    mark(bytes, shared.mailbox + px_mailbox(c, &at) + px_mailbox_part(owner, v), 16, shared.mailbox,
+                         shared.barriers);
+        }
+        for (int buffer = 0; buffer < 2; buffer++)
+            for (int source = 0; source < PX_CLUSTER_MOST; source++)
+                mark(bytes, shared.barriers + px_forward_barrier(buffer, source), sizeof(uint64_t), shared.barriers,
+                     shared.bytes);
+        free(bytes);
+    }
+    /* what a block sends of the state is the rows of its own units */
+    for (int block = 0; block < c->blocks; block++) {
+        EXPECT_EQUAL(px_forward_parcel(c, block), px_cluster_row(c->unit[block] / PX_CHUNK, -1), "block %d", block);
+        EXPECT_EQUAL(px_forward_parcel(c, block) + px_forward_parcel_bytes(c, block),
+                     px_cluster_row((c->unit[block + 1] - 1) / PX_CHUNK, PX_CLUSTER_LANES) + PX_CHUNK_BYTES, "block %d",
+                     block);
+    }
+}
+
+static void test_clusters(void **state) {
+    (void)state;
+    each_cluster(check_owners);
+    each_cluster(check_columns);
+    each_cluster(check_shared);
+}
+
+/* device.h: lane l lives from step delay * l on, for life steps, and every live (step, lane) has a pixel of its own. */
+static void test_lanes(void **state) {
+    (void)state;
+    static const px_grid grids[] = {{2, 1, 1}, {2, 1, 7}, {1, 7, 1}, {3, 5, 3}, {2, 3, 64}, {2, 64, 5}};
+    for (size_t i = 0; i < 2 * PX_COUNT(grids); i++) {
+        const px_grid grid = grids[i / 2];
+        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, 16) : px_row_sweep(grid, 16);
+        const size_t pixels = px_grid_pixels(&grid);
+        for (int direction = 0; direction < s.directions; direction++) {
+            int *seen = calloc(pixels, sizeof *seen);
+            assert_non_null(seen);
+            for (int image = 0; image < grid.images; image++)
+                for (int step = -1; step <= s.steps; step++)
+                    for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++) {
+                        const bool lives = lane >= 0 && lane < s.lanes && step >= s.delay * lane &&
+                                           step < s.delay * lane + s.life;
+                        if (step >= 0 && step < s.steps)
+                            EXPECT_EQUAL(px_lane_lives(&s, step, lane), lives, "step %d, lane %d", step, lane);
+                        if (!lives) continue;
+                        const size_t pixel = px_lane_pixel(&s, &s.line[direction], image, step, lane);
+                        const int row = i % 2 ? lane : step, column = i % 2 ? step - lane : lane;
+                        EXPECT_EQUAL(pixel,
+                                     (image * grid.height + row) * grid.width +
+                                         (direction ? grid.width - 1 - column : column),
+                                     "step %d, lane %d", step, lane);
+                        seen[pixel]++;
+                    }
+            for (size_t pixel = 0; pixel < pixels; pixel++) EXPECT_EQUAL(seen[pixel], 1, "pixel %zu", pixel);
+            free(seen);
+        }
+    }
+}
+
+/* --- Against the launched sweep ----------------------------------------------------------------------------------- */
+
+/* bfloat16 keeps 8 bits: states are rounded by 2^-9 at every step, and what is compared by as much again; errors of
+ * several steps add up. A wrong unit, lane, tap or step is off by the order of the largest value. */
+static const double tolerance = 0.02;
+
+typedef struct desk {
+    px_context ctx;
+    px_device *device;
+    uint64_t values;
+} desk;
+
+/* Random numbers that are bfloat16 exactly, as reals and as they are. */
+static void make_pair(desk *d, size_t rows, int columns, double scale, px_map *real, px_map *half) {
+    *real = (px_map){malloc(rows * (size_t)columns * sizeof(px_real)), rows, columns, PX_REAL};
+    *half = (px_map){aligned_alloc(64, (rows * (size_t)columns * 2 + 63) / 64 * 64), rows, columns, PX_BF16};
+    assert_true(real->data && half->data);
+    for (size_t i = 0; i < px_map_elements(real); i++) {
+        const px_random4 word = px_random(7, PX_RANDOM_DATA, 1, d->values++);
+        const double value = (2 * px_uniform(word.word[0], word.word[1]) - 1) * scale;
+        ((uint16_t *)half->data)[i] = px_to_bfloat16((float)value);
+        ((px_real *)real->data)[i] = (px_real)px_from_bfloat16(((uint16_t *)half->data)[i]);
+    }
+}
+
+static double element_half(const void *data, size_t index) {
+    return (double)px_from_bfloat16(((const uint16_t *)data)[index]);
+}
+static double element_float(const void *data, size_t index) {
+    return (double)((const float *)data)[index];
+}
+
+static void expect_close(const char *name, const char *what, const px_map *found, const px_map *want) {
+    const px_difference d = px_compare(px_map_elements(want), found->type == PX_BF16 ? element_half : element_float,
+                                       found->data, px_element_real, want->data);
+    if (!(d.relative <= tolerance))
+        fail_msg("%s, %s: element %zu is %g, launched %g; off by %.3g of the largest, at most %g (bfloat16)", name,
+                 what, d.index, d.found, d.want, d.relative, tolerance);
+}
+
+typedef struct both_sweeps {
+    px_sweep_args launched, cluster;
+} both_sweeps;
+
+static both_sweeps make_sweeps(desk *d, px_sweep_args shape) {
+    both_sweeps s = {shape, shape};
+    const size_t pixels = px_grid_pixels(&shape.grid);
+    px_map weight[2];
+    make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
+              3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
+    for (int i = 0; i < shape.directions; i++) {
+        px_sweep_line *real = &s.launched.line[i], *half = &s.cluster.line[i];
+        const size_t rows = (size_t)(PX_GATES * shape.hidden);
+        real->weight = px_map_slice(weight[0], (size_t)i * rows, rows);
+        half->weight = px_map_slice(weight[1], (size_t)i * rows, rows);
+        make_pair(d, pixels, PX_GATES * shape.hidden, 1, &real->gates, &half->gates);
+        make_pair(d, pixels, shape.hidden, 1, &real->h, &half->h);
+        make_pair(d, pixels, shape.hidden, 1, &real->dh, &half->dh);
+        make_pair(d, pixels, 2 * shape.hidden, 1, &real->c, &half->c); /* floats in the room of two bfloat16 */
+        real->c.columns = half->c.columns = shape.hidden;
+        half->c.type = PX_REAL;
+    }
+    s.launched.scratch = (px_map){malloc(px_sweep_scratch(&shape)), px_sweep_scratch(&shape), 1, PX_UINT8};
+    assert_non_null(s.launched.scratch.data);
+    return s;
+}
+
+static void release_sweeps(both_sweeps *s) {
+    px_sweep_args *sides[] = {&s->launched, &s->cluster};
+    free(s->launched.scratch.data);
+    for (int side = 0; side < 2; side++) {
+        free(sides[side]->line[0].weight.data);
+        for (int i = 0; i < sides[side]->directions; i++) {
+            px_sweep_line *line = &sides[side]->line[i];
+            void *maps[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
+            for (int k = 0; k < 4; k++) free(maps[k]);
+        }
+    }
+}
+
+static void check_emulation(desk *d, px_sweep_args shape, px_cluster c, uint64_t seed) {
+    char name[160];
+    snprintf(name, sizeof name, "%d images of %d x %d, %d units, %d taps on %d blocks of %d slots", shape.grid.images,
+             shape.grid.height, shape.grid.width, shape.hidden, shape.taps, c.blocks, c.groups);
+    both_sweeps s = make_sweeps(d, shape);
+    const int lines = shape.directions;
+    assert_ok(&d->ctx, px_sweep_forward_launched(d->device, &s.launched));
+    const char *wrong = px_sweep_emulated(&s.cluster, &c, false, seed);
+    if (wrong) fail_msg("%s, forward: %s", name, wrong);
+    for (int i = 0; i < lines; i++) {
+        expect_close(name, "gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
+        expect_close(name, "c", &s.cluster.line[i].c, &s.launched.line[i].c);
+        expect_close(name, "h", &s.cluster.line[i].h, &s.launched.line[i].h);
+    }
+    assert_ok(&d->ctx, px_sweep_backward_launched(d->device, &s.launched));
+    wrong = px_sweep_emulated(&s.cluster, &c, true, seed);
+    if (wrong) fail_msg("%s, backward: %s", name, wrong);
+    for (int i = 0; i < lines; i++)
+        expect_close(name, "gradients of gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
+    release_sweeps(&s);
+}
+
+static void test_emulation(void **state) {
+    (void)state;
+    enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
+    static const struct {
+        px_grid grid;
+        int hidden, blocks, kinds;
+    } cases[] = {
+        {{1, 1, 1}, 16, 1, BOTH},  {{3, 3, 5}, 16, 1, BOTH},       {{1, 64, 3}, 32, 2, DIAGONALS},
+        {{1, 3, 64}, 48, 2, ROWS}, {{1, 7, 4}, 48, 1, BOTH},       {{1, 5, 20}, 80, 4, BOTH},
+        {{1, 9, 4}, 128, 4, BOTH}, {{1, 6, 9}, 112, 2, DIAGONALS}, {{1, 4, 5}, 144, 8, DIAGONALS},
+    };
+    desk d = {0};
+    assert_ok(&d.ctx, px_cpu_open(&d.ctx, PX_REAL, &d.device));
+    for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
+        if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
+        const px_grid grid = cases[i / 2].grid;
+        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden)
+                                      : px_row_sweep(grid, cases[i / 2].hidden);
+        check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks), i);
+    }
+    px_device_close(d.device);
+}
+
+/* --- The choice --------------------------------------------------------------------------------------------------- */
+
+/* What an H200 says of itself. */
+static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
+
+static px_sweep_args narrow(px_sweep_args s) {
+    for (int d = 0; d < s.directions; d++) {
+        px_map *maps[] = {&s.line[d].weight, &s.line[d].gates, &s.line[d].h, &s.line[d].dh};
+        for (int i = 0; i < 4; i++) maps[i]->type = PX_BF16;
+    }
+    return s;
+}
+
+static px_sweep_strategy strategy_of(const px_device *device, const px_sweep_args *s) {
+    const px_sweep_choice forward = px_sweep_choose(device, s, false), backward = px_sweep_choose(device, s, true);
+    assert_int_equal(forward.strategy, backward.strategy);
+    return forward.strategy;
+}
+
+/* Splits and bytes worked out by hand: blocks of the cluster, threads, weights + rows + mailbox + barriers. */
+static void test_choice(void **state) {
+    (void)state;
+    static const struct {
+        bool diagonal, backward;
+        int images, hidden, blocks, groups;
+        size_t shared;
+    } cases[] = {
+        {true, false, 16, 128, 4, 1, 65536 + 33792 + 128},   {true, true, 16, 128, 4, 1, 65536 + 33792 + 24576 + 128},
+        {true, false, 64, 128, 2, 2, 131072 + 33792 + 128},  {true, true, 64, 128, 2, 2, 131072 + 67584 + 16384 + 128},
+        {false, false, 64, 128, 2, 2, 196608 + 33792 + 128}, {false, true, 64, 128, 4, 1, 98304 + 33792 + 24576 + 128},
+        {true, false, 1, 256, 8, 1, 131072 + 67584 + 128},   {true, true, 1, 256, 8, 1, 131072 + 33792 + 57344 + 128},
+        {true, true, 3, 16, 1, 1, 16384 + 33792 + 128},
+    };
+    setenv("PX_SWEEP", "cluster", 1);
+    for (size_t i = 0; i < PX_COUNT(cases); i++) {
+        const px_grid grid = {cases[i].images, 64, 64};
+        const px_sweep_args s = narrow(cases[i].diagonal ? px_diagonal_sweep(grid, cases[i].hidden)
+                                                         : px_row_sweep(grid, cases[i].hidden));
+        const px_sweep_choice choice = px_sweep_choose(&hopper, &s, cases[i].backward);
+        EXPECT_EQUAL(choice.strategy, PX_SWEEP_CLUSTER, "case %zu", i);
+        EXPECT_EQUAL(choice.cluster.blocks, cases[i].blocks, "case %zu", i);
+        EXPECT_EQUAL(choice.cluster.groups, cases[i].groups, "case %zu", i);
+        EXPECT_EQUAL(choice.shared, cases[i].shared, "case %zu", i);
+        assert_non_null(strstr(choice.words, "cluster"));
+    }
+    px_device other = hopper;
+    px_sweep_args s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_CLUSTER, "64 lanes");
+    other.capability = 80;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "8.0");
+    other.capability = 100;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "10.0");
+    s.line[1].h.data = (char *)16 + 4;
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "a map off by 4 bytes");
+    const px_sweep_args refused[] = {
+        px_diagonal_sweep((px_grid){1, 64, 5}, 32),          narrow(px_diagonal_sweep((px_grid){1, 65, 5}, 32)),
+        narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)),  narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 24)),
+        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 512)), narrow(px_row_sweep((px_grid){1, 5, 64}, 256)),
+    };
+    for (size_t i = 0; i < PX_COUNT(refused); i++)
+        EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_SWEEP_LAUNCHED, "refused %zu", i);
+    unsetenv("PX_SWEEP");
+    s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "not asked for");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fragment), cmocka_unit_test(test_slot),      cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_lanes),    cmocka_unit_test(test_emulation), cmocka_unit_test(test_choice),
+    };
+    return cmocka_run_group_tests_name("sweeps on clusters", tests, NULL, NULL);
+}
