@@ -236,11 +236,12 @@ $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-o
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
-# kernels that only a GPU can run, run by an emulator: C++ without its library, so that C's linker does
+# Kernels that only a GPU can run, run by an emulator: C++ without its library, so that C's linker does. Their text is
+# nvcc's, which does not warn of conversions.
 $(OBJ)/%.o: %.cc $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(filter-out -std=%,$(px_CFLAGS)) -std=c++17 -fno-exceptions -fno-rtti \
-		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -Wno-unknown-pragmas -MMD -MP -c -o $@ $<)
+		$(filter-out -Wconversion -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -Wno-unknown-pragmas -MMD -MP -c -o $@ $<)
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)

@@ -37,6 +37,10 @@ struct fibre {
     int block, thread;
     bool done;
     long synced, clustered; /* how often it came to the block's and to the cluster's barrier */
+    const unsigned *phase;  /* it waits until this phase's parity is not parity any more, or until count is all */
+    uint32_t parity;
+    const long *count;
+    long all;
     struct {
         uint64_t a, b;
     } product[MOST_PRODUCTS]; /* since the last px_wgmma_end */
@@ -92,6 +96,17 @@ __attribute__((format(printf, 1, 2))) static void fault(const char *format, ...)
     if (!the.fault[0]) vsnprintf(the.fault, sizeof the.fault, format, args);
     va_end(args);
     for (;;) yield();
+}
+
+/* A wait is left to the scheduler, which need not wake who cannot go on. */
+static bool waits(const fibre *f) {
+    return (f->phase && *f->phase % 2 == f->parity) || (f->count && *f->count < f->all);
+}
+static void wait_for(const unsigned *phase, uint32_t parity, const long *count, long all) {
+    fibre *f = the.now;
+    f->phase = phase, f->parity = parity, f->count = count, f->all = all;
+    if (waits(f)) yield();
+    f->phase = NULL, f->count = NULL;
 }
 
 static int draw(int count) {
@@ -204,7 +219,7 @@ void px_barrier_expect(uint32_t address, uint32_t bytes) {
 void px_barrier_wait(uint32_t address, uint32_t parity) {
     int block;
     const int number = barrier_number(address, &block);
-    while (the.blocks[block].barriers[number].phase % 2 == parity) yield();
+    wait_for(&the.blocks[block].barriers[number].phase, parity, NULL, 0);
 }
 
 static void post(const message &mail) {
@@ -251,12 +266,12 @@ static void deliver(int which) {
 void __syncthreads() {
     const long all = ++the.now->synced * the.threads;
     the.synced[the.now->block]++, the.moves++;
-    while (the.synced[the.now->block] < all) yield();
+    wait_for(NULL, 0, &the.synced[the.now->block], all);
 }
 void px_cluster_sync() {
     const long all = ++the.now->clustered * the.count;
     the.clustered++, the.moves++;
-    while (the.clustered < all) yield();
+    wait_for(NULL, 0, &the.clustered, all);
 }
 
 /* --- wgmma: A and B as their descriptors say ---------------------------------------------------------------------- */
@@ -345,7 +360,7 @@ static void run_cluster(int line) {
         if (warp / warps_of_block != slow || draw(10) == 0)
             for (int lane = 0; lane < WARP && !the.fault[0]; lane++) {
                 fibre *f = &the.fibres[warp * WARP + lane];
-                if (f->done) continue;
+                if (f->done || waits(f)) continue;
                 switch_to(f, line);
                 done += f->done;
             }
