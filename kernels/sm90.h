@@ -13,8 +13,8 @@ PX_SM90 uint32_t px_shared(const void *memory) {
     return (uint32_t)__cvta_generic_to_shared(memory);
 }
 
-/* This block's place in its cluster. volatile here and in px_shared_of, so that what follows from it is made where it is
- * used, in an instruction or two, and takes no registers in between. */
+/* This block's place in its cluster. volatile here and in px_shared_of, so that what follows from it is made where
+ * it is used, in an instruction or two, and takes no registers in between. */
 PX_SM90 int px_block_rank() {
     int rank;
     asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
@@ -33,8 +33,8 @@ PX_SM90 void px_cluster_sync() {
     asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/* What this thread wrote to shared memory by plain stores is seen by wgmma and bulk copies that it, or threads that meet
- * it at a barrier after this, start. */
+/* What this thread wrote to shared memory by plain stores is seen by wgmma and bulk copies that it, or threads that
+ * meet it at a barrier after this, start. */
 PX_SM90 void px_fence_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
@@ -92,8 +92,9 @@ PX_SM90 void px_barrier_expect(uint32_t barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
-/* One arrival at a barrier of another block. It says that this block has read something, and nothing of what was written:
- * a release to the whole cluster would wait until all that this thread wrote to the device's memory has arrived there. */
+/* One arrival at a barrier of another block. It says that this block has read something, and nothing of what was
+ * written: a release to the whole cluster would wait until all that this thread wrote to the device's memory has
+ * arrived there. */
 PX_SM90 void px_barrier_arrive_at(uint32_t remote_barrier) {
     asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(remote_barrier) : "memory");
 }
@@ -130,8 +131,8 @@ PX_SM90 void px_store_to(uint32_t remote, float a, float b, float c, float d, ui
 
 /* --- wgmma: all four warps of a warpgroup, together --------------------------------------------------------------- */
 
-/* Keeps what comes before from using sums after this point, and the other way round: wgmma works on registers while other
- * instructions run, of which the compiler sees nothing. */
+/* Keeps what comes before from using sums after this point, and the other way round: wgmma works on registers while
+ * other instructions run, of which the compiler sees nothing. */
 template <int SUMS> PX_SM90 void px_wgmma_pin(float (&d)[SUMS]) {
     PX_UNROLL
     for (int i = 0; i < SUMS; i++) asm volatile("" : "+f"(d[i])::"memory");

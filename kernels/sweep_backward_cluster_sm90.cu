@@ -1,5 +1,6 @@
-/* A sweep backward in one kernel, the weights in shared memory all along. Its portable twin is sweep_backward, launched:
- * host/device/sweep.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything lies.
+/* A sweep backward in one kernel, the weights in shared memory all along. Its portable twin is sweep_backward,
+ * launched: host/device/sweep.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything
+ * lies.
  *
  * Step t, counted from the sweep's last, of every block:
  *     gates, c and dh of t from memory into registers
@@ -9,18 +10,18 @@
  *     product: rows(t) times the weights; the own part stays, the others' go to their mailboxes when those are free
  *
  * Why no one waits in vain, and nothing is overwritten too early:
- * 1. full has 1 arrival a phase, thread 0's, and the bytes of a whole mailbox. Phase t - 1 is step t's: thread 0 arrives
- *    at step t before it waits. Bytes may come before: the missing arrival keeps the phase open.
+ * 1. full has 1 arrival a phase, thread 0's, and the bytes of a whole mailbox. Phase t - 1 is step t's: thread 0
+ *    arrives at step t before it waits. Bytes may come before: the missing arrival keeps the phase open.
  * 2. free has blocks - 1 arrivals a phase: from every other block, one thread at its step t for phase t. All threads
  *    that send at step t wait for phase t first.
- * 3. A thread writes mailboxes at step t after waiting for free's phase t. That block arrived after its __syncthreads
- *    of step t, which its threads reached with what they read of the mailbox in registers (phase t - 1 of full, ended):
- *    no byte of phase t comes before phase t - 1 ended, and none over one that is still to be read.
+ * 3. A thread writes mailboxes at step t after waiting for free's phase t. That block arrived after its
+ *    __syncthreads of step t, which its threads reached with what they read of the mailbox in registers (phase t - 1
+ *    of full, ended): no byte of phase t comes before phase t - 1 ended, and none over one that is still to be read.
  * 4. free's phase t + 1 begins to fill when a block has full's phase t, thus all bytes of this block's step t, whose
- *    senders have all waited for free's phase t: no one misses a phase of free. full's phase t + 1 ends after thread 0
- *    arrives at step t + 2, past the __syncthreads of step t + 1 that all reach after waiting for phase t.
- * 5. rows(t) overwrite rows(t - 2), which the products of step t - 2 read: every warpgroup had its sums of them before
- *    the __syncthreads of step t - 1.
+ *    senders have all waited for free's phase t: no one misses a phase of free. full's phase t + 1 ends after thread
+ *    0 arrives at step t + 2, past the __syncthreads of step t + 1 that all reach after waiting for phase t.
+ * 5. rows(t) overwrite rows(t - 2), which the products of step t - 2 read: every warpgroup had its sums of them
+ *    before the __syncthreads of step t - 1.
  * 6. Every block waits for every other's part of the last step; nothing is sent by the last step itself; memory stays
  *    until all are done (px_cluster_sync), as late arrivals at free want. */
 #include "kernels/sm90.h"

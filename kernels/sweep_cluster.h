@@ -175,8 +175,9 @@ PX_HOST_DEVICE uint32_t px_cluster_row(int chunk, int lane) {
     return (uint32_t)(chunk * PX_CLUSTER_ROWS + lane + 1) * PX_CHUNK_BYTES;
 }
 
-/* wgmma's operands for two chunks of K: rows as A from `chunk`, each lane reading the lane `shift` (-1, 0 or 1) further;
- * weights as B, the first of a warpgroup's columns being there. The next two chunks lie further by the pitch, both. */
+/* wgmma's operands for two chunks of K: rows as A from `chunk`, each lane reading the lane `shift` (-1, 0 or 1)
+ * further; weights as B, the first of a warpgroup's columns being there. The next two chunks lie further by the
+ * pitch, both. */
 PX_HOST_DEVICE uint64_t px_cluster_a(uint32_t rows, int chunk, int shift) {
     return px_wgmma_descriptor(rows + px_cluster_row(chunk, shift), PX_CLUSTER_ROWS * PX_CHUNK_BYTES);
 }
@@ -250,8 +251,8 @@ PX_HOST_DEVICE int px_backward_columns(const px_cluster *c) {
     return c->groups * c->blocks * PX_SLOT;
 }
 
-/* In the mailbox a thread's sums for the same thread of another block: 4 x 4 floats, v. They come from the block `owner`
- * before, or go to the one `owner` after, 1 .. blocks - 1. The thread's place + px_mailbox_part. */
+/* In the mailbox a thread's sums for the same thread of another block: 4 x 4 floats, v. They come from the block
+ * `owner` before, or go to the one `owner` after, 1 .. blocks - 1. The thread's place + px_mailbox_part. */
 PX_HOST_DEVICE uint32_t px_mailbox(const px_cluster *c, const px_cluster_thread *at) {
     return (uint32_t)(at->group * (c->blocks - 1) * 4 * PX_CLUSTER_GROUP + at->thread) * 16;
 }
@@ -309,7 +310,7 @@ PX_HOST_DEVICE uint32_t px_backward_free(uint32_t barriers) {
     return barriers + (uint32_t)sizeof(uint64_t);
 }
 
-/* --- Eight values -------------------------------------------------------------------------------------------------- */
+/* --- Eight values ------------------------------------------------------------------------------------------------- */
 
 /* Eight neighbouring bfloat16 values, and as many floats: what a thread holds of a lane. */
 typedef struct __attribute__((aligned(16))) px_eight {

@@ -1,5 +1,6 @@
-/* A sweep forward in one kernel, the weights in shared memory all along. Its portable twin is sweep_forward, launched:
- * host/device/sweep.c and lstm_cell_forward.cu. sweep_cluster.h says who does what and where everything lies.
+/* A sweep forward in one kernel, the weights in shared memory all along. Its portable twin is sweep_forward,
+ * launched: host/device/sweep.c and lstm_cell_forward.cu. sweep_cluster.h says who does what and where everything
+ * lies.
  *
  * Step t of every block:   pre-activations of t from memory into registers
  *                          product: own part of state(t), then the others' as they come, times the weights
@@ -8,15 +9,15 @@
  * state(t) is h(t - 1) of all units, in buffer t mod 2; state(0) is 0.
  *
  * Why no one waits in vain, and nothing is overwritten too early:
- * 1. Barrier (buffer, source) has 1 arrival a phase, that of thread `source`, and the bytes of one parcel. It arrives
- *    at step t for buffer t mod 2, before it waits. The source's bytes may come before: they leave the phase open, since the
- *    arrival is missing, and the bytes of the next phase cannot come before this one ends (see 3).
+ * 1. Barrier (buffer, source) has 1 arrival a phase, that of thread `source`, and the bytes of one parcel. It
+ *    arrives at step t for buffer t mod 2, before it waits. The source's bytes may come before: they leave the phase
+ *    open, since the arrival is missing, and the bytes of the next phase cannot come before this one ends (see 3).
  * 2. A block's __syncthreads of step t comes after all its products of step t: every thread took its sums before its
  *    cells. So what a block sends after it tells the others that it is done with state(t).
  * 3. Block P copies its part of state(t + 1) into block Q's buffer (t + 1) mod 2. Before, P waited for Q's part of
  *    state(t), which Q sent after its __syncthreads of step t - 1: by 2, Q no longer reads state(t - 1), the buffer's
  *    contents until now, and has passed its waits for them. Blocks are therefore never two steps apart, and two
- *    buffers do. For this every block must have a part of its own to send: px_cluster demands it.
+ *    buffers do. For this every block must have a part of its own to send: px_cluster_split sees to it.
  * 4. The copies of state(t + 1)'s own part are done reading it before the block writes state(t + 3) there: it does
  *    so at step t + 2, when it has the others' state(t + 2), which they sent after waiting for that part.
  * 5. Between warpgroups of a block the same holds by __syncthreads, once a step.

@@ -1,10 +1,11 @@
-/* An emulated cluster. Its threads are fibres that run in an order drawn at random, warp by warp, some blocks more often
- * than others; they yield where they would wait. Copies, stores and arrivals between blocks come late, in any order.
- * Barriers have phases, arrivals and bytes; wgmma is what PTX defines, on the bytes of the emulated shared memory.
+/* An emulated cluster. Its threads are fibres that run in an order drawn at random, warp by warp, some blocks more
+ * often than others; they yield where they would wait. Copies, stores and arrivals between blocks come late, in any
+ * order. Barriers have phases, arrivals and bytes; wgmma is what PTX defines, on the bytes of the emulated shared
+ * memory.
  *
- * So a wrong address or a buffer overwritten too early shows as a wrong result, or as an operand that changed between the
- * beginning and the end of a wgmma; a missing fence as a plain store that wgmma or a copy reads; a wait for what never
- * comes as fibres none of which can go on. */
+ * So a wrong address or a buffer overwritten too early shows as a wrong result, or as an operand that changed
+ * between the beginning and the end of a wgmma; a missing fence as a plain store that wgmma or a copy reads; a wait
+ * for what never comes as fibres none of which can go on. */
 #include "tests/sweep_emulated.h"
 #include "tests/emulated_sm90.h"
 #include "kernels/sweep_forward_cluster_sm90.cu"

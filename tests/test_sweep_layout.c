@@ -1,5 +1,6 @@
-/* Sweeps on clusters, without a GPU: every index function of kernels/sweep_cluster.h against its definition; the kernels'
- * own text on an emulated cluster (sweep_emulated.cc) against the launched sweep; and the choice among strategies. */
+/* Sweeps on clusters, without a GPU: every index function of kernels/sweep_cluster.h against its definition; the
+ * kernels' own text on an emulated cluster (sweep_emulated.cc) against the launched sweep; and the choice among
+ * strategies. */
 #include "tests/cases.h"
 #include "tests/support.h"
 #include "tests/sweep_emulated.h"
@@ -99,8 +100,8 @@ static void check_owners(const px_cluster *c) {
     for (int unit = 0; unit < c->hidden; unit++) EXPECT_EQUAL(owners[unit], 1, "unit %d of %d", unit, c->hidden);
 }
 
-/* Every (gate, unit) is a column of one block forward and a value of depth of one block backward; every unit is a column
- * of every block backward. */
+/* Every (gate, unit) is a column of one block forward and a value of depth of one block backward; every unit is a
+ * column of every block backward. */
 static void check_columns(const px_cluster *c) {
     static int forward[4 * 256], depth[4 * 256], columns[256];
     memset(forward, 0, sizeof forward);

@@ -1,4 +1,4 @@
-/* Sweeps: launched, one product and one cell kernel a step over any device's table; and what else there is, and when. */
+/* Sweeps: launched, one product and one cell kernel a step over any device; and what else there is, and when. */
 #ifndef PIXELRNN_DEVICE_SWEEP_H
 #define PIXELRNN_DEVICE_SWEEP_H
 

@@ -37,8 +37,8 @@ static bool px_sweep_maps_are_narrow(const px_sweep_args *s) {
     return true;
 }
 
-/* The smallest cluster whose blocks hold their weights; a larger one, while that leaves a block fewer slots to work on and
- * all images and directions are still under way at once. groups is 0 if none fits. */
+/* The smallest cluster whose blocks hold their weights; a larger one, while that leaves a block fewer slots to work
+ * on and all images and directions are still under way at once. groups is 0 if none fits. */
 static px_cluster px_cluster_choose(const px_device *device, const px_sweep_args *s, bool backward, size_t *bytes) {
     px_cluster best = {0};
     for (int blocks = 1; blocks <= PX_CLUSTER_MOST; blocks *= 2) {
