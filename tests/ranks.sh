@@ -329,7 +329,7 @@ torn_data() { # only one rank's file
     job=$!
     begun hurt || return
     truncate -s 200 mine.npy
-    ends_within $slack && one_line "rank 2 on $host: mine.npy: found 200 bytes, expected" && whole hurt
+    ends_within $slack && one_line "rank 2 on $host: mine.npy: shrank while it was read: found 200 bytes, expected" && whole hurt
 }
 hurt "a rank whose data goes away" torn_data
 
