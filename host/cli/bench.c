@@ -335,4 +335,4 @@ const px_command px_command_bench = {
     "bench",
     "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--phases train,evaluate,sample,sample_plain] "
     "[--breakdown] [--json OUT] [--set key=value]...",
-    "throughput of training, evaluation and sampling, and memory, side by side", px_bench_command};
+    "throughput of training, evaluation and sampling, and memory, side by side", .run = px_bench_command};

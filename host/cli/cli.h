@@ -11,10 +11,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* A command: parses its words (words[0] is its name), does its work, prints results to standard output. */
+/* A command: parses its words (words[0] is its name), does its work, prints results to standard output. It has run, and
+ * is then of one process, or together, and then divides its work over the ranks of a job. */
 typedef struct px_command {
     const char *name, *usage, *summary;
     px_status (*run)(px_context *ctx, int count, char **words);
+    px_status (*together)(px_context *ctx, px_ranks *ranks, int count, char **words);
 } px_command;
 
 enum { PX_MOST_WORDS = 256 };

@@ -169,27 +169,22 @@ static px_status px_complete_data(px_context *ctx, const px_complete_words *w, c
     return status;
 }
 
-static px_status px_complete_together(px_context *ctx, px_complete_words *w, int count, char **words) {
+static px_status px_complete_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    px_complete_words w = {.ranks = ranks, .completions = 4, .images = 8, .seed = -1, .temperature = 1};
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(w->ranks, px_complete_parse(ctx, w, count, words)));
-    PX_TRY(px_cli_load_model_on(ctx, w->ranks, w->plain.word[0], &w->settings, &info, &device, &model));
-    px_ranks_patience(w->ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
-    const px_status status = px_complete_data(ctx, w, &info, model);
+    PX_TRY(px_ranks_agree(ranks, px_complete_parse(ctx, &w, count, words)));
+    PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
+    px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
+    const px_status status = px_complete_data(ctx, &w, &info, model);
     px_model_destroy(model);
     px_device_close(device);
     return status;
-}
-
-static px_status px_complete_run(px_context *ctx, int count, char **words) {
-    px_complete_words w = {.completions = 4, .images = 8, .seed = -1, .temperature = 1};
-    PX_TRY(px_cli_join(ctx, &w.ranks));
-    return px_cli_leave(ctx, w.ranks, px_complete_together(ctx, &w, count, words));
 }
 
 const px_command px_command_complete = {
     "complete",
     "MODEL --data FILE... --keep top:FRACTION|left:FRACTION|MASK.png [-n COMPLETIONS] [--images IMAGES] [--seed S] "
     "[--temperature T] -o OUT.png|OUT.npy [--set key=value]...",
-    "completes occluded images; black pixels of a mask are drawn", px_complete_run};
+    "completes occluded images; black pixels of a mask are drawn", .together = px_complete_together};

@@ -109,29 +109,24 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
     return status;
 }
 
-static px_status px_eval_together(px_context *ctx, px_eval_words *w, int count, char **words) {
-    const px_option options[] = {{.name = "--set", .each = &w->settings},
-                                 {.name = "--data", .each = &w->data, .list = true},
-                                 {.name = "--per-image", .text = &w->per_image},
-                                 {.name = "--json", .flag = &w->json}};
+static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    px_eval_words w = {.ranks = ranks};
+    const px_option options[] = {{.name = "--set", .each = &w.settings},
+                                 {.name = "--data", .each = &w.data, .list = true},
+                                 {.name = "--per-image", .text = &w.per_image},
+                                 {.name = "--json", .flag = &w.json}};
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(w->ranks, px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w->plain, 1, 1)));
-    PX_TRY(px_cli_load_model_on(ctx, w->ranks, w->plain.word[0], &w->settings, &info, &device, &model));
-    px_ranks_patience(w->ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
-    const px_status status = px_eval_data(ctx, w, &info, model);
+    PX_TRY(px_ranks_agree(ranks, px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1)));
+    PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
+    px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
+    const px_status status = px_eval_data(ctx, &w, &info, model);
     px_model_destroy(model);
     px_device_close(device);
     return status;
 }
 
-static px_status px_eval_run(px_context *ctx, int count, char **words) {
-    px_eval_words w = {0};
-    PX_TRY(px_cli_join(ctx, &w.ranks));
-    return px_cli_leave(ctx, w.ranks, px_eval_together(ctx, &w, count, words));
-}
-
-const px_command px_command_eval = {"eval",
-                                    "MODEL [--data FILE...] [--per-image OUT.npy] [--json] [--set key=value]...",
-                                    "negative log-likelihood in nats per image and bits/dim", px_eval_run};
+const px_command px_command_eval = {
+    "eval", "MODEL [--data FILE...] [--per-image OUT.npy] [--json] [--set key=value]...",
+    "negative log-likelihood in nats per image and bits/dim", .together = px_eval_together};

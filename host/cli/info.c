@@ -131,4 +131,4 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_info = {"info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
                                     "parameters, receptive field, memory, floating-point operations per image",
-                                    px_info_run};
+                                    .run = px_info_run};

@@ -10,9 +10,6 @@ static const px_command *const px_commands[] = {
     &px_command_train, &px_command_eval,  &px_command_sample, &px_command_complete,
     &px_command_pack,  &px_command_bench, &px_command_info,
 };
-/* These divide their work over ranks. Several ranks of any other would all do the whole of it, into the same files. */
-static const px_command *const px_divided[] = {&px_command_train, &px_command_eval, &px_command_sample,
-                                               &px_command_complete, NULL};
 enum { PX_COMMANDS = sizeof px_commands / sizeof *px_commands };
 
 static void px_print_help(FILE *out) {
@@ -27,22 +24,27 @@ static void px_print_help(FILE *out) {
                  "--set key=value overrides a config key in every command, e.g. --set device=cpu.\n");
 }
 
-static px_status px_check_ranks(px_context *ctx, const px_command *command) {
+/* Several ranks of a command that is of one process would all do the whole of its work, into the same files. */
+static px_status px_run_alone(px_context *ctx, const px_command *command, int count, char **words) {
     const int launched = px_ranks_launched();
-    for (int i = 0; px_divided[i]; i++)
-        if (px_divided[i] == command) return PX_OK;
-    if (launched <= 1) return PX_OK;
-    return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", command->name,
-                   launched);
+    if (launched > 1)
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", command->name,
+                       launched);
+    return command->run(ctx, count, words);
+}
+
+static px_status px_run_together(px_context *ctx, const px_command *command, int count, char **words) {
+    px_ranks *ranks;
+    PX_TRY(px_cli_join(ctx, &ranks));
+    return px_cli_leave(ctx, ranks, command->together(ctx, ranks, count, words));
 }
 
 static px_status px_dispatch(px_context *ctx, int count, char **words) {
     for (int i = 0; i < PX_COMMANDS; i++) {
         const px_command *command = px_commands[i];
         if (strcmp(words[0], command->name) != 0) continue;
-        PX_TRY(px_check_ranks(ctx, command));
         if (count < 2 || (strcmp(words[1], "--help") != 0 && strcmp(words[1], "-h") != 0))
-            return command->run(ctx, count, words);
+            return (command->run ? px_run_alone : px_run_together)(ctx, command, count, words);
         printf("usage: pixelrnn %s %s\n%s\n", command->name, command->usage, command->summary);
         return PX_OK;
     }

@@ -88,4 +88,4 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_pack = {
     "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test] [--set key=value]...",
-    "turns any data source into one file that is read in place", px_pack_run};
+    "turns any data source into one file that is read in place", .run = px_pack_run};

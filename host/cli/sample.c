@@ -76,12 +76,6 @@ static px_status px_sample_together(px_context *ctx, px_ranks *ranks, int count,
     return status;
 }
 
-static px_status px_sample_run(px_context *ctx, int count, char **words) {
-    px_ranks *ranks;
-    PX_TRY(px_cli_join(ctx, &ranks));
-    return px_cli_leave(ctx, ranks, px_sample_together(ctx, ranks, count, words));
-}
-
 const px_command px_command_sample = {
     "sample", "MODEL [-n IMAGES] [--seed S] [--temperature T] -o OUT.png|OUT.npy [--set key=value]...",
-    "draws images; image n of a seed is always the same picture", px_sample_run};
+    "draws images; image n of a seed is always the same picture", .together = px_sample_together};

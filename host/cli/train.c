@@ -92,12 +92,6 @@ static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, 
     return status;
 }
 
-static px_status px_train_run(px_context *ctx, int count, char **words) {
-    px_ranks *ranks;
-    PX_TRY(px_cli_join(ctx, &ranks));
-    return px_cli_leave(ctx, ranks, px_train_together(ctx, ranks, count, words));
-}
-
 const px_command px_command_train = {"train", "CONFIG.yaml [--set key=value]... [--init MODEL] [--resume] [-o RUN]",
                                      "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped",
-                                     px_train_run};
+                                     .together = px_train_together};
