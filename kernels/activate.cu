@@ -3,7 +3,7 @@
 
 PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     const int f = k->first + column;
-    px_real *sum = px_row_real(&k->sum, row) + f, value = *sum + px_row_real(&k->bias, 0)[f];
+    px_real *sum = px_row_real(&k->sum, row) + f, value = *sum + px_row(&k->bias, 0)[f];
     if (k->add.data) value += px_row(&k->add, row)[f];
     *sum = value;
     if (k->y.data) px_row(&k->y, row)[f] = value;

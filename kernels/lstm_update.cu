@@ -4,9 +4,9 @@
 
 /* Rows of D values, or 4 D. */
 typedef struct px_update {
-    const px_real *pre, *bias;
+    const px_real *pre;
     px_real *c;
-    const px_store *add;
+    const px_store *bias, *add;
     px_store *h, *sum;
 } px_update;
 
@@ -14,7 +14,7 @@ PX_FUNCTION px_update px_update_at(size_t row, const px_lstm_update_args *k) {
     const size_t layer = row / k->pre.rows, image = row % k->pre.rows;
     px_update at;
     at.pre = px_row_real(&k->pre, layer * k->step_pre + image);
-    at.bias = px_row_real(&k->bias, 0) + layer * k->step_bias;
+    at.bias = px_row(&k->bias, 0) + layer * k->step_bias;
     at.c = px_row_real(&k->c, layer * k->step_c + image);
     at.h = px_row(&k->h, layer * k->step_h + image);
     at.add = k->add.data ? px_row(&k->add, layer * k->step_h + image) : NULL;

@@ -1,6 +1,7 @@
 /* Kernels on small maps whose results are known exactly, and the random numbers behind them. Whatever device the tests
  * run on. */
 #include "tests/model_support.h"
+#include "host/model/network.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -27,15 +28,19 @@ static void put(px_desk *desk, px_map map, const void *host) {
     assert_ok(&desk->ctx, desk->device->ops->synchronize(desk->device));
 }
 
-/* A map of reals 1, 2, 3, ... */
-static px_map counting(px_desk *desk, size_t rows, int columns) {
+/* A map of reals first, first + 1, first + 2, ... */
+static px_map counting_from(px_desk *desk, int first, size_t rows, int columns) {
     const px_map map = px_arena_map(&desk->arena, rows, columns, PX_REAL);
     px_real *host = malloc(px_map_bytes(&map));
     assert_non_null(host);
-    for (size_t e = 0; e < px_map_elements(&map); e++) host[e] = (px_real)(e + 1);
+    for (size_t e = 0; e < px_map_elements(&map); e++) host[e] = (px_real)first + (px_real)e;
     put(desk, map, host);
     free(host);
     return map;
+}
+
+static px_map counting(px_desk *desk, size_t rows, int columns) {
+    return counting_from(desk, 1, rows, columns);
 }
 
 static void expect(const char *what, size_t element, double found, double want) {
@@ -194,29 +199,65 @@ static void test_levels_to_values(void **state) {
 
 /* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
-/* y = sum + bias + add, the sum gated; whole numbers, so that every order of additions is exact. */
+/* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact. */
 static void test_combine(void **state) {
     (void)state;
-    enum { ROWS = 5, FEATURES = 7 };
+    enum { ROWS = 5, FEATURES = 7, LEAST = -40 };
     px_desk desk;
     begin(&desk);
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < 64; i++) {
         const size_t mark = desk.arena.used;
-        const px_map sum = counting(&desk, ROWS, FEATURES), gate = px_test_map(&desk.arena, ROWS, FEATURES, 1, 1);
+        const px_map sum = counting_from(&desk, LEAST, ROWS, FEATURES),
+                     gate = px_test_map(&desk.arena, ROWS, FEATURES, 1, 1);
         const px_map bias = counting(&desk, 1, FEATURES), add = counting(&desk, ROWS, FEATURES);
         const px_map none = {0}, other = counting(&desk, ROWS, FEATURES);
-        const bool biased = i & 1, added = i & 2, gated = i & 4;
-        const px_map y = i / 8 == 1 ? sum : i / 8 == 2 ? add : other; /* aliased with one, the other, or none */
-        assert_ok(&desk.ctx, px_run(desk.device, combine, .sum = sum, .bias = biased ? bias : none,
-                                    .add = added ? add : none, .gate = gated ? gate : none, .y = y));
+        const bool biased = i & 1, added = i & 2, gated = i & 4, rectified = i & 8;
+        const px_map y = i / 16 == 1 ? sum : i / 16 == 2 ? add : other; /* aliased with one, the other, or none */
+        assert_ok(&desk.ctx,
+                  px_run(desk.device, combine, .rectify = rectified, .sum = sum, .bias = biased ? bias : none,
+                         .add = added ? add : none, .gate = gated ? gate : none, .y = y));
         px_real *open = px_test_download(desk.device, gate), *found = px_test_download(desk.device, y);
         for (size_t e = 0; e < ROWS * FEATURES; e++) {
-            const double of_sum = gated && open[e] <= 0 ? 0 : (double)(e + 1);
-            expect("combine", e, (double)found[e],
-                   of_sum + (biased ? (double)(e % FEATURES + 1) : 0) + (added ? (double)(e + 1) : 0));
+            const double of_sum = gated && open[e] <= 0 ? 0 : LEAST + (double)e;
+            const double all = of_sum + (biased ? (double)(e % FEATURES + 1) : 0) + (added ? (double)(e + 1) : 0);
+            expect("combine", e, (double)found[e], rectified ? fmax(all, 0) : all);
         }
         free(open);
         free(found);
+        px_arena_rewind(&desk.arena, mark);
+    }
+    end(&desk);
+}
+
+/* relu of y where y is asked for rectified, whatever else is in it. */
+static void test_convolve_rectified(void **state) {
+    (void)state;
+    enum { IN = 5, OUT = 7 };
+    px_desk desk;
+    begin(&desk);
+    for (int i = 0; i < 8; i++) {
+        const px_grid grid = {3, 4, 5};
+        const px_taps taps = i & 1 ? px_taps_rectangle(2, 3, 1) : px_taps_rectangle(1, 1, 0);
+        const size_t mark = desk.arena.used, pixels = px_grid_pixels(&grid);
+        const px_map x = px_test_map(&desk.arena, pixels, IN, 1, 1), none = {0};
+        const px_map weight = px_test_map(&desk.arena, OUT, taps.stored * IN, 2, 1);
+        const px_map bias = i & 2 ? px_test_map(&desk.arena, 1, OUT, 3, 1) : none;
+        const px_map add = i & 4 ? px_test_map(&desk.arena, pixels, OUT, 4, 1) : none;
+        px_real *y[2];
+        for (int rectified = 0; rectified < 2; rectified++) {
+            const px_map to = px_test_map(&desk.arena, pixels, OUT, 5, 1);
+            assert_ok(&desk.ctx, px_run(desk.device, convolve, .grid = grid, .taps = taps, .rectify_y = rectified,
+                                        .x = x, .weight = weight, .bias = bias, .add = add, .y = to));
+            y[rectified] = px_test_download(desk.device, to);
+        }
+        int below = 0;
+        for (size_t e = 0; e < pixels * OUT; e++) {
+            below += y[0][e] < 0;
+            expect("convolve, rectified", e, (double)y[1][e], y[0][e] < 0 ? 0 : (double)y[0][e]);
+        }
+        assert_true(below > 0);
+        free(y[0]);
+        free(y[1]);
         px_arena_rewind(&desk.arena, mark);
     }
     end(&desk);
@@ -399,6 +440,7 @@ int main(void) {
         cmocka_unit_test(test_shift_rows),
         cmocka_unit_test(test_levels_to_values),
         cmocka_unit_test(test_combine),
+        cmocka_unit_test(test_convolve_rectified),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_draw_frequencies),
         cmocka_unit_test(test_draw_is_a_function),

@@ -17,8 +17,8 @@ px_stack px_stack_of(const px_decoder *d, const px_linear *first, const px_linea
 }
 
 px_map px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
-    px_map bias = px_parameter_map(&d->model->parameters.items[s->first->bias], d->model->weights);
-    bias.data = (px_real *)bias.data + (size_t)layer * s->step;
+    px_map bias = px_parameter_map(&d->model->parameters.items[s->first->bias], d->model->operands);
+    bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->step));
     return bias;
 }
 

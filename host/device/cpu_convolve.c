@@ -32,6 +32,11 @@ static void px_start_panel(px_map sum, px_map add, px_map bias) {
         }
 }
 
+static void px_rectify_panel(px_map sum) {
+    px_real *values = sum.data;
+    for (size_t e = 0; e < px_map_elements(&sum); e++) values[e] = values[e] < 0 ? 0 : values[e];
+}
+
 /* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
  */
 static px_map px_columns(px_device *device, px_gather_args gather, size_t rows) {
@@ -70,6 +75,7 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
                                    .beta = 1};
         px_start_panel(sum, px_map_slice(k->add, first, rows), k->bias);
         px_cpu_gemm_serial(device, &gemm);
+        if (k->rectify_y) px_rectify_panel(sum);
         if (apart) px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
     }
     return PX_OK;

@@ -107,7 +107,7 @@ const px_device_ops *px_cuda_ops(px_type activation) {
     return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
 }
 
-/* What was not yet shown correct on a card is not the rule: the environment asks for it. */
+/* What of our own was not yet shown correct on a card is not the rule: the environment asks for it. */
 static bool px_cuda_wanted(const char *name, const char *value) {
     const char *found = getenv(name);
     return found && strcmp(found, value) == 0;
@@ -143,6 +143,7 @@ static px_status px_cuda_probe(px_cuda *cuda, int place) {
     if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
         cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
     cuda->base.graphs = px_cuda_wanted("PX_GRAPH", "1");
+    cuda->ends = !px_cuda_wanted("PX_ENDS", "0");
     return PX_OK;
 }
 

@@ -29,6 +29,7 @@ px_status px_cuda_graph_release(px_device *device, void *graph);
 enum {
     PX_CUDA_LIBRARY = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
     PX_CUDA_PANEL = 128 << 20,   /* bytes for gathered columns, rectified inputs and partial sums */
+    PX_CUDA_NEAR = 24 << 20,     /* of them in use at a time: half of an H200's second-level cache, where they stay */
     PX_CUDA_VECTOR = 16, /* bytes: the alignment that vectorised loads want; maps in a packed weight have less */
 };
 
@@ -56,11 +57,24 @@ typedef struct px_cuda {
     cudnnHandle_t dnn;
     void *library;                        /* PX_CUDA_LIBRARY bytes */
     char *panel;                          /* PX_CUDA_PANEL bytes */
+    bool ends;                            /* libraries end products and convolutions themselves, where they can */
     px_cuda_cache products, convolutions; /* of cuda_gemm.c and cuda_cudnn.c */
 } px_cuda;
 
 /* PX_OK, or PX_ERR_DEVICE (PX_ERR_MEMORY when memory is what lacks) and a line with CUDA's own words. */
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing);
+
+/* How a product ends: C = op(A) op(B) + add + bias, rectified; or what comes with it, the sums of op(A)'s rows. */
+typedef struct px_product_end {
+    const void *add;  /* (m, n) as c, in the place of beta c, or NULL. May be c */
+    const void *bias; /* (n) of c's type, or NULL */
+    bool rectify;
+    void *sums; /* (m) of c's type, or NULL; then without bias and rectify */
+} px_product_end;
+
+/* One product, of a batch of 1, with its end in the same kernel. *ended is false if cuBLASLt has none for it, or ends are
+ * not wanted: then C is what px_cuda_gemm gives, and the end is the caller's. */
+px_status px_cuda_product(px_cuda *cuda, const px_gemm_args *gemm, const px_product_end *end, bool *ended);
 
 /* A product as cuBLASLt's choice of algorithm may depend on it; see px_gemm_args. */
 typedef struct px_product_shape {
@@ -70,17 +84,21 @@ typedef struct px_product_shape {
     uint64_t transpose_a, transpose_b;
     uint64_t operands, result;          /* px_type */
     uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
+    uint64_t epilogue;                  /* cublasLtEpilogue_t */
+    uint64_t align_add, align_end;      /* of what is added, and of bias or sums */
 } px_product_shape;
 
 /* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps
  * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. */
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT, PX_CUDNN_WEIGHT_GRADIENT } px_cudnn_pass;
+typedef enum { PX_CUDNN_BIAS, PX_CUDNN_GATE, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_ENDS } px_cudnn_end;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
     int64_t type; /* px_type of all tensors but a weight's gradient, which is PX_REAL */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
-    int64_t alignment; /* bytes, of all three tensors */
+    int64_t alignment;           /* bytes, of all tensors */
+    int64_t ends[PX_CUDNN_ENDS]; /* 1: what the pass gives ends so, one after the other */
 } px_cudnn_shape;
 
 typedef struct px_cudnn_plan px_cudnn_plan;
@@ -89,9 +107,13 @@ typedef struct px_cudnn_plan px_cudnn_plan;
  * float32, is deterministic and content with the workspace. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
-/* Runs a plan on x (pixels, in), weight (out, rows * columns * in) and y (pixels, out), one of which it overwrites: y,
- * x or weight, by its pass. */
-px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, void *x, void *weight, void *y);
+/* x (pixels, in), weight (out, rows * columns * in) and y (pixels, out), one of which a plan overwrites: y, x or weight,
+ * by its pass. bias (1, result's features), gate and add (as the result) are read where the plan ends with them; none
+ * may be the result. */
+typedef struct px_cudnn_operands {
+    void *x, *weight, *y, *bias, *gate, *add;
+} px_cudnn_operands;
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_operands *operands);
 
 /* Release one entry of the caches. */
 void px_cudnn_plan_release(void *plan);

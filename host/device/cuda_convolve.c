@@ -2,10 +2,12 @@
  *
  * By cuDNN: where the taps fill a rectangle. The few taps of its last row that are not live hold 0 in the weight, so
  * the whole rectangle may be computed. By columns: gathered pixels times live taps, a panel at a time, through
- * cuBLASLt; a single tap on the pixel itself needs no gathering. px_plans_find decides. Both cut the batch by the
- * shapes alone. */
+ * cuBLASLt; a single tap on the pixel itself needs no gathering. px_plans_find decides.
+ *
+ * How a convolution ends (bias, what is added, relu, the gate of a gradient) is done by the same kernel where the
+ * library has one that does; where not, `combine` follows. What is gathered or to be combined goes by chunks that are
+ * still in the second-level cache when they are read again. All cuts depend on the shapes alone. */
 #include "host/device/cuda.h"
-#include <assert.h>
 
 static const px_taps px_the_pixel = {.stored = 1, .live = 1, .rows = 1, .columns = 1};
 
@@ -13,10 +15,10 @@ static bool px_same(px_map a, px_map b) {
     return a.data && a.data == b.data;
 }
 
-/* Rows of `bytes` bytes, in up to three maps, that fit the panel, `most` at most. */
-static size_t px_panel_rows(size_t bytes, size_t most) {
-    const size_t rows = bytes ? (PX_CUDA_PANEL - 2 * PX_MAP_ALIGN) / bytes : most;
-    return rows < most ? rows : most;
+/* How many of `most` things of `bytes` bytes, in up to three maps, are near at a time: one at least. */
+static size_t px_near(size_t bytes, size_t most) {
+    const size_t fit = bytes ? (PX_CUDA_NEAR - 2 * PX_MAP_ALIGN) / bytes : most;
+    return fit < 1 ? 1 : fit < most ? fit : most;
 }
 
 /* The rows `first`.. of x that a product reads: columns gathered into the panel, or x itself where they are the same.
@@ -30,48 +32,90 @@ static px_status px_columns(px_cuda *cuda, px_gather_args gather, size_t pixels,
     return px_cuda_ops(x.type)->gather(&cuda->base, &gather);
 }
 
-/* y = sum + bias + add, sum counting only where gate > 0, unless sum is that already. */
+/* Whether anything is left to do with a sum that lies where it belongs. */
+static bool px_ends(const px_combine_args *end) {
+    return end->bias.data || end->add.data || end->gate.data || end->rectify;
+}
+
+/* y = sum + bias + add, sum counting only where gate > 0, rectified, unless sum is that already. */
 static px_status px_finish(px_cuda *cuda, px_combine_args end) {
-    if (!end.bias.data && !end.add.data && !end.gate.data && px_same(end.sum, end.y)) return PX_OK;
+    if (!px_ends(&end) && px_same(end.sum, end.y)) return PX_OK;
     return px_cuda_ops(end.y.type)->combine(&cuda->base, &end);
 }
+
+/* What a convolution wants of cuDNN: a pass, the three tensors, and how the result ends. */
+typedef struct px_request {
+    px_cudnn_pass pass;
+    const px_grid *grid;
+    const px_taps *taps;
+    px_map x, weight, y;
+    px_combine_args end;    /* of the result; sum is not read */
+    size_t reserved, panel; /* bytes of the panel: in all, and for a pixel */
+} px_request;
 
 /* How a batch is cut for cuDNN: plans for chunks of `images` images, and for the last, which may be smaller. */
 typedef struct px_plans {
     int images;
     const px_cudnn_plan *chunk, *last; /* NULL: this shape goes by columns */
+    bool ended;                        /* the plans leave nothing to combine */
 } px_plans;
 
-/* Decides which way a shape goes, and plans it: by cuDNN where the taps fill a rectangle, an image's share of the panel
- * fits beside `reserved` bytes, and cuDNN has engines for it. `panel` is what a pixel needs of the panel, in bytes. */
-static px_status px_plans_find(px_cuda *cuda, px_cudnn_pass pass, const px_grid *grid, const px_taps *taps, px_map x,
-                               px_map weight, px_map y, size_t reserved, size_t panel, px_plans *plans) {
-    *plans = (px_plans){0};
-    const size_t image = (size_t)grid->height * (size_t)grid->width * panel;
-    if (px_taps_are_the_pixel(taps) || taps->rows * taps->columns != taps->stored) return PX_OK;
-    if (px_grid_pixels(grid) == 0 || reserved + image > PX_CUDA_PANEL) return PX_OK;
-    const size_t fit = image ? (PX_CUDA_PANEL - reserved) / image : (size_t)grid->images;
-    plans->images = fit < (size_t)grid->images ? (int)fit : grid->images;
+static px_cudnn_shape px_cudnn_shape_of(const px_request *r) {
+    const uintptr_t addresses = (uintptr_t)r->x.data | (uintptr_t)r->weight.data | (uintptr_t)r->y.data |
+                                (uintptr_t)r->end.bias.data | (uintptr_t)r->end.gate.data | (uintptr_t)r->end.add.data;
+    const int vector = PX_CUDA_VECTOR / (int)px_type_size(r->x.type);
+    const bool aligned = addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 && r->y.columns % vector == 0;
+    return (px_cudnn_shape){.pass = r->pass,
+                            .type = r->x.type,
+                            .height = r->grid->height,
+                            .width = r->grid->width,
+                            .in = r->x.columns,
+                            .out = r->y.columns,
+                            .rows = r->taps->rows,
+                            .columns = r->taps->columns,
+                            .centre = r->taps->centre,
+                            .alignment = aligned ? PX_CUDA_VECTOR : (int64_t)px_type_size(r->x.type)};
+}
 
-    const uintptr_t addresses = (uintptr_t)x.data | (uintptr_t)weight.data | (uintptr_t)y.data;
-    const int vector = PX_CUDA_VECTOR / (int)px_type_size(x.type);
-    const bool aligned = addresses % PX_CUDA_VECTOR == 0 && x.columns % vector == 0 && y.columns % vector == 0;
-    px_cudnn_shape shape = {.pass = pass,
-                            .type = x.type,
-                            .images = plans->images,
-                            .height = grid->height,
-                            .width = grid->width,
-                            .in = x.columns,
-                            .out = y.columns,
-                            .rows = taps->rows,
-                            .columns = taps->columns,
-                            .centre = taps->centre,
-                            .alignment = aligned ? PX_CUDA_VECTOR : (int64_t)px_type_size(x.type)};
+/* The plans for a batch cut in chunks of plans->images; both or none. */
+static px_status px_plans_make(px_cuda *cuda, px_cudnn_shape shape, int images, px_plans *plans) {
+    shape.images = plans->images;
     PX_TRY(px_cudnn_plan_find(cuda, &shape, &plans->chunk));
-    shape.images = (grid->images - 1) % plans->images + 1;
+    shape.images = (images - 1) % plans->images + 1;
     PX_TRY(px_cudnn_plan_find(cuda, &shape, &plans->last));
     if (!plans->last) plans->chunk = NULL;
     return PX_OK;
+}
+
+/* Plans that end the pass themselves. What is added may not be the result: cuDNN promises nothing of that. */
+static px_status px_plans_with_end(px_cuda *cuda, const px_request *r, px_cudnn_shape shape, px_plans *plans) {
+    const int64_t ends[PX_CUDNN_ENDS] = {[PX_CUDNN_BIAS] = r->end.bias.data != NULL,
+                                         [PX_CUDNN_GATE] = r->end.gate.data != NULL,
+                                         [PX_CUDNN_ADD] = r->end.add.data != NULL,
+                                         [PX_CUDNN_RELU] = r->end.rectify};
+    if (!cuda->ends || !px_ends(&r->end) || px_same(r->end.add, r->end.y)) return PX_OK;
+    for (int end = 0; end < PX_CUDNN_ENDS; end++) shape.ends[end] = ends[end];
+    PX_TRY(px_plans_make(cuda, shape, r->grid->images, plans));
+    plans->ended = plans->chunk != NULL;
+    return PX_OK;
+}
+
+/* Decides which way a shape goes, and plans it: by cuDNN where the taps fill a rectangle, an image's share of the panel
+ * fits, and cuDNN has engines for it. A single tap is a product, unless cuDNN can gate it, which products cannot. */
+static px_status px_plans_find(px_cuda *cuda, const px_request *r, px_plans *plans) {
+    *plans = (px_plans){0};
+    const size_t pixels = (size_t)r->grid->height * (size_t)r->grid->width, panel = pixels * r->panel;
+    const bool pixel = px_taps_are_the_pixel(r->taps), rectangle = r->taps->rows * r->taps->columns == r->taps->stored;
+    if (!rectangle || (pixel && !r->end.gate.data)) return PX_OK;
+    if (px_grid_pixels(r->grid) == 0 || r->reserved + panel > PX_CUDA_PANEL) return PX_OK;
+    const px_cudnn_shape shape = px_cudnn_shape_of(r);
+    const size_t room = panel ? (PX_CUDA_PANEL - r->reserved) / panel : (size_t)r->grid->images;
+    plans->images = (int)px_near(panel, room < (size_t)r->grid->images ? room : (size_t)r->grid->images);
+    PX_TRY(px_plans_with_end(cuda, r, shape, plans));
+    if (plans->ended || pixel) return PX_OK;
+    if (px_ends(&r->end))
+        plans->images = (int)px_near(panel + px_map_bytes(&r->end.y) / (size_t)r->grid->images, (size_t)plans->images);
+    return px_plans_make(cuda, shape, r->grid->images, plans);
 }
 
 /* A chunk of a batch: its pixels, and the plan for them. */
@@ -102,19 +146,30 @@ static px_status px_chunk_input(px_cuda *cuda, const px_chunk *chunk, px_map x, 
     return px_cuda_ops(x.type)->gather(&cuda->base, &relu);
 }
 
+/* The part of an end that is a chunk's; the sum lies in y, or in the panel where y holds what is added. */
+static px_combine_args px_chunk_end(const px_cuda *cuda, px_combine_args end, size_t first, size_t pixels) {
+    end.y = end.sum = px_map_slice(end.y, first, pixels);
+    end.add = px_map_slice(end.add, first, pixels);
+    end.gate = px_map_slice(end.gate, first, pixels);
+    if (px_same(end.add, end.y)) end.sum.data = cuda->panel;
+    return end;
+}
+
+static px_combine_args px_convolve_end(const px_convolve_args *k) {
+    return (px_combine_args){.rectify = k->rectify_y, .bias = k->bias, .add = k->add, .y = k->y};
+}
+
 static px_status px_convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, const px_plans *plans) {
-    const bool apart = px_same(k->add, k->y);
     for (int image = 0; image < k->grid.images; image += plans->images) {
         const px_chunk chunk = px_chunk_at(plans, k->grid, image);
-        const px_map y = px_map_slice(k->y, chunk.first, chunk.pixels);
-        px_map input, sum = y;
-        if (apart) sum.data = cuda->panel;
-        void *rest = apart ? cuda->panel + px_map_bytes(&sum) : cuda->panel;
+        const px_combine_args end = px_chunk_end(cuda, px_convolve_end(k), chunk.first, chunk.pixels);
+        px_map input;
+        void *rest = px_same(end.sum, end.y) ? cuda->panel : cuda->panel + px_map_room(&end.sum);
         PX_TRY(px_chunk_input(cuda, &chunk, k->x, k->rectify, rest, &input));
-        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, input.data, k->weight.data, sum.data));
-        PX_TRY(px_finish(
-            cuda, (px_combine_args){
-                      .sum = sum, .bias = k->bias, .y = y, .add = px_map_slice(k->add, chunk.first, chunk.pixels)}));
+        const px_cudnn_operands operands = {
+            .x = input.data, .weight = k->weight.data, .y = end.sum.data, .bias = end.bias.data, .add = end.add.data};
+        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
+        if (!plans->ended) PX_TRY(px_finish(cuda, end));
     }
     return PX_OK;
 }
@@ -122,11 +177,15 @@ static px_status px_convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, 
 static px_status px_convolve_by_columns(px_cuda *cuda, const px_convolve_args *k) {
     const bool onto = px_same(k->add, k->y), gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->y.columns;
-    const size_t step = px_panel_rows(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
-    assert(step > 0);
+    const size_t step = px_near(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
     for (size_t first = 0; first < k->y.rows; first += step) {
+        const size_t pixels = k->y.rows - first < step ? k->y.rows - first : step;
+        px_combine_args end = px_chunk_end(cuda, px_convolve_end(k), first, pixels);
+        const px_product_end product_end = {.add = end.add.data, .bias = end.bias.data, .rectify = end.rectify};
+        end.sum = end.y; /* a product may add to y itself */
+        if (onto) end.add = (px_map){0};
         px_gemm_args gemm = {.transpose_b = true,
-                             .m = k->y.rows - first < step ? k->y.rows - first : step,
+                             .m = pixels,
                              .n = out,
                              .k = columns,
                              .operands = k->x.type,
@@ -134,41 +193,56 @@ static px_status px_convolve_by_columns(px_cuda *cuda, const px_convolve_args *k
                              .ld_a = columns,
                              .b = k->weight.data,
                              .ld_b = (size_t)k->weight.columns,
-                             .c = px_element(k->y.data, k->y.type, (ptrdiff_t)(first * out)),
+                             .c = end.y.data,
                              .ld_c = out,
                              .beta = onto ? 1 : 0,
                              .batch = 1};
         const px_gather_args gather = {
             .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
+        bool ended;
         PX_TRY(px_columns(cuda, gather, gemm.m, &gemm.a));
-        PX_TRY(px_cuda_gemm(&cuda->base, &gemm));
+        PX_TRY(px_cuda_product(cuda, &gemm, &product_end, &ended));
+        if (!ended) PX_TRY(px_finish(cuda, end));
     }
-    const px_map absent = {0};
-    return px_finish(cuda, (px_combine_args){.sum = k->y, .bias = k->bias, .add = onto ? absent : k->add, .y = k->y});
+    return PX_OK;
 }
 
 px_status px_cuda_convolve(px_device *device, const px_convolve_args *k) {
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
     if (k->y.rows == 0) return PX_OK;
-    const size_t reals = (size_t)((k->rectify ? k->x.columns : 0) + (px_same(k->add, k->y) ? k->y.columns : 0));
-    PX_TRY(px_plans_find(cuda, PX_CUDNN_FORWARD, &k->grid, &k->taps, k->x, k->weight, k->y, 0,
-                         reals * px_type_size(k->x.type), &plans));
+    const int columns = (k->rectify ? k->x.columns : 0) + (px_same(k->add, k->y) ? k->y.columns : 0);
+    const px_request request = {.pass = PX_CUDNN_FORWARD,
+                                .grid = &k->grid,
+                                .taps = &k->taps,
+                                .x = k->x,
+                                .weight = k->weight,
+                                .y = k->y,
+                                .end = px_convolve_end(k),
+                                .reserved = PX_MAP_ALIGN,
+                                .panel = (size_t)columns * px_type_size(k->x.type)};
+    PX_TRY(px_plans_find(cuda, &request, &plans));
     return plans.chunk ? px_convolve_by_cudnn(cuda, k, &plans) : px_convolve_by_columns(cuda, k);
+}
+
+static px_combine_args px_input_gradient_end(const px_convolve_input_gradient_args *k) {
+    px_combine_args end = {.add = k->add, .y = k->dx};
+    if (k->rectify) end.gate = k->x;
+    return end;
 }
 
 static px_status px_input_gradient_by_cudnn(px_cuda *cuda, const px_convolve_input_gradient_args *k,
                                             const px_plans *plans) {
     for (int image = 0; image < k->grid.images; image += plans->images) {
         const px_chunk chunk = px_chunk_at(plans, k->grid, image);
-        px_combine_args end = {.add = px_map_slice(k->add, chunk.first, chunk.pixels),
-                               .y = px_map_slice(k->dx, chunk.first, chunk.pixels)};
-        end.sum = end.y;
-        if (px_same(k->add, k->dx)) end.sum.data = cuda->panel;
-        if (k->rectify) end.gate = px_map_slice(k->x, chunk.first, chunk.pixels);
-        void *dy = px_map_slice(k->dy, chunk.first, chunk.pixels).data;
-        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, end.sum.data, k->weight.data, dy));
-        PX_TRY(px_finish(cuda, end));
+        const px_combine_args end = px_chunk_end(cuda, px_input_gradient_end(k), chunk.first, chunk.pixels);
+        const px_cudnn_operands operands = {.x = end.sum.data,
+                                            .weight = k->weight.data,
+                                            .y = px_map_slice(k->dy, chunk.first, chunk.pixels).data,
+                                            .gate = end.gate.data,
+                                            .add = end.add.data};
+        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
+        if (!plans->ended) PX_TRY(px_finish(cuda, end));
     }
     return PX_OK;
 }
@@ -198,19 +272,16 @@ static px_status px_return_tap(px_cuda *cuda, const px_convolve_input_gradient_a
 /* The taps add up in dx itself; apart from it where what is added is dx and must wait, for the gate or for a sum that is
  * wider than dx: several taps add up as reals. */
 static px_status px_input_gradient_by_columns(px_cuda *cuda, const px_convolve_input_gradient_args *k) {
-    const px_map absent = {0};
     const bool aliased = px_same(k->add, k->dx), wide = k->dx.type != PX_REAL && k->taps.live > 1;
     const bool apart = aliased && (k->rectify || wide), onto = aliased && !apart;
+    const bool combined = k->rectify || (k->add.data && !onto);
     const size_t size = px_type_size(k->dx.type), in = (size_t)k->dx.columns;
     const size_t gathered = px_taps_are_the_pixel(&k->taps) ? 0 : (size_t)k->dy.columns * size;
-    const size_t step = px_panel_rows(gathered + (apart ? in * size : 0) + (wide ? in * sizeof(px_real) : 0),
-                                      k->dx.rows);
-    assert(step > 0);
+    const size_t step = px_near(gathered + (combined ? in * size : 0) + (wide ? in * sizeof(px_real) : 0), k->dx.rows);
     for (size_t first = 0; first < k->dx.rows; first += step) {
         const size_t pixels = k->dx.rows - first < step ? k->dx.rows - first : step;
-        px_combine_args end = {.add = onto ? absent : px_map_slice(k->add, first, pixels),
-                               .gate = k->rectify ? px_map_slice(k->x, first, pixels) : absent,
-                               .y = px_map_slice(k->dx, first, pixels)};
+        px_combine_args end = px_chunk_end(cuda, px_input_gradient_end(k), first, pixels);
+        if (onto) end.add = (px_map){0};
         const px_map columns = px_map_slice(k->dy, first, pixels);
         char *panel = cuda->panel + (gathered ? px_map_room(&columns) : 0);
         end.sum = end.y;
@@ -229,8 +300,15 @@ px_status px_cuda_convolve_input_gradient(px_device *device, const px_convolve_i
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
     if (k->dx.rows == 0) return PX_OK;
-    const size_t panel = px_same(k->add, k->dx) ? (size_t)k->dx.columns * px_type_size(k->dx.type) : 0;
-    PX_TRY(px_plans_find(cuda, PX_CUDNN_INPUT_GRADIENT, &k->grid, &k->taps, k->dx, k->weight, k->dy, 0, panel, &plans));
+    const px_request request = {.pass = PX_CUDNN_INPUT_GRADIENT,
+                                .grid = &k->grid,
+                                .taps = &k->taps,
+                                .x = k->dx,
+                                .weight = k->weight,
+                                .y = k->dy,
+                                .end = px_input_gradient_end(k),
+                                .panel = px_same(k->add, k->dx) ? (size_t)k->dx.columns * px_type_size(k->dx.type) : 0};
+    PX_TRY(px_plans_find(cuda, &request, &plans));
     return plans.chunk ? px_input_gradient_by_cudnn(cuda, k, &plans) : px_input_gradient_by_columns(cuda, k);
 }
 
@@ -245,8 +323,10 @@ static px_status px_weight_gradient_by_cudnn(px_cuda *cuda, const px_convolve_we
         const px_chunk chunk = px_chunk_at(plans, k->grid, image);
         px_map input;
         PX_TRY(px_chunk_input(cuda, &chunk, k->x, k->rectify, cuda->panel + 2 * room, &input));
-        void *dy = px_map_slice(k->dy, chunk.first, chunk.pixels).data;
-        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, input.data, image == 0 ? total.data : part.data, dy));
+        const px_cudnn_operands operands = {.x = input.data,
+                                            .weight = image == 0 ? total.data : part.data,
+                                            .y = px_map_slice(k->dy, chunk.first, chunk.pixels).data};
+        PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
         if (image > 0) PX_TRY(px_finish(cuda, (px_combine_args){.sum = part, .add = total, .y = total}));
     }
     const size_t live = (size_t)k->taps.live * (size_t)k->x.columns * sizeof(px_real);
@@ -256,11 +336,12 @@ static px_status px_weight_gradient_by_cudnn(px_cuda *cuda, const px_convolve_we
                          "copy a weight's gradient");
 }
 
-static px_status px_weight_gradient_by_columns(px_cuda *cuda, const px_convolve_weight_gradient_args *k) {
+/* Where one product takes all pixels, the bias's gradient comes with it; *summed says whether it did. */
+static px_status px_weight_gradient_by_columns(px_cuda *cuda, const px_convolve_weight_gradient_args *k, bool *summed) {
     const bool gathered = k->rectify || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->dy.columns;
-    const size_t step = px_panel_rows(gathered ? columns * px_type_size(k->x.type) : 0, k->dy.rows);
-    assert(step > 0 || k->dy.rows == 0);
+    const size_t step = px_near(gathered ? columns * px_type_size(k->x.type) : 0, k->dy.rows);
+    const px_product_end sums = {.sums = step >= k->dy.rows ? k->dbias.data : NULL};
     px_gemm_args gemm = {.transpose_a = true,
                          .m = out,
                          .n = columns,
@@ -277,10 +358,11 @@ static px_status px_weight_gradient_by_columns(px_cuda *cuda, const px_convolve_
         const px_gather_args gather = {
             .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
         PX_TRY(px_columns(cuda, gather, gemm.k, &gemm.b));
-        PX_TRY(px_cuda_gemm(&cuda->base, &gemm));
+        PX_TRY(px_cuda_product(cuda, &gemm, &sums, summed));
         gemm.beta = 1;
         first += step;
     } while (first < k->dy.rows);
+    *summed = *summed && sums.sums;
     return PX_OK;
 }
 
@@ -298,12 +380,19 @@ static px_status px_bias_gradient(px_cuda *cuda, px_map dy, px_map dbias) {
 px_status px_cuda_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
     px_cuda *cuda = (px_cuda *)device;
     px_plans plans;
-    PX_TRY(px_plans_find(cuda, PX_CUDNN_WEIGHT_GRADIENT, &k->grid, &k->taps, k->x, k->dweight, k->dy,
-                         2 * px_map_room(&k->dweight), k->rectify ? (size_t)k->x.columns * px_type_size(k->x.type) : 0,
-                         &plans));
+    bool summed = false;
+    const px_request request = {.pass = PX_CUDNN_WEIGHT_GRADIENT,
+                                .grid = &k->grid,
+                                .taps = &k->taps,
+                                .x = k->x,
+                                .weight = k->dweight,
+                                .y = k->dy,
+                                .reserved = 2 * px_map_room(&k->dweight),
+                                .panel = k->rectify ? (size_t)k->x.columns * px_type_size(k->x.type) : 0};
+    PX_TRY(px_plans_find(cuda, &request, &plans));
     if (plans.chunk)
         PX_TRY(px_weight_gradient_by_cudnn(cuda, k, &plans));
     else
-        PX_TRY(px_weight_gradient_by_columns(cuda, k));
-    return k->dbias.data ? px_bias_gradient(cuda, k->dy, k->dbias) : PX_OK;
+        PX_TRY(px_weight_gradient_by_columns(cuda, k, &summed));
+    return k->dbias.data && !summed ? px_bias_gradient(cuda, k->dy, k->dbias) : PX_OK;
 }

@@ -12,8 +12,9 @@ struct px_cudnn_plan {
     cudnnBackendDescriptor_t plan;
 };
 
-enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_TENSORS = 3 };
-enum { PX_MOST_ENGINES = 64, PX_MOST_DESCRIPTORS = 8 };
+/* Tensors in memory, and from PX_ID_PASSED on those that one operation of a graph hands to the next. */
+enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_GATE, PX_ID_ADD, PX_ID_PASSED, PX_TENSORS = 6 };
+enum { PX_MOST_ENGINES = 64, PX_MOST_DESCRIPTORS = 24 };
 
 /* The three passes differ only in the names of their attributes. */
 static const struct {
@@ -74,14 +75,16 @@ static void px_builder_release(px_builder *b) {
     while (b->count > 0) cudnnBackendDestroyDescriptor(b->made[--b->count]);
 }
 
-/* A dense tensor of (n, height, width, features) in memory, under cuDNN's order of dimensions: n, features,
- * height, width. A filter likewise: (out, rows, columns, in). */
+/* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
+ * filter likewise: (out, rows, columns, in). What is passed on has no memory, and is wide: a float32. */
 static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, bool wide, const px_cudnn_shape *s, int64_t n,
                                           int64_t height, int64_t width, int64_t features) {
     const cudnnDataType_t type = wide || s->type != PX_BF16 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
+    const bool passed = id >= PX_ID_PASSED;
     cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+    px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &s->alignment);
@@ -108,14 +111,62 @@ static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_sha
     return convolution;
 }
 
-/* The graph of one operation: this pass of this convolution. */
-static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const px_cudnn_shape *s) {
+/* The pass's result as end number `end` of `ends` leaves it, 0 being the pass itself: passed on, or, the last, in memory.
+ */
+static cudnnBackendDescriptor_t px_result(px_builder *b, const px_cudnn_shape *s, int end, int ends) {
+    const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
+    const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
+    return px_tensor(b, id, !last, s, s->images, s->height, s->width, forward ? s->out : s->in);
+}
+
+/* to = from, ended. */
+static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape *s, px_cudnn_end end,
+                                             cudnnBackendDescriptor_t from, cudnnBackendDescriptor_t to) {
+    static const struct {
+        cudnnPointwiseMode_t mode;
+        int64_t id; /* of what it reads beside; 0: nothing */
+        cudnnBackendAttributeName_t from, beside, to;
+    } ends[] = {
+        [PX_CUDNN_BIAS] = {CUDNN_POINTWISE_ADD, PX_ID_BIAS, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
+                           CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
+        [PX_CUDNN_GATE] = {CUDNN_POINTWISE_RELU_BWD, PX_ID_GATE, CUDNN_ATTR_OPERATION_POINTWISE_DYDESC,
+                           CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_DXDESC},
+        [PX_CUDNN_ADD] = {CUDNN_POINTWISE_ADD, PX_ID_ADD, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
+                          CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
+        [PX_CUDNN_RELU] = {CUDNN_POINTWISE_RELU_FWD, 0, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, 0,
+                           CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
+    };
+    const cudnnDataType_t type = CUDNN_DATA_FLOAT;
+    const int64_t features = s->pass == PX_CUDNN_FORWARD ? s->out : s->in;
+    cudnnBackendDescriptor_t pointwise = px_make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &ends[end].mode);
+    px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    px_finalize(b, pointwise);
+    cudnnBackendDescriptor_t beside = NULL;
+    if (end == PX_CUDNN_BIAS) beside = px_tensor(b, PX_ID_BIAS, false, s, 1, 1, 1, features);
+    if (end == PX_CUDNN_GATE || end == PX_CUDNN_ADD)
+        beside = px_tensor(b, ends[end].id, false, s, s->images, s->height, s->width, features);
+    cudnnBackendDescriptor_t operation = px_make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    px_put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
+    px_put_descriptor(b, operation, ends[end].from, from);
+    if (beside) px_put_descriptor(b, operation, ends[end].beside, beside);
+    px_put_descriptor(b, operation, ends[end].to, to);
+    px_finalize(b, operation);
+    return operation;
+}
+
+/* This pass of this convolution, into `result`. */
+static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
     const float one = 1, zero = 0;
-    cudnnBackendDescriptor_t convolution = px_convolution(b, s);
     const bool wide = s->pass == PX_CUDNN_WEIGHT_GRADIENT;
-    cudnnBackendDescriptor_t x = px_tensor(b, PX_ID_X, false, s, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t convolution = px_convolution(b, s);
+    cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
+                                     ? result
+                                     : px_tensor(b, PX_ID_X, false, s, s->images, s->height, s->width, s->in);
     cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, wide, s, s->out, s->rows, s->columns, s->in);
-    cudnnBackendDescriptor_t y = px_tensor(b, PX_ID_Y, false, s, s->images, s->height, s->width, s->out);
+    cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
+                                     ? result
+                                     : px_tensor(b, PX_ID_Y, false, s, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = px_make(b, px_cudnn_passes[s->pass].type);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
@@ -124,8 +175,25 @@ static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const
     px_put(b, operation, px_cudnn_passes[s->pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
     px_put(b, operation, px_cudnn_passes[s->pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
     px_finalize(b, operation);
+    return operation;
+}
+
+/* The graph: the pass, and its ends in the order of px_cudnn_end. A weight's gradient, which is its own result, has
+ * none. */
+static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const px_cudnn_shape *s) {
+    cudnnBackendDescriptor_t operations[1 + PX_CUDNN_ENDS];
+    int ends = 0, done = 0;
+    for (int end = 0; end < PX_CUDNN_ENDS; end++) ends += s->ends[end] != 0;
+    cudnnBackendDescriptor_t result = s->pass == PX_CUDNN_WEIGHT_GRADIENT ? NULL : px_result(b, s, 0, ends);
+    operations[0] = px_pass(b, s, result);
+    for (int end = 0; end < PX_CUDNN_ENDS; end++) {
+        if (!s->ends[end]) continue;
+        cudnnBackendDescriptor_t next = px_result(b, s, ++done, ends);
+        operations[done] = px_pointwise(b, s, (px_cudnn_end)end, result, next);
+        result = next;
+    }
     cudnnBackendDescriptor_t graph = px_make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    px_put_descriptor(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+    px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1 + ends, operations);
     px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn);
     px_finalize(b, graph);
     return graph;
@@ -233,13 +301,18 @@ px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const p
     return PX_OK;
 }
 
-px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, void *x, void *weight, void *y) {
-    const int64_t ids[PX_TENSORS] = {PX_ID_X, PX_ID_WEIGHT, PX_ID_Y};
-    void *const pointers[PX_TENSORS] = {x, weight, y};
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_operands *operands) {
+    const int64_t *ends = plan->shape.ends;
+    int64_t ids[PX_TENSORS] = {PX_ID_X, PX_ID_WEIGHT, PX_ID_Y};
+    void *pointers[PX_TENSORS] = {operands->x, operands->weight, operands->y};
+    int count = 3;
+    if (ends[PX_CUDNN_BIAS]) ids[count] = PX_ID_BIAS, pointers[count++] = operands->bias;
+    if (ends[PX_CUDNN_GATE]) ids[count] = PX_ID_GATE, pointers[count++] = operands->gate;
+    if (ends[PX_CUDNN_ADD]) ids[count] = PX_ID_ADD, pointers[count++] = operands->add;
     px_builder b = {0};
     cudnnBackendDescriptor_t pack = px_make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, PX_TENSORS, ids);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, PX_TENSORS, pointers);
+    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
+    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
     px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &cuda->library);
     px_finalize(&b, pack);
     if (b.status == CUDNN_STATUS_SUCCESS) b.status = cudnnBackendExecute(cuda->dnn, plan->plan, pack);

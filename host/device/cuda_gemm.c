@@ -1,4 +1,5 @@
-/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 or bfloat16 products, one heuristic search per shape.
+/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 or bfloat16 products, one heuristic search per shape
+ * and end.
  *
  * cuBLASLt counts columns first. A row-major matrix read column-major is its transpose, so C = op(A) op(B) is computed
  * as C^T = op(B)^T op(A)^T: the operands change places and keep their transposition. */
@@ -7,6 +8,7 @@
 
 typedef struct px_product {
     px_product_shape shape; /* the key: see px_cuda_cache */
+    bool none;              /* there is no algorithm for this end */
     cublasLtMatmulDescOpaque_t operation;
     cublasLtMatrixLayoutOpaque_t a, b, c;
     cublasLtMatmulAlgo_t algorithm;
@@ -22,7 +24,17 @@ static uint64_t px_alignment(const void *pointer, px_type type) {
     return (uintptr_t)pointer % PX_CUDA_VECTOR == 0 ? PX_CUDA_VECTOR : px_type_size(type);
 }
 
-static px_product_shape px_product_shape_of(const px_gemm_args *g) {
+static cublasLtEpilogue_t px_epilogue(const px_product_end *end) {
+    if (end->sums) return CUBLASLT_EPILOGUE_BGRADB; /* op(A) is cuBLASLt's B */
+    if (end->bias) return end->rectify ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+    return end->rectify ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+static const void *px_end_vector(const px_product_end *end) {
+    return end->sums ? end->sums : end->bias;
+}
+
+static px_product_shape px_product_shape_of(const px_gemm_args *g, const px_product_end *end) {
     px_product_shape shape = {.m = g->m,
                               .n = g->n,
                               .k = g->k,
@@ -36,7 +48,10 @@ static px_product_shape px_product_shape_of(const px_gemm_args *g) {
                               .result = g->result,
                               .align_a = px_alignment(g->a, g->operands),
                               .align_b = px_alignment(g->b, g->operands),
-                              .align_c = px_alignment(g->c, g->result)};
+                              .align_c = px_alignment(g->c, g->result),
+                              .epilogue = px_epilogue(end),
+                              .align_add = px_alignment(end->add, g->result),
+                              .align_end = px_alignment(px_end_vector(end), g->result)};
     if (g->batch > 1) shape.step_a = g->step_a, shape.step_b = g->step_b, shape.step_c = g->step_c;
     return shape;
 }
@@ -51,13 +66,23 @@ static cublasStatus_t px_layout(cublasLtMatrixLayoutOpaque_t *layout, uint64_t t
     return cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step);
 }
 
+/* Where this call's bias or sums lie. Also the search for an algorithm looks at the address, for its alignment. */
+static cublasStatus_t px_product_point(px_product *p, const px_product_end *end) {
+    const void *vector = px_end_vector(end);
+    if (!vector) return CUBLAS_STATUS_SUCCESS;
+    return cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
+}
+
 static cublasStatus_t px_product_describe(px_product *p) {
     const px_product_shape *shape = &p->shape;
+    const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)shape->epilogue;
     const int32_t first = shape->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const int32_t second = shape->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     PX_BLAS_TRY(cublasLtMatmulDescInit(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    PX_BLAS_TRY(
+        cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
     PX_BLAS_TRY(px_layout(&p->a, shape->operands, shape->transpose_a ? shape->k : shape->m,
                           shape->transpose_a ? shape->m : shape->k, shape->ld_a, shape->batch, shape->step_a));
     PX_BLAS_TRY(px_layout(&p->b, shape->operands, shape->transpose_b ? shape->n : shape->k,
@@ -72,7 +97,7 @@ static cublasStatus_t px_product_choose(cublasLtHandle_t blas, px_product *p) {
     } alignments[] = {
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, p->shape.align_b},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, p->shape.align_a},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p->shape.align_c},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p->shape.align_add},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p->shape.align_c},
     };
     const uint64_t workspace = PX_CUDA_LIBRARY;
@@ -103,16 +128,21 @@ static px_status px_product_fail(px_cuda *cuda, const px_gemm_args *g, cublasSta
                    g->k, g->batch, cublasLtGetStatusString(status));
 }
 
-static px_status px_product_find(px_cuda *cuda, const px_gemm_args *g, px_product **product) {
-    const px_product_shape shape = px_product_shape_of(g);
+/* The product of this shape; *product is one with `none` set if only its end is not to be had. */
+static px_status px_product_find(px_cuda *cuda, const px_gemm_args *g, const px_product_end *end,
+                                 px_product **product) {
+    const px_product_shape shape = px_product_shape_of(g, end);
     *product = px_cuda_cache_find(&cuda->products, &shape);
     if (*product) return PX_OK;
     px_product *made = calloc(1, sizeof *made);
     if (!made) return px_fail(cuda->base.ctx, PX_ERR_MEMORY, "cuda: cannot allocate %zu bytes", sizeof *made);
     made->shape = shape;
     cublasStatus_t status = px_product_describe(made);
+    if (status == CUBLAS_STATUS_SUCCESS) status = px_product_point(made, end);
     if (status == CUBLAS_STATUS_SUCCESS) status = px_product_choose(cuda->blas, made);
-    if (status != CUBLAS_STATUS_SUCCESS) {
+    const bool lacks = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+    made->none = lacks && shape.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+    if (status != CUBLAS_STATUS_SUCCESS && !made->none) {
         free(made);
         return px_product_fail(cuda, g, status);
     }
@@ -149,17 +179,32 @@ static px_status px_gemm_one_by_one(px_device *device, const px_gemm_args *g) {
     return PX_OK;
 }
 
+/* Not for an empty product. */
+static px_status px_product_run(px_cuda *cuda, const px_gemm_args *g, const px_product_end *end, bool *ended) {
+    px_product *p;
+    const px_real one = 1;
+    PX_TRY(px_product_find(cuda, g, end, &p));
+    *ended = !p->none;
+    if (p->none) return PX_OK;
+    const void *added = end->add ? end->add : g->c;
+    cublasStatus_t status = px_product_point(p, end);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmul(cuda->blas, &p->operation, &one, g->b, &p->b, g->a, &p->a, end->add ? &one : &g->beta,
+                                added, &p->c, g->c, &p->c, &p->algorithm, cuda->library, PX_CUDA_LIBRARY, cuda->stream);
+    return status == CUBLAS_STATUS_SUCCESS ? PX_OK : px_product_fail(cuda, g, status);
+}
+
 px_status px_cuda_gemm(px_device *device, const px_gemm_args *g) {
     px_cuda *cuda = (px_cuda *)device;
     if (g->m == 0 || g->n == 0 || g->batch == 0) return PX_OK;
     if (g->k == 0) return px_gemm_of_nothing(cuda, g);
     if (g->batch > 1 && (g->step_a < 0 || g->step_b < 0 || g->step_c < 0)) return px_gemm_one_by_one(device, g);
+    bool ended;
+    return px_product_run(cuda, g, &(px_product_end){0}, &ended);
+}
 
-    px_product *p;
-    const px_real one = 1;
-    PX_TRY(px_product_find(cuda, g, &p));
-    const cublasStatus_t status = cublasLtMatmul(cuda->blas, &p->operation, &one, g->b, &p->b, g->a, &p->a, &g->beta,
-                                                 g->c, &p->c, g->c, &p->c, &p->algorithm, cuda->library,
-                                                 PX_CUDA_LIBRARY, cuda->stream);
-    return status == CUBLAS_STATUS_SUCCESS ? PX_OK : px_product_fail(cuda, g, status);
+px_status px_cuda_product(px_cuda *cuda, const px_gemm_args *g, const px_product_end *end, bool *ended) {
+    *ended = false;
+    if (cuda->ends && g->m > 0 && g->n > 0 && g->k > 0) PX_TRY(px_product_run(cuda, g, end, ended));
+    return *ended ? PX_OK : px_cuda_gemm(&cuda->base, g);
 }

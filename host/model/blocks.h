@@ -7,7 +7,7 @@
 typedef struct px_pixelcnn {
     px_block block;
     px_linear reduce, conv, expand;
-    px_map reduced, convolved; /* (P, h), before their relu */
+    px_map reduced, convolved; /* (P, h), rectified */
     px_map gradient[2];        /* (P, h) */
 } px_pixelcnn;
 

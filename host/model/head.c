@@ -1,4 +1,5 @@
-/* The head: three 1 x 1 layers, mask B, relu before each, and the logits. */
+/* The head: three 1 x 1 layers, mask B, relu before each, and the logits. What the first two give is rectified as it is
+ * stored. */
 #include "host/model/network.h"
 #include <stdio.h>
 
@@ -16,7 +17,8 @@ px_status px_head_create(px_model *model, px_head *head) {
                                                   .taps = px_taps_rectangle(1, 1, 0),
                                                   .mask = PX_MASK_B,
                                                   .gain = i < 2 ? 2 : 0.1,
-                                                  .rectify = true}));
+                                                  .reads = i == 0 ? PX_READS_RELU : PX_READS_RECTIFIED,
+                                                  .rectifies = i < 2}));
     }
     return PX_OK;
 }

@@ -35,7 +35,7 @@ px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_s
                            .count = (size_t)spec->outputs * (size_t)spec->taps.stored * (size_t)spec->inputs};
     px_weight_shape(&weight, spec);
     snprintf(weight.name, sizeof weight.name, "%s.weight", spec->name);
-    *linear = (px_linear){.bias = -1, .taps = spec->taps, .rectify = spec->rectify};
+    *linear = (px_linear){.bias = -1, .taps = spec->taps, .reads = spec->reads, .rectifies = spec->rectifies};
     PX_TRY(px_parameters_add(model->device->ctx, &model->parameters, &weight, &linear->weight));
     if (spec->no_bias) return PX_OK;
     px_parameter bias = {.rank = 1, .shape = {spec->outputs}, .count = (size_t)spec->outputs, .outputs = spec->outputs};
@@ -53,16 +53,17 @@ static px_map px_tensor_of(const px_model *model, int index, px_map flat) {
 }
 
 px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y) {
-    return px_run(model->device, convolve, .grid = model->grid, .taps = linear->taps, .rectify = linear->rectify,
-                  .x = px_at_work(model, x), .weight = px_tensor_of(model, linear->weight, model->operands),
-                  .bias = px_tensor_of(model, linear->bias, model->weights), .add = px_at_work(model, add),
+    return px_run(model->device, convolve, .grid = model->grid, .taps = linear->taps,
+                  .rectify = linear->reads == PX_READS_RELU, .rectify_y = linear->rectifies, .x = px_at_work(model, x),
+                  .weight = px_tensor_of(model, linear->weight, model->operands),
+                  .bias = px_tensor_of(model, linear->bias, model->operands), .add = px_at_work(model, add),
                   .y = px_at_work(model, y));
 }
 
 px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_map dy, px_map x, px_map add,
                                    px_map dx) {
     return px_run(model->device, convolve_input_gradient, .grid = model->grid, .taps = linear->taps,
-                  .rectify = linear->rectify, .dy = px_at_work(model, dy),
+                  .rectify = linear->reads != PX_READS_PLAIN, .dy = px_at_work(model, dy),
                   .weight = px_tensor_of(model, linear->weight, model->operands), .x = px_at_work(model, x),
                   .add = px_at_work(model, add), .dx = px_at_work(model, dx));
 }
@@ -70,7 +71,7 @@ px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_
 px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_map x, px_map dy) {
     const px_map dweight = px_tensor_of(model, linear->weight, model->gradients);
     PX_TRY(px_run(model->device, convolve_weight_gradient, .grid = model->grid, .taps = linear->taps,
-                  .rectify = linear->rectify, .x = px_at_work(model, x), .dy = px_at_work(model, dy),
+                  .rectify = linear->reads == PX_READS_RELU, .x = px_at_work(model, x), .dy = px_at_work(model, dy),
                   .dweight = dweight, .dbias = px_tensor_of(model, linear->bias, model->gradients)));
     const px_parameter *p = &model->parameters.items[linear->weight];
     if (p->mask == PX_MASK_NONE) return PX_OK;

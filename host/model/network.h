@@ -5,11 +5,15 @@
 #include "host/model/pass.h"
 #include "pixelrnn/model.h"
 
-/* A masked convolution with its parameters; most have one tap. With rectify it reads relu of its input. */
+/* What a layer reads of its input x: x; relu(x), which it makes as it reads; or x, which its maker has rectified. */
+typedef enum { PX_READS_PLAIN, PX_READS_RELU, PX_READS_RECTIFIED } px_reads;
+
+/* A masked convolution with its parameters; most have one tap. */
 typedef struct px_linear {
     int weight, bias; /* indices of parameters; no bias: -1 */
     px_taps taps;
-    bool rectify;
+    px_reads reads;
+    bool rectifies; /* what it gives, as it is stored: nobody needs it otherwise */
 } px_linear;
 
 typedef struct px_linear_spec {
@@ -19,7 +23,8 @@ typedef struct px_linear_spec {
     px_mask_kind mask;
     int gates;   /* outputs are this many maps, each grouped by colour on its own; forget gates' bias starts at 1 */
     double gain; /* see px_parameter */
-    bool rectify;
+    px_reads reads;
+    bool rectifies;
     bool no_bias;
 } px_linear_spec;
 
@@ -31,9 +36,10 @@ px_taps px_taps_list(int count, const px_tap *at);
 /* Adds the layer's parameters to the model. */
 px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_spec *spec);
 
-/* y = add + layer(x). add may be absent or y. */
+/* y = add + layer(x), rectified where the layer does that. add may be absent or y. */
 px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y);
-/* dx = add + (gradient of x from that of y). add may be absent or dx. x is read only by a rectifying layer. */
+/* dx = add + (gradient of x from that of y), of x as it was before any relu. add may be absent or dx. x is not looked at
+ * by a layer that reads it plain. */
 px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_map dy, px_map x, px_map add,
                                    px_map dx);
 /* Gradients of weight (masked) and bias, into the model's. */
@@ -62,7 +68,7 @@ extern const px_block_kind px_block_pixelcnn, px_block_row_lstm, px_block_diagon
 /* The head: head.2(relu(head.1(relu(head.0(relu(u)))))), (P, 2h) to (P, C * L). */
 typedef struct px_head {
     px_linear layer[3];
-    px_map hidden[2];          /* (P, q): what layers 0 and 1 give */
+    px_map hidden[2];          /* (P, q): what layers 0 and 1 give, rectified */
     px_map hidden_gradient[2]; /* (P, q) */
     px_map logits;             /* (P, C * L); their gradient after a forward with gradient */
 } px_head;

@@ -15,12 +15,12 @@ static px_status px_pixelcnn_create(px_model *model, int index, px_block **block
     snprintf(reduce, sizeof reduce, "blocks.%d.reduce", index);
     snprintf(conv, sizeof conv, "blocks.%d.conv", index);
     snprintf(expand, sizeof expand, "blocks.%d.expand", index);
-    px_linear_spec spec = {.mask = PX_MASK_B, .gates = 1, .gain = 2, .rectify = true};
+    px_linear_spec spec = {.mask = PX_MASK_B, .gates = 1, .gain = 2, .reads = PX_READS_RELU, .rectifies = true};
     spec.name = reduce, spec.inputs = 2 * h, spec.outputs = h, spec.taps = one;
     PX_TRY(px_linear_create(model, &b->reduce, &spec));
-    spec.name = conv, spec.inputs = h, spec.outputs = h, spec.taps = top;
+    spec.name = conv, spec.inputs = h, spec.outputs = h, spec.taps = top, spec.reads = PX_READS_RECTIFIED;
     PX_TRY(px_linear_create(model, &b->conv, &spec));
-    spec.name = expand, spec.inputs = h, spec.outputs = 2 * h, spec.taps = one;
+    spec.name = expand, spec.inputs = h, spec.outputs = 2 * h, spec.taps = one, spec.rectifies = false;
     return px_linear_create(model, &b->expand, &spec);
 }
 

@@ -7,7 +7,7 @@
  *
  * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16. Maps
  * that a descriptor marks "activation" are of that type; all others that are not said to be something else are PX_REAL:
- * cell states, biases, gradients of weights, losses. A weight that a product reads has the type of the activations.
+ * cell states, gradients of weights, losses. Weights and biases that are read have the type of the activations.
  * Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and rounds its result.
  *
  * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both fillings and the parity
@@ -58,21 +58,21 @@ static inline bool px_taps_are_the_pixel(const px_taps *taps) {
     return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
 }
 
-/* y = add + bias + sum over live taps t of W_t x(pixel + offset_t), x being 0 outside its image; with rectify, relu(x).
- * An absent bias or add counts as 0. add may be y. P = pixels of grid. */
+/* y = add + bias + sum over live taps t of W_t x(pixel + offset_t), x being 0 outside its image; with rectify, relu(x);
+ * with rectify_y, y is relu of all that. An absent bias or add counts as 0. add may be y. P = pixels of grid. */
 typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
-    bool rectify;
+    bool rectify, rectify_y;
     px_map x;      /* [in]  (P, in) activation */
     px_map weight; /* [in]  (out, stored * in) as activations */
-    px_map bias;   /* [in]  (1, out) or absent */
+    px_map bias;   /* [in]  (1, out) as activations, or absent */
     px_map add;    /* [in]  (P, out) activation or absent */
     px_map y;      /* [out] (P, out) activation */
 } px_convolve_args;
 
-/* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0.
- * add may be dx. */
+/* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0, which
+ * is where relu(x) > 0, so that x may be stored either way. add may be dx. */
 typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
@@ -107,10 +107,12 @@ typedef struct px_gather_args {
     px_map y; /* [out] (pixels * live, F) activation */
 } px_gather_args;
 
-/* y = sum + bias + add; with gate present, sum counts only where gate > 0. Any of sum and add may be y. */
+/* y = sum + bias + add; with gate present, sum counts only where gate > 0; with rectify, y is relu of all that. Any of
+ * sum and add may be y. */
 typedef struct px_combine_args {
+    bool rectify;
     px_map sum;  /* [in]  (R, F) activation or absent */
-    px_map bias; /* [in]  (1, F) or absent */
+    px_map bias; /* [in]  (1, F) as activations, or absent */
     px_map add;  /* [in]  (R, F) activation or absent */
     px_map gate; /* [in]  (R, F) activation or absent */
     px_map y;    /* [out] (R, F) activation */
@@ -156,7 +158,7 @@ typedef struct px_levels_to_values_args {
  * pointwise end of a layer of which only one colour group is due. */
 typedef struct px_activate_args {
     px_map sum;       /* [in, out] (R, F) */
-    px_map bias;      /* [in]  (1, F) */
+    px_map bias;      /* [in]  (1, F) as activations */
     px_map add;       /* [in]  (R, F) activation or absent */
     px_map y;         /* [out] (R, F) activation or absent */
     px_map rectified; /* [out] (R, F) activation or absent */
@@ -234,7 +236,7 @@ typedef px_lstm_cell_args px_lstm_cell_backward_args;
  * Maps hold the first layer's rows; layer l's lie l * step_NAME rows further on, its bias l * step_bias elements. */
 typedef struct px_lstm_update_args {
     px_map pre;      /* [in]      (R, 4 D) */
-    px_map bias;     /* [in]      (1, 4 D) */
+    px_map bias;     /* [in]      (1, 4 D) as activations */
     px_map c;        /* [in, out] (R, D) */
     px_map h;        /* [out]     (R, D) activation */
     px_map add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */

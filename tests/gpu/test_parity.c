@@ -42,7 +42,7 @@ typedef struct convolution {
     px_grid grid;
     px_taps taps;
     px_width_case width;
-    bool rectify;
+    bool rectify, rectify_y;
     addend add;
 } convolution;
 
@@ -51,18 +51,19 @@ static void each_convolution(void (*check)(const convolution *)) {
     static const char *const adds[] = {"nothing", "a map", "the result"};
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
         for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
-            for (int variant = 0; variant < 2 * ADDS; variant++) {
+            for (int variant = 0; variant < 4 * ADDS; variant++) {
                 const bool large = size == PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases);
                 convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
                                  .width = large ? px_large_width : px_width_cases[size % PX_COUNT(px_width_cases)],
                                  .taps = px_taps_of(&px_taps_cases[t]),
                                  .rectify = variant % 2,
-                                 .add = (addend)(variant / 2)};
+                                 .rectify_y = variant / 2 % 2,
+                                 .add = (addend)(variant / 4)};
                 if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
                 if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
-                CASE("%s, %d images of %d x %d, %d to %d features, %srectified, added to %s", px_taps_cases[t].name,
-                     c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out, c.rectify ? "" : "not ",
-                     adds[c.add]);
+                CASE("%s, %d images of %d x %d, %d to %d features, x %srectified, y %srectified, added to %s",
+                     px_taps_cases[t].name, c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out,
+                     c.rectify ? "" : "not ", c.rectify_y ? "" : "not ", adds[c.add]);
                 check(&c);
             }
 }
@@ -70,11 +71,11 @@ static void each_convolution(void (*check)(const convolution *)) {
 static void check_one_convolve(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair bias = c->add == ADD ? absent : reals(1, c->width.out, RANDOM);
+    const pair bias = c->add == ADD ? absent : activations(1, c->width.out, RANDOM);
     const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
     const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
-    BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side], .weight = weight.on[side],
-         .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
+    BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .rectify_y = c->rectify_y, .x = x.on[side],
+         .weight = weight.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
     EXPECT(convolve, y);
 }
 
@@ -83,6 +84,7 @@ static void check_convolve(void) {
 }
 
 static void check_one_input_gradient(const convolution *c) {
+    if (c->rectify_y) return; /* whoever reads y gates its gradient */
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair dy = activations(pixels, c->width.out, RANDOM),
                weight = live_weight(c->width.out, c->width.in, &c->taps);
@@ -99,7 +101,7 @@ static void check_convolve_input_gradient(void) {
 }
 
 static void check_one_weight_gradient(const convolution *c) {
-    if (c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
+    if (c->rectify_y || c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), dy = activations(pixels, c->width.out, RANDOM);
     const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
@@ -241,16 +243,16 @@ static void check_gather(void) {
 
 static void check_combine(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
-        for (int variant = 0; variant < 16; variant++) {
+        for (int variant = 0; variant < 32; variant++) {
             const px_map_case m = px_map_cases[i];
             CASE("%zu x %d, variant %d", m.rows, m.columns, variant);
             const pair x = activations(m.rows, m.columns, RANDOM), other = activations(m.rows, m.columns, RANDOM);
-            const pair bias = variant & 1 ? reals(1, m.columns, RANDOM) : absent;
+            const pair bias = variant & 1 ? activations(1, m.columns, RANDOM) : absent;
             const pair gate = variant & 2 ? activations(m.rows, m.columns, RANDOM) : absent;
             const pair y = variant & 4 ? activations(m.rows, m.columns, POISONED) : x; /* in place: sum, or add, is y */
             const pair sum = variant & 8 ? x : other, add = variant & 8 ? (m.rows % 2 ? absent : other) : x;
-            BOTH(combine, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .gate = gate.on[side],
-                 .y = y.on[side]);
+            BOTH(combine, .rectify = variant & 16, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side],
+                 .gate = gate.on[side], .y = y.on[side]);
             EXPECT(combine, y);
         }
 }
@@ -329,7 +331,7 @@ static void check_activate(void) {
         const int columns = px_map_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
         const bool plain = i / 2 % 2;
         CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, rectified");
-        const pair sum = reals(rows, columns, RANDOM), bias = reals(1, columns, RANDOM);
+        const pair sum = reals(rows, columns, RANDOM), bias = activations(1, columns, RANDOM);
         const pair add = plain ? absent : activations(rows, columns, RANDOM);
         const pair y = plain ? absent : activations(rows, columns, RANDOM);
         const pair rectified = plain ? absent : activations(rows, columns, RANDOM);
@@ -356,7 +358,7 @@ static void check_lstm_update(void) {
         const int D = cases[i].hidden;
         CASE("%zu rows of %d layers, %d features from %d of %d", cases[i].rows, cases[i].layers, cases[i].count,
              cases[i].first, D);
-        const pair pre = reals(all, 4 * D, RANDOM), bias = reals((size_t)cases[i].layers, 4 * D, RANDOM);
+        const pair pre = reals(all, 4 * D, RANDOM), bias = activations((size_t)cases[i].layers, 4 * D, RANDOM);
         const pair c = reals(all, D, RANDOM), h = activations(all, D, RANDOM);
         const pair add = cases[i].added ? activations(all, D, RANDOM) : absent;
         const pair sum = cases[i].summed ? activations(all, D, RANDOM) : absent;
@@ -428,7 +430,7 @@ static px_map part_of(const pair *memory, int side, int group, part which) {
 static void check_replay(void) {
     enum { STEPS = 7 };
     CASE("%d steps, %d groups", STEPS, GROUPS);
-    const pair weight = activations(OUT, IN, RANDOM), bias = reals(1, OUT, RANDOM);
+    const pair weight = activations(OUT, IN, RANDOM), bias = activations(1, OUT, RANDOM);
     const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_MAP_ALIGN, 256);
     for (int side = 0; side < SIDES; side++) {
         px_map at[PARTS];
