@@ -200,6 +200,8 @@ PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
+# tests/cuda/test_*.c want CUDA's libraries, but no GPU
+CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -217,7 +219,7 @@ LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(H
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
@@ -289,6 +291,10 @@ $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(OBJ)/%.pic.o,host/device/cuda_cudnn.c host/device/cuda_cache.c) \
+		$(SUPPORT_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
@@ -298,7 +304,8 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
 	$(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
-	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
+	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)) \
+	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
 
@@ -316,9 +323,10 @@ RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPT
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run all tests that need no GPU, in single and in double precision
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
-	@$(TEST_ENVIRONMENT) tests/run $(TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
+	@$(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
@@ -355,7 +363,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/cuda bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

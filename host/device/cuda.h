@@ -55,6 +55,7 @@ typedef struct px_cuda {
     cudaStream_t stream;
     cublasLtHandle_t blas;
     cudnnHandle_t dnn;
+    cudnnBackendDescriptor_t described;   /* a test's: plans are for this card, which need not be there. Else NULL */
     void *library;                        /* PX_CUDA_LIBRARY bytes */
     char *panel;                          /* PX_CUDA_PANEL bytes */
     bool ends;                            /* libraries end products and convolutions themselves, where they can */
@@ -97,7 +98,7 @@ typedef struct px_cudnn_shape {
     int64_t type; /* px_type of all tensors but a weight's gradient, which is PX_REAL */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
-    int64_t alignment;           /* bytes, of all tensors */
+    int64_t alignment;           /* bytes, of all tensors; of one with larger elements, theirs */
     int64_t ends[PX_CUDNN_ENDS]; /* 1: what the pass gives ends so, one after the other */
 } px_cudnn_shape;
 

@@ -82,12 +82,14 @@ static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, bool wide, 
     const cudnnDataType_t type = wide || s->type != PX_BF16 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
+    const int64_t element = type == CUDNN_DATA_FLOAT ? sizeof(float) : sizeof(uint16_t);
+    const int64_t alignment = s->alignment > element ? s->alignment : element;
     const bool passed = id >= PX_ID_PASSED;
     cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &s->alignment);
+    px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dimensions);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
     px_finalize(b, tensor);
@@ -180,7 +182,7 @@ static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, 
 
 /* The graph: the pass, and its ends in the order of px_cudnn_end. A weight's gradient, which is its own result, has
  * none. */
-static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const px_cudnn_shape *s) {
+static cudnnBackendDescriptor_t px_graph(px_builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
     cudnnBackendDescriptor_t operations[1 + PX_CUDNN_ENDS];
     int ends = 0, done = 0;
     for (int end = 0; end < PX_CUDNN_ENDS; end++) ends += s->ends[end] != 0;
@@ -194,7 +196,7 @@ static cudnnBackendDescriptor_t px_graph(px_builder *b, cudnnHandle_t dnn, const
     }
     cudnnBackendDescriptor_t graph = px_make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1 + ends, operations);
-    px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn);
+    if (!cuda->described) px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
     px_finalize(b, graph);
     return graph;
 }
@@ -231,11 +233,14 @@ static bool px_engine_is_exact(cudnnBackendDescriptor_t config, int64_t type) {
 }
 
 /* The plan of this configuration, or NULL if its engine turns the shape down or wants more workspace than there is. */
-static cudnnBackendDescriptor_t px_plan_of(cudnnHandle_t dnn, cudnnBackendDescriptor_t config) {
+static cudnnBackendDescriptor_t px_plan_of(const px_cuda *cuda, cudnnBackendDescriptor_t config) {
     int64_t bytes = 0, count = 0;
     px_builder b = {0};
     cudnnBackendDescriptor_t plan = px_make(&b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    px_put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn);
+    if (cuda->described)
+        px_put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
+    else
+        px_put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
     px_put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
     px_finalize(&b, plan);
     if (b.status == CUDNN_STATUS_SUCCESS)
@@ -247,13 +252,14 @@ static cudnnBackendDescriptor_t px_plan_of(cudnnHandle_t dnn, cudnnBackendDescri
 }
 
 /* The first configuration of this mode's ranking that will do becomes the plan's. */
-static cudnnStatus_t px_plan_choose(cudnnHandle_t dnn, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
+static cudnnStatus_t px_plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
                                     px_cudnn_plan *plan) {
     cudnnBackendDescriptor_t configs[PX_MOST_ENGINES] = {0};
     int64_t count = 0;
     px_builder b = {0};
     cudnnBackendDescriptor_t ranking = px_make(&b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     px_put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+    if (cuda->described) px_put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, cuda->described);
     px_put(&b, ranking, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     px_finalize(&b, ranking);
     for (int i = 0; i < PX_MOST_ENGINES && b.status == CUDNN_STATUS_SUCCESS; i++)
@@ -263,7 +269,7 @@ static cudnnStatus_t px_plan_choose(cudnnHandle_t dnn, cudnnBackendDescriptor_t 
                                             PX_MOST_ENGINES, &count, configs);
     if (b.status != CUDNN_STATUS_SUCCESS) count = 0;
     for (int64_t i = 0; i < count && i < PX_MOST_ENGINES && !plan->plan; i++) {
-        if (px_engine_is_exact(configs[i], plan->shape.type)) plan->plan = px_plan_of(dnn, configs[i]);
+        if (px_engine_is_exact(configs[i], plan->shape.type)) plan->plan = px_plan_of(cuda, configs[i]);
         if (!plan->plan) continue;
         plan->config = configs[i]; /* lives as long as the plan */
         configs[i] = NULL;
@@ -274,13 +280,13 @@ static cudnnStatus_t px_plan_choose(cudnnHandle_t dnn, cudnnBackendDescriptor_t 
     return b.status;
 }
 
-static cudnnStatus_t px_plan_make(cudnnHandle_t dnn, px_cudnn_plan *plan) {
+static cudnnStatus_t px_plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     px_builder b = {0};
-    cudnnBackendDescriptor_t graph = px_graph(&b, dnn, &plan->shape);
+    cudnnBackendDescriptor_t graph = px_graph(&b, cuda, &plan->shape);
     cudnnStatus_t status = b.status;
     for (int i = 0; b.status == CUDNN_STATUS_SUCCESS && i < 2 && !plan->plan; i++)
-        status = px_plan_choose(dnn, graph, modes[i], plan);
+        status = px_plan_choose(cuda, graph, modes[i], plan);
     px_builder_release(&b);
     return status;
 }
@@ -291,7 +297,7 @@ px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const p
         kept = calloc(1, sizeof *kept);
         if (!kept) return px_fail(cuda->base.ctx, PX_ERR_MEMORY, "cuda: cannot allocate %zu bytes", sizeof *kept);
         kept->shape = *shape;
-        const cudnnStatus_t status = px_plan_make(cuda->dnn, kept);
+        const cudnnStatus_t status = px_plan_make(cuda, kept);
         px_cuda_cache_add(&cuda->convolutions, kept);
         /* That a shape is not supported is an answer; anything else is a mistake of ours. */
         if (status != CUDNN_STATUS_SUCCESS && CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED)

@@ -1,0 +1,111 @@
+/* cuDNN's own answers, without a GPU: plans made by the real library for a card that is described to it. So every graph
+ * that host/device/cuda_cudnn.c builds is one that cuDNN takes, and the table below says for which of them, of the shapes
+ * of the models in configs/, it has precompiled engines on an H200. Nothing is run. Engines that are compiled when they
+ * are needed (those that gate or add) want a driver to do that, and cannot be had here. */
+#include "host/device/cuda.h"
+#include "tests/support.h"
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* An H200, in the words in which cuDNN writes a card down beside a plan that it saves. */
+static const char h200[] =
+    "{\"deviceName\": \"NVIDIA H200\", \"cudaDeviceId\": 0, \"pciDeviceId\": 0, \"deviceVer\": 900, \"driverVer\": "
+    "13000,"
+    " \"multiProcessorCount\": 132, \"warpSize\": 32, \"maxThreadsPerBlock\": 1024, \"maxThreadsPerSM\": 2048,"
+    " \"maxCtasPerSM\": 32, \"maxRegistersPerSM\": 65536, \"regsPerBlock\": 65536, \"maxSharedMemoryPerBlock\": 49152,"
+    " \"maxSharedMemoryPerBlockOptin\": 232448, \"reservedSharedMemoryPerBlock\": 1024, \"l2CacheSize\": 62914560,"
+    " \"totalGlobalMem\": 150000000000, \"smClockRateKHz\": 1980000, \"memClockRateKHz\": 3201000,"
+    " \"supportCoopLaunch\": 1, \"isTccDriver\": 0, \"maxBlockSize\": [1024, 1024, 64],"
+    " \"maxGridSize\": [2147483647, 65535, 65535]}";
+
+static px_context ctx;
+static px_cuda cuda;
+
+static cudnnStatus_t describe(void) {
+    cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &cuda.described);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnBackendSetAttribute(cuda.described, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                                          (int64_t)sizeof h200, h200);
+    return status == CUDNN_STATUS_SUCCESS ? cudnnBackendFinalize(cuda.described) : status;
+}
+
+/* The masked convolutions of the models that are more than a product. */
+static const struct layer {
+    const char *name;
+    int rows, columns, centre, in, out;
+} layers[] = {
+    {"PixelCNN's 3 x 3, h 128", 2, 3, 1, 128, 128}, {"PixelCNN's 3 x 3, h 16", 2, 3, 1, 16, 16},
+    {"Row LSTM's 3 x 1, h 128", 1, 2, 1, 256, 512}, {"Row LSTM's 3 x 1, h 512", 1, 2, 1, 1024, 2048},
+    {"stem, RGB, h 128", 4, 7, 3, 3, 256},          {"stem, grey, h 16", 4, 7, 3, 1, 32},
+};
+
+static const struct want {
+    const char *name;
+    px_cudnn_pass pass;
+    int64_t ends[PX_CUDNN_ENDS];
+    bool planned[2]; /* in float32, in bfloat16: precompiled; else nothing is known here */
+} wants[] = {
+    {"forward", PX_CUDNN_FORWARD, {0}, {true, true}},
+    {"forward, bias", PX_CUDNN_FORWARD, {[PX_CUDNN_BIAS] = 1}, {true, true}},
+    {"forward, bias, relu", PX_CUDNN_FORWARD, {[PX_CUDNN_BIAS] = 1, [PX_CUDNN_RELU] = 1}, {true, true}},
+    {"forward, bias, add, relu",
+     PX_CUDNN_FORWARD,
+     {[PX_CUDNN_BIAS] = 1, [PX_CUDNN_ADD] = 1, [PX_CUDNN_RELU] = 1},
+     {false, false}},
+    {"input gradient", PX_CUDNN_INPUT_GRADIENT, {0}, {true, true}},
+    {"input gradient, gate", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_GATE] = 1}, {false, false}},
+    {"input gradient, gate, add", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_GATE] = 1, [PX_CUDNN_ADD] = 1}, {false, false}},
+    /* there is no sum in float32 of bfloat16 operands: these go by columns */
+    {"weight gradient", PX_CUDNN_WEIGHT_GRADIENT, {0}, {true, false}},
+};
+
+static px_cudnn_shape shape_of(const struct layer *layer, const struct want *want, px_type type) {
+    const int vector = PX_CUDA_VECTOR / (int)px_type_size(type);
+    const bool aligned = layer->in % vector == 0 && layer->out % vector == 0;
+    px_cudnn_shape shape = {.pass = want->pass,
+                            .type = type,
+                            .images = 16,
+                            .height = 32,
+                            .width = 32,
+                            .in = layer->in,
+                            .out = layer->out,
+                            .rows = layer->rows,
+                            .columns = layer->columns,
+                            .centre = layer->centre,
+                            .alignment = aligned ? PX_CUDA_VECTOR : (int64_t)px_type_size(type)};
+    memcpy(shape.ends, want->ends, sizeof shape.ends);
+    return shape;
+}
+
+static void test_plans(void **state) {
+    (void)state;
+    static const px_type types[] = {PX_REAL, PX_BF16};
+    int planned = 0;
+    if (describe() != CUDNN_STATUS_SUCCESS) {
+        print_message("SKIP: cuDNN %zu takes no such description of a card\n", cudnnGetVersion());
+        skip();
+    }
+    cuda.base.ctx = &ctx;
+    cuda.convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
+    for (size_t i = 0; i < COUNT(layers) * COUNT(wants) * 2; i++) {
+        const struct layer *layer = &layers[i / 2 / COUNT(wants)];
+        const struct want *want = &wants[i / 2 % COUNT(wants)];
+        const px_cudnn_shape shape = shape_of(layer, want, types[i % 2]);
+        const px_cudnn_plan *plan;
+        if (px_cudnn_plan_find(&cuda, &shape, &plan) != PX_OK)
+            fail_msg("%s, %s: %s", layer->name, want->name, ctx.message);
+        if (want->planned[i % 2] && !plan)
+            fail_msg("%s, %s, %s: cuDNN has no plan", layer->name, want->name, i % 2 ? "bfloat16" : "float32");
+        planned += plan != NULL;
+    }
+    print_message("  cuDNN %zu: %d of %zu graphs have precompiled engines on an H200\n", cudnnGetVersion(), planned,
+                  COUNT(layers) * COUNT(wants) * 2);
+    px_cuda_cache_clear(&cuda.convolutions);
+    cudnnBackendDestroyDescriptor(cuda.described);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans)};
+    return cmocka_run_group_tests_name("cuDNN's plans for a described card", tests, NULL, NULL);
+}
