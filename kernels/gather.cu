@@ -1,6 +1,6 @@
 /* Columns of a convolution: each live tap's pixel, copied (or rectified) to its place beside the others.
  * Bytes: 2 * live * F * pixels reals. */
-#include "kernels/portable.h"
+#include "kernels/wide.h"
 
 typedef struct px_taken {
     const px_store *from; /* the row that a tap reads, NULL outside the image */
@@ -20,9 +20,10 @@ PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
     return taken;
 }
 
-PX_ROW void gather(px_taken at, int column, const px_gather_args *k) {
+PX_WIDE_ROW void gather(px_taken at, int column, const px_gather_args *k) {
     (void)k;
-    px_real value = at.from ? (px_real)at.from[column] : 0;
-    at.to[column] = value < at.least ? at.least : value;
+    px_wide value = px_wide_read(at.from, column, 0);
+    PX_EACH(i) value.at[i] = px_at_least(value.at[i], at.least);
+    px_wide_write(at.to, column, value);
 }
-PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)
+PX_WIDE_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns, px_is_wide(&k->x) && px_is_wide(&k->y))

@@ -1,5 +1,5 @@
 /* The Diagonal BiLSTM's right map, moved down by a row before it joins the left one (and back up in backward). */
-#include "kernels/portable.h"
+#include "kernels/wide.h"
 
 typedef struct px_shifted {
     const px_store *from, *add; /* NULL: counts as 0 */
@@ -15,8 +15,12 @@ PX_FUNCTION px_shifted px_shifted_at(size_t row, const px_shift_rows_args *k) {
     return shifted;
 }
 
-PX_ROW void shift_rows(px_shifted at, int column, const px_shift_rows_args *k) {
+PX_WIDE_ROW void shift_rows(px_shifted at, int column, const px_shift_rows_args *k) {
     (void)k;
-    at.to[column] = (at.from ? (px_real)at.from[column] : 0) + (at.add ? (px_real)at.add[column] : 0);
+    px_wide value = px_wide_read(at.from, column, 0);
+    const px_wide add = px_wide_read(at.add, column, 0);
+    PX_EACH(i) value.at[i] += add.at[i];
+    px_wide_write(at.to, column, value);
 }
-PX_PLACED_KERNEL(shift_rows, px_shifted, px_shifted_at, k->y.rows, k->y.columns)
+PX_WIDE_KERNEL(shift_rows, px_shifted, px_shifted_at, k->y.rows, k->y.columns,
+               px_is_wide(&k->x) && px_is_wide(&k->add) && px_is_wide(&k->y))

@@ -202,24 +202,27 @@ static void test_levels_to_values(void **state) {
 /* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact. */
 static void test_combine(void **state) {
     (void)state;
-    enum { ROWS = 5, FEATURES = 7, LEAST = -40 };
     px_desk desk;
     begin(&desk);
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 128; i++) {
+        const int rows = 5, features = i < 64 ? 7 : 133, least = -rows * features - 5;
         const size_t mark = desk.arena.used;
-        const px_map sum = counting_from(&desk, LEAST, ROWS, FEATURES),
-                     gate = px_test_map(&desk.arena, ROWS, FEATURES, 1, 1);
-        const px_map bias = counting(&desk, 1, FEATURES), add = counting(&desk, ROWS, FEATURES);
-        const px_map none = {0}, other = counting(&desk, ROWS, FEATURES);
+        const px_map sum = counting_from(&desk, least, (size_t)rows, features),
+                     gate = px_test_map(&desk.arena, (size_t)rows, features, 1, 1);
+        const px_map bias = counting(&desk, 1, features), add = counting(&desk, (size_t)rows, features);
+        const px_map none = {0}, other = counting(&desk, (size_t)rows, features);
         const bool biased = i & 1, added = i & 2, gated = i & 4, rectified = i & 8;
-        const px_map y = i / 16 == 1 ? sum : i / 16 == 2 ? add : other; /* aliased with one, the other, or none */
+        const px_map y = i / 16 % 4 == 1   ? sum
+                         : i / 16 % 4 == 2 ? add
+                                           : other; /* aliased with one, the other, or none */
         assert_ok(&desk.ctx,
                   px_run(desk.device, combine, .rectify = rectified, .sum = sum, .bias = biased ? bias : none,
                          .add = added ? add : none, .gate = gated ? gate : none, .y = y));
         px_real *open = px_test_download(desk.device, gate), *found = px_test_download(desk.device, y);
-        for (size_t e = 0; e < ROWS * FEATURES; e++) {
-            const double of_sum = gated && open[e] <= 0 ? 0 : LEAST + (double)e;
-            const double all = of_sum + (biased ? (double)(e % FEATURES + 1) : 0) + (added ? (double)(e + 1) : 0);
+        for (size_t e = 0; e < px_map_elements(&y); e++) {
+            const double of_sum = gated && open[e] <= 0 ? 0 : least + (double)e;
+            const double all = of_sum + (biased ? (double)(e % (size_t)features + 1) : 0) +
+                               (added ? (double)(e + 1) : 0);
             expect("combine", e, (double)found[e], rectified ? fmax(all, 0) : all);
         }
         free(open);

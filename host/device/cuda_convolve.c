@@ -366,13 +366,18 @@ static px_status px_weight_gradient_by_columns(px_cuda *cuda, const px_convolve_
     return PX_OK;
 }
 
-/* Column sums in two launches: of segments of rows, side by side, then of the segments' sums. */
+/* Column sums, level by level: of segments of rows, side by side, until few are left. A thread adds up a column of a
+ * segment: segments are short, so that threads are many, and of a number that keeps all multiprocessors at work. */
 static px_status px_bias_gradient(px_cuda *cuda, px_map dy, px_map dbias) {
-    enum { SEGMENTS = 256 };
+    enum { SHORT = 64, MOST = 2048 };
     px_map sums = dy;
-    if (dy.rows > SEGMENTS) {
-        sums = px_map_over(cuda->panel, SEGMENTS, dy.columns, PX_REAL);
-        PX_TRY(px_cuda_ops(dy.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = dy, .y = sums}));
+    char *panel = cuda->panel;
+    while (sums.rows > SHORT) {
+        const size_t segments = sums.rows > SHORT * MOST ? MOST : (sums.rows + SHORT - 1) / SHORT;
+        const px_map next = px_map_over(panel, segments, dy.columns, PX_REAL);
+        PX_TRY(px_cuda_ops(sums.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = next}));
+        sums = next;
+        panel += px_map_room(&next);
     }
     return px_cuda_ops(sums.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = dbias});
 }
