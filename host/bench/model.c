@@ -195,10 +195,22 @@ double px_bench_images_per_second(const px_bench_result *result, px_bench_phase 
     return result->phase[phase].images / result->phase[phase].seconds.median;
 }
 
+px_bench_rates px_bench_fastest(const px_bench_result *result) {
+    px_bench_rates fastest = {0};
+    for (int i = 0; i < result->rate_count; i++) {
+        if (result->rates[i].flops > fastest.flops) fastest.flops = result->rates[i].flops;
+        if (result->rates[i].bytes > fastest.bytes) fastest.bytes = result->rates[i].bytes;
+    }
+    return fastest;
+}
+
 double px_bench_share(const px_bench_result *result, px_bench_phase phase) {
     const px_bench_passes *passes = &result->phase[phase];
-    double product = 0;
-    for (int i = 0; i < result->rate_count; i++)
-        if (result->rates[i].flops > product) product = result->rates[i].flops;
-    return passes->flops / passes->seconds.median / product;
+    return passes->flops / passes->seconds.median / px_bench_fastest(result).flops;
+}
+
+double px_bench_bytes(const px_bench_result *result) {
+    double bytes = 0;
+    for (int op = 0; op < PX_OPS; op++) bytes += result->profile[PX_PROFILE_WHOLE].work[op].bytes;
+    return result->profiled ? bytes / result->profiled : 0;
 }

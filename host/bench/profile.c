@@ -15,12 +15,17 @@ static double px_profile_enter(px_profile *profile, px_device *device, double *o
     return px_clock_seconds();
 }
 
-static px_status px_profile_leave(px_profile *profile, px_device *device, int op, double start, double outer,
-                                  px_status status) {
+static px_status px_profile_leave(px_profile *profile, px_device *device, int op, const void *args, double start,
+                                  double outer, px_status status) {
     if (status == PX_OK) status = profile->real->synchronize(device);
     const double elapsed = px_clock_seconds() - start;
     profile->seconds[op] += elapsed - profile->called;
     profile->calls[op]++;
+    if (profile->called == 0) {
+        const px_work work = px_work_of(op, args);
+        profile->work[op].flops += work.flops;
+        profile->work[op].bytes += work.bytes;
+    }
     profile->called = outer + elapsed;
     device->ops = &profile->table;
     return status;
@@ -32,7 +37,7 @@ static px_status px_profile_leave(px_profile *profile, px_device *device, int op
         double outer;                                                                                                  \
         const double start = px_profile_enter(profile, device, &outer);                                                \
         const px_status status = profile->real->name(device, args);                                                    \
-        return px_profile_leave(profile, device, PX_OP_##name, start, outer, status);                                  \
+        return px_profile_leave(profile, device, PX_OP_##name, args, start, outer, status);                            \
     }
 PX_DEVICE_OPS(PX_TIME_OP)
 

@@ -109,8 +109,8 @@ static void px_print_heading(const px_bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf(
         "Times are of one pass over a batch; one of sample_plain, which runs the whole network for each value, draws\n"
-        "one pixel of each image. FLOPs are useful ones, each image's counted once; the share is of a large\n"
-        "product's rate (2048 x 2048 x 2048), the fastest of those between the phases.\n\n");
+        "one pixel of each image. FLOPs are useful ones, each image's counted once; shares are of the rates of a\n"
+        "large product (2048 x 2048 x 2048) and a large copy, the fastest of those between the phases.\n\n");
     printf("%-24s %-12s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s",
            "GFLOP/s", "share");
 }
@@ -124,14 +124,36 @@ static void px_print_memory(const px_bench_result *r) {
     printf("\n");
 }
 
-static void px_print_breakdown(const px_profile *profile, int steps, const char *heading) {
+/* A rate, and its share of the device's own; blanks where there is nothing to count. */
+static void px_print_rate(double amount, double seconds, double fastest) {
+    if (amount > 0)
+        printf(" %9.4g %6.1f %%", 1e-9 * amount / seconds, 100 * amount / seconds / fastest);
+    else
+        printf(" %18s", "");
+}
+
+static void px_print_breakdown(const px_bench_result *r, px_profile_kind kind, const char *heading) {
+    const px_profile *profile = &r->profile[kind];
+    const px_bench_rates fastest = px_bench_fastest(r);
     double all = 0;
     for (int op = 0; op < PX_OPS; op++) all += profile->seconds[op];
-    printf("  %-26s %14s %11s %7s\n", heading, "calls a step", "ms a step", "share");
-    for (int op = 0; op < PX_OPS; op++)
-        if (profile->calls[op])
-            printf("  %-26s %14ld %11.2f %6.1f %%\n", px_op_names[op], profile->calls[op] / steps,
-                   1e3 * profile->seconds[op] / steps, 100 * profile->seconds[op] / all);
+    printf("  %-26s %12s %10s %8s %9s %8s %9s %8s\n", heading, "calls a step", "ms a step", "share", "GFLOP/s", "share",
+           "GB/s", "share");
+    for (int op = 0; op < PX_OPS; op++) {
+        if (!profile->calls[op]) continue;
+        printf("  %-26s %12ld %10.2f %6.1f %%", px_op_names[op], profile->calls[op] / r->profiled,
+               1e3 * profile->seconds[op] / r->profiled, 100 * profile->seconds[op] / all);
+        px_print_rate(profile->work[op].flops, profile->seconds[op], fastest.flops);
+        px_print_rate(profile->work[op].bytes, profile->seconds[op], fastest.bytes);
+        printf("\n");
+    }
+}
+
+static void px_print_bytes(const px_bench_result *r) {
+    const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
+    printf("  maps of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
+           "copy's\n",
+           bytes / PX_MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
 }
 
 static void px_print_report(const px_bench_report *report, bool breakdown) {
@@ -151,10 +173,11 @@ static void px_print_report(const px_bench_report *report, bool breakdown) {
     printf(" GFLOP/s, large copy");
     for (int i = 0; i < r->rate_count; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
     printf(" GB/s\n");
+    if (r->profiled) px_print_bytes(r);
     px_print_memory(r);
     if (!breakdown || !r->profiled) return;
-    px_print_breakdown(&r->profile[PX_PROFILE_OWN], r->profiled, "training by operation");
-    px_print_breakdown(&r->profile[PX_PROFILE_WHOLE], r->profiled, "training by model's call");
+    px_print_breakdown(r, PX_PROFILE_OWN, "training by operation");
+    px_print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
 }
 
 /* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first config's. */
@@ -207,6 +230,8 @@ static cJSON *px_breakdown_json(const px_profile *profile, int steps) {
         cJSON_AddStringToObject(json, "operation", px_op_names[op]);
         cJSON_AddNumberToObject(json, "calls_per_step", (double)profile->calls[op] / steps);
         cJSON_AddNumberToObject(json, "step_ms", 1e3 * profile->seconds[op] / steps);
+        cJSON_AddNumberToObject(json, "flops_per_step", profile->work[op].flops / steps);
+        cJSON_AddNumberToObject(json, "bytes_per_step", profile->work[op].bytes / steps);
         cJSON_AddItemToArray(list, json);
     }
     return list;
@@ -229,6 +254,7 @@ static cJSON *px_report_json(const px_bench_report *report) {
     for (int i = 0; i < PX_BENCH_PHASES; i++)
         if (r->phase[i].count) cJSON_AddItemToArray(phases, px_phase_json(r, i));
     for (int i = 0; i < r->rate_count; i++) cJSON_AddItemToArray(rates, px_rates_json(&r->rates[i]));
+    cJSON_AddNumberToObject(json, "moved_bytes_per_training_step", px_bench_bytes(r));
     cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
     cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
     cJSON_AddItemToObject(json, "peak_bytes", r->peak ? cJSON_CreateNumber((double)r->peak) : cJSON_CreateNull());

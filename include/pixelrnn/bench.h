@@ -19,6 +19,14 @@ enum {
 };
 extern const char *const px_op_names[PX_OPS];
 
+/* What an operation cannot do without: floating-point operations, a multiplication and an addition being two, and bytes
+ * of its maps, each read or written once as its descriptor lists it (host/bench/work.c). op: PX_OP_name; args: its
+ * px_name_args. */
+typedef struct px_work {
+    double flops, bytes;
+} px_work;
+px_work px_work_of(int op, const void *args);
+
 typedef enum {
     PX_PROFILE_OWN,   /* every call; what an operation calls through the table counts for what was called */
     PX_PROFILE_WHOLE, /* the model's calls alone; what an operation calls counts for it, and runs undisturbed */
@@ -33,6 +41,7 @@ typedef struct px_profile {
     double called; /* seconds spent in calls that the operation at work made */
     double seconds[PX_OPS];
     long calls[PX_OPS];
+    px_work work[PX_OPS]; /* of calls that made none themselves: what they called counts it */
 } px_profile;
 
 /* Starts from zero, and puts the device's own table back. */
@@ -92,9 +101,14 @@ typedef struct px_bench_result {
 size_t px_bench_planned(const px_bench_result *result);
 /* By the median pass. */
 double px_bench_images_per_second(const px_bench_result *result, px_bench_phase phase);
-/* Useful FLOP/s of a phase as a share of the large product's: the fastest of those taken before, between and after the
- * phases, so that a disturbed product flatters nobody. */
+/* The large product's and the large copy's rates: the fastest of those taken before, between and after the phases, so
+ * that a disturbed one flatters nobody. */
+px_bench_rates px_bench_fastest(const px_bench_result *result);
+/* Useful FLOP/s of a phase as a share of the large product's. */
 double px_bench_share(const px_bench_result *result, px_bench_phase phase);
+/* Bytes that the operations of a training step must move at least, by themselves: the sum of px_work_of over the model's
+ * calls. What stays in a cache from one operation to the next may come cheaper. 0 if training was not wanted. */
+double px_bench_bytes(const px_bench_result *result);
 
 /* PX_ERR_NUMERIC if the check fails. */
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result);
