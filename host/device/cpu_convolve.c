@@ -11,30 +11,52 @@ static size_t px_rows_that_fit(size_t bytes, size_t row, size_t most) {
     return rows < 1 ? 1 : rows > most ? most : rows;
 }
 
-/* An element of a map of activations. */
-static inline px_real px_at(const px_map *map, size_t element) {
-    return map->type == PX_BF16 ? px_from_bfloat16(((const uint16_t *)map->data)[element])
-                                : ((const px_real *)map->data)[element];
-}
-static inline void px_put(const px_map *map, size_t element, px_real value) {
-    if (map->type == PX_BF16)
-        ((uint16_t *)map->data)[element] = px_to_bfloat16((float)value);
+/* Sums are reals, what is done to them is done in plain loops that compilers make vectors of: for each of the two types
+ * that a map of activations has. */
+
+/* sum += the first `count` elements at x. */
+static void px_add(px_real *sum, const void *x, px_type type, size_t count) {
+    const px_real *reals = x;
+    const uint16_t *halves = x;
+    if (type == PX_BF16)
+        for (size_t e = 0; e < count; e++) sum[e] += px_from_bfloat16(halves[e]);
     else
-        ((px_real *)map->data)[element] = value;
+        for (size_t e = 0; e < count; e++) sum[e] += reals[e];
+}
+static void px_add_map(px_real *sum, const px_map *map) {
+    px_add(sum, map->data, map->type, px_map_elements(map));
 }
 
-/* sum = add + bias, before the product is added. */
+/* sum = 0 where gate is not above 0. */
+static void px_close(px_real *sum, const px_map *gate) {
+    const size_t count = px_map_elements(gate);
+    const px_real *reals = gate->data;
+    const uint16_t *halves = gate->data;
+    if (gate->type == PX_BF16)
+        for (size_t e = 0; e < count; e++) sum[e] = px_from_bfloat16(halves[e]) > 0 ? sum[e] : 0;
+    else
+        for (size_t e = 0; e < count; e++) sum[e] = reals[e] > 0 ? sum[e] : 0;
+}
+
+static void px_rectify(px_real *sum, size_t count) {
+    for (size_t e = 0; e < count; e++) sum[e] = sum[e] < 0 ? 0 : sum[e];
+}
+
+/* sum = add + bias, before the product is added. add may be sum. */
 static void px_start_panel(px_map sum, px_map add, px_map bias) {
-    for (size_t r = 0; r < sum.rows; r++)
-        for (size_t f = 0; f < (size_t)sum.columns; f++) {
-            const size_t e = r * (size_t)sum.columns + f;
-            px_put(&sum, e, (add.data ? px_at(&add, e) : 0) + (bias.data ? px_at(&bias, f) : 0));
-        }
+    if (add.data != sum.data) {
+        memset(sum.data, 0, px_map_bytes(&sum));
+        if (add.data) px_add_map(sum.data, &add);
+    }
+    for (size_t r = 0; bias.data && r < sum.rows; r++) px_add_map(px_map_slice(sum, r, 1).data, &bias);
 }
 
-static void px_rectify_panel(px_map sum) {
-    px_real *values = sum.data;
-    for (size_t e = 0; e < px_map_elements(&sum); e++) values[e] = values[e] < 0 ? 0 : values[e];
+/* y = sum, gated, + add. Gates and adds in place of sum. */
+static void px_end_panel(px_device *device, px_map y, px_map sum, px_map gate, px_map add) {
+    if (gate.data) px_close(sum.data, &gate);
+    if (add.data) px_add_map(sum.data, &add);
+    if (y.data == sum.data) return;
+    px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
 }
 
 /* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
@@ -75,8 +97,8 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
                                    .beta = 1};
         px_start_panel(sum, px_map_slice(k->add, first, rows), k->bias);
         px_cpu_gemm_serial(device, &gemm);
-        if (k->rectify_y) px_rectify_panel(sum);
-        if (apart) px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
+        if (k->rectify_y) px_rectify(sum.data, px_map_elements(&sum));
+        if (apart) px_end_panel(device, y, sum, (px_map){0}, (px_map){0});
     }
     return PX_OK;
 }
@@ -100,14 +122,6 @@ static void px_return_tap(px_device *device, const px_convolve_input_gradient_ar
     px_cpu_gemm_serial(device, &gemm);
 }
 
-/* y = sum + add, the sum only where gate > 0. sum may be y. */
-static void px_end_panel(px_map y, px_map sum, px_map gate, px_map add) {
-    for (size_t e = 0; e < px_map_elements(&y); e++) {
-        const px_real value = !gate.data || px_at(&gate, e) > 0 ? px_at(&sum, e) : 0;
-        px_put(&y, e, value + (add.data ? px_at(&add, e) : 0));
-    }
-}
-
 /* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for the
  * gate. */
 static void px_return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
@@ -118,7 +132,7 @@ static void px_return_panel(px_device *device, const px_convolve_input_gradient_
     if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&dy), rows, dx.columns, PX_REAL);
     if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
     for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, onto || tap > 0 ? 1 : 0);
-    if (apart || gate.data) px_end_panel(dx, sum, gate, onto ? none : add);
+    px_end_panel(device, dx, sum, gate, onto ? none : add);
 }
 
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
@@ -168,7 +182,7 @@ static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_g
 /* bias += the sum of the rows of dy, in their order, from column `output` on. */
 static void px_add_rows(px_real *bias, size_t outputs, px_map dy, size_t output) {
     for (size_t r = 0; r < dy.rows; r++)
-        for (size_t f = 0; f < outputs; f++) bias[f] += px_at(&dy, r * (size_t)dy.columns + output + f);
+        px_add(bias, px_element(dy.data, dy.type, (ptrdiff_t)(r * (size_t)dy.columns + output)), dy.type, outputs);
 }
 
 /* The sums of one segment for the outputs from `output` on. */
