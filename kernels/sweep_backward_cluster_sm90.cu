@@ -2,8 +2,8 @@
  * launched: host/device/sweep.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything
  * lies.
  *
- * Step t, counted from the sweep's last, of every block:
- *     gates, c and dh of t from memory into registers
+ * Step t, counted from the queue's last, of every block:
+ *     gates and dh of t from memory into registers, and c of the step before in time, which is t + 1's own
  *     gradient of h that step t - 1 left: the block's own part, which is in registers, + what lies in its mailbox
  *     cells; gradients of gates to memory and into rows(t), buffer t mod 2
  *     fence.proxy.async by every writer; __syncthreads; the others are told that this block's mailbox is free
@@ -22,8 +22,8 @@
  *    0 arrives at step t + 2, past the __syncthreads of step t + 1 that all reach after waiting for phase t.
  * 5. rows(t) overwrite rows(t - 2), which the products of step t - 2 read: every warpgroup had its sums of them
  *    before the __syncthreads of step t - 1.
- * 6. Every block waits for every other's part of the last step; nothing is sent by the last step itself; memory stays
- *    until all are done (px_cluster_sync), as late arrivals at free want. */
+ * 6. All blocks take the same steps, whoever lives in them, and wait for every other's part of the last; nothing is
+ *    sent by the last step itself; memory stays until all are done (px_cluster_sync), as late arrivals at free want. */
 #include "kernels/sm90.h"
 
 /* The weights from this block's gates to all units, and zeros for the rows: all threads. */
@@ -71,14 +71,20 @@ static __device__ __forceinline__ void backward_product(const px_cluster &c, flo
     px_wgmma_end(sums);
 }
 
+/* c of the thread's units at a pixel; 0 where its lane does not live. */
+static __device__ __forceinline__ px_eight_floats backward_cell(const px_cluster &c, const px_sweep_line &line,
+                                                                const px_cluster_thread &at, ptrdiff_t pixel) {
+    return pixel < 0 ? px_eight_floats{} : px_load_floats((const float *)line.c.data + pixel * c.hidden + at.unit);
+}
+
 template <int BLOCKS>
 static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     sweep_backward_kernel(const __grid_constant__ px_sweep_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_backward_shared(&c);
-    const int block = px_block_rank(), line_of_all = blockIdx.x / BLOCKS;
-    const int direction = line_of_all % s.directions, image = line_of_all / s.directions;
-    const px_sweep_line &line = s.line[direction];
+    const int block = px_block_rank();
+    const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
+    const px_sweep_line &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
@@ -94,29 +100,30 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_fence_async();
     px_cluster_sync();
 
-    px_eight_floats carry[2] = {};
+    ptrdiff_t pixel[2];
+    px_eight_floats cell[2], carry[2] = {};
+    PX_UNROLL
+    for (int second = 0; second < 2; second++) {
+        pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 1, second);
+        cell[second] = backward_cell(c, line, at, pixel[second]);
+    }
     float later[PX_SLOT_SUMS] = {}; /* this thread's share of the gradient of h that the step after gave */
-    for (int t = 0; t < s.steps; t++) {
-        const int step = s.steps - 1 - t;
+    for (int t = 0; t < queue.steps; t++) {
+        const int step = queue.steps - 1 - t;
         px_eight gates[2][PX_GATES], dh[2];
-        px_eight_floats cell[2], before[2];
-        bool lives[2];
-        size_t pixel[2];
+        px_eight_floats before[2];
+        ptrdiff_t pixel_before[2];
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            const int lane = at.lane + 8 * second;
-            lives[second] = at.unit >= 0 && px_lane_lives(&s, step, lane);
-            pixel[second] = lives[second] ? px_lane_pixel(&s, &line, image, step, lane) : 0;
-            const size_t place = pixel[second] * c.hidden + at.unit;
-            const float *state = (const float *)line.c.data + place;
             const uint16_t *row = (const uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
             PX_UNROLL
             for (int gate = 0; gate < PX_GATES; gate++)
-                gates[second][gate] = lives[second] ? px_load(row + gate * c.hidden) : px_eight{};
-            dh[second] = lives[second] ? px_load((const uint16_t *)line.dh.data + place) : px_eight{};
-            cell[second] = lives[second] ? px_load_floats(state) : px_eight_floats{};
-            before[second] = lives[second] && step != s.delay * lane ? px_load_floats(state - line.step * c.hidden)
-                                                                     : px_eight_floats{};
+                gates[second][gate] = pixel[second] >= 0 ? px_load(row + gate * c.hidden) : px_eight{};
+            dh[second] = pixel[second] >= 0
+                             ? px_load((const uint16_t *)line.dh.data + pixel[second] * c.hidden + at.unit)
+                             : px_eight{};
+            pixel_before[second] = px_cluster_pixel(&s, &queue, &at, step - 1, second);
+            before[second] = backward_cell(c, line, at, pixel_before[second]);
         }
 
         if (BLOCKS > 1 && t > 0) {
@@ -134,7 +141,9 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         const uint32_t rows = px_cluster_rows(&shared, t);
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            if (lives[second]) {
+            if (pixel[second] < 0) {
+                carry[second] = px_eight_floats{};
+            } else {
                 px_cluster_cell_backward(later, second, &dh[second], &cell[second], &before[second], gates[second],
                                          &carry[second]);
                 uint16_t *row = (uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
@@ -145,6 +154,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
             for (int gate = 0; gate < PX_GATES; gate++)
                 px_store_shared(base + rows + px_cluster_row(px_backward_chunk(&at, gate), at.lane + 8 * second),
                                 gates[second][gate]);
+            pixel[second] = pixel_before[second], cell[second] = before[second];
         }
         if (step == 0) break;
         px_fence_async();

@@ -328,15 +328,15 @@ static void run_thread() {
     for (;;) yield();
 }
 
-static void switch_to(fibre *f, int line) {
+static void switch_to(fibre *f, int number) {
     the.now = f;
     threadIdx.x = (unsigned)f->thread, blockDim.x = (unsigned)the.threads;
-    blockIdx.x = (unsigned)(line * the.cluster.blocks + f->block);
+    blockIdx.x = (unsigned)(number * the.cluster.blocks + f->block);
     swapcontext(&the.scheduler, &f->context);
 }
 
-/* One cluster from start to end. */
-static void run_cluster(int line) {
+/* One cluster of the launch, from start to end. */
+static void run_cluster(int number) {
     const int warps = the.count / WARP, warps_of_block = the.threads / WARP, slow = draw(the.cluster.blocks + 1);
     int done = 0, idle = 0;
     for (int i = 0; i < the.count; i++) {
@@ -362,7 +362,7 @@ static void run_cluster(int line) {
             for (int lane = 0; lane < WARP && !the.fault[0]; lane++) {
                 fibre *f = &the.fibres[warp * WARP + lane];
                 if (f->done || waits(f)) continue;
-                switch_to(f, line);
+                switch_to(f, number);
                 done += f->done;
             }
         idle = the.moves == before ? idle + 1 : 0;
@@ -386,7 +386,7 @@ const char *px_sweep_emulated(const px_sweep_args *sweep, const px_cluster *clus
         the.blocks[i].shared = (char *)malloc(the.bytes);
         the.blocks[i].stored = (uint16_t *)malloc(the.bytes / 16 * sizeof(uint16_t));
     }
-    for (int line = 0; line < sweep->grid.images * sweep->directions && !the.fault[0]; line++) run_cluster(line);
+    for (int number = 0; number < px_cluster_count(sweep, cluster) && !the.fault[0]; number++) run_cluster(number);
     for (int i = 0; i < the.count; i++) free(the.fibres[i].stack);
     for (int i = 0; i < cluster->blocks; i++) free(the.blocks[i].shared), free(the.blocks[i].stored);
     free(the.fibres);
