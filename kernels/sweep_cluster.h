@@ -157,20 +157,31 @@ PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_sweep_args *s, cons
  *
  * Who does not live has the state 0. By its rest a lane finds 0 beside its next image's first pixel, as beside the
  * first image's; and no tap leads from one image to another, for it leads to the same p (the lane above, with delay 1)
- * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way. */
-PX_HOST_DEVICE ptrdiff_t px_lane_pixel(const px_sweep_args *s, const px_cluster_queue *queue, int step, int lane) {
+ * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way.
+ * (32 bits: maps of 2^31 pixels have no room on any device.) */
+PX_HOST_DEVICE int px_lane_pixel(const px_sweep_args *s, const px_cluster_queue *queue, int step, int lane) {
     const px_sweep_line *line = &s->line[queue->direction];
-    const int start = s->delay * lane, period = s->life + 1;
-    const int image = (step - start) / period, place = (step - start) % period;
-    if (lane >= s->lanes || step < start || image >= queue->images || place == s->life) return -1;
-    return (ptrdiff_t)(queue->first + image) * s->grid.height * s->grid.width + line->origin +
-           (start + place) * line->step + lane * line->lane;
+    const int start = s->delay * lane, period = s->life + 1, p = step - start;
+    if (lane >= s->lanes || p < 0) return -1;
+    const int image = (int)((unsigned)p / (unsigned)period), place = p - image * period;
+    if (image >= queue->images || place == s->life) return -1;
+    return (queue->first + image) * s->grid.height * s->grid.width + (int)line->origin +
+           (start + place) * (int)line->step + lane * (int)line->lane;
 }
 
 /* The same for a thread's first or second lane; -1 also if the thread owns no units. */
-PX_HOST_DEVICE ptrdiff_t px_cluster_pixel(const px_sweep_args *s, const px_cluster_queue *queue,
-                                          const px_cluster_thread *at, int step, int second) {
+PX_HOST_DEVICE int px_cluster_pixel(const px_sweep_args *s, const px_cluster_queue *queue, const px_cluster_thread *at,
+                                    int step, int second) {
     return at->unit < 0 ? -1 : px_lane_pixel(s, queue, step, at->lane + 8 * second);
+}
+
+/* Where in a map of D columns a pixel's eight units of a thread begin, and where in one of 4 D columns those of a gate:
+ * products of 32 bits, which the device makes at once. */
+PX_HOST_DEVICE size_t px_cluster_state(const px_cluster *c, const px_cluster_thread *at, int pixel) {
+    return (size_t)(unsigned)pixel * (unsigned)c->hidden + (unsigned)at->unit;
+}
+PX_HOST_DEVICE size_t px_cluster_gate(const px_cluster *c, const px_cluster_thread *at, int pixel, int gate) {
+    return (size_t)(unsigned)pixel * (unsigned)(PX_GATES * c->hidden) + (unsigned)(gate * c->hidden + at->unit);
 }
 
 /* --- Shared memory ------------------------------------------------------------------------------------------------ */

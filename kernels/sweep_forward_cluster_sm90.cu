@@ -3,7 +3,8 @@
  * lies.
  *
  * Step t of every block:   pre-activations of t from memory into registers
- *                          product: own part of state(t), then the others' as they come, times the weights
+ *                          product: own part of state(t), then the others' as they come, times the weights;
+ *                          meanwhile the second-level cache is asked for the pre-activations of t + 2
  *                          cells; h to memory and into state(t + 1), at the block's own place
  *                          fence.proxy.async by every writer; __syncthreads; the place is copied to the other blocks
  * state(t) is h(t - 1) of all units, in buffer t mod 2; state(0) is 0. Lanes that do not live go along with h = c = 0.
@@ -25,6 +26,7 @@
  *    last one; all parcels were waited for, so a block may end when all have (px_cluster_sync: no block's memory goes
  *    while another may copy from or to it). */
 #include "kernels/sm90.h"
+#include "kernels/sweep_gates.h"
 
 /* The weights of this block's columns, and zeros for the state: all threads. */
 static __device__ void forward_load(const px_cluster &c, const px_sweep_line &line, int block, uint32_t base,
@@ -80,18 +82,17 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_cluster_sync();
 
     px_eight_floats cell[2] = {};
+    int pixel[2], next_pixel[2], asked_pixel[2]; /* where the thread's lanes stand at this step and the two to come */
+    PX_UNROLL
+    for (int second = 0; second < 2; second++) {
+        pixel[second] = px_cluster_pixel(&s, &queue, &at, 0, second);
+        next_pixel[second] = px_cluster_pixel(&s, &queue, &at, 1, second);
+    }
     for (int step = 0; step < queue.steps; step++) {
         const uint32_t next = px_cluster_rows(&shared, step + 1);
         px_eight gates[2][PX_GATES];
-        ptrdiff_t pixel[2];
         PX_UNROLL
-        for (int second = 0; second < 2; second++) {
-            pixel[second] = px_cluster_pixel(&s, &queue, &at, step, second);
-            const uint16_t *row = (const uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-            PX_UNROLL
-            for (int gate = 0; gate < PX_GATES; gate++)
-                gates[second][gate] = pixel[second] >= 0 ? px_load(row + gate * c.hidden) : px_eight{};
-        }
+        for (int second = 0; second < 2; second++) px_gates_read(c, at, line.gates, pixel[second], gates[second]);
 
         if (step > 0 && other)
             px_barrier_expect(barriers + px_forward_barrier(step, peer), px_forward_parcel_bytes(&c, peer));
@@ -103,6 +104,11 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
                 px_barrier_wait(barriers + px_forward_barrier(step, source), px_forward_parity(step));
             forward_product(c, sums, base + px_cluster_rows(&shared, step), base + shared.weights, at.group, source);
         }
+        PX_UNROLL
+        for (int second = 0; second < 2; second++) { /* while the tensor cores work */
+            asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, step + 2, second);
+            px_gates_ask(c, at, line.gates, asked_pixel[second]);
+        }
         px_wgmma_end(sums);
 
         PX_UNROLL
@@ -113,13 +119,12 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
                 cell[second] = px_eight_floats{};
             } else {
                 px_cluster_cell_forward(sums, second, gates[second], &cell[second], &h);
-                uint16_t *row = (uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-                PX_UNROLL
-                for (int gate = 0; gate < PX_GATES; gate++) px_put(row + gate * c.hidden, gates[second][gate]);
-                const ptrdiff_t place = pixel[second] * c.hidden + at.unit;
+                px_gates_write(c, at, line.gates, pixel[second], gates[second]);
+                const size_t place = px_cluster_state(&c, &at, pixel[second]);
                 px_put((uint16_t *)line.h.data + place, h);
                 px_put((float *)line.c.data + place, cell[second]);
             }
+            pixel[second] = next_pixel[second], next_pixel[second] = asked_pixel[second];
             if (at.unit >= 0) px_store_shared(base + next + px_cluster_row(at.unit / PX_CHUNK, lane), h);
         }
         if (step == queue.steps - 1) break;

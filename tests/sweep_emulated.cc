@@ -25,6 +25,7 @@ enum {
     WARP = 32,
     MOST_PRODUCTS = 256,
     MOST_STORES = 1024,
+    MOST_ASKED = 64,
     MOST_MESSAGES = 1 << 16,
     MOST_BARRIERS = 2 * PX_CLUSTER_MOST,
 };
@@ -49,6 +50,8 @@ struct fibre {
     float before[128];           /* sums when they began */
     uint32_t store[MOST_STORES]; /* plain stores to shared memory since the last fence */
     int stores;
+    const void *asked[MOST_ASKED]; /* prefetched and not yet read */
+    int asks;
 };
 
 struct barrier {
@@ -141,8 +144,19 @@ uint32_t px_shared_of(uint32_t address, int rank) {
     return address + (uint32_t)(rank + 1) * REMOTE;
 }
 
-px_eight px_load(const void *from) {
+void px_prefetch(const void *from) {
+    fibre *f = the.now;
+    if (f->asks == MOST_ASKED) fault("too much is asked for and not read");
+    f->asked[f->asks++] = from;
+}
+static void read(const void *from) {
+    fibre *f = the.now;
     if ((uintptr_t)from % sizeof(px_eight) != 0) fault("a load of 16 bytes that is not aligned");
+    for (int i = 0; i < f->asks; i++)
+        if (f->asked[i] == from) f->asked[i--] = f->asked[--f->asks];
+}
+px_eight px_load(const void *from) {
+    read(from);
     return *(const px_eight *)from;
 }
 void px_put(void *to, const px_eight &x) {
@@ -150,7 +164,7 @@ void px_put(void *to, const px_eight &x) {
     *(px_eight *)to = x;
 }
 px_eight_floats px_load_floats(const float *from) {
-    if ((uintptr_t)from % sizeof(px_eight) != 0) fault("a load of 16 bytes that is not aligned");
+    read(from);
     return *(const px_eight_floats *)from;
 }
 void px_put(float *to, const px_eight_floats &x) {
@@ -323,6 +337,7 @@ void px_wgmma_finish(const float *sums, int count) {
 
 static void run_thread() {
     the.kernel(the.sweep, the.cluster);
+    if (the.now->asks > 0) fault("a thread asked for memory that it never read");
     the.now->done = true;
     the.moves++;
     for (;;) yield();
