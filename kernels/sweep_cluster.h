@@ -51,7 +51,7 @@ enum {
 typedef struct px_cluster {
     int blocks; /* of the cluster: 1, 2, 4 or 8 */
     int groups; /* warpgroups of a block: 1 or 2 */
-    int images; /* that the cluster sweeps, one after the other; what is left over is the last cluster's */
+    int images; /* that it sweeps one after the other; the last cluster may have fewer */
     int hidden, taps, first_tap;
     int unit[PX_CLUSTER_MOST + 1];
 } px_cluster;

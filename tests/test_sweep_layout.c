@@ -215,7 +215,7 @@ static void check_lanes(const px_sweep_args *s, int images) {
                 for (int place = 0; place < s->life; place++) check_lane(s, &q, image, lane, place);
         for (int step = -1; step <= q.steps + s->life; step++)
             for (int lane = 0; lane < PX_CLUSTER_LANES; lane++) {
-                const ptrdiff_t pixel = px_lane_pixel(s, &q, step, lane);
+                const int pixel = px_lane_pixel(s, &q, step, lane);
                 if (pixel < 0) continue;
                 seen[(size_t)q.direction * pixels + (size_t)pixel]++;
                 last = step;
@@ -397,6 +397,7 @@ static void test_choice(void **state) {
         int images, hidden, blocks, groups, each;
         size_t shared;
     } cases[] = {
+        {true, false, 1, 128, 4, 1, 1, 65536 + 33792 + 128}, /* 8 blocks take as long */
         {true, false, 16, 128, 4, 1, 1, 65536 + 33792 + 128},
         {true, true, 16, 128, 4, 1, 1, 65536 + 33792 + 24576 + 128},
         {true, false, 32, 128, 2, 2, 1, 131072 + 33792 + 128}, /* 127 steps of 5328 cycles; 4 blocks: 192 of 3664 */
