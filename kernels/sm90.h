@@ -50,6 +50,10 @@ PX_SM90 px_eight_floats px_load_floats(const float *from) {
     const float4 low = ((const float4 *)from)[0], high = ((const float4 *)from)[1];
     return px_eight_floats{{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
 }
+/* Asks for what px_load will read, to have it in the second-level cache by then. Nothing else comes of it. */
+PX_SM90 void px_prefetch(const void *from) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+}
 PX_SM90 void px_put(void *to, const px_eight &x) {
     asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(x.pair[0]),
                  "r"(x.pair[1]), "r"(x.pair[2]), "r"(x.pair[3])

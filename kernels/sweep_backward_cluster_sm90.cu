@@ -2,12 +2,13 @@
  * launched: host/device/sweep.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything
  * lies.
  *
- * Step t, counted from the sweep's last, of every block:
- *     gates, c and dh of t from memory into registers
+ * Step t, counted from the queue's last, of every block:
+ *     gates and dh of t from memory into registers, and c of the step before in time, which is t + 1's own
  *     gradient of h that step t - 1 left: the block's own part, which is in registers, + what lies in its mailbox
  *     cells; gradients of gates to memory and into rows(t), buffer t mod 2
  *     fence.proxy.async by every writer; __syncthreads; the others are told that this block's mailbox is free
- *     product: rows(t) times the weights; the own part stays, the others' go to their mailboxes when those are free
+ *     product: rows(t) times the weights; meanwhile the second-level cache is asked for what t + 2 reads; the own part
+ *     stays, the others' go to their mailboxes when those are free
  *
  * Why no one waits in vain, and nothing is overwritten too early:
  * 1. full has 1 arrival a phase, thread 0's, and the bytes of a whole mailbox. Phase t - 1 is step t's: thread 0
@@ -22,9 +23,10 @@
  *    0 arrives at step t + 2, past the __syncthreads of step t + 1 that all reach after waiting for phase t.
  * 5. rows(t) overwrite rows(t - 2), which the products of step t - 2 read: every warpgroup had its sums of them
  *    before the __syncthreads of step t - 1.
- * 6. Every block waits for every other's part of the last step; nothing is sent by the last step itself; memory stays
- *    until all are done (px_cluster_sync), as late arrivals at free want. */
+ * 6. All blocks take the same steps, whoever lives in them, and wait for every other's part of the last; nothing is
+ *    sent by the last step itself; memory stays until all are done (px_cluster_sync), as late arrivals at free want. */
 #include "kernels/sm90.h"
+#include "kernels/sweep_gates.h"
 
 /* The weights from this block's gates to all units, and zeros for the rows: all threads. */
 static __device__ void backward_load(const px_cluster &c, const px_sweep_line &line, int block, uint32_t base,
@@ -55,7 +57,6 @@ template <int SUMS>
 static __device__ __forceinline__ void backward_product(const px_cluster &c, float (&sums)[SUMS], uint32_t rows,
                                                         uint32_t weights, int group) {
     const uint32_t pitch = px_cluster_pitch_b(px_backward_columns(&c));
-    px_wgmma_pin(sums);
     for (int tap = 0; tap < c.taps; tap++) {
         uint64_t a = px_backward_a(&c, rows, tap), b = px_backward_b(&c, weights, group, tap);
         for (int slot = 0; slot < c.groups; slot++) {
@@ -68,7 +69,25 @@ static __device__ __forceinline__ void backward_product(const px_cluster &c, flo
             }
         }
     }
-    px_wgmma_end(sums);
+}
+
+/* dh and c of the thread's units at a pixel; 0 where its lane does not live. */
+static __device__ __forceinline__ px_eight backward_dh(const px_cluster &c, const px_cluster_thread &at,
+                                                       const px_sweep_line &line, int pixel) {
+    return pixel < 0 ? px_eight{} : px_load((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
+}
+static __device__ __forceinline__ px_eight_floats backward_cell(const px_cluster &c, const px_cluster_thread &at,
+                                                                const px_sweep_line &line, int pixel) {
+    return pixel < 0 ? px_eight_floats{}
+                     : px_load_floats((const float *)line.c.data + px_cluster_state(&c, &at, pixel));
+}
+
+/* Asks for what a step reads: gates and dh of its pixel, c of the one before. */
+static __device__ __forceinline__ void backward_ask(const px_cluster &c, const px_cluster_thread &at,
+                                                    const px_sweep_line &line, int pixel, int before) {
+    px_gates_ask(c, at, line.gates, pixel);
+    if (pixel >= 0) px_prefetch((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
+    if (before >= 0) px_prefetch((const float *)line.c.data + px_cluster_state(&c, &at, before));
 }
 
 template <int BLOCKS>
@@ -76,9 +95,9 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     sweep_backward_kernel(const __grid_constant__ px_sweep_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_backward_shared(&c);
-    const int block = px_block_rank(), line_of_all = blockIdx.x / BLOCKS;
-    const int direction = line_of_all % s.directions, image = line_of_all / s.directions;
-    const px_sweep_line &line = s.line[direction];
+    const int block = px_block_rank();
+    const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
+    const px_sweep_line &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
@@ -94,29 +113,25 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_fence_async();
     px_cluster_sync();
 
-    px_eight_floats carry[2] = {};
+    int pixel[2], before_pixel[2], asked_pixel[2]; /* where the thread's lanes stand here and the two steps before */
+    px_eight_floats cell[2], carry[2] = {};
+    PX_UNROLL
+    for (int second = 0; second < 2; second++) {
+        pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 1, second);
+        before_pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 2, second);
+        asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 3, second);
+        cell[second] = backward_cell(c, at, line, pixel[second]);
+    }
     float later[PX_SLOT_SUMS] = {}; /* this thread's share of the gradient of h that the step after gave */
-    for (int t = 0; t < s.steps; t++) {
-        const int step = s.steps - 1 - t;
+    for (int t = 0; t < queue.steps; t++) {
+        const int step = queue.steps - 1 - t;
         px_eight gates[2][PX_GATES], dh[2];
-        px_eight_floats cell[2], before[2];
-        bool lives[2];
-        size_t pixel[2];
+        px_eight_floats before[2];
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            const int lane = at.lane + 8 * second;
-            lives[second] = at.unit >= 0 && px_lane_lives(&s, step, lane);
-            pixel[second] = lives[second] ? px_lane_pixel(&s, &line, image, step, lane) : 0;
-            const size_t place = pixel[second] * c.hidden + at.unit;
-            const float *state = (const float *)line.c.data + place;
-            const uint16_t *row = (const uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-            PX_UNROLL
-            for (int gate = 0; gate < PX_GATES; gate++)
-                gates[second][gate] = lives[second] ? px_load(row + gate * c.hidden) : px_eight{};
-            dh[second] = lives[second] ? px_load((const uint16_t *)line.dh.data + place) : px_eight{};
-            cell[second] = lives[second] ? px_load_floats(state) : px_eight_floats{};
-            before[second] = lives[second] && step != s.delay * lane ? px_load_floats(state - line.step * c.hidden)
-                                                                     : px_eight_floats{};
+            px_gates_read(c, at, line.gates, pixel[second], gates[second]);
+            dh[second] = backward_dh(c, at, line, pixel[second]);
+            before[second] = backward_cell(c, at, line, before_pixel[second]);
         }
 
         if (BLOCKS > 1 && t > 0) {
@@ -134,12 +149,12 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         const uint32_t rows = px_cluster_rows(&shared, t);
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            if (lives[second]) {
+            if (pixel[second] < 0) {
+                carry[second] = px_eight_floats{};
+            } else {
                 px_cluster_cell_backward(later, second, &dh[second], &cell[second], &before[second], gates[second],
                                          &carry[second]);
-                uint16_t *row = (uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-                PX_UNROLL
-                for (int gate = 0; gate < PX_GATES; gate++) px_put(row + gate * c.hidden, gates[second][gate]);
+                px_gates_write(c, at, line.gates, pixel[second], gates[second]);
             }
             PX_UNROLL
             for (int gate = 0; gate < PX_GATES; gate++)
@@ -151,7 +166,16 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         __syncthreads();
         if (other) px_barrier_arrive_at(px_shared_of(free, peer));
         float sums[BLOCKS * PX_SLOT_SUMS] = {}; /* for the own units, then for the others' */
+        px_wgmma_pin(sums);
         backward_product(c, sums, base + rows, base + shared.weights, at.group);
+        PX_UNROLL
+        for (int second = 0; second < 2; second++) { /* while the tensor cores work */
+            cell[second] = before[second];
+            pixel[second] = before_pixel[second], before_pixel[second] = asked_pixel[second];
+            asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, step - 3, second);
+            backward_ask(c, at, line, before_pixel[second], asked_pixel[second]);
+        }
+        px_wgmma_end(sums);
         PX_UNROLL
         for (int i = 0; i < PX_SLOT_SUMS; i++) later[i] = sums[i];
         if (BLOCKS > 1) px_barrier_wait(free, (uint32_t)t % 2);

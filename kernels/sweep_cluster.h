@@ -1,10 +1,11 @@
 /* A sweep on thread-block clusters: who does what, and where everything lies. Index functions that the kernels
  * sweep_*_cluster_sm90.cu, their launch and the host's test share; no CUDA here.
  *
- * One cluster sweeps one image in one direction. Its blocks split the hidden units, and every block keeps the weights
- * of its units in shared memory from the first step to the last. A block's warpgroups (128 threads each) own a slot of
- * 32 units of all lanes: at every step a warpgroup makes a product with 64 rows, the lanes, by wgmma, which leaves in
- * each thread 2 lanes x 8 units (x 4 gates): all that the cell needs, so that its state never leaves the registers.
+ * One cluster sweeps some images in one direction, each lane going from one image to the next without waiting for the
+ * other lanes. Its blocks split the hidden units, and every block keeps the weights of its units in shared memory from
+ * the first step to the last. A block's warpgroups (128 threads each) own a slot of 32 units of all lanes: at every
+ * step a warpgroup makes a product with 64 rows, the lanes, by wgmma, which leaves in each thread 2 lanes x 8 units
+ * (x 4 gates): all that the cell needs, so that its state never leaves the registers.
  *
  * Three orders make that so:
  * - Chunks. A matrix that wgmma reads lies in chunks of 8 values of K: chunk after chunk, in it row after row, 16 bytes
@@ -50,13 +51,14 @@ enum {
 typedef struct px_cluster {
     int blocks; /* of the cluster: 1, 2, 4 or 8 */
     int groups; /* warpgroups of a block: 1 or 2 */
+    int images; /* that it sweeps one after the other; the last cluster may have fewer */
     int hidden, taps, first_tap;
     int unit[PX_CLUSTER_MOST + 1];
 } px_cluster;
 
-/* The sweep split among so many blocks; groups is 0 where that cannot be. */
-static inline px_cluster px_cluster_split(const px_sweep_args *s, int blocks) {
-    px_cluster c = {blocks, 0, s->hidden, s->taps, s->first_tap, {0}};
+/* The sweep split among clusters of so many blocks and images; groups is 0 where that cannot be. */
+static inline px_cluster px_cluster_split(const px_sweep_args *s, int blocks, int images) {
+    px_cluster c = {blocks, 0, images, s->hidden, s->taps, s->first_tap, {0}};
     const int shares = s->hidden / PX_CLUSTER_UNITS, most = (shares + blocks - 1) / blocks * PX_CLUSTER_UNITS;
     for (int block = 0; block <= blocks; block++) c.unit[block] = block * shares / blocks * PX_CLUSTER_UNITS;
     if (shares >= blocks && most <= PX_CLUSTER_GROUPS * PX_SLOT) c.groups = (most + PX_SLOT - 1) / PX_SLOT;
@@ -122,17 +124,64 @@ PX_HOST_DEVICE int px_cluster_sum(int slot, int second, int u) {
     return slot * PX_SLOT_SUMS + u / 2 * 4 + second * 2 + u % 2;
 }
 
-/* --- Lanes and pixels: the definitions of device.h for one lane --------------------------------------------------- */
+/* --- Images, lanes and pixels ------------------------------------------------------------------------------------- */
 
-PX_HOST_DEVICE bool px_lane_lives(const px_sweep_args *s, int step, int lane) {
-    const int first = px_sweep_first(s, step);
-    return lane >= first && lane < first + px_sweep_live(s, step);
+/* What a cluster sweeps: `images` images from `first` on, in one direction, in so many steps. */
+typedef struct px_cluster_queue {
+    int direction, first, images, steps;
+} px_cluster_queue;
+
+/* Clusters that the sweep takes. */
+PX_HOST_DEVICE int px_cluster_count(const px_sweep_args *s, const px_cluster *c) {
+    return (s->grid.images + c->images - 1) / c->images * s->directions;
 }
 
-/* Row of the line's maps. */
-PX_HOST_DEVICE size_t px_lane_pixel(const px_sweep_args *s, const px_sweep_line *line, int image, int step, int lane) {
-    return (size_t)((ptrdiff_t)image * s->grid.height * s->grid.width + line->origin + step * line->step +
-                    lane * line->lane);
+/* Steps that so many images take, one after the other: as many as device.h says if it is one. A lane rests for a step
+ * between two images; the last lane begins delay * (lanes - 1) steps after the first. */
+PX_HOST_DEVICE int px_cluster_steps(const px_sweep_args *s, int images) {
+    return images * (s->life + 1) - 1 + s->delay * (s->lanes - 1);
+}
+
+/* The queue of cluster `number`. It is the same for all blocks of the cluster. */
+PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_sweep_args *s, const px_cluster *c, int number) {
+    px_cluster_queue queue;
+    queue.direction = number % s->directions;
+    queue.first = number / s->directions * c->images;
+    queue.images = s->grid.images - queue.first < c->images ? s->grid.images - queue.first : c->images;
+    queue.steps = px_cluster_steps(s, queue.images);
+    return queue;
+}
+
+/* Row of the direction's maps on which a lane stands at a step, -1 if it does not live: step delay * lane + p finds the
+ * lane at place p mod (life + 1) of image p / (life + 1), and place `life` is its rest.
+ *
+ * Who does not live has the state 0. By its rest a lane finds 0 beside its next image's first pixel, as beside the
+ * first image's; and no tap leads from one image to another, for it leads to the same p (the lane above, with delay 1)
+ * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way.
+ * (32 bits: maps of 2^31 pixels have no room on any device.) */
+PX_HOST_DEVICE int px_lane_pixel(const px_sweep_args *s, const px_cluster_queue *queue, int step, int lane) {
+    const px_sweep_line *line = &s->line[queue->direction];
+    const int start = s->delay * lane, period = s->life + 1, p = step - start;
+    if (lane >= s->lanes || p < 0) return -1;
+    const int image = (int)((unsigned)p / (unsigned)period), place = p - image * period;
+    if (image >= queue->images || place == s->life) return -1;
+    return (queue->first + image) * s->grid.height * s->grid.width + (int)line->origin +
+           (start + place) * (int)line->step + lane * (int)line->lane;
+}
+
+/* The same for a thread's first or second lane; -1 also if the thread owns no units. */
+PX_HOST_DEVICE int px_cluster_pixel(const px_sweep_args *s, const px_cluster_queue *queue, const px_cluster_thread *at,
+                                    int step, int second) {
+    return at->unit < 0 ? -1 : px_lane_pixel(s, queue, step, at->lane + 8 * second);
+}
+
+/* Where in a map of D columns a pixel's eight units of a thread begin, and where in one of 4 D columns those of a gate:
+ * products of 32 bits, which the device makes at once. */
+PX_HOST_DEVICE size_t px_cluster_state(const px_cluster *c, const px_cluster_thread *at, int pixel) {
+    return (size_t)(unsigned)pixel * (unsigned)c->hidden + (unsigned)at->unit;
+}
+PX_HOST_DEVICE size_t px_cluster_gate(const px_cluster *c, const px_cluster_thread *at, int pixel, int gate) {
+    return (size_t)(unsigned)pixel * (unsigned)(PX_GATES * c->hidden) + (unsigned)(gate * c->hidden + at->unit);
 }
 
 /* --- Shared memory ------------------------------------------------------------------------------------------------ */

@@ -3,10 +3,11 @@
  * lies.
  *
  * Step t of every block:   pre-activations of t from memory into registers
- *                          product: own part of state(t), then the others' as they come, times the weights
+ *                          product: own part of state(t), then the others' as they come, times the weights;
+ *                          meanwhile the second-level cache is asked for the pre-activations of t + 2
  *                          cells; h to memory and into state(t + 1), at the block's own place
  *                          fence.proxy.async by every writer; __syncthreads; the place is copied to the other blocks
- * state(t) is h(t - 1) of all units, in buffer t mod 2; state(0) is 0.
+ * state(t) is h(t - 1) of all units, in buffer t mod 2; state(0) is 0. Lanes that do not live go along with h = c = 0.
  *
  * Why no one waits in vain, and nothing is overwritten too early:
  * 1. Barrier (buffer, source) has 1 arrival a phase, that of thread `source`, and the bytes of one parcel. It
@@ -21,9 +22,11 @@
  * 4. The copies of state(t + 1)'s own part are done reading it before the block writes state(t + 3) there: it does
  *    so at step t + 2, when it has the others' state(t + 2), which they sent after waiting for that part.
  * 5. Between warpgroups of a block the same holds by __syncthreads, once a step.
- * 6. Nothing is sent after the last step; all parcels were waited for, so a block may end when all have
- *    (px_cluster_sync: no block's memory goes while another may copy from or to it). */
+ * 6. All blocks take the same steps, those of their cluster's queue, whoever lives in them. Nothing is sent after the
+ *    last one; all parcels were waited for, so a block may end when all have (px_cluster_sync: no block's memory goes
+ *    while another may copy from or to it). */
 #include "kernels/sm90.h"
+#include "kernels/sweep_gates.h"
 
 /* The weights of this block's columns, and zeros for the state: all threads. */
 static __device__ void forward_load(const px_cluster &c, const px_sweep_line &line, int block, uint32_t base,
@@ -64,9 +67,9 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     sweep_forward_kernel(const __grid_constant__ px_sweep_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_forward_shared(&c);
-    const int block = px_block_rank(), line_of_all = blockIdx.x / c.blocks;
-    const int direction = line_of_all % s.directions, image = line_of_all / s.directions;
-    const px_sweep_line &line = s.line[direction];
+    const int block = px_block_rank();
+    const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / c.blocks);
+    const px_sweep_line &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
     const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
@@ -79,21 +82,17 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_cluster_sync();
 
     px_eight_floats cell[2] = {};
-    for (int step = 0; step < s.steps; step++) {
+    int pixel[2], next_pixel[2], asked_pixel[2]; /* where the thread's lanes stand at this step and the two to come */
+    PX_UNROLL
+    for (int second = 0; second < 2; second++) {
+        pixel[second] = px_cluster_pixel(&s, &queue, &at, 0, second);
+        next_pixel[second] = px_cluster_pixel(&s, &queue, &at, 1, second);
+    }
+    for (int step = 0; step < queue.steps; step++) {
         const uint32_t next = px_cluster_rows(&shared, step + 1);
         px_eight gates[2][PX_GATES];
-        bool lives[2];
-        size_t pixel[2];
         PX_UNROLL
-        for (int second = 0; second < 2; second++) {
-            const int lane = at.lane + 8 * second;
-            lives[second] = at.unit >= 0 && px_lane_lives(&s, step, lane);
-            pixel[second] = lives[second] ? px_lane_pixel(&s, &line, image, step, lane) : 0;
-            const uint16_t *row = (const uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-            PX_UNROLL
-            for (int gate = 0; gate < PX_GATES; gate++)
-                gates[second][gate] = lives[second] ? px_load(row + gate * c.hidden) : px_eight{};
-        }
+        for (int second = 0; second < 2; second++) px_gates_read(c, at, line.gates, pixel[second], gates[second]);
 
         if (step > 0 && other)
             px_barrier_expect(barriers + px_forward_barrier(step, peer), px_forward_parcel_bytes(&c, peer));
@@ -105,24 +104,30 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
                 px_barrier_wait(barriers + px_forward_barrier(step, source), px_forward_parity(step));
             forward_product(c, sums, base + px_cluster_rows(&shared, step), base + shared.weights, at.group, source);
         }
+        PX_UNROLL
+        for (int second = 0; second < 2; second++) { /* while the tensor cores work */
+            asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, step + 2, second);
+            px_gates_ask(c, at, line.gates, asked_pixel[second]);
+        }
         px_wgmma_end(sums);
 
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
             const int lane = at.lane + 8 * second;
             px_eight h = {};
-            if (lives[second]) {
+            if (pixel[second] < 0) {
+                cell[second] = px_eight_floats{};
+            } else {
                 px_cluster_cell_forward(sums, second, gates[second], &cell[second], &h);
-                uint16_t *row = (uint16_t *)line.gates.data + pixel[second] * PX_GATES * c.hidden + at.unit;
-                PX_UNROLL
-                for (int gate = 0; gate < PX_GATES; gate++) px_put(row + gate * c.hidden, gates[second][gate]);
-                const size_t place = pixel[second] * c.hidden + at.unit;
+                px_gates_write(c, at, line.gates, pixel[second], gates[second]);
+                const size_t place = px_cluster_state(&c, &at, pixel[second]);
                 px_put((uint16_t *)line.h.data + place, h);
                 px_put((float *)line.c.data + place, cell[second]);
             }
+            pixel[second] = next_pixel[second], next_pixel[second] = asked_pixel[second];
             if (at.unit >= 0) px_store_shared(base + next + px_cluster_row(at.unit / PX_CHUNK, lane), h);
         }
-        if (step == s.steps - 1) break;
+        if (step == queue.steps - 1) break;
         px_fence_async();
         __syncthreads();
         if (other) {

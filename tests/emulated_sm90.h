@@ -29,6 +29,7 @@ uint32_t px_shared_of(uint32_t address, int rank);
 void px_cluster_sync();
 void px_fence_async();
 
+void px_prefetch(const void *from);
 px_eight px_load(const void *from);
 px_eight_floats px_load_floats(const float *from);
 void px_put(void *to, const px_eight &x);

@@ -25,6 +25,7 @@ enum {
     WARP = 32,
     MOST_PRODUCTS = 256,
     MOST_STORES = 1024,
+    MOST_ASKED = 64,
     MOST_MESSAGES = 1 << 16,
     MOST_BARRIERS = 2 * PX_CLUSTER_MOST,
 };
@@ -49,6 +50,8 @@ struct fibre {
     float before[128];           /* sums when they began */
     uint32_t store[MOST_STORES]; /* plain stores to shared memory since the last fence */
     int stores;
+    const void *asked[MOST_ASKED]; /* prefetched and not yet read */
+    int asks;
 };
 
 struct barrier {
@@ -141,8 +144,19 @@ uint32_t px_shared_of(uint32_t address, int rank) {
     return address + (uint32_t)(rank + 1) * REMOTE;
 }
 
-px_eight px_load(const void *from) {
+void px_prefetch(const void *from) {
+    fibre *f = the.now;
+    if (f->asks == MOST_ASKED) fault("too much is asked for and not read");
+    f->asked[f->asks++] = from;
+}
+static void read(const void *from) {
+    fibre *f = the.now;
     if ((uintptr_t)from % sizeof(px_eight) != 0) fault("a load of 16 bytes that is not aligned");
+    for (int i = 0; i < f->asks; i++)
+        if (f->asked[i] == from) f->asked[i--] = f->asked[--f->asks];
+}
+px_eight px_load(const void *from) {
+    read(from);
     return *(const px_eight *)from;
 }
 void px_put(void *to, const px_eight &x) {
@@ -150,7 +164,7 @@ void px_put(void *to, const px_eight &x) {
     *(px_eight *)to = x;
 }
 px_eight_floats px_load_floats(const float *from) {
-    if ((uintptr_t)from % sizeof(px_eight) != 0) fault("a load of 16 bytes that is not aligned");
+    read(from);
     return *(const px_eight_floats *)from;
 }
 void px_put(float *to, const px_eight_floats &x) {
@@ -323,20 +337,21 @@ void px_wgmma_finish(const float *sums, int count) {
 
 static void run_thread() {
     the.kernel(the.sweep, the.cluster);
+    if (the.now->asks > 0) fault("a thread asked for memory that it never read");
     the.now->done = true;
     the.moves++;
     for (;;) yield();
 }
 
-static void switch_to(fibre *f, int line) {
+static void switch_to(fibre *f, int number) {
     the.now = f;
     threadIdx.x = (unsigned)f->thread, blockDim.x = (unsigned)the.threads;
-    blockIdx.x = (unsigned)(line * the.cluster.blocks + f->block);
+    blockIdx.x = (unsigned)(number * the.cluster.blocks + f->block);
     swapcontext(&the.scheduler, &f->context);
 }
 
-/* One cluster from start to end. */
-static void run_cluster(int line) {
+/* One cluster of the launch, from start to end. */
+static void run_cluster(int number) {
     const int warps = the.count / WARP, warps_of_block = the.threads / WARP, slow = draw(the.cluster.blocks + 1);
     int done = 0, idle = 0;
     for (int i = 0; i < the.count; i++) {
@@ -362,7 +377,7 @@ static void run_cluster(int line) {
             for (int lane = 0; lane < WARP && !the.fault[0]; lane++) {
                 fibre *f = &the.fibres[warp * WARP + lane];
                 if (f->done || waits(f)) continue;
-                switch_to(f, line);
+                switch_to(f, number);
                 done += f->done;
             }
         idle = the.moves == before ? idle + 1 : 0;
@@ -386,7 +401,7 @@ const char *px_sweep_emulated(const px_sweep_args *sweep, const px_cluster *clus
         the.blocks[i].shared = (char *)malloc(the.bytes);
         the.blocks[i].stored = (uint16_t *)malloc(the.bytes / 16 * sizeof(uint16_t));
     }
-    for (int line = 0; line < sweep->grid.images * sweep->directions && !the.fault[0]; line++) run_cluster(line);
+    for (int number = 0; number < px_cluster_count(sweep, cluster) && !the.fault[0]; number++) run_cluster(number);
     for (int i = 0; i < the.count; i++) free(the.fibres[i].stack);
     for (int i = 0; i < cluster->blocks; i++) free(the.blocks[i].shared), free(the.blocks[i].stored);
     free(the.fibres);

@@ -1,4 +1,4 @@
-/* Sweeps on clusters run on the CPU by the kernels' own text, for one image after the other. */
+/* Sweeps on clusters run on the CPU by the kernels' own text, one cluster after the other. */
 #ifndef PIXELRNN_TESTS_SWEEP_EMULATED_H
 #define PIXELRNN_TESTS_SWEEP_EMULATED_H
 

@@ -22,7 +22,7 @@ static void each_cluster(void (*check)(const px_cluster *)) {
             for (int variant = 0; variant < 2; variant++) {
                 const px_grid one = {1, 1, 1};
                 const px_sweep_args s = variant ? px_row_sweep(one, hiddens[h]) : px_diagonal_sweep(one, hiddens[h]);
-                const px_cluster c = px_cluster_split(&s, sizes[n]);
+                const px_cluster c = px_cluster_split(&s, sizes[n], 1);
                 if (c.groups > 0) check(&c);
             }
 }
@@ -178,37 +178,64 @@ static void test_clusters(void **state) {
     each_cluster(check_shared);
 }
 
-/* device.h: lane l lives from step delay * l on, for life steps, and every live (step, lane) has a pixel of its own. */
+/* Row of the maps, -1 outside of the image. Columns count from the side from which the direction comes. */
+static long pixel_at(const px_sweep_args *s, int direction, int image, int row, int column) {
+    if (row < 0 || row >= s->grid.height || column < 0 || column >= s->grid.width) return -1;
+    return ((long)image * s->grid.height + row) * s->grid.width + (direction ? s->grid.width - 1 - column : column);
+}
+
+/* A lane that lives stands on its pixel, and its taps lead to that pixel's neighbours or to lanes that do not live. */
+static void check_lane(const px_sweep_args *s, const px_cluster_queue *q, int image, int lane, int place) {
+    const bool diagonal = s->delay == 1;
+    const int step = image * (s->life + 1) + s->delay * lane + place;
+    const int row = diagonal ? lane : place, column = diagonal ? place : lane;
+    EXPECT_EQUAL(px_lane_pixel(s, q, step, lane), pixel_at(s, q->direction, q->first + image, row, column),
+                 "image %d, lane %d, place %d", image, lane, place);
+    for (int tap = s->first_tap; tap < s->first_tap + s->taps; tap++) {
+        const int above = diagonal ? row + tap : row - 1, beside = diagonal ? column - 1 - tap : column + tap;
+        if (lane + tap < 0) continue; /* a guard */
+        EXPECT_EQUAL(px_lane_pixel(s, q, step - 1, lane + tap),
+                     pixel_at(s, q->direction, q->first + image, above, beside), "image %d, lane %d, place %d, tap %d",
+                     image, lane, place, tap);
+    }
+}
+
+/* Every pixel is met once, in the steps there are, the last of which is needed. */
+static void check_lanes(const px_sweep_args *s, int images) {
+    const px_cluster c = px_cluster_split(s, 1, images);
+    const size_t pixels = px_grid_pixels(&s->grid);
+    int *seen = calloc((size_t)s->directions * pixels, sizeof *seen);
+    assert_non_null(seen);
+    for (int number = 0; number < px_cluster_count(s, &c); number++) {
+        const px_cluster_queue q = px_cluster_queue_of(s, &c, number);
+        int last = 0;
+        assert_in_range(q.images, 1, images);
+        for (int image = 0; image < q.images; image++)
+            for (int lane = 0; lane < s->lanes; lane++)
+                for (int place = 0; place < s->life; place++) check_lane(s, &q, image, lane, place);
+        for (int step = -1; step <= q.steps + s->life; step++)
+            for (int lane = 0; lane < PX_CLUSTER_LANES; lane++) {
+                const int pixel = px_lane_pixel(s, &q, step, lane);
+                if (pixel < 0) continue;
+                seen[(size_t)q.direction * pixels + (size_t)pixel]++;
+                last = step;
+            }
+        EXPECT_EQUAL(q.steps, last + 1, "%d images", q.images);
+    }
+    for (size_t i = 0; i < (size_t)s->directions * pixels; i++) EXPECT_EQUAL(seen[i], 1, "pixel %zu", i);
+    EXPECT_EQUAL(px_cluster_steps(s, 1), s->steps, "one image");
+    free(seen);
+}
+
 static void test_lanes(void **state) {
     (void)state;
-    static const px_grid grids[] = {{2, 1, 1}, {2, 1, 7}, {1, 7, 1}, {3, 5, 3}, {2, 3, 64}, {2, 64, 5}};
-    for (size_t i = 0; i < 2 * PX_COUNT(grids); i++) {
-        const px_grid grid = grids[i / 2];
-        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, 16) : px_row_sweep(grid, 16);
-        const size_t pixels = px_grid_pixels(&grid);
-        for (int direction = 0; direction < s.directions; direction++) {
-            int *seen = calloc(pixels, sizeof *seen);
-            assert_non_null(seen);
-            for (int image = 0; image < grid.images; image++)
-                for (int step = -1; step <= s.steps; step++)
-                    for (int lane = -1; lane <= PX_CLUSTER_LANES; lane++) {
-                        const bool lives = lane >= 0 && lane < s.lanes && step >= s.delay * lane &&
-                                           step < s.delay * lane + s.life;
-                        if (step >= 0 && step < s.steps)
-                            EXPECT_EQUAL(px_lane_lives(&s, step, lane), lives, "step %d, lane %d", step, lane);
-                        if (!lives) continue;
-                        const size_t pixel = px_lane_pixel(&s, &s.line[direction], image, step, lane);
-                        const int row = i % 2 ? lane : step, column = i % 2 ? step - lane : lane;
-                        EXPECT_EQUAL(pixel,
-                                     (image * grid.height + row) * grid.width +
-                                         (direction ? grid.width - 1 - column : column),
-                                     "step %d, lane %d", step, lane);
-                        seen[pixel]++;
-                    }
-            for (size_t pixel = 0; pixel < pixels; pixel++) EXPECT_EQUAL(seen[pixel], 1, "pixel %zu", pixel);
-            free(seen);
+    static const px_grid grids[] = {{2, 1, 1}, {3, 1, 7}, {4, 7, 1}, {5, 5, 3}, {2, 3, 64}, {2, 64, 5}};
+    for (size_t i = 0; i < PX_COUNT(grids); i++)
+        for (int images = 1; images <= 3; images++) {
+            const px_sweep_args rows = px_row_sweep(grids[i], 16), diagonals = px_diagonal_sweep(grids[i], 16);
+            check_lanes(&rows, images);
+            check_lanes(&diagonals, images);
         }
-    }
 }
 
 /* --- Against the launched sweep ----------------------------------------------------------------------------------- */
@@ -293,8 +320,9 @@ static void release_sweeps(both_sweeps *s) {
 
 static void check_emulation(desk *d, px_sweep_args shape, px_cluster c, uint64_t seed) {
     char name[160];
-    snprintf(name, sizeof name, "%d images of %d x %d, %d units, %d taps on %d blocks of %d slots", shape.grid.images,
-             shape.grid.height, shape.grid.width, shape.hidden, shape.taps, c.blocks, c.groups);
+    snprintf(name, sizeof name, "%d images of %d x %d, %d units, %d taps on %d blocks of %d slots, %d images each",
+             shape.grid.images, shape.grid.height, shape.grid.width, shape.hidden, shape.taps, c.blocks, c.groups,
+             c.images);
     both_sweeps s = make_sweeps(d, shape);
     const int lines = shape.directions;
     assert_ok(&d->ctx, px_sweep_forward_launched(d->device, &s.launched));
@@ -322,11 +350,12 @@ static void test_emulation(void **state) {
     enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
     static const struct {
         px_grid grid;
-        int hidden, blocks, kinds;
+        int hidden, blocks, images, kinds;
     } cases[] = {
-        {{1, 1, 1}, 16, 1, BOTH},  {{3, 3, 5}, 16, 1, BOTH},       {{1, 64, 3}, 32, 2, DIAGONALS},
-        {{1, 3, 64}, 48, 2, ROWS}, {{1, 7, 4}, 48, 1, BOTH},       {{1, 5, 20}, 80, 4, BOTH},
-        {{1, 9, 4}, 128, 4, BOTH}, {{1, 6, 9}, 112, 2, DIAGONALS}, {{1, 4, 5}, 144, 8, DIAGONALS},
+        {{1, 1, 1}, 16, 1, 1, BOTH},       {{3, 3, 5}, 16, 1, 2, BOTH},       {{5, 1, 4}, 16, 1, 3, BOTH},
+        {{1, 64, 3}, 32, 2, 1, DIAGONALS}, {{3, 5, 1}, 32, 2, 2, BOTH},       {{1, 3, 64}, 48, 2, 1, ROWS},
+        {{1, 7, 4}, 48, 1, 1, BOTH},       {{1, 5, 20}, 80, 4, 1, BOTH},      {{3, 3, 2}, 128, 4, 3, BOTH},
+        {{1, 6, 9}, 112, 2, 1, DIAGONALS}, {{3, 2, 2}, 144, 8, 2, DIAGONALS},
     };
     desk d = {0};
     assert_ok(&d.ctx, px_cpu_open(&d.ctx, PX_REAL, &d.device));
@@ -335,7 +364,7 @@ static void test_emulation(void **state) {
         const px_grid grid = cases[i / 2].grid;
         const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden)
                                       : px_row_sweep(grid, cases[i / 2].hidden);
-        check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks), i);
+        check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks, cases[i / 2].images), i);
     }
     px_device_close(d.device);
 }
@@ -359,19 +388,29 @@ static px_sweep_strategy strategy_of(const px_device *device, const px_sweep_arg
     return forward.strategy;
 }
 
-/* Splits and bytes worked out by hand: blocks of the cluster, threads, weights + rows + mailbox + barriers. */
+/* Worked out by hand: blocks of the cluster, slots of a block, images of a cluster, bytes of weights + rows + mailbox +
+ * barriers. */
 static void test_choice(void **state) {
     (void)state;
     static const struct {
         bool diagonal, backward;
-        int images, hidden, blocks, groups;
+        int images, hidden, blocks, groups, each;
         size_t shared;
     } cases[] = {
-        {true, false, 16, 128, 4, 1, 65536 + 33792 + 128},   {true, true, 16, 128, 4, 1, 65536 + 33792 + 24576 + 128},
-        {true, false, 64, 128, 2, 2, 131072 + 33792 + 128},  {true, true, 64, 128, 2, 2, 131072 + 67584 + 16384 + 128},
-        {false, false, 64, 128, 2, 2, 196608 + 33792 + 128}, {false, true, 64, 128, 4, 1, 98304 + 33792 + 24576 + 128},
-        {true, false, 1, 256, 8, 1, 131072 + 67584 + 128},   {true, true, 1, 256, 8, 1, 131072 + 33792 + 57344 + 128},
-        {true, true, 3, 16, 1, 1, 16384 + 33792 + 128},
+        {true, false, 1, 128, 4, 1, 1, 65536 + 33792 + 128}, /* 8 blocks take as long */
+        {true, false, 16, 128, 4, 1, 1, 65536 + 33792 + 128},
+        {true, true, 16, 128, 4, 1, 1, 65536 + 33792 + 24576 + 128},
+        {true, false, 32, 128, 2, 2, 1, 131072 + 33792 + 128}, /* 127 steps of 5328 cycles; 4 blocks: 192 of 3664 */
+        {true, false, 64, 128, 2, 2, 2, 131072 + 33792 + 128}, /* 192 steps of 5328; 4 blocks: 322 of 3664 */
+        {true, true, 64, 128, 2, 2, 2, 131072 + 67584 + 16384 + 128},
+        {true, false, 32, 64, 2, 1, 1, 32768 + 16896 + 128}, /* 127 steps of 3152; 1 block: 127 of 4304 */
+        {true, false, 64, 64, 1, 2, 1, 65536 + 16896 + 128}, /* 127 steps of 4304; 2 blocks: 192 of 3152 */
+        {false, false, 64, 128, 2, 2, 1, 196608 + 33792 + 128},
+        {false, true, 64, 128, 4, 1, 2, 98304 + 33792 + 24576 + 128}, /* 2 blocks have no room */
+        {true, false, 1, 256, 8, 1, 1, 131072 + 67584 + 128},
+        {true, true, 61, 256, 8, 1, 8, 131072 + 33792 + 57344 + 128},
+        {true, true, 3, 16, 1, 1, 1, 16384 + 33792 + 128},
+        {true, true, 129, 16, 1, 1, 3, 16384 + 33792 + 128},
     };
     setenv("PX_SWEEP", "cluster", 1);
     for (size_t i = 0; i < PX_COUNT(cases); i++) {
@@ -382,8 +421,11 @@ static void test_choice(void **state) {
         EXPECT_EQUAL(choice.strategy, PX_SWEEP_CLUSTER, "case %zu", i);
         EXPECT_EQUAL(choice.cluster.blocks, cases[i].blocks, "case %zu", i);
         EXPECT_EQUAL(choice.cluster.groups, cases[i].groups, "case %zu", i);
+        EXPECT_EQUAL(choice.cluster.images, cases[i].each, "case %zu", i);
         EXPECT_EQUAL(choice.shared, cases[i].shared, "case %zu", i);
-        assert_non_null(strstr(choice.words, "cluster"));
+        char words[32];
+        snprintf(words, sizeof words, "%d image%s a cluster", cases[i].each, cases[i].each > 1 ? "s" : "");
+        if (!strstr(choice.words, words)) fail_msg("\"%s\" does not say \"%s\"", choice.words, words);
     }
     px_device other = hopper;
     px_sweep_args s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
@@ -392,12 +434,20 @@ static void test_choice(void **state) {
     EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "8.0");
     other.capability = 100;
     EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "10.0");
+    other = hopper, other.multiprocessors = 15;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "no cluster in so few multiprocessors");
     s.line[1].h.data = (char *)16 + 4;
     EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "a map off by 4 bytes");
+    px_sweep_args slow = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    slow.delay = 2;
     const px_sweep_args refused[] = {
-        px_diagonal_sweep((px_grid){1, 64, 5}, 32),          narrow(px_diagonal_sweep((px_grid){1, 65, 5}, 32)),
-        narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)),  narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 24)),
-        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 512)), narrow(px_row_sweep((px_grid){1, 5, 64}, 256)),
+        slow,
+        px_diagonal_sweep((px_grid){1, 64, 5}, 32),
+        narrow(px_diagonal_sweep((px_grid){1, 65, 5}, 32)),
+        narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)),
+        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 24)),
+        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 512)),
+        narrow(px_row_sweep((px_grid){1, 5, 64}, 256)),
     };
     for (size_t i = 0; i < PX_COUNT(refused); i++)
         EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_SWEEP_LAUNCHED, "refused %zu", i);

@@ -6,14 +6,13 @@
 const void *px_sweep_forward_cluster_sm90(void);
 const void *px_sweep_backward_cluster_sm90(int blocks);
 
-/* One cluster an image and direction. */
 static px_status px_cuda_sweep_cluster(px_device *device, const px_sweep_args *s, const px_sweep_choice *choice,
                                        const void *kernel) {
     const px_cluster *cluster = &choice->cluster;
     const unsigned blocks = (unsigned)cluster->blocks;
     cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {blocks, 1, 1}};
     const cudaLaunchConfig_t config = {
-        .gridDim = {blocks * (unsigned)(s->grid.images * s->directions), 1, 1},
+        .gridDim = {blocks * (unsigned)px_cluster_count(s, cluster), 1, 1},
         .blockDim = {(unsigned)(cluster->groups * PX_CLUSTER_GROUP), 1, 1},
         .dynamicSmemBytes = choice->shared,
         .stream = px_cuda_stream(device),

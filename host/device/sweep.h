@@ -11,9 +11,9 @@ px_status px_sweep_backward_launched(px_device *device, const px_sweep_args *swe
 typedef enum { PX_SWEEP_LAUNCHED, PX_SWEEP_CLUSTER } px_sweep_strategy;
 typedef struct px_sweep_choice {
     px_sweep_strategy strategy;
-    px_cluster cluster; /* with PX_SWEEP_CLUSTER: the split, */
+    px_cluster cluster; /* with PX_SWEEP_CLUSTER: the split, its images, */
     size_t shared;      /* and bytes of shared memory a block */
-    char words[96];     /* the choice as a line for people */
+    char words[128];    /* the choice as a line for people */
 } px_sweep_choice;
 
 /* The first strategy of the table in sweep_strategy.c that this device, these sizes and these maps allow. Maps without

@@ -37,17 +37,42 @@ static bool px_sweep_maps_are_narrow(const px_sweep_args *s) {
     return true;
 }
 
-/* The smallest cluster whose blocks hold their weights; a larger one, while that leaves a block fewer slots to work
- * on and all images and directions are still under way at once. groups is 0 if none fits. */
+/* Clusters that are under way at once: a block takes a multiprocessor, and the blocks of a cluster share a GPC, which
+ * on sm_90 has 16 or 18 multiprocessors; of 16 each, no size of cluster leaves any over. (Predicted, not yet seen.) */
+enum { PX_GPC = 16 };
+static int px_clusters_at_once(const px_device *device, int blocks) {
+    return device->multiprocessors / PX_GPC * (PX_GPC / blocks);
+}
+
+/* The fewest images a cluster with which all clusters are under way at once; 0 if that cannot be. With fewer, clusters
+ * would wait until others end: that lanes drain, and that weights are read again, costs more than lanes' rests. */
+static int px_cluster_images(const px_device *device, const px_sweep_args *s, int blocks) {
+    const int queues = px_clusters_at_once(device, blocks) / s->directions;
+    return queues > 0 ? (s->grid.images + queues - 1) / queues : 0;
+}
+
+/* Cycles that a sweep takes on such clusters: its steps follow each other, and in each of them the block
+ * - waits, for memory, barriers and the other blocks, however large it is: taken as PX_WAIT, some 1.2 us;
+ * - works on the cells of its slots: 16 a thread, some 40 instructions each, of which a scheduler issues one a cycle;
+ * - multiplies 64 lanes with taps * D values of K and a slot's 128 columns forward, 2048 products a cycle; backward K
+ *   and columns change places.
+ * (Predicted, not yet measured.) The bytes that the maps move are the same however the sweep is split. */
+enum { PX_WAIT = 2000, PX_SLOT_CELLS = 16 * 40 };
+static long px_cluster_cycles(const px_sweep_args *s, const px_cluster *c) {
+    const int product = PX_CLUSTER_LANES * s->taps * s->hidden * PX_SLOT_GATES / 2048;
+    return (long)px_cluster_steps(s, c->images) * (PX_WAIT + c->groups * (PX_SLOT_CELLS + product));
+}
+
+/* Of the clusters whose blocks hold their weights the one that takes the fewest cycles, the smallest of equals. groups
+ * is 0 if none fits. */
 static px_cluster px_cluster_choose(const px_device *device, const px_sweep_args *s, bool backward, size_t *bytes) {
     px_cluster best = {0};
     for (int blocks = 1; blocks <= PX_CLUSTER_MOST; blocks *= 2) {
-        const px_cluster c = px_cluster_split(s, blocks);
-        if (c.groups == 0) continue;
+        const px_cluster c = px_cluster_split(s, blocks, px_cluster_images(device, s, blocks));
+        if (c.groups == 0 || c.images == 0) continue;
         const size_t need = (backward ? px_backward_shared(&c) : px_forward_shared(&c)).bytes;
-        const bool faster = c.groups < best.groups &&
-                            s->grid.images * s->directions * blocks <= device->multiprocessors;
-        if (need > device->shared || (best.groups > 0 && !faster)) continue;
+        if (need > device->shared) continue;
+        if (best.groups > 0 && px_cluster_cycles(s, &c) >= px_cluster_cycles(s, &best)) continue;
         best = c;
         *bytes = need;
     }
@@ -62,9 +87,12 @@ static bool px_sweep_row_allows(const px_sweep_row *row, const px_device *device
            (!row->narrow || px_sweep_maps_are_narrow(s));
 }
 
-/* What the kernels take for granted: an image at least, and taps onto neighbours. */
+/* What the kernels take for granted: an image at least, and taps onto neighbours, which with a delay lead to the lane
+ * above and the lane itself (px_lane_pixel). */
 static bool px_cluster_takes(const px_sweep_args *s) {
-    return s->grid.images > 0 && s->steps > 0 && s->first_tap >= -1 && s->first_tap + s->taps <= 2;
+    const int last_tap = s->first_tap + s->taps - 1;
+    return s->grid.images > 0 && s->steps > 0 && s->first_tap >= -1 && last_tap <= 1 && s->delay * s->first_tap >= -1 &&
+           s->delay * last_tap <= 0;
 }
 
 px_sweep_choice px_sweep_choose(const px_device *device, const px_sweep_args *s, bool backward) {
@@ -74,9 +102,10 @@ px_sweep_choice px_sweep_choose(const px_device *device, const px_sweep_args *s,
         choice.cluster = px_cluster_choose(device, s, backward, &choice.shared);
         if (choice.cluster.groups == 0) continue;
         choice.strategy = row->strategy;
-        snprintf(choice.words, sizeof choice.words, "cluster: %d x %d blocks of %d threads, %zu bytes shared each",
-                 s->grid.images * s->directions, choice.cluster.blocks, choice.cluster.groups * PX_CLUSTER_GROUP,
-                 choice.shared);
+        snprintf(choice.words, sizeof choice.words,
+                 "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
+                 px_cluster_count(s, &choice.cluster), choice.cluster.blocks, choice.cluster.groups * PX_CLUSTER_GROUP,
+                 choice.shared, choice.cluster.images, choice.cluster.images == 1 ? "" : "s");
         break;
     }
     return choice;

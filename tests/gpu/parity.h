@@ -1,5 +1,5 @@
-/* The harness of the parity test: two devices, the same maps on both, and their comparison. Included by test_parity.c.
- */
+/* The harness of the tests that hold two devices against each other: the same maps on both, and their comparison. Each
+ * of these programs includes it, and takes what it needs. */
 #ifndef PIXELRNN_TESTS_GPU_PARITY_H
 #define PIXELRNN_TESTS_GPU_PARITY_H
 
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { EXIT_SKIP = 77 };
 enum { SIDES = 2, POOL = 1 << 30 };
 
 /* Both sides sum in float32, in different orders: over a few thousand terms of like size that is some 1e-6 of the
@@ -95,13 +96,13 @@ static struct {
 
 static const pair absent;
 
-static double uniform(uint64_t place) {
+static inline double uniform(uint64_t place) {
     const px_random4 word = px_random(1, PX_RANDOM_DATA, the.seed, place);
     return px_uniform(word.word[0], word.word[1]);
 }
 
 /* Fills the host's copy of one side. Activations hold what bfloat16 can, on both sides. */
-static void fill(int side, const pair *p, content what) {
+static inline void fill(int side, const pair *p, content what) {
     const px_map *map = &p->on[side];
     const bool narrow = p->on[0].type == PX_BF16 || p->on[1].type == PX_BF16;
     const size_t count = px_map_elements(map);
@@ -117,7 +118,7 @@ static void fill(int side, const pair *p, content what) {
     }
 }
 
-static void upload(const pair *p) {
+static inline void upload(const pair *p) {
     for (int side = 0; side < SIDES; side++) {
         px_device *device = the.device[side];
         const px_map *map = &p->on[side];
@@ -126,7 +127,7 @@ static void upload(const pair *p) {
     }
 }
 
-static pair make(size_t rows, int columns, px_type first, px_type second, content what) {
+static inline pair make(size_t rows, int columns, px_type first, px_type second, content what) {
     const px_type types[SIDES] = {first, second};
     size_t room = 0;
     pair p;
@@ -143,19 +144,19 @@ static pair make(size_t rows, int columns, px_type first, px_type second, conten
     return p;
 }
 
-static pair activations(size_t rows, int columns, content what) {
+static inline pair activations(size_t rows, int columns, content what) {
     return make(rows, columns, the.mode->type[0], the.mode->type[1], what);
 }
 
-static pair reals(size_t rows, int columns, content what) {
+static inline pair reals(size_t rows, int columns, content what) {
     return make(rows, columns, PX_REAL, PX_REAL, what);
 }
 
-static pair doubles(size_t rows, int columns, content what) {
+static inline pair doubles(size_t rows, int columns, content what) {
     return make(rows, columns, PX_FLOAT64, PX_FLOAT64, what);
 }
 
-static pair levels(size_t rows, int columns, int count) {
+static inline pair levels(size_t rows, int columns, int count) {
     const pair p = make(rows, columns, PX_UINT8, PX_UINT8, ZERO);
     const uint64_t offset = (uint64_t)the.used << 16;
     for (int side = 0; side < SIDES; side++)
@@ -165,11 +166,11 @@ static pair levels(size_t rows, int columns, int count) {
     return p;
 }
 
-static double element_byte(const void *data, size_t index) {
+static inline double element_byte(const void *data, size_t index) {
     return ((const uint8_t *)data)[index];
 }
 
-static double element_bfloat16(const void *data, size_t index) {
+static inline double element_bfloat16(const void *data, size_t index) {
     return px_from_bfloat16(((const uint16_t *)data)[index]);
 }
 
@@ -180,14 +181,14 @@ static double (*const elements[])(const void *, size_t) = {[PX_REAL] = px_elemen
 
 /* d, relative to the largest magnitude or to what rounded intermediate sums of a convolution have at least, if that is
  * more: cases of few pixels can cancel. */
-static double relative_to_sums(px_difference d, int operation) {
+static inline double relative_to_sums(px_difference d, int operation) {
     const bool sums = operation == OP_convolve || operation == OP_convolve_input_gradient;
     const double largest = d.relative > 0 ? fabs(d.found - d.want) / d.relative : 1;
     return sums && the.mode->share > 0 && largest < 1 ? d.relative * largest : d.relative;
 }
 
 /* The largest difference between the sides, whichever is taken as the truth: NaN on either side is infinitely far. */
-static void expect_equal(const pair *p, int operation, const char *what) {
+static inline void expect_equal(const pair *p, int operation, const char *what) {
     const double tolerance = of_sums + the.mode->share * roundings[operation] * of_rounding;
     const size_t count = px_map_elements(&p->on[0]);
     for (int side = 0; side < SIDES; side++) {
@@ -213,7 +214,7 @@ static void expect_equal(const pair *p, int operation, const char *what) {
 #define EXPECT(op, map) expect_equal(&(map), OP_##op, #map)
 
 /* Random values, with 0 where the taps are not live: what masks guarantee of every weight. */
-static pair live_weight(int out, int in, const px_taps *taps) {
+static inline pair live_weight(int out, int in, const px_taps *taps) {
     const pair p = activations((size_t)out, taps->stored * in, ZERO);
     const size_t wide = (size_t)p.on[0].columns, live = (size_t)taps->live * (size_t)in;
     for (int side = 0; side < SIDES; side++) {
@@ -226,7 +227,30 @@ static pair live_weight(int out, int in, const px_taps *taps) {
     return p;
 }
 
-static px_status open_sides(const mode *of, bool cuda) {
+/* The maps of a sweep, and the sweep's descriptor over each side's. */
+typedef struct sweep {
+    px_sweep_args on[SIDES];
+    pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
+} sweep;
+
+/* Sets the lines of both sides to these maps; `reversed` puts the second direction's weights before the first's. */
+static inline void sweep_join(sweep *s, px_sweep_args args, bool reversed) {
+    const size_t rows = (size_t)(PX_GATES * args.hidden);
+    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
+    for (int side = 0; side < SIDES; side++) {
+        s->on[side] = args;
+        s->on[side].scratch = scratch.on[side];
+        for (int d = 0; d < args.directions; d++) {
+            px_sweep_line *line = &s->on[side].line[d];
+            const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
+            line->weight = px_map_slice(s->weight.on[side], first, rows);
+            line->gates = s->gates[d].on[side], line->dh = s->dh[d].on[side];
+            line->c = s->c[d].on[side], line->h = s->h[d].on[side];
+        }
+    }
+}
+
+static inline px_status open_sides(const mode *of, bool cuda) {
     memset(&the, 0, sizeof the);
     the.mode = of;
     the.cuda = cuda;
@@ -241,12 +265,30 @@ static px_status open_sides(const mode *of, bool cuda) {
     return PX_OK;
 }
 
-static void close_sides(void) {
+static inline void close_sides(void) {
     for (int side = 0; side < SIDES; side++) {
         free(the.host[side]);
         if (the.pool[side]) the.device[side]->ops->release(the.device[side], the.pool[side]);
         px_device_close(the.device[side]);
     }
+}
+
+/* Whether there is no card to test, as opposed to one that does not work. */
+static inline bool without_device(void) {
+    return strstr(the.ctx.message, "no CUDA device") || strstr(the.ctx.message, "is not built in");
+}
+
+/* The exit status of `run`, called with both sides open; EXIT_SKIP where there is no card. */
+static inline int with_sides(const mode *of, bool cuda, int (*run)(void)) {
+    int exit_status = EXIT_FAILURE;
+    if (open_sides(of, cuda) == PX_OK)
+        exit_status = run();
+    else if (without_device())
+        exit_status = EXIT_SKIP;
+    if (the.ctx.message[0])
+        fprintf(stderr, "%s parity, %s: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", of->name, the.ctx.message);
+    close_sides();
+    return exit_status;
 }
 
 #endif

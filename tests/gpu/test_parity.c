@@ -6,10 +6,7 @@
  * itself, to try the test on a machine without a GPU; PX_PARITY=precision holds the CPU's bfloat16 against its float32. */
 #include "tests/gpu/parity.h"
 #include "tests/cases.h"
-#include "host/device/sweep.h"
 #include "pixelrnn/bfloat16.h"
-
-enum { EXIT_SKIP = 77 };
 
 static void check_gemm(void) {
     for (size_t i = 0; i < 2 * PX_COUNT(px_gemm_cases); i++) {
@@ -116,34 +113,18 @@ static void check_convolve_weight_gradient(void) {
     each_convolution(check_one_weight_gradient);
 }
 
-/* The maps of a sweep, and the sweep's descriptor over each side's. */
-typedef struct sweep {
-    px_sweep_args on[SIDES];
-    pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
-} sweep;
-
 /* Both directions' weights in one allocation; `reversed` puts the second before the first. */
 static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
-    const size_t pixels = px_grid_pixels(&args.grid), rows = (size_t)(PX_GATES * args.hidden);
-    sweep s = {.weight = activations((size_t)args.directions * rows, args.taps * args.hidden, RANDOM)};
-    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
+    const size_t pixels = px_grid_pixels(&args.grid);
+    sweep s = {
+        .weight = activations((size_t)(args.directions * PX_GATES * args.hidden), args.taps * args.hidden, RANDOM)};
     for (int d = 0; d < args.directions; d++) {
         s.gates[d] = activations(pixels, PX_GATES * args.hidden, RANDOM);
         s.dh[d] = activations(pixels, args.hidden, RANDOM);
         s.c[d] = reals(pixels, args.hidden, of_outputs);
         s.h[d] = activations(pixels, args.hidden, of_outputs);
     }
-    for (int side = 0; side < SIDES; side++) {
-        s.on[side] = args;
-        s.on[side].scratch = scratch.on[side];
-        for (int d = 0; d < args.directions; d++) {
-            px_sweep_line *line = &s.on[side].line[d];
-            const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
-            line->weight = px_map_slice(s.weight.on[side], first, rows);
-            line->gates = s.gates[d].on[side], line->dh = s.dh[d].on[side];
-            line->c = s.c[d].on[side], line->h = s.h[d].on[side];
-        }
-    }
+    sweep_join(&s, args, reversed);
     return s;
 }
 
@@ -548,144 +529,6 @@ static void check_ema(void) {
     }
 }
 
-/* --- Sweeps on clusters, in bfloat16, against the launched sweep on the CPU, in reals ------------------------------- */
-
-/* bfloat16 keeps 8 bits: states are rounded by 2^-9 at every step, and so is what is compared; errors of several steps
- * add up. A wrong unit, lane, tap or step is off by the order of the largest value. */
-static const double narrow_tolerance = 0.02;
-
-/* Numbers that bfloat16 holds exactly, scaled: reals on the CPU, bfloat16 on the GPU. */
-static pair narrow(size_t rows, int columns, double scale, content what) {
-    pair p = reals(rows, columns, what);
-    p.on[1].type = PX_BF16;
-    float *wide = (float *)the.host[0];
-    uint16_t *half = (uint16_t *)the.host[1];
-    for (size_t i = 0; i < px_map_elements(&p.on[0]); i++) {
-        half[i] = what == POISONED ? 0xffff : px_to_bfloat16(wide[i] * (float)scale);
-        wide[i] = px_from_bfloat16(half[i]);
-    }
-    for (int side = 0; side < SIDES; side++) {
-        px_device *device = the.device[side];
-        assert_ok(&the.ctx, device->ops->upload(device, p.on[side].data, the.host[side], px_map_bytes(&p.on[side])));
-        assert_ok(&the.ctx, device->ops->synchronize(device));
-    }
-    return p;
-}
-
-static double element_narrow(const void *data, size_t index) {
-    return (double)px_from_bfloat16(((const uint16_t *)data)[index]);
-}
-
-static void expect_near(const pair *p, const char *what) {
-    double (*const element)(const void *, size_t) = p->on[1].type == PX_BF16 ? element_narrow : px_element_real;
-    for (int side = 0; side < SIDES; side++)
-        assert_ok(&the.ctx, the.device[side]->ops->download(the.device[side], the.host[side], p->on[side].data,
-                                                            px_map_bytes(&p->on[side])));
-    const px_difference d = px_compare(px_map_elements(&p->on[0]), element, the.host[1], px_element_real, the.host[0]);
-    if (!(d.relative <= narrow_tolerance))
-        fail_msg(
-            "sweep on clusters, %s [%s]: element %zu is %.6g, on the CPU %.6g; off by %.3g of the largest, at most "
-            "%g (bfloat16)",
-            what, the.note, d.index, d.found, d.want, d.relative, narrow_tolerance);
-}
-
-/* The maps of a sweep in both types. */
-static sweep narrow_sweep(px_sweep_args args) {
-    const size_t pixels = px_grid_pixels(&args.grid), rows = (size_t)(PX_GATES * args.hidden);
-    the.skewed = false; /* clusters want 16 bytes */
-    sweep s = {.on = {args, args}};
-    s.weight = narrow((size_t)args.directions * rows, args.taps * args.hidden, 3 / sqrt(args.taps * args.hidden),
-                      RANDOM);
-    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
-    for (int d = 0; d < args.directions; d++) {
-        s.gates[d] = narrow(pixels, PX_GATES * args.hidden, 1, RANDOM);
-        s.dh[d] = narrow(pixels, args.hidden, 1, RANDOM);
-        s.c[d] = reals(pixels, args.hidden, POISONED);
-        s.h[d] = narrow(pixels, args.hidden, 1, POISONED);
-        for (int side = 0; side < SIDES; side++) {
-            px_sweep_line *line = &s.on[side].line[d];
-            line->weight = px_map_slice(s.weight.on[side], (size_t)d * rows, rows);
-            line->gates = s.gates[d].on[side], line->dh = s.dh[d].on[side];
-            line->c = s.c[d].on[side], line->h = s.h[d].on[side];
-            s.on[side].scratch = scratch.on[side];
-        }
-    }
-    return s;
-}
-
-/* The same inputs once more give the same bits: the first direction's, since the other's are not put back. */
-static void expect_repeated(const sweep *s, const void *inputs, size_t bytes) {
-    px_device *device = the.device[1];
-    const px_map *gates = &s->gates[0].on[1];
-    void *first = malloc(bytes);
-    assert_non_null(first);
-    assert_ok(&the.ctx, device->ops->download(device, first, gates->data, bytes));
-    for (int run = 0; run < 2; run++) {
-        assert_ok(&the.ctx, device->ops->upload(device, gates->data, inputs, bytes));
-        assert_ok(&the.ctx, device->ops->sweep_forward(device, &s->on[1]));
-        assert_ok(&the.ctx, device->ops->sweep_backward(device, &s->on[1]));
-        assert_ok(&the.ctx, device->ops->download(device, the.host[1], gates->data, bytes));
-        if (memcmp(first, the.host[1], bytes) != 0)
-            fail_msg("sweep on clusters [%s]: other bits in run %d", the.note, run);
-    }
-    free(first);
-}
-
-static void check_cluster(px_sweep_args args) {
-    const sweep s = narrow_sweep(args);
-    for (int backward = 0; backward < 2; backward++) {
-        const px_sweep_choice choice = px_sweep_choose(the.device[1], &s.on[1], backward);
-        if (choice.strategy != PX_SWEEP_CLUSTER) fail_msg("[%s] is no sweep on clusters: %s", the.note, choice.words);
-    }
-    const size_t bytes = px_map_bytes(&s.gates[0].on[1]);
-    void *inputs = malloc(bytes);
-    assert_non_null(inputs);
-    assert_ok(&the.ctx, the.device[1]->ops->download(the.device[1], inputs, s.gates[0].on[1].data, bytes));
-    for (int side = 0; side < SIDES; side++)
-        assert_ok(&the.ctx, the.device[side]->ops->sweep_forward(the.device[side], &s.on[side]));
-    for (int d = 0; d < args.directions; d++) {
-        expect_near(&s.gates[d], "gates");
-        expect_near(&s.c[d], "c");
-        expect_near(&s.h[d], "h");
-    }
-    for (int side = 0; side < SIDES; side++)
-        assert_ok(&the.ctx, the.device[side]->ops->sweep_backward(the.device[side], &s.on[side]));
-    for (int d = 0; d < args.directions; d++) expect_near(&s.gates[d], "gradient of gates");
-    expect_repeated(&s, inputs, bytes);
-    free(inputs);
-}
-
-/* Every size of cluster with every number of slots that it can have; one lane, 64 lanes, H != W, one step, several
- * images. Row LSTM's weights do not fit where only diagonals are named. */
-static void clusters(void **state) {
-    (void)state;
-    enum { ROWS = 1, DIAGONALS = 2, BOTH_KINDS = ROWS | DIAGONALS };
-    static const struct {
-        px_grid grid;
-        int hidden, kinds;
-    } cases[] = {
-        {{1, 1, 1}, 16, BOTH_KINDS},    {{3, 5, 3}, 16, BOTH_KINDS},   {{1, 64, 3}, 32, BOTH_KINDS},
-        {{1, 3, 64}, 80, BOTH_KINDS},   {{1, 7, 4}, 48, BOTH_KINDS},   {{70, 4, 5}, 48, BOTH_KINDS},
-        {{3, 4, 9}, 64, BOTH_KINDS},    {{1, 9, 4}, 128, BOTH_KINDS},  {{20, 6, 9}, 128, DIAGONALS},
-        {{3, 64, 64}, 128, BOTH_KINDS}, {{40, 5, 9}, 128, BOTH_KINDS}, {{3, 8, 5}, 144, DIAGONALS},
-        {{1, 5, 8}, 256, DIAGONALS},
-    };
-    if (the.mode != &modes[0]) skip(); /* its maps' types are its own; once is enough */
-    if (the.device[1]->capability != 90) {
-        print_message("SKIP sweeps on clusters: %s is not of compute capability 9.0\n", the.device[1]->description);
-        skip();
-    }
-    setenv("PX_SWEEP", "cluster", 1);
-    for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
-        const px_grid grid = cases[i / 2].grid;
-        if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
-        CASE("%s, %d images of %d x %d, D %d", i % 2 ? "diagonals" : "rows", grid.images, grid.height, grid.width,
-             cases[i / 2].hidden);
-        check_cluster(i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden) : px_row_sweep(grid, cases[i / 2].hidden));
-    }
-    unsetenv("PX_SWEEP");
-}
-
 /* Memory operations: what goes up comes back, copied and cleared, through page-locked memory too. */
 static void memory(void **state) {
     (void)state;
@@ -722,24 +565,11 @@ static void memory(void **state) {
     }
 PX_DEVICE_OPS(TEST)
 
-/* Whether there is no card to test, as opposed to one that does not work. */
-static bool without_device(void) {
-    return strstr(the.ctx.message, "no CUDA device") || strstr(the.ctx.message, "is not built in");
-}
-
 /* All operations in one mode. */
-static int run_mode(const mode *of, bool cuda) {
+static int run_operations(void) {
 #define ENTRY(op) cmocka_unit_test(parity_##op),
-    const struct CMUnitTest tests[] = {cmocka_unit_test(memory), PX_DEVICE_OPS(ENTRY) cmocka_unit_test(clusters)};
-    int exit_status = EXIT_FAILURE;
-    if (open_sides(of, cuda) == PX_OK)
-        exit_status = cmocka_run_group_tests_name(of->name, tests, NULL, NULL);
-    else if (without_device())
-        exit_status = EXIT_SKIP;
-    if (the.ctx.message[0])
-        fprintf(stderr, "%s parity, %s: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", of->name, the.ctx.message);
-    close_sides();
-    return exit_status;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory), PX_DEVICE_OPS(ENTRY)};
+    return cmocka_run_group_tests_name(the.mode->name, tests, NULL, NULL);
 }
 
 int main(void) {
@@ -747,6 +577,7 @@ int main(void) {
     const bool precision = strcmp(parity, "precision") == 0, cuda = !precision && strcmp(parity, "cpu") != 0;
     const size_t first = precision ? 2 : 0, last = precision ? 2 : 1;
     int exit_status = EXIT_SUCCESS;
-    for (size_t i = first; i <= last && exit_status == EXIT_SUCCESS; i++) exit_status = run_mode(&modes[i], cuda);
+    for (size_t i = first; i <= last && exit_status == EXIT_SUCCESS; i++)
+        exit_status = with_sides(&modes[i], cuda, run_operations);
     return exit_status;
 }
