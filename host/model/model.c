@@ -214,17 +214,40 @@ static void px_model_carve_over(px_model *model, px_arena keep, px_arena scratch
     px_model_carve(model, images);
 }
 
-px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
-    px_arena keep = model->keep, scratch = model->scratch;
-    const px_purpose held = model->purpose;
+/* What is held while the maps are those of a plan. */
+typedef struct px_held {
+    px_arena keep, scratch;
+    px_purpose purpose;
+} px_held;
+
+static px_held px_model_rehearse(px_model *model, int images, px_purpose purpose) {
+    const px_held held = {model->keep, model->scratch, model->purpose};
     px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    return held;
+}
+
+static void px_model_return_to(px_model *model, px_held held) {
+    held.keep.used = held.scratch.used = 0;
+    px_model_carve_over(model, held.keep, held.scratch, model->reserved, held.purpose);
+}
+
+px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
+    const px_held held = px_model_rehearse(model, images, purpose);
     px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
                            .workspace = model->device->workspace};
     plan.weights = model->weight_arena.used;
     plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_map_bytes(&model->own_weights) : 0;
-    keep.used = scratch.used = 0;
-    px_model_carve_over(model, keep, scratch, model->reserved, held);
+    px_model_return_to(model, held);
     return plan;
+}
+
+bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep) {
+    const px_block *block = model->blocks[0];
+    if (!block->kind->sweep) return false;
+    const px_held held = px_model_rehearse(model, images, PX_PURPOSE_TRAIN);
+    *sweep = block->kind->sweep(model, block, (px_grid){images, model->spec.height, model->spec.width});
+    px_model_return_to(model, held);
+    return true;
 }
 
 static px_status px_model_hold(px_model *model, int images, px_purpose purpose) {

@@ -49,6 +49,8 @@ typedef struct px_block_kind {
     px_status (*forward)(px_model *model, px_block *block, px_map u, px_map add, px_map y);
     /* g: gradient of block(u) in, add + gradient of u out. add may be absent or g. */
     px_status (*backward)(px_model *model, px_block *block, px_map u, px_map add, px_map g);
+    /* The block's recurrence over its maps. NULL: it has none. */
+    px_sweep_args (*sweep)(const px_model *model, const px_block *block, px_grid grid);
 } px_block_kind;
 
 struct px_block {

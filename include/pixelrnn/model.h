@@ -53,6 +53,9 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
+/* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
+ * have types but no memory. false: there is none (PixelCNN). */
+bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep);
 /* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
  * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
