@@ -19,7 +19,7 @@
 #include "pixelrnn/file.h"
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/random.h"
-#include "pixelrnn/ranks.h"
+#include "pixelrnn/step.h"
 #include <cjson/cJSON.h>
 #include <limits.h>
 #include <math.h>
@@ -197,6 +197,7 @@ typedef struct px_trial {
     px_model *model;
     px_optimizer *optimizer;
     px_reduction *reduction;
+    px_step *step;
     uint8_t *levels;
     int images;
     int64_t updates;
@@ -204,10 +205,7 @@ typedef struct px_trial {
 
 static px_status px_trial_step(void *context) {
     px_trial *t = context;
-    PX_TRY(px_model_forward(t->model, t->levels, t->images, true));
-    PX_TRY(px_model_backward(t->model));
-    PX_TRY(px_reduction_finish(t->reduction));
-    return px_optimizer_update(t->optimizer, ++t->updates, 1e-3);
+    return px_step_run(t->step, t->levels, t->images, ++t->updates, 1e-3);
 }
 
 /* The time of a bucket, a straight line through those of a small and of a large one. */
@@ -313,10 +311,12 @@ static px_status px_try_model(px_trial *t, const px_config *config, int size, in
     const double bucket = config->parallel.bucket_mib * (1 << 20);
     b = px_buckets_of(px_model_parameters(t->model), bucket);
     PX_TRY(px_time_wire(t, &wire));
+    PX_TRY(px_step_create(t->model, t->optimizer, NULL, &t->step));
     PX_TRY(px_time_steps(t, true, &alone));
     PX_TRY(px_time_steps(t, false, &beside));
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    px_model_on_gradients(t->model, px_reduction_ready, t->reduction);
+    px_step_destroy(t->step);
+    PX_TRY(px_step_create(t->model, t->optimizer, t->reduction, &t->step));
     PX_TRY(px_time_steps(t, false, &together));
     if (px_ranks_rank(t->ranks) == 0)
         px_print_trial(t, &b, &wire, alone, beside, together, px_reduction_times_take(t->reduction));
@@ -332,6 +332,7 @@ static px_status px_try(px_context *ctx, px_ranks *ranks, int count, char **word
     t.images = (int)px_ranks_share(ranks, (size_t)config.train.batch_size, 1).count;
     PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, PX_REAL, &t.device));
     const px_status status = px_try_model(&t, &config, size, channels);
+    px_step_destroy(t.step);
     px_reduction_destroy(t.reduction);
     px_optimizer_destroy(t.optimizer);
     px_model_destroy(t.model);

@@ -8,7 +8,9 @@ PX_ROW void adam(size_t row, int column, const px_adam_args *k) {
     const px_real v = k->beta2 * *second + (1 - k->beta2) * g * g;
     *first = m;
     *second = v;
-    px_row_real(&k->weights, row)[column] -= k->rate * (m / k->correction1) /
-                                             (px_sqrt(v / k->correction2) + k->epsilon);
+    const px_real rate = px_update_number(&k->numbers, PX_UPDATE_RATE);
+    const px_real correction1 = px_update_number(&k->numbers, PX_UPDATE_CORRECTION1);
+    const px_real correction2 = px_update_number(&k->numbers, PX_UPDATE_CORRECTION2);
+    px_row_real(&k->weights, row)[column] -= rate * (m / correction1) / (px_sqrt(v / correction2) + k->epsilon);
 }
 PX_ROW_KERNEL(adam, k->weights.rows, k->weights.columns)

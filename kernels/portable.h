@@ -66,6 +66,10 @@ PX_FUNCTION double *px_row_double(const px_map *map, size_t row) {
 PX_FUNCTION uint8_t *px_row_bytes(const px_map *map, size_t row) {
     return (uint8_t *)map->data + row * (size_t)map->columns;
 }
+/* A number of an update, in the precision it is computed with. */
+PX_FUNCTION px_real px_update_number(const px_map *numbers, int which) {
+    return (px_real)px_row_double(numbers, 0)[which];
+}
 
 /* In float32 sigmoid is off by 1.6e-7 of its value at most, tanh by 1.8e-7 in all (measured). */
 PX_FUNCTION px_real px_sigmoid(px_real x) {

@@ -6,6 +6,7 @@ PX_ROW void rmsprop(size_t row, int column, const px_rmsprop_args *k) {
     px_real *second = px_row_real(&k->second, row) + column;
     const px_real v = k->rho * *second + (1 - k->rho) * g * g;
     *second = v;
-    px_row_real(&k->weights, row)[column] -= k->rate * g / (px_sqrt(v) + k->epsilon);
+    const px_real rate = px_update_number(&k->numbers, PX_UPDATE_RATE);
+    px_row_real(&k->weights, row)[column] -= rate * g / (px_sqrt(v) + k->epsilon);
 }
 PX_ROW_KERNEL(rmsprop, k->weights.rows, k->weights.columns)

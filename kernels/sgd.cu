@@ -3,6 +3,7 @@
 
 PX_ROW void sgd(size_t row, int column, const px_sgd_args *k) {
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
-    px_row_real(&k->weights, row)[column] -= k->rate * g;
+    const px_real rate = px_update_number(&k->numbers, PX_UPDATE_RATE);
+    px_row_real(&k->weights, row)[column] -= rate * g;
 }
 PX_ROW_KERNEL(sgd, k->weights.rows, k->weights.columns)

@@ -364,6 +364,21 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
     check "info: $kind: config and model say the same" informs $kind
 done
 
+sweeps() {
+    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 && contains out '^recurrence, training, [0-9]* images' &&
+        contains out '^  cluster  .* compute capability 9.0, bfloat16, ' && contains out '^  launched  *nothing$' &&
+        same "$(grep -E -A 1 '^  (forward|backward)' out | grep -c 'cluster: not taken: needs .*bfloat16')" 2 &&
+        same "$(grep -cE '^  (forward|backward)  *launched: ' out)" 2
+}
+for kind in row_lstm diagonal_bilstm; do
+    check "info: $kind: how its sweeps run forward and backward, and why not otherwise" sweeps $kind
+done
+
+no_sweeps() {
+    pixelrnn info pixelcnn.yaml --set device="$device" && ! grep -E '^recurrence|^  (forward|backward)' out
+}
+check "info: a PixelCNN has no sweeps" no_sweeps
+
 imagenet() {
     pixelrnn info $kind.yaml --height 64 --width 48 --channels 3 --set data.levels=256 --set device="$device" &&
         contains out '64 x 48 x 3, 256 levels'

@@ -123,7 +123,8 @@ static void run_steps(px_run_of *run, const px_model_spec *spec, const px_optimi
         update_reference(&run->reference, gradients, update, rate);
         clipped = clipped || run->reference.norm > optimizer->clip_norm;
         free(gradients);
-        assert_ok(&run->ctx, px_optimizer_update(run->optimizer, update, rate));
+        assert_ok(&run->ctx, px_optimizer_prepare(run->optimizer, update, rate));
+        assert_ok(&run->ctx, px_optimizer_update(run->optimizer));
         check_update(run, update);
     }
     if (optimizer->clip_norm > 0 && !clipped) fail_msg("%s: nothing was clipped: the case tests less", run->name);

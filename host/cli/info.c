@@ -3,6 +3,7 @@
 #include "pixelrnn/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/optimizer.h"
+#include "pixelrnn/sweep.h"
 #include <limits.h>
 #include <stdio.h>
 
@@ -89,6 +90,27 @@ static void px_print_field(const px_model_spec *spec) {
                field.left, field.right);
 }
 
+/* How the device runs one direction of the recurrence, and why not otherwise. */
+static void px_print_sweep(const char *what, const px_sweep_explanation *e) {
+    printf("  %-20s %s\n", what, e->words);
+    for (int i = 0; i < e->taken; i++)
+        printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].lacks);
+}
+
+static void px_print_sweeps(px_model *model, int images) {
+    const px_device *device = px_model_device(model);
+    px_sweep_args sweep;
+    px_sweep_explanation forward, backward;
+    if (!px_model_sweep(model, images, &sweep)) return;
+    px_sweep_explain(device, &sweep, false, &forward);
+    px_sweep_explain(device, &sweep, true, &backward);
+    printf("recurrence, training, %d images: by the first strategy that has what it asks for\n", images);
+    for (int i = 0; i < PX_SWEEP_STRATEGIES; i++)
+        printf("  %-20s %s\n", forward.option[i].name, forward.option[i].asks[0] ? forward.option[i].asks : "nothing");
+    px_print_sweep("forward", &forward);
+    px_print_sweep("backward", &backward);
+}
+
 static px_status px_print_info(px_model *model, const px_model_info *info) {
     const px_model_spec *s = &info->spec;
     size_t weights;
@@ -107,6 +129,7 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
     const px_device *device = px_model_device(model);
     printf("device                 %s: %s\n", device->kind, device->description);
     px_print_bytes("memory in all", device->memory);
+    px_print_sweeps(model, (int)info->config.train.batch_size);
     return PX_OK;
 }
 
@@ -129,6 +152,6 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
     return status;
 }
 
-const px_command px_command_info = {"info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
-                                    "parameters, receptive field, memory, floating-point operations per image",
-                                    .run = px_info_run};
+const px_command px_command_info = {
+    "info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
+    "parameters, receptive field, memory, floating-point operations per image, how sweeps run", .run = px_info_run};

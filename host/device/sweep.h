@@ -3,6 +3,7 @@
 #define PIXELRNN_DEVICE_SWEEP_H
 
 #include "kernels/sweep_cluster.h"
+#include "pixelrnn/sweep.h"
 
 px_status px_sweep_forward_launched(px_device *device, const px_sweep_args *sweep);
 px_status px_sweep_backward_launched(px_device *device, const px_sweep_args *sweep);

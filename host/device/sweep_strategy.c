@@ -1,6 +1,7 @@
 /* The choice among a sweep's strategies: one table, first come, first served. */
 #include "host/device/sweep.h"
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ typedef struct px_sweep_row {
     int hidden_from, hidden_to, hidden_steps; /* hidden features, and what they are a multiple of */
     int lanes;                                /* at most */
 } px_sweep_row;
-static const px_sweep_row px_sweep_table[] = {
+static const px_sweep_row px_sweep_table[PX_SWEEP_STRATEGIES] = {
     {"cluster", PX_SWEEP_CLUSTER, false, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
     {"launched", PX_SWEEP_LAUNCHED, true, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
@@ -25,12 +26,12 @@ static bool px_is_aligned(const px_map *map) {
     return (uintptr_t)map->data % sizeof(px_eight) == 0;
 }
 
-/* bfloat16 wherever clusters want it, and all maps where 16 bytes can be moved at a time. */
-static bool px_sweep_maps_are_narrow(const px_sweep_args *s) {
+/* bfloat16 wherever clusters want it, and all maps where 16 bytes can be moved at a time. Only backward has a dh. */
+static bool px_sweep_maps_are_narrow(const px_sweep_args *s, bool backward) {
     for (int d = 0; d < s->directions; d++) {
         const px_sweep_line *line = &s->line[d];
         const px_map *narrow[] = {&line->weight, &line->gates, &line->h, &line->dh};
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < (backward ? 4 : 3); i++)
             if (narrow[i]->type != PX_BF16 || !px_is_aligned(narrow[i])) return false;
         if (!px_is_aligned(&line->c)) return false;
     }
@@ -79,14 +80,6 @@ static px_cluster px_cluster_choose(const px_device *device, const px_sweep_args
     return best;
 }
 
-static bool px_sweep_row_allows(const px_sweep_row *row, const px_device *device, const px_sweep_args *s) {
-    const char *named = getenv("PX_SWEEP");
-    return (row->shown || (named && strcmp(named, row->name) == 0)) && device->capability >= row->capability_from &&
-           device->capability <= row->capability_to && s->hidden >= row->hidden_from && s->hidden <= row->hidden_to &&
-           s->hidden % row->hidden_steps == 0 && s->lanes <= row->lanes &&
-           (!row->narrow || px_sweep_maps_are_narrow(s));
-}
-
 /* What the kernels take for granted: an image at least, and taps onto neighbours, which with a delay lead to the lane
  * above and the lane itself (px_lane_pixel). */
 static bool px_cluster_takes(const px_sweep_args *s) {
@@ -95,12 +88,55 @@ static bool px_cluster_takes(const px_sweep_args *s) {
            s->delay * last_tap <= 0;
 }
 
+/* Adds to a list of words. */
+static void px_list_words(char list[PX_SWEEP_WORDS], const char *words) {
+    const size_t used = strlen(list);
+    snprintf(list + used, PX_SWEEP_WORDS - used, "%s%s", used ? ", " : "", words);
+}
+
+/* Whether a condition is met; noted, if anyone takes notes. */
+static bool px_sweep_asks(px_sweep_option *notes, bool met, const char *format, ...) {
+    if (!notes) return met;
+    char words[PX_SWEEP_WORDS];
+    va_list numbers;
+    va_start(numbers, format);
+    vsnprintf(words, sizeof words, format, numbers);
+    va_end(numbers);
+    px_list_words(notes->asks, words);
+    if (!met) px_list_words(notes->lacks, words);
+    return met;
+}
+
+/* Whether all that a row asks for is given, and how the work would be split. Each condition is looked at, so that notes
+ * are complete. */
+static bool px_sweep_row_allows(const px_sweep_row *row, const px_device *device, const px_sweep_args *s, bool backward,
+                                px_sweep_choice *choice, px_sweep_option *notes) {
+    const char *named = getenv("PX_SWEEP");
+    bool all = true;
+    if (!row->shown)
+        all &= px_sweep_asks(notes, named && strcmp(named, row->name) == 0,
+                             "PX_SWEEP=%s (not yet shown correct on a device)", row->name);
+    if (row->capability_from > 0)
+        all &= px_sweep_asks(notes,
+                             device->capability >= row->capability_from && device->capability <= row->capability_to,
+                             "compute capability %d.%d", row->capability_from / 10, row->capability_from % 10);
+    if (row->narrow) all &= px_sweep_asks(notes, px_sweep_maps_are_narrow(s, backward), "bfloat16");
+    if (row->hidden_from > 0)
+        all &= px_sweep_asks(
+            notes, s->hidden >= row->hidden_from && s->hidden <= row->hidden_to && s->hidden % row->hidden_steps == 0,
+            "%d to %d features in steps of %d", row->hidden_from, row->hidden_to, row->hidden_steps);
+    if (row->lanes < INT_MAX) all &= px_sweep_asks(notes, s->lanes <= row->lanes, "up to %d lanes", row->lanes);
+    if (row->strategy != PX_SWEEP_CLUSTER) return all;
+    all &= px_sweep_asks(notes, px_cluster_takes(s), "images and taps onto neighbours");
+    choice->cluster = px_cluster_choose(device, s, backward, &choice->shared);
+    return px_sweep_asks(notes, choice->cluster.groups > 0, "weights that fit in the shared memory of its blocks") &&
+           all;
+}
+
 px_sweep_choice px_sweep_choose(const px_device *device, const px_sweep_args *s, bool backward) {
     px_sweep_choice choice = {.strategy = PX_SWEEP_LAUNCHED, .words = "launched: a product and a cell kernel a step"};
     for (const px_sweep_row *row = px_sweep_table; row->strategy != PX_SWEEP_LAUNCHED; row++) {
-        if (!px_sweep_row_allows(row, device, s) || !px_cluster_takes(s)) continue;
-        choice.cluster = px_cluster_choose(device, s, backward, &choice.shared);
-        if (choice.cluster.groups == 0) continue;
+        if (!px_sweep_row_allows(row, device, s, backward, &choice, NULL)) continue;
         choice.strategy = row->strategy;
         snprintf(choice.words, sizeof choice.words,
                  "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
@@ -109,4 +145,16 @@ px_sweep_choice px_sweep_choose(const px_device *device, const px_sweep_args *s,
         break;
     }
     return choice;
+}
+
+void px_sweep_explain(const px_device *device, const px_sweep_args *s, bool backward, px_sweep_explanation *e) {
+    px_sweep_choice choice = px_sweep_choose(device, s, backward);
+    *e = (px_sweep_explanation){0};
+    snprintf(e->words, sizeof e->words, "%s", choice.words);
+    for (int i = 0; i < PX_SWEEP_STRATEGIES; i++) {
+        const px_sweep_row *row = &px_sweep_table[i];
+        e->option[i].name = row->name;
+        px_sweep_row_allows(row, device, s, backward, &choice, &e->option[i]);
+        if (row->strategy == choice.strategy) e->taken = i;
+    }
 }

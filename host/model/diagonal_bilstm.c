@@ -20,7 +20,8 @@ static px_status px_diagonal_create(px_model *model, int index, px_block **block
 
 /* The sweep: one step a diagonal, one lane a row, which enters a step after the row above it. From the left, lane i stands
  * on column t - i at step t; from the right, on its mirror image. */
-static px_sweep_args px_diagonal_sweep(const px_model *model, const px_diagonal *b, px_grid grid) {
+static px_sweep_args px_diagonal_sweep(const px_model *model, const px_block *block, px_grid grid) {
+    const px_diagonal *b = (const px_diagonal *)block;
     const int last = grid.width - 1;
     return (px_sweep_args){.grid = grid,
                            .steps = grid.height + grid.width - 1,
@@ -41,13 +42,14 @@ static void px_diagonal_carve(px_model *model, px_block *block, int images, px_a
     for (int d = 0; d < PX_DIRECTIONS; d++) px_lstm_carve(model, &b->lstm[d], images, keep, scratch);
     b->h = px_pixel_map(model, keep, images, model->spec.hidden);
     b->scratch = (px_map){0};
-    const px_sweep_args sweep = px_diagonal_sweep(model, b, (px_grid){images, model->spec.height, model->spec.width});
+    const px_sweep_args sweep = px_diagonal_sweep(model, block,
+                                                  (px_grid){images, model->spec.height, model->spec.width});
     b->scratch = px_arena_map(scratch, px_sweep_scratch(&sweep), 1, PX_UINT8);
 }
 
 static px_status px_diagonal_forward(px_model *model, px_block *block, px_map u, px_map add, px_map y) {
     px_diagonal *b = (px_diagonal *)block;
-    const px_sweep_args sweep = px_diagonal_sweep(model, b, model->grid);
+    const px_sweep_args sweep = px_diagonal_sweep(model, block, model->grid);
     for (int d = 0; d < PX_DIRECTIONS; d++) PX_TRY(px_lstm_feed(model, &b->lstm[d], u));
     PX_TRY(model->device->ops->sweep_forward(model->device, &sweep));
     PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = 1,
@@ -58,7 +60,7 @@ static px_status px_diagonal_forward(px_model *model, px_block *block, px_map u,
 
 static px_status px_diagonal_backward(px_model *model, px_block *block, px_map u, px_map add, px_map g) {
     px_diagonal *b = (px_diagonal *)block;
-    const px_sweep_args sweep = px_diagonal_sweep(model, b, model->grid);
+    const px_sweep_args sweep = px_diagonal_sweep(model, block, model->grid);
     px_lstm *left = &b->lstm[PX_LEFT], *right = &b->lstm[PX_RIGHT];
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->h, g));
     PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->h, (px_map){0}, left->dh));
@@ -70,4 +72,4 @@ static px_status px_diagonal_backward(px_model *model, px_block *block, px_map u
 }
 
 const px_block_kind px_block_diagonal_bilstm = {px_diagonal_create, px_diagonal_carve, px_diagonal_forward,
-                                                px_diagonal_backward};
+                                                px_diagonal_backward, px_diagonal_sweep};

@@ -109,9 +109,8 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     return PX_OK;
 }
 
-/* Recorded passes hold addresses of what is about to be freed. */
 static void px_model_let_go(px_model *model) {
-    for (int i = 0; i < PX_PASSES; i++) px_pass_forget(&model->training[i], model->device);
+    model->reservation++;
     px_arena_release(&model->keep);
     px_arena_release(&model->scratch);
     model->reserved = 0;
@@ -215,17 +214,40 @@ static void px_model_carve_over(px_model *model, px_arena keep, px_arena scratch
     px_model_carve(model, images);
 }
 
-px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
-    px_arena keep = model->keep, scratch = model->scratch;
-    const px_purpose held = model->purpose;
+/* What is held while the maps are those of a plan. */
+typedef struct px_held {
+    px_arena keep, scratch;
+    px_purpose purpose;
+} px_held;
+
+static px_held px_model_rehearse(px_model *model, int images, px_purpose purpose) {
+    const px_held held = {model->keep, model->scratch, model->purpose};
     px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    return held;
+}
+
+static void px_model_return_to(px_model *model, px_held held) {
+    held.keep.used = held.scratch.used = 0;
+    px_model_carve_over(model, held.keep, held.scratch, model->reserved, held.purpose);
+}
+
+px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
+    const px_held held = px_model_rehearse(model, images, purpose);
     px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
                            .workspace = model->device->workspace};
     plan.weights = model->weight_arena.used;
     plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_map_bytes(&model->own_weights) : 0;
-    keep.used = scratch.used = 0;
-    px_model_carve_over(model, keep, scratch, model->reserved, held);
+    px_model_return_to(model, held);
     return plan;
+}
+
+bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep) {
+    const px_block *block = model->blocks[0];
+    if (!block->kind->sweep) return false;
+    const px_held held = px_model_rehearse(model, images, PX_PURPOSE_TRAIN);
+    *sweep = block->kind->sweep(model, block, (px_grid){images, model->spec.height, model->spec.width});
+    px_model_return_to(model, held);
+    return true;
 }
 
 static px_status px_model_hold(px_model *model, int images, px_purpose purpose) {
@@ -288,8 +310,13 @@ px_status px_model_logits(px_model *model, int images, px_map *logits) {
     return PX_OK;
 }
 
-/* From the images on the device to the nats of each and, with gradient, the gradient of the logits. */
-static px_status px_model_score(px_model *model, bool gradient) {
+px_status px_model_take(px_model *model, const uint8_t *levels, int images) {
+    const px_map head = px_map_head(model->images, (size_t)images);
+    model->grid = (px_grid){images, model->spec.height, model->spec.width};
+    return model->device->ops->upload(model->device, head.data, levels, px_map_bytes(&head));
+}
+
+px_status px_model_score(px_model *model, bool gradient) {
     const px_model_spec *s = &model->spec;
     const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
     const size_t images = (size_t)model->grid.images, all = values * images;
@@ -303,22 +330,17 @@ static px_status px_model_score(px_model *model, bool gradient) {
                   .sum = px_map_head(model->nats, images));
 }
 
-static px_status px_model_score_to_train(void *model) {
-    return px_model_score(model, true);
-}
-
-/* What the operations of a training pass depend on, beside memory that is held. */
-static uint64_t px_model_shape(const px_model *model) {
-    return (uint64_t)model->grid.images << 32 | (uint32_t)model->part_of;
-}
-
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
-    const px_map head = px_map_head(model->images, (size_t)images);
-    model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    PX_TRY(model->device->ops->upload(model->device, head.data, levels, px_map_bytes(&head)));
-    if (!gradient) return px_model_score(model, false);
-    return px_pass_run(&model->training[PX_PASS_FORWARD], model->device, px_model_shape(model), px_model_score_to_train,
-                       model);
+    PX_TRY(px_model_take(model, levels, images));
+    return px_model_score(model, gradient);
+}
+
+px_work_shape px_model_shape(const px_model *model) {
+    return (px_work_shape){model->reservation, model->weights.data, model->grid.images, model->part_of};
+}
+bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b) {
+    return a->reservation == b->reservation && a->weights == b->weights && a->images == b->images &&
+           a->part_of == b->part_of;
 }
 
 /* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */
@@ -326,8 +348,7 @@ static px_status px_model_passed(px_model *model, int parameter) {
     return model->ready ? model->ready(model->waiting, model->parameters.items[parameter].offset) : PX_OK;
 }
 
-static px_status px_model_return(void *context) {
-    px_model *model = context;
+px_status px_model_backward(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_map none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
@@ -344,13 +365,6 @@ static px_status px_model_return(void *context) {
     }
     PX_TRY(px_linear_weight_gradient(model, &model->stem, model->values, model->g));
     return px_model_passed(model, model->stem.weight);
-}
-
-/* Who waits for gradients is told of them on the way, which a graph cannot. */
-px_status px_model_backward(px_model *model) {
-    if (model->ready) return px_model_return(model);
-    return px_pass_run(&model->training[PX_PASS_BACKWARD], model->device, px_model_shape(model), px_model_return,
-                       model);
 }
 
 px_status px_model_nats(px_model *model, double *nats) {

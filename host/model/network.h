@@ -2,7 +2,6 @@
 #ifndef PIXELRNN_MODEL_NETWORK_H
 #define PIXELRNN_MODEL_NETWORK_H
 
-#include "host/model/pass.h"
 #include "pixelrnn/model.h"
 
 /* What a layer reads of its input x: x; relu(x), which it makes as it reads; or x, which its maker has rectified. */
@@ -56,6 +55,8 @@ typedef struct px_block_kind {
     px_status (*forward)(px_model *model, px_block *block, px_map u, px_map add, px_map y);
     /* g: gradient of block(u) in, add + gradient of u out. add may be absent or g. */
     px_status (*backward)(px_model *model, px_block *block, px_map u, px_map add, px_map g);
+    /* The block's recurrence over its maps. NULL: it has none. */
+    px_sweep_args (*sweep)(const px_model *model, const px_block *block, px_grid grid);
 } px_block_kind;
 
 struct px_block {
@@ -79,9 +80,6 @@ px_status px_head_forward(px_model *model, px_head *head, px_map u);
 /* g = gradient of u. */
 px_status px_head_backward(px_model *model, px_head *head, px_map u, px_map g);
 
-/* Passes of a training step that may be recorded: forward with gradient, and backward. */
-enum { PX_PASS_FORWARD, PX_PASS_BACKWARD, PX_PASSES };
-
 struct px_model {
     px_device *device;
     px_model_spec spec;
@@ -97,6 +95,7 @@ struct px_model {
 
     px_purpose purpose;
     int reserved;         /* images that fit */
+    uint64_t reservation; /* counts what was let go: maps lie elsewhere since */
     px_grid grid;         /* of the batch at work */
     px_map images;        /* (N, H W C) PX_UINT8 */
     px_map values;        /* (P, C) */
@@ -109,8 +108,6 @@ struct px_model {
     int part_of;              /* images of the batch that those at work are a part of; 0: they are all */
     px_gradients_ready ready; /* NULL: nobody waits for gradients */
     void *waiting;
-
-    px_pass training[PX_PASSES];
 };
 
 /* The first rows of a map made for the reserved batch: those of the batch at work. */

@@ -51,4 +51,4 @@ static px_status px_pixelcnn_backward(px_model *model, px_block *block, px_map u
 }
 
 const px_block_kind px_block_pixelcnn = {px_pixelcnn_create, px_pixelcnn_carve, px_pixelcnn_forward,
-                                         px_pixelcnn_backward};
+                                         px_pixelcnn_backward, NULL};

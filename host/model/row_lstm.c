@@ -17,7 +17,8 @@ static px_status px_row_lstm_create(px_model *model, int index, px_block **block
 }
 
 /* The sweep: one step a row, one lane a column. */
-static px_sweep_args px_row_lstm_sweep(const px_model *model, const px_row_lstm *b, px_grid grid) {
+static px_sweep_args px_row_lstm_sweep(const px_model *model, const px_block *block, px_grid grid) {
+    const px_row_lstm *b = (const px_row_lstm *)block;
     return (px_sweep_args){.grid = grid,
                            .steps = grid.height,
                            .lanes = grid.width,
@@ -34,13 +35,14 @@ static void px_row_lstm_carve(px_model *model, px_block *block, int images, px_a
     px_row_lstm *b = (px_row_lstm *)block;
     px_lstm_carve(model, &b->lstm, images, keep, scratch);
     b->scratch = (px_map){0};
-    const px_sweep_args sweep = px_row_lstm_sweep(model, b, (px_grid){images, model->spec.height, model->spec.width});
+    const px_sweep_args sweep = px_row_lstm_sweep(model, block,
+                                                  (px_grid){images, model->spec.height, model->spec.width});
     b->scratch = px_arena_map(scratch, px_sweep_scratch(&sweep), 1, PX_UINT8);
 }
 
 static px_status px_row_lstm_forward(px_model *model, px_block *block, px_map u, px_map add, px_map y) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_sweep_args sweep = px_row_lstm_sweep(model, b, model->grid);
+    const px_sweep_args sweep = px_row_lstm_sweep(model, block, model->grid);
     PX_TRY(px_lstm_feed(model, &b->lstm, u));
     PX_TRY(model->device->ops->sweep_forward(model->device, &sweep));
     return px_linear_forward(model, &b->expand, b->lstm.h, add, y);
@@ -48,7 +50,7 @@ static px_status px_row_lstm_forward(px_model *model, px_block *block, px_map u,
 
 static px_status px_row_lstm_backward(px_model *model, px_block *block, px_map u, px_map add, px_map g) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_sweep_args sweep = px_row_lstm_sweep(model, b, model->grid);
+    const px_sweep_args sweep = px_row_lstm_sweep(model, block, model->grid);
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->lstm.h, g));
     PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->lstm.h, (px_map){0}, b->lstm.dh));
     PX_TRY(model->device->ops->sweep_backward(model->device, &sweep));
@@ -56,4 +58,4 @@ static px_status px_row_lstm_backward(px_model *model, px_block *block, px_map u
 }
 
 const px_block_kind px_block_row_lstm = {px_row_lstm_create, px_row_lstm_carve, px_row_lstm_forward,
-                                         px_row_lstm_backward};
+                                         px_row_lstm_backward, px_row_lstm_sweep};

@@ -10,6 +10,7 @@ struct px_optimizer {
     px_map first, second, average; /* as the flat weights; absent where the rule does without */
     px_map squares;                /* (rows, 1): sums of squares of the gradients */
     px_map scale;                  /* (1, 2): clip scale, norm */
+    px_map numbers;                /* (1, PX_UPDATE_NUMBERS): of the update to come */
 };
 
 static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
@@ -19,6 +20,7 @@ static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
     if (o->spec.ema_decay > 0) o->average = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
     o->squares = px_arena_map(arena, flat.rows, 1, PX_FLOAT64);
     o->scale = px_arena_map(arena, 1, 2, PX_FLOAT64);
+    o->numbers = px_arena_map(arena, 1, PX_UPDATE_NUMBERS, PX_FLOAT64);
 }
 
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
@@ -69,31 +71,38 @@ void px_optimizer_destroy(px_optimizer *o) {
     free(o);
 }
 
-static px_status px_optimizer_step(px_optimizer *o, int64_t update, double rate) {
+px_status px_optimizer_prepare(px_optimizer *o, int64_t update, double rate) {
+    const px_optimizer_spec *s = &o->spec;
+    return px_run(px_model_device(o->model), set, .y = o->numbers,
+                  .value = {[PX_UPDATE_RATE] = rate,
+                            [PX_UPDATE_CORRECTION1] = 1 - pow(s->beta1, (double)update),
+                            [PX_UPDATE_CORRECTION2] = 1 - pow(s->beta2, (double)update)});
+}
+
+static px_status px_optimizer_step(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     const px_map weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
     const px_optimizer_spec *s = &o->spec;
     switch (s->kind) {
     case PX_OPTIMIZER_SGD:
         return px_run(device, sgd, .weights = weights, .gradients = gradients, .scale = o->scale,
-                      .rate = (px_real)rate);
+                      .numbers = o->numbers);
     case PX_OPTIMIZER_RMSPROP:
         return px_run(device, rmsprop, .weights = weights, .gradients = gradients, .second = o->second,
-                      .scale = o->scale, .rate = (px_real)rate, .rho = (px_real)s->rho, .epsilon = (px_real)s->epsilon);
+                      .scale = o->scale, .numbers = o->numbers, .rho = (px_real)s->rho, .epsilon = (px_real)s->epsilon);
     case PX_OPTIMIZER_ADAM:
         return px_run(device, adam, .weights = weights, .gradients = gradients, .first = o->first, .second = o->second,
-                      .scale = o->scale, .rate = (px_real)rate, .beta1 = (px_real)s->beta1, .beta2 = (px_real)s->beta2,
-                      .epsilon = (px_real)s->epsilon, .correction1 = (px_real)(1 - pow(s->beta1, (double)update)),
-                      .correction2 = (px_real)(1 - pow(s->beta2, (double)update)));
+                      .scale = o->scale, .numbers = o->numbers, .beta1 = (px_real)s->beta1, .beta2 = (px_real)s->beta2,
+                      .epsilon = (px_real)s->epsilon);
     }
     return px_fail(device->ctx, PX_ERR_CONFIG, "train.optimizer: no such optimizer: %d", (int)s->kind);
 }
 
-px_status px_optimizer_update(px_optimizer *o, int64_t update, double rate) {
+px_status px_optimizer_update(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     PX_TRY(px_run(device, square_sum, .x = px_model_gradients(o->model), .sum = o->squares));
     PX_TRY(px_run(device, clip, .squares = o->squares, .scale = o->scale, .clip = o->spec.clip_norm));
-    PX_TRY(px_optimizer_step(o, update, rate));
+    PX_TRY(px_optimizer_step(o));
     PX_TRY(px_model_refresh(o->model));
     if (!o->average.data) return PX_OK;
     return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,

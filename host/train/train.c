@@ -5,10 +5,9 @@ static px_status px_train_loop(px_trainer *t) {
     while (t->state.step < t->config->train.steps && !t->stop) {
         px_batch batch;
         PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
-        PX_TRY(px_model_forward(t->model, batch.levels, batch.images, true));
-        PX_TRY(px_model_backward(t->model)); /* gradients leave for the other ranks while it runs */
-        PX_TRY(px_reduction_finish(t->reduction));
-        PX_TRY(px_optimizer_update(t->optimizer, t->state.step + 1, px_learning_rate(t->config, t->state.step)));
+        const double rate = px_learning_rate(t->config, t->state.step);
+        /* Forward, backward, reduction, update: step.c */
+        PX_TRY(px_step_run(t->step, batch.levels, batch.images, t->state.step + 1, rate));
         PX_TRY(px_trainer_observe(t));
         PX_TRY(px_trainer_report(t));
     }

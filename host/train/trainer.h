@@ -5,6 +5,7 @@
 #include "pixelrnn/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/loader.h"
+#include "pixelrnn/step.h"
 #include "pixelrnn/train.h"
 
 typedef struct px_trainer {
@@ -21,6 +22,7 @@ typedef struct px_trainer {
     bool root;               /* rank 0, which alone touches the run folder */
     px_share share;          /* images of each batch that are this rank's */
     px_reduction *reduction; /* NULL alone */
+    px_step *step;           /* of the model by the optimiser, over all ranks */
     px_metrics *metrics;     /* NULL on all ranks but 0 */
     bool stop;               /* asked of any rank: all have agreed to end here */
     px_progress progress;

@@ -134,14 +134,12 @@ static px_status px_trainer_divide(px_trainer *t) {
     return PX_OK;
 }
 
-/* Sums the gradients of all ranks over the whole batch. */
-static px_status px_trainer_open_reduction(px_trainer *t) {
+/* A step sums the gradients of all ranks over the whole batch. */
+static px_status px_trainer_open_step(px_trainer *t) {
     const double bucket = t->config->parallel.bucket_mib * (1 << 20);
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    if (!t->reduction) return PX_OK;
     px_model_part_of(t->model, (int)t->config->train.batch_size);
-    px_model_on_gradients(t->model, px_reduction_ready, t->reduction);
-    return PX_OK;
+    return px_step_create(t->model, t->optimizer, t->reduction, &t->step);
 }
 
 static px_status px_trainer_open_images(px_trainer *t) {
@@ -158,13 +156,14 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_trainer_same_data(t));
     PX_TRY(px_ranks_agree(t->ranks, px_trainer_baseline(t)));
     PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_model(t)));
-    PX_TRY(px_trainer_open_reduction(t));
+    PX_TRY(px_trainer_open_step(t));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_open_run(t) : PX_OK));
     return px_trainer_spread(t);
 }
 
 void px_trainer_close(px_trainer *t) {
     px_metrics_close(t->metrics);
+    px_step_destroy(t->step);
     px_reduction_destroy(t->reduction);
     px_loader_close(t->loader);
     px_decoder_destroy(t->decoder);

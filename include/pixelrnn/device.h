@@ -290,25 +290,35 @@ typedef struct px_clip_args {
     double clip;
 } px_clip_args;
 
-/* Optimiser updates over all parameters at once; every gradient is read as scale(0) * g.
+/* y(0, i) = value[i] for each column i of y: a few numbers, copied when this is called, so nothing on the host need stay
+ * for them. They reach the device beside a recorded graph, which reads them where they lie. */
+enum { PX_SET_MOST = 4 };
+typedef struct px_set_args {
+    px_map y; /* [out] (1, up to PX_SET_MOST) PX_FLOAT64 */
+    double value[PX_SET_MOST];
+} px_set_args;
+
+/* Optimiser updates over all parameters at once; every gradient is read as scale(0) * g. rate and corrections are
+ * numbers of the update, in the device's memory: one recorded update serves for all (px_set_args).
  *   SGD:      w -= rate * g
  *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
  *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
  *             w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon), correction_i = 1 - beta_i^step */
+enum { PX_UPDATE_RATE, PX_UPDATE_CORRECTION1, PX_UPDATE_CORRECTION2, PX_UPDATE_NUMBERS };
 typedef struct px_sgd_args {
     px_map weights, gradients; /* (R, F) */
     px_map scale;              /* [in] (1, 2) PX_FLOAT64 */
-    px_real rate;
+    px_map numbers;            /* [in] (1, PX_UPDATE_NUMBERS) PX_FLOAT64, read as reals */
 } px_sgd_args;
 typedef struct px_rmsprop_args {
     px_map weights, gradients, second; /* (R, F) */
-    px_map scale;
-    px_real rate, rho, epsilon;
+    px_map scale, numbers;             /* as for SGD */
+    px_real rho, epsilon;
 } px_rmsprop_args;
 typedef struct px_adam_args {
     px_map weights, gradients, first, second; /* (R, F) */
-    px_map scale;
-    px_real rate, beta1, beta2, epsilon, correction1, correction2;
+    px_map scale, numbers;                    /* as for SGD */
+    px_real beta1, beta2, epsilon;
 } px_adam_args;
 
 /* average = decay * average + (1 - decay) * weights. */
@@ -380,6 +390,7 @@ typedef struct px_device px_device;
     X(row_sum)                                                                                                         \
     X(square_sum)                                                                                                      \
     X(clip)                                                                                                            \
+    X(set)                                                                                                             \
     X(sgd)                                                                                                             \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \

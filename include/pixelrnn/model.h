@@ -53,14 +53,22 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
+/* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
+ * have types but no memory. false: there is none (PixelCNN). */
+bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep);
 /* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
  * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
-/* Copies `images` images (host memory, [images, H, W, C]) and runs the network up to the nats of each image. With
- * gradient, also leaves the gradient of the loss (mean over the batch of nats / (H W C)) with respect to the logits. */
+/* Copies `images` images (host memory, [images, H, W, C], as px_device's upload reads it) to the device: the batch at
+ * work from here on. */
+px_status px_model_take(px_model *model, const uint8_t *levels, int images);
+/* Runs the network on that batch up to the nats of each image. With gradient, also leaves the gradient of the loss (mean
+ * over the batch of nats / (H W C)) with respect to the logits. */
+px_status px_model_score(px_model *model, bool gradient);
+/* Both. */
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
-/* Gradients of all parameters, for the batch of the last forward with gradient. */
+/* Gradients of all parameters, for the batch of the last score with gradient. */
 px_status px_model_backward(px_model *model);
 /* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
 void px_model_part_of(px_model *model, int images);
@@ -68,6 +76,16 @@ void px_model_part_of(px_model *model, int images);
  * their work has been given to the device; first falls to 0. NULL: nobody listens. */
 typedef px_status (*px_gradients_ready)(void *context, size_t first);
 void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
+/* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
+ * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
+typedef struct px_work_shape {
+    uint64_t reservation; /* which of the reservations so far holds the maps */
+    const void *weights;  /* those in use */
+    int images, part_of;  /* of the batch at work */
+} px_work_shape;
+px_work_shape px_model_shape(const px_model *model);
+bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b);
+
 /* nats of each image of the last forward, `images` doubles; waits for them. */
 px_status px_model_nats(px_model *model, double *nats);
 

@@ -32,8 +32,11 @@ void px_optimizer_destroy(px_optimizer *optimizer);
 /* Bytes on the device that an optimiser of this spec takes for this model. */
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec);
 
-/* Update number `update` (from 1) with the model's gradients; rate is the learning rate of this update. */
-px_status px_optimizer_update(px_optimizer *optimizer, int64_t update, double rate);
+/* Gives the device what is new in update number `update` (from 1); rate is its learning rate. */
+px_status px_optimizer_prepare(px_optimizer *optimizer, int64_t update, double rate);
+/* The update that was prepared, with the model's gradients; then the copy of the weights that products read. The same
+ * operations each time. */
+px_status px_optimizer_update(px_optimizer *optimizer);
 
 /* Global norm of the gradients of the last update, before clipping; waits for it. */
 px_status px_optimizer_norm(px_optimizer *optimizer, double *norm);

@@ -478,22 +478,35 @@ static void check_clip(void) {
     }
 }
 
+static void check_set(void) {
+    for (int columns = 1; columns <= PX_SET_MOST; columns++) {
+        CASE("%d numbers", columns);
+        const pair y = doubles(1, columns, POISONED);
+        BOTH(set, .y = y.on[side], .value = {0.1, -3, 1e-300, 7});
+        EXPECT(set, y);
+    }
+}
+
 /* What an optimiser's step reads and changes. */
 typedef struct update {
-    pair weights, gradients, first, second, scale;
+    pair weights, gradients, first, second, scale, numbers;
 } update;
 
 static update update_of(const px_map_case *m) {
     CASE("%zu x %d", m->rows, m->columns);
-    return (update){reals(m->rows, m->columns, RANDOM), reals(m->rows, m->columns, RANDOM),
-                    reals(m->rows, m->columns, RANDOM), reals(m->rows, m->columns, POSITIVE), doubles(1, 2, POSITIVE)};
+    return (update){reals(m->rows, m->columns, RANDOM),
+                    reals(m->rows, m->columns, RANDOM),
+                    reals(m->rows, m->columns, RANDOM),
+                    reals(m->rows, m->columns, POSITIVE),
+                    doubles(1, 2, POSITIVE),
+                    doubles(1, PX_UPDATE_NUMBERS, POSITIVE)};
 }
 
 static void check_sgd(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
         const update u = update_of(&px_map_cases[i]);
         BOTH(sgd, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .scale = u.scale.on[side],
-             .rate = (px_real)0.1);
+             .numbers = u.numbers.on[side]);
         EXPECT(sgd, u.weights);
     }
 }
@@ -502,7 +515,7 @@ static void check_rmsprop(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
         const update u = update_of(&px_map_cases[i]);
         BOTH(rmsprop, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .second = u.second.on[side],
-             .scale = u.scale.on[side], .rate = (px_real)0.01, .rho = (px_real)0.95, .epsilon = (px_real)1e-4);
+             .scale = u.scale.on[side], .numbers = u.numbers.on[side], .rho = (px_real)0.95, .epsilon = (px_real)1e-4);
         EXPECT(rmsprop, u.weights);
         EXPECT(rmsprop, u.second);
     }
@@ -512,9 +525,8 @@ static void check_adam(void) {
     for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
         const update u = update_of(&px_map_cases[i]);
         BOTH(adam, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .first = u.first.on[side],
-             .second = u.second.on[side], .scale = u.scale.on[side], .rate = (px_real)0.01, .beta1 = (px_real)0.9,
-             .beta2 = (px_real)0.999, .epsilon = (px_real)1e-8, .correction1 = (px_real)0.1,
-             .correction2 = (px_real)0.001);
+             .second = u.second.on[side], .scale = u.scale.on[side], .numbers = u.numbers.on[side],
+             .beta1 = (px_real)0.9, .beta2 = (px_real)0.999, .epsilon = (px_real)1e-8);
         EXPECT(adam, u.weights);
         EXPECT(adam, u.first);
         EXPECT(adam, u.second);

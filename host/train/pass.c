@@ -1,5 +1,5 @@
 /* Passes as graphs. */
-#include "host/model/pass.h"
+#include "host/train/pass.h"
 
 void px_pass_forget(px_pass *pass, px_device *device) {
     if (pass->graph) device->ops->graph_release(device, pass->graph);
@@ -22,10 +22,10 @@ static px_status px_pass_record(px_pass *pass, px_device *device, px_status (*bo
     return body(context);
 }
 
-px_status px_pass_run(px_pass *pass, px_device *device, uint64_t shape, px_status (*body)(void *context),
+px_status px_pass_run(px_pass *pass, px_device *device, px_work_shape shape, px_status (*body)(void *context),
                       void *context) {
     if (!device->graphs) return body(context);
-    if (pass->shape != shape) px_pass_forget(pass, device);
+    if (!px_work_shape_same(&pass->shape, &shape)) px_pass_forget(pass, device);
     pass->shape = shape;
     if (pass->graph) return device->ops->graph_run(device, pass->graph);
     if (pass->runs++ == 0 || pass->refused) return body(context);
