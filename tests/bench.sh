@@ -62,6 +62,15 @@ breakdown() {
 }
 check "time by operation, and by the model's call" breakdown
 
+# What a step moves is what its calls move; tests/test_work.c has the counts themselves.
+moved() {
+    tiny row_lstm.yaml --phases train || return
+    sed -n '/training_by_call/,$p' bench.json | grep -oE '"bytes_per_step":[[:space:]]*[0-9.e+]+' | awk -v want="$(values moved_bytes_per_training_step)" '
+        { sum += $2 } END { print sum, want; exit !(sum > 0 && sum == want) }' &&
+        contains out 'maps of a training step, .* GB/s'
+}
+check "bytes of a training step" moved
+
 chosen() {
     tiny pixelcnn.yaml --phases sample,evaluate || return
     same "$(values phase | xargs)" 'evaluate sample' && same "$(values product_flops_per_second | wc -l)" 3 && same "$(values operation)" ''
