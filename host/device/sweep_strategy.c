@@ -49,7 +49,8 @@ static int px_clusters_at_once(const px_device *device, int blocks) {
  * would wait until others end: that lanes drain, and that weights are read again, costs more than lanes' rests. */
 static int px_cluster_images(const px_device *device, const px_sweep_args *s, int blocks) {
     const int queues = px_clusters_at_once(device, blocks) / s->directions;
-    return queues > 0 ? (s->grid.images + queues - 1) / queues : 0;
+    const int images = s->grid.images > 0 ? s->grid.images : 1; /* none is refused elsewhere */
+    return queues > 0 ? (images + queues - 1) / queues : 0;
 }
 
 /* Cycles that a sweep takes on such clusters: its steps follow each other, and in each of them the block
