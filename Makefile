@@ -137,7 +137,7 @@ find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $
 
 CUDA_SOURCES := $(wildcard host/device/cuda*.c)
 CUDA_NOTE    := left out
-ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug bundle,$(BUILD)),$(CUDA_SOURCES)),)
+ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
 	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
 CUDA_NOTE := no nvcc
@@ -150,11 +150,13 @@ NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
 CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 in $(or $(CUDNN),no place), NCCL in $(or $(NCCL),no place)
 endif
 endif
-HAVE_CUDA := $(and $(NVCC),$(CUDART),$(CUBLAS),$(CUDNN))
+# The host's half, which tests run on a stand-in for a GPU; and all of it, with the kernels
+HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
+HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/parallel/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
-ifneq ($(HAVE_CUDA),)
+ifneq ($(HAVE_HOST_CUDA),)
 CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
 	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
@@ -200,6 +202,11 @@ PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
+# tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs, and the
+# command line's, are linked with it once more
+STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/standin/*.c))
+STANDIN         := $(if $(HAVE_HOST_CUDA),$(OUT)/tests/standin)
+STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -287,6 +294,12 @@ $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/tests/standin/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/tests/standin/test_parity: $(OBJ)/tests/gpu/test_parity.o $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
