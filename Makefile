@@ -202,11 +202,11 @@ PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
-# tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs, and the
-# command line's, are linked with it once more
+# tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs are linked
+# with both once more
 STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/standin/*.c))
 STANDIN         := $(if $(HAVE_HOST_CUDA),$(OUT)/tests/standin)
-STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_pass test_decoder))
+STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_model test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -224,7 +224,7 @@ LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(H
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(STANDIN_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
@@ -296,12 +296,11 @@ $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
-$(OUT)/tests/standin/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
+$(OUT)/tests/standin/test_parity: $(OBJ)/tests/gpu/test_parity.o
+$(filter-out %/test_parity,$(STANDIN_TESTS)): $(OUT)/tests/standin/%: $(OBJ)/tests/%.o
+$(STANDIN_TESTS): $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
-$(OUT)/tests/standin/test_parity: $(OBJ)/tests/gpu/test_parity.o $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
-	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
@@ -310,7 +309,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
-	$(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
+	$(if $(STANDIN),$(STANDIN_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
@@ -329,9 +328,9 @@ RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPT
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run all tests that need no GPU, in single and in double precision
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(STANDIN_TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
-	@$(TEST_ENVIRONMENT) tests/run $(TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@STANDIN=$(abspath $(STANDIN)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
@@ -368,7 +367,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/standin bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

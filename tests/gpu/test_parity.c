@@ -46,8 +46,10 @@ typedef struct convolution {
     addend add;
 } convolution;
 
-/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. */
+/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. PX_TEST_SHORT: on
+ * every third, and smaller large ones. */
 static void each_convolution(void (*check)(const convolution *)) {
+    const bool brief = getenv("PX_TEST_SHORT") != NULL;
     static const char *const adds[] = {"nothing", "a map", "the result"};
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
         for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
@@ -59,7 +61,9 @@ static void each_convolution(void (*check)(const convolution *)) {
                                  .rectify = variant % 2,
                                  .rectify_y = variant / 2 % 2,
                                  .add = (addend)(variant / 4)};
+                if (large && brief) c.grid.images = 24;    /* two chunks and a little, or one and a little */
                 if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
+                if (!large && brief && (t + size + (size_t)variant) % 3 != 0) continue;
                 if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
                 CASE("%s, %d images of %d x %d, %d to %d features, x %srectified, y %srectified, added to %s",
                      px_taps_cases[t].name, c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out,
