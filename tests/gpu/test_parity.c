@@ -75,7 +75,7 @@ static void each_convolution(void (*check)(const convolution *)) {
 static void check_one_convolve(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair bias = c->add == ADD ? absent : activations(1, c->width.out, RANDOM);
+    const pair bias = c->add == ADD && c->rectify ? absent : activations(1, c->width.out, RANDOM);
     const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
     const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
     BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .rectify_y = c->rectify_y, .x = x.on[side],
