@@ -140,15 +140,12 @@ CUDA_NOTE    := left out
 ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
 	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
-CUDA_NOTE := no nvcc
 NVCC      := $(wildcard $(CUDA_HOME)/bin/nvcc)
-ifneq ($(NVCC),)
 CUDART    := $(call find,cuda_runtime_api.h,libcudart.so*)
 CUBLAS    := $(call find,cublasLt.h,libcublasLt.so*)
 CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
-CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 in $(or $(CUDNN),no place), NCCL in $(or $(NCCL),no place)
-endif
+CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
 endif
 # The host's half, which tests run on a stand-in for a GPU; and all of it, with the kernels
 HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
@@ -205,7 +202,7 @@ GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 # tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs are linked
 # with both once more
 STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/standin/*.c))
-STANDIN         := $(if $(HAVE_HOST_CUDA),$(OUT)/tests/standin)
+STANDIN         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/standin))
 STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_model test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)

@@ -7,7 +7,7 @@ standin=$(realpath "${STANDIN:-.}")
 . "$(dirname "$0")/support/shell.sh"
 
 if [ -z "${STANDIN:-}" ]; then
-    skip "CUDA's host half on a stand-in" "CUDA's headers were not found, or not looked for"
+    skip "CUDA's host half on a stand-in" "make test builds it, where CUDA's headers are"
     finish
     exit
 fi
@@ -54,7 +54,7 @@ plain='products convolutions combined replayed'
     check 'they refused all ends' counted none some $refused $plain
     check 'they ended nothing' counted none none $fused
     start off parity PX_ENDS=0
-    check 'operations, ended where sizes are even' passes even
+    check 'operations, ended where features are even' passes even
     check 'they did some of each' counted even some $fused products_with_add $refused $plain
     start decoder decoder PX_REPLAY=cluster
     check 'operations, ends switched off' passes off
@@ -64,7 +64,7 @@ plain='products convolutions combined replayed'
     check 'golden cases as graphs' passes golden
     check 'graphs were launched' counted golden some graphs
     start refusing golden PX_STANDIN_ENDS=even
-    check 'golden cases, ended where sizes are even' passes refusing
+    check 'golden cases, ended where features are even' passes refusing
     start model model
     check 'models' passes model
     start pass pass PX_GRAPH=1

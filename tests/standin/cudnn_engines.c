@@ -72,8 +72,7 @@ cudnnStatus_t standin_rank(standin_descriptor *ranking) {
     standin_convolution c;
     const cudnnStatus_t status = standin_graph(graph, &c);
     if (status != CUDNN_STATUS_SUCCESS) return status;
-    const int64_t images = c.tensor[0].size[0];
-    if (!standin_takes(images) || (c.ends > 0 && !standin_ends(images))) {
+    if (!standin_takes(c.tensor[0].size[0]) || (c.ends > 0 && !standin_ends(standin_result(&c)->size[1]))) {
         standin_counted(STANDIN_convolutions_refused);
         return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
     }

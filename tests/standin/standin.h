@@ -9,8 +9,9 @@
  * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their speed:
  * kernels are their twins on the CPU, and those that have none, sweeps on clusters, do not run.
  *
- *   PX_STANDIN_ENDS     all (the default), none, or even: which sizes cuBLASLt and cuDNN end as they are asked to. With
- *                       even, cuDNN has no engine for an odd number of images at all
+ *   PX_STANDIN_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
+ *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a
+ *                       batch's last chunk may have
  *   PX_STANDIN_COUNTS   a file that the counts below are written to when the program ends */
 #ifndef PIXELRNN_TESTS_STANDIN_H
 #define PIXELRNN_TESTS_STANDIN_H
@@ -45,8 +46,8 @@ typedef enum {
 } standin_count;
 void standin_counted(standin_count what);
 
-/* Whether the libraries end something of this size themselves; and whether cuDNN takes so many images. */
-bool standin_ends(int64_t size);
+/* Whether the libraries end a result of so many features themselves; and whether cuDNN takes so many images. */
+bool standin_ends(int64_t features);
 bool standin_takes(int64_t images);
 
 /* Gives the stream work to do later, with a copy of its arguments; or adds it to the graph that is being captured. */
