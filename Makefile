@@ -137,24 +137,23 @@ find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $
 
 CUDA_SOURCES := $(wildcard host/device/cuda*.c)
 CUDA_NOTE    := left out
-ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug bundle,$(BUILD)),$(CUDA_SOURCES)),)
+ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
 	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
-CUDA_NOTE := no nvcc
 NVCC      := $(wildcard $(CUDA_HOME)/bin/nvcc)
-ifneq ($(NVCC),)
 CUDART    := $(call find,cuda_runtime_api.h,libcudart.so*)
 CUBLAS    := $(call find,cublasLt.h,libcublasLt.so*)
 CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
-CUDA_NOTE := nvcc in $(CUDA_HOME), cuBLAS in $(or $(CUBLAS),no place), cuDNN 9 in $(or $(CUDNN),no place), NCCL in $(or $(NCCL),no place)
+CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
 endif
-endif
-HAVE_CUDA := $(and $(NVCC),$(CUDART),$(CUBLAS),$(CUDNN))
+# The host's half, which tests run on a stand-in for a GPU; and all of it, with the kernels
+HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
+HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/parallel/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
-ifneq ($(HAVE_CUDA),)
+ifneq ($(HAVE_HOST_CUDA),)
 CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda_runtime_api.h) \
 	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
@@ -202,6 +201,11 @@ TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 # tests/cuda/test_*.c want CUDA's libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
+# tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs are linked
+# with both once more
+STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/standin/*.c))
+STANDIN         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/standin))
+STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_model test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -219,7 +223,7 @@ LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(H
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
@@ -295,6 +299,11 @@ $(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(O
 		$(SUPPORT_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/tests/standin/test_parity: $(OBJ)/tests/gpu/test_parity.o
+$(filter-out %/test_parity,$(STANDIN_TESTS)): $(OUT)/tests/standin/%: $(OBJ)/tests/%.o
+$(STANDIN_TESTS): $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
@@ -303,7 +312,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
-	$(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
+	$(if $(STANDIN),$(STANDIN_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)) \
 	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
 
@@ -323,10 +332,10 @@ RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPT
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) ## run all tests that need no GPU, in single and in double precision
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
 	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
-	@$(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@STANDIN=$(abspath $(STANDIN)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
@@ -363,7 +372,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/cuda bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/cuda tests/standin bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

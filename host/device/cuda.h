@@ -86,7 +86,7 @@ typedef struct px_product_shape {
     uint64_t operands, result;          /* px_type */
     uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
     uint64_t epilogue;                  /* cublasLtEpilogue_t */
-    uint64_t align_add, align_end;      /* of what is added, and of bias or sums */
+    uint64_t align_add, align_end;      /* of what is added, c itself where nothing is, and of bias or sums */
 } px_product_shape;
 
 /* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps

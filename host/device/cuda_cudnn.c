@@ -76,14 +76,15 @@ static void px_builder_release(px_builder *b) {
 }
 
 /* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
- * filter likewise: (out, rows, columns, in). What is passed on has no memory, and is wide: a float32. */
+ * filter likewise: (out, rows, columns, in). What is passed on has no memory, and is wide: a float32, for which cuDNN
+ * takes no alignment below 4 bytes; a weight's gradient, wide in the panel, has them. */
 static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, bool wide, const px_cudnn_shape *s, int64_t n,
                                           int64_t height, int64_t width, int64_t features) {
     const cudnnDataType_t type = wide || s->type != PX_BF16 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+    const int64_t least = type == CUDNN_DATA_FLOAT ? sizeof(float) : sizeof(uint16_t);
+    const int64_t alignment = s->alignment > least ? s->alignment : least;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
-    const int64_t element = type == CUDNN_DATA_FLOAT ? sizeof(float) : sizeof(uint16_t);
-    const int64_t alignment = s->alignment > element ? s->alignment : element;
     const bool passed = id >= PX_ID_PASSED;
     cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);

@@ -50,7 +50,7 @@ static px_product_shape px_product_shape_of(const px_gemm_args *g, const px_prod
                               .align_b = px_alignment(g->b, g->operands),
                               .align_c = px_alignment(g->c, g->result),
                               .epilogue = px_epilogue(end),
-                              .align_add = px_alignment(end->add, g->result),
+                              .align_add = px_alignment(end->add ? end->add : g->c, g->result),
                               .align_end = px_alignment(px_end_vector(end), g->result)};
     if (g->batch > 1) shape.step_a = g->step_a, shape.step_b = g->step_b, shape.step_c = g->step_c;
     return shape;

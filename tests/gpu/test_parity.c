@@ -43,8 +43,10 @@ typedef struct convolution {
     addend add;
 } convolution;
 
-/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. */
+/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. PX_TEST_SHORT: on
+ * every third, and smaller large ones. */
 static void each_convolution(void (*check)(const convolution *)) {
+    const bool brief = getenv("PX_TEST_SHORT") != NULL;
     static const char *const adds[] = {"nothing", "a map", "the result"};
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
         for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
@@ -56,7 +58,9 @@ static void each_convolution(void (*check)(const convolution *)) {
                                  .rectify = variant % 2,
                                  .rectify_y = variant / 2 % 2,
                                  .add = (addend)(variant / 4)};
+                if (large && brief) c.grid.images = 24;    /* two chunks and a little, or one and a little */
                 if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
+                if (!large && brief && (t + size + (size_t)variant) % 3 != 0) continue;
                 if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
                 CASE("%s, %d images of %d x %d, %d to %d features, x %srectified, y %srectified, added to %s",
                      px_taps_cases[t].name, c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out,
@@ -68,7 +72,7 @@ static void each_convolution(void (*check)(const convolution *)) {
 static void check_one_convolve(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair bias = c->add == ADD ? absent : activations(1, c->width.out, RANDOM);
+    const pair bias = c->add == ADD && c->rectify ? absent : activations(1, c->width.out, RANDOM);
     const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
     const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
     BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .rectify_y = c->rectify_y, .x = x.on[side],
@@ -98,11 +102,13 @@ static void check_convolve_input_gradient(void) {
 }
 
 static void check_one_weight_gradient(const convolution *c) {
+    enum { LARGE = 1000 };                     /* pixels whose sums are cut in segments */
     if (c->rectify_y || c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), dy = activations(pixels, c->width.out, RANDOM);
     const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
-    const pair dbias = c->add == NO_ADD ? reals(1, c->width.out, POISONED) : absent;
+    const bool biased = c->add == NO_ADD || pixels >= LARGE;
+    const pair dbias = biased ? reals(1, c->width.out, POISONED) : absent;
     BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side],
          .dy = dy.on[side], .dweight = dweight.on[side], .dbias = dbias.on[side]);
     EXPECT(convolve_weight_gradient, dweight);

@@ -1,0 +1,75 @@
+#!/bin/bash
+# The host's half of CUDA on a stand-in for its libraries (tests/standin): every operation against the CPU's, with what
+# cuBLASLt and cuDNN end themselves and without, and whole models, as graphs and by tapes too. Shows that the host asks
+# for the right thing; of a GPU it shows nothing. STANDIN is the folder of the programs that were linked with it.
+standin=$(realpath "${STANDIN:-.}")
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/support/shell.sh"
+
+if [ -z "${STANDIN:-}" ]; then
+    skip "CUDA's host half on a stand-in" "make test builds it, where CUDA's headers are"
+    finish
+    exit
+fi
+
+declare -A process
+# start RUN PROGRAM [VAR=VALUE...]: begins a program; it prints to RUN.log and leaves its counts in RUN.counts
+start() {
+    env PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_STANDIN_COUNTS="$1.counts" "${@:3}" \
+        "$standin/test_$2" >"$1.log" 2>&1 &
+    process[$1]=$!
+}
+
+passes() {
+    wait "${process[$1]}" || { grep -v '^ok' "$1.log"; return 1; }
+}
+
+# counted RUN some|none COUNT...: how often the stand-in did what tests/standin/standin.h lists
+counted() {
+    local name found wrong=0
+    for name in "${@:3}"; do
+        found=$(awk -v name="$name" '$1 == name { print $2 }' "$1.counts")
+        [ -n "$found" ] && { [ "$2" = some ] && [ "$found" -gt 0 ] || { [ "$2" = none ] && [ "$found" -eq 0 ]; }; } && continue
+        echo "$name: found ${found:-no count}, expected $2"
+        wrong=1
+    done
+    return $wrong
+}
+
+fused='products_with_bias products_with_relu products_with_sums
+    convolutions_with_bias convolutions_with_gate convolutions_with_add convolutions_with_relu'
+refused='products_refused convolutions_refused'
+plain='products convolutions combined replayed'
+
+# Two at a time
+# shellcheck disable=SC2086 # counts are words
+{
+    start all parity
+    start none parity PX_STANDIN_ENDS=none
+    check 'operations, ended by the libraries' passes all
+    check 'they ended all that they were asked to' counted all some $fused products_with_add $plain
+    check 'they refused nothing' counted all none $refused
+    start even parity PX_STANDIN_ENDS=even
+    check 'operations, not ended by the libraries' passes none
+    check 'they refused all ends' counted none some $refused $plain
+    check 'they ended nothing' counted none none $fused
+    start off parity PX_ENDS=0
+    check 'operations, ended where features are even' passes even
+    check 'they did some of each' counted even some $fused products_with_add $refused $plain
+    start decoder decoder PX_REPLAY=cluster
+    check 'operations, ends switched off' passes off
+    check 'they were asked for products and convolutions alone' counted off some $plain
+    check 'they were asked for no ends' counted off none $fused products_with_add $refused
+    start golden golden
+    check 'golden cases' passes golden
+    start refusing golden PX_STANDIN_ENDS=even
+    check 'golden cases, ended where features are even' passes refusing
+    start model model
+    check 'models' passes model
+    start pass pass PX_GRAPH=1
+    check 'training steps as graphs' passes pass
+    check 'graphs were launched' counted pass some graphs
+    check 'sampling by tapes' passes decoder
+    check 'tapes were replayed' counted decoder some replayed
+}
+finish
