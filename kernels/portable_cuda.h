@@ -22,14 +22,18 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
 }
 
+/* The rows of 0 .. rows - 1 that this thread's part of the grid takes. */
+#define PX_GRID_ROWS(row, rows)                                                                                        \
+    for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < (rows);                                     \
+         row += (size_t)gridDim.x * blockDim.y)
+
 #ifdef PX_FUNCTIONS_ONLY /* for a kernel that runs several of them itself */
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)
 #define PX_LANES_KERNEL(name, ROWS)
 #else
 #define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
-        for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
-             row += (size_t)gridDim.x * blockDim.y) {                                                                  \
+        PX_GRID_ROWS(row, rows) {                                                                                      \
             const PLACE place = AT(row, &args);                                                                        \
             for (int column = (int)threadIdx.x; column < columns; column += (int)blockDim.x)                           \
                 name(place, column, &args);                                                                            \
@@ -47,9 +51,8 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
 #define PX_LANES_KERNEL(name, ROWS)                                                                                    \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows) {                                   \
         const px_lane lane = {(int)threadIdx.x, PX_WARP};                                                              \
-        for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
-             row += (size_t)gridDim.x * blockDim.y)                                                                    \
-            name(row, lane, &args);                                                                                    \
+        PX_GRID_ROWS(row, rows)                                                                                        \
+        name(row, lane, &args);                                                                                        \
     }                                                                                                                  \
     extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
         const size_t rows = (ROWS);                                                                                    \

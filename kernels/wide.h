@@ -77,8 +77,7 @@ static inline bool px_is_wide(const px_map *map) {
 #define PX_WIDE_KERNEL(name, PLACE, AT, ROWS, COLUMNS, ALIGNED)                                                        \
     template <int PX_WIDE>                                                                                             \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
-        for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < rows;                                   \
-             row += (size_t)gridDim.x * blockDim.y) {                                                                  \
+        PX_GRID_ROWS(row, rows) {                                                                                      \
             const PLACE place = AT(row, &args);                                                                        \
             for (int column = (int)threadIdx.x * PX_WIDE; column < columns; column += (int)blockDim.x * PX_WIDE)       \
                 name<PX_WIDE>(place, column, &args);                                                                   \
