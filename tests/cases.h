@@ -31,11 +31,11 @@ static inline px_taps px_taps_of(const px_taps_case *c) {
 /* One pixel; lines either way; H != W; no image at all. */
 static const px_grid px_grid_cases[] = {{1, 1, 1}, {2, 1, 6}, {1, 6, 1}, {2, 3, 5}, {3, 8, 4}, {0, 3, 5}};
 
-/* Features in and out: 1, odd, not divisible by 4, a warp and more. */
+/* Features in and out: 1, odd, not divisible by 4, 16 bytes of bfloat16, a warp and more. */
 typedef struct px_width_case {
     int in, out;
 } px_width_case;
-static const px_width_case px_width_cases[] = {{1, 1}, {3, 20}, {5, 7}, {7, 64}, {64, 5}, {64, 128}};
+static const px_width_case px_width_cases[] = {{1, 1}, {3, 20}, {5, 7}, {7, 64}, {8, 16}, {64, 5}, {64, 128}};
 
 /* So many gathered columns that they are worked on in several chunks, the last one a tail. */
 static const px_grid px_large_grid = {70, 32, 32};

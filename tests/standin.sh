@@ -37,7 +37,7 @@ counted() {
     return $wrong
 }
 
-fused='products_with_bias products_with_relu products_with_sums
+fused='products_with_bias products_with_relu
     convolutions_with_bias convolutions_with_gate convolutions_with_add convolutions_with_relu'
 refused='products_refused convolutions_refused'
 plain='products convolutions combined replayed'
@@ -71,7 +71,7 @@ mixed() {
     check 'tapes were replayed' counted decoder some replayed
     start refusing golden PX_STANDIN_ENDS=even
     check 'golden cases, ended where features are even' passes refusing
-    start pass pass PX_GRAPH=1
+    start pass pass
     check 'training steps as graphs' passes pass
     check 'graphs were launched' counted pass some graphs
     check 'operations, ended where features are even' passes even

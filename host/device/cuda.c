@@ -107,7 +107,7 @@ const px_device_ops *px_cuda_ops(px_type activation) {
     return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
 }
 
-/* What of our own was not yet shown correct on a card is not the rule: the environment asks for it. */
+/* Whether the environment asks for another path than the usual one. */
 static bool px_cuda_wanted(const char *name, const char *value) {
     const char *found = getenv(name);
     return found && strcmp(found, value) == 0;
@@ -142,7 +142,7 @@ static px_status px_cuda_probe(px_cuda *cuda, int place) {
     cuda->base.shared = card.sharedMemPerBlockOptin;
     if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
         cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
-    cuda->base.graphs = px_cuda_wanted("PX_GRAPH", "1");
+    cuda->base.graphs = !px_cuda_wanted("PX_GRAPH", "0");
     cuda->ends = !px_cuda_wanted("PX_ENDS", "0");
     return PX_OK;
 }
@@ -156,10 +156,6 @@ static px_status px_cuda_equip(px_cuda *cuda) {
     const cublasStatus_t blas = cublasLtCreate(&cuda->blas);
     if (blas != CUBLAS_STATUS_SUCCESS)
         return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: start: %s", cublasLtGetStatusString(blas));
-    cudnnStatus_t dnn = cudnnCreate(&cuda->dnn);
-    if (dnn == CUDNN_STATUS_SUCCESS) dnn = cudnnSetStream(cuda->dnn, cuda->stream);
-    if (dnn != CUDNN_STATUS_SUCCESS)
-        return px_fail(device->ctx, PX_ERR_DEVICE, "cuDNN: start: %s", cudnnGetErrorString(dnn));
     return PX_OK;
 }
 

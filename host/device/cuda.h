@@ -30,7 +30,7 @@ enum {
     PX_CUDA_LIBRARY = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
     PX_CUDA_PANEL = 128 << 20,   /* bytes for gathered columns, rectified inputs and partial sums */
     PX_CUDA_NEAR = 24 << 20,     /* of them in use at a time: half of an H200's second-level cache, where they stay */
-    PX_CUDA_VECTOR = 16, /* bytes: the alignment that vectorised loads want; maps in a packed weight have less */
+    PX_CUDA_VECTOR = 16, /* bytes: the alignment that vectorised loads want; tensors in a packed weight have less */
 };
 
 /* What a library prepared for a shape, found again by that shape: an open hash table of entries. Each entry is one
@@ -54,7 +54,7 @@ typedef struct px_cuda {
     px_device base;
     cudaStream_t stream;
     cublasLtHandle_t blas;
-    cudnnHandle_t dnn;
+    cudnnHandle_t dnn;                    /* NULL until the first plan */
     cudnnBackendDescriptor_t described;   /* a test's: plans are for this card, which need not be there. Else NULL */
     void *library;                        /* PX_CUDA_LIBRARY bytes */
     char *panel;                          /* PX_CUDA_PANEL bytes */
@@ -65,12 +65,11 @@ typedef struct px_cuda {
 /* PX_OK, or PX_ERR_DEVICE (PX_ERR_MEMORY when memory is what lacks) and a line with CUDA's own words. */
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing);
 
-/* How a product ends: C = op(A) op(B) + add + bias, rectified; or what comes with it, the sums of op(A)'s rows. */
+/* How a product ends: C = op(A) op(B) + add + bias, rectified. */
 typedef struct px_product_end {
     const void *add;  /* (m, n) as c, in the place of beta c, or NULL. May be c */
     const void *bias; /* (n) of c's type, or NULL */
     bool rectify;
-    void *sums; /* (m) of c's type, or NULL; then without bias and rectify */
 } px_product_end;
 
 /* One product, of a batch of 1, with its end in the same kernel. *ended is false if cuBLASLt has none for it, or ends are
@@ -86,19 +85,18 @@ typedef struct px_product_shape {
     uint64_t operands, result;          /* px_type */
     uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
     uint64_t epilogue;                  /* cublasLtEpilogue_t */
-    uint64_t align_add, align_end;      /* of what is added, c itself where nothing is, and of bias or sums */
+    uint64_t align_add, align_end;      /* of what is added, c itself where nothing is, and of bias */
 } px_product_shape;
 
 /* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps
- * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. */
-typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT, PX_CUDNN_WEIGHT_GRADIENT } px_cudnn_pass;
+ * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. All tensors are bfloat16 and aligned
+ * to PX_CUDA_VECTOR bytes. */
+typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT } px_cudnn_pass;
 typedef enum { PX_CUDNN_BIAS, PX_CUDNN_GATE, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_ENDS } px_cudnn_end;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
-    int64_t type; /* px_type of all tensors but a weight's gradient, which is PX_REAL */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
-    int64_t alignment;           /* bytes, of all tensors; of one with larger elements, theirs */
     int64_t ends[PX_CUDNN_ENDS]; /* 1: what the pass gives ends so, one after the other */
 } px_cudnn_shape;
 
@@ -108,8 +106,8 @@ typedef struct px_cudnn_plan px_cudnn_plan;
  * float32, is deterministic and content with the workspace. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
-/* x (pixels, in), weight (out, rows * columns * in) and y (pixels, out), one of which a plan overwrites: y, x or weight,
- * by its pass. bias (1, result's features), gate and add (as the result) are read where the plan ends with them; none
+/* x (pixels, in), weight (out, rows * columns * in) and y (pixels, out). The forward pass overwrites y, the gradient of
+ * the input x. bias (1, result's features), gate and add (as the result) are read where the plan ends with them; none
  * may be the result. */
 typedef struct px_cudnn_operands {
     void *x, *weight, *y, *bias, *gate, *add;

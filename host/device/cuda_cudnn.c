@@ -1,8 +1,8 @@
 /* Convolutions through cuDNN's graph interface: plans for one shape, made once and kept.
  *
  * Masked convolutions need rows above the pixel and none below: padding that differs before and after, which only the
- * graph interface can say. Engines are taken from cuDNN's own ranking; those that round their inputs (TF32),
- * approximate (Winograd, FFT), sum in less than float32 or add in no fixed order are passed over. */
+ * graph interface can say. Engines are taken from cuDNN's own ranking; those that round their inputs, approximate
+ * (Winograd, FFT), sum in less than float32 or add in no fixed order are passed over. */
 #include "host/device/cuda.h"
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@ struct px_cudnn_plan {
 enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_GATE, PX_ID_ADD, PX_ID_PASSED, PX_TENSORS = 6 };
 enum { PX_MOST_ENGINES = 64, PX_MOST_DESCRIPTORS = 24 };
 
-/* The three passes differ only in the names of their attributes. */
+/* The two passes differ only in the names of their attributes. */
 static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t convolution, alpha, beta, x, weight, y;
@@ -33,13 +33,6 @@ static const struct {
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
-    [PX_CUDNN_WEIGHT_GRADIENT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
 };
 
 /* Descriptors under construction. After the first failure nothing more is done, so that building reads straight down.
@@ -76,16 +69,14 @@ static void px_builder_release(px_builder *b) {
 }
 
 /* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
- * filter likewise: (out, rows, columns, in). What is passed on has no memory, and is wide: a float32, for which cuDNN
- * takes no alignment below 4 bytes; a weight's gradient, wide in the panel, has them. */
-static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, bool wide, const px_cudnn_shape *s, int64_t n,
-                                          int64_t height, int64_t width, int64_t features) {
-    const cudnnDataType_t type = wide || s->type != PX_BF16 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
-    const int64_t least = type == CUDNN_DATA_FLOAT ? sizeof(float) : sizeof(uint16_t);
-    const int64_t alignment = s->alignment > least ? s->alignment : least;
+ * filter likewise: (out, rows, columns, in). bfloat16 in memory; what is passed on has none, and is float32. */
+static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
+                                          int64_t features) {
+    const int64_t alignment = PX_CUDA_VECTOR;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
     const bool passed = id >= PX_ID_PASSED;
+    const cudnnDataType_t type = passed ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
@@ -119,7 +110,7 @@ static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_sha
 static cudnnBackendDescriptor_t px_result(px_builder *b, const px_cudnn_shape *s, int end, int ends) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
     const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
-    return px_tensor(b, id, !last, s, s->images, s->height, s->width, forward ? s->out : s->in);
+    return px_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
 /* to = from, ended. */
@@ -146,9 +137,9 @@ static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape
     px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
     px_finalize(b, pointwise);
     cudnnBackendDescriptor_t beside = NULL;
-    if (end == PX_CUDNN_BIAS) beside = px_tensor(b, PX_ID_BIAS, false, s, 1, 1, 1, features);
+    if (end == PX_CUDNN_BIAS) beside = px_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
     if (end == PX_CUDNN_GATE || end == PX_CUDNN_ADD)
-        beside = px_tensor(b, ends[end].id, false, s, s->images, s->height, s->width, features);
+        beside = px_tensor(b, ends[end].id, s->images, s->height, s->width, features);
     cudnnBackendDescriptor_t operation = px_make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     px_put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
     px_put_descriptor(b, operation, ends[end].from, from);
@@ -161,15 +152,14 @@ static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape
 /* This pass of this convolution, into `result`. */
 static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
     const float one = 1, zero = 0;
-    const bool wide = s->pass == PX_CUDNN_WEIGHT_GRADIENT;
     cudnnBackendDescriptor_t convolution = px_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
                                      ? result
-                                     : px_tensor(b, PX_ID_X, false, s, s->images, s->height, s->width, s->in);
-    cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, wide, s, s->out, s->rows, s->columns, s->in);
+                                     : px_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
-                                     : px_tensor(b, PX_ID_Y, false, s, s->images, s->height, s->width, s->out);
+                                     : px_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = px_make(b, px_cudnn_passes[s->pass].type);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
@@ -181,13 +171,12 @@ static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, 
     return operation;
 }
 
-/* The graph: the pass, and its ends in the order of px_cudnn_end. A weight's gradient, which is its own result, has
- * none. */
+/* The graph: the pass, and its ends in the order of px_cudnn_end. */
 static cudnnBackendDescriptor_t px_graph(px_builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
     cudnnBackendDescriptor_t operations[1 + PX_CUDNN_ENDS];
     int ends = 0, done = 0;
     for (int end = 0; end < PX_CUDNN_ENDS; end++) ends += s->ends[end] != 0;
-    cudnnBackendDescriptor_t result = s->pass == PX_CUDNN_WEIGHT_GRADIENT ? NULL : px_result(b, s, 0, ends);
+    cudnnBackendDescriptor_t result = px_result(b, s, 0, ends);
     operations[0] = px_pass(b, s, result);
     for (int end = 0; end < PX_CUDNN_ENDS; end++) {
         if (!s->ends[end]) continue;
@@ -202,11 +191,9 @@ static cudnnBackendDescriptor_t px_graph(px_builder *b, const px_cuda *cuda, con
     return graph;
 }
 
-/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order.
- * Tensor cores do that with bfloat16; with float32 they mean TF32. */
-static bool px_engine_is_exact(cudnnBackendDescriptor_t config, int64_t type) {
+/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order. */
+static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
-        [CUDNN_NUMERICAL_NOTE_TENSOR_CORE] = true,
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,
         [CUDNN_NUMERICAL_NOTE_FFT] = true,
         [CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION] = true,
@@ -227,8 +214,7 @@ static bool px_engine_is_exact(cudnnBackendDescriptor_t config, int64_t type) {
                                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
     bool exact = b.status == CUDNN_STATUS_SUCCESS;
     for (int64_t i = 0; exact && i < count; i++)
-        exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT &&
-                (!refused[notes[i]] || (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && type == PX_BF16));
+        exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT && !refused[notes[i]];
     px_builder_release(&b);
     return exact;
 }
@@ -270,7 +256,7 @@ static cudnnStatus_t px_plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_
                                             PX_MOST_ENGINES, &count, configs);
     if (b.status != CUDNN_STATUS_SUCCESS) count = 0;
     for (int64_t i = 0; i < count && i < PX_MOST_ENGINES && !plan->plan; i++) {
-        if (px_engine_is_exact(configs[i], plan->shape.type)) plan->plan = px_plan_of(cuda, configs[i]);
+        if (px_engine_is_exact(configs[i])) plan->plan = px_plan_of(cuda, configs[i]);
         if (!plan->plan) continue;
         plan->config = configs[i]; /* lives as long as the plan */
         configs[i] = NULL;
@@ -292,9 +278,19 @@ static cudnnStatus_t px_plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
     return status;
 }
 
+/* Creates cuDNN's handle before the first plan: models in float32 never need it, and it takes its time and memory. */
+static px_status px_cudnn_start(px_cuda *cuda) {
+    if (cuda->dnn || cuda->described) return PX_OK;
+    cudnnStatus_t status = cudnnCreate(&cuda->dnn);
+    if (status == CUDNN_STATUS_SUCCESS) status = cudnnSetStream(cuda->dnn, cuda->stream);
+    if (status == CUDNN_STATUS_SUCCESS) return PX_OK;
+    return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: start: %s", cudnnGetErrorString(status));
+}
+
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan) {
     px_cudnn_plan *kept = px_cuda_cache_find(&cuda->convolutions, shape);
     if (!kept) {
+        PX_TRY(px_cudnn_start(cuda));
         kept = calloc(1, sizeof *kept);
         if (!kept) return px_fail(cuda->base.ctx, PX_ERR_MEMORY, "cuda: cannot allocate %zu bytes", sizeof *kept);
         kept->shape = *shape;

@@ -25,13 +25,8 @@ static uint64_t px_alignment(const void *pointer, px_type type) {
 }
 
 static cublasLtEpilogue_t px_epilogue(const px_product_end *end) {
-    if (end->sums) return CUBLASLT_EPILOGUE_BGRADB; /* op(A) is cuBLASLt's B */
     if (end->bias) return end->rectify ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
     return end->rectify ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
-}
-
-static const void *px_end_vector(const px_product_end *end) {
-    return end->sums ? end->sums : end->bias;
 }
 
 static px_product_shape px_product_shape_of(const px_gemm_args *g, const px_product_end *end) {
@@ -51,7 +46,7 @@ static px_product_shape px_product_shape_of(const px_gemm_args *g, const px_prod
                               .align_c = px_alignment(g->c, g->result),
                               .epilogue = px_epilogue(end),
                               .align_add = px_alignment(end->add ? end->add : g->c, g->result),
-                              .align_end = px_alignment(px_end_vector(end), g->result)};
+                              .align_end = px_alignment(end->bias, g->result)};
     if (g->batch > 1) shape.step_a = g->step_a, shape.step_b = g->step_b, shape.step_c = g->step_c;
     return shape;
 }
@@ -66,11 +61,11 @@ static cublasStatus_t px_layout(cublasLtMatrixLayoutOpaque_t *layout, uint64_t t
     return cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step);
 }
 
-/* Where this call's bias or sums lie. Also the search for an algorithm looks at the address, for its alignment. */
+/* Where this call's bias lies. Also the search for an algorithm looks at the address, for its alignment. */
 static cublasStatus_t px_product_point(px_product *p, const px_product_end *end) {
-    const void *vector = px_end_vector(end);
-    if (!vector) return CUBLAS_STATUS_SUCCESS;
-    return cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
+    if (!end->bias) return CUBLAS_STATUS_SUCCESS;
+    return cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &end->bias,
+                                          sizeof end->bias);
 }
 
 static cublasStatus_t px_product_describe(px_product *p) {

@@ -6,20 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A strategy and all that it asks for. One that was never shown correct on a device is taken only when the environment
- * variable PX_SWEEP names it: "shown" turns true with the first parity run on such a device (make test-gpu). */
+/* A strategy and all that it asks for. If the environment variable PX_SWEEP names a strategy, the others are not taken. */
 typedef struct px_sweep_row {
     const char *name;
     px_sweep_strategy strategy;
-    bool shown;
     bool narrow;                              /* for bfloat16 alone */
     int capability_from, capability_to;       /* 90 is 9.0; a CPU has 0 */
     int hidden_from, hidden_to, hidden_steps; /* hidden features, and what they are a multiple of */
     int lanes;                                /* at most */
 } px_sweep_row;
 static const px_sweep_row px_sweep_table[PX_SWEEP_STRATEGIES] = {
-    {"cluster", PX_SWEEP_CLUSTER, false, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
-    {"launched", PX_SWEEP_LAUNCHED, true, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
+    {"cluster", PX_SWEEP_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
+    {"launched", PX_SWEEP_LAUNCHED, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
 static bool px_is_aligned(const px_map *map) {
@@ -114,9 +112,8 @@ static bool px_sweep_row_allows(const px_sweep_row *row, const px_device *device
                                 px_sweep_choice *choice, px_sweep_option *notes) {
     const char *named = getenv("PX_SWEEP");
     bool all = true;
-    if (!row->shown)
-        all &= px_sweep_asks(notes, named && strcmp(named, row->name) == 0,
-                             "PX_SWEEP=%s (not yet shown correct on a device)", row->name);
+    if (named && strcmp(named, row->name) != 0 && row->strategy != PX_SWEEP_LAUNCHED)
+        all &= px_sweep_asks(notes, false, "PX_SWEEP=%s", row->name);
     if (row->capability_from > 0)
         all &= px_sweep_asks(notes,
                              device->capability >= row->capability_from && device->capability <= row->capability_to,

@@ -18,7 +18,7 @@ typedef struct layout {
 } layout;
 typedef struct operation {
     int32_t kind, compute, scale, transposed[2], epilogue; /* transposed: A, B, as cublasOperation_t */
-    void *vector;                                          /* bias, or the sums */
+    void *vector;                                          /* bias */
 } operation;
 typedef struct preference {
     int32_t kind;
@@ -187,7 +187,7 @@ static bool fits(const layout *l, int32_t transposed, uint64_t rows, uint64_t co
 /* What any algorithm asks of a product. */
 static cublasStatus_t check(const product *p) {
     const layout *all[] = {&p->a, &p->b, &p->c, &p->d};
-    const bool vector = has_bias(p->op.epilogue) || p->op.epilogue == CUBLASLT_EPILOGUE_BGRADB;
+    const bool vector = has_bias(p->op.epilogue);
     for (int i = 0; i < 4; i++)
         if (!is_layout(all[i], p->d.batch)) return CUBLAS_STATUS_INVALID_VALUE;
     if (p->op.kind != OPERATION || !fits(&p->a, p->op.transposed[0], p->d.rows, depth(p)) ||
@@ -262,17 +262,6 @@ static void end_product(const product *p, float *sums, int64_t index) {
         }
 }
 
-/* The sums of op(B)'s columns, k terms each. */
-static void write_sums(const product *p, const float *b) {
-    const int64_t k = (int64_t)depth(p), columns = (int64_t)p->d.columns;
-    const bool plain = p->op.transposed[1] == CUBLAS_OP_N;
-    for (int64_t column = 0; column < columns; column++) {
-        double sum = 0;
-        for (int64_t i = 0; i < k; i++) sum += (double)b[plain ? column * k + i : i * columns + column];
-        standin_write(p->op.vector, column, narrow(&p->d), (float)sum);
-    }
-}
-
 static void run(const void *args) {
     const product *p = args;
     const int rows = (int)p->d.rows, columns = (int)p->d.columns, k = (int)depth(p);
@@ -285,7 +274,6 @@ static void run(const void *args) {
         cblas_sgemm(CblasColMajor, transposed[0], transposed[1], rows, columns, k, 1, a, (int)p->a.rows, b,
                     (int)p->b.rows, 0, sums, rows);
         end_product(p, sums, i);
-        if (p->op.epilogue == CUBLASLT_EPILOGUE_BGRADB) write_sums(p, b);
         free(sums);
         free(b);
         free(a);
@@ -319,9 +307,6 @@ static bool keeps(const product *p, const algorithm *algo) {
     if (algo->kind != ALGORITHM || algo->epilogue != p->op.epilogue || !is_usable(a) || !is_usable(b) ||
         !is_usable(d) || (p->beta != 0 && !is_usable(c)))
         return false;
-    if (p->op.epilogue == CUBLASLT_EPILOGUE_BGRADB &&
-        !is_usable((stretch){p->op.vector, p->d.columns * element(&p->d), algo->of_vector}))
-        return false;
     if (has_bias(p->op.epilogue) && !is_usable((stretch){p->op.vector, p->d.rows * element(&p->d), algo->of_vector}))
         return false;
     return !standin_overlap(a.from, a.bytes, d.from, d.bytes) && !standin_overlap(b.from, b.bytes, d.from, d.bytes) &&
@@ -333,7 +318,6 @@ static void count_product(const product *p) {
     if (p->beta != 0 && p->at_c != p->at_d) standin_counted(STANDIN_products_with_add);
     if (has_bias(p->op.epilogue)) standin_counted(STANDIN_products_with_bias);
     if (has_relu(p->op.epilogue)) standin_counted(STANDIN_products_with_relu);
-    if (p->op.epilogue == CUBLASLT_EPILOGUE_BGRADB) standin_counted(STANDIN_products_with_sums);
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation_of, const void *alpha,

@@ -42,17 +42,10 @@ static void store(const standin_tensor *t, void *data, const float *wide) {
 static void run_tap(const standin_convolution *c, int count, float *x, float *weight, float *y) {
     const int64_t *size = c->tensor[1].size;
     const int out = (int)size[0], in = (int)size[1], ld = (int)(size[1] * size[2] * size[3]);
-    switch (c->pass) {
-    case STANDIN_FORWARD:
+    if (c->pass == STANDIN_FORWARD)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, count, out, in, 1, x, in, weight, ld, 1, y, out);
-        break;
-    case STANDIN_INPUT_GRADIENT:
+    else
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, in, out, 1, y, out, weight, ld, 1, x, in);
-        break;
-    case STANDIN_WEIGHT_GRADIENT:
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, count, 1, y, out, x, in, 1, weight, ld);
-        break;
-    }
 }
 
 /* y(i, j) = sum over taps (r, s) of weight(r, s) x(i - before_0 + r, j - before_1 + s), or a gradient of that. */

@@ -4,27 +4,21 @@
 
 enum { NOTES = 2, WORKSPACE = 1 << 16, LEAST_ALIGNMENT = 16 };
 
-/* What an engine says of itself. Tensor cores are right for bfloat16; for float32 they mean TF32. */
+/* What an engine says of itself. */
 static const struct {
     int notes;
     cudnnBackendNumericalNote_t note[NOTES];
     cudnnBackendHeurMode_t mode;
     int64_t workspace;
-    bool turns_down, poisons, poisons_float;
+    bool turns_down, poisons;
 } engines[] = {
-    {2,
-     {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC},
-     CUDNN_HEUR_MODE_A,
-     0,
-     false,
-     true,
-     true},
-    {1, {CUDNN_NUMERICAL_NOTE_WINOGRAD}, CUDNN_HEUR_MODE_A, 0, false, true, true},
-    {1, {CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, CUDNN_HEUR_MODE_A, WORKSPACE, false, false, true},
-    {0, {0}, CUDNN_HEUR_MODE_A, (int64_t)4 << 30, false, true, true},
-    {0, {0}, CUDNN_HEUR_MODE_A, 0, true, true, true},
-    {1, {CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION}, CUDNN_HEUR_MODE_FALLBACK, 0, false, true, true},
-    {0, {0}, CUDNN_HEUR_MODE_FALLBACK, WORKSPACE, false, false, false},
+    {2, {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC}, CUDNN_HEUR_MODE_A, 0, false, true},
+    {1, {CUDNN_NUMERICAL_NOTE_WINOGRAD}, CUDNN_HEUR_MODE_A, 0, false, true},
+    {1, {CUDNN_NUMERICAL_NOTE_TENSOR_CORE}, CUDNN_HEUR_MODE_A, WORKSPACE, false, false},
+    {0, {0}, CUDNN_HEUR_MODE_A, (int64_t)4 << 30, false, true},
+    {0, {0}, CUDNN_HEUR_MODE_A, 0, true, true},
+    {1, {CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION}, CUDNN_HEUR_MODE_FALLBACK, 0, false, true},
+    {0, {0}, CUDNN_HEUR_MODE_FALLBACK, WORKSPACE, false, false},
 };
 enum { ENGINES = sizeof engines / sizeof *engines };
 
@@ -144,12 +138,6 @@ static cudnnStatus_t place_tensors(standin_run *run, const standin_descriptor *p
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* Tensor cores: by the type of what a pass reads, which is x or, where x is made, the weight. */
-static bool is_poisoned(const standin_convolution *c, int64_t engine) {
-    const bool narrow = c->tensor[c->pass == STANDIN_INPUT_GRADIENT ? 1 : 0].narrow;
-    return engines[engine].poisons || (engines[engine].poisons_float && !narrow);
-}
-
 static void count_run(const standin_convolution *c) {
     standin_counted(STANDIN_convolutions);
     for (int i = 0; i < c->ends; i++) {
@@ -176,7 +164,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     if (engines[index].workspace > 0 && (!standin_on_card(*workspace, (size_t)engines[index].workspace) ||
                                          (uintptr_t)*workspace % LEAST_ALIGNMENT != 0))
         return CUDNN_STATUS_BAD_PARAM;
-    run.convolution.poisoned = is_poisoned(&run.convolution, index);
+    run.convolution.poisoned = engines[index].poisons;
     count_run(&run.convolution);
     return standin_give(handle->stream, standin_convolve, &run, sizeof run) == cudaSuccess
                ? CUDNN_STATUS_SUCCESS

@@ -2,7 +2,7 @@
 #include "tests/standin/cudnn_standin.h"
 #include <string.h>
 
-/* The three passes, which differ in the names of their attributes. */
+/* The two passes, which differ in the names of their attributes. */
 static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t convolution, alpha, beta, tensor[3];
@@ -20,13 +20,6 @@ static const struct {
                                 {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY}},
-    [STANDIN_WEIGHT_GRADIENT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-                                 CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
-                                 {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY}},
 };
 
 /* The pointwise operations: what they take from the operation before, what they read beside it, where it goes. */
@@ -80,8 +73,8 @@ static cudnnStatus_t read_padding(const standin_descriptor *d, standin_convoluti
 
 static cudnnStatus_t read_pass(const standin_descriptor *d, standin_convolution *c) {
     int pass = STANDIN_FORWARD;
-    while (pass <= STANDIN_WEIGHT_GRADIENT && passes[pass].type != d->type) pass++;
-    if (pass > STANDIN_WEIGHT_GRADIENT) return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
+    while (pass < STANDIN_PASSES && passes[pass].type != d->type) pass++;
+    if (pass == STANDIN_PASSES) return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
     c->pass = (standin_pass)pass;
     for (int i = 0; i < 3; i++)
         if (!read_tensor(standin_part(d, passes[pass].tensor[i]), &c->tensor[i]))

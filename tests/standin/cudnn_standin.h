@@ -19,7 +19,7 @@ typedef struct standin_tensor {
 
 /* One pass of a convolution, and the pointwise operations that end it. */
 enum { STANDIN_ENDS = 4, STANDIN_OPERANDS = 3 + STANDIN_ENDS };
-typedef enum { STANDIN_FORWARD, STANDIN_INPUT_GRADIENT, STANDIN_WEIGHT_GRADIENT } standin_pass;
+typedef enum { STANDIN_FORWARD, STANDIN_INPUT_GRADIENT, STANDIN_PASSES } standin_pass;
 typedef struct standin_end {
     cudnnPointwiseMode_t mode;
     standin_tensor beside, to; /* beside: not of RELU_FWD */
@@ -35,7 +35,7 @@ typedef struct standin_convolution {
 
 /* Which of the three tensors a pass makes. */
 static inline int standin_made(standin_pass pass) {
-    return pass == STANDIN_FORWARD ? 2 : pass == STANDIN_INPUT_GRADIENT ? 0 : 1;
+    return pass == STANDIN_FORWARD ? 2 : 0;
 }
 
 /* The tensor that the whole graph leaves in memory. */

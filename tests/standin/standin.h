@@ -28,7 +28,6 @@
     X(products_with_add)                                                                                               \
     X(products_with_bias)                                                                                              \
     X(products_with_relu)                                                                                              \
-    X(products_with_sums)                                                                                              \
     X(products_refused)                                                                                                \
     X(convolutions)                                                                                                    \
     X(convolutions_with_bias)                                                                                          \
