@@ -232,12 +232,14 @@ static void test_combine(void **state) {
     end(&desk);
 }
 
-/* relu of y where y is asked for rectified, whatever else is in it. */
+/* y with relu is the relu of y without, whatever else is in it. CUDA's libraries may take two kernels, which sum in two
+ * orders: 1.2e-6 was seen on an H200. */
 static void test_convolve_rectified(void **state) {
     (void)state;
     enum { IN = 5, OUT = 7 };
     px_desk desk;
     begin(&desk);
+    const double tolerance = strcmp(desk.device->kind, "cpu") == 0 ? 0 : 1e-5;
     for (int i = 0; i < 8; i++) {
         const px_grid grid = {3, 4, 5};
         const px_taps taps = i & 1 ? px_taps_rectangle(2, 3, 1) : px_taps_rectangle(1, 1, 0);
@@ -256,7 +258,10 @@ static void test_convolve_rectified(void **state) {
         int below = 0;
         for (size_t e = 0; e < pixels * OUT; e++) {
             below += y[0][e] < 0;
-            expect("convolve, rectified", e, (double)y[1][e], y[0][e] < 0 ? 0 : (double)y[0][e]);
+            const double want = y[0][e] < 0 ? 0 : (double)y[0][e];
+            if (fabs((double)y[1][e] - want) > tolerance)
+                fail_msg("convolve with relu: element %zu is %.9g, expected %.9g, tolerance %g", e, (double)y[1][e],
+                         want, tolerance);
         }
         assert_true(below > 0);
         free(y[0]);

@@ -3,7 +3,8 @@
  *
  * Outputs are poisoned with NaN first, so that what an operation forgets to write is found. An operation without a
  * check here is a compile error, and a check that never runs its operation fails. PX_PARITY=cpu holds the CPU against
- * itself, to try the test on a machine without a GPU; PX_PARITY=precision holds the CPU's bfloat16 against its float32. */
+ * itself, to try the test on a machine without a GPU; PX_PARITY=precision compares the CPU's bfloat16 with its float32;
+ * PX_PARITY=float32 or bfloat16 runs one precision alone. */
 #include "tests/gpu/parity.h"
 #include "tests/cases.h"
 #include "pixelrnn/bfloat16.h"
@@ -600,16 +601,23 @@ static int run_without_ends(void) {
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
+/* PX_PARITY chooses a part: a mode of `modes` by name, or what is compared (see the top). */
 int main(void) {
-    const char *parity = getenv("PX_PARITY") ? getenv("PX_PARITY") : "";
-    const bool precision = strcmp(parity, "precision") == 0, cuda = !precision && strcmp(parity, "cpu") != 0;
-    const size_t first = precision ? 2 : 0, last = precision ? 2 : 1;
+    const char *chosen = getenv("PX_PARITY") ? getenv("PX_PARITY") : "";
+    const bool precision = strcmp(chosen, "precision") == 0, cuda = !precision && strcmp(chosen, "cpu") != 0;
     int exit_status = EXIT_SUCCESS;
-    for (size_t i = first; i <= last && exit_status == EXIT_SUCCESS; i++)
-        exit_status = with_sides(&modes[i], cuda, run_operations);
-    if (!cuda || getenv("PX_TEST_SHORT")) return exit_status;
-    setenv("PX_ENDS", "0", 1);
-    for (size_t i = first; i <= last && exit_status == EXIT_SUCCESS; i++)
-        exit_status = with_sides(&modes[i], cuda, run_without_ends);
+    for (size_t i = 0; i < PX_COUNT(modes) && exit_status != EXIT_SKIP; i++) {
+        const bool named = strcmp(chosen, modes[i].name) == 0,
+                   one = strcmp(chosen, "float32") == 0 || strcmp(chosen, "bfloat16") == 0;
+        const bool across = modes[i].type[0] != modes[i].type[1];
+        if (across != precision || (one && !named)) continue;
+        int result = with_sides(&modes[i], cuda, run_operations);
+        if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT")) {
+            setenv("PX_ENDS", "0", 1);
+            if (with_sides(&modes[i], cuda, run_without_ends) != EXIT_SUCCESS) result = EXIT_FAILURE;
+            unsetenv("PX_ENDS");
+        }
+        if (result != EXIT_SUCCESS) exit_status = result;
+    }
     return exit_status;
 }
