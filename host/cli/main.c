@@ -71,12 +71,20 @@ static void px_wait_briefly(char **words) {
         execv("/proc/self/exe", words);
 }
 
+/* A launcher ends all ranks as soon as one ends badly. A rank that leaves the message to the first on its host gives that
+ * one so many seconds; the launcher cuts the wait short. */
+enum { PX_SILENT_SECONDS = 5 };
+
 static int px_finish(px_context *ctx, px_status status) {
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == PX_OK)
         status = px_fail(ctx, PX_ERR_FILE, "standard output: cannot write to it");
     /* Of ranks that have met, rank 0 has said it already; of those that could not meet, the first on each host does. */
-    if (status != PX_OK && ctx->message[0] && px_ranks_launched_local() == 0)
-        fprintf(stderr, "pixelrnn: %s\n", ctx->message);
+    if (status != PX_OK && ctx->message[0]) {
+        if (px_ranks_launched_local() == 0)
+            fprintf(stderr, "pixelrnn: %s\n", ctx->message);
+        else
+            sleep(PX_SILENT_SECONDS);
+    }
     return px_exit_status(status);
 }
 
