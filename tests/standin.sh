@@ -63,6 +63,11 @@ each_way() {
     check 'golden cases' passes golden
 }
 
+too_old() {
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_CAPABILITY=75 "$standin/test_golden" >old.log 2>&1 && return 1
+    contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later'
+}
+
 # shellcheck disable=SC2086
 mixed() {
     start even parity PX_STANDIN_ENDS=even
@@ -74,6 +79,10 @@ mixed() {
     start pass pass
     check 'training steps as graphs' passes pass
     check 'graphs were launched' counted pass some graphs
+    check 'nothing of the libraries was left behind by training steps' counted pass none left
+    check 'nor by sampling' counted decoder none left
+    check 'nor by golden cases' counted refusing none left
+    check 'a device that is too old is refused' too_old
     check 'operations, ended where features are even' passes even
     check 'they did some of each' counted even some $fused products_with_add $refused $plain
 }

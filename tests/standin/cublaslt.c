@@ -56,7 +56,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-    free(handle);
+    standin_free(handle);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -274,9 +274,9 @@ static void run(const void *args) {
         cblas_sgemm(CblasColMajor, transposed[0], transposed[1], rows, columns, k, 1, a, (int)p->a.rows, b,
                     (int)p->b.rows, 0, sums, rows);
         end_product(p, sums, i);
-        free(sums);
-        free(b);
-        free(a);
+        standin_free(sums);
+        standin_free(b);
+        standin_free(a);
     }
 }
 

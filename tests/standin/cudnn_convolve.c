@@ -71,7 +71,7 @@ static void run_end(const standin_end *end, const void *data, float *sums) {
         if (end->mode == CUDNN_POINTWISE_RELU_FWD) sums[i] = sums[i] > 0 ? sums[i] : 0;
         if (end->mode == CUDNN_POINTWISE_RELU_BWD) sums[i] = beside[i] > 0 ? sums[i] : 0;
     }
-    free(beside);
+    standin_free(beside);
 }
 
 void standin_convolve(const void *args) {
@@ -84,5 +84,5 @@ void standin_convolve(const void *args) {
     for (int i = 0; i < c->ends; i++) run_end(&c->end[i], run->beside[i], wide[made]);
     if (c->poisoned) standin_spoil(wide[made], (size_t)elements(&c->tensor[made]) * sizeof(float));
     store(standin_result(c), run->result, wide[made]);
-    for (int i = 0; i < 3; i++) free(wide[i]);
+    for (int i = 0; i < 3; i++) standin_free(wide[i]);
 }

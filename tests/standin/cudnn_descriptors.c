@@ -55,8 +55,8 @@ static void release_value(standin_value *v) {
     standin_descriptor *const *parts = v->data;
     for (int64_t i = 0; v->type == CUDNN_TYPE_BACKEND_DESCRIPTOR && i < v->count; i++)
         cudnnBackendDestroyDescriptor(parts[i]);
-    free(v->data);
-    free(v);
+    standin_free(v->data);
+    standin_free(v);
 }
 
 /* A descriptor that others hold lives on as a part of theirs. */
@@ -69,7 +69,7 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor)
         d->values = first->next;
         release_value(first);
     }
-    free(d);
+    standin_free(d);
     return CUDNN_STATUS_SUCCESS;
 }
 

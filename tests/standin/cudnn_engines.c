@@ -35,7 +35,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
-    free(handle);
+    standin_free(handle);
     return CUDNN_STATUS_SUCCESS;
 }
 

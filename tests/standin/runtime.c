@@ -50,13 +50,15 @@ cudaError_t cudaSetDevice(int device) {
     return device == 0 ? cudaSuccess : standin_error(cudaErrorInvalidDevice);
 }
 
-/* No card is of compute capability 9.9: it has clusters, but what is written for 9.0 alone is not for it. */
+/* Compute capability 9.9 does not exist: such a device has clusters, but code for 9.0 alone is not for it. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
+    const char *capability = getenv("PX_STANDIN_CAPABILITY");
+    const int version = capability ? atoi(capability) : 99;
     if (device != 0) return standin_error(cudaErrorInvalidDevice);
     *card = (struct cudaDeviceProp){.name = "stand-in on the CPU",
                                     .uuid = {"a stand-in card"},
-                                    .major = 9,
-                                    .minor = 9,
+                                    .major = version / 10,
+                                    .minor = version % 10,
                                     .multiProcessorCount = 16,
                                     .totalGlobalMem = card_memory,
                                     .sharedMemPerBlockOptin = 227 << 10};
@@ -91,7 +93,9 @@ bool standin_on_card(const void *memory, size_t bytes) {
 
 static void *aligned(size_t bytes) {
     void *memory = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-    if (memory) standin_spoil(memory, bytes < SPOILT ? bytes : SPOILT);
+    if (!memory) return NULL;
+    standin_spoil(memory, bytes < SPOILT ? bytes : SPOILT);
+    standin_counted(STANDIN_left);
     return memory;
 }
 
@@ -119,7 +123,7 @@ cudaError_t cudaFree(void *memory) {
     const int place = allocation_of(memory, 0);
     if (error != cudaSuccess || !memory) return error;
     if (place < 0 || allocations[place].memory != memory) return standin_error(cudaErrorInvalidValue);
-    free(memory);
+    standin_free(memory);
     allocations[place].memory = NULL;
     allocations[place].bytes = 0;
     return cudaSuccess;
@@ -132,7 +136,7 @@ cudaError_t cudaMallocHost(void **memory, size_t bytes) {
 
 cudaError_t cudaFreeHost(void *memory) {
     const cudaError_t error = standin_wait();
-    if (error == cudaSuccess) free(memory);
+    if (error == cudaSuccess) standin_free(memory);
     return error;
 }
 

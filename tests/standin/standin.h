@@ -12,6 +12,7 @@
  *   PX_STANDIN_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
  *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a
  *                       batch's last chunk may have
+ *   PX_STANDIN_CAPABILITY the compute capability of the device, 99 for 9.9 (the default)
  *   PX_STANDIN_COUNTS   a file that the counts below are written to when the program ends */
 #ifndef PIXELRNN_TESTS_STANDIN_H
 #define PIXELRNN_TESTS_STANDIN_H
@@ -22,7 +23,7 @@
 #include <stdint.h>
 
 /* What was asked for and done, so that a test can see that it tests. "with" counts what the libraries end themselves,
- * "refused" what they were asked for and would not do. */
+ * "refused" what they were asked for and would not do, "left" the objects and allocations that were never destroyed or freed. */
 #define STANDIN_COUNTS(X)                                                                                              \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \
@@ -37,7 +38,8 @@
     X(convolutions_refused)                                                                                            \
     X(combined)                                                                                                        \
     X(replayed)                                                                                                        \
-    X(graphs)
+    X(graphs)                                                                                                          \
+    X(left)
 typedef enum {
 #define STANDIN_COUNT(name) STANDIN_##name,
     STANDIN_COUNTS(STANDIN_COUNT)
@@ -71,5 +73,6 @@ float standin_read(const void *data, int64_t index, bool narrow);
 void standin_write(void *data, int64_t index, bool narrow, float value);
 /* malloc for what cannot fail in a test: ends the program. */
 void *standin_memory(size_t bytes);
+void standin_free(void *memory); /* NULL is allowed */
 
 #endif

@@ -49,7 +49,7 @@ static void finish(list *work, bool done) {
         item *first = work->first;
         if (done) first->work(first->args);
         work->first = first->next;
-        free(first);
+        standin_free(first);
     }
     work->last = NULL;
 }
@@ -89,7 +89,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     if (!*at) return standin_error(cudaErrorInvalidResourceHandle);
     *at = stream->next;
     finish(&stream->work, true);
-    free(stream);
+    standin_free(stream);
     return cudaSuccess;
 }
 
@@ -114,7 +114,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     if (!graph) return standin_error(cudaErrorInvalidValue);
     finish(&graph->work, false);
-    free(graph);
+    standin_free(graph);
     return cudaSuccess;
 }
 
@@ -136,6 +136,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
     if (!executable) return standin_error(cudaErrorInvalidValue);
     finish(&executable->work, false);
-    free(executable);
+    standin_free(executable);
     return cudaSuccess;
 }

@@ -58,7 +58,13 @@ void standin_write(void *data, int64_t index, bool narrow, float value) {
 
 void *standin_memory(size_t bytes) {
     void *memory = malloc(bytes ? bytes : 1);
+    counts[STANDIN_left]++;
     if (memory) return memory;
     fprintf(stderr, "stand-in: cannot allocate %zu bytes\n", bytes);
     abort();
+}
+
+void standin_free(void *memory) {
+    if (memory) counts[STANDIN_left]--;
+    free(memory);
 }
