@@ -26,7 +26,7 @@ static void say(const char *line) {
 static void leave(px_status status) {
     _exit(ENDED + (int)status);
 }
-static const px_ranks_end end = {say, leave};
+static const px_ranks_end end = {say, leave, NULL};
 
 typedef void (*px_deed)(px_watch *watch, int rank);
 
