@@ -246,20 +246,33 @@ static px_status px_checkpoint_list(px_context *ctx, const char *path, int64_t *
     return status;
 }
 
+static px_status px_checkpoint_remove(px_context *ctx, const char *run, int64_t step) {
+    char path[PX_PATH], gone[PX_PATH];
+    PX_TRY(px_checkpoint_path(ctx, run, step, path));
+    PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
+    if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    return px_file_remove_folder(ctx, gone);
+}
+
+px_status px_checkpoint_withdraw(px_context *ctx, const char *run, int64_t step) {
+    char link[PX_PATH];
+    if (px_checkpoint_newest(run) != step) return PX_OK;
+    const int64_t before = px_checkpoint_newest_before(run, step);
+    if (before >= 0) PX_TRY(px_checkpoint_link(ctx, run, "newest", before));
+    PX_TRY(px_file_path(ctx, link, "%s/checkpoints/newest", run));
+    if (before < 0) unlink(link);
+    return px_checkpoint_remove(ctx, run, step);
+}
+
 px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, int64_t best_step) {
     enum { MOST = 4096 };
     int64_t steps[MOST];
     int count;
-    char path[PX_PATH], gone[PX_PATH];
+    char path[PX_PATH];
     PX_TRY(px_file_path(ctx, path, "%s/checkpoints", run));
     PX_TRY(px_checkpoint_list(ctx, path, steps, MOST, &count));
     qsort(steps, (size_t)count, sizeof *steps, px_newer_first);
-    for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++) {
-        if (steps[i] == best_step) continue;
-        PX_TRY(px_checkpoint_path(ctx, run, steps[i], path));
-        PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
-        if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
-        PX_TRY(px_file_remove_folder(ctx, gone));
-    }
+    for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++)
+        if (steps[i] != best_step) PX_TRY(px_checkpoint_remove(ctx, run, steps[i]));
     return PX_OK;
 }

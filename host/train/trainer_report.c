@@ -137,8 +137,10 @@ static px_status px_report_evaluation(px_trainer *t) {
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     PX_TRY(px_model_use_weights(t->model, (px_map){0}));
-    if (status == PX_ERR_NUMERIC)
+    if (status == PX_ERR_NUMERIC) {
+        if (t->root) PX_TRY(px_checkpoint_withdraw(t->ctx, t->options->run, t->state.step));
         return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
+    }
     PX_TRY(status);
     t->result->evaluated = true;
     const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
@@ -211,7 +213,8 @@ static px_status px_trainer_save_now(px_trainer *t) {
     const char *run = t->options->run;
     PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
     if (px_trainer_is_best(t)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.step));
-    if (t->config->train.keep_checkpoints == 0) return PX_OK;
+    if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due)
+        return PX_OK; /* older ones may be the best */
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
 }
 

@@ -34,6 +34,9 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
 /* Points best at the checkpoint of a step. */
 px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step);
 
+/* Removes the checkpoint of a step, if it is the newest, and points newest at the one before: its evaluation failed. */
+px_status px_checkpoint_withdraw(px_context *ctx, const char *run, int64_t step);
+
 /* Loads the newest whole checkpoint into model and optimizer. PX_ERR_FILE if there is none. */
 px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimizer *optimizer, px_train_state *state);
 
