@@ -40,7 +40,7 @@ config long "''" "${nothing[@]}" 'checkpoint_every: 0'
 # background WORD...: the program in a job of its own, in which SIGINT is not ignored; $job is its process
 background() {
     set -m
-    "$program" "$@" >out 2>err &
+    "${with_mocks[@]}" "$@" >out 2>err &
     set +m
     job=$!
 }
@@ -94,11 +94,12 @@ begun() {
 
 # ---- Mocks -------------------------------------------------------------------------------------------------------------
 
-# A disk that answers no read while there is a file named hang, and takes half a second for each sync while one is named
-# slow; a file system without locks while one is named unlocked.
+# A disk that answers no read while there is a file named hang, and for each sync takes the milliseconds that a file named
+# slow says; a file system without locks while there is a file named unlocked.
 cat >mock.c <<'END'
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -110,7 +111,12 @@ ssize_t pread(int file, void *to, size_t bytes, off_t offset) {
     return pread64(file, to, bytes, offset);
 }
 int fsync(int file) {
-    if (access("slow", F_OK) == 0) usleep(500000);
+    unsigned milliseconds = 0;
+    FILE *slow = fopen("slow", "r");
+    if (slow) {
+        if (fscanf(slow, "%u", &milliseconds) == 1) usleep(1000 * milliseconds);
+        fclose(slow);
+    }
     return syscall(SYS_fsync, file);
 }
 int flock(int file, int operation) {
@@ -122,12 +128,8 @@ END
 mocks=
 ldd "$program" | grep -q 'libasan\|libtsan' || { cc -shared -fPIC -o mock.so mock.c 2>cc.log && mocks=yes; }
 
-# mocked WORD...: as background, with the mocks
-mocked() {
-    export LD_PRELOAD="$work/mock.so"
-    background "$@"
-    unset LD_PRELOAD
-}
+with_mocks=("$program") # a command with the mocks, where there are some
+[ -z "$mocks" ] || with_mocks=(env LD_PRELOAD="$work/mock.so" "$program")
 
 # check_mocked NAME COMMAND...
 check_mocked() {
@@ -138,7 +140,7 @@ check_mocked() {
 # hang_in FOLDER: a training run, in a folder of its own, whose disk no longer answers
 hang_in() {
     mkdir "$1" && cd "$1" && cp ../long.yaml ../images.npy . || return
-    mocked train long.yaml -o run --set train.checkpoint_every=1
+    background train long.yaml -o run --set train.checkpoint_every=1
     until_true [ -e run/checkpoints/newest ] && : >hang && sleep 0.5
     local status=$?
     cd ..
@@ -153,9 +155,10 @@ hang_in() {
 # GNU timeout sends SIGTERM to the program, and at once to its group, of which the program is one.
 under_timeout() {
     local n status seconds=0.4
+    echo 30 >slow
     for ((n = 0; n < tries; n++)); do
         rm -rf timed
-        timeout --preserve-status $seconds "$program" train long.yaml -o timed --resume >out 2>err
+        timeout --preserve-status $seconds "${with_mocks[@]}" train long.yaml -o timed --resume >out 2>err
         status=$?
         if ! has err '^run folder: ' && [ "${seconds%.*}" -lt 60 ]; then # so slow a machine that nothing had begun
             seconds=$(awk "BEGIN { print 2 * $seconds }")
@@ -166,6 +169,7 @@ under_timeout() {
             { same $status 3 && saved timed; } || { echo "try $n" && cat out err && return 1; }
         fi
     done
+    rm slow
     echo "$n runs, of $seconds s"
 }
 check "timeout, $tries times: no run ends without its checkpoint" under_timeout
@@ -179,17 +183,19 @@ done
 
 same_signals_again() { # until long after it has saved
     local n signals=(TERM USR1 USR2 HUP)
-    begun again || return
+    begun again && echo 100 >slow || return
     for ((n = 0; n < 80; n++)); do
         kill -s "${signals[n % 4]}" "$job" 2>/dev/null
         sleep 0.005
     done
+    rm slow
     ends 3 10 && saved again
 }
 check "signals that come 80 times do not cut the save" same_signals_again
 
 two_interrupts_at_once() { # as from a terminal, and from timeout -s INT
-    begun twice && kill -INT "$job" && kill -INT "$job"
+    begun twice && echo 30 >slow && kill -INT "$job" && sleep 0.01 && kill -INT "$job"
+    rm slow
     ends 130 10 && saved twice && contains err '^stopping; Ctrl-C again ends at once, without saving$' &&
         ! contains err 'second Ctrl-C'
 }
@@ -220,13 +226,13 @@ ignored() { # by nohup, and by a shell's trap
 }
 check "signals that were ignored at the start stay ignored" ignored
 
-reader_gone() { # pixelrnn train | tee log: Ctrl-C ends tee, too
+reader_gone() { # pixelrnn train | tee log: Ctrl-C ends tee, too, and what the program says of it finds nobody
     rm -rf piped && mkfifo pipe && set -m
     "$program" train long.yaml -o piped >out 2>pipe &
     set +m
     job=$!
     : >err
-    head -n 1 pipe >first && until_true trains piped && sleep 0.1 && kill -TERM "$job" && ends 3 10 && saved piped
+    head -n 1 pipe >first && until_true trains piped && sleep 0.1 && kill -INT "$job" && ends 130 10 && saved piped
 }
 check "a pipe whose reader has gone does not cut the save" reader_gone
 
@@ -328,7 +334,7 @@ check "pack: stopped, it leaves nothing half-written" stops_packing
 rank_begin() {
     rm -rf "$2" && set -m
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --bind-to none -n "$1" \
-        env ${mocks:+LD_PRELOAD="$work/mock.so"} "$program" train "$3.yaml" -o "${@:2:1}" "${@:4}" >out 2>err </dev/null &
+        "${with_mocks[@]}" train "$3.yaml" -o "${@:2:1}" "${@:4}" >out 2>err </dev/null &
     set +m
     job=$!
 }
@@ -345,7 +351,7 @@ rank_process() {
 
 # The launcher ends all ranks a second after one of them has ended: none does before rank 0 has saved.
 ranks_save_slowly() {
-    rank_begin 3 late long && until_true trains late && sleep 0.2 && : >slow && kill -USR1 "$job" && ends 3 30 && saved late
+    rank_begin 3 late long && until_true trains late && sleep 0.2 && echo 500 >slow && kill -USR1 "$job" && ends 3 30 && saved late
     local status=$?
     rm -f slow
     return $status
@@ -398,10 +404,10 @@ check "pack: a second process for one file is refused" two_packs
 
 without_locks() {
     : >unlocked
-    mocked train long.yaml -o unsafe --set train.steps=1
+    background train long.yaml -o unsafe --set train.steps=1
     wait "$job"
     same $? 0 && contains err '^unsafe/lock: this file system has no locks \(No locks available\)' || return
-    mocked pack images.npy -o unsafe.npy
+    background pack images.npy -o unsafe.npy
     wait "$job"
     same $? 0 && contains err '^unsafe.npy.lock: this file system has no locks \(No locks available\)' && rm unlocked
 }
