@@ -47,11 +47,9 @@ printf 'data.shuffle: false\n' >>sgd.yaml
 
 # ---- Running and comparing ---------------------------------------------------------------------------------------------
 
-# begin NAME RUN: resumes or begins in the background; $! is the program. Without a job of its own it would ignore SIGINT.
+# begin NAME RUN: resumes or begins in the background; $! is the program
 begin() {
-    set -m
-    "$program" train "$1.yaml" -o "$2" --resume >out 2>err &
-    set +m
+    "${unignored[@]}" "$program" train "$1.yaml" -o "$2" --resume >out 2>err &
 }
 
 # What of a run must not depend on how often it was interrupted.

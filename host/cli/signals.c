@@ -48,7 +48,8 @@ static void on_signal(int number) {
 /* Every second from the first signal on. */
 static void on_alarm(int number) {
     (void)number;
-    if (!monitored && px_stop_overdue(&px_cli_stop)) {
+    if (monitored) return;
+    if (px_stop_overdue(&px_cli_stop)) {
         say("pixelrnn: ");
         say(px_stop_overdue_line);
         say("\n");

@@ -90,7 +90,8 @@ static px_status px_trainer_lock(px_trainer *t) {
     return PX_OK;
 }
 
-/* Refuses to begin where another process is at work, or where a run lies, and to resume with another config than it was begun with. */
+/* Refuses to begin where another process is at work or where a run lies, and to resume with another config than it was
+ * begun with. */
 static px_status px_trainer_check_run(px_trainer *t) {
     const char *run = t->options->run;
     PX_TRY(px_trainer_lock(t));

@@ -200,7 +200,9 @@ static px_status px_report_samples(px_trainer *t) {
     if (status == PX_OK) status = px_draw_samples(t, pixels, image_bytes);
     const px_status back = px_model_use_weights(t->model, (px_map){0}); /* stopped, too: they are to be saved */
     if (status == PX_OK) status = back;
+    px_stop_hold(t->options->stop); /* a picture of many images takes long, and this step may have no checkpoint yet */
     if (status == PX_OK) status = px_write_samples(t, pixels);
+    px_stop_release(t->options->stop);
     free(pixels);
     return status;
 }
@@ -213,8 +215,8 @@ static px_status px_trainer_save_now(px_trainer *t) {
     const char *run = t->options->run;
     PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
     if (px_trainer_is_best(t)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.step));
-    if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due)
-        return PX_OK; /* older ones may be the best */
+    /* Before the evaluation it is not known which older one may go. */
+    if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due) return PX_OK;
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
 }
 
