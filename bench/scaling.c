@@ -351,7 +351,7 @@ static void px_leave(px_status status) {
 }
 
 static px_status px_run_words(px_context *ctx, int count, char **words) {
-    static const px_ranks_end end = {px_say, px_leave};
+    static const px_ranks_end end = {px_say, px_leave, NULL};
     px_ranks *ranks;
     if (count > 1 && px_ranks_launched() == 0) return px_scale(ctx, count, words);
     if (count < 1 || px_ranks_launched() == 0)

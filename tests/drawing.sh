@@ -71,9 +71,9 @@ refuses_other_work() {
 check "sample: another seed, temperature or model does not go on with a journal, nor harm it" refuses_other_work
 
 refuses_company() {
-    : >busy.npy.journal
-    exec 9<busy.npy.journal
-    flock 9 && fails 1 'busy.npy.journal: another process is at work' sample "$model" -n 1 -o busy.npy --set device="$device"
+    echo "process 1 on elsewhere" >busy.npy.lock
+    exec 9<busy.npy.lock
+    flock 9 && fails 1 'busy.npy.lock: process 1 on elsewhere is at work here' sample "$model" -n 1 -o busy.npy --set device="$device"
     local status=$?
     exec 9<&-
     return $status

@@ -78,8 +78,9 @@ explodes_after_checkpoint() { # the checkpoint of the very weights that then fai
 check "a checkpoint of weights whose loss is not finite is not called good" explodes_after_checkpoint
 
 explodes_in_evaluation() {
-    pixelrnn train tiny.yaml -o tested --set train.steps=12 && explodes tested --resume --set train.evaluate_every=1 &&
-        contains err 'step 13.*last good checkpoint: tested/checkpoints/000000012$'
+    pixelrnn train tiny.yaml -o tested --set train.steps=12 && explodes tested --resume --set train.evaluate_every=1 --set train.checkpoint_every=1 &&
+        contains err 'step 13.*last good checkpoint: tested/checkpoints/000000012$' &&
+        same "$(readlink tested/checkpoints/newest)" 000000012 && [ ! -e tested/checkpoints/000000013 ]
 }
 check "an evaluation that is not finite names the step and the last good checkpoint" explodes_in_evaluation
 

@@ -24,7 +24,7 @@ static void note_skipped(void *user, size_t index, const char *why) {
 static px_status pack(px_context *ctx, const char *from, px_source_options options, const char *to, told *t,
                       px_packed *packed) {
     *t = (told){.done = 0};
-    const px_pack_watcher watcher = {t, note_done, note_skipped};
+    const px_pack_watcher watcher = {t, note_done, note_skipped, NULL};
     options.access = PX_ACCESS_IN_ORDER;
     px_source *source = open_source(from, options);
     px_status status = px_pack(ctx, source, to, &watcher, packed);

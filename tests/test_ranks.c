@@ -300,7 +300,7 @@ static void each_knows_its_own_norm(void **state) {
 }
 
 static int meet(void **state) {
-    static const px_ranks_end end = {say, leave};
+    static const px_ranks_end end = {say, leave, NULL};
     assert_ok(&context, px_ranks_open(&context, &end, (px_ranks **)state));
     return 0;
 }

@@ -26,7 +26,8 @@ static void say(const char *line) {
 static void leave(px_status status) {
     _exit(ENDED + (int)status);
 }
-static const px_ranks_end end = {say, leave};
+static px_stop stop; /* of each process */
+static const px_ranks_end end = {say, leave, &stop};
 
 typedef void (*px_deed)(px_watch *watch, int rank);
 
@@ -169,6 +170,38 @@ static void what_a_check_finds_ends_the_job(void **state) {
     expect_end(checks_1, -1, PX_ERR_DEVICE, 2, "rank 1: a cable has been pulled\n");
 }
 
+static void asked_2(px_watch *watch, int rank) {
+    px_watch_step(watch);
+    if (rank == 2) px_stop_ask(&stop, PX_INTERRUPTED);
+    if (stop.asked != PX_INTERRUPTED) return;
+    usleep(500000); /* the other ranks hear of it meanwhile */
+    dprintf(lines[1], "asked\n");
+    px_watch_close(watch);
+    _exit(0);
+}
+static void a_stop_of_one_is_a_stop_of_all(void **state) {
+    char said[4096];
+    int statuses[RANKS];
+    (void)state;
+    life = 1000;
+    job(asked_2, said, sizeof said, statuses);
+    assert_string_equal(said, "asked\nasked\nasked\n");
+    for (int r = 0; r < RANKS; r++) assert_int_equal(statuses[r], 0);
+}
+
+static void overdue_1(px_watch *watch, int rank) {
+    (void)watch;
+    if (rank != 1) return;
+    stop.asked = PX_STOPPED;
+    stop.asked_seconds = px_clock_seconds() - 2 * PX_STOP_PATIENCE_S;
+}
+static void a_rank_that_does_not_stop_ends_the_job(void **state) {
+    char want[sizeof "rank 1: \n" + 512];
+    (void)state;
+    snprintf(want, sizeof want, "rank 1: %s\n", px_stop_overdue_line);
+    expect_end(overdue_1, -1, PX_STOPPED, 2, want);
+}
+
 /* A stranger who knocks, and one with the wrong token, are not let in; ranks still meet. */
 static void strangers_are_kept_out(void **state) {
     px_context ctx;
@@ -203,6 +236,8 @@ int main(void) {
         cmocka_unit_test(a_rank_that_keeps_the_others_waiting_is_named),
         cmocka_unit_test(what_one_says_rank_0_passes_on),
         cmocka_unit_test(what_a_check_finds_ends_the_job),
+        cmocka_unit_test(a_stop_of_one_is_a_stop_of_all),
+        cmocka_unit_test(a_rank_that_does_not_stop_ends_the_job),
         cmocka_unit_test(strangers_are_kept_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

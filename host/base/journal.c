@@ -1,19 +1,16 @@
-/* Records of long work, appended to a locked file. */
+/* Records of long work, appended to a file. */
 #include "pixelrnn/journal.h"
 #include "pixelrnn/file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 struct px_journal {
     px_context *ctx;
     char path[PX_PATH];
     int file;
-    bool ours;                     /* locked */
     size_t heading, record, count; /* bytes of the first line, of a record; whole records */
 };
 
@@ -78,9 +75,6 @@ px_status px_journal_open(px_context *ctx, const char *out, const char *work, si
         j->file = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (j->file < 0) status = px_journal_fail(j);
     }
-    j->ours = status == PX_OK && flock(j->file, LOCK_EX | LOCK_NB) == 0;
-    if (status == PX_OK && !j->ours)
-        status = px_fail(ctx, PX_ERR_FILE, "%s: another process is at work on it", j->path);
     if (status == PX_OK) status = px_journal_heading(j, work);
     if (status == PX_OK)
         *journal = j;
@@ -91,7 +85,7 @@ px_status px_journal_open(px_context *ctx, const char *out, const char *work, si
 
 void px_journal_close(px_journal *j) {
     if (!j) return;
-    if (j->file >= 0 && j->count == 0 && j->ours) unlink(j->path);
+    if (j->file >= 0 && j->count == 0) unlink(j->path);
     if (j->file >= 0) close(j->file);
     free(j);
 }

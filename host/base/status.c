@@ -19,6 +19,8 @@ int px_exit_status(px_status status) {
     case PX_OK: return 0;
     case PX_ERR_USAGE:
     case PX_ERR_CONFIG: return 2;
+    case PX_STOPPED: return 3;
+    case PX_INTERRUPTED: return 128 + 2; /* as a shell reports SIGINT */
     default: return 1;
     }
 }

@@ -2,12 +2,14 @@
 #ifndef PIXELRNN_CLI_H
 #define PIXELRNN_CLI_H
 
+#include "host/base/lock.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/ranks.h"
 #include "pixelrnn/source.h"
 #include "pixelrnn/status.h"
+#include "pixelrnn/stop.h"
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -56,6 +58,17 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *s
 /* The same with the ranks of a job, each on a device of its own: they agree on what fails. */
 px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
                                px_model_info *info, px_device **device, px_model **model);
+
+/* The request to stop that signals make: SIGINT PX_INTERRUPTED, and SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 PX_STOPPED. A
+ * command that has caught them must poll it; the handlers stay until the process ends. A second SIGINT, half a second
+ * after the first or later, ends the process at once; so does a request that is overdue. */
+extern px_stop px_cli_stop;
+void px_cli_catch_signals(void);
+/* Of several ranks, the heartbeat monitor finds what is overdue, and ends all. */
+void px_cli_leave_overdue_to_monitor(void);
+
+/* Locks an output file OUT for this process, by OUT.lock. Says so where the file system has no locks. */
+px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
 
 /* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints what
  * went wrong. */

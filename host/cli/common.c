@@ -56,6 +56,14 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *s
     return px_cli_load_model_on(ctx, NULL, name, settings, info, device, model);
 }
 
+px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {
+    char path[PX_PATH];
+    PX_TRY(px_file_path(ctx, path, "%s.lock", out));
+    PX_TRY(px_lock_take(ctx, path, lock));
+    if (lock->warning[0]) fprintf(stderr, "%s\n", lock->warning);
+    return PX_OK;
+}
+
 bool px_cli_ends_with(const char *path, const char *ending) {
     const size_t length = strlen(path), tail = strlen(ending);
     return length > tail && strcmp(path + length - tail, ending) == 0;

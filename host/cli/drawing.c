@@ -105,7 +105,8 @@ static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, in
                                  .first_image = (uint64_t)first,
                                  .images = images,
                                  .temperature = d->temperature,
-                                 .keep = d->keep};
+                                 .keep = d->keep,
+                                 .stop = &px_cli_stop};
     if (d->given) {
         for (int n = 0; n < images; n++) PX_TRY(d->given(d->context, first + n, b->given + (size_t)n * bytes));
         for (size_t i = 0; i < (size_t)images * bytes; i++) b->levels[i] = px_quantise(b->given[i], s->levels);
@@ -153,11 +154,19 @@ static px_status px_drawing_open(px_drawing *d, uint64_t *done) {
     if (status == PX_OK) status = px_ranks_same(d->ranks, "the model or the request", work, sizeof work);
     if (status == PX_OK) status = px_ranks_same(d->ranks, "-n", &d->count, sizeof d->count);
     PX_TRY(status);
-    if (px_ranks_rank(d->ranks) == 0)
+    if (px_ranks_rank(d->ranks) == 0) status = px_cli_lock_output(d->ctx, d->out, &d->lock);
+    if (px_ranks_rank(d->ranks) == 0 && status == PX_OK)
         status = px_journal_open(d->ctx, d->out, work, px_record_bytes(px_model_spec_of(d->model)), &d->journal);
     PX_TRY(px_ranks_agree(d->ranks, status));
     *done = d->journal ? px_journal_count(d->journal) : 0;
     return px_ranks_broadcast(d->ranks, done, sizeof *done);
+}
+
+static px_status px_drawing_stopped(px_drawing *d, px_status stop) {
+    const size_t done = px_journal_count(d->journal);
+    if (done == 0) return px_fail(d->ctx, stop, "%s: stopped before the first batch was drawn", d->command);
+    return px_fail(d->ctx, stop, "%s: stopped; %s.journal holds %zu of %d images, and the same command goes on",
+                   d->command, d->out, done, d->count);
 }
 
 px_status px_drawing_run(px_drawing *d) {
@@ -166,7 +175,10 @@ px_status px_drawing_run(px_drawing *d) {
     if (done > 0)
         fprintf(px_cli_talk(d->ranks), "%s: going on after %llu images of an interrupted run\n", d->command,
                 (unsigned long long)done);
-    return done < (uint64_t)d->count ? px_drawing_draw(d, (int)done) : PX_OK;
+    const px_status status = done < (uint64_t)d->count ? px_drawing_draw(d, (int)done) : PX_OK;
+    if (px_status_is_stop(status) && d->journal) return px_drawing_stopped(d, status);
+    if (status == PX_OK) px_stop_hold(&px_cli_stop); /* all is drawn: what is left is to write it */
+    return status;
 }
 
 /* --- Results ------------------------------------------------------------------------------------------------------ */
@@ -259,4 +271,5 @@ px_status px_drawing_finish(px_drawing *d, const char *what) {
 
 void px_drawing_close(px_drawing *d) {
     px_journal_close(d->journal);
+    px_lock_release(&d->lock);
 }

@@ -3,6 +3,7 @@
 #ifndef PIXELRNN_CLI_DRAWING_H
 #define PIXELRNN_CLI_DRAWING_H
 
+#include "host/base/lock.h"
 #include "pixelrnn/file.h"
 #include "pixelrnn/journal.h"
 #include "pixelrnn/model.h"
@@ -25,13 +26,15 @@ typedef struct px_drawing {
     void *context;
     const char *given_name;
 
+    px_lock lock;        /* rank 0's, of out */
     px_journal *journal; /* rank 0's; after px_drawing_run: `count` records */
 } px_drawing;
 
 /* PX_ERR_USAGE unless out ends with .png or .npy. */
 px_status px_drawing_check_path(px_context *ctx, const char *out);
 
-/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. */
+/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. Stopped, it leaves the batches that were
+ * finished in the journal, and says so. */
 px_status px_drawing_run(px_drawing *drawing);
 /* What follows is rank 0's.
  *

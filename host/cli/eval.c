@@ -58,7 +58,8 @@ static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const p
                                          .binarize = info->config.data.binarize,
                                          .seed = (uint64_t)info->config.seed,
                                          .levels = info->spec.levels,
-                                         .ranks = w->ranks};
+                                         .ranks = w->ranks,
+                                         .stop = &px_cli_stop};
     px_evaluation evaluation;
     px_progress progress;
     double *nats = malloc(source->count * sizeof *nats);

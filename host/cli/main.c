@@ -35,6 +35,7 @@ static px_status px_run_alone(px_context *ctx, const px_command *command, int co
 
 static px_status px_run_together(px_context *ctx, const px_command *command, int count, char **words) {
     px_ranks *ranks;
+    px_cli_catch_signals();
     PX_TRY(px_cli_join(ctx, &ranks));
     return px_cli_leave(ctx, ranks, command->together(ctx, ranks, count, words));
 }

@@ -31,10 +31,13 @@ static void px_show_skipped(void *user, size_t index, const char *why) {
 static px_status px_pack_source(px_context *ctx, px_source *source, const char *path) {
     px_pack_view view = {0};
     px_packed packed;
-    const px_pack_watcher watcher = {&view, px_show_done, px_show_skipped};
+    px_lock lock = {0};
+    const px_pack_watcher watcher = {&view, px_show_done, px_show_skipped, &px_cli_stop};
+    PX_TRY(px_cli_lock_output(ctx, path, &lock));
     px_progress_begin(&view.progress, stderr, "pack", 0, (int64_t)source->count);
     const px_status status = px_pack(ctx, source, path, &watcher, &packed);
     px_progress_clear(&view.progress);
+    px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)
         fprintf(stderr, "skipped %zu of %zu images%s\n", packed.skipped, source->count,
@@ -76,6 +79,7 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
                                  {.name = "--set", .each = &w.settings}};
     px_source_options source_options;
     px_source *source;
+    px_cli_catch_signals();
     PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 5, &w.sources, 1, PX_MOST_WORDS));
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);

@@ -12,12 +12,15 @@ static void px_leave(px_status status) {
 }
 
 px_status px_cli_join(px_context *ctx, px_ranks **ranks) {
-    static const px_ranks_end end = {px_say, px_leave};
-    return px_ranks_open(ctx, &end, ranks);
+    static const px_ranks_end end = {px_say, px_leave, &px_cli_stop};
+    PX_TRY(px_ranks_open(ctx, &end, ranks));
+    if (*ranks) px_cli_leave_overdue_to_monitor();
+    return PX_OK;
 }
 
 px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status) {
-    if (ranks && status != PX_OK && px_ranks_rank(ranks) == 0) px_say(ctx->message);
+    if (ranks && ctx->message[0] && status != PX_OK && px_ranks_rank(ranks) == 0) px_say(ctx->message);
+    fflush(stdout); /* a launcher may end all ranks as soon as one has ended with another status than 0 */
     px_ranks_close(ranks, status);
     return status;
 }

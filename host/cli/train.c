@@ -5,14 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static volatile sig_atomic_t px_stop_asked;
-
-/* The first signal asks for a save and a clean end; a second one ends the process as usual. */
-static void px_on_signal(int number) {
-    px_stop_asked = 1;
-    signal(number, SIG_DFL);
-}
-
 static void px_introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
@@ -25,7 +17,7 @@ static void px_introduce(const px_config *config, const px_device *device, const
 }
 
 static void px_conclude(const px_train_result *result, const char *run) {
-    if (result->stopped) {
+    if (result->stop != PX_OK) {
         printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
         return;
     }
@@ -67,17 +59,18 @@ static px_status px_train_on(px_device *device, px_ranks *ranks, const px_train_
                                    .run = w->run,
                                    .resume = w->resume,
                                    .init = w->init ? w->start : NULL,
-                                   .stop = &px_stop_asked,
+                                   .stop = &px_cli_stop,
                                    .out = px_cli_talk(ranks),
                                    .ranks = ranks};
     PX_TRY(px_ranks_check_device(ranks, device));
     px_introduce(&w->config, device, w->run, ranks);
-    /* mpirun passes SIGUSR1 on to its ranks, and leaves them the time to save that it does not leave after SIGTERM */
-    const int asks[] = {SIGINT, SIGTERM, SIGUSR1};
-    for (int i = 0; i < (ranks ? 3 : 2); i++) signal(asks[i], px_on_signal);
-    PX_TRY(px_train(device, &work, &result));
+    const px_status status = px_train(device, &work, &result);
+    if (px_status_is_stop(status))
+        return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
+    PX_TRY(status);
     if (px_ranks_rank(ranks) == 0) px_conclude(&result, w->run);
-    return PX_OK;
+    device->ctx->message[0] = '\0'; /* a stop has been told */
+    return result.stop;
 }
 
 static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, char **words) {

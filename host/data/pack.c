@@ -71,9 +71,17 @@ static px_status write_window(px_context *ctx, packer *p, size_t first, size_t c
     return PX_OK;
 }
 
+static px_status stopped(px_context *ctx, const packer *p, size_t done) {
+    const px_status asked = px_stop_poll(p->watcher->stop);
+    if (asked == PX_OK) return PX_OK;
+    return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", done, p->source->count,
+                   p->out.path);
+}
+
 static px_status write_images(px_context *ctx, packer *p) {
     for (size_t first = 0, count; first < p->source->count; first += count) {
         count = p->source->count - first < p->most ? p->source->count - first : p->most;
+        PX_TRY(stopped(ctx, p, first));
         read_window(p, first, count);
         PX_TRY(write_window(ctx, p, first, count));
     }
@@ -121,8 +129,11 @@ static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     PX_TRY(write_header(ctx, p, p->out.stream, p->source->count));
     PX_TRY(write_images(ctx, p));
     PX_TRY(finish_header(ctx, p));
-    PX_TRY(px_file_finish(ctx, &p->out));
-    return write_checksum(ctx, p->out.path, p->packed->crc32, checksum);
+    px_stop_hold(p->watcher->stop); /* a sync may take long, and is no work that hangs */
+    px_status status = px_file_finish(ctx, &p->out);
+    if (status == PX_OK) status = write_checksum(ctx, p->out.path, p->packed->crc32, checksum);
+    px_stop_release(p->watcher->stop);
+    return status;
 }
 
 /* A checksum never lies beside a file that is not its own: an earlier file's goes first. */

@@ -45,7 +45,9 @@ px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit,
     if (!offsets) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %d offsets", count);
     for (int rank = 0; rank <= count; rank++) offsets[rank] = size * px_share_begin(total, unit, rank, count);
     px_watch_step(ranks->watch);
+    px_stop_hold(ranks->stop); /* who waits for another rank is not late */
     const px_status status = ranks->mpi->ops->gather(ranks->mpi, ranks->ctx, all, offsets);
+    px_stop_release(ranks->stop);
     free(offsets);
     return status;
 }
@@ -53,7 +55,10 @@ px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit,
 px_status px_ranks_broadcast(px_ranks *ranks, void *data, size_t bytes) {
     if (!ranks) return PX_OK;
     px_watch_step(ranks->watch);
-    return ranks->mpi->ops->broadcast(ranks->mpi, ranks->ctx, data, bytes);
+    px_stop_hold(ranks->stop);
+    const px_status status = ranks->mpi->ops->broadcast(ranks->mpi, ranks->ctx, data, bytes);
+    px_stop_release(ranks->stop);
+    return status;
 }
 
 /* How a rank's work went. */
@@ -213,6 +218,7 @@ px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out
     px_ranks *ranks = calloc(1, sizeof *ranks);
     if (!ranks) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for them");
     ranks->ctx = ctx;
+    ranks->stop = end->stop;
     const px_status status = px_ranks_begin(ranks, end);
     if (status == PX_OK) {
         *out = ranks;
@@ -235,7 +241,7 @@ void px_ranks_patience(px_ranks *ranks, double silence, double stall) {
 
 void px_ranks_close(px_ranks *ranks, px_status status) {
     if (!ranks) return;
-    const bool together = status == PX_OK || ranks->agreed;
+    const bool together = status == PX_OK || px_status_is_stop(status) || ranks->agreed;
     if (ranks->watch && !together) px_watch_fail(ranks->watch, status, ranks->ctx->message);
     px_watch_close(ranks->watch);
     ranks->ctx->message[0] = '\0';

@@ -56,6 +56,7 @@ struct px_ranks {
     px_context *ctx;
     px_mpi *mpi;
     px_watch *watch;
+    px_stop *stop;               /* of px_ranks_end */
     char (*hosts)[PX_HOST_NAME]; /* of each rank */
     bool agreed;                 /* all ranks have failed, and know it */
 };

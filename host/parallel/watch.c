@@ -39,6 +39,7 @@ typedef struct px_note {
     uint32_t kind;
     uint32_t status;
     uint64_t steps;
+    uint64_t stop; /* a px_status: how this rank is asked to stop, or PX_OK */
 } px_note;
 typedef struct px_failure {
     px_note note;
@@ -76,6 +77,12 @@ struct px_watch {
     double behind_since;
 };
 
+/* How this rank is asked to stop, or PX_OK. */
+static px_status px_watch_stop(const px_watch *watch) {
+    const px_stop *stop = watch->options.end->stop;
+    return stop ? (px_status)stop->asked : PX_OK;
+}
+
 /* Seconds between two beats. */
 static double px_watch_beat(const px_watch *watch) {
     return watch->silence / 5 < 1 ? watch->silence / 5 : 1;
@@ -84,7 +91,7 @@ static double px_watch_beat(const px_watch *watch) {
 /* --- The end ------------------------------------------------------------------------------------------------------ */
 
 static void px_watch_tell(px_watch *watch, px_note_kind kind, px_status status) {
-    const px_note note = {kind, status, watch->steps};
+    const px_note note = {kind, status, watch->steps, px_watch_stop(watch)};
     for (int i = 0; i < watch->count; i++)
         if (watch->peers[i].line >= 0) px_say(watch->peers[i].line, &note, sizeof note);
 }
@@ -134,6 +141,7 @@ static void px_watch_lost(px_watch *watch, const px_peer *peer, px_status status
 static void px_watch_take(px_watch *watch, px_peer *peer, const px_note *note) {
     peer->heard = px_clock_seconds();
     peer->steps = note->steps;
+    if (note->stop != PX_OK) px_stop_ask(watch->options.end->stop, (px_status)note->stop);
     if (note->kind == PX_NOTE_BEAT) peer->said = note->status != PX_OK;
     if (note->kind == PX_NOTE_END) watch->options.end->leave((px_status)note->status);
     if (note->kind == PX_NOTE_FAIL) {
@@ -208,7 +216,7 @@ static void px_watch_stalled(px_watch *watch, double now) {
 
 /* Tells rank 0 why this one ends. */
 static void px_watch_confess(px_watch *watch, px_status status, const char *line) {
-    px_failure failure = {.note = {PX_NOTE_FAIL, status, watch->steps}};
+    px_failure failure = {.note = {PX_NOTE_FAIL, status, watch->steps, px_watch_stop(watch)}};
     snprintf(failure.line, sizeof failure.line, "%s", line);
     if (watch->peers[0].line >= 0) px_say(watch->peers[0].line, &failure, sizeof failure);
     usleep((useconds_t)(1e6 * PX_PARTING)); /* rank 0's answer ends this process, if nothing else does */
@@ -216,9 +224,12 @@ static void px_watch_confess(px_watch *watch, px_status status, const char *line
 
 static void px_watch_checks(px_watch *watch) {
     px_context ctx = {0};
+    px_status status = PX_OK;
     pthread_mutex_lock(&watch->lock);
-    const px_status status = watch->check ? watch->check(watch->checked, &ctx) : PX_OK;
+    if (watch->check) status = watch->check(watch->checked, &ctx);
     pthread_mutex_unlock(&watch->lock);
+    if (status == PX_OK && px_stop_overdue(watch->options.end->stop))
+        status = px_fail(&ctx, px_watch_stop(watch), "%s", px_stop_overdue_line);
     if (status == PX_OK) return;
     if (watch->options.rank == 0) {
         watch->options.end->say(ctx.message);

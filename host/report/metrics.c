@@ -16,25 +16,26 @@ struct px_metrics {
 
 /* ---------------------------------------------------------------- resuming */
 
-/* A whole line of ours that is not past `step`. */
-static bool belongs(const char *line, size_t length, int64_t step) {
+/* A whole line of ours that is not past `step`, and is not the one of `step` that has `name`, if that is not NULL. */
+static bool belongs(const char *line, size_t length, int64_t step, const char *name) {
     if (length == 0 || line[length - 1] != '\n') return false;
     cJSON *object = cJSON_ParseWithLength(line, length);
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, "step");
     bool good = cJSON_IsNumber(number) && number->valuedouble <= (double)step;
+    if (good && name && number->valuedouble == (double)step) good = !cJSON_HasObjectItem(object, name);
     cJSON_Delete(object);
     return good;
 }
 
 /* Copies what belongs, a line at a time, and tells whether anything does not. */
-static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_t step, bool *cut) {
+static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_t step, const char *name, bool *cut) {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t length;
     px_status status = PX_OK;
     *cut = false;
     while (status == PX_OK && (length = getline(&line, &capacity, from)) > 0) {
-        if (belongs(line, (size_t)length, step)) {
+        if (belongs(line, (size_t)length, step, name)) {
             status = px_file_write(ctx, to, line, (size_t)length);
         } else {
             *cut = true;
@@ -46,13 +47,13 @@ static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_
 }
 
 /* Cuts off what an interrupted run wrote past `step`. The old file stands until the new one is whole. */
-static px_status cut_lines(px_context *ctx, const char *path, int64_t step) {
+static px_status cut_lines(px_context *ctx, const char *path, int64_t step, const char *name) {
     FILE *from = fopen(path, "rb");
     if (!from) return errno == ENOENT ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
     px_file_out to;
     bool cut = false;
     px_status status = px_file_create(ctx, path, &to);
-    if (status == PX_OK) status = copy_lines(ctx, from, &to, step, &cut);
+    if (status == PX_OK) status = copy_lines(ctx, from, &to, step, name, &cut);
     if (status == PX_OK && cut) status = px_file_commit(ctx, &to);
     px_file_abandon(&to);
     fclose(from);
@@ -93,13 +94,19 @@ px_status px_metrics_picture(px_metrics *metrics, int64_t step, const char *tag,
 
 /* ---------------------------------------------------------------- opening */
 
+px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name) {
+    char path[PX_PATH];
+    PX_TRY(px_file_path(ctx, path, "%s/metrics.jsonl", folder));
+    return cut_lines(ctx, path, step, name);
+}
+
 static px_status open_files(px_metrics *metrics, const char *folder, int64_t step) {
     px_context *ctx = metrics->ctx;
     int length = snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", folder);
     if (length >= (int)sizeof metrics->path) {
         return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", folder, strerror(ENAMETOOLONG));
     }
-    PX_TRY(cut_lines(ctx, metrics->path, step));
+    PX_TRY(cut_lines(ctx, metrics->path, step, NULL));
     metrics->lines = fopen(metrics->path, "ab");
     if (!metrics->lines) return px_fail(ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
     return px_tensorboard_open(ctx, folder, step, &metrics->board);

@@ -11,6 +11,13 @@ size_t px_sample_values(const px_model_spec *s, const px_sample_request *request
     return pixels * (size_t)s->channels;
 }
 
+static px_status px_sample_stopped(px_decoder *decoder, const px_sample_request *request, int row) {
+    const px_status asked = px_stop_poll(request->stop);
+    if (asked == PX_OK) return PX_OK;
+    return px_fail(px_decoder_context(decoder), asked, "sampling: stopped after %d of %d rows of pixels", row,
+                   px_decoder_spec(decoder)->height);
+}
+
 px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
                     px_progress *progress) {
     const px_model_spec *s = px_decoder_spec(decoder);
@@ -20,6 +27,7 @@ px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8
     PX_TRY(px_decoder_begin(decoder, request->images, request->given));
     for (int pixel = 0; pixel < pixels; pixel++) {
         const bool given = px_sample_given(request, pixel);
+        if (pixel % s->width == 0) PX_TRY(px_sample_stopped(decoder, request, pixel / s->width));
         PX_TRY(px_decoder_next(decoder));
         if (given) PX_TRY(px_decoder_pass(decoder));
         for (int channel = 0; channel < s->channels && !given; channel++)

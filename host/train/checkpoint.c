@@ -53,6 +53,8 @@ static char *px_state_text(const px_train_state *state) {
     cJSON_AddNumberToObject(json, "step", (double)state->step);
     if (isfinite(state->best_nats_per_image)) px_state_add(json, "best_nats_per_image", state->best_nats_per_image);
     cJSON_AddNumberToObject(json, "best_step", (double)state->best_step);
+    if (state->evaluation_due) cJSON_AddTrueToObject(json, "evaluation_due");
+    if (state->samples_due) cJSON_AddTrueToObject(json, "samples_due");
     px_state_add(json, "window_nats", state->window_nats);
     cJSON_AddNumberToObject(json, "window_steps", (double)state->window_steps);
     char *text = cJSON_Print(json);
@@ -89,6 +91,8 @@ static px_status px_state_load(px_context *ctx, const char *path, int64_t step, 
                        px_state_number(json, "window_nats", &state->window_nats) &&
                        px_state_number(json, "window_steps", &window_steps);
     px_state_number(json, "best_nats_per_image", &state->best_nats_per_image);
+    state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
+    state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
     cJSON_Delete(json);
     free(text);
     state->step = (int64_t)found, state->best_step = (int64_t)best_step, state->window_steps = (int64_t)window_steps;
@@ -133,11 +137,14 @@ static px_status px_checkpoint_fill(const char *folder, px_model *model, const p
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
                              const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
-    char folder[PX_PATH], temporary[PX_PATH], all[PX_PATH];
+    char folder[PX_PATH], temporary[PX_PATH], all[PX_PATH], json[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, state->step, folder));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", folder));
     PX_TRY(px_file_path(ctx, all, "%s/checkpoints", run));
-    if (!px_file_exists(folder)) {
+    if (px_file_exists(folder)) {
+        PX_TRY(px_file_path(ctx, json, "%s/state.json", folder));
+        PX_TRY(px_state_save(ctx, state, json));
+    } else {
         PX_TRY(px_checkpoint_fill(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
@@ -239,20 +246,33 @@ static px_status px_checkpoint_list(px_context *ctx, const char *path, int64_t *
     return status;
 }
 
+static px_status px_checkpoint_remove(px_context *ctx, const char *run, int64_t step) {
+    char path[PX_PATH], gone[PX_PATH];
+    PX_TRY(px_checkpoint_path(ctx, run, step, path));
+    PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
+    if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    return px_file_remove_folder(ctx, gone);
+}
+
+px_status px_checkpoint_withdraw(px_context *ctx, const char *run, int64_t step) {
+    char link[PX_PATH];
+    if (px_checkpoint_newest(run) != step) return PX_OK;
+    const int64_t before = px_checkpoint_newest_before(run, step);
+    if (before >= 0) PX_TRY(px_checkpoint_link(ctx, run, "newest", before));
+    PX_TRY(px_file_path(ctx, link, "%s/checkpoints/newest", run));
+    if (before < 0) unlink(link);
+    return px_checkpoint_remove(ctx, run, step);
+}
+
 px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, int64_t best_step) {
     enum { MOST = 4096 };
     int64_t steps[MOST];
     int count;
-    char path[PX_PATH], gone[PX_PATH];
+    char path[PX_PATH];
     PX_TRY(px_file_path(ctx, path, "%s/checkpoints", run));
     PX_TRY(px_checkpoint_list(ctx, path, steps, MOST, &count));
     qsort(steps, (size_t)count, sizeof *steps, px_newer_first);
-    for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++) {
-        if (steps[i] == best_step) continue;
-        PX_TRY(px_checkpoint_path(ctx, run, steps[i], path));
-        PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
-        if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
-        PX_TRY(px_file_remove_folder(ctx, gone));
-    }
+    for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++)
+        if (steps[i] != best_step) PX_TRY(px_checkpoint_remove(ctx, run, steps[i]));
     return PX_OK;
 }

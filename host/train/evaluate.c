@@ -42,6 +42,14 @@ static size_t px_visited(const px_source *source, size_t limit) {
     return limit > 0 && limit < source->count ? limit : source->count;
 }
 
+/* Asked before a batch, `left` of the images from the last. */
+static px_status px_visit_stopped(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
+    const px_status asked = px_stop_poll(stop);
+    if (asked == PX_OK) return PX_OK;
+    return px_fail(ctx, asked, "%s: stopped after %zu of %zu images, without a result", source->name, part.count - left,
+                   part.count);
+}
+
 /* Hands images part.first .. part.first + part.count - 1 of source to visit, batch by batch, in file order. */
 static px_status px_visit(px_device *device, px_source *source, const px_evaluate_options *o, px_share part,
                           px_batch_visitor visit, void *visitor) {
@@ -53,7 +61,8 @@ static px_status px_visit(px_device *device, px_source *source, const px_evaluat
     px_status status = PX_OK;
     for (int64_t step = (int64_t)(part.first / (size_t)o->batch); left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        status = px_loader_next(loader, step, &batch);
+        status = px_visit_stopped(device->ctx, source, o->stop, part, left);
+        if (status == PX_OK) status = px_loader_next(loader, step, &batch);
         if (status != PX_OK || batch.images == 0) break;
         if ((size_t)batch.images > left) batch.images = (int)left;
         status = visit(visitor, &batch);

@@ -2,7 +2,8 @@
 #include "host/train/trainer.h"
 
 static px_status px_train_loop(px_trainer *t) {
-    while (t->state.step < t->config->train.steps && !t->stop) {
+    PX_TRY(px_trainer_report_due(t)); /* what a stop cut short */
+    while (t->state.step < t->config->train.steps && t->stop == PX_OK) {
         px_batch batch;
         PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
         const double rate = px_learning_rate(t->config, t->state.step);
@@ -11,7 +12,7 @@ static px_status px_train_loop(px_trainer *t) {
         PX_TRY(px_trainer_observe(t));
         PX_TRY(px_trainer_report(t));
     }
-    return px_trainer_save(t);
+    return px_ranks_agree(t->ranks, px_trainer_save(t)); /* no rank leaves before rank 0 has saved */
 }
 
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result) {
@@ -27,7 +28,8 @@ px_status px_train(px_device *device, const px_train_options *options, px_train_
         px_progress_clear(&trainer.progress);
     }
     result->step = trainer.state.step;
-    result->stopped = status == PX_OK && trainer.state.step < options->config->train.steps;
+    if (trainer.state.step < options->config->train.steps || trainer.state.evaluation_due || trainer.state.samples_due)
+        result->stop = trainer.stop;
     px_trainer_close(&trainer);
     return status;
 }

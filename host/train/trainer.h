@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_TRAIN_TRAINER_H
 #define PIXELRNN_TRAIN_TRAINER_H
 
+#include "host/base/lock.h"
 #include "pixelrnn/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/loader.h"
@@ -24,7 +25,8 @@ typedef struct px_trainer {
     px_reduction *reduction; /* NULL alone */
     px_step *step;           /* of the model by the optimiser, over all ranks */
     px_metrics *metrics;     /* NULL on all ranks but 0 */
-    bool stop;               /* asked of any rank: all have agreed to end here */
+    px_status stop;          /* not PX_OK: asked of any rank, and all have agreed to end here */
+    px_lock lock;            /* rank 0's, of the run folder */
     px_progress progress;
     px_train_state state;
     px_train_result *result;
@@ -41,7 +43,8 @@ static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t) {
                                  .binarize = t->config->data.binarize,
                                  .seed = (uint64_t)t->config->seed,
                                  .levels = (int)t->config->data.levels,
-                                 .ranks = t->ranks};
+                                 .ranks = t->ranks,
+                                 .stop = t->options->stop};
 }
 
 /* Opens data, model, optimiser, run folder and, when resuming, the newest checkpoint. */
@@ -55,11 +58,13 @@ px_status px_trainer_spread(px_trainer *trainer);
 void px_trainer_close(px_trainer *trainer);
 
 /* After an update: takes in the loss (waits for it) and what the other ranks have to say, then whatever is due at this
- * step: a line of metrics, an evaluation, samples, a checkpoint. */
+ * step: a line of metrics, a checkpoint, an evaluation, samples. */
 px_status px_trainer_observe(px_trainer *trainer);
 px_status px_trainer_report(px_trainer *trainer);
+/* The evaluation and the samples that the state says are still due at its step. */
+px_status px_trainer_report_due(px_trainer *trainer);
 
-/* A checkpoint of this step, and the pruning of older ones. */
+/* On rank 0: a checkpoint of this step as its state is now, and the pruning of older ones. */
 px_status px_trainer_save(px_trainer *trainer);
 
 #endif

@@ -80,9 +80,21 @@ static px_status px_trainer_check_config(px_trainer *t) {
     return px_config_check_resume(t->ctx, path, &held, t->config);
 }
 
-/* Refuses to begin where a run lies, and to resume with another config than it was begun with. */
+/* Locks the run folder, once there is one. */
+static px_status px_trainer_lock(px_trainer *t) {
+    char path[PX_PATH];
+    if (t->lock.path[0] || !px_file_is_folder(t->options->run)) return PX_OK;
+    PX_TRY(px_file_path(t->ctx, path, "%s/lock", t->options->run));
+    PX_TRY(px_lock_take(t->ctx, path, &t->lock));
+    if (t->lock.warning[0]) fprintf(t->options->out, "%s\n", t->lock.warning);
+    return PX_OK;
+}
+
+/* Refuses to begin where another process is at work or where a run lies, and to resume with another config than it was
+ * begun with. */
 static px_status px_trainer_check_run(px_trainer *t) {
     const char *run = t->options->run;
+    PX_TRY(px_trainer_lock(t));
     const int64_t newest = px_checkpoint_newest(run);
     if (newest < 0) return PX_OK;
     if (t->options->resume) return px_trainer_check_config(t);
@@ -96,6 +108,8 @@ static px_status px_trainer_check_run(px_trainer *t) {
 static px_status px_trainer_open_run(px_trainer *t) {
     const char *run = t->options->run;
     char folder[PX_PATH];
+    PX_TRY(px_file_make_folder(t->ctx, run));
+    PX_TRY(px_trainer_check_run(t)); /* again: another process may have begun meanwhile */
     t->state.best_nats_per_image = INFINITY;
     if (px_checkpoint_newest(run) >= 0) {
         PX_TRY(px_checkpoint_resume(run, t->model, t->optimizer, &t->state));
@@ -107,6 +121,7 @@ static px_status px_trainer_open_run(px_trainer *t) {
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_checkpoint_prune(t->ctx, run, 0, 0));
     PX_TRY(px_trainer_write_config(t));
+    if (t->state.evaluation_due) PX_TRY(px_metrics_forget(t->ctx, run, t->state.step, "test/nats_per_image"));
     return px_metrics_open(t->ctx, run, t->state.step, &t->metrics);
 }
 
@@ -148,6 +163,12 @@ static px_status px_trainer_open_images(px_trainer *t) {
     return t->test ? px_trainer_same_size(t) : PX_OK;
 }
 
+/* A stop asked for during the set-up, before anything was changed. */
+static px_status px_trainer_stopped(px_trainer *t) {
+    const px_status asked = px_stop_poll(t->options->stop);
+    return asked == PX_OK ? PX_OK : px_fail(t->ctx, asked, "train: stopped before its first step");
+}
+
 /* What may fail on one rank alone is agreed on, so that none waits for it. */
 px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_trainer_same_work(t));
@@ -157,6 +178,7 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_ranks_agree(t->ranks, px_trainer_baseline(t)));
     PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_model(t)));
     PX_TRY(px_trainer_open_step(t));
+    PX_TRY(px_ranks_agree(t->ranks, px_trainer_stopped(t)));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_open_run(t) : PX_OK));
     return px_trainer_spread(t);
 }
@@ -171,5 +193,6 @@ void px_trainer_close(px_trainer *t) {
     px_model_destroy(t->model);
     px_source_close(t->test);
     px_source_close(t->train);
+    px_lock_release(&t->lock);
     free(t->nats);
 }

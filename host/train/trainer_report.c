@@ -21,12 +21,12 @@ typedef struct px_account {
     double nats;     /* sum over its share of the batch */
     double norm;     /* of the summed gradients: the same on all ranks, or they train different models */
     double own_norm; /* of its own gradients */
-    double stop;     /* not 0: it was asked to stop */
+    double stop;     /* a px_status: how it was asked to stop, or PX_OK */
 } px_account;
 
 static px_status px_take_account(px_trainer *t, px_account *mine) {
-    *mine = (px_account){.stop = *t->options->stop};
     PX_TRY(px_model_nats(t->model, t->nats));
+    *mine = (px_account){.stop = px_stop_poll(t->options->stop)};
     PX_TRY(px_optimizer_norm(t->optimizer, &mine->norm));
     mine->own_norm = mine->norm;
     if (t->reduction) PX_TRY(px_reduction_norm(t->reduction, &mine->own_norm));
@@ -59,7 +59,7 @@ static px_status px_hear_accounts(px_trainer *t, const px_account *accounts, dou
     for (int r = 0; r < count; r++) {
         if (!isfinite(accounts[r].nats)) return px_not_finite_on(t, step, "loss", r);
         *nats += accounts[r].nats;
-        t->stop = t->stop || accounts[r].stop != 0;
+        if (accounts[r].stop > t->stop) t->stop = (px_status)accounts[r].stop;
     }
     for (int r = 0; r < count; r++)
         if (!isfinite(accounts[r].own_norm)) return px_not_finite_on(t, step + 1, "norm of the gradients", r);
@@ -137,8 +137,10 @@ static px_status px_report_evaluation(px_trainer *t) {
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     PX_TRY(px_model_use_weights(t->model, (px_map){0}));
-    if (status == PX_ERR_NUMERIC)
+    if (status == PX_ERR_NUMERIC) {
+        if (t->root) PX_TRY(px_checkpoint_withdraw(t->ctx, t->options->run, t->state.step));
         return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
+    }
     PX_TRY(status);
     t->result->evaluated = true;
     const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
@@ -146,9 +148,11 @@ static px_status px_report_evaluation(px_trainer *t) {
     px_progress_line(&t->progress, "step %lld: test %.3f nats/image, %.4f bits/dim (independent pixels %.3f)",
                      (long long)t->state.step, e->nats_per_image, e->bits_per_dim,
                      t->result->independent.nats_per_image);
-    if (e->nats_per_image >= t->state.best_nats_per_image) return PX_OK;
-    t->state.best_nats_per_image = e->nats_per_image;
-    t->state.best_step = t->state.step;
+    t->state.evaluation_due = false;
+    if (e->nats_per_image < t->state.best_nats_per_image) {
+        t->state.best_nats_per_image = e->nats_per_image;
+        t->state.best_step = t->state.step;
+    }
     return PX_OK;
 }
 
@@ -159,7 +163,8 @@ static px_status px_draw_samples(px_trainer *t, uint8_t *pixels, size_t image_by
         const px_sample_request request = {.seed = (uint64_t)t->config->seed,
                                            .first_image = (uint64_t)first,
                                            .images = count - first < most ? count - first : most,
-                                           .temperature = 1};
+                                           .temperature = 1,
+                                           .stop = t->options->stop};
         PX_TRY(px_sample(t->decoder, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
     }
     for (size_t i = 0; i < (size_t)count * image_bytes; i++)
@@ -193,26 +198,70 @@ static px_status px_report_samples(px_trainer *t) {
                        (long long)t->config->train.samples);
     px_status status = px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
     if (status == PX_OK) status = px_draw_samples(t, pixels, image_bytes);
-    if (status == PX_OK) status = px_model_use_weights(t->model, (px_map){0});
+    const px_status back = px_model_use_weights(t->model, (px_map){0}); /* stopped, too: they are to be saved */
+    if (status == PX_OK) status = back;
+    px_stop_hold(t->options->stop); /* a picture of many images takes long, and this step may have no checkpoint yet */
     if (status == PX_OK) status = px_write_samples(t, pixels);
+    px_stop_release(t->options->stop);
     free(pixels);
     return status;
 }
 
-px_status px_trainer_save(px_trainer *t) {
+static bool px_trainer_is_best(const px_trainer *t) {
+    return t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
+}
+
+static px_status px_trainer_save_now(px_trainer *t) {
     const char *run = t->options->run;
-    if (!t->root) return PX_OK;
     PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
-    if (t->config->train.keep_checkpoints == 0) return PX_OK;
+    if (px_trainer_is_best(t)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.step));
+    /* Before the evaluation it is not known which older one may go. */
+    if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due) return PX_OK;
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
 }
 
+px_status px_trainer_save(px_trainer *t) {
+    if (!t->root) return PX_OK;
+    px_stop_hold(t->options->stop); /* a checkpoint is not given up for taking long */
+    const px_status status = px_trainer_save_now(t);
+    px_stop_release(t->options->stop);
+    return status;
+}
+
+/* Part of a step's report has ended with `status`, on all ranks. A stop is no failure: the loop ends, and saves. */
+static px_status px_trainer_heed(px_trainer *t, px_status status) {
+    if (!px_status_is_stop(status)) return status;
+    t->stop = status;
+    px_stop_ask(t->options->stop, status); /* on this rank, too, and answered here */
+    px_stop_poll(t->options->stop);
+    return PX_OK;
+}
+
+/* Brings what was found at this step into its checkpoint, if it has one; the best step gets one. */
+static px_status px_trainer_update(px_trainer *t) {
+    const bool saved = t->root && px_checkpoint_newest(t->options->run) == t->state.step;
+    return saved || px_trainer_is_best(t) ? px_trainer_save(t) : PX_OK;
+}
+
+px_status px_trainer_report_due(px_trainer *t) {
+    px_train_state *s = &t->state;
+    if (s->evaluation_due && t->test && t->stop == PX_OK) {
+        PX_TRY(px_trainer_heed(t, px_report_evaluation(t)));
+        if (!s->evaluation_due) PX_TRY(px_trainer_update(t));
+    }
+    if (s->samples_due && t->config->train.samples > 0 && t->stop == PX_OK) {
+        PX_TRY(px_trainer_heed(t, px_ranks_agree(t->ranks, t->root ? px_report_samples(t) : PX_OK)));
+        s->samples_due = t->stop != PX_OK;
+        if (!s->samples_due) PX_TRY(px_trainer_update(t));
+    }
+    return PX_OK;
+}
+
 px_status px_trainer_report(px_trainer *t) {
-    if (px_due(t, t->config->train.log_every)) PX_TRY(px_report_metrics(t));
-    if (t->test && px_due(t, t->config->train.evaluate_every)) PX_TRY(px_report_evaluation(t));
-    if (t->root && t->config->train.samples > 0 && px_due(t, t->config->train.sample_every))
-        PX_TRY(px_report_samples(t));
-    const bool best = t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
-    if (best || px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
-    return best && t->root ? px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step) : PX_OK;
+    const px_config *c = t->config;
+    if (px_due(t, c->train.log_every)) PX_TRY(px_report_metrics(t));
+    t->state.evaluation_due = t->test && px_due(t, c->train.evaluate_every);
+    t->state.samples_due = c->train.samples > 0 && px_due(t, c->train.sample_every);
+    if (px_due(t, c->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
+    return px_trainer_report_due(t);
 }

@@ -30,6 +30,7 @@ void px_decoder_destroy(px_decoder *decoder);
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes);
 
 const px_model_spec *px_decoder_spec(const px_decoder *decoder);
+px_context *px_decoder_context(const px_decoder *decoder);
 int px_decoder_capacity(const px_decoder *decoder);
 
 /* Starts over with `images` images, before their first pixel. levels [images, H, W, C] are those that are given; NULL: all

@@ -6,6 +6,7 @@
 #include "pixelrnn/ranks.h"
 #include "pixelrnn/report.h"
 #include "pixelrnn/source.h"
+#include "pixelrnn/stop.h"
 
 typedef struct px_evaluation {
     size_t images;
@@ -22,11 +23,12 @@ typedef struct px_evaluate_options {
     int levels;    /* L */
     /* Batches are dealt out whole, so every image is in the batch that it is in on one rank. NULL: alone. */
     px_ranks *ranks;
+    px_stop *stop; /* polled before each batch; NULL: never */
 } px_evaluate_options;
 
 /* Evaluates images of source in file order. per_image, if not NULL, gets the nats of each; progress, if not NULL, is
  * told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's
- * size. */
+ * size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation);
 

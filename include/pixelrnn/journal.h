@@ -1,7 +1,7 @@
 /* Work that takes long and is done record by record, kept in a file so that an interrupted run goes on where it stopped.
  *
- * A journal for OUT is the file OUT.journal: a line that tells its work from any other, then the records, all
- * of one size. A record that was cut off is dropped. Whoever holds a journal holds a lock on it. */
+ * A journal for OUT is the file OUT.journal: a line that tells its work from any other, then the records, all of one
+ * size. A record that was cut off is dropped. The caller sees to it that no other process has the journal open. */
 #ifndef PIXELRNN_JOURNAL_H
 #define PIXELRNN_JOURNAL_H
 
@@ -11,7 +11,7 @@
 typedef struct px_journal px_journal;
 
 /* Goes on with the journal of `out`, or begins one. work is one line (without its end) that names everything the records
- * depend on. PX_ERR_FILE if another process holds the journal; PX_ERR_USAGE, naming the file, if it is of other work.
+ * depend on. PX_ERR_USAGE, naming the file, if it is of other work.
  * Close with px_journal_close (NULL is allowed), which keeps the file if there is a record
  * in it. */
 px_status px_journal_open(px_context *ctx, const char *out, const char *work, size_t record_bytes,

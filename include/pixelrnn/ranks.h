@@ -14,16 +14,19 @@
 
 #include "pixelrnn/device.h"
 #include "pixelrnn/status.h"
+#include "pixelrnn/stop.h"
 #include <stdbool.h>
 
 typedef struct px_ranks px_ranks;
 
 /* How a rank ends when the job cannot go on and its own thread of control may never know: another rank died, hangs, was
  * cut off or has failed. Called from a thread of the watch. say prints a line, without newline, on the one rank that is
- * to; leave ends the process. */
+ * to; leave ends the process. stop, if not NULL, is one request of all ranks: made on one, it is made on all within two
+ * beats (two seconds); on a rank where it is overdue, it ends the job with its status. */
 typedef struct px_ranks_end {
     void (*say)(const char *line);
     void (*leave)(px_status status);
+    px_stop *stop;
 } px_ranks_end;
 
 /* Meets the other ranks, if a launcher started several, and starts the watch over them. A launcher's only rank takes the
@@ -34,7 +37,8 @@ px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **ran
 
 /* Leaves the job with the status of this rank's work. Of a failure rank 0 must have printed ctx->message by then: a
  * launcher may end all ranks as soon as one has ended badly. A failure that the ranks have not agreed on ends the other
- * ranks, too, and rank 0 learns the message of this one. ctx->message becomes "": it has been said. NULL is allowed. */
+ * ranks, too, and rank 0 learns the message of this one. All ranks must have agreed on a stop. ctx->message becomes "":
+ * it has been said. NULL is allowed. */
 void px_ranks_close(px_ranks *ranks, px_status status);
 
 /* How many ranks a launcher says it started; 0: there is no launcher. Needs no MPI. */

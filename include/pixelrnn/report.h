@@ -44,6 +44,9 @@ typedef struct px_metrics px_metrics;
  * it, and a torn last line, are cut off first; metrics.jsonl then reads as that of an uninterrupted run, and
  * TensorBoard is told to forget what older event files say past it. */
 px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **metrics);
+/* Removes from folder/metrics.jsonl what it says of `name` at `step`, which is to be found anew. Call it before
+ * px_metrics_open. */
+px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name);
 /* {"step": 12, "name": value, ...}; flushed. A value that is not finite is written as null. */
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count);
 /* A picture for TensorBoard, PNG bytes. */

@@ -7,6 +7,7 @@
 
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/report.h"
+#include "pixelrnn/stop.h"
 
 typedef struct px_sample_request {
     uint64_t seed;
@@ -15,11 +16,13 @@ typedef struct px_sample_request {
     double temperature;   /* > 0; 1: the model's own distribution */
     const uint8_t *given; /* levels [images, H, W, C] of the given pixels; NULL when all are drawn */
     const uint8_t *keep;  /* [H, W], not 0: the pixel is given; NULL with given NULL */
+    px_stop *stop;        /* polled before each row of pixels; NULL: never */
 } px_sample_request;
 
 /* Draws the values that are not given. levels [images, H, W, C] gets all of them, the given ones untouched. nats, if not
  * NULL, gets for each image -ln p of what was drawn (at temperature 1, whatever the request's): for an image of which
- * nothing is given, its NLL. progress, if not NULL, counts pixels. */
+ * nothing is given, its NLL. progress, if not NULL, counts pixels. PX_STOPPED or PX_INTERRUPTED leaves levels and nats
+ * undefined, and the decoder ready to begin again. */
 px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
                     px_progress *progress);
 

@@ -20,6 +20,8 @@ typedef enum px_status {
     PX_ERR_MEMORY,  /* not enough memory on the host or the device */
     PX_ERR_DEVICE,  /* a device or one of its libraries failed, or is not there */
     PX_ERR_NUMERIC, /* a figure is not finite */
+    PX_STOPPED,     /* ended early because it was asked to; what there was to keep is kept */
+    PX_INTERRUPTED, /* the same, asked for by Ctrl-C */
 } px_status;
 
 /* Where the message of a failure is written. One per thread of control; objects keep a pointer to their creator's. */
@@ -35,8 +37,8 @@ __attribute__((format(printf, 3, 4)))
 px_status
 px_fail(px_context *ctx, px_status status, const char *format, ...);
 
-/* The process's exit status: 0 for PX_OK, 2 for wrong words or a wrong config, 1 for everything that fails at run time.
- */
+/* The process's exit status: 0 for PX_OK, 2 for wrong arguments or a wrong config, 3 for PX_STOPPED, 130 for
+ * PX_INTERRUPTED, 1 for everything that fails at run time. */
 int px_exit_status(px_status status);
 
 /* Returns from the calling function with the status of call unless it is PX_OK. */

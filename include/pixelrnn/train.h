@@ -1,25 +1,34 @@
-/* Training: the loop, its schedule, and everything it leaves in its run folder (checkpoint.h). */
+/* Training: the loop, its schedule, and everything it leaves in its run folder (checkpoint.h).
+ *
+ * A step at which several things are due writes its line of metrics first, then its checkpoint, and only then evaluates
+ * and samples, which may take long. So whatever ends these two, the checkpoint is there. Its state says that they are
+ * still due, and a resume from it begins with them. After the evaluation the checkpoint's state holds its result, and
+ * the best step gets a checkpoint if it has none.
+ *
+ * A stop is answered after the step under way, before the next batch of an evaluation, or before the next row of pixels
+ * of samples, on all ranks. What it cuts short is not reported, but made anew by the resume, which thus ends with the
+ * bits and the metrics of an uninterrupted run. */
 #ifndef PIXELRNN_TRAIN_H
 #define PIXELRNN_TRAIN_H
 
 #include "pixelrnn/config.h"
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/ranks.h"
-#include <signal.h>
+#include "pixelrnn/stop.h"
 
 typedef struct px_train_options {
     const px_config *config;
-    const char *run;                   /* run folder */
-    bool resume;                       /* go on from the newest checkpoint; without one, begin */
-    const char *init;                  /* model file whose weights to begin from, or NULL */
-    const volatile sig_atomic_t *stop; /* not 0: save and return after the step at work */
-    FILE *out;                         /* where progress goes */
-    px_ranks *ranks;                   /* who trains together; only rank 0 touches the run folder. NULL: alone */
+    const char *run;  /* run folder */
+    bool resume;      /* go on from the newest checkpoint; without one, begin */
+    const char *init; /* model file whose weights to begin from, or NULL */
+    px_stop *stop;    /* once it is asked: save and return as soon as possible; NULL: never */
+    FILE *out;        /* where progress goes */
+    px_ranks *ranks;  /* who trains together; only rank 0 touches the run folder. NULL: alone */
 } px_train_options;
 
 typedef struct px_train_result {
     int64_t step;              /* updates done */
-    bool stopped;              /* asked to stop before the last step */
+    px_status stop;            /* PX_OK: all is done; else how it was asked to stop before that */
     bool evaluated;            /* test holds the last evaluation */
     px_evaluation test;        /* of the weights at the end */
     px_evaluation independent; /* the same images under independent pixels */
@@ -27,8 +36,10 @@ typedef struct px_train_result {
 } px_train_result;
 
 /* Trains on device until config->train.steps. Every rank takes its share of each batch. PX_ERR_CONFIG if there are more
- * ranks than images in a batch, or if the ranks disagree in config, data or program; a stop asked of one stops all. PX_ERR_NUMERIC if a loss or gradient is not finite, naming the step and the
- * last good checkpoint. */
+ * ranks than images in a batch, or if the ranks disagree in config, data or program. PX_ERR_NUMERIC if a loss or
+ * gradient is not finite, naming the step and the last good checkpoint. PX_ERR_FILE if another process is at work in the
+ * run folder. A stop asked of one rank stops all: PX_OK with result->stop, and the checkpoint is written; or PX_STOPPED
+ * or PX_INTERRUPTED before the run folder was changed. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 
 /* Learning rate of update `step` (from 0): linear warm-up over warmup_steps, then constant, or multiplied by decay_factor

@@ -82,6 +82,10 @@ fails() {
     one_message && contains err "$pattern"
 }
 
+# Runs a command that does not ignore signals, although a shell in the background, or nohup, ignores some.
+# shellcheck disable=SC2034 # for the scripts
+unignored=(env --default-signal=HUP,INT,TERM,USR1,USR2)
+
 # ---- Looking at things -------------------------------------------------------------------------------------------------
 
 same() {
