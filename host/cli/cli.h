@@ -72,6 +72,11 @@ int px_cli_batch(const px_config *config);
 /* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
 int px_cli_drawing_batch(const px_config *config);
 
+/* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are read
+ * as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+                           const px_source_options *options, int levels, px_source **source);
+
 /* How a command that goes over a set of images once opens it. */
 static inline px_source_options px_cli_pass(const px_config *config) {
     return (px_source_options){.split = PX_SPLIT_TEST,

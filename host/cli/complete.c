@@ -161,7 +161,7 @@ static px_status px_complete_data(px_context *ctx, const px_complete_words *w, c
     px_source_options options = px_cli_pass(&info->config);
     options.access = PX_ACCESS_ANY; /* the picture shows each image once more, after its completions */
     px_source *source = NULL;
-    px_status status = px_source_open_all(ctx, w->data.count, w->data.word, &options, &source);
+    px_status status = px_cli_open_data(ctx, w->ranks, w->data.count, w->data.word, &options, info->spec.levels, &source);
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     status = px_ranks_agree(w->ranks, status);
     if (status == PX_OK) status = px_complete_source(ctx, w, info, model, source);

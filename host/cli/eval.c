@@ -99,7 +99,7 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
     const px_source_options options = px_cli_pass(&info->config);
     px_source *source = NULL;
-    px_status status = px_source_open_all(ctx, data.count, data.word, &options, &source);
+    px_status status = px_cli_open_data(ctx, w->ranks, data.count, data.word, &options, info->spec.levels, &source);
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
     status = px_ranks_agree(w->ranks, status);

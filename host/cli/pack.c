@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768 };
+enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768, PX_PACK_LEVELS = 256 };
 
 typedef struct px_pack_words {
     px_words settings, sources;
@@ -80,7 +80,7 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
     PX_TRY(px_pack_options(ctx, &w, &source_options));
-    PX_TRY(px_source_open_all(ctx, w.sources.count, w.sources.word, &source_options, &source));
+    PX_TRY(px_cli_open_data(ctx, NULL, w.sources.count, w.sources.word, &source_options, PX_PACK_LEVELS, &source));
     const px_status status = px_pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;

@@ -1,6 +1,7 @@
 /* A source whose images are made smaller, or given other channels, as they are read. */
 #include "host/data/formats.h"
 #include "pixelrnn/picture.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,4 +60,21 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     made->base.close = close_source;
     *converted = &made->base;
     return PX_OK;
+}
+
+bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]) {
+    const int height = source->stored.height, width = source->stored.width, channels = source->stored.channels;
+    const bool recolored = height > 0 && channels != source->channels;
+    const bool resized = height > 0 && (height != source->height || width != source->width);
+    const bool quantized = levels < source->stored.levels;
+    char sizes[160] = "", to[16] = "", values[64] = "";
+    line[0] = 0;
+    if (!recolored && !resized && !quantized) return false;
+    if (recolored) snprintf(to, sizeof to, " x %d", source->channels);
+    if (recolored || resized)
+        snprintf(sizes, sizeof sizes, "%d x %d x %d%s to %d x %d%s", height, width, channels,
+                 source->stored.varies ? " (the first image)" : "", source->height, source->width, to);
+    if (quantized) snprintf(values, sizeof values, "%d to %d levels", source->stored.levels, levels);
+    snprintf(line, PX_CONVERSION, "%s: %s%s%s", source->name, sizes, *sizes && *values ? ", " : "", values);
+    return true;
 }
