@@ -83,7 +83,7 @@ sweep() {
     rm -rf sweep
     PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -b 3 -l 1 -s '2 5' -- --channels 1 --seconds 0.01 || return
     same "$(cd sweep && echo *)" 'batch_3.json layers_1.json size_2.json size_5.json' &&
-        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"size":.*5,'
+        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"height":.*5,'
 }
 check "a sweep over batch, layers and size" sweep
 

@@ -118,7 +118,8 @@ static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, c
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(ranks, px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1)));
+    const px_status parsed = px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1);
+    PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.per_image));
     PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
     px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
     const px_status status = px_eval_data(ctx, &w, &info, model);

@@ -92,6 +92,7 @@ static px_status px_trainer_check_config(px_trainer *t) {
 /* Refuses to begin where a run lies, and to resume with another config than it was begun with. */
 static px_status px_trainer_check_run(px_trainer *t) {
     const char *run = t->options->run;
+    PX_TRY(px_file_check_folder(t->ctx, run));
     const int64_t newest = px_checkpoint_newest(run);
     if (newest < 0) return PX_OK;
     if (t->options->resume) return px_trainer_check_config(t);
