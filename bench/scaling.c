@@ -174,8 +174,8 @@ static px_status px_scale_config(px_context *ctx, const char *path, const char *
     px_config_default(&config);
     PX_TRY(px_config_load(ctx, config_path, &config));
     if (!px_find_step(bench, config.name, &m))
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no training step of %.200s with the size of its images in it", path,
-                       config.name);
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no training step of %.200s with the size of its images in it",
+                       path, config.name);
     PX_TRY(px_parameters_of(ctx, &config, &m, &b));
     printf("%s, %d x %d x %d: %d images a rank in %.4g ms, gradients %.2f MiB in %d buckets\n", config.name, m.height,
            m.width, m.channels, m.images, 1e3 * m.seconds, b.bytes / (1 << 20), b.count);

@@ -29,8 +29,8 @@ static double gib(size_t bytes) {
 
 px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const char *keys) {
     return px_fail(device->ctx, PX_ERR_MEMORY,
-                   "out of memory: %s %.3f GiB beside %.3f GiB that are held, of %.3f GiB that %s leaves; lower %s", need,
-                   gib(bytes), gib(device->workspace + device->held), gib(device->memory),
+                   "out of memory: %s %.3f GiB beside %.3f GiB that are held, of %.3f GiB that %s leaves; lower %s",
+                   need, gib(bytes), gib(device->workspace + device->held), gib(device->memory),
                    device->limit[0] ? device->limit : "the device's memory", keys);
 }
 

@@ -119,7 +119,8 @@ static void read_group_quota(const char *folder, void *limit) {
     int *processors = limit;
     double quota[2], period[2];
     if (read_numbers(folder, "cpu.max", quota) < 2) {
-        if (!read_numbers(folder, "cpu.cfs_quota_us", quota) || !read_numbers(folder, "cpu.cfs_period_us", period)) return;
+        if (!read_numbers(folder, "cpu.cfs_quota_us", quota) || !read_numbers(folder, "cpu.cfs_period_us", period))
+            return;
         quota[1] = period[0];
     }
     const double share = ceil(quota[0] / quota[1]);

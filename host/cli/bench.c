@@ -385,4 +385,5 @@ const px_command px_command_bench = {
     "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--phases train,evaluate,sample,sample_plain] "
     "[--breakdown] [--json OUT] [--set key=value]...",
     "throughput of training, evaluation and sampling, and memory, side by side, for images of data.train's size, or "
-    "data.size and data.channels where data.train is not there; an option overrides only itself", .run = px_bench_command};
+    "data.size and data.channels where data.train is not there; an option overrides only itself",
+    .run = px_bench_command};

@@ -116,9 +116,11 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
     if (!px_is_filled(size) && there) PX_TRY(px_fill_from_data(ctx, config, size));
     px_fill(size, config->data.size, config->data.size, config->data.channels);
     if (!px_is_filled(size))
-        return px_fail(ctx, PX_ERR_USAGE, "%s: data.train%s%s%s is %s, so that the size of images is not known; give %s, "
-                       "or data.size and data.channels", where, train[0] ? " (" : "", train, train[0] ? ")" : "",
-                       train[0] ? "not there" : "empty", options);
+        return px_fail(ctx, PX_ERR_USAGE,
+                       "%s: data.train%s%s%s is %s, so that the size of images is not known; give %s, "
+                       "or data.size and data.channels",
+                       where, train[0] ? " (" : "", train, train[0] ? ")" : "", train[0] ? "not there" : "empty",
+                       options);
     const int64_t largest = size->height > size->width ? size->height : size->width;
     if (largest <= PX_IMAGE_SIDE) return PX_OK;
     return px_fail(ctx, PX_ERR_USAGE, "%s: found images of %lld x %lld, expected at most %d a side", where,

@@ -30,7 +30,8 @@ static px_status px_info_read(px_context *ctx, px_info_words *w, px_model_info *
     if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return px_info_from_config(ctx, w, info);
     PX_TRY(px_checkpoint_find_model(ctx, word, path));
     if (w->size.height || w->size.width || w->size.channels)
-        return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model", path);
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model",
+                       path);
     PX_TRY(px_model_file_info(ctx, path, info));
     return px_cli_override(ctx, path, &w->settings, &info->config);
 }
@@ -141,6 +142,7 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_info = {
     "info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
-    "parameters, receptive field, memory, floating-point operations per image, how sweeps run, for images of data.train's "
+    "parameters, receptive field, memory, floating-point operations per image, how sweeps run, for images of "
+    "data.train's "
     "size, or data.size and data.channels where data.train is not there; an option overrides only itself",
     .run = px_info_run};

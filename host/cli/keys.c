@@ -7,6 +7,5 @@ static px_status run(px_context *ctx, int count, char **arguments) {
     return px_config_print_keys(ctx, prefix.count > 0 ? prefix.word[0] : "", stdout);
 }
 
-const px_command px_command_keys = {"keys", "[PREFIX]",
-                                    "every config key, or those that begin with PREFIX: type, default, range, meaning",
-                                    .run = run};
+const px_command px_command_keys = {
+    "keys", "[PREFIX]", "every config key, or those that begin with PREFIX: type, default, range, meaning", .run = run};

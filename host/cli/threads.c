@@ -11,6 +11,7 @@ void px_cli_limit_threads(void) {
     omp_set_num_threads(usable);
     /* without the variable, OpenMP has counted processors that a quota does not let this process use */
     if (getenv("OMP_NUM_THREADS") && px_ranks_launched_local() == 0)
-        fprintf(stderr, "OMP_NUM_THREADS: found %d, which is more than the %d processors that this process may use; takes %d\n",
+        fprintf(stderr,
+                "OMP_NUM_THREADS: found %d, which is more than the %d processors that this process may use; takes %d\n",
                 asked, usable, usable);
 }

@@ -45,8 +45,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
 static px_status measure_one(px_context *ctx, px_picture_set *set, size_t index, int *height, int *width) {
     px_encoded encoded = {0};
     px_status status = set->load(set, ctx, index, &encoded);
-    if (status == PX_OK)
-        status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, height, width);
+    if (status == PX_OK) status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, height, width);
     px_encoded_free(&encoded);
     return status;
 }

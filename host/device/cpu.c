@@ -151,7 +151,8 @@ static px_status px_cpu_start_threads(px_context *ctx, int threads) {
         return px_fail(ctx, PX_ERR_MEMORY,
                        "out of memory: %d thread%s with the BLAS's buffers need%s %.2f GiB of address space, %s leaves "
                        "%.2f GiB; raise the limit, or set OMP_NUM_THREADS to fewer",
-                       threads, threads > 1 ? "s" : "", threads > 1 ? "" : "s", (double)bytes / (1 << 30), left.name, (double)left.bytes / (1 << 30));
+                       threads, threads > 1 ? "s" : "", threads > 1 ? "" : "s", (double)bytes / (1 << 30), left.name,
+                       (double)left.bytes / (1 << 30));
     }
     munmap(probe, bytes);
 #pragma omp parallel num_threads(threads)
@@ -170,7 +171,7 @@ px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
         .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
     cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
     const px_memory_limit limit = px_limit_memory("");
-    cpu->base.memory = limit.bytes > PX_CPU_UNPLANNED ? limit.bytes - PX_CPU_UNPLANNED : 0;
+    cpu->base.memory = limit.bytes > PX_CPU_SPARE ? limit.bytes - PX_CPU_SPARE : 0;
     snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
     cpu->panels = aligned_alloc(256, (size_t)cpu->threads * cpu->panel);
