@@ -87,7 +87,10 @@ check "eval: binary text as 2 levels is not converted" says '' train tiny.yaml -
 
 pictures() { # a folder's pictures may differ in size: only the first is looked at
     mkdir -p pictures && pixelrnn sample run -n 1 -o pictures/one.png &&
-        says 'pictures: 66 x 66 x 3 (the first image) to 16 x 16' pack pictures --size 16 -o packed.npy
+        tar cf pictures.tar pictures && tar czf pictures.tar.gz pictures || return
+    for set in pictures pictures.tar pictures.tar.gz; do
+        says "$set: 66 x 66 x 3 (the first image) to 16 x 16" pack "$set" --size 16 -o packed.npy || return
+    done
 }
 check "pack: a folder of pictures" pictures
 
@@ -108,7 +111,8 @@ check "info: options where there are no data" informs '9 x 5 x 3' tiny.yaml --se
 check "info: what stays unknown is asked for" fails 2 'tiny.yaml: data.train \(absent.npy\) is not there, .*give --height, --width and --channels, or data.size and data.channels' \
     info tiny.yaml --set data.train=absent.npy --height 28 --width 28
 check "info: a model has its size" fails 2 'expected none with a model' info run --height 7
-check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8' info tiny.yaml --height 4294967300
+check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8 x 1, expected sides up to 65535' info tiny.yaml --height 4294967300
+check "info: channels that a model does not take" fails 2 'x 4294967297, expected .* 1 or 3 channels' info tiny.yaml --channels 4294967297
 
 # ---- The machine -------------------------------------------------------------------------------------------------------
 
@@ -127,7 +131,7 @@ fi
 
 # A training step needs room for the BLAS's buffers. Under any limit on address space it ends: well, or in one message.
 ends() { # THREADS KIB: it has ten seconds
-    (ulimit -v "$2" && OMP_NUM_THREADS=$1 timeout -s KILL 10 "$program" train tiny.yaml -o limited --set train.steps=0 >out 2>err)
+    (ulimit -v "$2" && OMP_NUM_THREADS=$1 timeout -s KILL 10 "$program" train tiny.yaml -o limited --set model.hidden=8 >out 2>err)
     local status=$?
     rm -rf limited
     [ $status -eq 0 ] && return
