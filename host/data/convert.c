@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SIZES = 64 }; /* bytes of a text of sizes */
+
 typedef struct px_converted {
     px_source base;
     px_source *from;
@@ -62,18 +64,26 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     return PX_OK;
 }
 
+/* "28 x 28 x 1", or what is known of it. */
+static void describe_stored(const px_source *source, char text[SIZES]) {
+    if (source->stored.height == 0)
+        snprintf(text, SIZES, "various sizes");
+    else
+        snprintf(text, SIZES, "%d x %d x %d%s", source->stored.height, source->stored.width, source->stored.channels,
+                 source->stored.varies ? " (the first image)" : "");
+}
+
 bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]) {
-    const int height = source->stored.height, width = source->stored.width, channels = source->stored.channels;
-    const bool recolored = height > 0 && channels != source->channels;
-    const bool resized = height > 0 && (height != source->height || width != source->width);
+    const bool known = source->stored.height > 0 || source->stored.varies;
+    const bool recolored = known && source->stored.channels != source->channels;
+    const bool resized = known && (source->stored.height != source->height || source->stored.width != source->width);
     const bool quantized = levels < source->stored.levels;
-    char sizes[160] = "", to[16] = "", values[64] = "";
+    char from[SIZES], to[SIZES] = "", sizes[3 * SIZES] = "", values[SIZES] = "";
     line[0] = 0;
     if (!recolored && !resized && !quantized) return false;
+    describe_stored(source, from);
     if (recolored) snprintf(to, sizeof to, " x %d", source->channels);
-    if (recolored || resized)
-        snprintf(sizes, sizeof sizes, "%d x %d x %d%s to %d x %d%s", height, width, channels,
-                 source->stored.varies ? " (the first image)" : "", source->height, source->width, to);
+    if (recolored || resized) snprintf(sizes, sizeof sizes, "%s to %d x %d%s", from, source->height, source->width, to);
     if (quantized) snprintf(values, sizeof values, "%d to %d levels", source->stored.levels, levels);
     snprintf(line, PX_CONVERSION, "%s: %s%s%s", source->name, sizes, *sizes && *values ? ", " : "", values);
     return true;

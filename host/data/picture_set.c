@@ -29,6 +29,8 @@ px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path,
     PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
     *set = (px_picture_set *)source;
     (*set)->resize = side > 0;
+    source->stored.varies = side > 0;
+    source->stored.height = source->stored.width = 0;
     return PX_OK;
 }
 
@@ -41,34 +43,33 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return status;
 }
 
-/* The size of picture `index`. */
-static px_status measure_one(px_context *ctx, px_picture_set *set, size_t index, int *height, int *width) {
+/* What size the first picture has before it is resized, if that can be read. */
+static void look_at_first(px_picture_set *set) {
+    px_context ignored;
     px_encoded encoded = {0};
-    px_status status = set->load(set, ctx, index, &encoded);
-    if (status == PX_OK) status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, height, width);
+    int height, width;
+    if (set->load(set, &ignored, 0, &encoded) == PX_OK &&
+        px_picture_measure(&ignored, encoded.name, encoded.bytes, encoded.size, &height, &width) == PX_OK) {
+        set->base.stored.height = height;
+        set->base.stored.width = width;
+    }
     px_encoded_free(&encoded);
-    return status;
-}
-
-void px_picture_set_stored(px_picture_set *set, int height, int width) {
-    set->base.stored.height = height;
-    set->base.stored.width = width;
-    set->base.stored.varies = set->resize;
-    if (set->resize) return;
-    set->base.height = height;
-    set->base.width = width;
 }
 
 px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
-    px_context ignored;
-    int height, width;
     set->base.concurrent = true;
     set->base.read = read_image;
-    px_status status = measure_one(set->resize ? &ignored : ctx, set, 0, &height, &width);
-    for (size_t i = 1; status == PX_ERR_FORMAT && !set->resize && i < set->base.count; i++)
-        status = measure_one(ctx, set, i, &height, &width);
-    if (status == PX_OK) px_picture_set_stored(set, height, width);
-    return set->resize ? PX_OK : status;
+    if (set->resize) look_at_first(set);
+    px_status status = set->resize ? PX_OK : PX_ERR_FORMAT;
+    for (size_t i = 0; status == PX_ERR_FORMAT && i < set->base.count; i++) {
+        px_encoded encoded = {0};
+        status = set->load(set, ctx, i, &encoded);
+        if (status == PX_OK)
+            status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, &set->base.height,
+                                        &set->base.width);
+        px_encoded_free(&encoded);
+    }
+    return status;
 }
 
 px_status px_picture_set_decode(px_context *ctx, const px_picture_set *set, const px_encoded *encoded,

@@ -32,11 +32,8 @@ bool px_picture_named(const char *name);
 px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
                                 const px_source_options *options, px_picture_set **set);
 
-/* Once load is filled in: takes an open size from the first picture that has one, and fills in base.read. A set that is
- * resized only learns what size its first picture has, if that can be read. */
+/* Once load is filled in: takes an open size from the first picture that has one, and fills in base.read. */
 px_status px_picture_set_measure(px_context *ctx, px_picture_set *set);
-/* The size of the first picture: that of the set, unless it is resized. */
-void px_picture_set_stored(px_picture_set *set, int height, int width);
 
 /* Decodes a picture to base.height * base.width * base.channels pixels. PX_ERR_FORMAT if it is damaged, or smaller than
  * the size it is to have; PX_ERR_SHAPE if none was asked for, and it has another than the first. */

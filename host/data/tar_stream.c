@@ -48,15 +48,15 @@ static px_status take_picture(px_context *ctx, px_archive *archive, const px_mem
 /* Counting -----------------------------------------------------------------------------------------------------------
  */
 
-/* Counts the pictures, and takes their size from the first that has one. */
-static px_status count_pictures(px_context *ctx, px_archive *archive, px_extent *extent) {
+/* Counts the pictures; takes an open size of the set from the first that has one. */
+static px_status count_pictures(px_context *ctx, px_archive *archive, bool measure, px_extent *extent) {
     for (;;) {
         px_member member;
         bool found;
         PX_TRY(next_picture(ctx, archive, &member, &found));
         if (!found) return PX_OK;
         extent->count++;
-        if (extent->height > 0) continue;
+        if (!measure || extent->height > 0) continue;
         px_encoded encoded = {0};
         px_context ignored;
         int height, width;
@@ -71,13 +71,13 @@ static px_status count_pictures(px_context *ctx, px_archive *archive, px_extent 
     }
 }
 
-static px_status examine(px_context *ctx, const char *path, bool resize, px_extent *extent) {
+static px_status examine(px_context *ctx, const char *path, bool measure, px_extent *extent) {
     px_archive archive;
     *extent = (px_extent){0};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_TAR, path, NULL, &archive));
-    px_status status = count_pictures(ctx, &archive, extent);
+    px_status status = count_pictures(ctx, &archive, measure, extent);
     px_archive_close(&archive);
-    if (status == PX_OK && !resize && extent->count > 0 && extent->height == 0)
+    if (status == PX_OK && measure && extent->count > 0 && extent->height == 0)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu pictures, none of them readable, expected PNG or JPEG", path,
                        extent->count);
     return status;
@@ -162,10 +162,13 @@ static px_status prepare(px_context *ctx, px_tar_stream *self) {
 px_status px_tar_stream_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_extent extent;
     px_picture_set *set;
-    PX_TRY(examine(ctx, path, options->size > 0, &extent));
+    PX_TRY(examine(ctx, path, options->size == 0, &extent));
     if (extent.count == 0) return PX_OK;
     PX_TRY(px_picture_set_create(ctx, sizeof(px_tar_stream), path, extent.count, options, &set));
-    if (extent.height > 0) px_picture_set_stored(set, (int)extent.height, (int)extent.width);
+    if (!set->resize) {
+        set->base.height = (int)extent.height;
+        set->base.width = (int)extent.width;
+    }
     set->base.read = read_image;
     set->base.close = close_source;
     px_status status = prepare(ctx, (px_tar_stream *)set);

@@ -55,8 +55,8 @@ struct px_source {
     size_t count;    /* images, at least 1 */
     int height, width, channels;
     /* The images before they are brought to that size and those channels, and the values that a channel can have: 256,
-     * or 2 for sets that are binary by nature. varies: the size is the first image's, and others may have another.
-     * height 0: not known. */
+     * or 2 for sets that are binary by nature. varies: the size is the first image's, or 0 where that is not known, and
+     * others may have another. */
     struct {
         int height, width, channels, levels;
         bool varies;
