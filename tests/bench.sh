@@ -89,7 +89,7 @@ of_data() { # each config's own, after data.size; --channels overrides only itse
         contains out '^tiny_pixelcnn .*  28 x 28 x 1$'
 }
 check "images are of the size of the config's data" of_data
-check "without data and a size it asks for one" fails 2 'absent.npy\) is not there, .*give --size and --channels, or data.size and data.channels' \
+check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; for the size of images give --size and --channels, or data.size and data.channels' \
     bench pixelcnn.yaml --set data.train=absent.npy
 
 own_configs() { # whose data are not there; info takes the size as bench does

@@ -82,8 +82,8 @@ px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, co
                            const px_source_options *options, int levels, px_source **source);
 
 /* What a command takes as the size of a config's images. Of height, width and channels each is, in this order: what an
- * option says; what the images of data.train have after data.size and data.channels, if data.train is there; data.size
- * and data.channels. */
+ * option says; what the images of data.train have after data.size and data.channels, if data.train can be opened;
+ * data.size and data.channels. */
 typedef struct px_image_size {
     int64_t height, width, channels; /* 0: no option says */
 } px_image_size;

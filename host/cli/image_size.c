@@ -1,7 +1,5 @@
 /* The size of a config's images, for commands that need no data. */
 #include "host/cli/cli.h"
-#include "pixelrnn/file.h"
-#include <string.h>
 
 enum { SIDE = 65535, CHANNELS = 3 }; /* the most that a model takes */
 
@@ -29,18 +27,18 @@ static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_si
     return PX_OK;
 }
 
+/* Data that cannot be opened are no failure where options and config say enough. */
 px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
                             px_image_size *size) {
-    const char *train = config->data.train;
-    const bool there = strncmp(train, "builtin:", 8) == 0 || (train[0] && px_file_exists(train));
-    if (!is_filled(size) && there) PX_TRY(fill_from_data(ctx, config, size));
+    px_context why = {"data.train is empty"};
+    if (!is_filled(size) && config->data.train[0]) {
+        const px_status status = fill_from_data(&why, config, size);
+        if (status != PX_OK && status != PX_ERR_FILE) return px_fail(ctx, status, "%s", why.message);
+    }
     fill(size, config->data.size, config->data.size, config->data.channels);
     if (!is_filled(size))
-        return px_fail(ctx, PX_ERR_USAGE,
-                       "%s: data.train%s%s%s is %s, so that the size of images is not known; give %s, "
-                       "or data.size and data.channels",
-                       where, train[0] ? " (" : "", train, train[0] ? ")" : "", train[0] ? "not there" : "empty",
-                       options);
+        return px_fail(ctx, PX_ERR_USAGE, "%s: %s; for the size of images give %s, or data.size and data.channels",
+                       where, why.message, options);
     const int64_t side = size->height > size->width ? size->height : size->width;
     if (side <= SIDE && size->channels <= CHANNELS) return PX_OK;
     return px_fail(ctx, PX_ERR_USAGE,
