@@ -319,8 +319,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 # ---- Use ---------------------------------------------------------------------------------------------------------------
 
 demo: $(PROGRAM) ## train a small Diagonal BiLSTM on digits drawn by the program, and draw samples from it
-	@rm -rf runs/demo
-	$(PROGRAM) train configs/demo.yaml -o runs/demo
+	$(PROGRAM) train configs/demo.yaml -o runs/demo --resume
 	$(PROGRAM) sample runs/demo -n 64 -o runs/demo/samples.png
 	@echo 'The samples are in runs/demo/samples.png'
 

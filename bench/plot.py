@@ -19,7 +19,7 @@ def read(folder, axis, phase):
         report = json.loads(path.read_text())
         device = report["device"]["description"]
         for result in report["results"]:
-            x = {"batch": result["batch_size"], "layers": result["layers"], "size": report["size"]}[axis]
+            x = {"batch": result["batch_size"], "layers": result["layers"], "size": result["height"]}[axis]
             rates = [entry["images_per_second"] for entry in result["phases"] if entry["phase"] == phase]
             lines.setdefault(f"{result['kind']}, {result['precision']}", []).extend((x, rate) for rate in rates)
     return {kind: sorted(points) for kind, points in lines.items()}, device

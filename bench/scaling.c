@@ -125,8 +125,14 @@ static void px_predict(const px_buckets *b, double image_seconds, int images) {
     }
 }
 
-static px_status px_parameters_of(px_context *ctx, const px_config *config, int size, int channels, px_buckets *b) {
-    const px_model_spec spec = px_model_spec_from(config, size, size, channels);
+/* What was measured of a config. */
+typedef struct px_measured {
+    int height, width, channels, images; /* of a batch */
+    double seconds;                      /* of a training step */
+} px_measured;
+
+static px_status px_parameters_of(px_context *ctx, const px_config *config, const px_measured *m, px_buckets *b) {
+    const px_model_spec spec = px_model_spec_from(config, m->height, m->width, m->channels);
     px_device *device;
     px_model *model;
     PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, PX_REAL, &device));
@@ -137,8 +143,12 @@ static px_status px_parameters_of(px_context *ctx, const px_config *config, int 
     return status;
 }
 
+static int px_integer(const cJSON *object, const char *key) {
+    return (int)cJSON_GetNumberValue(cJSON_GetObjectItem(object, key));
+}
+
 /* The training step of the config of that name. */
-static bool px_find_step(const cJSON *bench, const char *name, double *seconds, int *images) {
+static bool px_find_step(const cJSON *bench, const char *name, px_measured *m) {
     const cJSON *result, *phase;
     cJSON_ArrayForEach(result, cJSON_GetObjectItem(bench, "results")) {
         const cJSON *config = cJSON_GetObjectItem(result, "config");
@@ -146,9 +156,12 @@ static bool px_find_step(const cJSON *bench, const char *name, double *seconds, 
         cJSON_ArrayForEach(phase, cJSON_GetObjectItem(result, "phases")) {
             const cJSON *kind = cJSON_GetObjectItem(phase, "phase");
             if (!cJSON_IsString(kind) || strcmp(kind->valuestring, "train") != 0) continue;
-            *seconds = 1e-3 * cJSON_GetNumberValue(cJSON_GetObjectItem(phase, "pass_ms_median"));
-            *images = (int)cJSON_GetNumberValue(cJSON_GetObjectItem(phase, "images_per_pass"));
-            return *seconds > 0 && *images > 0;
+            *m = (px_measured){.height = px_integer(result, "height"),
+                               .width = px_integer(result, "width"),
+                               .channels = px_integer(result, "channels"),
+                               .images = px_integer(phase, "images_per_pass"),
+                               .seconds = 1e-3 * cJSON_GetNumberValue(cJSON_GetObjectItem(phase, "pass_ms_median"))};
+            return m->seconds > 0 && m->images > 0 && m->height > 0 && m->width > 0 && m->channels > 0;
         }
     }
     return false;
@@ -157,18 +170,16 @@ static bool px_find_step(const cJSON *bench, const char *name, double *seconds, 
 static px_status px_scale_config(px_context *ctx, const char *path, const char *config_path, const cJSON *bench) {
     px_config config;
     static px_buckets b;
-    double seconds;
-    int images;
+    px_measured m;
     px_config_default(&config);
     PX_TRY(px_config_load(ctx, config_path, &config));
-    if (!px_find_step(bench, config.name, &seconds, &images))
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no training step of %.200s in it", path, config.name);
-    const int size = (int)cJSON_GetNumberValue(cJSON_GetObjectItem(bench, "size"));
-    const int channels = (int)cJSON_GetNumberValue(cJSON_GetObjectItem(bench, "channels"));
-    PX_TRY(px_parameters_of(ctx, &config, size, channels, &b));
-    printf("%s, %d x %d x %d: %d images a rank in %.4g ms, gradients %.2f MiB in %d buckets\n", config.name, size, size,
-           channels, images, 1e3 * seconds, b.bytes / (1 << 20), b.count);
-    px_predict(&b, seconds / images, images);
+    if (!px_find_step(bench, config.name, &m))
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no training step of %.200s with the size of its images in it",
+                       path, config.name);
+    PX_TRY(px_parameters_of(ctx, &config, &m, &b));
+    printf("%s, %d x %d x %d: %d images a rank in %.4g ms, gradients %.2f MiB in %d buckets\n", config.name, m.height,
+           m.width, m.channels, m.images, 1e3 * m.seconds, b.bytes / (1 << 20), b.count);
+    px_predict(&b, m.seconds / m.images, m.images);
     return PX_OK;
 }
 

@@ -79,11 +79,33 @@ check "phases by choice" chosen
 check "an unknown phase is refused" fails 2 '--phases: found "drain", expected some of train' bench pixelcnn.yaml --phases train,drain
 check "a phase without a name is refused" fails 2 '--phases: found "", expected some of train' bench pixelcnn.yaml --phases train,
 
+of_data() { # each config's own, after data.size; --channels overrides only itself
+    noise $((2 * 5 * 4 * 3)) | npy_write '2, 5, 4, 3' >images.npy
+    sed 's/builtin:digits/images.npy/' pixelcnn.yaml >images.yaml
+    rm -f bench.json
+    pixelrnn bench images.yaml pixelcnn.yaml --phases evaluate --seconds 0.001 --channels 1 --json bench.json || return
+    same "$(paste -d' ' <(values height) <(values width) <(values channels) | paste -sd,)" '5 4 1,28 28 1' &&
+        contains out 'images of 5 x 4 x 1, 4 levels, 2 a batch' && contains out '^tiny_pixelcnn .*  5 x 4 x 1$' &&
+        contains out '^tiny_pixelcnn .*  28 x 28 x 1$'
+}
+check "images are of the size of the config's data" of_data
+check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; for the size of images give --size and --channels, or data.size and data.channels' \
+    bench pixelcnn.yaml --set data.train=absent.npy
+
+own_configs() { # whose data are not there; info takes the size as bench does
+    local config side
+    for config in "$bench"/../configs/bench*.yaml; do
+        case $config in */bench64_*) side=64 ;; *) side=32 ;; esac
+        pixelrnn info "$config" --set data.train=absent.npy --set device="$device" && contains out "^images  *$side x $side x 3, 256 levels\$" || return
+    done
+}
+check "the bench's configs say their size" own_configs
+
 sweep() {
     rm -rf sweep
     PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -b 3 -l 1 -s '2 5' -- --channels 1 --seconds 0.01 || return
     same "$(cd sweep && echo *)" 'batch_3.json layers_1.json size_2.json size_5.json' &&
-        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"size":.*5,'
+        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"height":.*5,'
 }
 check "a sweep over batch, layers and size" sweep
 

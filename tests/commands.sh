@@ -388,7 +388,7 @@ check "info: of a config for images of another size, without data" imagenet
 configs_are_right() {
     local file
     for file in "$golden"/../../configs/*.yaml; do
-        pixelrnn info "$file" --height 8 --channels 1 --set train.batch_size=1 --set device="$device" || return
+        pixelrnn info "$file" --height 8 --width 8 --channels 1 --set train.batch_size=1 --set device="$device" || return
     done
 }
 check "info: takes every file in configs/" configs_are_right

@@ -18,6 +18,46 @@ static bool written_in_place(const px_file_out *out) {
     return out->temporary[0] == 0;
 }
 
+/* Fails with errno's reason unless what stands at `place` is a folder in which files can be made; `path` is what is to be
+ * made there. */
+static px_status check_place(px_context *ctx, const char *path, const char *place) {
+    if (px_file_exists(place) && !px_file_is_folder(place))
+        return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(ENOTDIR));
+    return access(place, W_OK | X_OK) == 0 ? PX_OK : fail_errno(ctx, path);
+}
+
+/* The folder that path lies in. */
+static void parent_of(const char *path, char folder[PX_PATH]) {
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    snprintf(folder, PX_PATH, "%.*s", slash ? (int)length : 1, slash ? path : ".");
+}
+
+px_status px_file_check_output(px_context *ctx, const char *path) {
+    char folder[PX_PATH], temporary[PX_PATH + 16];
+    struct stat found;
+    if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
+    const bool exists = stat(path, &found) == 0;
+    if (exists && S_ISDIR(found.st_mode)) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
+    if (exists && !S_ISREG(found.st_mode)) return access(path, W_OK) == 0 ? PX_OK : fail_errno(ctx, path);
+    parent_of(path, folder);
+    PX_TRY(check_place(ctx, path, folder));
+    snprintf(temporary, sizeof temporary, "%s.partial", path);
+    return stat(temporary, &found) == 0 || errno == ENOENT ? PX_OK : fail_errno(ctx, path);
+}
+
+px_status px_file_check_folder(px_context *ctx, const char *path) {
+    char place[PX_PATH];
+    if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
+    strcpy(place, path);
+    while (!px_file_exists(place) && errno == ENOENT && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
+        char above[PX_PATH];
+        parent_of(place, above);
+        strcpy(place, above);
+    }
+    return check_place(ctx, path, place);
+}
+
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out) {
     *out = (px_file_out){0};
     if (strlen(path) >= sizeof out->path) {

@@ -18,7 +18,7 @@ typedef struct px_bench_words {
     const char *json, *phases;
     bool phase[PX_BENCH_PHASES];
     double seconds;
-    int64_t size, channels;
+    px_image_size size; /* --size is both sides */
     bool breakdown;
 } px_bench_words;
 
@@ -27,11 +27,12 @@ typedef struct px_bench_report {
     px_status status;
     px_context ctx;
     px_config config;
+    px_image_size size;
     char kind[16], description[128]; /* of the device */
     px_bench_result result;
 } px_bench_report;
 
-enum { PX_BENCH_SIZE = 32, PX_BENCH_CHANNELS = 3, PX_MIB = 1 << 20 };
+enum { PX_MIB = 1 << 20 };
 
 /* --- Measuring, in a process of its own. */
 
@@ -42,10 +43,13 @@ static px_status px_measure_config(px_context *ctx, const px_bench_words *w, con
     px_config_default(c);
     PX_TRY(px_config_load(ctx, path, c));
     PX_TRY(px_cli_override(ctx, path, &w->settings, c));
+    report->size = w->size;
+    PX_TRY(px_cli_image_size(ctx, path, c, "--size and --channels", &report->size));
     PX_TRY(px_cli_open_device(ctx, c, -1, &device));
     snprintf(report->kind, sizeof report->kind, "%s", device->kind);
     snprintf(report->description, sizeof report->description, "%s", device->description);
-    px_bench_spec spec = {.model = px_model_spec_from(c, (int)w->size, (int)w->size, (int)w->channels),
+    const px_image_size *s = &report->size;
+    px_bench_spec spec = {.model = px_model_spec_from(c, (int)s->height, (int)s->width, (int)s->channels),
                           .optimizer = {.kind = (px_optimizer_kind)c->train.optimizer,
                                         .rho = c->train.rho,
                                         .beta1 = c->train.beta1,
@@ -156,7 +160,20 @@ static void px_print_bytes(const px_bench_result *r) {
            bytes / PX_MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
 }
 
+static const char *px_precision_word(const px_config *config) {
+    return sizeof(px_real) == sizeof(float) ? px_config_word("precision", config->precision) : "float64";
+}
+
+/* "32 x 32 x 3". */
+enum { PX_SIZE_TEXT = 64 };
+static const char *px_size_text(const px_image_size *size, char text[PX_SIZE_TEXT]) {
+    snprintf(text, PX_SIZE_TEXT, "%lld x %lld x %lld", (long long)size->height, (long long)size->width,
+             (long long)size->channels);
+    return text;
+}
+
 static void px_print_report(const px_bench_report *report, bool breakdown) {
+    char size[PX_SIZE_TEXT];
     const px_bench_result *r = &report->result;
     const char *name = report->config.name; /* on its first line */
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
@@ -168,6 +185,9 @@ static void px_print_report(const px_bench_report *report, bool breakdown) {
                100 * px_bench_share(r, (px_bench_phase)phase));
         name = "";
     }
+    printf("  images of %s, %lld levels, %lld a batch, %s\n", px_size_text(&report->size, size),
+           (long long)report->config.data.levels, (long long)report->config.train.batch_size,
+           px_precision_word(&report->config));
     printf("  between phases: large product");
     for (int i = 0; i < r->rate_count; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
     printf(" GFLOP/s, large copy");
@@ -187,13 +207,14 @@ static void px_print_side_by_side(const px_bench_report *reports, int count) {
         if (reports->result.phase[phase].count) printf(" %18s", px_bench_phase_names[phase]);
     printf("\n");
     for (int i = 0; i < count; i++) {
+        char size[PX_SIZE_TEXT];
         printf("%-24s", reports[i].config.name);
         for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
             if (!reports->result.phase[phase].count) continue;
             const double rate = px_bench_images_per_second(&reports[i].result, (px_bench_phase)phase);
             printf(" %9.4g %6.2f x", rate, rate / px_bench_images_per_second(&reports->result, (px_bench_phase)phase));
         }
-        printf("\n");
+        printf("  %s\n", px_size_text(&reports[i].size, size));
     }
 }
 
@@ -243,13 +264,15 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "config", c->name);
     cJSON_AddStringToObject(json, "kind", px_config_word("model.kind", c->model.kind));
+    cJSON_AddNumberToObject(json, "height", (double)report->size.height);
+    cJSON_AddNumberToObject(json, "width", (double)report->size.width);
+    cJSON_AddNumberToObject(json, "channels", (double)report->size.channels);
     cJSON_AddNumberToObject(json, "layers", (double)c->model.layers);
     cJSON_AddNumberToObject(json, "hidden", (double)c->model.hidden);
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
     cJSON_AddNumberToObject(json, "levels", (double)c->data.levels);
     cJSON_AddNumberToObject(json, "batch_size", (double)c->train.batch_size);
-    cJSON_AddStringToObject(json, "precision",
-                            sizeof(px_real) == sizeof(float) ? px_config_word("precision", c->precision) : "float64");
+    cJSON_AddStringToObject(json, "precision", px_precision_word(c));
     cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
     for (int i = 0; i < PX_BENCH_PHASES; i++)
         if (r->phase[i].count) cJSON_AddItemToArray(phases, px_phase_json(r, i));
@@ -264,7 +287,7 @@ static cJSON *px_report_json(const px_bench_report *report) {
 }
 
 /* The frame around the reports: what ran, on what, when. */
-static cJSON *px_frame_json(const px_bench_words *w, int count, char **words) {
+static cJSON *px_frame_json(int count, char **words) {
     const time_t now = time(NULL);
     char date[32];
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
@@ -273,8 +296,6 @@ static cJSON *px_frame_json(const px_bench_words *w, int count, char **words) {
     for (int i = 0; i < count; i++) cJSON_AddItemToArray(command, cJSON_CreateString(words[i]));
     cJSON_AddStringToObject(json, "date", date);
     cJSON_AddStringToObject(json, "compiler", __VERSION__);
-    cJSON_AddNumberToObject(json, "size", (double)w->size);
-    cJSON_AddNumberToObject(json, "channels", (double)w->channels);
     return json;
 }
 
@@ -337,19 +358,21 @@ static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_b
 }
 
 static px_status px_bench_command(px_context *ctx, int count, char **words) {
-    px_bench_words w = {.seconds = 3, .size = PX_BENCH_SIZE, .channels = PX_BENCH_CHANNELS};
+    px_bench_words w = {.seconds = 3};
     const px_option options[] = {{.name = "--seconds", .number = &w.seconds},
-                                 {.name = "--size", .integer = &w.size, .least = 1},
-                                 {.name = "--channels", .integer = &w.channels, .least = 1},
+                                 {.name = "--size", .integer = &w.size.height, .least = 1},
+                                 {.name = "--channels", .integer = &w.size.channels, .least = 1},
                                  {.name = "--phases", .text = &w.phases},
                                  {.name = "--breakdown", .flag = &w.breakdown},
                                  {.name = "--json", .text = &w.json},
                                  {.name = "--set", .each = &w.settings}};
     PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 7, &w.plain, 1, PX_MOST_WORDS));
+    w.size.width = w.size.height;
     PX_TRY(px_read_phases(ctx, &w));
+    if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
     px_bench_report *reports = calloc((size_t)w.plain.count, sizeof *reports);
     if (!reports) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for %d reports", w.plain.count);
-    cJSON *json = px_frame_json(&w, count, words);
+    cJSON *json = px_frame_json(count, words);
     px_status status = px_bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = px_write_json(ctx, w.json, json);
     cJSON_Delete(json);
@@ -361,4 +384,6 @@ const px_command px_command_bench = {
     "bench",
     "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--phases train,evaluate,sample,sample_plain] "
     "[--breakdown] [--json OUT] [--set key=value]...",
-    "throughput of training, evaluation and sampling, and memory, side by side", .run = px_bench_command};
+    "throughput of training, evaluation and sampling, and memory, side by side, for images of data.train's size, or "
+    "data.size and data.channels where data.train is not there; an option overrides only itself",
+    .run = px_bench_command};

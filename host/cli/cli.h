@@ -78,12 +78,33 @@ px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
 /* Standard error on rank 0, which alone talks; elsewhere a stream that nobody reads. */
 FILE *px_cli_talk(const px_ranks *ranks);
 
+/* What a command does once its arguments are read, with the status of that: fails before any work is done if `path`, its
+ * output, cannot be written by rank 0. NULL: no output was asked for. The ranks agree. */
+px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
+
 bool px_cli_ends_with(const char *path, const char *ending);
 
 /* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
 int px_cli_batch(const px_config *config);
 /* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
 int px_cli_drawing_batch(const px_config *config);
+
+/* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are read
+ * as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+                           const px_source_options *options, int levels, px_source **source);
+
+/* What a command takes as the size of a config's images. Of height, width and channels each is, in this order: what an
+ * option says; what the images of data.train have after data.size and data.channels, if data.train can be opened;
+ * data.size and data.channels. */
+typedef struct px_image_size {
+    int64_t height, width, channels; /* 0: no option says */
+} px_image_size;
+
+/* Fills in what no option says; data that is opened for it is named as by px_cli_open_data. PX_ERR_USAGE if something
+ * stays unknown; `options` are those that would say it. `where` names the config. */
+px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
+                            px_image_size *size);
 
 /* How a command that goes over a set of images once opens it. */
 static inline px_source_options px_cli_pass(const px_config *config) {
@@ -95,6 +116,13 @@ static inline px_source_options px_cli_pass(const px_config *config) {
 }
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
-    px_command_bench, px_command_info;
+    px_command_bench, px_command_info, px_command_keys;
+
+/* Prints version, build options and the versions of the libraries in use. */
+void px_cli_print_version(FILE *out);
+
+/* No more OpenMP threads than processors that this process may use: says so on standard error if OMP_NUM_THREADS asked
+ * for more. */
+void px_cli_limit_threads(void);
 
 #endif

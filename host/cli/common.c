@@ -64,6 +64,11 @@ px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {
     return PX_OK;
 }
 
+px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path) {
+    if (status == PX_OK && path && px_ranks_rank(ranks) == 0) status = px_file_check_output(ctx, path);
+    return px_ranks_agree(ranks, status);
+}
+
 bool px_cli_ends_with(const char *path, const char *ending) {
     const size_t length = strlen(path), tail = strlen(ending);
     return length > tail && strcmp(path + length - tail, ending) == 0;
@@ -75,4 +80,12 @@ int px_cli_batch(const px_config *config) {
 
 int px_cli_drawing_batch(const px_config *config) {
     return config->eval.batch_size > 0 ? (int)config->eval.batch_size : 64;
+}
+
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+                           const px_source_options *options, int levels, px_source **source) {
+    char line[PX_CONVERSION];
+    PX_TRY(px_source_open_all(ctx, count, specs, options, source));
+    if (px_source_conversion(*source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
+    return PX_OK;
 }

@@ -161,7 +161,8 @@ static px_status px_complete_data(px_context *ctx, const px_complete_words *w, c
     px_source_options options = px_cli_pass(&info->config);
     options.access = PX_ACCESS_ANY; /* the picture shows each image once more, after its completions */
     px_source *source = NULL;
-    px_status status = px_source_open_all(ctx, w->data.count, w->data.word, &options, &source);
+    px_status status = px_cli_open_data(ctx, w->ranks, w->data.count, w->data.word, &options, info->spec.levels,
+                                        &source);
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     status = px_ranks_agree(w->ranks, status);
     if (status == PX_OK) status = px_complete_source(ctx, w, info, model, source);
@@ -174,7 +175,8 @@ static px_status px_complete_together(px_context *ctx, px_ranks *ranks, int coun
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(ranks, px_complete_parse(ctx, &w, count, words)));
+    const px_status parsed = px_complete_parse(ctx, &w, count, words);
+    PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.out));
     PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
     px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
     const px_status status = px_complete_data(ctx, &w, &info, model);

@@ -100,7 +100,7 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
     const px_source_options options = px_cli_pass(&info->config);
     px_source *source = NULL;
-    px_status status = px_source_open_all(ctx, data.count, data.word, &options, &source);
+    px_status status = px_cli_open_data(ctx, w->ranks, data.count, data.word, &options, info->spec.levels, &source);
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
     status = px_ranks_agree(w->ranks, status);
@@ -119,7 +119,8 @@ static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, c
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(ranks, px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1)));
+    const px_status parsed = px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1);
+    PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.per_image));
     PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
     px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
     const px_status status = px_eval_data(ctx, &w, &info, model);

@@ -9,42 +9,29 @@
 
 typedef struct px_info_words {
     px_words settings, plain;
-    int64_t height, width, channels; /* 0: as the data's */
+    px_image_size size;
 } px_info_words;
 
-/* A config's images: those of its training data, unless the words say. */
-static px_status px_info_from_config(px_context *ctx, const px_info_words *w, px_model_info *info) {
+static px_status px_info_from_config(px_context *ctx, px_info_words *w, px_model_info *info) {
     const char *path = w->plain.word[0];
     px_config *c = &info->config;
     px_config_default(c);
     PX_TRY(px_config_load(ctx, path, c));
     PX_TRY(px_cli_override(ctx, path, &w->settings, c));
-    if (w->height > 0) {
-        info->spec = px_model_spec_from(c, (int)w->height, (int)(w->width ? w->width : w->height),
-                                        w->channels ? (int)w->channels : 3);
-        return PX_OK;
-    }
-    const px_source_options options = {.split = PX_SPLIT_TRAIN,
-                                       .size = (int)c->data.size,
-                                       .seed = (uint64_t)c->seed,
-                                       .channels = (int)c->data.channels,
-                                       .access = PX_ACCESS_IN_ORDER};
-    const char *const spec = c->data.train;
-    px_source *source;
-    if (!c->data.train[0])
-        return px_fail(ctx, PX_ERR_USAGE, "%s: data.train is empty; give --height, --width and --channels", path);
-    PX_TRY(px_source_open_all(ctx, 1, &spec, &options, &source));
-    info->spec = px_model_spec_from(c, source->height, source->width, source->channels);
-    px_source_close(source);
+    PX_TRY(px_cli_image_size(ctx, path, c, "--height, --width and --channels", &w->size));
+    info->spec = px_model_spec_from(c, (int)w->size.height, (int)w->size.width, (int)w->size.channels);
     return PX_OK;
 }
 
-static px_status px_info_read(px_context *ctx, const px_info_words *w, px_model_info *info) {
+static px_status px_info_read(px_context *ctx, px_info_words *w, px_model_info *info) {
     char path[PX_PATH];
     const char *word = w->plain.word[0];
     *info = (px_model_info){.step = -1};
     if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return px_info_from_config(ctx, w, info);
     PX_TRY(px_checkpoint_find_model(ctx, word, path));
+    if (w->size.height || w->size.width || w->size.channels)
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model",
+                       path);
     PX_TRY(px_model_file_info(ctx, path, info));
     return px_cli_override(ctx, path, &w->settings, &info->config);
 }
@@ -128,7 +115,8 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
     PX_TRY(px_print_memory(model, &info->config));
     const px_device *device = px_model_device(model);
     printf("device                 %s: %s\n", device->kind, device->description);
-    px_print_bytes("memory in all", device->memory);
+    px_print_bytes("memory at most", device->memory);
+    if (device->limit[0]) printf("  %-26s %s\n", "which is left by", device->limit);
     px_print_sweeps(model, (int)info->config.train.batch_size);
     return PX_OK;
 }
@@ -136,9 +124,9 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
 static px_status px_info_run(px_context *ctx, int count, char **words) {
     px_info_words w = {0};
     const px_option options[] = {{.name = "--set", .each = &w.settings},
-                                 {.name = "--height", .integer = &w.height, .least = 1},
-                                 {.name = "--width", .integer = &w.width, .least = 1},
-                                 {.name = "--channels", .integer = &w.channels, .least = 1}};
+                                 {.name = "--height", .integer = &w.size.height, .least = 1},
+                                 {.name = "--width", .integer = &w.size.width, .least = 1},
+                                 {.name = "--channels", .integer = &w.size.channels, .least = 1}};
     px_model_info info;
     px_device *device;
     px_model *model;
@@ -154,4 +142,7 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_info = {
     "info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
-    "parameters, receptive field, memory, floating-point operations per image, how sweeps run", .run = px_info_run};
+    "parameters, receptive field, memory, floating-point operations per image, how sweeps run, for images of "
+    "data.train's "
+    "size, or data.size and data.channels where data.train is not there; an option overrides only itself",
+    .run = px_info_run};

@@ -8,7 +8,7 @@
 
 static const px_command *const px_commands[] = {
     &px_command_train, &px_command_eval,  &px_command_sample, &px_command_complete,
-    &px_command_pack,  &px_command_bench, &px_command_info,
+    &px_command_pack,  &px_command_bench, &px_command_info,   &px_command_keys,
 };
 enum { PX_COMMANDS = sizeof px_commands / sizeof *px_commands };
 
@@ -19,7 +19,7 @@ static void px_print_help(FILE *out) {
     for (int i = 0; i < PX_COMMANDS; i++)
         fprintf(out, "  pixelrnn %-8s %s\n           %s\n", px_commands[i]->name, px_commands[i]->usage,
                 px_commands[i]->summary);
-    fprintf(out, "  pixelrnn keys\n           prints every config key with its type, default, range and meaning\n\n"
+    fprintf(out, "  pixelrnn --version\n           version, build options, versions of the libraries in use\n\n"
                  "MODEL is a model.safetensors file, a checkpoint folder, or a run folder (then its best checkpoint).\n"
                  "--set key=value overrides a config key in every command, e.g. --set device=cpu.\n");
 }
@@ -40,11 +40,17 @@ static px_status px_run_together(px_context *ctx, const px_command *command, int
     return px_cli_leave(ctx, ranks, command->together(ctx, ranks, count, words));
 }
 
+static bool px_asks_for_help(int count, char **words) {
+    for (int i = 1; i < count; i++)
+        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) return true;
+    return false;
+}
+
 static px_status px_dispatch(px_context *ctx, int count, char **words) {
     for (int i = 0; i < PX_COMMANDS; i++) {
         const px_command *command = px_commands[i];
         if (strcmp(words[0], command->name) != 0) continue;
-        if (count < 2 || (strcmp(words[1], "--help") != 0 && strcmp(words[1], "-h") != 0))
+        if (!px_asks_for_help(count, words))
             return (command->run ? px_run_alone : px_run_together)(ctx, command, count, words);
         printf("usage: pixelrnn %s %s\n%s\n", command->name, command->usage, command->summary);
         return PX_OK;
@@ -55,6 +61,16 @@ static px_status px_dispatch(px_context *ctx, int count, char **words) {
                    words[0]);
 }
 
+/* What is said of the program itself, with nothing after it. */
+static px_status px_describe(px_context *ctx, int count, char **words) {
+    if (count > 1) return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected nothing more", words[0], words[1]);
+    if (strcmp(words[0], "--version") == 0)
+        px_cli_print_version(stdout);
+    else
+        px_print_help(stdout);
+    return PX_OK;
+}
+
 /* A standard file that is closed must not become the first file that a command opens. What is written to a closed one
  * fails, as it should. */
 static bool px_hold_standard_files(void) {
@@ -63,13 +79,18 @@ static bool px_hold_standard_files(void) {
     return true;
 }
 
-/* OpenMP's threads shall spin at a barrier only briefly, then sleep: a sweep has a thousand small loops a step, and where
- * other processes have the cores, threads that spin made tiny models a hundred times slower. OpenMP reads its environment
- * before main, so the program starts once more with it, unless the caller has decided. */
-static void px_wait_briefly(char **words) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME")) return;
-    if (setenv("GOMP_SPINCOUNT", "4000", 1) == 0 && setenv("KMP_BLOCKTIME", "0", 1) == 0)
-        execv("/proc/self/exe", words);
+/* Sets what libraries read from the environment before main, and starts the program once more with it.
+ *
+ * OpenMP's threads spin at a barrier only briefly, then sleep, unless the caller has decided otherwise: a recurrence has a
+ * thousand small loops a step, and where other processes have the cores, threads that spin made tiny models a hundred
+ * times slower. OpenBLAS starts no threads of its own: they are never used, and each maps a buffer of 128 MiB, for which
+ * it asks for ever where the address space is limited. */
+static void px_prepare_environment(char **words) {
+    const bool decided = getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME");
+    const char *blas = getenv("OPENBLAS_NUM_THREADS");
+    if (decided && blas && strcmp(blas, "1") == 0) return;
+    if (!decided && (setenv("GOMP_SPINCOUNT", "4000", 1) != 0 || setenv("KMP_BLOCKTIME", "0", 1) != 0)) return;
+    if (setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) execv("/proc/self/exe", words);
 }
 
 /* A launcher ends all ranks as soon as one ends badly. A rank that leaves the message to the first on its host gives that
@@ -91,20 +112,15 @@ static int px_finish(px_context *ctx, px_status status) {
 
 int main(int count, char **words) {
     px_context ctx = {0};
-    px_wait_briefly(words);
+    px_prepare_environment(words);
     if (!px_hold_standard_files()) return px_exit_status(PX_ERR_FILE);
     if (count < 2) {
         px_print_help(stderr);
         return px_exit_status(PX_ERR_USAGE);
     }
-    const char *command = words[1];
-    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0) {
-        px_print_help(stdout);
-        return px_finish(&ctx, PX_OK);
-    }
-    if (strcmp(command, "keys") == 0) {
-        px_config_print_keys(stdout);
-        return px_finish(&ctx, PX_OK);
-    }
+    static const char *const about[] = {"--help", "-h", "help", "--version"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(words[1], about[i]) == 0) return px_finish(&ctx, px_describe(&ctx, count - 1, words + 1));
+    px_cli_limit_threads();
     return px_finish(&ctx, px_dispatch(&ctx, count - 1, words + 1));
 }

@@ -1,11 +1,12 @@
 /* pixelrnn pack: any data source into one .npy file. */
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
+#include "pixelrnn/file.h"
 #include "pixelrnn/report.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768 };
+enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768, PX_PACK_LEVELS = 256 };
 
 typedef struct px_pack_words {
     px_words settings, sources;
@@ -70,6 +71,14 @@ static px_status px_pack_options(px_context *ctx, const px_pack_words *w, px_sou
     return px_pack_split(ctx, w->split, &options->split);
 }
 
+/* The checksum lies beside the file. */
+static px_status px_pack_check_outputs(px_context *ctx, const char *out) {
+    char checksum[PX_PATH];
+    PX_TRY(px_file_check_output(ctx, out));
+    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", out));
+    return px_file_check_output(ctx, checksum);
+}
+
 static px_status px_pack_run(px_context *ctx, int count, char **words) {
     px_pack_words w = {0};
     const px_option options[] = {{.name = "-o", .text = &w.out, .required = true},
@@ -84,7 +93,8 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
     PX_TRY(px_pack_options(ctx, &w, &source_options));
-    PX_TRY(px_source_open_all(ctx, w.sources.count, w.sources.word, &source_options, &source));
+    PX_TRY(px_pack_check_outputs(ctx, w.out));
+    PX_TRY(px_cli_open_data(ctx, NULL, w.sources.count, w.sources.word, &source_options, PX_PACK_LEVELS, &source));
     const px_status status = px_pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;

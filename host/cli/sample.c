@@ -57,7 +57,8 @@ static px_status px_sample_together(px_context *ctx, px_ranks *ranks, int count,
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_ranks_agree(ranks, px_sample_parse(ctx, &w, count, words)));
+    const px_status parsed = px_sample_parse(ctx, &w, count, words);
+    PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.out));
     PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
     px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
     px_drawing drawing = {.ctx = ctx,

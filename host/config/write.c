@@ -77,17 +77,31 @@ char *px_config_text(const px_config *config) {
     return NULL;
 }
 
-void px_config_print_keys(FILE *out) {
+static bool has_prefix(const px_key *key, const char *prefix) {
+    return strncmp(key->name, prefix, strlen(prefix)) == 0;
+}
+
+px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out) {
     static const char *const types[] = {[PX_KEY_STRING] = "text",
                                         [PX_KEY_INTEGER] = "integer",
                                         [PX_KEY_REAL] = "number",
                                         [PX_KEY_BOOLEAN] = "boolean",
                                         [PX_KEY_WORD] = "word"};
+    const px_key *first = px_keys;
+    while (first->name && !has_prefix(first, prefix)) first++;
+    if (!first->name) {
+        char quote[PX_QUOTE];
+        px_quote(prefix, quote);
+        return px_fail(ctx, PX_ERR_USAGE, "keys: found %s, which no key begins with; did you mean %s?", quote,
+                       px_key_nearest(prefix)->name);
+    }
     fprintf(out, "| key | type | default | range | help |\n| --- | --- | --- | --- | --- |\n");
     for (const px_key *key = px_keys; key->name; key++) {
         char range[PX_KEY_PHRASE];
+        if (!has_prefix(key, prefix)) continue;
         px_key_range(key, range);
         fprintf(out, "| `%s` | %s%s%s | `%s` | %s | %s |\n", key->name, types[key->type], key->unit ? ", " : "",
                 key->unit ? key->unit : "", *key->initial ? key->initial : "\"\"", range, key->help);
     }
+    return PX_OK;
 }

@@ -1,8 +1,11 @@
 /* A source whose images are made smaller, or given other channels, as they are read. */
 #include "host/data/formats.h"
 #include "pixelrnn/picture.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SIZES = 64 }; /* bytes of a text of sizes */
 
 typedef struct px_converted {
     px_source base;
@@ -59,4 +62,29 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     made->base.close = close_source;
     *converted = &made->base;
     return PX_OK;
+}
+
+/* "28 x 28 x 1", or what is known of it. */
+static void describe_stored(const px_source *source, char text[SIZES]) {
+    if (source->stored.height == 0)
+        snprintf(text, SIZES, "various sizes");
+    else
+        snprintf(text, SIZES, "%d x %d x %d%s", source->stored.height, source->stored.width, source->stored.channels,
+                 source->stored.varies ? " (the first image)" : "");
+}
+
+bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]) {
+    const bool known = source->stored.height > 0 || source->stored.varies;
+    const bool recolored = known && source->stored.channels != source->channels;
+    const bool resized = known && (source->stored.height != source->height || source->stored.width != source->width);
+    const bool quantized = levels < source->stored.levels;
+    char from[SIZES], to[SIZES] = "", sizes[3 * SIZES] = "", values[SIZES] = "";
+    line[0] = 0;
+    if (!recolored && !resized && !quantized) return false;
+    describe_stored(source, from);
+    if (recolored) snprintf(to, sizeof to, " x %d", source->channels);
+    if (recolored || resized) snprintf(sizes, sizeof sizes, "%s to %d x %d%s", from, source->height, source->width, to);
+    if (quantized) snprintf(values, sizeof values, "%d to %d levels", source->stored.levels, levels);
+    snprintf(line, PX_CONVERSION, "%s: %s%s%s", source->name, sizes, *sizes && *values ? ", " : "", values);
+    return true;
 }

@@ -131,6 +131,7 @@ px_status px_ising_open(px_context *ctx, const char *spec, const px_source_optio
     self->seed = options->seed;
     self->rule = make_rule();
     self->base.entropy = statistics.entropy;
+    self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;

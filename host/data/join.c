@@ -37,6 +37,7 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
         joined->part[i] = parts[i];
         joined->source.count += part->count;
         joined->source.concurrent &= part->concurrent;
+        joined->source.stored.varies |= part->stored.varies;
         if (part->height == first->height && part->width == first->width && part->channels == first->channels) continue;
         free(joined);
         return px_fail(ctx, PX_ERR_CONFIG, "%s: found images of %d x %d x %d, expected %d x %d x %d as in %s",

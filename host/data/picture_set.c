@@ -29,6 +29,8 @@ px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path,
     PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
     *set = (px_picture_set *)source;
     (*set)->resize = side > 0;
+    source->stored.varies = side > 0;
+    source->stored.height = source->stored.width = 0;
     return PX_OK;
 }
 
@@ -41,9 +43,23 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return status;
 }
 
+/* What size the first picture has before it is resized, if that can be read. */
+static void look_at_first(px_picture_set *set) {
+    px_context ignored;
+    px_encoded encoded = {0};
+    int height, width;
+    if (set->load(set, &ignored, 0, &encoded) == PX_OK &&
+        px_picture_measure(&ignored, encoded.name, encoded.bytes, encoded.size, &height, &width) == PX_OK) {
+        set->base.stored.height = height;
+        set->base.stored.width = width;
+    }
+    px_encoded_free(&encoded);
+}
+
 px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
     set->base.concurrent = true;
     set->base.read = read_image;
+    if (set->resize) look_at_first(set);
     px_status status = set->resize ? PX_OK : PX_ERR_FORMAT;
     for (size_t i = 0; status == PX_ERR_FORMAT && i < set->base.count; i++) {
         px_encoded encoded = {0};

@@ -120,6 +120,10 @@ px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_e
     made->height = (int)extent.height;
     made->width = (int)extent.width;
     made->channels = (int)extent.channels;
+    made->stored.height = made->height;
+    made->stored.width = made->width;
+    made->stored.channels = made->channels;
+    made->stored.levels = 256;
     *source = made;
     return PX_OK;
 }

@@ -97,15 +97,14 @@ px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, p
     *out = NULL;
     PX_TRY(px_decoder_make(model, images, mode, out));
     const size_t bytes = px_decoder_bytes(*out);
-    const px_status status = bytes > model->device->memory ? PX_ERR_MEMORY : px_decoder_hold(*out, mode);
+    const px_status status = px_decoder_hold(*out, mode);
+    char need[64];
     if (status == PX_OK) return PX_OK;
     px_decoder_destroy(*out);
     *out = NULL;
     if (status != PX_ERR_MEMORY) return status;
-    return px_fail(model->device->ctx, PX_ERR_MEMORY,
-                   "out of memory: decoding %d images at a time needs %.2f GiB, %s has %.2f GiB in all; lower "
-                   "eval.batch_size, or train.samples in training",
-                   images, (double)bytes / (1 << 30), model->device->kind, (double)model->device->memory / (1 << 30));
+    snprintf(need, sizeof need, "decoding %d images at a time needs", images);
+    return px_arena_fail(model->device, need, bytes, "eval.batch_size, or train.samples in training");
 }
 
 void px_decoder_destroy(px_decoder *d) {

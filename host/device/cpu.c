@@ -1,16 +1,20 @@
 /* The CPU: memory of the host, CBLAS, and the portable kernels under OpenMP. */
+#include "host/base/limits.h"
 #include "host/device/cpu.h"
 #include "host/device/sweep.h"
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 /* OpenBLAS's own thread pool is not used: products are cut into tiles whose shape does not depend on the number of
  * threads, so that neither do the results. Absent in other CBLAS libraries. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
+extern void *blas_memory_alloc(int position) __attribute__((weak));
+extern void blas_memory_free(void *memory) __attribute__((weak));
 
 static px_status px_cpu_allocate(px_device *device, size_t bytes, void **memory) {
     *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
@@ -124,16 +128,51 @@ static void px_cpu_describe(px_cpu *cpu) {
              openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
 }
 
+/* Takes and gives back a buffer of the BLAS for each thread, all at once: the BLAS keeps them for later. */
+static px_status px_cpu_map_buffers(px_context *ctx, int threads) {
+    void **buffers = calloc((size_t)threads, sizeof *buffers);
+    if (!buffers) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the names of %d buffers", threads);
+    for (int i = 0; i < threads; i++) buffers[i] = blas_memory_alloc(0);
+    for (int i = 0; i < threads; i++) blas_memory_free(buffers[i]);
+    free(buffers);
+    return PX_OK;
+}
+
+/* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a buffer
+ * in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process. */
+static px_status px_cpu_start_threads(px_context *ctx, int threads) {
+    enum { BUFFER = 128 << 20, STACK = 8 << 20 }; /* bytes: OpenBLAS's BUFFER_SIZE, at most; the usual stack */
+    const size_t bytes = (size_t)threads * (size_t)(blas_memory_alloc ? BUFFER + STACK : STACK);
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return PX_OK;
+    void *probe = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (probe == MAP_FAILED) {
+        const px_memory_limit left = px_limit_memory("");
+        return px_fail(ctx, PX_ERR_MEMORY,
+                       "out of memory: %d thread%s with the BLAS's buffers need%s %.2f GiB of address space, %s leaves "
+                       "%.2f GiB; raise the limit, or set OMP_NUM_THREADS to fewer",
+                       threads, threads > 1 ? "s" : "", threads > 1 ? "" : "s", (double)bytes / (1 << 30), left.name,
+                       (double)left.bytes / (1 << 30));
+    }
+    munmap(probe, bytes);
+#pragma omp parallel num_threads(threads)
+    (void)omp_get_thread_num();
+    return blas_memory_alloc ? px_cpu_map_buffers(ctx, threads) : PX_OK;
+}
+
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    PX_TRY(px_cpu_start_threads(ctx, omp_get_max_threads()));
     px_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
     cpu->threads = omp_get_max_threads();
     cpu->panel = PX_CPU_PANEL + (activation == PX_BF16 ? PX_CPU_REALS * sizeof(px_real) : 0);
     cpu->base = (px_device){
         .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
     cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
-    cpu->base.memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
+    const px_memory_limit limit = px_limit_memory("");
+    cpu->base.memory = limit.bytes > PX_CPU_SPARE ? limit.bytes - PX_CPU_SPARE : 0;
+    snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
     cpu->panels = aligned_alloc(256, (size_t)cpu->threads * cpu->panel);
     px_cpu_describe(cpu);

@@ -17,6 +17,7 @@ const px_device_ops *px_cpu_ops(px_type activation);
 enum {
     PX_SERIAL_WORK = 1 << 16, /* multiplications below which waking the threads costs more than it brings */
     PX_CPU_PANEL = 1 << 20,   /* bytes of gathered columns: one panel a thread, about a core's second-level cache */
+    PX_CPU_SPARE = 16 << 20,  /* bytes left to what no plan counts: the loader's thread, files, batches */
     PX_CPU_SUMS = 4 << 20,    /* bytes of partial sums of a weight gradient */
     PX_CPU_REALS = 1 << 17,   /* reals that stand in for a product's bfloat16 operands and result, beside each panel */
 };

@@ -55,20 +55,11 @@ static px_status px_model_create_layers(px_model *model) {
     return px_head_create(model, &model->head);
 }
 
-static double px_gib(size_t bytes) {
-    return (double)bytes / (1 << 30);
-}
-
-/* What is larger than the memory there is is not asked for: the system would hand it out, and end the process later. */
 static px_status px_model_allocate_weights(px_model *model, size_t bytes) {
     px_device *device = model->device;
-    const px_status status = bytes > device->memory ? PX_ERR_MEMORY
-                                                    : px_arena_hold(&model->weight_arena, device, bytes);
+    const px_status status = px_arena_hold(&model->weight_arena, device, bytes);
     if (status != PX_ERR_MEMORY) return status;
-    return px_fail(device->ctx, PX_ERR_MEMORY,
-                   "out of memory: the model needs %.2f GiB of weights, %s has %.2f GiB in all; lower model.hidden, "
-                   "model.head or model.layers",
-                   px_gib(bytes), device->kind, px_gib(device->memory));
+    return px_arena_fail(device, "the model needs", bytes, "model.hidden, model.head or model.layers");
 }
 
 static void px_model_carve_weights(px_model *model, px_arena *arena) {
@@ -270,15 +261,17 @@ static px_status px_model_hold(px_model *model, int images, px_purpose purpose) 
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
     if (model->reserved >= images && model->purpose == purpose) return PX_OK;
     const px_memory_plan plan = px_model_plan(model, images, purpose);
-    const size_t all = plan.weights + plan.gradients + plan.activations + plan.workspace;
+    px_device *device = model->device;
+    const bool train = purpose == PX_PURPOSE_TRAIN;
+    const size_t more = plan.activations + (train && !model->gradient_arena.base ? plan.gradients : 0);
+    char need[64];
     px_model_let_go(model);
-    const px_status status = all > model->device->memory ? PX_ERR_MEMORY : px_model_hold(model, images, purpose);
+    const px_status status = px_arena_fits(device, more) ? px_model_hold(model, images, purpose) : PX_ERR_MEMORY;
     if (status != PX_ERR_MEMORY) return status;
-    return px_fail(model->device->ctx, PX_ERR_MEMORY,
-                   "out of memory: %d images need %.2f GiB of activations beside %.2f GiB of weights and gradients, "
-                   "%s has %.2f GiB in all; lower %s, model.hidden or model.layers",
-                   images, px_gib(plan.activations), px_gib(plan.weights + plan.gradients), model->device->kind,
-                   px_gib(model->device->memory), purpose == PX_PURPOSE_TRAIN ? "train.batch_size" : "eval.batch_size");
+    snprintf(need, sizeof need, "%d images need", images);
+    return px_arena_fail(device, need, more,
+                         train ? "train.batch_size, model.hidden or model.layers"
+                               : "eval.batch_size, model.hidden or model.layers");
 }
 
 /* --- Passes ------------------------------------------------------------------------------------------------------- */

@@ -35,10 +35,7 @@ static px_status px_optimizer_hold(px_optimizer *o) {
     const size_t bytes = px_optimizer_bytes(o->model, &o->spec);
     const px_status status = px_arena_hold(&o->arena, device, bytes);
     if (status != PX_ERR_MEMORY) return status;
-    return px_fail(device->ctx, PX_ERR_MEMORY,
-                   "out of memory: the optimiser needs %.2f GiB beside the model; lower model.hidden, model.head or "
-                   "model.layers",
-                   (double)bytes / (1 << 30));
+    return px_arena_fail(device, "the optimiser needs", bytes, "model.hidden, model.head or model.layers");
 }
 
 static px_status px_optimizer_begin(px_optimizer *o) {

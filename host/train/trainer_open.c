@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the images lose on their way to the model, in one line. */
+static void px_trainer_say_conversion(const px_trainer *t, const px_source *source) {
+    char line[PX_CONVERSION];
+    if (px_source_conversion(source, (int)t->config->data.levels, line)) fprintf(t->options->out, "%s\n", line);
+}
+
 static px_status px_trainer_open_data(px_trainer *t) {
     const px_config *c = t->config;
     if (!c->data.train[0])
@@ -16,10 +22,13 @@ static px_status px_trainer_open_data(px_trainer *t) {
                                  .channels = (int)c->data.channels};
     const char *const train = c->data.train, *const test = c->data.test;
     PX_TRY(px_source_open_all(t->ctx, 1, &train, &options, &t->train));
+    px_trainer_say_conversion(t, t->train);
     t->result->entropy = t->train->entropy;
     if (!c->data.test[0]) return PX_OK;
     options.split = PX_SPLIT_TEST;
-    return px_source_open_all(t->ctx, 1, &test, &options, &t->test);
+    PX_TRY(px_source_open_all(t->ctx, 1, &test, &options, &t->test));
+    if (strcmp(train, test) != 0) px_trainer_say_conversion(t, t->test);
+    return PX_OK;
 }
 
 enum { PX_SAMPLES_AT_ONCE = 64 };
@@ -95,6 +104,7 @@ static px_status px_trainer_lock(px_trainer *t) {
 static px_status px_trainer_check_run(px_trainer *t) {
     const char *run = t->options->run;
     PX_TRY(px_trainer_lock(t));
+    PX_TRY(px_file_check_folder(t->ctx, run));
     const int64_t newest = px_checkpoint_newest(run);
     if (newest < 0) return PX_OK;
     if (t->options->resume) return px_trainer_check_config(t);

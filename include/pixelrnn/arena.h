@@ -6,6 +6,7 @@
 #define PIXELRNN_ARENA_H
 
 #include "pixelrnn/device.h"
+#include <stdbool.h>
 
 typedef struct px_arena {
     px_device *device; /* whose memory; NULL while only planning */
@@ -18,9 +19,18 @@ typedef struct px_arena {
 /* A planning arena: hands out maps without memory and counts them. */
 px_arena px_arena_plan(void);
 
-/* Allocates `bytes` on device; PX_ERR_MEMORY if it cannot. Released by px_arena_release, also when never held. */
+/* Whether `bytes` more fit into device->memory, beside the device's workspace and what its arenas hold. The system would
+ * hand out more than there is, and end the process later. */
+bool px_arena_fits(const px_device *device, size_t bytes);
+
+/* Allocates `bytes` on device; PX_ERR_MEMORY if they do not fit or cannot be had. Released by px_arena_release, also when
+ * never held. */
 px_status px_arena_hold(px_arena *arena, px_device *device, size_t bytes);
 void px_arena_release(px_arena *arena);
+
+/* PX_ERR_MEMORY as "out of memory: NEED 1.20 GiB beside 0.50 GiB that are held, of 1.50 GiB that LIMIT leaves; lower KEYS".
+ * need: "the model needs". */
+px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const char *keys);
 
 /* The next map of the given shape, 256-byte aligned, uninitialised. Holding less than was planned is a programming
  * error (an assertion). */

@@ -93,8 +93,9 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
  * Returns a string to be freed, or NULL without memory. */
 char *px_config_text(const px_config *config);
 
-/* Prints the table of keys as Markdown: key, type, default, range, help. */
-void px_config_print_keys(FILE *out);
+/* Prints the table of the keys whose names begin with prefix ("": all) as Markdown: key, type, default, range, help.
+ * PX_ERR_USAGE, and prints nothing, if there are none. */
+px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out);
 
 /* The word that a config spells an enum value with, e.g. "diagonal_bilstm" for model.kind; NULL if
  * the key has no words, or none for that value. */

@@ -433,6 +433,8 @@ typedef struct px_device_ops {
 #undef PX_DECLARE_MEMORY
 } px_device_ops;
 
+enum { PX_LIMIT_NAME = 256 };
+
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
@@ -440,13 +442,16 @@ struct px_device {
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* e.g. the processor's name */
     char identity[64];     /* of this very card, the same in every process; "" where processes may share */
-    size_t memory;         /* bytes of memory in all */
+    size_t memory;         /* bytes that may be held: of the card in all, or what limits left when it was opened */
+    size_t held;           /* bytes of it that arenas hold now */
     bool graphs;           /* has them, and they are wanted */
     int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
     size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
     int capability;        /* CUDA: compute capability, 90 is 9.0; 0 on the CPU */
     int multiprocessors;   /* CUDA */
     size_t shared;         /* CUDA: bytes of shared memory that a block can have */
+    /* What sets `memory`, e.g. "this machine's memory"; "": the device's own. */
+    char limit[PX_LIMIT_NAME];
 };
 
 /* px_run(device, OP, .field = value, ...): runs one operation with a descriptor written in place. */

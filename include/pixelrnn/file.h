@@ -22,6 +22,12 @@ typedef struct px_file_out {
     char path[1024], temporary[1040];
 } px_file_out;
 
+/* Whether a file can be written at path, or a folder made there, as far as that can be told without writing anything: for
+ * commands to ask before their work. PX_ERR_FILE with the operating system's reason: a folder that is missing or cannot
+ * be written, a folder in the file's place, a file in the folder's, a name that is too long. */
+px_status px_file_check_output(px_context *ctx, const char *path);
+px_status px_file_check_folder(px_context *ctx, const char *path);
+
 /* Opens path's temporary (path + ".partial"). A path that stands for a device or a pipe (/dev/stdout) is written in
  * place. PX_ERR_FILE for a folder, a missing folder, a name too long. After a failure out may be abandoned, not
  * written. */

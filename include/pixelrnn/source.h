@@ -54,6 +54,13 @@ struct px_source {
     char name[1024]; /* the spec, for messages */
     size_t count;    /* images, at least 1 */
     int height, width, channels;
+    /* The images before they are brought to that size and those channels, and the values that a channel can have: 256,
+     * or 2 for sets that are binary by nature. varies: the size is the first image's, or 0 where that is not known, and
+     * others may have another. */
+    struct {
+        int height, width, channels, levels;
+        bool varies;
+    } stored;
     double entropy;  /* exact nats per image where the truth is known (builtin:ising), else 0 */
     bool concurrent; /* read may be called from several threads at once, each with a context of its own */
     /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from any
@@ -78,6 +85,11 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
  * channels (0: as they are); if they are that already, source itself. The result owns it; on failure (PX_ERR_MEMORY, or
  * PX_ERR_CONFIG for images smaller than size) it stays the caller's. */
 px_status px_source_convert(px_context *ctx, px_source *source, int size, int channels, px_source **converted);
+
+/* Writes what is lost when source's images are read as `levels` levels: "FILE: 28 x 28 x 1 to 16 x 16, 256 to 2 levels",
+ * with the part that applies. Returns false, and writes "", if nothing is converted. */
+enum { PX_CONVERSION = 1280 };
+bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]);
 
 /* What a user means by a list of specs: each opened, joined in order, and converted to options' size and channels. */
 px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
