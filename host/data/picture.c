@@ -15,14 +15,14 @@
 static const struct {
     const char *reason, *meaning;
 } failures[] = {
-    {"outofmem", "pixels that take more memory than there is, or more than 1 GiB"},
-    {"too large", "a side of more than 32768 pixels"},
-    {"only 8-bit", "a JPEG of more than 8 bits a value"},
-    {"bits_per_channel", "more than 16 bits a value"},
-    {"no header height", "a JPEG whose header leaves its height open"},
-    {"0-pixel", "a picture without pixels"},
-    {"not enough pixels", "fewer pixels than its header says"},
-    {"outofdata", "fewer bytes than its header says"},
+    {"outofmem", "pixels that take more than 1 GiB, or more than the memory left, expected fewer"},
+    {"too large", "a side of more than 32768 pixels, expected at most that"},
+    {"only 8-bit", "a JPEG of more than 8 bits a value, expected 8"},
+    {"no header height", "a JPEG whose header leaves its height open, expected a height"},
+    {"0-pixel", "a picture without pixels, expected one"},
+    {"0 width", "a picture without pixels, expected one"},
+    {"not enough pixels", "fewer pixels than its header says, expected all"},
+    {"outofdata", "fewer bytes than its header says, expected all"},
 };
 
 /* Damage of a JPEG includes kinds that are not decoded: arithmetic coding, lossless ones. */
@@ -30,8 +30,7 @@ static px_status fail_decoder(px_context *ctx, const char *name, px_picture_form
     const char *reason = stbi_failure_reason();
     for (size_t i = 0; reason && i < sizeof failures / sizeof *failures; i++)
         if (strstr(reason, failures[i].reason))
-            return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s, expected a PNG or JPEG picture", name,
-                           failures[i].meaning);
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s", name, failures[i].meaning);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found a damaged %s, or one of an unusual kind, expected one that is whole",
                    name, px_picture_format_name(format));
 }
