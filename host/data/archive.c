@@ -173,13 +173,8 @@ const char *px_compression_of_bytes(const uint8_t *bytes, size_t size) {
     static const struct {
         const char *name, *signature;
         size_t size;
-    } formats[] = {{"gzip", "\x1f\x8b", 2},
-                   {"bzip2", "BZh", 3},
-                   {"xz",
-                    "\xfd"
-                    "7zXZ",
-                    6},
-                   {"zstd", "\x28\xb5\x2f\xfd", 4}};
+    } formats[] = {
+        {"gzip", "\x1f\x8b", 2}, {"bzip2", "BZh", 3}, {"xz", "\3757zXZ", 6}, {"zstd", "\x28\xb5\x2f\xfd", 4}};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (size >= formats[i].size && memcmp(bytes, formats[i].signature, formats[i].size) == 0)
             return formats[i].name;

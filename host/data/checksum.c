@@ -72,6 +72,8 @@ px_status px_checksum_check(px_context *ctx, const char *path, const px_contents
     px_context ignored;
     char *text;
     uint32_t found = 0, stated = 0;
+    const char *ending = strrchr(path, '.');
+    if (!ending || strcmp(ending, ".npy") != 0) return PX_OK;
     if (px_file_path(&ignored, sfv, "%s.sfv", path) != PX_OK || !px_file_exists(sfv)) return PX_OK;
     PX_TRY(px_file_read_text(ctx, sfv, SFV_MOST, &text));
     const px_status status = find_stated(ctx, sfv, text, path, &stated);

@@ -105,7 +105,7 @@ static px_status inspect(px_context *ctx, const char *name, const uint8_t *bytes
     if (!p->jpeg.tables_fit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a Huffman table of more than 256 symbols, expected fewer", name);
     if (!stbi_info_from_memory(bytes, (int)size, &p->width, &p->height, &channels)) {
-        /* of the reason, stbi_info leaves nothing; decoding fails at the same header, and does */
+        /* Decoding fails at the same header, and leaves the reason that stbi_info does not. */
         stbi_image_free(stbi_load_from_memory(bytes, (int)size, &p->width, &p->height, &channels, 1));
         return fail_decoder(ctx, name, p->format);
     }

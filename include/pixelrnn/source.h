@@ -1,9 +1,12 @@
 /* Image sources: anything that holds N images of one size, read by index.
  *
  * A spec is a path or builtin:NAME (digits, ising). What a path holds is told by its content. A file that is read in
- * place stays where it is: each image is copied out of it when it is asked for. Where a file FILE.sfv lies beside it, as
- * pixelrnn pack writes it, the file's CRC-32 is compared with it when the file is opened, by all threads: 0.15 s for 400 MB
- * in the page cache on one core, 0.08 s on two.
+ * place stays where it is: each image is copied out of it when it is asked for.
+ *
+ * Where FILE.npy.sfv lies beside FILE.npy, as pixelrnn pack writes it, the file's CRC-32 is compared with it when the file
+ * is opened, once, before the first image is read. All threads read the whole file for it: 0.15 s for 400 MB in the page
+ * cache on one core, 0.08 s on two.
+ *
  *   .npy             uint8 [N, H, W, C] or [N, H, W]; in place
  *   .npz, .zip       of .npy arrays: `data`, `images` or `x_train` (`x_test` of the test split), or else the only one
  *                    that can be images. Also [N, 3 * S * S] in planes R, G, B, as image-net.org's downsampled sets
@@ -31,8 +34,8 @@
 typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST } px_split;
 
 /* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read from the
- * beginning on: for any order they are held in memory (pictures as PNG and JPEG), up to 4 GiB (PX_ERR_FORMAT above, which says what to do); in order they
- * take the same memory whatever their size. */
+ * beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to 4 GiB
+ * (PX_ERR_FORMAT above, which says what to do). In order they take the same memory whatever their size. */
 typedef enum {
     PX_ACCESS_ANY,      /* images in any order, and as often as wanted */
     PX_ACCESS_IN_ORDER, /* no index below one that was read before */
