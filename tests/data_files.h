@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <stb/stb_image_write.h>
+#include <archive.h>
+#include <archive_entry.h>
 #include <zlib.h>
 
 /* A folder of the test's own ------------------------------------------------------------------------------------------
@@ -126,6 +128,24 @@ static inline void jpeg_make(blob *b) {
         char digits[3] = {hex[0], hex[1], 0};
         append_little(b, strtoul(digits, NULL, 16), 1);
     }
+}
+
+/* Content compressed by a filter of libarchive's: "gzip", "bzip2", "xz" or "zstd". */
+static inline const char *write_compressed(const char *name, const char *filter, const blob *b) {
+    const char *path = data_path(name);
+    struct archive *out = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+    assert_non_null(out);
+    assert_non_null(entry);
+    assert_int_equal(archive_write_set_format_raw(out), ARCHIVE_OK);
+    assert_int_equal(archive_write_add_filter_by_name(out, filter), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(out, path), ARCHIVE_OK);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    assert_int_equal(archive_write_header(out, entry), ARCHIVE_OK);
+    assert_int_equal(archive_write_data(out, b->bytes, b->size), b->size);
+    archive_entry_free(entry);
+    assert_int_equal(archive_write_free(out), ARCHIVE_OK);
+    return path;
 }
 
 /* A file in a tar; stated is the size in its header. */

@@ -3,6 +3,7 @@
 #include "tests/data_files.h"
 #include "host/data/pack.h"
 #include <omp.h>
+#include <unistd.h>
 
 /* What the watcher was told. */
 typedef struct told {
@@ -75,7 +76,8 @@ static void pictures_are_packed(void **state) {
     px_packed packed;
     told t;
     const int threads = omp_get_max_threads();
-    const char *to = data_path("pictures.npy");
+    char to[PX_PATH];
+    strcpy(to, data_path("pictures.npy"));
     for (int round = 0; round < 4; round++) {
         omp_set_num_threads(round % 2 ? 4 : 1);
         const char *from = picture_tar(DAMAGED, round >= 2);
@@ -166,10 +168,111 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
     }
 }
 
+/* A zip's picture whose checksum differs is left out as other unreadable ones are. */
+static void a_damaged_zip_is_packed_without_it(void **state) {
+    (void)state;
+    static blob picture;
+    static zip_file zip;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    for (int i = 0; i < 3; i++) {
+        jpeg_make(&picture);
+        zip_add(&zip,
+                i == 0   ? "0.jpg"
+                : i == 1 ? "1.jpg"
+                         : "2.jpg",
+                picture.bytes, picture.size, (zip_lie){.deflate = true, .crc = i == 1 ? 7 : 0});
+    }
+    const char *from = zip_write("damaged.zip", &zip), *to = data_path("damaged.npy");
+    assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
+    assert_int_equal(packed.images, 2);
+    assert_int_equal(packed.skipped, 1);
+    assert_int_equal(t.last, 1);
+    assert_non_null(
+        strstr(t.why, "damaged.zip/1.jpg: found damaged content (a checksum that is not that of the data)"));
+}
+
+/* An array whose zip has another checksum is refused by pack, stored or not, and no file is left. */
+static void a_damaged_npz_is_not_packed(void **state) {
+    (void)state;
+    static blob array;
+    static zip_file zip;
+    npy_make(&array, NPY_IMAGES("(20000, 3, 4, 3)"), 20000 * 36);
+    for (int deflate = 0; deflate < 2; deflate++) {
+        px_context ctx = {""};
+        px_packed packed;
+        told t;
+        zip.body.size = zip.directory.size = 0, zip.members = 0;
+        zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = deflate, .crc = 7});
+        const char *from = zip_write("wrong.npz", &zip), *to = data_path("wrong.npy");
+        px_status status = pack(&ctx, from, (px_source_options){0}, to, &t, &packed);
+        check_message(status, PX_ERR_FILE, &ctx, data_folder,
+                      "wrong.npz/data.npy: found damaged content (a checksum that is not that of the data)");
+        assert_false(px_file_exists(to));
+    }
+}
+
+/* What was packed is compared with its checksum when it is opened: any byte of several pieces that are read side by side. */
+static void packed_files_are_compared_with_their_checksums(void **state) {
+    (void)state;
+    enum { SIZE = 128 + 10 * 1000 * 1000 };
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    char from[PX_PATH], to[PX_PATH], sfv[PX_PATH];
+    static blob header, line;
+    npy_make(&header,
+             "{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 100, 100), }                                    "
+             "            \n",
+             0);
+    strcpy(from, write_plain("large.npy", &header));
+    assert_int_equal(truncate(from, (off_t)header.size + 10 * 1000 * 1000), 0);
+    strcpy(to, data_path("checked.npy"));
+    strcpy(sfv, data_path("checked.npy.sfv"));
+    assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
+    const long places[] = {0, 128, (1 << 22) - 1, 1 << 22, 9000000, SIZE - 1};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        px_source_close(open_source(to, (px_source_options){0}));
+        uint8_t byte;
+        for (int round = 0; round < 2; round++) { /* damage it, and put it right again */
+            FILE *file = fopen(to, "r+b");
+            assert_non_null(file);
+            assert_int_equal(fseek(file, places[i], SEEK_SET), 0);
+            assert_int_equal(fread(&byte, 1, 1, file), 1);
+            byte ^= 0x10;
+            assert_int_equal(fseek(file, places[i], SEEK_SET), 0);
+            assert_int_equal(fwrite(&byte, 1, 1, file), 1);
+            assert_int_equal(fclose(file), 0);
+            if (round == 0) check_refused(to, (px_source_options){0}, PX_ERR_FORMAT, "checked.npy: found CRC-32 ");
+        }
+    }
+    const char *const others[] = {"other.npy 00000000\n", "checked.npy\n", "checked.npy 0000\n",
+                                  "; checked.npy 00000000\n", ""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        line.size = 0;
+        append(&line, others[i], strlen(others[i]));
+        write_plain("checked.npy.sfv", &line);
+        check_refused(to, (px_source_options){0}, PX_ERR_FORMAT,
+                      "checked.npy.sfv: found no checksum of checked.npy, expected a line \"checked.npy CRC32\"");
+    }
+    line.size = 0;
+    append(&line, "; a comment\r\nother.npy 00000000\r\n", 33);
+    char own[64];
+    append(&line, own, (size_t)snprintf(own, sizeof own, "checked.npy  %08x \r\n", (unsigned)packed.crc32));
+    write_plain("checked.npy.sfv", &line);
+    px_source_close(open_source(to, (px_source_options){0}));
+    assert_int_equal(unlink(sfv), 0);
+    px_source_close(open_source(to, (px_source_options){0}));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_packed),
         cmocka_unit_test(what_is_packed_packs_to_itself),
+        cmocka_unit_test(a_damaged_zip_is_packed_without_it),
+        cmocka_unit_test(a_damaged_npz_is_not_packed),
+        cmocka_unit_test(packed_files_are_compared_with_their_checksums),
         cmocka_unit_test(a_pack_that_fails_leaves_nothing),
     };
     return cmocka_run_group_tests_name("data_pack", tests, data_folder_make, data_folder_remove);

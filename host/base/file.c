@@ -9,8 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *px_file_reason(const char *path, int error) {
+    char folder[PX_PATH];
+    if (error != ENOENT || path[0] == '/' || getcwd(folder, sizeof folder) || errno != ENOENT) return strerror(error);
+    return "the current folder has been deleted: cd to one that exists";
+}
+
 static px_status fail_errno(px_context *ctx, const char *path) {
-    return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, px_file_reason(path, errno));
 }
 
 /* A device or a pipe (/dev/null, /dev/stdout) is written where it stands: a rename would replace it. */
@@ -169,7 +175,8 @@ px_status px_file_make_folder(px_context *ctx, const char *path) {
         partial[i] = 0;
         int reason = mkdir(partial, 0777) == 0 ? 0 : errno;
         if (reason != 0 && !px_file_is_folder(partial)) {
-            status = px_fail(ctx, PX_ERR_FILE, "%s: %s", partial, strerror(reason == EEXIST ? ENOTDIR : reason));
+            status = px_fail(ctx, PX_ERR_FILE, "%s: %s", partial,
+                             px_file_reason(partial, reason == EEXIST ? ENOTDIR : reason));
         }
         partial[i] = path[i];
     }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static px_status fail_errno(px_context *ctx, const char *path, const char *what) {
-    return px_fail(ctx, PX_ERR_FILE, "%s: cannot be %s: %s", path, what, strerror(errno));
+    return px_fail(ctx, PX_ERR_FILE, "%s: cannot be %s: %s", path, what, px_file_reason(path, errno));
 }
 
 static px_status examine(px_context *ctx, const char *path, px_file_in *in) {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PX_OCCLUDED_GREY = 128 };
+enum { PX_OCCLUDED_GREY = 128, PX_MASK_NOISE = 64 };
 
 typedef struct px_complete_words {
     px_ranks *ranks;
@@ -48,16 +48,30 @@ static px_status px_keep_share(px_context *ctx, const char *text, const px_model
     return PX_OK;
 }
 
+/* Black and white of a mask: a JPEG's values lie near them. Writes 1 where it is white. */
+static px_status px_mask_threshold(px_context *ctx, const char *path, const px_model_spec *spec, const uint8_t *pixels,
+                                   uint8_t *keep) {
+    for (int i = 0; i < spec->height * spec->width; i++) {
+        if (pixels[i] > PX_MASK_NOISE && pixels[i] < 255 - PX_MASK_NOISE)
+            return px_fail(ctx, PX_ERR_CONFIG,
+                           "%s: found the value %d at row %d, column %d, expected black (0 to %d) or white (%d to 255)",
+                           path, pixels[i], i / spec->width, i % spec->width, PX_MASK_NOISE, 255 - PX_MASK_NOISE);
+        keep[i] = pixels[i] >= 128;
+    }
+    return PX_OK;
+}
+
 static px_status px_keep_mask(px_context *ctx, const char *path, const px_model_spec *spec, uint8_t *keep) {
     uint8_t *pixels;
     int height, width;
     PX_TRY(px_picture_read(ctx, path, 1, &pixels, &height, &width));
     const bool fits = height == spec->height && width == spec->width;
-    if (fits) memcpy(keep, pixels, (size_t)height * (size_t)width);
+    const px_status status = fits ? px_mask_threshold(ctx, path, spec, pixels, keep)
+                                  : px_fail(ctx, PX_ERR_CONFIG,
+                                            "%s: found a mask of %d x %d, expected %d x %d as the model's images", path,
+                                            height, width, spec->height, spec->width);
     free(pixels);
-    if (fits) return PX_OK;
-    return px_fail(ctx, PX_ERR_CONFIG, "%s: found a mask of %d x %d, expected %d x %d as the model's images", path,
-                   height, width, spec->height, spec->width);
+    return status;
 }
 
 static px_status px_keep(px_context *ctx, const char *text, const px_model_spec *spec, uint8_t *keep) {

@@ -10,17 +10,28 @@
 
 enum { BLOCK = 1 << 16 };
 
-/* Failures that libarchive takes from the operating system carry its errno, damage carries libarchive's own codes. */
-static px_status fail_archive(px_context *ctx, const px_archive *archive) {
+/* What libarchive's reasons for damage mean; by words in them. */
+static const char *meaning_of(const char *reason) {
+    if (strstr(reason, "CRC") || strstr(reason, "hecksum")) return "a checksum that is not that of the data";
+    if (strstr(reason, "runcated") || strstr(reason, "nexpected")) return "an end that comes too early";
+    if (strstr(reason, "ncrypt") || strstr(reason, "assphrase")) return "encrypted data";
+    if (strstr(reason, "nsupported") || strstr(reason, "not supported"))
+        return "a kind of compression that is not read";
+    return "data that cannot be unpacked";
+}
+
+/* Failures that libarchive takes from the operating system carry its errno, damage carries libarchive's own codes. The
+ * reading of a member names it. */
+static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
+    char label[PX_LABEL];
     if (archive->contents) PX_TRY(px_contents_check(ctx, archive->path, archive->contents));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
-    if (!reason) reason = "no reason given";
     if (code == ENOMEM) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
     if (code > 0 && code != EILSEQ && code != EINVAL)
         return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", archive->path, strerror(code));
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found damaged content (%.*s), expected a whole file", archive->path,
-                   (int)strcspn(reason, "\n"), reason);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found damaged content (%s), expected a whole file",
+                   px_archive_label(archive->path, name, label), meaning_of(reason ? reason : ""));
 }
 
 /* Contents in a file are read through its descriptor, whose own place nothing else uses: one archive at a time. */
@@ -30,9 +41,16 @@ static int open_bytes(struct archive *handle, const px_contents *contents) {
     return archive_read_open_fd(handle, contents->file.descriptor, BLOCK);
 }
 
+static void support_filters(struct archive *handle) {
+    archive_read_support_filter_gzip(handle);
+    archive_read_support_filter_bzip2(handle);
+    archive_read_support_filter_xz(handle);
+    archive_read_support_filter_zstd(handle);
+}
+
 px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
                           px_archive *archive) {
-    *archive = (px_archive){archive_read_new(), path, contents};
+    *archive = (px_archive){.handle = archive_read_new(), .format = format, .path = path, .contents = contents};
     if (!archive->handle) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
     switch (format) {
     case PX_ARCHIVE_RAW:
@@ -46,11 +64,11 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
         archive_read_set_format_option(archive->handle, "zip", "ignorecrc32", "1");
         break;
     }
-    if (!contents) archive_read_support_filter_gzip(archive->handle);
+    if (!contents) support_filters(archive->handle);
     int opened = contents ? open_bytes(archive->handle, contents)
                           : archive_read_open_filename(archive->handle, path, BLOCK);
     if (opened == ARCHIVE_OK) return PX_OK;
-    px_status status = fail_archive(ctx, archive);
+    px_status status = fail_archive(ctx, archive, NULL);
     px_archive_close(archive);
     return status;
 }
@@ -62,17 +80,25 @@ static const char *name_of(struct archive_entry *entry) {
     return name ? name : "";
 }
 
+/* Reads the next header; NULL at the end. */
+static px_status next_header(px_context *ctx, px_archive *archive, struct archive_entry **entry) {
+    int read = archive_read_next_header(archive->handle, entry);
+    if (read == ARCHIVE_EOF) *entry = NULL;
+    return read == ARCHIVE_OK || read == ARCHIVE_WARN || read == ARCHIVE_EOF ? PX_OK : fail_archive(ctx, archive, NULL);
+}
+
 px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
+    archive->name = NULL;
+    archive->head_from = archive->head_to = 0;
     for (;;) {
         struct archive_entry *entry;
-        int read = archive_read_next_header(archive->handle, &entry);
-        *found = read != ARCHIVE_EOF;
+        PX_TRY(next_header(ctx, archive, &entry));
+        *found = entry != NULL;
         if (!*found) return PX_OK;
-        if (read != ARCHIVE_OK && read != ARCHIVE_WARN) return fail_archive(ctx, archive);
         if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry)) continue;
-        bool raw = archive_format(archive->handle) == ARCHIVE_FORMAT_RAW;
-        *member = (px_member){.name = name_of(entry), .header = (size_t)archive_read_header_position(archive->handle)};
-        if (raw) return PX_OK;
+        *member = (px_member){.name = name_of(entry)};
+        if (archive_format(archive->handle) == ARCHIVE_FORMAT_RAW) return PX_OK;
+        archive->name = member->name;
         if (!archive_entry_size_is_set(entry) || archive_entry_size(entry) < 0)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: found a member without a size, expected one", archive->path);
         member->size = (size_t)archive_entry_size(entry);
@@ -81,36 +107,44 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
     }
 }
 
-px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
+static px_status read_on(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
     for (*got = 0; *got < bytes;) {
         la_ssize_t more = archive_read_data(archive->handle, (uint8_t *)to + *got, bytes - *got);
-        if (more < 0) return fail_archive(ctx, archive);
+        if (more < 0) return fail_archive(ctx, archive, archive->name);
         if (more == 0) break;
         *got += (size_t)more;
     }
     return PX_OK;
 }
 
+px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
+    size_t held = archive->head_to - archive->head_from, more;
+    if (held > bytes) held = bytes;
+    memcpy(to, archive->head + archive->head_from, held);
+    archive->head_from += held;
+    PX_TRY(read_on(ctx, archive, (uint8_t *)to + held, bytes - held, &more));
+    *got = held + more;
+    return PX_OK;
+}
+
 /* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told by
- * the block: what lies there is the same. */
+ * the first bytes: those that lie there are the same. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place) {
     const px_contents *contents = archive->contents;
-    const size_t size = member->size;
-    const void *block;
-    uint8_t stored[512];
-    size_t found;
-    la_int64_t position;
-    int read = archive_read_data_block(archive->handle, &block, &found, &position);
-    if (read != ARCHIVE_OK && read != ARCHIVE_EOF) return fail_archive(ctx, archive);
+    uint8_t stored[PX_ARCHIVE_HEAD];
+    size_t more = 0;
+    *in_place = false;
+    PX_TRY(read_on(ctx, archive, archive->head, 1, &archive->head_to));
     *offset = (size_t)archive_filter_bytes(archive->handle, 0);
-    *in_place = read == ARCHIVE_OK && position == 0 && !member->sparse && *offset <= contents->size &&
-                contents->size - *offset >= size;
-    if (!*in_place) return PX_OK;
-    if (found > sizeof stored) found = sizeof stored;
-    if (found > size) found = size;
-    PX_TRY(px_contents_copy(ctx, archive->path, contents, *offset, found, stored));
-    *in_place = memcmp(block, stored, found) == 0;
+    if (archive->head_to > 0) PX_TRY(read_on(ctx, archive, archive->head + 1, sizeof archive->head - 1, &more));
+    archive->head_to += more;
+    const size_t head = archive->head_to;
+    if (!contents || head == 0 || head > member->size || member->sparse || *offset > contents->size ||
+        contents->size - *offset < member->size)
+        return PX_OK;
+    PX_TRY(px_contents_copy(ctx, archive->path, contents, *offset, head, stored));
+    *in_place = memcmp(archive->head, stored, head) == 0;
     return PX_OK;
 }
 
@@ -133,6 +167,18 @@ const char *px_archive_label(const char *path, const char *name, char label[PX_L
     for (char *c = label; *c; c++)
         if (iscntrl((unsigned char)*c)) *c = '?';
     return label;
+}
+
+const char *px_compression_of_bytes(const uint8_t *bytes, size_t size) {
+    static const struct {
+        const char *name, *signature;
+        size_t size;
+    } formats[] = {
+        {"gzip", "\x1f\x8b", 2}, {"bzip2", "BZh", 3}, {"xz", "\3757zXZ", 6}, {"zstd", "\x28\xb5\x2f\xfd", 4}};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (size >= formats[i].size && memcmp(bytes, formats[i].signature, formats[i].size) == 0)
+            return formats[i].name;
+    return NULL;
 }
 
 const char *px_archive_basename(const char *name) {

@@ -38,6 +38,17 @@ px_status px_contents_read(px_context *ctx, const char *path, size_t limit, px_c
     return status;
 }
 
+px_status px_contents_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity, px_contents *contents) {
+    size_t wanted = contents->size + room;
+    if (wanted <= *capacity) return PX_OK;
+    if (wanted < 2 * *capacity) wanted = 2 * *capacity;
+    uint8_t *bytes = realloc(contents->bytes, wanted);
+    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes of content in memory", path, wanted);
+    contents->bytes = bytes;
+    *capacity = wanted;
+    return PX_OK;
+}
+
 px_status px_contents_copy(px_context *ctx, const char *path, const px_contents *contents, size_t offset, size_t bytes,
                            void *to) {
     if (px_contents_in_file(contents)) return px_file_read_at(ctx, path, &contents->file, offset, bytes, to);

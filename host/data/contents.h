@@ -21,6 +21,10 @@ px_status px_contents_load(px_context *ctx, const char *path, size_t limit, px_c
 /* Both: the whole of a file in memory. */
 px_status px_contents_read(px_context *ctx, const char *path, size_t limit, px_contents *contents);
 
+/* Makes room in memory for `room` bytes after those of contents. *capacity is what contents->bytes holds, 0 at first.
+ * PX_ERR_MEMORY, after which contents are as they were. */
+px_status px_contents_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity, px_contents *contents);
+
 /* Copies `bytes` bytes from `offset` on, which must be there: offset + bytes <= size. From several threads at once.
  * PX_ERR_FILE if the file is too short for it by now. */
 px_status px_contents_copy(px_context *ctx, const char *path, const px_contents *contents, size_t offset, size_t bytes,

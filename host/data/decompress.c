@@ -1,26 +1,14 @@
-/* Reading a whole file through libarchive, which unpacks gzip on the way and passes anything else through. */
+/* Reading a whole file through libarchive, which unpacks gzip, bzip2, xz and zstd on the way and passes anything else
+ * through. */
 #include "host/data/decompress.h"
 #include "host/data/archive.h"
-#include <stdlib.h>
-
-/* Makes room for `room` bytes after those of contents. *capacity is what contents.bytes holds now. */
-static px_status grow(px_context *ctx, const char *path, size_t room, size_t *capacity, px_contents *contents) {
-    size_t wanted = contents->size + room;
-    if (wanted <= *capacity) return PX_OK;
-    if (wanted < 2 * *capacity) wanted = 2 * *capacity;
-    uint8_t *bytes = realloc(contents->bytes, wanted);
-    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes of content in memory", path, wanted);
-    contents->bytes = bytes;
-    *capacity = wanted;
-    return PX_OK;
-}
 
 static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, const char *advice,
                           px_contents *contents) {
     enum { CHUNK = 1 << 20 };
     size_t capacity = 0, got;
     do {
-        PX_TRY(grow(ctx, archive->path, CHUNK, &capacity, contents));
+        PX_TRY(px_contents_reserve(ctx, archive->path, CHUNK, &capacity, contents));
         PX_TRY(px_archive_read(ctx, archive, contents->bytes + contents->size, CHUNK, &got));
         contents->size += got;
         if (contents->size > limit)

@@ -16,7 +16,7 @@ static const size_t px_memory_limit = (size_t)4 << 30;
 /* Whether a file of `size` bytes is of the format. bytes are its first 512, or all if there are fewer. */
 bool px_npy_recognise(const uint8_t *bytes, size_t size);
 bool px_zip_recognise(const uint8_t *bytes, size_t size);
-bool px_gzip_recognise(const uint8_t *bytes, size_t size);
+bool px_compressed_recognise(const uint8_t *bytes, size_t size);
 bool px_tar_recognise(const uint8_t *bytes, size_t size);
 bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);
@@ -25,10 +25,7 @@ bool px_cifar_recognise(const uint8_t *bytes, size_t size);
 /* Opens what path holds. They take contents over, and free them if they fail. */
 typedef px_status px_format_open(px_context *ctx, const char *path, px_contents contents,
                                  const px_source_options *options, px_source **source);
-px_format_open px_npy_source_open, px_npz_open, px_tar_open, px_idx_open, px_amat_open, px_cifar_open;
-
-/* A compressed tar of pictures, read from the file in order. *source stays NULL if there are none in it. */
-px_status px_tar_stream_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
+px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_cifar_open;
 
 /* A folder of pictures. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);

@@ -36,6 +36,7 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
         const px_source *first = parts[0], *part = parts[i];
         joined->part[i] = parts[i];
         joined->source.count += part->count;
+        for (int f = 0; i > 0 && f < PX_FORMATS_LEFT_OUT; f++) joined->source.left_out[f] += part->left_out[f];
         joined->source.concurrent &= part->concurrent;
         joined->source.stored.varies |= part->stored.varies;
         if (part->height == first->height && part->width == first->width && part->channels == first->channels) continue;

@@ -112,9 +112,11 @@ static px_status find_member(px_context *ctx, const char *path, const px_content
     px_archive_close(&archive);
     PX_TRY(status);
     if (best->rank == NONE)
-        return px_fail(ctx, PX_ERR_FORMAT,
-                       "%s: zip: found no array of images among %zu files, expected %s, %s, %s or a uint8 array", path,
-                       members, names[split][0], names[split][1], names[split][2]);
+        return px_fail(
+            ctx, PX_ERR_FORMAT,
+            "%s: zip: found no array of images among %zu files, expected %s, %s, %s or a uint8 array, or PNG "
+            "and JPEG pictures",
+            path, members, names[split][0], names[split][1], names[split][2]);
     if (best->equals > 1)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: zip: found %d arrays of images, this and others%s, expected one",
                        best->name, best->equals, best->rank < OTHER ? " of its name" : "");
@@ -139,13 +141,12 @@ static px_status open_member(px_context *ctx, px_archive_format format, const ch
     return status;
 }
 
-/* Where the images are in the file, if they are stored as they are. */
+/* Where the member begins in the file, if it is stored as it is. */
 static px_status find_in_place(px_context *ctx, const char *path, const px_contents *zip, const candidate *best,
-                               px_array *array, size_t *size, bool *in_place) {
+                               px_array *array, size_t *size, size_t *offset, bool *in_place) {
     px_archive archive;
     px_member member;
     px_npy_header h;
-    size_t offset = 0;
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
     *size = member.size;
     px_status status = read_header(ctx, &archive, best->name, &h);
@@ -153,9 +154,8 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_conte
     PX_TRY(status);
     PX_TRY(find_images(ctx, best->name, &h, *size, array));
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
-    status = px_archive_in_place(ctx, &archive, &member, &offset, in_place);
+    status = px_archive_in_place(ctx, &archive, &member, offset, in_place);
     px_archive_close(&archive);
-    if (status == PX_OK && *in_place) array->offset += offset;
     return status;
 }
 
@@ -245,12 +245,13 @@ static px_status open_array(px_context *ctx, const char *path, px_contents *zip,
                             px_source **source) {
     candidate best;
     px_array array;
-    size_t size;
+    size_t size, offset;
     bool in_place;
     PX_TRY(find_member(ctx, path, zip, options->split, &best));
-    PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &in_place));
+    PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
     px_contents taken = *zip;
-    if (in_place) {
+    if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
+        array.offset += offset;
         *zip = (px_contents){0};
         return px_array_open(ctx, path, taken, &array, source);
     }

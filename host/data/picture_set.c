@@ -3,30 +3,48 @@
 #include "pixelrnn/picture.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 void px_encoded_free(px_encoded *encoded) {
     free(encoded->owned);
     encoded->owned = NULL;
 }
 
-bool px_picture_named(const char *name) {
-    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
-    const char *base = px_archive_basename(name), *dot = strrchr(base, '.');
-    for (size_t i = 0; dot > base && base[0] != '.' && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0) return true;
-    return false;
+px_status px_encoded_measure(px_context *ctx, const px_encoded *encoded, int *height, int *width) {
+    uint8_t *pixels;
+    PX_TRY(px_picture_decode(ctx, encoded->name, encoded->bytes, encoded->size, 1, &pixels, height, width));
+    free(pixels);
+    return PX_OK;
+}
+
+px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count, const px_context *first) {
+    return px_fail(ctx, PX_ERR_FORMAT, "%.256s: found no picture that can be read among %zu; the first: %s", path,
+                   count, first->message);
+}
+
+/* ImageNet's training archive is a tar of tars, one for each class. */
+static px_status fail_empty(px_context *ctx, const char *path, const size_t left_out[PX_FORMATS_LEFT_OUT]) {
+    char text[PX_LEFT_OUT_TEXT];
+    const size_t tars = left_out[PX_PICTURE_TAR - PX_PICTURE_GIF];
+    px_source_left_out(left_out, text);
+    if (tars > 0)
+        return px_fail(
+            ctx, PX_ERR_FORMAT,
+            "%s: found %zu tars in it and no pictures, expected files that end in .png, .jpg or .jpeg: unpack "
+            "it, then pixelrnn pack the tars that were in it, or unpack each into a folder of its own",
+            path, tars);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found no pictures%s%s%s, expected files that end in .png, .jpg or .jpeg",
+                   path, text[0] ? " but " : "", text, text[0] ? ", which are not read" : "");
 }
 
 px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
-                                const px_source_options *options, px_picture_set **set) {
-    if (count == 0)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: found no pictures, expected files that end in .png, .jpg or .jpeg",
-                       path);
+                                const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
+                                px_picture_set **set) {
+    if (count == 0) return fail_empty(ctx, path, left_out);
     size_t side = (size_t)options->size;
     px_extent extent = {count, side, side, options->channels ? (size_t)options->channels : 3};
     px_source *source;
     PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
+    memcpy(source->left_out, left_out, sizeof source->left_out);
     *set = (px_picture_set *)source;
     (*set)->resize = side > 0;
     source->stored.varies = side > 0;
@@ -61,15 +79,15 @@ px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
     set->base.read = read_image;
     if (set->resize) look_at_first(set);
     px_status status = set->resize ? PX_OK : PX_ERR_FORMAT;
+    px_context first = {""};
     for (size_t i = 0; status == PX_ERR_FORMAT && i < set->base.count; i++) {
         px_encoded encoded = {0};
         status = set->load(set, ctx, i, &encoded);
-        if (status == PX_OK)
-            status = px_picture_measure(ctx, encoded.name, encoded.bytes, encoded.size, &set->base.height,
-                                        &set->base.width);
+        if (status == PX_OK) status = px_encoded_measure(ctx, &encoded, &set->base.height, &set->base.width);
         px_encoded_free(&encoded);
+        if (i == 0 && status != PX_OK) first = *ctx;
     }
-    return status;
+    return status == PX_ERR_FORMAT ? px_fail_none_readable(ctx, set->base.name, set->base.count, &first) : status;
 }
 
 px_status px_picture_set_decode(px_context *ctx, const px_picture_set *set, const px_encoded *encoded,

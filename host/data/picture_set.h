@@ -5,6 +5,7 @@
 
 #include "host/data/archive.h"
 #include "host/data/formats.h"
+#include "host/data/picture_format.h"
 
 /* A picture as it is stored, and what to call it. */
 typedef struct px_encoded {
@@ -25,15 +26,24 @@ struct px_picture_set {
 };
 
 /* Whether a file of this name belongs to a set: it ends in .png, .jpg or .jpeg, and does not begin with a dot. */
-bool px_picture_named(const char *name);
+static inline bool px_picture_named(const char *name) {
+    return px_picture_is_read(px_picture_format_of_name(name));
+}
 
 /* Creates a set of `bytes` with base's sizes as options want them; where they leave the size open it is
- * px_picture_set_measure's to find. PX_ERR_FORMAT if count is 0. */
+ * px_picture_set_measure's to find. left_out becomes base's. PX_ERR_FORMAT if count is 0. */
 px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
-                                const px_source_options *options, px_picture_set **set);
+                                const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
+                                px_picture_set **set);
 
-/* Once load is filled in: takes an open size from the first picture that has one, and fills in base.read. */
+/* Once load is filled in: takes an open size from the first picture that can be decoded, and fills in base.read. */
 px_status px_picture_set_measure(px_context *ctx, px_picture_set *set);
+
+/* PX_ERR_FORMAT: none of count pictures can be decoded. first: the first one's message. */
+px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count, const px_context *first);
+
+/* The size of a picture if it can be decoded; else as px_picture_decode fails. */
+px_status px_encoded_measure(px_context *ctx, const px_encoded *encoded, int *height, int *width);
 
 /* Decodes a picture to base.height * base.width * base.channels pixels. PX_ERR_FORMAT if it is damaged, or smaller than
  * the size it is to have; PX_ERR_SHAPE if none was asked for, and it has another than the first. */

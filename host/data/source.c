@@ -1,5 +1,7 @@
 /* Opening a source: which kind is it? */
 #include "pixelrnn/source.h"
+#include "host/data/archive_source.h"
+#include "host/data/checksum.h"
 #include "host/data/decompress.h"
 #include "host/data/formats.h"
 #include "pixelrnn/file.h"
@@ -14,7 +16,7 @@ static const struct {
     px_status (*open)(px_context *, const char *, const px_source_options *, px_source **);
 } builtins[] = {{"builtin:digits", px_digits_open}, {"builtin:ising", px_ising_open}};
 
-static px_format_open open_gzip;
+static px_format_open open_compressed, open_tar, open_zip;
 
 /* What a format is told by, or all of a smaller file. */
 enum { HEAD = 512 };
@@ -25,8 +27,8 @@ typedef struct px_format {
     px_format_open *open;
 } px_format;
 static const px_format formats[] = {
-    {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, px_npz_open}, {px_gzip_recognise, open_gzip},
-    {px_tar_recognise, px_tar_open},        {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
+    {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {px_compressed_recognise, open_compressed},
+    {px_tar_recognise, open_tar},           {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
     {px_cifar_recognise, px_cifar_open},
 };
 
@@ -35,7 +37,7 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
     for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", head[i]);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: found%s%s%s, expected .npy, .npz, idx images, .amat text, CIFAR-10's .bin (records of 3073 "
-                   "bytes), a tar of PNG or JPEG, or these in gzip",
+                   "bytes), a tar or zip of PNG or JPEG, or these in gzip, bzip2, xz or zstd",
                    path, size ? " the first bytes" : " nothing", found, where);
 }
 
@@ -51,36 +53,64 @@ static px_status open_contents(px_context *ctx, const char *path, const char *wh
     return status;
 }
 
-bool px_gzip_recognise(const uint8_t *bytes, size_t size) {
-    return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+/* An archive of pictures that are not all in place: read in order, it takes little memory. Takes contents over. */
+static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_contents contents,
+                                     const px_source_options *options, px_source **source) {
+    px_status status = PX_OK;
+    if (options->access == PX_ACCESS_IN_ORDER) status = px_archive_stream_open(ctx, format, path, options, source);
+    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, contents, options, source);
+    px_contents_free(&contents);
+    return status;
 }
 
-/* libarchive opens the file by itself. It unpacks gzip inside gzip too, so what comes out is none. */
-static px_status open_gzip(px_context *ctx, const char *path, px_contents packed, const px_source_options *options,
-                           px_source **source) {
-    uint8_t head[HEAD];
+bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
+    return px_compression_of_bytes(bytes, size) != NULL;
+}
+
+/* libarchive opens the file by itself. It unpacks what is compressed twice too, so what comes out is not. */
+static px_status open_compressed(px_context *ctx, const char *path, px_contents packed,
+                                 const px_source_options *options, px_source **source) {
+    uint8_t head[HEAD] = {0};
+    char where[32];
     size_t size;
     px_contents contents;
+    px_status status = px_contents_copy(ctx, path, &packed, 0, packed.size < HEAD ? packed.size : HEAD, head);
+    snprintf(where, sizeof where, " inside %s", px_compression_of_bytes(head, HEAD));
     px_contents_free(&packed);
-    PX_TRY(px_decompress_head(ctx, path, HEAD, head, &size));
-    bool tar = px_tar_recognise(head, size);
-    if (tar && options->access == PX_ACCESS_IN_ORDER) {
-        PX_TRY(px_tar_stream_open(ctx, path, options, source));
-        if (*source) return PX_OK;
-    }
-    const char *advice = tar ? "pixelrnn pack it first" : "gunzip it first";
-    PX_TRY(px_decompress(ctx, path, px_memory_limit, advice, &contents));
-    if (!px_gzip_recognise(contents.bytes, contents.size))
-        return open_contents(ctx, path, " inside gzip", contents, options, source);
+    if (status == PX_OK) status = px_decompress_head(ctx, path, HEAD, head, &size);
+    PX_TRY(status);
+    if (px_tar_recognise(head, size)) return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, packed, options, source);
+    PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &contents));
+    if (!px_compressed_recognise(contents.bytes, contents.size))
+        return open_contents(ctx, path, where, contents, options, source);
     px_contents_free(&contents);
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found gzip inside gzip, expected it once", path);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
+}
+
+static px_status open_tar(px_context *ctx, const char *path, px_contents tar, const px_source_options *options,
+                          px_source **source) {
+    return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
+}
+
+/* A zip holds an array, or pictures. Read in order, its checksums are compared. */
+static px_status open_zip(px_context *ctx, const char *path, px_contents zip, const px_source_options *options,
+                          px_source **source) {
+    bool pictures;
+    const px_status status = px_zip_holds_pictures(ctx, path, &zip, &pictures);
+    if (status == PX_OK && !pictures) return px_npz_open(ctx, path, zip, options, source);
+    if (status == PX_OK) return open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source);
+    px_contents_free(&zip);
+    return status;
 }
 
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_contents contents;
     if (px_file_is_folder(path)) return px_folder_open(ctx, path, options, source);
     PX_TRY(px_contents_open(ctx, path, &contents));
-    return open_contents(ctx, path, "", contents, options, source);
+    const px_status status = px_checksum_check(ctx, path, &contents);
+    if (status == PX_OK) return open_contents(ctx, path, "", contents, options, source);
+    px_contents_free(&contents);
+    return status;
 }
 
 static px_status open_builtin(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {

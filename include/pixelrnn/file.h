@@ -17,6 +17,10 @@ __attribute__((format(printf, 3, 4)))
 px_status
 px_file_path(px_context *ctx, char path[PX_PATH], const char *format, ...);
 
+/* Why the operating system refused path, for a message: strerror, or, for a relative path, that the current folder has been
+ * deleted. error is errno. */
+const char *px_file_reason(const char *path, int error);
+
 typedef struct px_file_out {
     FILE *stream;
     char path[1024], temporary[1040];

@@ -2,16 +2,24 @@
  *
  * A spec is a path or builtin:NAME (digits, ising). What a path holds is told by its content. A file that is read in
  * place stays where it is: each image is copied out of it when it is asked for.
+ *
+ * Where FILE.npy.sfv lies beside FILE.npy, as pixelrnn pack writes it, the file's CRC-32 is compared with it when the file
+ * is opened, once, before the first image is read. All threads read the whole file for it: 0.15 s for 400 MB in the page
+ * cache on one core, 0.08 s on two.
+ *
  *   .npy             uint8 [N, H, W, C] or [N, H, W]; in place
  *   .npz, .zip       of .npy arrays: `data`, `images` or `x_train` (`x_test` of the test split), or else the only one
  *                    that can be images. Also [N, 3 * S * S] in planes R, G, B, as image-net.org's downsampled sets
- *                    have it. In place where it is stored, unpacked where it is deflated
+ *                    have it. In place where it is stored, unpacked where it is deflated. Checksums are compared where
+ *                    it is unpacked, or read in order
  *   idx, idx.gz      MNIST's; in place, or unpacked into memory
  *   .amat, .amat.gz  binarised MNIST's text, in memory
  *   CIFAR-10         .bin files, in place; the .tar.gz or .tar as it is downloaded (data_batch_1..5 or test_batch)
- *   folders, tars    of PNG and JPEG: all files that end in .png, .jpg or .jpeg, folders in the order of their names,
- *                    tars in their own. Files whose name begins with a dot are left out, all others too
- *   .tar.gz          the same; see px_access
+ *   folders, tars,   of PNG and JPEG: all files that end in .png, .jpg or .jpeg, folders in the order of their names,
+ *   zips             archives in their own. Files whose name begins with a dot are left out, all others too. JPEGs are
+ *                    turned as their EXIF says. A picture is damaged if a checksum in it differs from its data. What a
+ *                    tar holds, and what a zip stores, is read in place
+ *   compressed tars  the same, in gzip, bzip2, xz or zstd; see px_access. Other files may be compressed so too
  *
  * Images are uint8, [H, W, C]; sets that are binary by nature (.amat, ising) give 0 and 255. */
 #ifndef PIXELRNN_SOURCE_H
@@ -25,9 +33,9 @@
 /* Procedural sets draw different images for training and for testing; CIFAR-10's tar and some .npz hold both. */
 typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST } px_split;
 
-/* How a source will be read. Compressed sets (deflated .npz, .tar.gz of pictures) can only be read from the beginning
- * on: for any order they are held in memory, up to 4 GiB (PX_ERR_FORMAT above, which says what to do); in order they
- * take the same memory whatever their size. */
+/* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read from the
+ * beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to 4 GiB
+ * (PX_ERR_FORMAT above, which says what to do). In order they take the same memory whatever their size. */
 typedef enum {
     PX_ACCESS_ANY,      /* images in any order, and as often as wanted */
     PX_ACCESS_IN_ORDER, /* no index below one that was read before */
@@ -49,6 +57,11 @@ typedef struct px_source_options {
 
 typedef struct px_source px_source;
 
+enum {
+    PX_FORMATS_LEFT_OUT = 9, /* formats of pictures that are counted, but not read: GIF, WebP, ... */
+    PX_LEFT_OUT_TEXT = 256,
+};
+
 /* What every kind of source fills in; host/data/ has one file a kind. */
 struct px_source {
     char name[1024]; /* the spec, for messages */
@@ -62,6 +75,8 @@ struct px_source {
         bool varies;
     } stored;
     double entropy;  /* exact nats per image where the truth is known (builtin:ising), else 0 */
+    /* Pictures of other formats that lay among those of a set, by format: px_source_left_out names them. */
+    size_t left_out[PX_FORMATS_LEFT_OUT];
     bool concurrent; /* read may be called from several threads at once, each with a context of its own */
     /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from any
      * one thread at a time. PX_ERR_FORMAT: this picture is damaged, or smaller than the size asked for; others may be
@@ -76,6 +91,9 @@ struct px_source {
  * Close with px_source_close (NULL is allowed). */
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 void px_source_close(px_source *source);
+
+/* Writes counts as in px_source.left_out to text, like "3 WebP, 1 GIF"; "" if all are 0. Returns text. */
+const char *px_source_left_out(const size_t left_out[PX_FORMATS_LEFT_OUT], char text[PX_LEFT_OUT_TEXT]);
 
 /* Several sources as one, their images in the order given; with one, that one. The result owns them; on failure
  * (PX_ERR_MEMORY, or PX_ERR_CONFIG for images of different sizes) they stay the caller's. */

@@ -6,9 +6,11 @@
 All are read but those called bad_*, which are refused; tests/test_corpus.c holds the readers to that. Files that
 this does not write, mostly inputs that were once read wrongly, stay. Python's standard library is enough.
 """
+import bz2
 import gzip
 import io
 import json
+import lzma
 import pathlib
 import struct
 import tarfile
@@ -76,8 +78,18 @@ def npz_seeds():
     yield "bad_two.npz", npz([("a/data.npy", npy((1, 2, 2))), ("b/data.npy", npy((1, 2, 2)))])
     yield "bad_empty.zip", npz([])
     large = ("images.npy", npy((1, 300, 300, 3))[:-270000] + bytes(270000))
+    yield from zip_seeds()
     for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: told at its end
         yield name, npz([member]).replace(struct.pack("<I", zlib.crc32(member[1])), bytes(4))
+
+
+def zip_seeds():
+    pictures = [("a/1.png", png(4, 3, 2)), ("a/2.JPG", jpeg(4, 3)), ("a/3.webp", b"RIFF"), ("a/notes.txt", b"text")]
+    yield "pictures.zip", npz(pictures)
+    yield "pictures_stored.zip", npz(pictures, zipfile.ZIP_STORED)
+    checksum = struct.pack("<I", zlib.crc32(pictures[1][1]))
+    yield "bad_picture.zip", npz(pictures).replace(checksum, bytes(4))
+    yield "bad_other_formats.zip", npz(pictures[2:])
 
 
 def idx(shape, kind=8):
@@ -278,6 +290,14 @@ def picture_seeds():
     yield "bad_chunk_name.png", png(1, 1, 0, before=[(b"A\nBC", b"")])
     yield "bad_chunk.png", png(1, 1, 0, before=[(b"IDAT", b"x")]).replace(b"\0\0\0\x0aIDAT", b"\x60\0\0\0IDAT")
     yield "bad_cut.png", png(5, 7, 0)[:-20]
+    yield "bad_cut.jpg", jpeg(9, 17)[:-2]
+    yield "bad_crc.png", png(5, 7, 0).replace(b"IDATx", b"IDATX")
+    adler = chunk(b"IDAT", zlib.compress(png_rows(5, 7, 8, 1, 0), 9)[:-1] + b"?")
+    yield "bad_adler.png", png(5, 7, 0)[:33] + adler + chunk(b"IEND", b"")
+    for order, name in ("<", b"II"), (">", b"MM"):
+        entry = struct.pack(order + "HHHIHH", 1, 0x112, 3, 1, 6 if order == "<" else 5, 0)
+        tiff = name + struct.pack(order + "HI", 42, 8) + entry
+        yield f"turned_{name.decode()}.jpg", jpeg(9, 17, before=segment(0xE1, b"Exif\0\0" + tiff))
     yield "bad_huge.png", png(1, 1, 0).replace(struct.pack(">II", 1, 1), struct.pack(">II", 32768, 32768))
 
 
@@ -297,6 +317,9 @@ def tar_seeds():
     long = [("long/" * 30 + "1.png", png(4, 3, 2))]
     yield "ustar.tar", tar(members)
     yield "ustar.tar.gz", squeeze(tar(members))
+    yield "ustar.tar.bz2", bz2.compress(tar(members))
+    yield "ustar.tar.xz", lzma.compress(tar(members))
+    yield "bad_tars.tar", tar([("n01440764.tar", tar(members)), ("n01443537.tar", tar(members))])
     yield "pax.tar", tar(long, tarfile.PAX_FORMAT)
     yield "gnu.tar", tar(long, tarfile.GNU_FORMAT)
     yield "bad_damaged.tar", tar([("1.png", png(4, 3, 2)), ("2.png", b"no picture")])

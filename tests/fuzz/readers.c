@@ -135,7 +135,46 @@ static px_status decode(px_context *ctx, const uint8_t *bytes, size_t size, int 
     return PX_OK;
 }
 
+static uint32_t big_endian(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static void put_big_endian(uint8_t *at, uint32_t value) {
+    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * (3 - i));
+}
+
+/* Puts the Adler-32 right that ends a whole zlib stream, whose content is not too large. */
+static void repair_adler(uint8_t *data, size_t size) {
+    static uint8_t unpacked[1 << 20];
+    z_stream stream = {
+        .next_in = data + 2, .avail_in = (uInt)size - 2, .next_out = unpacked, .avail_out = sizeof unpacked};
+    if (inflateInit2(&stream, -15) != Z_OK) return;
+    const bool whole = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_in >= 4;
+    if (whole) put_big_endian(data + size - stream.avail_in, (uint32_t)adler32_z(1, unpacked, stream.total_out));
+    inflateEnd(&stream);
+}
+
+/* Puts a PNG's checksums right, so that a changed byte reaches the decoder; the Adler-32 of data in one chunk alone. */
+static void repair_png(uint8_t *bytes, size_t size) {
+    for (size_t at = 8; at + 12 <= size;) {
+        const size_t length = big_endian(bytes + at);
+        uint8_t *type = bytes + at + 4;
+        if (length > size - at - 12) return;
+        if (memcmp(type, "IDAT", 4) == 0 && length > 6) repair_adler(type + 4, length);
+        put_big_endian(type + 4 + length, (uint32_t)crc32_z(0, type, 4 + length));
+        at += 12 + length;
+    }
+}
+
+/* As it is, and if it is a PNG also with checksums put right. */
 static px_status read_picture(px_context *ctx, const uint8_t *bytes, size_t size) {
+    uint8_t *repaired = malloc(size + 1);
+    if (repaired && size > 0) {
+        memcpy(repaired, bytes, size);
+        repair_png(repaired, size);
+        if (decode(ctx, repaired, size, 1) == PX_OK) decode(ctx, repaired, size, 3);
+    }
+    free(repaired);
     PX_TRY(decode(ctx, bytes, size, 1));
     return decode(ctx, bytes, size, 3);
 }

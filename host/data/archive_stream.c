@@ -1,7 +1,8 @@
-/* Compressed tars of pictures, read in order in constant memory.
+/* Compressed tars and zips of pictures, read in order in constant memory.
  *
- * The tar is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the other,
- * and decoded side by side, a window of them at a time. */
+ * The archive is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the other,
+ * and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
+#include "host/data/archive_source.h"
 #include "host/data/picture_set.h"
 #include "pixelrnn/picture.h"
 #include <stdlib.h>
@@ -12,11 +13,11 @@ static const size_t window_bytes = (size_t)64 << 20; /* of decoded pictures, and
 
 typedef struct slot {
     px_encoded encoded;
-    px_status status; /* of decoding it */
+    px_status status; /* of reading and decoding it */
     px_context ctx;
 } slot;
 
-typedef struct px_tar_stream {
+typedef struct px_archive_stream {
     px_picture_set set;
     px_archive archive;
     size_t first, count; /* pictures in the window */
@@ -25,7 +26,7 @@ typedef struct px_tar_stream {
     uint8_t *pixels; /* of each */
     px_status failed;
     px_context failure; /* what stopped the reading after them */
-} px_tar_stream;
+} px_archive_stream;
 
 /* Moves on to the next picture. */
 static px_status next_picture(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
@@ -34,11 +35,12 @@ static px_status next_picture(px_context *ctx, px_archive *archive, px_member *m
     return PX_OK;
 }
 
-/* Reads the picture that the archive stands at. One above PX_PICTURE_BYTES is cut there, and refused when decoded. */
+/* Reads the picture that the archive stands at, and its end, where a zip's checksum is compared. One above
+ * PX_PICTURE_BYTES is cut there, and refused when decoded. */
 static px_status take_picture(px_context *ctx, px_archive *archive, const px_member *member, px_encoded *encoded) {
-    size_t bytes = member->size <= PX_PICTURE_BYTES ? member->size : (size_t)PX_PICTURE_BYTES + 1;
+    const size_t bytes = 1 + (member->size <= PX_PICTURE_BYTES ? member->size : (size_t)PX_PICTURE_BYTES);
     px_archive_label(archive->path, member->name, encoded->name);
-    encoded->owned = malloc(bytes + 1);
+    encoded->owned = malloc(bytes);
     if (!encoded->owned)
         return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", encoded->name, bytes);
     encoded->bytes = encoded->owned;
@@ -48,52 +50,64 @@ static px_status take_picture(px_context *ctx, px_archive *archive, const px_mem
 /* Counting -----------------------------------------------------------------------------------------------------------
  */
 
-/* Counts the pictures; takes an open size of the set from the first that has one. */
-static px_status count_pictures(px_context *ctx, px_archive *archive, bool measure, px_extent *extent) {
+typedef struct counted {
+    size_t pictures, left_out[PX_FORMATS_LEFT_OUT];
+    int height, width; /* of the first picture that can be decoded, 0: none, or not wanted */
+    px_context first;  /* why the first picture cannot be */
+} counted;
+
+/* The size of the picture that the archive stands at; a picture that cannot be decoded is no failure. */
+static px_status measure_picture(px_context *ctx, px_archive *archive, const px_member *member, counted *c) {
+    px_encoded encoded = {0};
+    px_context why;
+    px_status status = take_picture(&why, archive, member, &encoded);
+    const bool taken = status == PX_OK;
+    if (taken) status = px_encoded_measure(&why, &encoded, &c->height, &c->width);
+    px_encoded_free(&encoded);
+    if (status == PX_OK) return PX_OK;
+    if (c->pictures == 1) c->first = why;
+    c->height = c->width = 0;
+    return status == PX_ERR_FORMAT && (taken || archive->format == PX_ARCHIVE_ZIP)
+               ? PX_OK
+               : px_fail(ctx, status, "%s", why.message);
+}
+
+static px_status count_pictures(px_context *ctx, px_archive *archive, bool measure, counted *c) {
     for (;;) {
         px_member member;
         bool found;
-        PX_TRY(next_picture(ctx, archive, &member, &found));
+        PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
-        extent->count++;
-        if (!measure || extent->height > 0) continue;
-        px_encoded encoded = {0};
-        px_context ignored;
-        int height, width;
-        px_status status = take_picture(ctx, archive, &member, &encoded);
-        if (status == PX_OK &&
-            px_picture_measure(&ignored, encoded.name, encoded.bytes, encoded.size, &height, &width) == PX_OK) {
-            extent->height = (size_t)height;
-            extent->width = (size_t)width;
-        }
-        px_encoded_free(&encoded);
-        PX_TRY(status);
+        px_picture_count_left_out(member.name, c->left_out);
+        if (!px_picture_named(member.name)) continue;
+        c->pictures++;
+        if (measure && c->height == 0) PX_TRY(measure_picture(ctx, archive, &member, c));
     }
 }
 
-static px_status examine(px_context *ctx, const char *path, bool measure, px_extent *extent) {
+static px_status examine(px_context *ctx, px_archive_format format, const char *path, bool measure, counted *c) {
     px_archive archive;
-    *extent = (px_extent){0};
-    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_TAR, path, NULL, &archive));
-    px_status status = count_pictures(ctx, &archive, measure, extent);
+    *c = (counted){0};
+    PX_TRY(px_archive_open(ctx, format, path, NULL, &archive));
+    px_status status = count_pictures(ctx, &archive, measure, c);
     px_archive_close(&archive);
-    if (status == PX_OK && measure && extent->count > 0 && extent->height == 0)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu pictures, none of them readable, expected PNG or JPEG", path,
-                       extent->count);
+    if (status == PX_OK && measure && c->pictures > 0 && c->height == 0)
+        return px_fail_none_readable(ctx, path, c->pictures, &c->first);
     return status;
 }
 
 /* Reading ------------------------------------------------------------------------------------------------------------
  */
 
-static void empty_window(px_tar_stream *self) {
+static void empty_window(px_archive_stream *self) {
     for (size_t i = 0; i < self->count; i++) px_encoded_free(&self->slots[i].encoded);
     self->first += self->count;
     self->count = 0;
 }
 
-/* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. */
-static void take_window(px_tar_stream *self) {
+/* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. A member that a zip cannot
+ * unpack is one bad picture. */
+static void take_window(px_archive_stream *self) {
     size_t bytes = 0;
     while (self->failed == PX_OK && self->count < self->most && bytes < window_bytes) {
         slot *s = &self->slots[self->count];
@@ -106,26 +120,29 @@ static void take_window(px_tar_stream *self) {
                                    self->set.base.name, self->first + self->count, self->set.base.count);
             break;
         }
-        self->failed = take_picture(&self->failure, &self->archive, &member, &s->encoded);
+        s->status = take_picture(&s->ctx, &self->archive, &member, &s->encoded);
+        if (s->status != PX_OK && (s->status != PX_ERR_FORMAT || self->archive.format != PX_ARCHIVE_ZIP))
+            s->status = self->failed = px_fail(&self->failure, PX_ERR_FILE, "%s", s->ctx.message);
         self->count++; /* whole or not: it is freed with the others */
         bytes += s->encoded.size;
     }
     if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no picture can be read after it */
 }
 
-static void fill_window(px_tar_stream *self) {
+static void fill_window(px_archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
     empty_window(self);
     take_window(self);
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < self->count; i++) {
         slot *s = &self->slots[i];
-        s->status = px_picture_set_decode(&s->ctx, &self->set, &s->encoded, self->pixels + i * image);
+        if (s->status == PX_OK)
+            s->status = px_picture_set_decode(&s->ctx, &self->set, &s->encoded, self->pixels + i * image);
     }
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    px_tar_stream *self = (px_tar_stream *)source;
+    px_archive_stream *self = (px_archive_stream *)source;
     if (index < self->first)
         return px_fail(ctx, PX_ERR_FILE, "%s: image %zu was asked for after image %zu, expected ascending order",
                        source->name, index, self->first);
@@ -141,7 +158,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
 }
 
 static void close_source(px_source *source) {
-    px_tar_stream *self = (px_tar_stream *)source;
+    px_archive_stream *self = (px_archive_stream *)source;
     if (self->slots) empty_window(self);
     px_archive_close(&self->archive);
     free(self->slots);
@@ -149,29 +166,30 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-static px_status prepare(px_context *ctx, px_tar_stream *self) {
+static px_status prepare(px_context *ctx, px_archive_format format, px_archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
     self->most = image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (image + 1);
     self->slots = calloc(self->most, sizeof *self->slots);
     self->pixels = malloc(self->most * image);
     if (!self->slots || !self->pixels)
         return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu images in memory", self->set.base.name, self->most);
-    return px_archive_open(ctx, PX_ARCHIVE_TAR, self->set.base.name, NULL, &self->archive);
+    return px_archive_open(ctx, format, self->set.base.name, NULL, &self->archive);
 }
 
-px_status px_tar_stream_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_extent extent;
+px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
+                                 const px_source_options *options, px_source **source) {
+    counted c;
     px_picture_set *set;
-    PX_TRY(examine(ctx, path, options->size == 0, &extent));
-    if (extent.count == 0) return PX_OK;
-    PX_TRY(px_picture_set_create(ctx, sizeof(px_tar_stream), path, extent.count, options, &set));
+    PX_TRY(examine(ctx, format, path, options->size == 0, &c));
+    if (c.pictures == 0) return PX_OK;
+    PX_TRY(px_picture_set_create(ctx, sizeof(px_archive_stream), path, c.pictures, c.left_out, options, &set));
     if (!set->resize) {
-        set->base.height = (int)extent.height;
-        set->base.width = (int)extent.width;
+        set->base.height = c.height;
+        set->base.width = c.width;
     }
     set->base.read = read_image;
     set->base.close = close_source;
-    px_status status = prepare(ctx, (px_tar_stream *)set);
+    px_status status = prepare(ctx, format, (px_archive_stream *)set);
     if (status == PX_OK)
         *source = &set->base;
     else

@@ -1,0 +1,243 @@
+/* Pictures in a tar or a zip, to be read in any order; and CIFAR-10's batches in a tar.
+ *
+ * The archive is read through once, when it is opened, and a list says where each picture is found again. Pictures that lie
+ * in the file as they are (of a plain tar, and those that a zip stores) stay there, and are read with pread. Others (of a
+ * compressed tar, and those that a zip deflates) are held in memory as the PNG or JPEG files that they are, up to 4 GiB in
+ * all. The list takes 24 bytes a picture, and its name. */
+#include "host/data/archive_source.h"
+#include "host/data/cifar.h"
+#include "host/data/name_list.h"
+#include "host/data/picture_set.h"
+#include "pixelrnn/picture.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 512, CHECKSUM = 148, CHECKSUM_BYTES = 8 };
+
+typedef enum { IN_FILE, IN_MEMORY, DAMAGED } where;
+
+typedef struct place {
+    size_t offset, size;
+    where where;
+} place;
+
+typedef struct place_list {
+    place *place;
+    size_t count, slots;
+} place_list;
+
+/* What a walk through an archive finds. */
+typedef struct findings {
+    px_name_list names; /* of pictures */
+    place_list pictures;
+    px_contents memory; /* what does not lie in the file as it is */
+    size_t capacity;    /* of memory */
+    size_t left_out[PX_FORMATS_LEFT_OUT];
+    px_cifar_batches batches;
+} findings;
+
+typedef struct px_archive_source {
+    px_picture_set set;
+    px_contents file; /* nothing if it is compressed */
+    findings found;
+} px_archive_source;
+
+static void free_findings(findings *f) {
+    px_name_list_free(&f->names);
+    free(f->pictures.place);
+    px_contents_free(&f->memory);
+}
+
+/* Walking -------------------------------------------------------------------------------------------------------------
+ */
+
+/* The first header's checksum: the sum of its bytes, those of the checksum taken as blanks. */
+bool px_tar_recognise(const uint8_t *bytes, size_t size) {
+    if (size < BLOCK) return false;
+    unsigned long sum = 0, stated = 0;
+    for (size_t i = 0; i < BLOCK; i++) sum += i - CHECKSUM < CHECKSUM_BYTES ? ' ' : bytes[i];
+    size_t digits = 0;
+    for (const uint8_t *c = bytes + CHECKSUM; c < bytes + CHECKSUM + CHECKSUM_BYTES; c++) {
+        if (*c >= '0' && *c <= '7') {
+            stated = stated * 8 + (unsigned long)(*c - '0');
+            digits++;
+        } else if (digits > 0) {
+            break;
+        }
+    }
+    return digits > 0 && stated == sum;
+}
+
+static px_status add_place(px_context *ctx, const char *path, place at, place_list *list) {
+    if (list->count == list->slots) {
+        size_t slots = 2 * list->slots + 64;
+        place *grown = realloc(list->place, slots * sizeof *grown);
+        if (!grown) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the list of its pictures", path);
+        list->place = grown;
+        list->slots = slots;
+    }
+    list->place[list->count++] = at;
+    return PX_OK;
+}
+
+/* Reads the current member into memory, piece by piece: its size may be a lie. Above `most` bytes it is left. */
+static px_status hold(px_context *ctx, px_archive *archive, size_t most, findings *f, place *at) {
+    enum { PIECE = 1 << 20 };
+    px_contents *memory = &f->memory;
+    *at = (place){memory->size, 0, IN_MEMORY};
+    for (size_t got = PIECE; got == PIECE && at->size <= most && memory->size <= px_memory_limit;) {
+        PX_TRY(px_contents_reserve(ctx, archive->path, PIECE, &f->capacity, memory));
+        const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
+        if (status != PX_OK) {
+            memory->size = at->offset;
+            return status;
+        }
+        at->size += got;
+        memory->size += got;
+    }
+    return PX_OK;
+}
+
+/* A picture above PX_PICTURE_BYTES is refused when it is decoded. What a zip cannot unpack is one bad picture; in a tar
+ * nothing could be found after it. */
+static px_status add_picture(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
+    place at = {0, member->size, IN_FILE};
+    bool in_place = false;
+    px_status status = PX_OK;
+    PX_TRY(px_name_list_add(ctx, archive->path, member->name, &f->names));
+    if (archive->contents) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
+    if (status == PX_OK && !in_place) status = hold(ctx, archive, PX_PICTURE_BYTES, f, &at);
+    if (status == PX_ERR_FORMAT && archive->format == PX_ARCHIVE_ZIP)
+        at.where = DAMAGED;
+    else
+        PX_TRY(status);
+    return add_place(ctx, archive->path, at, &f->pictures);
+}
+
+static px_status add_batch(px_context *ctx, px_archive *archive, const px_member *member, px_split split, findings *f) {
+    place at;
+    PX_TRY(hold(ctx, archive, px_memory_limit, f, &at));
+    px_cifar_batch_add(&f->batches, split, member->name, at.offset, at.size);
+    return PX_OK;
+}
+
+/* Finds all members that are pictures or, in a tar, CIFAR-10's batches. */
+static px_status walk(px_context *ctx, px_archive *archive, px_split split, findings *f) {
+    px_member member;
+    bool found;
+    for (;;) {
+        PX_TRY(px_archive_next(ctx, archive, &member, &found));
+        if (!found) return PX_OK;
+        px_picture_count_left_out(member.name, f->left_out);
+        if (px_picture_named(member.name))
+            PX_TRY(add_picture(ctx, archive, &member, f));
+        else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name))
+            PX_TRY(add_batch(ctx, archive, &member, split, f));
+        if (f->memory.size > px_memory_limit)
+            return px_fail(
+                ctx, PX_ERR_FORMAT,
+                "%s: found more than %zu bytes to hold in memory, expected at most that: pixelrnn pack it first",
+                archive->path, px_memory_limit);
+    }
+}
+
+static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
+                          px_split split, findings *f) {
+    px_archive archive;
+    PX_TRY(px_archive_open(ctx, format, path, contents, &archive));
+    const px_status status = walk(ctx, &archive, split, f);
+    px_archive_close(&archive);
+    return status;
+}
+
+px_status px_zip_holds_pictures(px_context *ctx, const char *path, const px_contents *zip, bool *pictures) {
+    px_archive archive;
+    px_member member;
+    bool found = true;
+    *pictures = false;
+    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
+    px_status status = PX_OK;
+    while (status == PX_OK && found) {
+        status = px_archive_next(ctx, &archive, &member, &found);
+        if (status != PX_OK || !found) continue;
+        const char *dot = strrchr(member.name, '.');
+        *pictures |= px_picture_format_of_name(member.name) != PX_PICTURE_UNKNOWN;
+        if (!dot || strcmp(dot, ".npy") != 0) continue;
+        *pictures = false;
+        break;
+    }
+    px_archive_close(&archive);
+    return status;
+}
+
+/* Reading -------------------------------------------------------------------------------------------------------------
+ */
+
+static px_status load(px_picture_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
+    const px_archive_source *self = (const px_archive_source *)set;
+    const char *path = set->base.name;
+    place at = self->found.pictures.place[index];
+    if (at.size > PX_PICTURE_BYTES) at.size = (size_t)PX_PICTURE_BYTES + 1; /* refused when it is decoded */
+    *encoded = (px_encoded){.size = at.size};
+    px_archive_label(path, px_name_list_at(&self->found.names, index), encoded->name);
+    if (at.where == DAMAGED)
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: found damaged content (its checksum differs, or it cannot be unpacked), expected it whole",
+                       encoded->name);
+    if (at.where == IN_MEMORY) {
+        encoded->bytes = self->found.memory.bytes + at.offset;
+        return PX_OK;
+    }
+    encoded->bytes = encoded->owned = malloc(at.size + 1);
+    if (!encoded->owned)
+        return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", encoded->name, at.size);
+    return px_contents_copy(ctx, path, &self->file, at.offset, at.size, encoded->owned);
+}
+
+static void close_source(px_source *source) {
+    px_archive_source *self = (px_archive_source *)source;
+    px_contents_free(&self->file);
+    free_findings(&self->found);
+    free(self);
+}
+
+/* Opening -------------------------------------------------------------------------------------------------------------
+ */
+
+/* Takes file and findings over if it succeeds. */
+static px_status create(px_context *ctx, const char *path, const px_contents *file, const findings *found,
+                        const px_source_options *options, px_picture_set **set) {
+    PX_TRY(px_picture_set_create(ctx, sizeof(px_archive_source), path, found->pictures.count, found->left_out, options,
+                                 set));
+    ((px_archive_source *)*set)->file = *file;
+    ((px_archive_source *)*set)->found = *found;
+    (*set)->load = load;
+    (*set)->base.close = close_source;
+    return PX_OK;
+}
+
+px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_contents file,
+                                 const px_source_options *options, px_source **source) {
+    findings found = {0};
+    px_picture_set *set;
+    px_status status = find_all(ctx, format, path, file.size > 0 ? &file : NULL, options->split, &found);
+    if (status == PX_OK && found.batches.found) {
+        const px_contents batches = found.memory;
+        found.memory = (px_contents){0};
+        px_contents_free(&file);
+        free_findings(&found);
+        return px_cifar_tar_open(ctx, path, batches, &found.batches, options, source);
+    }
+    if (status == PX_OK) status = create(ctx, path, &file, &found, options, &set);
+    if (status != PX_OK) {
+        px_contents_free(&file);
+        free_findings(&found);
+        return status;
+    }
+    status = px_picture_set_measure(ctx, set);
+    if (status == PX_OK)
+        *source = &set->base;
+    else
+        px_source_close(&set->base);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* Archives of pictures, and CIFAR-10's tar. Internal to host/data/. */
+#ifndef PIXELRNN_DATA_ARCHIVE_SOURCE_H
+#define PIXELRNN_DATA_ARCHIVE_SOURCE_H
+
+#include "host/data/archive.h"
+#include "host/data/formats.h"
+
+/* An archive whose images are read in any order. format is PX_ARCHIVE_TAR or PX_ARCHIVE_ZIP.
+ *   file  its contents, taken over, and freed after a failure; all zero: a compressed tar, which is read by its path */
+px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_contents file,
+                                 const px_source_options *options, px_source **source);
+
+/* Whether a zip is a set of pictures: it has some, or formats that are not read, and no .npy. */
+px_status px_zip_holds_pictures(px_context *ctx, const char *path, const px_contents *zip, bool *pictures);
+
+/* A compressed tar or a zip of pictures, read in order in constant memory. *source stays NULL if there are no pictures in
+ * it. */
+px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
+                                 const px_source_options *options, px_source **source);
+
+#endif

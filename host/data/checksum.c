@@ -1,0 +1,89 @@
+/* Comparing files with their checksums. */
+#include "host/data/checksum.h"
+#include "host/data/archive.h"
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { PIECE = 1 << 22, SFV_MOST = 1 << 20 }; /* bytes */
+
+/* A part of the file, and how reading it went. */
+typedef struct piece {
+    uLong crc;
+    px_status status;
+    px_context ctx;
+} piece;
+
+static size_t piece_bytes(const px_contents *contents, size_t index) {
+    const size_t left = contents->size - index * PIECE;
+    return left < PIECE ? left : PIECE;
+}
+
+static void read_piece(const char *path, const px_contents *contents, size_t index, piece *p) {
+    const size_t bytes = piece_bytes(contents, index);
+    uint8_t *data = malloc(bytes);
+    p->status = data ? px_contents_copy(&p->ctx, path, contents, index * PIECE, bytes, data)
+                     : px_fail(&p->ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
+    if (p->status == PX_OK) p->crc = crc32_z(crc32_z(0, NULL, 0), data, bytes);
+    free(data);
+}
+
+static px_status take_crc(px_context *ctx, const char *path, const px_contents *contents, uint32_t *crc) {
+    const size_t count = (contents->size + PIECE - 1) / PIECE;
+    piece *pieces = malloc((count + 1) * sizeof *pieces);
+    if (!pieces) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < count; i++) read_piece(path, contents, i, &pieces[i]);
+    uLong whole = crc32_z(0, NULL, 0);
+    px_status status = PX_OK;
+    for (size_t i = 0; i < count && status == PX_OK; i++) {
+        whole = crc32_combine(whole, pieces[i].crc, (z_off_t)piece_bytes(contents, i));
+        if (pieces[i].status != PX_OK) status = px_fail(ctx, pieces[i].status, "%s", pieces[i].ctx.message);
+    }
+    free(pieces);
+    *crc = (uint32_t)whole;
+    return status;
+}
+
+/* Reads a line "NAME CRC32"; blanks before its end are no part of it. Whether it is one of this name. */
+static bool parse_line(const char *line, const char *name, uint32_t *crc) {
+    enum { HEX = 8 };
+    const size_t length = strlen(name);
+    char *end;
+    if (strncmp(line, name, length) != 0 || (line[length] != ' ' && line[length] != '\t')) return false;
+    const char *number = line + length + strspn(line + length, " \t");
+    *crc = (uint32_t)strtoul(number, &end, 16);
+    return end == number + HEX && strspn(number, "0123456789abcdefABCDEF") == HEX && end[strspn(end, " \t\r")] == 0;
+}
+
+/* The checksum that the text of sfv states for the file. */
+static px_status find_stated(px_context *ctx, const char *sfv, char *text, const char *path, uint32_t *crc) {
+    const char *name = px_archive_basename(path);
+    char *rest = text;
+    for (const char *line; (line = strsep(&rest, "\n"));)
+        if (line[0] != ';' && parse_line(line, name, crc)) return PX_OK;
+    return px_fail(ctx, PX_ERR_FORMAT,
+                   "%s: found no checksum of %s, expected a line \"%s CRC32\": remove it or pack again", sfv, name,
+                   name);
+}
+
+px_status px_checksum_check(px_context *ctx, const char *path, const px_contents *contents) {
+    char sfv[PX_PATH];
+    px_context ignored;
+    char *text;
+    uint32_t found = 0, stated = 0;
+    const char *ending = strrchr(path, '.');
+    if (!ending || strcmp(ending, ".npy") != 0) return PX_OK;
+    if (px_file_path(&ignored, sfv, "%s.sfv", path) != PX_OK || !px_file_exists(sfv)) return PX_OK;
+    PX_TRY(px_file_read_text(ctx, sfv, SFV_MOST, &text));
+    const px_status status = find_stated(ctx, sfv, text, path, &stated);
+    free(text);
+    PX_TRY(status);
+    PX_TRY(take_crc(ctx, path, contents, &found));
+    if (found == stated) return PX_OK;
+    return px_fail(
+        ctx, PX_ERR_FORMAT,
+        "%s: found CRC-32 %08X, expected %08X as in %s: the file is damaged, or was changed after it was packed "
+        "(then remove the .sfv)",
+        path, (unsigned)found, (unsigned)stated, sfv);
+}
