@@ -21,8 +21,8 @@ void figures_add(figures *report, double value, double tolerance, const char *fo
 void figures_sort(figures *report);
 void figures_free(figures *report);
 
-/* The worst difference between two sorted reports. distance is in tolerances, which are those of `expected`: above 1, the
- * reports differ. An entry that only one of them has is at an infinite distance. */
+/* The worst difference between two sorted reports. distance is in tolerances, which are those of `expected`: above
+ * 1, the reports differ. An entry that only one of them has is at an infinite distance. */
 typedef struct figure_difference {
     double distance;
     const char *name; /* "nothing" without a difference */

@@ -30,7 +30,7 @@ char *oracle_read_text(const char *path) {
     return read_bytes(path, &bytes);
 }
 
-/* --- npy ------------------------------------------------------------------------------------------------------------ */
+/* --- npy ---------------------------------------------------------------------------------------------------------- */
 
 /* Checks the type and gives shape and data of an npy file in memory; returns the rank. */
 static int npy_parse(const char *path, const char *file, const char *type, size_t shape[4], const char **data) {
@@ -90,7 +90,7 @@ void oracle_write_images(const char *path, const oracle_images *images) {
     if (fclose(file) != 0) give_up(path, strerror(errno));
 }
 
-/* --- safetensors ---------------------------------------------------------------------------------------------------- */
+/* --- safetensors -------------------------------------------------------------------------------------------------- */
 
 static void visit_tensor(const char *path, const cJSON *item, const char *data, oracle_tensor_visitor visit,
                          void *context) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Tensors -------------------------------------------------------------------------------------------------------- */
+/* --- Tensors ------------------------------------------------------------------------------------------------------ */
 
 enum { GATES = 4, GATE_O = 0, GATE_F, GATE_I, GATE_G };
 
@@ -185,7 +185,9 @@ void oracle_model_load(oracle_model *m, const char *path) {
     abort();
 }
 
-/* --- The network. Features of all pixels: v[(row * W + column) * F + feature]; the weights are the tape's first nodes. */
+/* --- The network -------------------------------------------------------------------------------------------------- */
+
+/* Features of all pixels are v[(row * W + column) * F + feature]. The weights are the tape's first nodes. */
 
 static const oracle_tensor *tensor(const oracle_model *m, const char *name) {
     for (int i = 0; i < m->count; i++)
@@ -252,7 +254,8 @@ static var *pixelcnn_block(const oracle_model *m, const char *block, const var *
     return y;
 }
 
-/* One recurrence. direction: 1 from left to right, -1 from right to left, by rows; before: where the cell before lies. */
+/* One recurrence. direction: 1 from left to right, -1 from right to left, by rows; before: where the cell before
+ * lies. */
 static var *lstm(const oracle_model *m, const char *name, const var *u, int direction, oracle_tap before) {
     const int h = m->hidden;
     const oracle_tensor *weight = tensor(m, name_of("%s.state_to_state.weight", name).text);
@@ -361,7 +364,7 @@ double oracle_gradient(const oracle_model *m, const double *weights, const uint8
     return nats / images;
 }
 
-/* --- Sampling ------------------------------------------------------------------------------------------------------- */
+/* --- Sampling ----------------------------------------------------------------------------------------------------- */
 
 static double margin = INFINITY;
 

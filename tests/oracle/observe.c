@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- metrics.jsonl -------------------------------------------------------------------------------------------------- */
+/* --- metrics.jsonl ------------------------------------------------------------------------------------------------ */
 
 static bool number(const cJSON *line, const char *name, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
@@ -39,7 +39,7 @@ static void observe_metrics(const char *folder, figures *report) {
     free(text);
 }
 
-/* --- checkpoints ---------------------------------------------------------------------------------------------------- */
+/* --- checkpoints -------------------------------------------------------------------------------------------------- */
 
 typedef struct checkpoint {
     figures *report;
@@ -71,7 +71,7 @@ static void observe_checkpoint(const char *folder, const char *name, figures *re
     }
 }
 
-/* --- samples -------------------------------------------------------------------------------------------------------- */
+/* --- samples ------------------------------------------------------------------------------------------------------ */
 
 /* Images lie in a grid with a margin of a pixel, nearly square, each enlarged to about 64 pixels (px_png_grid). */
 static void observe_picture(const px_config *config, const oracle_images *shape, const char *path, int step,
@@ -96,7 +96,7 @@ static void observe_picture(const px_config *config, const oracle_images *shape,
     free(pixels);
 }
 
-/* --- All of it ------------------------------------------------------------------------------------------------------ */
+/* --- All of it ---------------------------------------------------------------------------------------------------- */
 
 /* Is it a name of digits with this ending? */
 static bool is_step(const char *name, const char *ending) {

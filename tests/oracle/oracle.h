@@ -1,8 +1,8 @@
 /* An independent trainer, evaluator and sampler: what a run of the program must compute, step by step, in double.
  *
- * It follows the mathematics of the models and, for everything else, the definitions in include/pixelrnn. It shares no
- * code with the library: of the library's headers it uses px_config alone, which is its only input. It is slow and meant
- * for images of a dozen pixels.
+ * It follows the mathematics of the models and, for everything else, the definitions in include/pixelrnn. It shares
+ * no code with the library: of the library's headers it uses px_config alone, which is its only input. It is slow and
+ * meant for images of a dozen pixels.
  *
  * N images, H x W pixels, C channels, L levels; h is model.hidden, q is model.head. */
 #ifndef PIXELRNN_TESTS_ORACLE_ORACLE_H
@@ -12,7 +12,7 @@
 #include "tests/oracle/figures.h"
 #include <stddef.h>
 
-/* --- Random numbers (random.h, loader.h), random.c ------------------------------------------------------------------ */
+/* --- Random numbers (random.h, loader.h), random.c ---------------------------------------------------------------- */
 
 enum { ORACLE_WEIGHTS = 1, ORACLE_ORDER, ORACLE_DRAW, ORACLE_DATA, ORACLE_AUGMENT };
 
@@ -25,7 +25,7 @@ double oracle_normal(uint64_t seed, uint64_t tensor, uint64_t element);
 /* Which image has position `index` of an epoch. */
 size_t oracle_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
 
-/* --- Files, files.c -------------------------------------------------------------------------------------------------- */
+/* --- Files, files.c ----------------------------------------------------------------------------------------------- */
 
 /* Images [N, H, W, C], eight bits a value; pixels are to be freed. */
 typedef struct oracle_images {
@@ -42,14 +42,14 @@ double *oracle_read_doubles(const char *path, size_t *count);
 /* A whole file as text; to be freed. NULL if there is none. */
 char *oracle_read_text(const char *path);
 
-/* Tensors of a safetensors file, F32, as doubles: `visit` is called for each in the file's own order. metadata, which may
- * be NULL, is called for each entry of __metadata__. */
+/* Tensors of a safetensors file, F32, as doubles: `visit` is called for each in the file's own order. metadata,
+ * which may be NULL, is called for each entry of __metadata__. */
 typedef void (*oracle_tensor_visitor)(void *context, const char *name, const double *values, size_t count);
 typedef void (*oracle_text_visitor)(void *context, const char *name, const char *text);
 void oracle_read_safetensors(const char *path, oracle_tensor_visitor visit, oracle_text_visitor metadata,
                              void *context);
 
-/* --- A model, model.c ------------------------------------------------------------------------------------------------ */
+/* --- A model, model.c --------------------------------------------------------------------------------------------- */
 
 /* Where a tap of a kernel reads: rows down and columns to the right of the pixel. */
 typedef struct oracle_tap {
@@ -59,7 +59,8 @@ typedef struct oracle_tap {
 typedef struct oracle_tensor {
     char name[64];
     size_t count, offset;
-    /* A weight [outputs, taps, inputs]. The first `live` taps exist, the last of them is the centre. A bias has no taps. */
+    /* A weight [outputs, taps, inputs]. The first `live` taps exist, the last of them is the centre. A bias has no
+     * taps. */
     int outputs, taps, live, inputs;
     oracle_tap tap[28];
     char mask;  /* 'A', 'B', or 0 without a mask */
@@ -101,7 +102,7 @@ void oracle_sample(const oracle_model *model, const double *weights, uint64_t se
  * last call. Where it is not far above the rounding of float32, another level may be drawn for no fault. */
 double oracle_sample_margin(void);
 
-/* --- Runs, run.c ----------------------------------------------------------------------------------------------------- */
+/* --- Runs, run.c -------------------------------------------------------------------------------------------------- */
 
 typedef struct oracle_evaluation {
     size_t images;
@@ -138,7 +139,7 @@ int oracle_intensity(int level, int levels);
 /* Everything that a whole run of this config reports and leaves in its folder. */
 void oracle_report(const px_config *config, figures *report);
 
-/* --- What a run of the program left, observe.c ----------------------------------------------------------------------- */
+/* --- What a run of the program left, observe.c -------------------------------------------------------------------- */
 
 /* The same, read from a run folder. */
 void observe_folder(const px_config *config, const char *folder, figures *report);

@@ -15,7 +15,7 @@ static size_t values_of(const oracle_images *images) {
     return (size_t)(images->height * images->width * images->channels);
 }
 
-/* --- Images --------------------------------------------------------------------------------------------------------- */
+/* --- Images ------------------------------------------------------------------------------------------------------- */
 
 /* The largest square around the centre as size x size pixels, whose blocks must be of one colour: averages are those of
  * the tests of data. Grey becomes `channels` equal ones. */
@@ -83,7 +83,7 @@ int oracle_intensity(int level, int levels) {
     return nearest;
 }
 
-/* --- Updates -------------------------------------------------------------------------------------------------------- */
+/* --- Updates ------------------------------------------------------------------------------------------------------ */
 
 double oracle_learning_rate(const px_config *config, int64_t step) {
     const double rate = config->train.learning_rate, rest = config->train.final_rate;
@@ -169,7 +169,7 @@ void oracle_run_step(oracle_run *run) {
     free(levels);
 }
 
-/* --- Figures -------------------------------------------------------------------------------------------------------- */
+/* --- Figures ------------------------------------------------------------------------------------------------------ */
 
 oracle_evaluation oracle_summary(const double *nats, size_t images, size_t values) {
     const double n = (double)images;
@@ -213,12 +213,12 @@ static void evaluate_independent(const oracle_run *run, double *nats) {
     free(counts);
 }
 
-/* --- What a run reports and leaves ---------------------------------------------------------------------------------- */
+/* --- What a run reports and leaves -------------------------------------------------------------------------------- */
 
 enum { STEPS = 64 };
 
-/* Shares of a figure by which a run of the program may differ. Its network computes in px_real; the weights in its files
- * are float32 in any build; some of its figures are computed in double. */
+/* Shares of a figure by which a run of the program may differ. Its network computes in px_real; the weights in its
+ * files are float32 in any build; some of its figures are computed in double. */
 static const double of_network = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-11;
 static const double of_weights = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-7;
 static const double of_double = 1e-12;

@@ -31,8 +31,9 @@ double tape_value(var x);
 void tape_backward(var root);
 double tape_gradient(var x);
 
-/* The smallest |x| but 0 that tape_relu was given since the last call. Where it is not far above the rounding of float32,
- * a program in float32 may be on the other side of the kink, and has other gradients for no fault of its own. */
+/* The smallest |x| but 0 that tape_relu was given since the last call. Where it is not far above the rounding of
+ * float32, a program in float32 may be on the other side of the kink, and has other gradients for no fault of its
+ * own. */
 double tape_kink(void);
 
 #endif
