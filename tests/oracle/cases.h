@@ -72,7 +72,7 @@ static const key_case key_cases[] = {
     {"train.keep_checkpoints", "1", "", SEEN_IN_RUN},
     {"eval.batch_size", "3", "", SEEN_IN_COMMANDS},
     {"parallel.bucket_mib", "0.001", "", SEEN_IN_BUCKETS},
-    {"parallel.silence_s", "2", "", SEEN_IN_COMMANDS},
+    {"parallel.silence_s", "0.5", "", SEEN_IN_COMMANDS},
     {"parallel.stall_s", "0.2", "", SEEN_IN_COMMANDS},
 };
 enum { KEY_CASES = sizeof key_cases / sizeof *key_cases };

@@ -143,5 +143,7 @@ void oracle_report(const px_config *config, figures *report);
 
 /* The same, read from a run folder. */
 void observe_folder(const px_config *config, const char *folder, figures *report);
+/* The pixels of a picture of `count` images of this shape, as "samples STEP: image I value V". */
+void observe_picture(const oracle_images *shape, int count, const char *path, int step, figures *report);
 
 #endif
