@@ -2,8 +2,8 @@
  * every key of the config has the effect it is said to have. */
 #include "host/config/keys.h"
 #include "host/parallel/ranks.h"
+#include "pixelrnn/clock.h"
 #include "pixelrnn/file.h"
-#include "pixelrnn/source.h"
 #include "pixelrnn/train.h"
 #include "tests/model_support.h"
 #include "tests/oracle/cases.h"
@@ -15,22 +15,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- A run of the program ----------------------------------------------------------------------------------------- */
+
+static void train_on(px_device *device, const px_config *config, const char *run, bool resume, px_ranks *ranks,
+                     px_train_result *result) {
+    const volatile sig_atomic_t stop = 0;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    const px_train_options options = {
+        .config = config, .run = run, .resume = resume, .stop = &stop, .out = out, .ranks = ranks};
+    assert_ok(device->ctx, px_train(device, &options, result));
+    fclose(out);
+}
 
 /* Trains, and gives what px_train itself returned. */
 static px_train_result train(const px_config *config, const char *run, bool resume, px_ranks *ranks) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
     px_train_result result;
-    const volatile sig_atomic_t stop = 0;
-    FILE *out = fopen("/dev/null", "w");
-    assert_non_null(out);
-    const px_train_options options = {
-        .config = config, .run = run, .resume = resume, .stop = &stop, .out = out, .ranks = ranks};
     if (ranks) ranks->ctx = &ctx;
-    assert_ok(&ctx, px_train(device, &options, &result));
-    fclose(out);
+    train_on(device, config, run, resume, ranks, &result);
     px_device_close(device);
     return result;
 }
@@ -85,7 +91,7 @@ static figures expect(const px_config *config) {
     figures expected = {0};
     tape_kink();
     oracle_sample_margin();
-    oracle_report(config, &expected);
+    oracle_report(config, NULL, &expected);
     const double kink = tape_kink(), margin = oracle_sample_margin();
     if (kink < nearest_jump || margin < nearest_jump)
         fail_msg(
@@ -177,25 +183,61 @@ static void resumed_run_is_the_oracles(void **state) {
     figures_free(&found);
 }
 
-/* --- Procedural images -------------------------------------------------------------------------------------------- */
-
-/* All images of one split of builtin:ising as a file; its exact entropy is returned. */
-static double write_ising(px_split split, uint64_t seed, int size, const char *path) {
+/* A run that lost its last checkpoint goes on from the one before, in the midst of a window of metrics. */
+static void run_that_lost_a_checkpoint_is_the_oracles(void **state) {
+    (void)state;
+    const px_config config = settings_config(BASE_SETTINGS, ADAM " " COSINE " train.log_every=3 train.sample_every=0 "
+                                                                 "data.flip=true train.keep_checkpoints=0");
+    const char *run = settings_path("lost");
     px_context ctx;
-    px_source *source;
-    const px_source_options options = {.split = split, .seed = seed, .size = size};
-    assert_ok(&ctx, px_source_open(&ctx, "builtin:ising", &options, &source));
-    const double entropy = source->entropy;
-    oracle_images images = {source->count, source->height, source->width, source->channels, NULL};
-    const size_t bytes = (size_t)(images.height * images.width * images.channels);
-    images.pixels = malloc(images.count * bytes);
-    assert_non_null(images.pixels);
-    for (size_t n = 0; n < images.count; n++) assert_ok(&ctx, source->read(source, &ctx, n, images.pixels + n * bytes));
-    oracle_write_images(path, &images);
-    free(images.pixels);
-    px_source_close(source);
-    return entropy;
+    train(&config, run, false, NULL);
+    assert_ok(&ctx, px_file_remove_folder(&ctx, settings_path("lost/samples")));
+    assert_ok(&ctx, px_file_remove_folder(&ctx, settings_path("lost/checkpoints/000000005")));
+    const px_train_result result = train(&config, run, true, NULL);
+    figures expected = expect(&config), found = observe(&config, run, &result);
+    check_within(&found, &expected, sizeof(px_real) == sizeof(float) ? 1 : 1e4);
+    figures_free(&expected);
+    figures_free(&found);
 }
+
+/* --- Times -------------------------------------------------------------------------------------------------------- */
+
+static const px_device_ops *real_ops;
+enum { SLOW_MS = 4 };
+
+static px_status slow_upload(px_device *device, void *to, const void *from, size_t bytes) {
+    usleep(1000 * SLOW_MS);
+    return real_ops->upload(device, to, from, bytes);
+}
+
+/* No step is faster than its upload, and all steps together are no slower than the run. */
+static void times_are_those_of_the_steps(void **state) {
+    (void)state;
+    const px_config config = settings_config(BASE_SETTINGS, "train.steps=8 train.samples=0 data.test=");
+    px_device_ops slow;
+    px_context ctx = {0};
+    px_device *device = px_test_device(&ctx);
+    px_train_result result;
+    real_ops = device->ops;
+    slow = *device->ops;
+    slow.upload = slow_upload;
+    device->ops = &slow;
+    const double begun = px_clock_seconds();
+    train_on(device, &config, settings_path("run"), false, NULL, &result);
+    const double run_ms = 1e3 * (px_clock_seconds() - begun);
+    device->ops = real_ops;
+    px_device_close(device);
+    double all_ms = 0;
+    for (int step = 2; step <= 8; step += 2) {
+        const double step_ms = observe_metric(settings_path("run"), step, "step_ms");
+        if (!(step_ms >= SLOW_MS)) fail_msg("step %d: step_ms is %g, expected at least %d", step, step_ms, SLOW_MS);
+        all_ms += 2 * step_ms;
+    }
+    if (all_ms > run_ms) fail_msg("8 steps took %g ms, expected at most the run's %g ms", all_ms, run_ms);
+    assert_ok(&ctx, px_file_remove_folder(&ctx, settings_path("run")));
+}
+
+/* --- Procedural images -------------------------------------------------------------------------------------------- */
 
 /* Training images are those of the training split, test images those of the test split, both of the config's seed. */
 static void builtin_run_is_the_oracles(void **state) {
@@ -206,8 +248,8 @@ static void builtin_run_is_the_oracles(void **state) {
                                        "");
     const char *run = settings_path("run");
     const px_train_result result = train(&config, run, false, NULL);
-    const double entropy = write_ising(PX_SPLIT_TRAIN, 31, 2, settings_path("ising.npy"));
-    write_ising(PX_SPLIT_TEST, 31, 2, settings_path("ising_test.npy"));
+    const double entropy = settings_write_ising(PX_SPLIT_TRAIN, 31, 2, "ising");
+    settings_write_ising(PX_SPLIT_TEST, 31, 2, "ising_test");
     settings_apply(&config, "data.size=0 data.train=@ising data.test=@ising_test");
     figures expected = expect(&config), found = observe(&config, run, &result);
     check_report(&found, &expected);
@@ -284,7 +326,7 @@ static void key_is_seen_in_a_subset(const key_case *c) {
     const int n = (int)with.train.evaluate_images;
     const px_train_result result = train(&with, settings_path("run"), false, NULL);
     figures found = observe(&with, settings_path("run"), &result);
-    oracle_run run = oracle_run_create(&with);
+    oracle_run run = oracle_run_create(&with, NULL);
     double nats[8];
     while (run.step < 2) oracle_run_step(&run);
     oracle_evaluate(&with, &run.model, oracle_run_weights(&run), &run.test, nats);
@@ -457,11 +499,14 @@ static void initial_weights_are_normal(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[SCENARIOS + KEY_CASES + 8] = {
-        cmocka_unit_test(philox_is_philox), cmocka_unit_test(every_key_has_a_case),
-        cmocka_unit_test(resumed_run_is_the_oracles), cmocka_unit_test(builtin_run_is_the_oracles)};
+    struct CMUnitTest tests[SCENARIOS + KEY_CASES + 8] = {cmocka_unit_test(philox_is_philox),
+                                                          cmocka_unit_test(every_key_has_a_case),
+                                                          cmocka_unit_test(resumed_run_is_the_oracles),
+                                                          cmocka_unit_test(run_that_lost_a_checkpoint_is_the_oracles),
+                                                          cmocka_unit_test(times_are_those_of_the_steps),
+                                                          cmocka_unit_test(builtin_run_is_the_oracles)};
     static char names[KEY_CASES][128];
-    size_t count = 4;
+    size_t count = 6;
     omp_set_num_threads(1); /* the models are tiny: threads would only wait for each other */
     for (int kind = 0; kind < 3; kind++) {
         static const char *const of[] = {"initial weights: PixelCNN", "initial weights: Row LSTM",

@@ -186,9 +186,9 @@ static void observe_printed(const px_config *config, figures *found) {
 }
 
 /* Figures of px_train's result are printed with three decimals, and bits/dim with four. */
-static figures expected_of(const px_config *config) {
+static figures expected_of(const px_config *config, const char *init) {
     figures expected = {0};
-    oracle_report(config, &expected);
+    oracle_report(config, init, &expected);
     for (size_t i = 0; i < expected.count; i++) {
         figure *f = &expected.entries[i];
         if (strncmp(f->name, "result: ", 8) == 0 && f->tolerance > 0)
@@ -209,7 +209,7 @@ static void train_is_the_oracles(void **state) {
     trained *t = *state;
     char run[256], line[64];
     train_model(t);
-    figures found = {0}, expected = expected_of(&t->config);
+    figures found = {0}, expected = expected_of(&t->config, NULL);
     snprintf(run, sizeof run, "%s/%s", settings_folder, t->name);
     observe_folder(&t->config, run, &found);
     observe_printed(&t->config, &found);
@@ -223,6 +223,24 @@ static void train_is_the_oracles(void **state) {
     check_printed("its independent pixels", printed("err", line, "independent pixels "),
                   figures_value(&expected, "result: independent nats"), 3);
     assert_int_equal((int)printed("out", "trained", "trained to step "), last);
+    figures_free(&found);
+    figures_free(&expected);
+}
+
+/* --init begins with another run's weights, which are those of its best checkpoint. */
+static void train_begins_with_a_model(void **state) {
+    (void)state;
+    const trained *t = model_of(&base);
+    px_config config = t->config;
+    char run[256];
+    settings_apply(&config, "seed=45 train.steps=3 train.samples=1");
+    pixelrnn(0, "train base.yaml --set seed=45 --set train.steps=3 --set train.samples=1 --init %s -o init", t->file);
+    figures found = {0}, expected = expected_of(&config, t->file);
+    snprintf(run, sizeof run, "%s/init", settings_folder);
+    observe_folder(&config, run, &found);
+    observe_printed(&config, &found);
+    figures_sort(&found);
+    compare(&found, &expected);
     figures_free(&found);
     figures_free(&expected);
 }
@@ -280,7 +298,7 @@ static void eval_takes_the_seed(void **state) {
 static void eval_takes_the_best(void **state) {
     (void)state;
     const trained *t = model_of(&worse);
-    figures expected = expected_of(&t->config);
+    figures expected = expected_of(&t->config, NULL);
     double best = INFINITY;
     int step = 0;
     for (size_t i = 0; i < expected.count; i++) {
@@ -296,6 +314,8 @@ static void eval_takes_the_best(void **state) {
     figures_free(&expected);
 }
 
+/* --- A built-in set ----------------------------------------------------------------------------------------------- */
+
 /* Entropy of the lattices of 2 x 2 spins by the rule of ising.h, lattice by lattice. */
 static double ising_entropy(void) {
     double entropy = 0;
@@ -310,7 +330,7 @@ static double ising_entropy(void) {
     return entropy;
 }
 
-static void entropy_is_exact(void **state) {
+static void builtin_is_the_oracles(void **state) {
     (void)state;
     train_model(&ising);
     check_printed("train: true entropy", printed("out", "true entropy", "nats/image"), ising_entropy(), 3);
@@ -318,6 +338,14 @@ static void entropy_is_exact(void **state) {
     check_printed("eval: true entropy", printed("out", "true entropy", "nats/image"), ising_entropy(), 3);
     pixelrnn(0, "eval %s --json", ising.file);
     check_share("eval --json: true_entropy", json_number("true_entropy"), ising_entropy(), 1e-12);
+    settings_write_ising(PX_SPLIT_TEST, 46, 2, "ising");
+    px_config config = ising.config;
+    settings_apply(&config, "seed=46 data.test=@ising data.size=0");
+    ising.test = oracle_read_images(config.data.test);
+    ising.model = oracle_model_create(&config, &ising.test);
+    oracle_model_load(&ising.model, ising.file);
+    pixelrnn(0, "eval %s --json --per-image nats.npy --set seed=46", ising.file);
+    check_eval(&ising, &config, &ising.test);
 }
 
 /* --- sample and complete ------------------------------------------------------------------------------------------ */
@@ -502,7 +530,7 @@ static void two_ranks_wait(const key_case *c, const char *behind, const char *se
         skip();
     model_of(&base);
     const int status =
-        shell("timeout 60 mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2 sh -c '%s exec \"$@\"' "
+        shell("timeout 30 mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2 sh -c '%s exec \"$@\"' "
               "sh \"$PIXELRNN\" train base.yaml -o ranks_%s --set device=cpu --set data.test= %s --set %s=%s",
               behind, c->key, settings, c->key, c->value);
     snprintf(seconds, sizeof seconds, " %s s", c->value);
@@ -514,7 +542,9 @@ static void two_ranks_wait(const key_case *c, const char *behind, const char *se
 /* Rank 1 is stopped while it trains. */
 static void silence_ends_a_job(const key_case *c) {
     two_ranks_wait(
-        c, "[ $OMPI_COMM_WORLD_RANK = 0 ] || { sleep 0.5; kill -STOP $$; } &",
+        c,
+        "[ $OMPI_COMM_WORLD_RANK = 0 ] || "
+        "{ until [ -e ranks_parallel.silence_s/config.yaml ]; do sleep 0.1; done; kill -STOP $$; } &",
         "--set train.steps=1000000 --set train.checkpoint_every=0 --set train.samples=0 --set train.log_every=0");
 }
 
@@ -553,26 +583,18 @@ int main(void) {
 #define TEST_ON(function, model)                                                                                       \
     { #function ": " #model, function, NULL, NULL, &model }
     struct CMUnitTest tests[KEY_CASES + 32] = {
-        TEST_ON(train_is_the_oracles, base),
-        TEST_ON(train_is_the_oracles, colour),
-        TEST_ON(train_is_the_oracles, binary),
-        TEST_ON(eval_is_the_oracles, base),
-        TEST_ON(eval_is_the_oracles, colour),
-        TEST_ON(eval_is_the_oracles, binary),
-        TEST_ON(sample_is_the_oracles, base),
-        TEST_ON(sample_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, base),
-        TEST_ON(complete_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, binary),
-        cmocka_unit_test(eval_takes_the_seed),
-        cmocka_unit_test(eval_takes_the_best),
-        cmocka_unit_test(entropy_is_exact),
-        cmocka_unit_test(images_past_a_batch_are_the_oracles),
-        cmocka_unit_test(picture_shows_the_samples),
-        cmocka_unit_test(settings_of_another_model_are_refused),
+        TEST_ON(train_is_the_oracles, base),         TEST_ON(train_is_the_oracles, colour),
+        TEST_ON(train_is_the_oracles, binary),       TEST_ON(eval_is_the_oracles, base),
+        TEST_ON(eval_is_the_oracles, colour),        TEST_ON(eval_is_the_oracles, binary),
+        TEST_ON(sample_is_the_oracles, base),        TEST_ON(sample_is_the_oracles, colour),
+        TEST_ON(complete_is_the_oracles, base),      TEST_ON(complete_is_the_oracles, colour),
+        TEST_ON(complete_is_the_oracles, binary),    cmocka_unit_test(eval_takes_the_seed),
+        cmocka_unit_test(eval_takes_the_best),       cmocka_unit_test(builtin_is_the_oracles),
+        cmocka_unit_test(train_begins_with_a_model), cmocka_unit_test(images_past_a_batch_are_the_oracles),
+        cmocka_unit_test(picture_shows_the_samples), cmocka_unit_test(settings_of_another_model_are_refused),
     };
     static char names[KEY_CASES][128];
-    size_t count = 17;
+    size_t count = 18;
     for (int i = 0; i < KEY_CASES; i++) {
         const key_case *c = &key_cases[i];
         snprintf(names[i], sizeof names[i], "key %s=%s", c->key, c->value);

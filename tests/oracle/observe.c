@@ -16,7 +16,8 @@ static bool number(const cJSON *line, const char *name, double *value) {
     return cJSON_IsNumber(item);
 }
 
-static void observe_line(const cJSON *line, figures *report) {
+static void observe_line(const cJSON *line, void *context) {
+    figures *report = context;
     static const char *const names[] = {"train/nats_per_image", "train/bits_per_dim",  "learning_rate",
                                         "gradient_norm",        "test/nats_per_image", "test/bits_per_dim"};
     double step = 0, value = 0, rate = 0;
@@ -27,16 +28,35 @@ static void observe_line(const cJSON *line, figures *report) {
         figures_add(report, value * rate, 0, "metrics %d: step_ms x images_per_second", (int)step);
 }
 
-static void observe_metrics(const char *folder, figures *report) {
+/* Calls visit for each line. */
+static void visit_lines(const char *folder, void (*visit)(const cJSON *line, void *context), void *context) {
     char path[1100];
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
     char *text = oracle_read_text(path), *rest = NULL;
     for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
         cJSON *json = cJSON_Parse(line);
-        observe_line(json, report);
+        visit(json, context);
         cJSON_Delete(json);
     }
     free(text);
+}
+
+typedef struct metric {
+    const char *name;
+    int step;
+    double value;
+} metric;
+
+static void find_metric(const cJSON *line, void *context) {
+    metric *m = context;
+    double step = 0, value = 0;
+    if (number(line, "step", &step) && (int)step == m->step && number(line, m->name, &value)) m->value = value;
+}
+
+double observe_metric(const char *folder, int step, const char *name) {
+    metric m = {name, step, NAN};
+    visit_lines(folder, find_metric, &m);
+    return m.value;
 }
 
 /* --- checkpoints -------------------------------------------------------------------------------------------------- */
@@ -105,13 +125,13 @@ static bool is_step(const char *name, const char *ending) {
 
 void observe_folder(const px_config *config, const char *folder, figures *report) {
     char path[1100];
-    observe_metrics(folder, report);
+    visit_lines(folder, observe_line, report);
     snprintf(path, sizeof path, "%s/checkpoints", folder);
     DIR *list = opendir(path);
     for (const struct dirent *entry; list && (entry = readdir(list));)
         if (is_step(entry->d_name, "")) observe_checkpoint(folder, entry->d_name, report);
     if (list) closedir(list);
-    oracle_run run = oracle_run_create(config); /* for the size of its images */
+    oracle_run run = oracle_run_create(config, NULL); /* for the size of its images */
     snprintf(path, sizeof path, "%s/samples", folder);
     list = opendir(path);
     for (const struct dirent *entry; list && (entry = readdir(list));) {

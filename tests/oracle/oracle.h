@@ -121,7 +121,8 @@ typedef struct oracle_run {
     double nats, rate, norm; /* of the last update: mean NLL of its batch before it, its rate, norm before clipping */
 } oracle_run;
 
-oracle_run oracle_run_create(const px_config *config);
+/* init: the model file whose weights the run begins with, or NULL for those of its seed. */
+oracle_run oracle_run_create(const px_config *config, const char *init);
 void oracle_run_destroy(oracle_run *run);
 /* The next update. */
 void oracle_run_step(oracle_run *run);
@@ -137,12 +138,14 @@ void oracle_evaluate(const px_config *config, const oracle_model *model, const d
 int oracle_intensity(int level, int levels);
 
 /* Everything that a whole run of this config reports and leaves in its folder. */
-void oracle_report(const px_config *config, figures *report);
+void oracle_report(const px_config *config, const char *init, figures *report);
 
 /* --- What a run of the program left, observe.c -------------------------------------------------------------------- */
 
 /* The same, read from a run folder. */
 void observe_folder(const px_config *config, const char *folder, figures *report);
+/* One number of a step in metrics.jsonl; NAN if it is not there. */
+double observe_metric(const char *folder, int step, const char *name);
 /* The pixels of a picture of `count` images of this shape, as "samples STEP: image I value V". */
 void observe_picture(const oracle_images *shape, int count, const char *path, int step, figures *report);
 

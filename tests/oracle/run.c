@@ -97,11 +97,12 @@ double oracle_learning_rate(const px_config *config, int64_t step) {
     return rate;
 }
 
-oracle_run oracle_run_create(const px_config *config) {
+oracle_run oracle_run_create(const px_config *config, const char *init) {
     oracle_run run = {.config = config};
     run.train = open_images(config, config->data.train);
     run.test = open_images(config, config->data.test);
     run.model = oracle_model_create(config, &run.train);
+    if (init) oracle_model_load(&run.model, init);
     double **vectors[] = {&run.gradient, &run.first, &run.second, &run.average};
     for (int i = 0; i < 4; i++) *vectors[i] = allocate(run.model.elements, sizeof(double));
     memcpy(run.average, run.model.weights, run.model.elements * sizeof(double));
@@ -343,8 +344,8 @@ static void follow(history *h) {
     prune(h);
 }
 
-void oracle_report(const px_config *config, figures *report) {
-    history h = {.run = oracle_run_create(config), .report = report, .best = INFINITY};
+void oracle_report(const px_config *config, const char *init, figures *report) {
+    history h = {.run = oracle_run_create(config, init), .report = report, .best = INFINITY};
     if (config->train.steps >= STEPS) abort();
     h.nats = allocate(h.run.test.count, sizeof *h.nats);
     if (h.run.test.count > 0) report_independent(&h);

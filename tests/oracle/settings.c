@@ -87,3 +87,22 @@ px_config settings_config(const char *settings, const char *further) {
     assert_ok(&ctx, px_config_check(&ctx, "settings", &config));
     return config;
 }
+
+double settings_write_ising(px_split split, uint64_t seed, int size, const char *name) {
+    px_context ctx;
+    px_source *source;
+    char file[64];
+    const px_source_options options = {.split = split, .seed = seed, .size = size};
+    assert_ok(&ctx, px_source_open(&ctx, "builtin:ising", &options, &source));
+    const double entropy = source->entropy;
+    oracle_images images = {source->count, source->height, source->width, source->channels, NULL};
+    const size_t bytes = (size_t)(images.height * images.width * images.channels);
+    images.pixels = malloc(images.count * bytes);
+    assert_non_null(images.pixels);
+    for (size_t n = 0; n < images.count; n++) assert_ok(&ctx, source->read(source, &ctx, n, images.pixels + n * bytes));
+    snprintf(file, sizeof file, "%s.npy", name);
+    oracle_write_images(settings_path(file), &images);
+    free(images.pixels);
+    px_source_close(source);
+    return entropy;
+}
