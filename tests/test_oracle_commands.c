@@ -1,90 +1,17 @@
 /* The commands train, eval, sample and complete against the oracle (tests/oracle): every number that they print or write
  * is computed once more from the images, the model file and the config. Also the keys of the config whose effect is seen
  * in commands alone. */
-#include "host/config/keys.h"
-#include "pixelrnn/file.h"
 #include "tests/oracle/cases.h"
 #include "tests/oracle/oracle.h"
+#include "tests/oracle/program.h"
 #include "tests/oracle/settings.h"
 #include "tests/support.h"
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-/* --- Running the program ------------------------------------------------------------------------------------------ */
-
-/* Runs a shell command in the folder of settings.h; its output is in the files out and err there. $PIXELRNN is the
- * program and $DEVICE the device under test. */
-__attribute__((format(printf, 1, 0))) static int shell_with(const char *format, va_list list) {
-    char *command, *line;
-    assert_true(vasprintf(&command, format, list) >= 0);
-    assert_true(asprintf(&line, "cd %s && { %s\n} >out 2>err </dev/null", settings_folder, command) >= 0);
-    const int status = system(line);
-    free(command);
-    free(line);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    const int status = shell_with(format, list);
-    va_end(list);
-    return status;
-}
-
-/* What a file of the last command holds; the next call but three writes over it. */
-static const char *text_of(const char *file) {
-    static char *texts[4];
-    static int turn;
-    char **text = &texts[turn++ % 4];
-    free(*text);
-    *text = oracle_read_text(settings_path(file));
-    return *text ? *text : "";
-}
-
-/* Runs the program with arguments, on the device under test, and expects an exit status. */
-__attribute__((format(printf, 2, 3))) static void pixelrnn(int expected, const char *format, ...) {
-    char *arguments;
-    va_list list;
-    va_start(list, format);
-    assert_true(vasprintf(&arguments, format, list) >= 0);
-    va_end(list);
-    const int status = shell("\"$PIXELRNN\" %s --set device=\"$DEVICE\"", arguments);
-    if (status != expected)
-        fail_msg("%s: exit status %d, expected %d\n%s%s", arguments, status, expected, text_of("out"), text_of("err"));
-    free(arguments);
-}
-
-static void write_config(const px_config *config, const char *name) {
-    char *text = px_config_text(config);
-    FILE *file = fopen(settings_path(name), "w");
-    assert_non_null(text);
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    free(text);
-}
-
-/* --- Numbers in text ---------------------------------------------------------------------------------------------- */
-
-/* The number right before `unit` (or right behind it, if `unit` ends with a space) on the first line that begins with
- * `line`. */
-static double printed(const char *file, const char *line, const char *unit) {
-    const char *text = text_of(file), *at = text;
-    while (at && strncmp(at, line, strlen(line)) != 0) at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL;
-    const char *end = at ? strchr(at, '\n') : NULL, *found = at ? strstr(at, unit) : NULL;
-    if (!found || !end || found >= end)
-        fail_msg("%s: found no number by \"%s\" on a line \"%s...\"\n%s", file, unit, line, text);
-    if (unit[strlen(unit) - 1] == ' ') return strtod(found + strlen(unit), NULL);
-    while (found > at && found[-1] == ' ') found--;
-    while (found > at && strchr("0123456789.eE+-", found[-1])) found--;
-    return strtod(found, NULL);
-}
+/* --- Numbers ------------------------------------------------------------------------------------------------------ */
 
 /* Printed with so many decimals, of a figure that the program computed in float32. */
 static void check_printed(const char *what, double found, double expected, int decimals) {
@@ -98,16 +25,17 @@ static void check_share(const char *what, double found, double expected, double 
         fail_msg("%s: found %.15g, expected %.15g within a share of %g", what, found, expected, share);
 }
 
-static double json_number(const char *key) {
-    cJSON *json = cJSON_Parse(text_of("out"));
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
-    if (!cJSON_IsNumber(item)) fail_msg("found no number %s in %s", key, text_of("out"));
-    const double value = item->valuedouble;
-    cJSON_Delete(json);
-    return value;
-}
-
 /* --- Models ------------------------------------------------------------------------------------------------------- */
+
+static void write_config(const px_config *config, const char *name) {
+    char *text = px_config_text(config);
+    FILE *file = fopen(settings_path(name), "w");
+    assert_non_null(text);
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+    free(text);
+}
 
 /* A run of `train`, its config, and its last model as the oracle reads it. */
 typedef struct trained {
@@ -151,15 +79,7 @@ static void train_model(trained *t) {
 }
 
 static int make(void **state) {
-    const char *name = getenv("PIXELRNN"), *device = getenv("PX_TEST_DEVICE");
-    char *program = realpath(name ? name : "build/pixelrnn", NULL);
-    if (!program) return -1;
-    setenv("PIXELRNN", program, 1);
-    setenv("DEVICE", device ? device : "cpu", 1);
-    setenv("OMP_NUM_THREADS", "1", 0); /* the models are tiny: threads would only wait for each other */
-    setenv("OPENBLAS_NUM_THREADS", "1", 0);
-    free(program);
-    return settings_make(state);
+    return program_find() == 0 ? settings_make(state) : -1;
 }
 
 static trained *model_of(trained *t) {
