@@ -170,8 +170,9 @@ static void run_is_the_oracles(void **state) {
 /* Two steps, then three more: nothing may tell the run from one that was never stopped. */
 static void resumed_run_is_the_oracles(void **state) {
     (void)state;
-    px_config config = settings_config(BASE_SETTINGS, ADAM " " STEPS " train.steps=2 train.sample_every=0 "
-                                                           "data.flip=true train.keep_checkpoints=1");
+    px_config config = settings_config(
+        BASE_SETTINGS, ADAM " " STEPS " train.steps=2 train.learning_rate=1 train.ema_decay=0 train.sample_every=0 "
+                            "data.flip=true train.keep_checkpoints=1");
     const char *run = settings_path("resumed");
     train(&config, run, false, NULL);
     px_context ctx;

@@ -350,24 +350,29 @@ static void images_past_a_batch_are_the_oracles(void **state) {
     check_samples(t, &(request){.seed = 5, .temperature = 1}, 67, "NLL");
 }
 
+/* out.png shows these images, `columns` a row. */
+static void check_picture(const oracle_images *images, int columns) {
+    const size_t values = (size_t)(images->height * images->width * images->channels);
+    figures found = {0}, expected = {0};
+    for (size_t i = 0; i < images->count * values; i++)
+        figures_add(&expected, images->pixels[i], 0, "samples 0: image %zu value %zu", i / values, i % values);
+    observe_picture(images, (int)images->count, columns, settings_path("out.png"), 0, &found);
+    figures_sort(&found);
+    figures_sort(&expected);
+    compare(&found, &expected);
+    figures_free(&found);
+    figures_free(&expected);
+}
+
 /* The picture of `sample` shows what its npy file holds. */
 static void picture_shows_the_samples(void **state) {
     (void)state;
     const trained *t = model_of(&colour);
-    figures found = {0}, expected = {0};
     pixelrnn(0, "sample %s -n 5 -o out.npy", t->file);
     pixelrnn(0, "sample %s -n 5 -o out.png", t->file);
     oracle_images images = oracle_read_images(settings_path("out.npy"));
-    for (size_t i = 0; i < images.count * values_of(&t->model); i++)
-        figures_add(&expected, images.pixels[i], 0, "samples 0: image %zu value %zu", i / values_of(&t->model),
-                    i % values_of(&t->model));
-    observe_picture(&images, (int)images.count, settings_path("out.png"), 0, &found);
-    figures_sort(&found);
-    figures_sort(&expected);
-    compare(&found, &expected);
+    check_picture(&images, 0);
     free(images.pixels);
-    figures_free(&found);
-    figures_free(&expected);
 }
 
 static void complete_is_the_oracles(void **state) {
@@ -385,6 +390,29 @@ static void complete_is_the_oracles(void **state) {
              data);
     check_samples(t, &r, 4, "what was drawn");
     free(given.pixels);
+}
+
+/* A row of the picture of `complete` is an image, the same with its missing pixels grey, and its completions. */
+static void picture_shows_the_completions(void **state) {
+    (void)state;
+    enum { IMAGES = 3, EACH = 2, COLUMNS = EACH + 2, KEPT = 9 * 3, VALUES = 12 * 3 };
+    const trained *t = model_of(&colour);
+    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.npy", t->file, EACH, IMAGES);
+    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.png", t->file, EACH, IMAGES);
+    oracle_images given = oracle_read_images(settings_path("colour.npy"));
+    oracle_images completed = oracle_read_images(settings_path("out.npy")), shown = given;
+    uint8_t pixels[IMAGES][COLUMNS][VALUES];
+    for (int n = 0; n < IMAGES; n++) {
+        memcpy(pixels[n][0], given.pixels + n * VALUES, VALUES);
+        memset(pixels[n][1], 128, VALUES);
+        memcpy(pixels[n][1], given.pixels + n * VALUES, KEPT);
+        memcpy(pixels[n][2], completed.pixels + n * EACH * VALUES, EACH * VALUES);
+    }
+    shown.count = (size_t)IMAGES * COLUMNS;
+    shown.pixels = pixels[0][0];
+    check_picture(&shown, COLUMNS);
+    free(given.pixels);
+    free(completed.pixels);
 }
 
 /* --- Keys --------------------------------------------------------------------------------------------------------- */
@@ -514,18 +542,28 @@ int main(void) {
 #define TEST_ON(function, model)                                                                                       \
     { #function ": " #model, function, NULL, NULL, &model }
     struct CMUnitTest tests[KEY_CASES + 32] = {
-        TEST_ON(train_is_the_oracles, base),         TEST_ON(train_is_the_oracles, colour),
-        TEST_ON(train_is_the_oracles, binary),       TEST_ON(eval_is_the_oracles, base),
-        TEST_ON(eval_is_the_oracles, colour),        TEST_ON(eval_is_the_oracles, binary),
-        TEST_ON(sample_is_the_oracles, base),        TEST_ON(sample_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, base),      TEST_ON(complete_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, binary),    cmocka_unit_test(eval_takes_the_seed),
-        cmocka_unit_test(eval_takes_the_best),       cmocka_unit_test(builtin_is_the_oracles),
-        cmocka_unit_test(train_begins_with_a_model), cmocka_unit_test(images_past_a_batch_are_the_oracles),
-        cmocka_unit_test(picture_shows_the_samples), cmocka_unit_test(settings_of_another_model_are_refused),
+        TEST_ON(train_is_the_oracles, base),
+        TEST_ON(train_is_the_oracles, colour),
+        TEST_ON(train_is_the_oracles, binary),
+        TEST_ON(eval_is_the_oracles, base),
+        TEST_ON(eval_is_the_oracles, colour),
+        TEST_ON(eval_is_the_oracles, binary),
+        TEST_ON(sample_is_the_oracles, base),
+        TEST_ON(sample_is_the_oracles, colour),
+        TEST_ON(complete_is_the_oracles, base),
+        TEST_ON(complete_is_the_oracles, colour),
+        TEST_ON(complete_is_the_oracles, binary),
+        cmocka_unit_test(eval_takes_the_seed),
+        cmocka_unit_test(eval_takes_the_best),
+        cmocka_unit_test(builtin_is_the_oracles),
+        cmocka_unit_test(train_begins_with_a_model),
+        cmocka_unit_test(images_past_a_batch_are_the_oracles),
+        cmocka_unit_test(picture_shows_the_samples),
+        cmocka_unit_test(picture_shows_the_completions),
+        cmocka_unit_test(settings_of_another_model_are_refused),
     };
     static char names[KEY_CASES][128];
-    size_t count = 18;
+    size_t count = 19;
     for (int i = 0; i < KEY_CASES; i++) {
         const key_case *c = &key_cases[i];
         snprintf(names[i], sizeof names[i], "key %s=%s", c->key, c->value);

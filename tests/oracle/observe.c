@@ -94,14 +94,14 @@ static void observe_checkpoint(const char *folder, const char *name, figures *re
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
 /* Images lie in a grid with a margin of a pixel, nearly square, each enlarged to about 64 pixels (px_grid_layout). */
-void observe_picture(const oracle_images *shape, int count, const char *path, int step, figures *report) {
+void observe_picture(const oracle_images *shape, int count, int columns, const char *path, int step, figures *report) {
     const int side = shape->height > shape->width ? shape->height : shape->width;
     const int scale = side > 42 ? 1 : (64 + side / 2) / side;
-    const int wide = (int)ceil(sqrt((double)count * shape->height / shape->width));
-    const int columns = wide < count ? wide : count, channels = shape->channels;
+    const int channels = shape->channels;
     uint8_t *pixels;
     int height, width;
     px_context ctx;
+    if (columns == 0) columns = (int)fmin(count, ceil(sqrt((double)count * shape->height / shape->width)));
     if (px_picture_read(&ctx, path, channels, &pixels, &height, &width) != PX_OK) return;
     for (int n = 0; n < count; n++)
         for (int i = 0; i < shape->height * shape->width * channels; i++) {
@@ -138,7 +138,7 @@ void observe_folder(const px_config *config, const char *folder, figures *report
         if (!is_step(entry->d_name, ".png")) continue;
         char picture[1400];
         snprintf(picture, sizeof picture, "%s/%s", path, entry->d_name);
-        observe_picture(&run.train, (int)config->train.samples, picture, atoi(entry->d_name), report);
+        observe_picture(&run.train, (int)config->train.samples, 0, picture, atoi(entry->d_name), report);
     }
     if (list) closedir(list);
     oracle_run_destroy(&run);
