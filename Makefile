@@ -199,6 +199,9 @@ PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
 TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
+# tests/oracle is an independent trainer, which these programs compare the library and the commands with
+ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/oracle/*.c))
+ORACLE_TESTS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_oracle*.c))
 # tests/cuda/test_*.c want CUDA's libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
 # tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs are linked
@@ -209,7 +212,7 @@ STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_gold
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
-DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_ranks,$(notdir $(TESTS)))
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_ranks,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
@@ -297,6 +300,9 @@ $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(ORACLE_TESTS): $(OUT)/tests/%: $(OBJ)/tests/%.o $(ORACLE_OBJECTS) $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(OBJ)/%.pic.o,host/device/cuda_cudnn.c host/device/cuda_cache.c) \
 		$(SUPPORT_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
@@ -314,7 +320,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
-	$(if $(STANDIN),$(STANDIN_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
+	$(if $(STANDIN),$(STANDIN_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(ORACLE_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)) \
 	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
 
@@ -373,7 +379,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/cuda tests/standin bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/oracle tests/cuda tests/standin bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

@@ -11,7 +11,7 @@
 typedef struct px_evaluation {
     size_t images;
     double nats_per_image; /* mean */
-    double standard_error; /* of that mean, over images */
+    double standard_error; /* of that mean: sqrt(sum of (nats - mean)^2 / (n (n - 1))) over n images; 0 of one */
     double bits_per_dim;   /* nats / (H W C ln 2) */
 } px_evaluation;
 
@@ -32,8 +32,8 @@ typedef struct px_evaluate_options {
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation);
 
-/* NLL under independent pixels: each value (i, j, c) has the frequencies of its levels in the first images of `train`
- * (at most 10,000; one count added to each level). What a model must beat. */
+/* NLL under independent pixels: a value (i, j, c) has level l with probability (n + 1) / (N + L), where n of the first
+ * N images of `train`, at most 10,000, have level l there. What a model must beat. */
 px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
                                   const px_evaluate_options *options, px_evaluation *evaluation);
 

@@ -23,7 +23,7 @@ typedef struct px_loader_options {
     int first, share; /* of each batch only the `share` images from number `first` on are read and handed out; 0: all */
     px_loader_order order;
     uint64_t seed; /* of the order and of what follows */
-    bool flip;     /* mirrors each image left to right, or not, anew each epoch */
+    bool flip;     /* mirrors each image left to right, or not, anew each epoch, before it becomes levels */
     bool binarize; /* two levels: level 1 with probability value / 255, anew each epoch; a pass is epoch 0 */
 } px_loader_options;
 
@@ -47,14 +47,18 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch);
 /* Stops the thread, frees the batches; the source stays open. NULL is allowed. */
 void px_loader_close(px_loader *loader);
 
-/* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1 (a Feistel network
- * on the next power of four, walked until it lands inside). */
+/* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1. A Feistel network
+ * permutes the numbers below the smallest power of four, 4^b, that is at least count; it is applied to the index, and
+ * again to its own result until that is below count. It has 8 rounds on halves of b bits, (left, right) ->
+ * (right, left ^ f), where f is the low b bits of word 0 of px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 | right). */
 size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
 
-/* Mirrors an image left to right, or not: a fair coin of (seed, epoch, index). */
+/* Mirrors an image left to right where word 0 of px_random(seed, PX_RANDOM_AUGMENT, index, epoch << 32) is even.
+ * index is the image's in its source. */
 void px_augment_flip(uint8_t *pixels, int height, int width, int channels, uint64_t seed, uint64_t epoch, size_t index);
 
-/* Makes values levels 0 and 1: 1 with probability value / 255, a coin of (seed, epoch, index, place) each. */
+/* Makes values levels 0 and 1, 1 with probability value / 255: value i becomes 1 where floor(255 w / 2^32) < value.
+ * w is word i mod 4 of px_random(seed, PX_RANDOM_AUGMENT, index, epoch << 32 | (1 + i / 4)). */
 void px_augment_binarize(uint8_t *values, size_t count, uint64_t seed, uint64_t epoch, size_t index);
 
 /* floor(value * levels / 256). */
@@ -62,7 +66,7 @@ static inline uint8_t px_quantise(uint8_t value, int levels) {
     return (uint8_t)(value * levels / 256);
 }
 
-/* The 8-bit value nearest to 255 * level / (levels - 1) that quantises back to level. */
+/* Of the 8-bit values that quantise back to level, the nearest to 255 * level / (levels - 1); of two, the larger. */
 uint8_t px_dequantise(uint8_t level, int levels);
 
 #endif

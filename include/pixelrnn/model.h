@@ -48,7 +48,10 @@ px_status px_model_use_weights(px_model *model, px_map weights);
 /* Makes the copy anew; without one there is nothing to do. */
 px_status px_model_refresh(px_model *model);
 
-/* Initial weights of a seed. */
+/* Initial weights of a seed (px_parameters_initialise). Tensors are listed in this order: the stem; for each block its
+ * own tensors, then its skip; head.0, head.1, head.2; a bias behind its weight. A Diagonal BiLSTM block has left before
+ * right, an LSTM input_to_state before state_to_state, and every block its expand last. The gain is 2 for head.0,
+ * head.1 and the blocks of a PixelCNN, 0.1 for head.2, else 1. */
 px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */

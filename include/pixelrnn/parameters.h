@@ -49,8 +49,10 @@ bool px_parameter_live(const px_parameters *parameters, const px_parameter *para
 /* Live elements over all tensors (biases included), and live weights alone: multiplications a pixel. */
 size_t px_parameters_live(const px_parameters *parameters, size_t *weights);
 
-/* Initial values, host memory of `elements` reals: normal with the live fan-in's scale, biases 0, forget gates 1; a
- * function of seed, tensor and element alone. */
+/* Initial values, host memory of `elements` reals, a function of seed, tensor and element alone. Biases are 0, those of
+ * forget gates 1. A live weight is sqrt(gain / fan_in) * z, where fan_in counts the live weights of its output and z is
+ * standard normal: sqrt(-2 ln u) cos(2 pi v) with u = px_uniform(word 0, word 1) and v = px_uniform(word 2, word 3) of
+ * px_random(seed, PX_RANDOM_WEIGHTS, index of the tensor in items, index of the element in the tensor). */
 void px_parameters_initialise(const px_parameters *parameters, uint64_t seed, px_real *flat);
 
 #endif

@@ -57,8 +57,8 @@ void px_metrics_close(px_metrics *metrics);
 /* --- Pictures. */
 typedef struct px_grid_layout {
     int images, height, width, channels;
-    int columns; /* images a row of the grid; 0: nearly square */
-    int scale;   /* each pixel becomes scale x scale; 0: small images are enlarged to about 64 pixels */
+    int columns; /* images a row of the grid; 0: ceil(sqrt(images * height / width)), at most images */
+    int scale;   /* each pixel becomes scale x scale; 0: (64 + side / 2) / side of the longer side, at least 1 */
 } px_grid_layout;
 
 /* A PNG of images uint8 [images, height, width, channels], channels 1 or 3, in a grid with a one-pixel margin. The

@@ -1,7 +1,8 @@
 /* Drawing images value by value, in the order row, column, channel; completing images of which some pixels are given.
  *
- * The uniform number behind a value is a function of (seed, image, row, column, channel) alone (random.h), so image n
- * of a seed is the same picture whatever the batch. */
+ * A value is the least level at which the cumulative probability is above u = px_uniform(word 0, word 1) of
+ * px_random(seed, PX_RANDOM_DRAW, image, row << 32 | column << 8 | channel); probabilities are softmax(logits /
+ * temperature). So image n of a seed is the same picture whatever the batch. */
 #ifndef PIXELRNN_SAMPLE_H
 #define PIXELRNN_SAMPLE_H
 

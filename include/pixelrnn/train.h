@@ -42,8 +42,11 @@ typedef struct px_train_result {
  * or PX_INTERRUPTED before the run folder was changed. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 
-/* Learning rate of update `step` (from 0): linear warm-up over warmup_steps, then constant, or multiplied by decay_factor
- * every decay_every steps, or half a cosine from learning_rate to final_rate * learning_rate at the last step. */
+/* Learning rate of update s = `step` (from 0), with W = warmup_steps, T = steps, r = learning_rate, f = final_rate:
+ *   s < W      r (s + 1) / W
+ *   constant   r
+ *   step       r decay_factor^floor((s - W) / decay_every)
+ *   cosine     r (f + (1 - f) (1 + cos(pi (s - W) / (T - W))) / 2), which would be r f at s = T */
 double px_learning_rate(const px_config *config, int64_t step);
 
 #endif
