@@ -62,6 +62,7 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, plac
         PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
         bool picture = px_picture_named(member.name);
+        batches->python |= px_cifar_python_named(member.name);
         if (!picture && !px_cifar_batch_named(member.name)) continue;
         place at = {member.header + BLOCK, member.size};
         bool whole = true;
@@ -138,6 +139,7 @@ px_status px_tar_open(px_context *ctx, const char *path, px_contents contents, c
     px_status status = px_archive_open(ctx, PX_ARCHIVE_TAR, path, &contents, &archive);
     if (status == PX_OK) status = walk(ctx, &archive, options->split, &pictures, &batches);
     px_archive_close(&archive);
+    if (status == PX_OK && batches.python && pictures.count == 0) status = px_cifar_fail_python(ctx, path);
     if (status == PX_OK && !batches.found) return open_pictures(ctx, path, contents, pictures, options, source);
     free(pictures.place);
     if (status == PX_OK) return px_cifar_tar_open(ctx, path, contents, &batches, options, source);
