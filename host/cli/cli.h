@@ -74,11 +74,7 @@ int px_cli_drawing_batch(const px_config *config);
 
 /* How a command that goes over a set of images once opens it. */
 static inline px_source_options px_cli_pass(const px_config *config) {
-    return (px_source_options){.split = PX_SPLIT_TEST,
-                               .size = (int)config->data.size,
-                               .seed = (uint64_t)config->seed,
-                               .channels = (int)config->data.channels,
-                               .access = PX_ACCESS_IN_ORDER};
+    return px_source_options_of(config, PX_SPLIT_TEST, PX_ACCESS_IN_ORDER);
 }
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,

@@ -24,16 +24,11 @@ static px_status px_info_from_config(px_context *ctx, const px_info_words *w, px
                                         w->channels ? (int)w->channels : 3);
         return PX_OK;
     }
-    const px_source_options options = {.split = PX_SPLIT_TRAIN,
-                                       .size = (int)c->data.size,
-                                       .seed = (uint64_t)c->seed,
-                                       .channels = (int)c->data.channels,
-                                       .access = PX_ACCESS_IN_ORDER};
-    const char *const spec = c->data.train;
+    const px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
     px_source *source;
     if (!c->data.train[0])
         return px_fail(ctx, PX_ERR_USAGE, "%s: data.train is empty; give --height, --width and --channels", path);
-    PX_TRY(px_source_open_all(ctx, 1, &spec, &options, &source));
+    PX_TRY(px_source_open_list(ctx, c->data.train, &options, &source));
     info->spec = px_model_spec_from(c, source->height, source->width, source->channels);
     px_source_close(source);
     return PX_OK;
