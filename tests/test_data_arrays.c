@@ -737,6 +737,10 @@ static void lists_are_joined(void **state) {
     px_source_close(source);
     assert_int_equal(px_source_open_list(&ctx, "no/such.npy", &(px_source_options){0}, &source), PX_ERR_FILE);
     assert_null(source);
+    memset(list, 'x', PX_PATH);
+    list[PX_PATH] = 0;
+    assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){0}, &source), PX_ERR_FILE);
+    assert_non_null(strstr(ctx.message, "xxx...: the path is longer than 1023 bytes"));
 }
 
 /* Values -------------------------------------------------------------------------------------------------------------

@@ -122,8 +122,10 @@ static px_status open_builtin(px_context *ctx, const char *spec, const px_source
 }
 
 static px_status open_spec(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    char path[PX_PATH];
     bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
     *source = NULL;
+    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* a source's name is no longer */
     return builtin ? open_builtin(ctx, spec, options, source) : open_path(ctx, spec, options, source);
 }
 
