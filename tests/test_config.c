@@ -60,7 +60,8 @@ static void default_text_is_the_documented_layout(void **state) {
         "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
         "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
         "  residual: true\n  skip: false\n"
-        "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  size: 0\n  channels: 0\n  shuffle: true\n  flip: false\n "
+        "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: 0\n  shuffle: "
+        "true\n  flip: false\n "
         " binarize: "
         "false\n"
         "train:\n  steps: 20000\n  batch_size: 16\n  optimizer: rmsprop\n"
@@ -108,7 +109,7 @@ static void every_key_is_documented(void **state) {
     for (const char *c = text; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, keys + 2);
     assert_non_null(strstr(text, "| `model.layers` | integer, blocks | `7` | from 1 to 1000 | depth |\n"));
-    assert_non_null(strstr(text, "| `data.test` | text | `\"\"` | from 0 to 1023 bytes | "));
+    assert_non_null(strstr(text, "| `data.test` | text | `\"\"` | from 0 to 4095 bytes | "));
     free(text);
 }
 
@@ -288,12 +289,17 @@ static void errors_name_line_key_found_and_expected(void **state) {
         {"model: {layers: 4294967297}",
          "a.yaml:1: model.layers: found \"4294967297\", expected an integer from 1 to 1000"},
         {"seed: 9223372036854775808",
-         "a.yaml:1: seed: found \"9223372036854775808\", expected an integer of at least 0"},
-        {"train: {learning_rate: .nan}", "a.yaml:1: train.learning_rate: found \".nan\", expected a number above 0"},
-        {"train: {learning_rate: nan}", "a.yaml:1: train.learning_rate: found \"nan\", expected a number above 0"},
-        {"train: {learning_rate: inf}", "a.yaml:1: train.learning_rate: found \"inf\", expected a number above 0"},
-        {"train: {learning_rate: 1e999}", "a.yaml:1: train.learning_rate: found \"1e999\", expected a number above 0"},
-        {"train: {learning_rate: 1e-3x}", "a.yaml:1: train.learning_rate: found \"1e-3x\", expected a number above 0"},
+         "a.yaml:1: seed: found \"9223372036854775808\", expected an integer from 0 to 9223372036854775807"},
+        {"train: {learning_rate: .nan}",
+         "a.yaml:1: train.learning_rate: found \".nan\", expected a finite number above 0"},
+        {"train: {learning_rate: nan}",
+         "a.yaml:1: train.learning_rate: found \"nan\", expected a finite number above 0"},
+        {"train: {learning_rate: inf}",
+         "a.yaml:1: train.learning_rate: found \"inf\", expected a finite number above 0"},
+        {"train: {learning_rate: 1e999}",
+         "a.yaml:1: train.learning_rate: found \"1e999\", expected a finite number above 0"},
+        {"train: {learning_rate: 1e-3x}",
+         "a.yaml:1: train.learning_rate: found \"1e-3x\", expected a finite number above 0"},
         {"train: {rho: 1}", "a.yaml:1: train.rho: found \"1\", expected a number from 0 to below 1"},
         {"model: {skip: 1}", "a.yaml:1: model.skip: found \"1\", expected one of true, false"},
         {"device: gpu", "a.yaml:1: device: found \"gpu\", expected one of auto, cpu, cuda"},
@@ -359,7 +365,7 @@ static void too_long_strings(void **state) {
     assert_string_equal(ctx.message,
                         "a.yaml:2: data.train: found "
                         "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\", expected "
-                        "UTF-8 text without control characters, from 0 to 1023 bytes");
+                        "paths (UTF-8 text without control characters, commas between them), from 0 to 4095 bytes");
     longest[PX_CONFIG_STRING - 1] = 0;
     set(&config, "data.train", longest);
     assert_string_equal(config.data.train, longest);
@@ -394,6 +400,75 @@ static void overrides_that_are_wrong(void **state) {
     px_config config = defaults();
     assert_ok(px_config_set(&ctx, "data.train=a=b", &config)); /* the first = counts */
     assert_string_equal(config.data.train, "a=b");
+}
+
+/* A list is a YAML sequence, or values with commas between them for --set; it is written back as a sequence. */
+static void lists_are_read_and_written(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *value, *line;
+    } cases[] = {
+        {"data: {train: [a.npy, 'b, c.npy']}", "a.npy\tb, c.npy", "  train:\n  - a.npy\n  - b, c.npy\n  test: \"\"\n"},
+        {"data:\n  train:\n  - a.npy\n  - \"7\"\n", "a.npy\t7", "  train:\n  - a.npy\n  - \"7\"\n"},
+        {"data: {train: [one.npy]}", "one.npy", "  train: one.npy\n"},
+        {"data: {train: []}", "", "  train: \"\"\n"},
+        {"data: {train: 'a,b.npy'}", "a,b.npy", "  train: a,b.npy\n"}, /* of a scalar a comma is a part */
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config config = defaults();
+        assert_ok(px_config_parse(&ctx, "a.yaml", cases[i].text, &config));
+        assert_string_equal(config.data.train, cases[i].value);
+        assert_round_trip(&config);
+        char *text = px_config_text(&config);
+        if (!strstr(text, cases[i].line)) fail_msg("no \"%s\" in:\n%s", cases[i].line, text);
+        free(text);
+    }
+    px_config config = defaults();
+    set(&config, "data.test", "a b.npy,builtin:digits");
+    assert_string_equal(config.data.test, "a b.npy\tbuiltin:digits");
+    assert_round_trip(&config);
+    set(&config, "data.test", "");
+    assert_string_equal(config.data.test, "");
+    set(&config, "name", "a,b"); /* other keys have one value */
+    assert_string_equal(config.name, "a,b");
+}
+
+static void lists_that_are_wrong(void **state) {
+    (void)state;
+#define LIST "expected paths (UTF-8 text without control characters, commas between them), from 0 to 4095 bytes"
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"data: {train: [a, '']}", "a.yaml:1: data.train: found an empty value in a list, " LIST},
+        {"data: {train: [a, ~]}", "a.yaml:1: data.train: found an empty value in a list, " LIST},
+        {"data: {train: [a, [b]]}", "a.yaml:1: data.train: found a list, " LIST},
+        {"data: {train: [a, {b: c}]}", "a.yaml:1: data.train: found a mapping, " LIST},
+        {"data: {train: [a, \"b\\tc\"]}", "a.yaml:1: data.train: found a tab in a list, " LIST},
+        {"data: {train: \"b\\tc\"}", "a.yaml:1: data.train: found a tab, " LIST},
+        {"data: {train: &x [a]}", "a.yaml:1: data.train: found a list, " LIST},
+        {"data: {levels: [2]}", "a.yaml:1: data.levels: found a list, expected an integer from 2 to 256"},
+        {"name: [a]",
+         "a.yaml:1: name: found a list, expected UTF-8 text without control characters, from 1 to 255 bytes"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config config = defaults(), untouched = config;
+        assert_int_equal(px_config_parse(&ctx, "a.yaml", cases[i].text, &config), PX_ERR_CONFIG);
+        assert_string_equal(ctx.message, cases[i].message);
+        assert_same(&untouched, &config);
+    }
+    static const char *const settings[] = {"data.train=a,,b", "data.train=,a", "data.train=a,", "data.train=a\tb"};
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        px_config config = defaults();
+        assert_int_equal(px_config_set(&ctx, settings[i], &config), PX_ERR_CONFIG);
+        assert_non_null(strstr(ctx.message, "--set: data.train: found \""));
+        assert_non_null(strstr(ctx.message, LIST));
+    }
+    char text[2 * PX_CONFIG_STRING] = "data: {train: [";
+    for (int i = 0; i < 100; i++) strcat(text, "a_path_of_forty_characters/and_a_file.npy, ");
+    strcat(text, "b]}");
+    px_config config = defaults();
+    assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), PX_ERR_CONFIG);
+    assert_string_equal(ctx.message, "a.yaml:1: data.train: found a longer list, " LIST);
 }
 
 static void contradictions(void **state) {
@@ -494,6 +569,8 @@ int main(void) {
         cmocka_unit_test(errors_name_line_key_found_and_expected),
         cmocka_unit_test(too_long_strings),
         cmocka_unit_test(overrides_that_are_wrong),
+        cmocka_unit_test(lists_are_read_and_written),
+        cmocka_unit_test(lists_that_are_wrong),
         cmocka_unit_test(contradictions),
         cmocka_unit_test(words),
         cmocka_unit_test(files),

@@ -209,16 +209,26 @@ static void bad_npy_is_refused(void **state) {
     static const struct {
         const char *dictionary, *words;
     } cases[] = {
-        {NPY("'<f4'", "False", "(3, 2, 2)"), "descr is '<f4', expected '|u1' (uint8)"},
-        {NPY("'|u1'", "True", "(3, 2, 2)"), "fortran_order is True, expected False"},
-        {NPY("'|u1'", "False", "(12,)"), "shape has 1 dimensions, expected 3 [N, H, W] or 4 [N, H, W, C]"},
+        {NPY("'<f4'", "False", "(3, 2, 2)"), "descr is '<f4', expected '|u1' (uint8) or '|b1' (bool); for values from "
+                                             "0 to 1, save (255 * x).round().astype(numpy.uint8)"},
+        {NPY("'<i8'", "False", "(3, 2, 2)"), "descr is '<i8', expected '|u1' (uint8) or '|b1' (bool); if its values "
+                                             "fit, save x.astype(numpy.uint8)"},
+        {NPY("'<u2'", "False", "(3, 2, 2)"), "descr is '<u2'"},
+        {NPY("''", "False", "(3, 2, 2)"), "descr is ''"},
+        {NPY("'|u1'", "False", "(12,)"), "shape has 1 dimension, expected 2 [N, S S] or [N, 3 S S], 3 [N, H, W] or 4"},
+        {NPY("'|u1'", "False", "(12, 1)"), "found (12, 1) '|u1' with one value a row, which may be labels"},
+        {NPY("'|u1'", "False", "(4, 5)"), "found (4, 5) '|u1' whose rows are no square images, expected [N, H, W, C]"},
+        {NPY("'|u1'", "False", "(1, 3, 2, 2)"), "found (1, 3, 2, 2) '|u1' with channels first (numpy: x.transpose(0, "
+                                                "2, 3, 1) puts them last), expected [N, H, W, C]"},
+        {NPY("'|u1'", "False", "(3, 1, 2, 2)"), "with channels first"},
         {NPY("'|u1'", "False", "()"), "shape has 0 dimensions"},
         {NPY("'|u1'", "False", "(1, 3, 2, 2, 1)"), "shape has 5 dimensions"},
         {NPY("'|u1'", "False", "(3, 2, 3)"), "npy: found 12 bytes of pixels, expected 3 x 2 x 3 = 18"},
         {NPY("'|u1'", "False", "(2, 2, 2)"), "npy: found 12 bytes of pixels, expected 2 x 2 x 2 = 8"},
         {NPY("'|u1'", "False", "(0, 2, 2)"), "found a shape of 0 x 2 x 2, expected at least 1 of each"},
         {NPY("'|u1'", "False", "(4294967296, 4294967296, 2)"), "expected 4294967296 x 4294967296 x 2"},
-        {NPY("'|u1'", "False", "(99999999999999999999, 2, 2)"), "found \"9, 2, 2), }\" in the header"},
+        {NPY("'|u1'", "False", "(99999999999999999999, 2, 2)"),
+         "found \"99999999999999999999, 2,\" in the header, expected a size of at most 18446744073709551615"},
         {NPY("'|u1'", "False", "(3, 2, 2, 1"), "found \"}\" in the header"},
         {NPY("'|u1'", "False", "(3 2, 2)"), "found \"2, 2), }\" in the header"},
         {NPY("'|u1'", "False", "(-3, 2, 2)"), "found \"-3, 2, 2), }\" in the header"},
@@ -232,7 +242,7 @@ static void bad_npy_is_refused(void **state) {
         {"{'colour': 1}", "found \"'colour': 1}\" in the header"},
         {"{'descr", "found \"'descr\" in the header"},
         {NPY("'|u1'", "False", "(3, 2, 2)") " more", "found \"more\" in the header"},
-        {NPY("'|u1'", "False", "(3, 1, 1, 4)"), "found images of 1 x 1 x 4, expected sides up to 32768 and 1 or 3"},
+        {NPY("'|u1'", "False", "(3, 2, 1, 2)"), "found images of 2 x 1 x 2, expected sides up to 32768 and 1 or 3"},
         {"", "found \"\" in the header"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -263,7 +273,7 @@ static void bad_idx_is_refused(void **state) {
         {idx_blob(8, 3, 2, 2, 11), "idx: found 11 bytes of pixels, expected 3 x 2 x 2 = 12"},
         {idx_blob(8, 0, 2, 2, 0), "idx: found a shape of 0 x 2 x 2, expected at least 1 of each"},
         {idx_blob(13, 3, 2, 2, 48), "idx: found type 0x0d in 3 dimensions, expected images: type 0x08 in 3 dimensions"},
-        {labels, "idx: found type 0x08 in 1 dimension, expected images"},
+        {labels, "idx: found type 0x08 in 1 dimension, as labels have it, expected images"},
         {{{0, 0, 8, 3, 0, 0, 0, 1}, 8}, "idx: found 8 bytes, expected a header of 16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -300,9 +310,12 @@ static void unknown_content_is_refused(void **state) {
     (void)state;
     blob picture = text_blob("\x89PNG\r\n\x1a\n");
     write_plain(&picture);
-    check_refused("found the first bytes 89 50 4e 47 0d 0a 1a 0a, expected .npy, .npz, idx");
+    check_refused("found a PNG image, expected .npy, .npz, idx");
     write_gzip(&picture);
-    check_refused("found the first bytes 89 50 4e 47 0d 0a 1a 0a inside gzip, expected");
+    check_refused("found a PNG image inside gzip, expected");
+    blob noise = {{1, 2, 3}, 3};
+    write_plain(&noise);
+    check_refused("found the first bytes 01 02 03, expected .npy, .npz, idx");
     blob nothing = {0};
     write_plain(&nothing);
     check_refused("found nothing, expected");

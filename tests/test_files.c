@@ -411,6 +411,32 @@ static void hostile_headers(void **state) {
     }
 }
 
+/* A file of another kind is named. */
+static void other_kinds_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes, *words;
+        size_t size;
+    } cases[] = {
+        {"model:\n  kind: row_lstm\n", "found a text file (such as YAML), expected a safetensors file", 24},
+        {"seed: 1", "found a text file (such as YAML), expected a safetensors file", 7},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "found a Git LFS pointer in place of the file",
+         56},
+        {"PK\3\4\24\0\0\0\10\0 archive/data.pkl", "found a zip archive (.npz, or PyTorch's .pt), expected", 28},
+        {"\n<!doctype HTML><html>", "found an HTML page, expected a safetensors file", 22},
+        {"\x80\2\x8a\nl\xfc\x9c"
+         "F",
+         "found a Python pickle, expected a safetensors file", 8},
+        {"\x93NUMPY\1\0v\0{", "found a NumPy array (.npy), expected a safetensors file", 11},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        px_safetensors *file;
+        put(at("other"), cases[i].bytes, cases[i].size);
+        assert_int_equal(px_safetensors_open(&ctx, at("other"), &file), PX_ERR_FORMAT);
+        assert_message(cases[i].words);
+    }
+}
+
 static void hostile_lengths(void **state) {
     (void)state;
     const uint64_t lengths[] = {3, 1000, 100000001, INT64_MAX, UINT64_MAX, UINT64_MAX - 7};
@@ -496,6 +522,7 @@ int main(void) {
         cmocka_unit_test(safetensors_without_tensors),
         cmocka_unit_test(safetensors_on_a_full_disk),
         cmocka_unit_test(hostile_headers),
+        cmocka_unit_test(other_kinds_are_named),
         cmocka_unit_test(hostile_lengths),
         cmocka_unit_test(deep_header_is_refused),
         cmocka_unit_test(damaged_files),

@@ -22,7 +22,7 @@
 
 static void train_on(px_device *device, const px_config *config, const char *run, bool resume, px_ranks *ranks,
                      px_train_result *result) {
-    const volatile sig_atomic_t stop = 0;
+    px_stop stop = {0};
     FILE *out = fopen("/dev/null", "w");
     assert_non_null(out);
     const px_train_options options = {

@@ -1,5 +1,6 @@
 /* safetensors files: reading. Everything is checked before anything is used. */
 #include "host/base/safetensors.h"
+#include "host/base/file_kind.h"
 #include "pixelrnn/file.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -91,8 +92,19 @@ static px_status parse_header(place at, const char *text, size_t length, px_safe
     return check_keys(at, file->header, "tensor");
 }
 
+/* PX_ERR_FORMAT if the file, whose length of a header is wrong, is of another kind that can be named. */
+static px_status check_kind(place at, const px_file_in *in) {
+    uint8_t bytes[PX_FILE_KIND_BYTES];
+    const size_t size = in->size < sizeof bytes ? in->size : sizeof bytes;
+    PX_TRY(px_file_read_at(at.ctx, at.path, in, 0, size, bytes));
+    const char *kind = px_file_kind(bytes, size);
+    if (!kind || (size > LENGTH_BYTES && bytes[LENGTH_BYTES] == '{')) return PX_OK;
+    return px_fail(at.ctx, PX_ERR_FORMAT, "%s: found %s, expected a safetensors file", at.path, kind);
+}
+
 static px_status read_header(place at, const px_file_in *in, px_safetensors *file, size_t *header_bytes) {
     if (in->size < LENGTH_BYTES) {
+        PX_TRY(check_kind(at, in));
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: %zu bytes; a safetensors file starts with a length of %d bytes",
                        at.path, in->size, LENGTH_BYTES);
     }
@@ -100,6 +112,7 @@ static px_status read_header(place at, const px_file_in *in, px_safetensors *fil
     PX_TRY(px_file_read_at(at.ctx, at.path, in, 0, sizeof length, &length));
     size_t rest = in->size - LENGTH_BYTES;
     if (length > HEADER_LIMIT || length > rest) {
+        PX_TRY(check_kind(at, in));
         return px_fail(at.ctx, PX_ERR_FORMAT,
                        "%s: a header of %llu bytes; %zu bytes follow, and at most %d are allowed", at.path,
                        (unsigned long long)length, rest, HEADER_LIMIT);

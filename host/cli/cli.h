@@ -93,6 +93,9 @@ int px_cli_drawing_batch(const px_config *config);
  * as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
                            const px_source_options *options, int levels, px_source **source);
+/* The same for a list as a config holds it. */
+px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
+                           int levels, px_source **source);
 
 /* What a command takes as the size of a config's images. Of height, width and channels each is, in this order: what an
  * option says; what the images of data.train have after data.size and data.channels, if data.train can be opened;
@@ -108,11 +111,7 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
 
 /* How a command that goes over a set of images once opens it. */
 static inline px_source_options px_cli_pass(const px_config *config) {
-    return (px_source_options){.split = PX_SPLIT_TEST,
-                               .size = (int)config->data.size,
-                               .seed = (uint64_t)config->seed,
-                               .channels = (int)config->data.channels,
-                               .access = PX_ACCESS_IN_ORDER};
+    return px_source_options_of(config, PX_SPLIT_TEST, PX_ACCESS_IN_ORDER);
 }
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,

@@ -82,10 +82,21 @@ int px_cli_drawing_batch(const px_config *config) {
     return config->eval.batch_size > 0 ? (int)config->eval.batch_size : 64;
 }
 
+static void px_say_conversion(const px_ranks *ranks, const px_source *source, int levels) {
+    char line[PX_CONVERSION];
+    if (px_source_conversion(source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
+}
+
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
                            const px_source_options *options, int levels, px_source **source) {
-    char line[PX_CONVERSION];
     PX_TRY(px_source_open_all(ctx, count, specs, options, source));
-    if (px_source_conversion(*source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
+    px_say_conversion(ranks, *source, levels);
+    return PX_OK;
+}
+
+px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
+                           int levels, px_source **source) {
+    PX_TRY(px_source_open_list(ctx, list, options, source));
+    px_say_conversion(ranks, *source, levels);
     return PX_OK;
 }

@@ -94,13 +94,14 @@ static px_status px_eval_same(const px_eval_words *w, px_model *model, const px_
 }
 
 static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model) {
-    px_words data = w->data;
-    if (data.count == 0) data.word[data.count++] = info->config.data.test;
-    if (!data.word[0][0])
+    const char *const test = info->config.data.test;
+    if (w->data.count == 0 && !*test)
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
     const px_source_options options = px_cli_pass(&info->config);
     px_source *source = NULL;
-    px_status status = px_cli_open_data(ctx, w->ranks, data.count, data.word, &options, info->spec.levels, &source);
+    px_status status = w->data.count > 0 ? px_cli_open_data(ctx, w->ranks, w->data.count, w->data.word, &options,
+                                                            info->spec.levels, &source)
+                                         : px_cli_open_list(ctx, w->ranks, test, &options, info->spec.levels, &source);
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
     status = px_ranks_agree(w->ranks, status);

@@ -14,14 +14,9 @@ static bool is_filled(const px_image_size *size) {
 }
 
 static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_size *size) {
-    const px_source_options options = {.split = PX_SPLIT_TRAIN,
-                                       .size = (int)c->data.size,
-                                       .seed = (uint64_t)c->seed,
-                                       .channels = (int)c->data.channels,
-                                       .access = PX_ACCESS_IN_ORDER};
-    const char *const train = c->data.train;
+    const px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
     px_source *source;
-    PX_TRY(px_cli_open_data(ctx, NULL, 1, &train, &options, (int)c->data.levels, &source));
+    PX_TRY(px_cli_open_list(ctx, NULL, c->data.train, &options, (int)c->data.levels, &source));
     fill(size, source->height, source->width, source->channels);
     px_source_close(source);
     return PX_OK;

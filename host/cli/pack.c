@@ -52,9 +52,15 @@ static px_status px_pack_source(px_context *ctx, px_source *source, const char *
 }
 
 static px_status px_pack_split(px_context *ctx, const char *word, px_split *split) {
-    *split = word && strcmp(word, "test") == 0 ? PX_SPLIT_TEST : PX_SPLIT_TRAIN;
-    if (!word || *split == PX_SPLIT_TEST || strcmp(word, "train") == 0) return PX_OK;
-    return px_fail(ctx, PX_ERR_USAGE, "--split: found \"%.40s\", expected train or test", word);
+    static const char *const names[] = {
+        [PX_SPLIT_TRAIN] = "train", [PX_SPLIT_TEST] = "test", [PX_SPLIT_VALID] = "valid"};
+    *split = PX_SPLIT_TRAIN;
+    for (int s = PX_SPLIT_TRAIN; word && s <= PX_SPLIT_VALID; s++) {
+        *split = (px_split)s;
+        if (strcmp(word, names[s]) == 0) return PX_OK;
+    }
+    if (!word) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "--split: found \"%.40s\", expected train, test or valid", word);
 }
 
 /* What the words and the settings say of the sources. */
@@ -67,10 +73,9 @@ static px_status px_pack_options(px_context *ctx, const px_pack_words *w, px_sou
                        PX_PACK_LARGEST);
     if (w->channels != 0 && w->channels != 1 && w->channels != 3)
         return px_fail(ctx, PX_ERR_USAGE, "--channels: found %lld, expected 1 or 3", (long long)w->channels);
-    *options = (px_source_options){.size = (int)(w->size ? w->size : config.data.size),
-                                   .seed = (uint64_t)config.seed,
-                                   .channels = (int)(w->channels ? w->channels : config.data.channels),
-                                   .access = PX_ACCESS_IN_ORDER};
+    *options = px_source_options_of(&config, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
+    if (w->size) options->size = (int)w->size;
+    if (w->channels) options->channels = (int)w->channels;
     return px_pack_split(ctx, w->split, &options->split);
 }
 
@@ -104,5 +109,5 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
 }
 
 const px_command px_command_pack = {
-    "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test] [--set key=value]...",
+    "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test|valid] [--set key=value]...",
     "turns any data source into one file that is read in place", .run = px_pack_run};

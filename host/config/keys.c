@@ -1,5 +1,6 @@
 /* The one table of keys, and how to find one in it. */
 #include "host/config/keys.h"
+#include "pixelrnn/source.h"
 #include <assert.h>
 #include <limits.h>
 #include <math.h>
@@ -17,6 +18,9 @@ static const char *const optimizers[] = {
     [PX_OPTIMIZER_SGD] = "sgd", [PX_OPTIMIZER_RMSPROP] = "rmsprop", [PX_OPTIMIZER_ADAM] = "adam", NULL};
 static const char *const schedules[] = {
     [PX_SCHEDULE_CONSTANT] = "constant", [PX_SCHEDULE_STEP] = "step", [PX_SCHEDULE_COSINE] = "cosine", NULL};
+
+static const char *const values[] = {
+    [PX_VALUES_AUTO] = "auto", [PX_VALUES_INTENSITY] = "intensity", [PX_VALUES_LEVELS] = "levels", NULL};
 
 /* Most steps of a run: checkpoint folders are named by nine digits. */
 enum { STEPS = 999999999 };
@@ -46,9 +50,13 @@ KEY(model.head, "32", .fixed = true, .min = 1, .max = 65536, .unit = "features",
 KEY(model.residual, "true", .fixed = true, .help = "add each block's input to its output"),
 KEY(model.skip, "false", .fixed = true, .help = "feed every block's output to the head, too"),
 
-KEY(data.train, "", .min = 0, .max = PX_CONFIG_STRING - 1, .help = "images to train on: a file or builtin:NAME"),
-KEY(data.test, "", .min = 0, .max = PX_CONFIG_STRING - 1, .help = "images to evaluate on; empty: no evaluation"),
+KEY(data.train, "", .min = 0, .max = PX_CONFIG_STRING - 1, .list = true,
+    .help = "images to train on: a file, a folder, builtin:NAME, or a list of them"),
+KEY(data.test, "", .min = 0, .max = PX_CONFIG_STRING - 1, .list = true,
+    .help = "images to evaluate on, likewise; empty: no evaluation"),
 KEY(data.levels, "256", .fixed = true, .min = 2, .max = 256, .help = "L, values that a pixel's colour can take"),
+KEY(data.values, "auto", .words = values,
+    .help = "intensity: bytes 0 to 255 become levels; levels: bytes are levels; auto: intensity, but refused if all are level 0"),
 KEY(data.size, "0", .min = 0, .max = 4096, .unit = "pixels",
     .help = "side: pictures are cropped and averaged down to it; 0: as stored (builtin digits 28, ising 8)"),
 KEY(data.channels, "0", .min = 0, .max = 3, .help = "1: grey, 3: colour, 0: as stored (folders and tars: 3)"),

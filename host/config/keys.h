@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 typedef enum {
-    PX_KEY_STRING,  /* char[PX_CONFIG_STRING] */
+    PX_KEY_STRING,  /* char[PX_CONFIG_STRING]; a list has tabs between its values, which no value can hold */
     PX_KEY_INTEGER, /* int64_t */
     PX_KEY_REAL,    /* double */
     PX_KEY_BOOLEAN, /* bool */
@@ -22,6 +22,7 @@ typedef struct px_key {
     double min, max;          /* max INFINITY: no upper end */
     bool above, below;        /* min, max themselves are not allowed */
     const char *const *words; /* of a PX_KEY_WORD, by value; NULL ends them */
+    bool list;                /* of a PX_KEY_STRING: several values are allowed, min and max are of all together */
     bool fixed;               /* cannot change when a run is resumed */
     const char *unit;         /* NULL without one */
     const char *help;         /* one line */
@@ -45,7 +46,8 @@ const px_key *px_key_nearest(const char *name);
 /* The part of the name after its section. */
 const char *px_key_leaf(const char *name);
 
-/* Reads text, spelt as in a config, into the key's field. PX_ERR_CONFIG as "PLACE: KEY: found ..., expected ...". */
+/* Reads text, spelt as in a config, into the key's field; a list has tabs between its values. PX_ERR_CONFIG as "PLACE:
+ * KEY: found ..., expected ...". */
 px_status px_key_read(px_context *ctx, const char *place, const px_key *key, const char *text, px_config *config);
 
 /* Spells the field's value so that px_key_read gives the same value back. `text` holds PX_CONFIG_STRING bytes. */

@@ -94,6 +94,11 @@ static const char *scalar_text(const yaml_event_t *event) {
     return plain && (strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0) ? "" : text;
 }
 
+/* Whether a sequence has neither anchor nor tag. */
+static bool is_plain_list(const yaml_event_t *event) {
+    return !event->data.sequence_start.anchor && !event->data.sequence_start.tag;
+}
+
 /* Takes note that a key or section stands on this line; it may do so once. */
 static px_status claim(reader *r, size_t *line) {
     if (*line) {
@@ -105,13 +110,36 @@ static px_status claim(reader *r, size_t *line) {
     return PX_OK;
 }
 
+/* Reads the scalars of a sequence, whose start is the newest event, with tabs between them. */
+static px_status read_list(reader *r, const char *expected, char list[PX_CONFIG_STRING]) {
+    size_t used = 0;
+    list[0] = 0;
+    for (int values = 0;; values++) {
+        PX_TRY(next(r));
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) return PX_OK;
+        PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
+        const char *text = scalar_text(&r->event);
+        if (!*text || strchr(text, '\t'))
+            return fail(r, *text ? "a tab in a list" : "an empty value in a list", expected);
+        const int more = snprintf(list + used, PX_CONFIG_STRING - used, "%s%s", values ? "\t" : "", text);
+        used += (size_t)more;
+        if (used >= PX_CONFIG_STRING) return fail(r, "a longer list", expected);
+    }
+}
+
 static px_status read_value(reader *r, const px_key *key) {
-    char expected[PX_KEY_PHRASE], place[PLACE];
+    char expected[PX_KEY_PHRASE], place[PLACE], list[PX_CONFIG_STRING];
     px_key_expected(key, expected);
     PX_TRY(claim(r, &r->key_line[key - px_keys]));
-    PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
     snprintf(place, PLACE, "%s:%zu", r->where, r->line);
-    return px_key_read(r->ctx, place, key, scalar_text(&r->event), &r->config);
+    if (key->list && r->event.type == YAML_SEQUENCE_START_EVENT && is_plain_list(&r->event)) {
+        PX_TRY(read_list(r, expected, list));
+        return px_key_read(r->ctx, place, key, list, &r->config);
+    }
+    PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
+    const char *text = scalar_text(&r->event);
+    if (key->list && strchr(text, '\t')) return fail(r, "a tab", expected);
+    return px_key_read(r->ctx, place, key, text, &r->config);
 }
 
 /* Reads a key, which is the newest event, into r->name and r->line. */
@@ -198,6 +226,19 @@ px_status px_config_load(px_context *ctx, const char *path, px_config *config) {
     return status;
 }
 
+/* Commas separate the values of a list. A tab in a value becomes a line feed, which no value may hold. */
+static px_status set_list(px_context *ctx, const px_key *key, const char *text, px_config *config) {
+    char *list = strdup(text), found[PX_QUOTE], expected[PX_KEY_PHRASE];
+    if (!list) return px_fail(ctx, PX_ERR_MEMORY, "--set: not enough memory");
+    for (char *c = list; *c; c++) *c = *c == ',' ? '\t' : *c == '\t' ? '\n' : *c;
+    px_status status = px_key_read(ctx, "--set", key, list, config);
+    free(list);
+    if (status == PX_OK) return PX_OK;
+    px_quote(text, found); /* with its commas */
+    px_key_expected(key, expected);
+    return px_fail(ctx, status, "--set: %s: found %s, expected %s", key->name, found, expected);
+}
+
 px_status px_config_set(px_context *ctx, const char *assignment, px_config *config) {
     const char *equals = strchr(assignment, '=');
     char name[NAME], quote[PX_QUOTE];
@@ -207,6 +248,7 @@ px_status px_config_set(px_context *ctx, const char *assignment, px_config *conf
     }
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
     const px_key *key = px_key_find(name);
+    if (key && key->list) return set_list(ctx, key, equals + 1, config);
     if (key) return px_key_read(ctx, "--set", key, equals + 1, config);
     px_quote(name, quote);
     return px_fail(ctx, PX_ERR_CONFIG, "--set: found unknown key %s, expected a known one (nearest: %s)", quote,

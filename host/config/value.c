@@ -58,11 +58,17 @@ void px_quote(const char *text, char quote[PX_QUOTE]) {
     strcpy(quote + end, *in ? "...\"" : "\"");
 }
 
+/* Whether all values of a list hold something; an empty list has none. */
+static bool is_list(const char *text) {
+    const size_t bytes = strlen(text);
+    return bytes == 0 || (text[0] != '\t' && text[bytes - 1] != '\t' && !strstr(text, "\t\t"));
+}
+
 static bool read_string(const px_key *key, const char *text, char *value) {
     size_t bytes = strlen(text);
-    if (!in_range(key, (double)bytes)) return false;
+    if (!in_range(key, (double)bytes) || (key->list && !is_list(text))) return false;
     for (const unsigned char *c = (const unsigned char *)text; *c; c += utf8_length(c))
-        if (utf8_length(c) == 0 || is_control(*c)) return false;
+        if (utf8_length(c) == 0 || (is_control(*c) && !(key->list && *c == '\t'))) return false;
     memcpy(value, text, bytes + 1);
     return true;
 }
@@ -163,6 +169,8 @@ void px_key_range(const px_key *key, char phrase[PX_KEY_PHRASE]) {
             end += (size_t)snprintf(phrase + end, PX_KEY_PHRASE - end, "%s%s", i ? ", " : "", key->words[i]);
     } else if (key->type == PX_KEY_BOOLEAN) {
         strcpy(phrase, "true, false");
+    } else if (isinf(key->max) && key->type == PX_KEY_INTEGER) {
+        snprintf(phrase, PX_KEY_PHRASE, "from %.15g to %lld", key->min, (long long)INT64_MAX);
     } else if (isinf(key->max)) {
         snprintf(phrase, PX_KEY_PHRASE, "%s %.15g", key->above ? "above" : "of at least", key->min);
     } else {
@@ -172,6 +180,7 @@ void px_key_range(const px_key *key, char phrase[PX_KEY_PHRASE]) {
 }
 
 void px_key_expected(const px_key *key, char phrase[PX_KEY_PHRASE]) {
+    static const char *const lists = "paths (UTF-8 text without control characters, commas between them),";
     static const char *const nouns[] = {[PX_KEY_STRING] = "UTF-8 text without control characters,",
                                         [PX_KEY_INTEGER] = "an integer",
                                         [PX_KEY_REAL] = "a number",
@@ -179,5 +188,8 @@ void px_key_expected(const px_key *key, char phrase[PX_KEY_PHRASE]) {
                                         [PX_KEY_WORD] = "one of"};
     char range[PX_KEY_PHRASE];
     px_key_range(key, range);
-    snprintf(phrase, PX_KEY_PHRASE, "%s %.100s", nouns[key->type], range);
+    const char *noun = key->list                                     ? lists
+                       : key->type == PX_KEY_REAL && isinf(key->max) ? "a finite number"
+                                                                     : nouns[key->type];
+    snprintf(phrase, PX_KEY_PHRASE, "%s %.80s", noun, range);
 }

@@ -23,6 +23,20 @@ static bool add_pair(yaml_document_t *document, int mapping, int name, int value
     return mapping && name && value && yaml_document_append_mapping_pair(document, mapping, name, value);
 }
 
+static int add_value(yaml_document_t *document, const px_key *key, const char *text) {
+    return add_scalar(document, text, strlen(text), key->type == PX_KEY_STRING && looks_typed(text));
+}
+
+/* A sequence of values that have tabs between them. 0 without memory. */
+static int add_list(yaml_document_t *document, char *text) {
+    const int sequence = yaml_document_add_sequence(document, NULL, YAML_BLOCK_SEQUENCE_STYLE);
+    for (char *rest = text, *value; sequence && (value = strsep(&rest, "\t"));) {
+        const int item = add_scalar(document, value, strlen(value), looks_typed(value));
+        if (!item || !yaml_document_append_sequence_item(document, sequence, item)) return 0;
+    }
+    return sequence;
+}
+
 /* Fills an empty document with every key. */
 static bool add_keys(yaml_document_t *document, const px_config *config) {
     int root = yaml_document_add_mapping(document, NULL, YAML_BLOCK_MAPPING_STYLE);
@@ -37,8 +51,7 @@ static bool add_keys(yaml_document_t *document, const px_config *config) {
             if (!add_pair(document, root, add_scalar(document, name, length, false), section)) return false;
         }
         px_key_write(key, config, text);
-        bool quoted = key->type == PX_KEY_STRING && looks_typed(text);
-        int value = add_scalar(document, text, strlen(text), quoted);
+        int value = key->list && strchr(text, '\t') ? add_list(document, text) : add_value(document, key, text);
         if (!add_pair(document, section, add_scalar(document, leaf, strlen(leaf), false), value)) return false;
     }
     return true;

@@ -74,7 +74,6 @@ px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, 
         return status;
     }
     px_array array = px_array_plain(3, (size_t[]){extent.count, extent.height, extent.width}, 0);
-    PX_TRY(px_array_open(ctx, path, pixels, &array, source));
-    (*source)->stored.levels = 2;
-    return PX_OK;
+    array.binary = true;
+    return px_array_open(ctx, path, pixels, &array, source);
 }

@@ -129,6 +129,7 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, find
         PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
         px_picture_count_left_out(member.name, f->left_out);
+        f->batches.python |= px_cifar_python_named(member.name);
         if (px_picture_named(member.name))
             PX_TRY(add_picture(ctx, archive, &member, f));
         else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name))
@@ -221,6 +222,7 @@ px_status px_archive_source_open(px_context *ctx, px_archive_format format, cons
     findings found = {0};
     px_picture_set *set;
     px_status status = find_all(ctx, format, path, file.size > 0 ? &file : NULL, options->split, &found);
+    if (status == PX_OK && found.batches.python && found.pictures.count == 0) status = px_cifar_fail_python(ctx, path);
     if (status == PX_OK && found.batches.found) {
         const px_contents batches = found.memory;
         found.memory = (px_contents){0};

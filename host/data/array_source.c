@@ -1,6 +1,7 @@
 /* A source over images that lie one after the other, in a file or in memory: every read is a copy. */
 #include "host/data/formats.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct px_array_source {
     px_source base;
@@ -8,22 +9,28 @@ typedef struct px_array_source {
     px_array array;
 } px_array_source;
 
-void px_array_interleave(const px_extent *e, const uint8_t *planes, uint8_t *pixels) {
-    size_t plane = e->height * e->width;
-    for (size_t c = 0; c < e->channels; c++)
-        for (size_t i = 0; i < plane; i++) pixels[i * e->channels + c] = planes[c * plane + i];
+void px_array_decode(const px_array *array, const uint8_t *stored, uint8_t *pixels) {
+    const px_extent *e = &array->extent;
+    const size_t plane = e->height * e->width, bytes = plane * e->channels;
+    if (array->planes) {
+        for (size_t c = 0; c < e->channels; c++)
+            for (size_t i = 0; i < plane; i++) pixels[i * e->channels + c] = stored[c * plane + i];
+    } else if (stored != pixels) {
+        memcpy(pixels, stored, bytes);
+    }
+    if (array->binary)
+        for (size_t i = 0; i < bytes; i++) pixels[i] = pixels[i] ? 255 : 0;
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     const px_array_source *self = (const px_array_source *)source;
     const px_array *array = &self->array;
     size_t bytes = px_source_image_bytes(source), offset = array->offset + index * array->stride;
-    if (!array->planes) return px_contents_copy(ctx, source->name, &self->contents, offset, bytes, pixels);
-    uint8_t *planes = malloc(bytes);
-    if (!planes) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
-    px_status status = px_contents_copy(ctx, source->name, &self->contents, offset, bytes, planes);
-    if (status == PX_OK) px_array_interleave(&array->extent, planes, pixels);
-    free(planes);
+    uint8_t *stored = array->planes ? malloc(bytes) : pixels;
+    if (!stored) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    px_status status = px_contents_copy(ctx, source->name, &self->contents, offset, bytes, stored);
+    if (status == PX_OK) px_array_decode(array, stored, pixels);
+    if (stored != pixels) free(stored);
     return status;
 }
 
@@ -34,21 +41,76 @@ static void close_source(px_source *source) {
 
 px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
     px_extent extent = {shape[0], shape[1], shape[2], dimensions == 4 ? shape[3] : 1};
-    return (px_array){extent, offset, extent.height * extent.width * extent.channels, false};
+    return (px_array){.extent = extent, .offset = offset, .stride = extent.height * extent.width * extent.channels};
+}
+
+/* Arrays in Fortran order ---------------------------------------------------------------------------------------------
+ */
+
+/* Writes column `column` of the images, one byte of each of them, to where C order has it. */
+static void scatter(const px_array *array, const uint8_t *bytes, size_t column, uint8_t *ordered) {
+    const size_t *inner = array->inner;
+    const size_t i = column % inner[0], j = column / inner[0] % inner[1], k = column / inner[0] / inner[1];
+    uint8_t *to = ordered + (i * inner[1] + j) * inner[2] + k;
+    for (size_t n = 0; n < array->extent.count; n++) to[n * array->stride] = bytes[n];
+}
+
+/* Reads the array from contents, some columns at a time, into `ordered` in C order. */
+static px_status reorder(px_context *ctx, const char *path, const px_contents *contents, const px_array *array,
+                         uint8_t *ordered) {
+    const size_t images = array->extent.count, columns = array->stride, window = (size_t)1 << 20;
+    const size_t most = images < window ? window / images : 1;
+    uint8_t *bytes = malloc(most * images);
+    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to bring it into C order", path);
+    px_status status = PX_OK;
+    for (size_t first = 0, count; first < columns && status == PX_OK; first += count) {
+        count = columns - first < most ? columns - first : most;
+        status = px_contents_copy(ctx, path, contents, array->offset + first * images, count * images, bytes);
+        for (size_t c = 0; c < count && status == PX_OK; c++) scatter(array, bytes + c * images, first + c, ordered);
+    }
+    free(bytes);
+    return status;
+}
+
+/* Replaces contents by the images in C order, in memory. */
+static px_status to_c_order(px_context *ctx, const char *path, px_contents *contents, px_array *array) {
+    const size_t bytes = array->extent.count * array->stride;
+    if (bytes > px_memory_limit)
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: found %zu bytes in Fortran order, expected at most %zu; save the array in C order "
+                       "(numpy.ascontiguousarray)",
+                       path, bytes, px_memory_limit);
+    px_contents ordered = {.bytes = malloc(bytes), .size = bytes};
+    if (!ordered.bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", path, bytes);
+    px_status status = reorder(ctx, path, contents, array, ordered.bytes);
+    px_contents_free(status == PX_OK ? contents : &ordered);
+    if (status != PX_OK) return status;
+    *contents = ordered;
+    array->offset = 0;
+    return PX_OK;
 }
 
 px_status px_array_open(px_context *ctx, const char *path, px_contents contents, const px_array *array,
                         px_source **source) {
-    px_status status = px_source_create(ctx, sizeof(px_array_source), path, array->extent, source);
+    px_array stored = *array;
+    px_source *made;
+    px_status status = px_source_create(ctx, sizeof(px_array_source), path, array->extent, &made);
+    if (status == PX_OK && array->fortran) {
+        status = to_c_order(ctx, path, &contents, &stored);
+        if (status != PX_OK) free(made);
+    }
     if (status != PX_OK) {
         px_contents_free(&contents);
         return status;
     }
-    px_array_source *self = (px_array_source *)*source;
+    px_array_source *self = (px_array_source *)made;
     self->contents = contents;
-    self->array = *array;
+    self->array = stored;
+    self->base.intensities = stored.binary;
+    if (stored.binary) self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;
+    *source = made;
     return PX_OK;
 }

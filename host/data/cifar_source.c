@@ -1,5 +1,5 @@
-/* CIFAR-10's binary files: records of a label, 0 to 9, and the planes R, G, B of an image of 32 x 32. Nothing else tells
- * them: they have no header. */
+/* The binary files of CIFAR-10 and CIFAR-100: records of labels and the planes R, G, B of an image of 32 x 32. CIFAR-10
+ * has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header. */
 #include "host/data/archive.h"
 #include "host/data/cifar.h"
 #include "host/data/formats.h"
@@ -7,78 +7,147 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 32, CHANNELS = 3, RECORD = 1 + SIDE * SIDE * CHANNELS, CLASSES = 10 };
+enum { SIDE = 32, CHANNELS = 3, IMAGE = SIDE * SIDE * CHANNELS, MOST_LABELS = 2 };
 
-bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
-    return size >= RECORD && size % RECORD == 0 && bytes[0] < CLASSES;
+typedef struct kind {
+    int labels;
+    uint8_t classes[MOST_LABELS]; /* of each label */
+} kind;
+static const kind ten = {1, {10}}, hundred = {2, {20, 100}};
+
+static size_t record_bytes(const kind *k) {
+    return (size_t)k->labels + IMAGE;
 }
 
-static px_status check_labels(px_context *ctx, const char *path, const px_contents *contents, size_t count) {
+/* Whether `size` bytes can be records of this kind: bytes are the first. */
+static bool fits(const kind *k, const uint8_t *bytes, size_t size) {
+    if (size == 0 || size % record_bytes(k) != 0) return false;
+    for (int i = 0; i < k->labels; i++)
+        if (bytes[i] >= k->classes[i]) return false;
+    return true;
+}
+
+bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
+    return fits(&ten, bytes, size) || fits(&hundred, bytes, size);
+}
+
+static px_status check_labels(px_context *ctx, const char *path, const px_contents *contents, const kind *k,
+                              size_t count) {
     for (size_t n = 0; n < count; n++) {
-        uint8_t label;
-        PX_TRY(px_contents_copy(ctx, path, contents, n * RECORD, 1, &label));
-        if (label >= CLASSES)
-            return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path, label,
-                           n, CLASSES - 1);
+        uint8_t labels[MOST_LABELS];
+        PX_TRY(px_contents_copy(ctx, path, contents, n * record_bytes(k), (size_t)k->labels, labels));
+        for (int i = 0; i < k->labels; i++)
+            if (labels[i] >= k->classes[i])
+                return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path,
+                               labels[i], n, k->classes[i] - 1);
     }
     return PX_OK;
+}
+
+static px_status open_records(px_context *ctx, const char *path, px_contents contents, const kind *k,
+                              px_source **source) {
+    size_t count = contents.size / record_bytes(k);
+    px_status status = check_labels(ctx, path, &contents, k, count);
+    if (status != PX_OK) {
+        px_contents_free(&contents);
+        return status;
+    }
+    px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
+                      .offset = (size_t)k->labels,
+                      .stride = record_bytes(k),
+                      .planes = true};
+    return px_array_open(ctx, path, contents, &array, source);
 }
 
 px_status px_cifar_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
                         px_source **source) {
     (void)options;
-    size_t count = contents.size / RECORD;
-    px_status status = check_labels(ctx, path, &contents, count);
-    if (status != PX_OK) {
-        px_contents_free(&contents);
-        return status;
-    }
-    px_array array = {{count, SIDE, SIDE, CHANNELS}, .offset = 1, .stride = RECORD, .planes = true};
-    return px_array_open(ctx, path, contents, &array, source);
+    return open_records(ctx, path, contents, contents.size % record_bytes(&ten) == 0 ? &ten : &hundred, source);
 }
 
 /* A tar's batches -----------------------------------------------------------------------------------------------------
  */
 
-/* The place of a batch in its split, or -1. */
-static int place_of(const char *name, px_split *split) {
+/* A batch by its name: which split and place in it; false if it is none. */
+typedef struct batch_name {
+    bool hundred;
+    px_split split;
+    int place;
+} batch_name;
+
+static bool parse_name(const char *name, batch_name *batch) {
     const char *base = px_archive_basename(name);
-    *split = PX_SPLIT_TEST;
-    if (strcmp(base, "test_batch.bin") == 0) return 0;
-    *split = PX_SPLIT_TRAIN;
-    bool train = strncmp(base, "data_batch_", 11) == 0 && base[11] >= '1' && base[11] < '1' + PX_CIFAR_BATCHES;
-    return train && strcmp(base + 12, ".bin") == 0 ? base[11] - '1' : -1;
+    const bool hundred_folder = base > name && strstr(name, "cifar-100") != NULL;
+    *batch = (batch_name){.hundred = hundred_folder, .split = PX_SPLIT_TRAIN};
+    if (hundred_folder) {
+        if (strcmp(base, "train.bin") == 0) return true;
+        batch->split = PX_SPLIT_TEST;
+        return strcmp(base, "test.bin") == 0;
+    }
+    batch->place = base[0] && strncmp(base, "data_batch_", 11) == 0 ? base[11] - '1' : -1;
+    if (batch->place >= 0 && batch->place < PX_CIFAR_BATCHES) return strcmp(base + 12, ".bin") == 0;
+    *batch = (batch_name){.split = PX_SPLIT_TEST};
+    return strcmp(base, "test_batch.bin") == 0;
 }
 
 bool px_cifar_batch_named(const char *name) {
-    px_split split;
-    return place_of(name, &split) >= 0;
+    batch_name batch;
+    return parse_name(name, &batch);
+}
+
+/* Its folders are named, and its batches have no ending. */
+bool px_cifar_python_named(const char *name) {
+    const char *base = px_archive_basename(name);
+    return strstr(name, "cifar-10-batches-py/") || strstr(name, "cifar-100-python/") ||
+           strcmp(base, "test_batch") == 0 || (strncmp(base, "data_batch_", 11) == 0 && !strchr(base, '.'));
+}
+
+px_status px_cifar_fail_python(px_context *ctx, const char *path) {
+    return px_fail(ctx, PX_ERR_FORMAT,
+                   "%s: found CIFAR's Python version (pickles), expected its binary version: cifar-10-binary.tar.gz, "
+                   "cifar-100-binary.tar.gz, or their .bin files",
+                   path);
 }
 
 void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *name, size_t offset, size_t size) {
-    px_split of;
-    int place = place_of(name, &of);
-    batches->found |= place >= 0;
-    if (place < 0 || of != split) return;
-    batches->seen[place]++;
-    batches->batch[place] = (px_cifar_batch){offset, size};
+    batch_name batch;
+    if (!parse_name(name, &batch)) return;
+    batches->found = true;
+    batches->hundred = batch.hundred;
+    if (batch.split != split) return;
+    batches->seen[batch.place]++;
+    batches->batch[batch.place] = (px_cifar_batch){offset, size};
+}
+
+/* The name of batch `place` of a split. */
+static const char *batch_file(const px_cifar_batches *batches, px_split split, int place, char name[32]) {
+    if (batches->hundred)
+        snprintf(name, 32, "%s.bin", split == PX_SPLIT_TRAIN ? "train" : "test");
+    else if (split == PX_SPLIT_TRAIN)
+        snprintf(name, 32, "data_batch_%d.bin", place + 1);
+    else
+        snprintf(name, 32, "test_batch.bin");
+    return name;
 }
 
 /* Checks that each batch is there once and whole, and adds them up. */
 static px_status check_batches(px_context *ctx, const char *path, const px_cifar_batches *batches, px_split split,
                                size_t *bytes) {
-    int expected = split == PX_SPLIT_TRAIN ? PX_CIFAR_BATCHES : 1;
+    const size_t record = record_bytes(batches->hundred ? &hundred : &ten);
+    const int expected = split == PX_SPLIT_TRAIN && !batches->hundred ? PX_CIFAR_BATCHES : 1;
+    char name[32];
     *bytes = 0;
+    if (split == PX_SPLIT_VALID)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found no validation split, expected train or test", path);
     for (int i = 0; i < expected; i++) {
-        char name[32] = "test_batch.bin";
-        if (split == PX_SPLIT_TRAIN) snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+        batch_file(batches, split, i, name);
         if (batches->seen[i] != 1)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found %d files named %s, expected one", path,
                            batches->seen[i], name);
         size_t size = batches->batch[i].size;
-        if (size == 0 || size % RECORD != 0)
-            return px_fail(ctx, PX_ERR_FORMAT, "%s/%s: cifar: found %zu bytes, expected a multiple of %d", path, name,
-                           size, RECORD);
+        if (size == 0 || size % record != 0)
+            return px_fail(ctx, PX_ERR_FORMAT, "%s/%s: cifar: found %zu bytes, expected a multiple of %zu", path, name,
+                           size, record);
         *bytes += size;
     }
     return PX_OK;
@@ -99,7 +168,7 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_contents tar, 
         joined.size += batch->size;
     }
     px_contents_free(&tar);
-    if (status == PX_OK) return px_cifar_open(ctx, path, joined, options, source);
+    if (status == PX_OK) return open_records(ctx, path, joined, batches->hundred ? &hundred : &ten, source);
     px_contents_free(&joined);
     return status;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum { MIN_SIZE = 8, USUAL_SIZE = 28, MAX_SIZE = 64 };
-static const size_t images[] = {[PX_SPLIT_TRAIN] = 60000, [PX_SPLIT_TEST] = 1000};
+static const size_t images[] = {[PX_SPLIT_TRAIN] = 60000, [PX_SPLIT_TEST] = 1000, [PX_SPLIT_VALID] = 1000};
 
 typedef struct point {
     double x, y;

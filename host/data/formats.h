@@ -30,6 +30,9 @@ px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_ci
 /* A folder of pictures. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
 
+/* A folder of array files, as one source. *source stays NULL if it holds none. */
+px_status px_parts_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
+
 /* Procedural sets. PX_ERR_CONFIG if options->size does not suit them. */
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
@@ -51,6 +54,9 @@ typedef struct px_array {
     px_extent extent;
     size_t offset, stride; /* bytes: of the first image, and from one to the next */
     bool planes;           /* [C, H, W], not [H, W, C] */
+    bool binary;           /* a byte is 0 or not: black or white */
+    bool fortran;          /* the image index runs fastest, then inner[0], inner[1], inner[2] */
+    size_t inner[3];       /* of an array in Fortran order: its shape without N, filled up with 1 */
 } px_array;
 
 /* Images [N, H, W, C] or [N, H, W], without gaps. */
@@ -60,8 +66,13 @@ px_array px_array_plain(int dimensions, const size_t *shape, size_t offset);
 px_status px_array_open(px_context *ctx, const char *path, px_contents contents, const px_array *array,
                         px_source **source);
 
-/* Images stored in planes, [C, H, W], to pixels [H, W, C]. */
-void px_array_interleave(const px_extent *extent, const uint8_t *planes, uint8_t *pixels);
+/* The stored bytes of an image to pixels [H, W, C]. The two may be the same memory unless the array is in planes. */
+void px_array_decode(const px_array *array, const uint8_t *stored, uint8_t *pixels);
+
+/* Options' values (px_values). check reads the images that it needs, *seen of them, and fails with PX_ERR_CONFIG if the
+ * bytes seem to be levels. apply makes *source one that gives intensities; a failure leaves it as it was. */
+px_status px_values_check(px_context *ctx, px_source *source, const px_source_options *options, size_t *seen);
+px_status px_values_apply(px_context *ctx, const px_source_options *options, px_source **source);
 
 /* PX_ERR_FORMAT unless no entry of shape is 0 and their product is the number of bytes found after the header. */
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,

@@ -18,8 +18,8 @@ static px_status read_header(px_context *ctx, const char *path, const px_content
     PX_TRY(px_contents_copy(ctx, path, contents, 0, contents->size < HEADER ? contents->size : HEADER, bytes));
     if (bytes[2] != TYPE_UINT8 || bytes[3] != DIMENSIONS)
         return px_fail(ctx, PX_ERR_FORMAT,
-                       "%s: idx: found type 0x%02x in %d dimension%s, expected images: type 0x08 in 3 dimensions", path,
-                       bytes[2], bytes[3], bytes[3] == 1 ? "" : "s");
+                       "%s: idx: found type 0x%02x in %d dimension%s%s, expected images: type 0x08 in 3 dimensions",
+                       path, bytes[2], bytes[3], bytes[3] == 1 ? "" : "s", bytes[3] == 1 ? ", as labels have it" : "");
     if (contents->size < HEADER)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: idx: found %zu bytes, expected a header of %d", path, contents->size,
                        HEADER);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static const double coupling_near = 0.5, coupling_diagonal = 0.25; /* J, K */
-static const size_t images[] = {[PX_SPLIT_TRAIN] = 50000, [PX_SPLIT_TEST] = 5000};
+static const size_t images[] = {[PX_SPLIT_TRAIN] = 50000, [PX_SPLIT_TEST] = 5000, [PX_SPLIT_VALID] = 5000};
 
 /* What the rule says of one pixel. */
 typedef struct odds {

@@ -2,6 +2,7 @@
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct px_joined {
     px_source source;
@@ -45,6 +46,7 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
                        part->name, part->height, part->width, part->channels, first->height, first->width,
                        first->channels, first->name);
     }
+    snprintf(joined->source.name, sizeof joined->source.name, "%.960s and %d more", parts[0]->name, count - 1);
     *out = &joined->source;
     return PX_OK;
 }
@@ -75,5 +77,20 @@ px_status px_source_open_all(px_context *ctx, int count, const char *const *spec
     PX_TRY(status);
     status = px_source_convert(ctx, joined, options->size, options->channels, source);
     if (status != PX_OK) px_source_close(joined);
+    return status;
+}
+
+px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source) {
+    char *copy = strdup(list), *rest = copy;
+    int count = 1;
+    for (const char *c = list; *c; c++) count += *c == '\t';
+    const char **specs = calloc((size_t)count, sizeof *specs);
+    px_status status = PX_OK;
+    *source = NULL;
+    if (!copy || !specs) status = px_fail(ctx, PX_ERR_MEMORY, "%.80s: not enough memory to open it", list);
+    for (int i = 0; i < count && status == PX_OK; i++) specs[i] = strsep(&rest, "\t");
+    if (status == PX_OK) status = px_source_open_all(ctx, count, specs, options, source);
+    free(specs);
+    free(copy);
     return status;
 }

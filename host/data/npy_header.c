@@ -1,6 +1,7 @@
 /* The header of NumPy's .npy format (numpy.lib.format): "\x93NUMPY", version, length, a Python dictionary in text. */
 #include "host/data/npy_header.h"
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PREFIX = 8 }; /* magic and version */
@@ -12,6 +13,7 @@ bool px_npy_recognise(const uint8_t *bytes, size_t size) {
 /* What is left to parse of the dictionary. */
 typedef struct cursor {
     const char *at, *end;
+    bool too_large; /* a size above SIZE_MAX stands there */
 } cursor;
 
 /* Moves past token, and the blanks before it, if it is next. */
@@ -39,11 +41,15 @@ static bool take_string(cursor *c, char *text, size_t size) {
 
 static bool take_size(cursor *c, size_t *value) {
     take(c, ""); /* blanks */
-    const char *first = c->at;
-    for (*value = 0; c->at < c->end && isdigit((unsigned char)*c->at); c->at++)
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *c->at - '0', value))
+    const char *digit = c->at;
+    for (*value = 0; digit < c->end && isdigit((unsigned char)*digit); digit++)
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *digit - '0', value)) {
+            c->too_large = true;
             return false;
-    return c->at > first;
+        }
+    const bool found = digit > c->at;
+    c->at = digit;
+    return found;
 }
 
 /* (), (2,), (2, 3), (2, 3,) and so on. */
@@ -108,6 +114,9 @@ static px_status fail_header(px_context *ctx, const char *path, cursor c) {
     for (; length < sizeof found - 1 && c.at < c.end && *c.at != '\n'; c.at++)
         found[length++] = isprint((unsigned char)*c.at) ? *c.at : '?';
     found[length] = 0;
+    if (c.too_large)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found \"%s\" in the header, expected a size of at most %zu", path,
+                       found, SIZE_MAX);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: npy: found \"%s\" in the header, expected a dictionary of descr, fortran_order and shape", path,
                    found);
@@ -130,17 +139,108 @@ px_status px_npy_header_parse(px_context *ctx, const char *path, const uint8_t *
                        length);
     *h = (px_npy_header){.elements = start + length};
     const char *text = (const char *)bytes + start;
-    cursor c = {text, text + length};
+    cursor c = {.at = text, .end = text + length};
     return take_header(&c, h) ? PX_OK : fail_header(ctx, path, c);
 }
 
-px_status px_npy_header_images(px_context *ctx, const char *path, const px_npy_header *h, size_t size) {
-    if (strcmp(h->descr, "|u1") != 0)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: descr is '%s', expected '|u1' (uint8)", path, h->descr);
-    if (h->fortran_order)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: fortran_order is True, expected False (C order)", path);
+const char *px_npy_text(const px_npy_header *h, char text[PX_NPY_TEXT]) {
+    size_t used = (size_t)snprintf(text, PX_NPY_TEXT, "(");
+    for (int d = 0; d < h->dimensions && used < PX_NPY_TEXT; d++)
+        used += (size_t)snprintf(text + used, PX_NPY_TEXT - used, d ? ", %zu" : "%zu", h->shape[d]);
+    if (used < PX_NPY_TEXT)
+        snprintf(text + used, PX_NPY_TEXT - used, "%s) '%s'", h->dimensions == 1 ? "," : "", h->descr);
+    return text;
+}
+
+/* Images -------------------------------------------------------------------------------------------------------------
+ */
+
+/* Whether the elements are of this type of one byte: "u1", "|u1", "<u1", ">u1" or "=u1", or its one letter. */
+static bool is_type(const px_npy_header *h, const char *name, const char *letter) {
+    const char *type = h->descr + (*h->descr && strchr("|<>=", *h->descr) ? 1 : 0);
+    return strcmp(type, name) == 0 || strcmp(type, letter) == 0;
+}
+
+static bool is_bool(const px_npy_header *h) {
+    return is_type(h, "b1", "?");
+}
+
+static bool is_uint8(const px_npy_header *h) {
+    return is_type(h, "u1", "B");
+}
+
+static px_status fail_type(px_context *ctx, const char *path, const px_npy_header *h) {
+    const bool real = strchr(h->descr, 'f') != NULL;
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: descr is '%s', expected '|u1' (uint8) or '|b1' (bool); %s", path,
+                   h->descr,
+                   real ? "for values from 0 to 1, save (255 * x).round().astype(numpy.uint8)"
+                        : "if its values fit, save x.astype(numpy.uint8)");
+}
+
+static px_status fail_shape(px_context *ctx, const char *path, const px_npy_header *h, const char *why) {
+    char text[PX_NPY_TEXT];
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found %s %s, expected [N, H, W, C], [N, H, W], [N, S S] or [N, 3 S S]",
+                   path, px_npy_text(h, text), why);
+}
+
+/* Rows of pixels: squares of grey, or planes R, G, B. */
+static px_status spread_rows(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
+    const size_t columns = h->shape[1], grey = px_square_side(columns);
+    const size_t colour = columns % 3 == 0 ? px_square_side(columns / 3) : 0;
+    if (columns == 1) return fail_shape(ctx, path, h, "with one value a row, which may be labels");
+    if (!grey && !colour) return fail_shape(ctx, path, h, "whose rows are no square images");
+    const size_t side = colour ? colour : grey;
+    *array = px_array_plain(4, (size_t[]){h->shape[0], side, side, colour ? 3 : 1}, h->elements);
+    array->planes = colour > 0;
+    return PX_OK;
+}
+
+static px_status find_images(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
+    const size_t *shape = h->shape;
+    if (h->dimensions == 2) return spread_rows(ctx, path, h, array);
     if (h->dimensions != 3 && h->dimensions != 4)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: shape has %d dimensions, expected 3 [N, H, W] or 4 [N, H, W, C]",
-                       path, h->dimensions);
-    return px_shape_check(ctx, path, "npy", h->dimensions, h->shape, size - h->elements);
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: npy: shape has %d dimension%s, expected 2 [N, S S] or [N, 3 S S], 3 [N, H, W] or 4 "
+                       "[N, H, W, C]",
+                       path, h->dimensions, h->dimensions == 1 ? "" : "s");
+    const bool last = h->dimensions == 3 || shape[3] == 1 || shape[3] == 3;
+    if (!last && (shape[1] == 1 || shape[1] == 3))
+        return fail_shape(ctx, path, h, "with channels first (numpy: x.transpose(0, 2, 3, 1) puts them last)");
+    *array = px_array_plain(h->dimensions, shape, h->elements);
+    return PX_OK;
+}
+
+px_status px_npy_images(px_context *ctx, const char *path, const px_npy_header *h, size_t size, px_array *array) {
+    if (h->elements > size)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found %zu bytes, expected a header of %zu", path, size,
+                       h->elements);
+    if (!is_uint8(h) && !is_bool(h)) return fail_type(ctx, path, h);
+    PX_TRY(find_images(ctx, path, h, array));
+    PX_TRY(px_shape_check(ctx, path, "npy", h->dimensions, h->shape, size - h->elements));
+    array->binary = is_bool(h);
+    array->fortran = h->fortran_order;
+    for (int d = 0; d < 3; d++) array->inner[d] = d + 1 < h->dimensions ? h->shape[d + 1] : 1;
+    return PX_OK;
+}
+
+/* Whether each whole row that was read has one 1, and zeros besides. */
+static bool is_one_hot(const px_npy_header *h, const uint8_t *bytes, size_t got) {
+    const size_t columns = h->shape[1], rows = got > h->elements && columns ? (got - h->elements) / columns : 0;
+    const size_t read = rows < h->shape[0] ? rows : h->shape[0];
+    for (size_t n = 0; n < read; n++) {
+        const uint8_t *row = bytes + h->elements + n * columns;
+        size_t ones = 0;
+        for (size_t i = 0; i < columns; i++) {
+            if (row[i] > 1) return false;
+            ones += row[i];
+        }
+        if (ones != 1) return false;
+    }
+    return read > 0;
+}
+
+bool px_npy_labels(const px_npy_header *h, const uint8_t *bytes, size_t got) {
+    if (h->dimensions == 1) return true;
+    if (h->dimensions != 2) return false;
+    return h->shape[1] == 1 || ((is_uint8(h) || is_bool(h)) && !h->fortran_order && is_one_hot(h, bytes, got));
 }

@@ -1,4 +1,4 @@
-/* What the header of a .npy file says, and whether those are images. Internal to host/data/. */
+/* The header of a .npy file, and the images that it describes. Internal to host/data/. */
 #ifndef PIXELRNN_DATA_NPY_HEADER_H
 #define PIXELRNN_DATA_NPY_HEADER_H
 
@@ -20,8 +20,15 @@ typedef struct px_npy_header {
 /* Parses the header that stands at the beginning of bytes. Format versions 1 to 3. PX_ERR_FORMAT. */
 px_status px_npy_header_parse(px_context *ctx, const char *path, const uint8_t *bytes, size_t size, px_npy_header *h);
 
-/* PX_ERR_FORMAT unless a file of `size` bytes with this header holds images: uint8, C order, [N, H, W, C] or [N, H, W].
- */
-px_status px_npy_header_images(px_context *ctx, const char *path, const px_npy_header *h, size_t size);
+/* The images in a file of `size` bytes with this header: uint8 or bool; [N, H, W, C], [N, H, W], [N, S S], or
+ * [N, 3 S S] in planes. PX_ERR_FORMAT if it holds something else: what was found, and what to do. */
+px_status px_npy_images(px_context *ctx, const char *path, const px_npy_header *h, size_t size, px_array *array);
+
+/* Whether the array's shape is that of labels: [N], [N, 1], or one-hot as far as `got` bytes of the file show it. */
+bool px_npy_labels(const px_npy_header *h, const uint8_t *bytes, size_t got);
+
+/* "(10, 28, 28) '|u1'", cut to fit. */
+enum { PX_NPY_TEXT = 160 };
+const char *px_npy_text(const px_npy_header *h, char text[PX_NPY_TEXT]);
 
 #endif

@@ -2,23 +2,39 @@
  * unpacked into memory, or image by image if they are read in order. */
 #include "host/data/archive.h"
 #include "host/data/npy_header.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* Names that images go by, the best first; then any array that can be images. */
-static const char *const names[][3] = {
-    [PX_SPLIT_TRAIN] = {"data.npy", "images.npy", "x_train.npy"},
-    [PX_SPLIT_TEST] = {"data.npy", "images.npy", "x_test.npy"},
+/* Names that images go by, the best first, in any case. A test split falls back to validation images. Names that say
+ * nothing of a split (X, arr_0) are for training alone: elsewhere they must be the only array that can be images. */
+static const char *const names[][20] = {
+    [PX_SPLIT_TRAIN] = {"data", "images", "x_train", "train_images", "train_data", "train", "x", "arr_0"},
+    [PX_SPLIT_TEST] = {"data", "images", "x_test", "test_images", "test_data", "test", "x_val", "x_valid", "val_images",
+                       "valid_images", "val_data", "valid_data", "val", "valid"},
+    [PX_SPLIT_VALID] = {"data", "images", "x_val", "x_valid", "val_images", "valid_images", "val_data", "valid_data",
+                        "val", "valid"},
 };
-enum { NAMES = 3, OTHER = NAMES, NONE };
+enum { OTHER = 20, NONE }; /* ranks after those of names */
 
-/* A member that may hold the images. */
+/* The arrays of a zip: the best candidate, and lists for messages. */
 typedef struct candidate {
     int rank;      /* in names, or OTHER, or NONE */
     int equals;    /* members of that rank */
     size_t number; /* of the first of them */
     char name[PX_LABEL];
 } candidate;
+
+enum { LIST = 400 }; /* bytes of a list of arrays in a message */
+typedef struct arrays {
+    candidate best;
+    size_t files;
+    int images;        /* arrays that can be images, */
+    char can[LIST];    /* and a list of them */
+    char cannot[LIST]; /* a list of the others */
+    bool torch;        /* a member that PyTorch's files have */
+} arrays;
 
 /* The source of a deflated array read in order. */
 typedef struct px_npz_stream {
@@ -37,90 +53,119 @@ bool px_zip_recognise(const uint8_t *bytes, size_t size) {
            ((bytes[2] == 3 && bytes[3] == 4) || (bytes[2] == 5 && bytes[3] == 6)); /* the latter: without members */
 }
 
-/* Arrays as images ---------------------------------------------------------------------------------------------------
+/* Choosing an array --------------------------------------------------------------------------------------------------
  */
 
-/* As .npy has them, or [N, 3 * S * S] in planes R, G, B, or [N, S * S]. */
-static px_status find_images(px_context *ctx, const char *name, const px_npy_header *h, size_t size, px_array *array) {
-    px_npy_header spread = *h;
-    size_t columns = h->shape[1];
-    size_t grey = h->dimensions == 2 ? px_square_side(columns) : 0;
-    size_t colour = h->dimensions == 2 && columns % 3 == 0 ? px_square_side(columns / 3) : 0;
-    if (grey || colour) {
-        size_t shape[4] = {h->shape[0], colour ? colour : grey, colour ? colour : grey, colour ? 3 : 1};
-        memcpy(spread.shape, shape, sizeof shape);
-        spread.dimensions = 4;
+/* Reads the beginning of the member that the archive stands at, and its header in it. */
+static px_status read_head(px_context *ctx, px_archive *archive, const char *name, uint8_t *head, size_t *got,
+                           px_npy_header *h) {
+    PX_TRY(px_archive_read(ctx, archive, head, PX_NPY_HEADER_MOST, got));
+    return px_npy_header_parse(ctx, name, head, *got, h);
+}
+
+/* The member's name without folders and .npy; false if it is no array. */
+static bool array_name(const px_member *member, char name[PX_LABEL]) {
+    const char *base = px_archive_basename(member->name);
+    const size_t length = strlen(base);
+    if (length < 4 || length >= PX_LABEL || strcmp(base + length - 4, ".npy") != 0) return false;
+    px_archive_label(base, NULL, name);
+    name[strlen(name) - 4] = 0;
+    return true;
+}
+
+static int rank_of(const px_member *member, const char *name, const px_source_options *options) {
+    const char *wanted = options->array;
+    if (wanted) return strcmp(name, wanted) == 0 || strcmp(member->name, wanted) == 0 ? 0 : NONE;
+    for (int i = 0; names[options->split][i]; i++)
+        if (strcasecmp(name, names[options->split][i]) == 0) return i;
+    return OTHER;
+}
+
+/* Adds "NAME (SHAPE) 'TYPE'" to a list; three dots where it is full. */
+static void add_to_list(char list[LIST], const char *name, const px_npy_header *h) {
+    static const char dots[] = ", ...";
+    char text[PX_NPY_TEXT];
+    const size_t used = strlen(list), room = LIST - sizeof dots - used;
+    if (used > 0 && list[used - 1] == '.') return;
+    const int more = snprintf(list + used, room, "%s%.80s %s", used ? ", " : "", name, px_npy_text(h, text));
+    if (more >= (int)room) strcpy(list + used, dots);
+}
+
+/* Notes the member that the archive stands at, if it is an array. */
+static px_status note_member(px_context *ctx, px_archive *archive, const px_member *member,
+                             const px_source_options *options, uint8_t *head, arrays *a) {
+    char name[PX_LABEL];
+    px_npy_header h;
+    px_array array;
+    px_context ignored;
+    size_t got = 0;
+    if (!array_name(member, name)) {
+        a->torch |= strcmp(px_archive_basename(member->name), "data.pkl") == 0;
+        return PX_OK;
     }
-    if (h->elements > size)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: npy: found %zu bytes, expected a header of %zu", name, size,
-                       h->elements);
-    PX_TRY(px_npy_header_images(ctx, name, &spread, size));
-    *array = px_array_plain(spread.dimensions, spread.shape, h->elements);
-    array->planes = colour > 0;
+    int rank = rank_of(member, name, options);
+    px_status status = read_head(&ignored, archive, name, head, &got, &h);
+    if (status == PX_ERR_FILE || status == PX_ERR_MEMORY) return px_fail(ctx, status, "%s", ignored.message);
+    const bool parsed = status == PX_OK, labels = parsed && px_npy_labels(&h, head, got);
+    const bool images = parsed && !labels && px_npy_images(&ignored, name, &h, member->size, &array) == PX_OK;
+    if (parsed) add_to_list(images ? a->can : a->cannot, name, &h);
+    a->images += images;
+    if (!options->array && (labels || (!images && rank == OTHER))) rank = NONE;
+    if (rank == a->best.rank) a->best.equals++;
+    if (rank >= a->best.rank) return PX_OK;
+    a->best = (candidate){.rank = rank, .equals = 1, .number = a->files};
+    px_archive_label(archive->path, member->name, a->best.name);
     return PX_OK;
 }
 
-/* Reads the header at the beginning of the member that the archive stands at. */
-static px_status read_header(px_context *ctx, px_archive *archive, const char *name, px_npy_header *h) {
+static px_status note_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
     uint8_t *head = malloc(PX_NPY_HEADER_MOST);
-    size_t got;
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", name);
-    px_status status = px_archive_read(ctx, archive, head, PX_NPY_HEADER_MOST, &got);
-    if (status == PX_OK) status = px_npy_header_parse(ctx, name, head, got, h);
+    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
+    px_status status = PX_OK;
+    for (bool found = true; status == PX_OK; a->files++) {
+        px_member member;
+        status = px_archive_next(ctx, archive, &member, &found);
+        if (status != PX_OK || !found) break;
+        status = note_member(ctx, archive, &member, options, head, a);
+    }
     free(head);
     return status;
 }
 
-/* Choosing a member --------------------------------------------------------------------------------------------------
- */
-
-static int rank_of(px_archive *archive, const px_member *member, px_split split) {
-    const char *base = px_archive_basename(member->name);
-    size_t length = strlen(base);
-    if (length < 4 || strcmp(base + length - 4, ".npy") != 0) return NONE;
-    for (int i = 0; i < NAMES; i++)
-        if (strcmp(base, names[split][i]) == 0) return i;
-    px_context ignored;
-    px_npy_header h;
-    px_array array;
-    bool images = read_header(&ignored, archive, member->name, &h) == PX_OK &&
-                  find_images(&ignored, member->name, &h, member->size, &array) == PX_OK;
-    return images ? OTHER : NONE;
+/* Why there is no array to read. */
+static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
+    const candidate *best = &a->best;
+    const char *comma = *a->can && *a->cannot ? ", " : "", *none = *a->can || *a->cannot ? "" : "none";
+    if (best->equals > 1 && best->rank < OTHER)
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: zip: found %d arrays of its name, expected one; FILE:FOLDER/NAME.npy picks one", best->name,
+                       best->equals);
+    if (best->rank != NONE)
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: zip: found %d arrays that can be images (%s), expected one; FILE:NAME picks one", path,
+                       a->images, a->can);
+    if (a->torch)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: zip: found a PyTorch file (data.pkl), expected an .npz of arrays",
+                       path);
+    if (options->array)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s:%.80s: zip: found no array of this name, expected one of %s%s%s%s", path,
+                       options->array, a->can, comma, a->cannot, none);
+    return px_fail(ctx, PX_ERR_FORMAT,
+                   "%s: zip: found no array of images among %zu files (arrays: %s%s), expected uint8 [N, H, W, C], "
+                   "[N, H, W], [N, S S] or [N, 3 S S]",
+                   path, a->files, a->cannot, *a->cannot ? "" : "none");
 }
 
-static px_status choose(px_context *ctx, px_archive *archive, px_split split, candidate *best, size_t *members) {
-    *best = (candidate){.rank = NONE};
-    for (*members = 0;; ++*members) {
-        px_member member;
-        bool found;
-        PX_TRY(px_archive_next(ctx, archive, &member, &found));
-        if (!found) return PX_OK;
-        int rank = rank_of(archive, &member, split);
-        if (rank == best->rank) best->equals++;
-        if (rank >= best->rank) continue;
-        *best = (candidate){.rank = rank, .equals = 1, .number = *members};
-        px_archive_label(archive->path, member.name, best->name);
-    }
-}
-
-static px_status find_member(px_context *ctx, const char *path, const px_contents *zip, px_split split,
-                             candidate *best) {
+static px_status find_member(px_context *ctx, const char *path, const px_contents *zip,
+                             const px_source_options *options, candidate *best) {
     px_archive archive;
-    size_t members = 0;
+    arrays a = {.best = {.rank = NONE}};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = choose(ctx, &archive, split, best, &members);
+    px_status status = note_members(ctx, &archive, options, &a);
     px_archive_close(&archive);
     PX_TRY(status);
-    if (best->rank == NONE)
-        return px_fail(
-            ctx, PX_ERR_FORMAT,
-            "%s: zip: found no array of images among %zu files, expected %s, %s, %s or a uint8 array, or PNG "
-            "and JPEG pictures",
-            path, members, names[split][0], names[split][1], names[split][2]);
-    if (best->equals > 1)
-        return px_fail(ctx, PX_ERR_FORMAT, "%s: zip: found %d arrays of images, this and others%s, expected one",
-                       best->name, best->equals, best->rank < OTHER ? " of its name" : "");
-    return PX_OK;
+    *best = a.best;
+    return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
 }
 
 /* Opens the zip at the member, of which `skip` bytes are passed over. */
@@ -147,12 +192,18 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_conte
     px_archive archive;
     px_member member;
     px_npy_header h;
-    PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
-    *size = member.size;
-    px_status status = read_header(ctx, &archive, best->name, &h);
-    px_archive_close(&archive);
+    size_t got;
+    uint8_t *head = malloc(PX_NPY_HEADER_MOST);
+    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
+    px_status status = open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member);
+    if (status == PX_OK) {
+        *size = member.size;
+        status = read_head(ctx, &archive, best->name, head, &got, &h);
+        px_archive_close(&archive);
+    }
+    free(head);
     PX_TRY(status);
-    PX_TRY(find_images(ctx, best->name, &h, *size, array));
+    PX_TRY(px_npy_images(ctx, best->name, &h, *size, array));
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
     status = px_archive_in_place(ctx, &archive, &member, offset, in_place);
     px_archive_close(&archive);
@@ -206,10 +257,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
         if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
         if (self->failed != PX_OK) return px_fail(ctx, self->failed, "%s", self->failure.message);
     }
-    if (self->array.planes)
-        px_array_interleave(&self->array.extent, self->image, pixels);
-    else
-        memcpy(pixels, self->image, self->array.stride);
+    px_array_decode(&self->array, self->image, pixels);
     return PX_OK;
 }
 
@@ -227,6 +275,8 @@ static px_status open_stream(px_context *ctx, const char *path, px_contents zip,
     PX_TRY(px_source_create(ctx, sizeof(px_npz_stream) + array->stride, path, array->extent, &made));
     px_npz_stream *self = (px_npz_stream *)made;
     self->array = *array;
+    self->base.intensities = array->binary;
+    if (array->binary) self->base.stored.levels = 2;
     self->base.read = read_image;
     self->base.close = close_source;
     self->zip = zip;
@@ -245,9 +295,9 @@ static px_status open_array(px_context *ctx, const char *path, px_contents *zip,
                             px_source **source) {
     candidate best;
     px_array array;
-    size_t size, offset;
+    size_t size = 0, offset = 0;
     bool in_place;
-    PX_TRY(find_member(ctx, path, zip, options->split, &best));
+    PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
     px_contents taken = *zip;
     if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
@@ -255,7 +305,7 @@ static px_status open_array(px_context *ctx, const char *path, px_contents *zip,
         *zip = (px_contents){0};
         return px_array_open(ctx, path, taken, &array, source);
     }
-    if (options->access == PX_ACCESS_IN_ORDER) {
+    if (options->access == PX_ACCESS_IN_ORDER && !array.fortran) {
         px_status status = open_stream(ctx, path, taken, &best, &array, source);
         if (status == PX_OK) *zip = (px_contents){0};
         return status;

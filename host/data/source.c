@@ -1,7 +1,9 @@
 /* Opening a source: which kind is it? */
 #include "pixelrnn/source.h"
+#include "host/base/file_kind.h"
 #include "host/data/archive_source.h"
 #include "host/data/checksum.h"
+#include "host/data/cifar.h"
 #include "host/data/decompress.h"
 #include "host/data/formats.h"
 #include "pixelrnn/file.h"
@@ -34,11 +36,14 @@ static const px_format formats[] = {
 
 static px_status fail_unknown(px_context *ctx, const char *path, const char *where, const uint8_t *head, size_t size) {
     char found[3 * 8 + 1] = "";
-    for (size_t i = 0; i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", head[i]);
+    const char *kind = px_file_kind(head, size);
+    for (size_t i = 0; !kind && i < size && i < 8; i++) snprintf(found + 3 * i, 4, " %02x", head[i]);
+    if (!kind) kind = size ? "the first bytes" : "nothing";
+    if (px_cifar_python_named(path)) return px_cifar_fail_python(ctx, path);
     return px_fail(ctx, PX_ERR_FORMAT,
-                   "%s: found%s%s%s, expected .npy, .npz, idx images, .amat text, CIFAR-10's .bin (records of 3073 "
-                   "bytes), a tar or zip of PNG or JPEG, or these in gzip, bzip2, xz or zstd",
-                   path, size ? " the first bytes" : " nothing", found, where);
+                   "%s: found %s%s%s, expected .npy, .npz, idx images, .amat text, CIFAR's .bin (records of 3073 or "
+                   "3074 bytes), a tar or zip of PNG or JPEG, or these in gzip, bzip2, xz or zstd",
+                   path, kind, found, where);
 }
 
 /* Opens contents by what they are; takes them over. */
@@ -46,6 +51,8 @@ static px_status open_contents(px_context *ctx, const char *path, const char *wh
                                const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
     px_status status = px_contents_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
+    if (status == PX_OK && options->array && !px_zip_recognise(head, contents.size))
+        status = px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
     for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
         if (formats[i].recognise(head, contents.size)) return formats[i].open(ctx, path, contents, options, source);
     if (status == PX_OK) status = fail_unknown(ctx, path, where, head, contents.size);
@@ -103,9 +110,16 @@ static px_status open_zip(px_context *ctx, const char *path, px_contents zip, co
     return status;
 }
 
+/* A folder of PNG and JPEG files or, if there are none in it, of array files. */
+static px_status open_folder(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+    px_status status = px_folder_open(ctx, path, options, source);
+    if (status == PX_ERR_FORMAT) PX_TRY(px_parts_open(ctx, path, options, source));
+    return *source ? PX_OK : status;
+}
+
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_contents contents;
-    if (px_file_is_folder(path)) return px_folder_open(ctx, path, options, source);
+    if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
     PX_TRY(px_contents_open(ctx, path, &contents));
     const px_status status = px_checksum_check(ctx, path, &contents);
     if (status == PX_OK) return open_contents(ctx, path, "", contents, options, source);
@@ -113,10 +127,54 @@ static px_status open_file(px_context *ctx, const char *path, const px_source_op
     return status;
 }
 
+/* FILE.npz:NAME, where no file has that name as a whole. */
+static px_status open_path(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    char path[PX_PATH];
+    px_source_options named = *options;
+    const char *colon = strrchr(spec, ':');
+    if (!colon || px_file_exists(spec)) return open_file(ctx, spec, options, source);
+    PX_TRY(px_file_path(ctx, path, "%.*s", (int)(colon - spec), spec));
+    if (!px_file_exists(path)) return open_file(ctx, spec, options, source);
+    named.array = colon + 1;
+    PX_TRY(open_file(ctx, path, &named, source));
+    snprintf((*source)->name, sizeof(*source)->name, "%s", spec);
+    return PX_OK;
+}
+
 static px_status open_builtin(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++)
-        if (strcmp(spec, builtins[i].spec) == 0) return builtins[i].open(ctx, spec, options, source);
+    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
+        if (strcmp(spec, builtins[i].spec) != 0) continue;
+        PX_TRY(builtins[i].open(ctx, spec, options, source));
+        (*source)->intensities = true;
+        return PX_OK;
+    }
     return px_fail(ctx, PX_ERR_CONFIG, "%s: no such set, expected builtin:digits or builtin:ising", spec);
+}
+
+static px_status open_spec(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
+    char path[PX_PATH];
+    bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
+    *source = NULL;
+    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* a source's name is no longer */
+    return builtin ? open_builtin(ctx, spec, options, source) : open_path(ctx, spec, options, source);
+}
+
+/* Opens spec and settles the meaning of its bytes. A source that is read in order is opened again if more than its first
+ * image was read for that. */
+static px_status open_intensities(px_context *ctx, const char *spec, const px_source_options *options,
+                                  px_source **source) {
+    size_t seen;
+    PX_TRY(open_spec(ctx, spec, options, source));
+    px_status status = px_values_check(ctx, *source, options, &seen);
+    if (status == PX_OK && seen > 1 && options->access == PX_ACCESS_IN_ORDER) {
+        px_source_close(*source);
+        PX_TRY(open_spec(ctx, spec, options, source));
+    }
+    if (status == PX_OK) status = px_values_apply(ctx, options, source);
+    if (status == PX_OK) return PX_OK;
+    px_source_close(*source);
+    *source = NULL;
+    return status;
 }
 
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
@@ -126,9 +184,8 @@ px_status px_source_open(px_context *ctx, const char *spec, const px_source_opti
     if (options->channels != 0 && options->channels != 1 && options->channels != 3)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: channels is %d, expected 0 (as stored), 1 or 3", spec,
                        options->channels);
-    px_source *opened = NULL;
-    bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
-    PX_TRY(builtin ? open_builtin(ctx, spec, options, &opened) : open_file(ctx, spec, options, &opened));
+    px_source *opened;
+    PX_TRY(open_intensities(ctx, spec, options, &opened));
     px_status status = px_source_convert(ctx, opened, 0, options->channels, source);
     if (status != PX_OK) px_source_close(opened);
     return status;

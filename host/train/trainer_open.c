@@ -16,18 +16,14 @@ static px_status px_trainer_open_data(px_trainer *t) {
     const px_config *c = t->config;
     if (!c->data.train[0])
         return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
-    px_source_options options = {.split = PX_SPLIT_TRAIN,
-                                 .size = (int)c->data.size,
-                                 .seed = (uint64_t)c->seed,
-                                 .channels = (int)c->data.channels};
-    const char *const train = c->data.train, *const test = c->data.test;
-    PX_TRY(px_source_open_all(t->ctx, 1, &train, &options, &t->train));
+    px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
+    PX_TRY(px_source_open_list(t->ctx, c->data.train, &options, &t->train));
     px_trainer_say_conversion(t, t->train);
     t->result->entropy = t->train->entropy;
     if (!c->data.test[0]) return PX_OK;
     options.split = PX_SPLIT_TEST;
-    PX_TRY(px_source_open_all(t->ctx, 1, &test, &options, &t->test));
-    if (strcmp(train, test) != 0) px_trainer_say_conversion(t, t->test);
+    PX_TRY(px_source_open_list(t->ctx, c->data.test, &options, &t->test));
+    if (strcmp(c->data.train, c->data.test) != 0) px_trainer_say_conversion(t, t->test);
     return PX_OK;
 }
 

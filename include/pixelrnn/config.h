@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { PX_CONFIG_STRING = 1024 }; /* longest string value, with its end */
+enum { PX_CONFIG_STRING = 4096 }; /* longest string value, with its end; of a list the whole of it */
 
 typedef enum { PX_PRECISION_FLOAT32, PX_PRECISION_BFLOAT16 } px_precision;
 typedef enum { PX_MODEL_PIXELCNN, PX_MODEL_ROW_LSTM, PX_MODEL_DIAGONAL_BILSTM } px_model_kind;
@@ -30,8 +30,10 @@ typedef struct px_config {
         bool residual, skip;
     } model;
     struct {
-        char train[PX_CONFIG_STRING], test[PX_CONFIG_STRING]; /* test may be empty: no evaluation */
+        /* Lists: sources with tabs between them (px_source_open_list). test may be empty: no evaluation. */
+        char train[PX_CONFIG_STRING], test[PX_CONFIG_STRING];
         int64_t levels;
+        int values;       /* px_values */
         int64_t size;     /* side in pixels that images are brought to; 0: as stored */
         int64_t channels; /* 1 or 3; 0: as stored */
         bool shuffle;
@@ -76,7 +78,7 @@ px_status px_config_load(px_context *ctx, const char *path, px_config *config);
 /* The same from text, `where` naming it in messages (the config inside a model file). */
 px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config);
 
-/* One override, "key=value" (--set). PX_ERR_USAGE without the equals sign. */
+/* One override, "key=value" (--set); commas separate the values of a list. PX_ERR_USAGE without the equals sign. */
 px_status px_config_set(px_context *ctx, const char *assignment, px_config *config);
 
 /* What no single key can show wrong: contradictions between keys. Call after the last load and set. */

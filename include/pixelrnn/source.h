@@ -1,27 +1,30 @@
 /* Image sources: anything that holds N images of one size, read by index.
  *
- * A spec is a path or builtin:NAME (digits, ising). What a path holds is told by its content. A file that is read in
- * place stays where it is: each image is copied out of it when it is asked for.
+ * A spec is a path, FILE.npz:NAME for one array of a zip, or builtin:NAME (digits, ising). The format of a file is
+ * recognised by its content. Files that are read in place are read with pread, so they may be larger than memory.
  *
  * Where FILE.npy.sfv lies beside FILE.npy, as pixelrnn pack writes it, the file's CRC-32 is compared with it when the file
  * is opened, once, before the first image is read. All threads read the whole file for it: 0.15 s for 400 MB in the page
  * cache on one core, 0.08 s on two.
  *
- *   .npy             uint8 [N, H, W, C] or [N, H, W]; in place
- *   .npz, .zip       of .npy arrays: `data`, `images` or `x_train` (`x_test` of the test split), or else the only one
- *                    that can be images. Also [N, 3 * S * S] in planes R, G, B, as image-net.org's downsampled sets
- *                    have it. In place where it is stored, unpacked where it is deflated. Checksums are compared where
- *                    it is unpacked, or read in order
+ *   .npy             uint8 or bool; [N, H, W, C], [N, H, W], [N, S S], or [N, 3 S S] in planes R, G, B. C order is read
+ *                    in place. Fortran order is reordered in memory, up to 4 GiB, by every command
+ *   .npz, .zip       of .npy arrays: by name (npz_source.c lists the names of each split), or else the only array that
+ *                    can be images. In place where it is stored, unpacked where it is deflated. Checksums are compared
+ *                    where it is unpacked, or read in order
  *   idx, idx.gz      MNIST's; in place, or unpacked into memory
  *   .amat, .amat.gz  binarised MNIST's text, in memory
- *   CIFAR-10         .bin files, in place; the .tar.gz or .tar as it is downloaded (data_batch_1..5 or test_batch)
+ *   CIFAR            CIFAR-10's and CIFAR-100's .bin files, in place; their binary .tar.gz or .tar as it is downloaded
  *   folders, tars,   of PNG and JPEG: all files that end in .png, .jpg or .jpeg, folders in the order of their names,
  *   zips             archives in their own. Files whose name begins with a dot are left out, all others too. JPEGs are
  *                    turned as their EXIF says. A picture is damaged if a checksum in it differs from its data. What a
  *                    tar holds, and what a zip stores, is read in place
  *   compressed tars  the same, in gzip, bzip2, xz or zstd; see px_access. Other files may be compressed so too
+ *   folders of parts A folder without pictures may hold the array formats above: its files of a split are one set
+ *                    (parts.c), in natural order
  *
- * Images are uint8, [H, W, C]; sets that are binary by nature (.amat, ising) give 0 and 255. */
+ * Images are uint8, [H, W, C]. Their bytes are 8-bit intensities: level floor(v * L / 256) of L. Arrays may hold levels
+ * instead; px_values says how they are read. Sets that are binary by nature (.amat, bool arrays, ising) give 0 and 255. */
 #ifndef PIXELRNN_SOURCE_H
 #define PIXELRNN_SOURCE_H
 
@@ -30,8 +33,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Procedural sets draw different images for training and for testing; CIFAR-10's tar and some .npz hold both. */
-typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST } px_split;
+/* Procedural sets give other images for each split; CIFAR's tars, folders of parts and some .npz hold several splits. */
+typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST, PX_SPLIT_VALID } px_split;
 
 /* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read from the
  * beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to 4 GiB
@@ -40,6 +43,17 @@ typedef enum {
     PX_ACCESS_ANY,      /* images in any order, and as often as wanted */
     PX_ACCESS_IN_ORDER, /* no index below one that was read before */
 } px_access;
+
+/* The meaning of a source's bytes where px_source_options.levels is L. Levels are handed out as the intensities that
+ * quantise back to them (px_dequantise), so that all readers of a source see intensities.
+ *
+ * AUTO reads images from the first one on until a byte reaches 256 / L. That is nearly always the first image; only a
+ * set without such a byte is read to its end, once. All bytes are zero: level 0 either way. With L 256 nothing is read. */
+typedef enum {
+    PX_VALUES_AUTO,      /* intensities; PX_ERR_CONFIG if some byte is not zero and none reaches 256 / L */
+    PX_VALUES_INTENSITY, /* intensities, whatever the bytes are */
+    PX_VALUES_LEVELS,    /* levels 0..L-1; reading an image with a larger byte is PX_ERR_CONFIG */
+} px_values;
 
 /* All zero: images of the training split as they are stored, in any order. */
 typedef struct px_source_options {
@@ -53,6 +67,9 @@ typedef struct px_source_options {
      * by its luma, grey becomes three equal channels. */
     int channels;
     px_access access;
+    int levels; /* L, 2..256; 0: bytes are handed out as they are stored */
+    px_values values;
+    const char *array; /* the array of an .npz; NULL: found by its name. A spec FILE.npz:NAME sets it */
 } px_source_options;
 
 typedef struct px_source px_source;
@@ -74,10 +91,11 @@ struct px_source {
         int height, width, channels, levels;
         bool varies;
     } stored;
-    double entropy;  /* exact nats per image where the truth is known (builtin:ising), else 0 */
+    double entropy; /* exact nats per image where the truth is known (builtin:ising), else 0 */
     /* Pictures of other formats that lay among those of a set, by format: px_source_left_out names them. */
     size_t left_out[PX_FORMATS_LEFT_OUT];
-    bool concurrent; /* read may be called from several threads at once, each with a context of its own */
+    bool intensities; /* its bytes are known to be intensities: options' values no longer matter */
+    bool concurrent;  /* read may be called from several threads at once, each with a context of its own */
     /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from any
      * one thread at a time. PX_ERR_FORMAT: this picture is damaged, or smaller than the size asked for; others may be
      * read. PX_ERR_SHAPE: no size was asked for, and it is not as large as the first. PX_ERR_FILE: what lies behind the
@@ -109,8 +127,15 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
 enum { PX_CONVERSION = 1280 };
 bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]);
 
-/* What a user means by a list of specs: each opened, joined in order, and converted to options' size and channels. */
+/* Opens each of a list of specs, joins them in order, and converts them to options' size and channels. */
 px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
                              px_source **source);
+
+/* The same for a list as a config holds it (data.train, data.test): at least one spec, with tabs between them. */
+px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source);
+
+/* How the data of a config are to be opened. */
+struct px_config;
+px_source_options px_source_options_of(const struct px_config *config, px_split split, px_access access);
 
 #endif

@@ -47,7 +47,11 @@ def npy_seeds():
     yield "version_2.npy", npy((2, 2, 2), version=2)
     yield "version_3.npy", npy((2, 2, 2), version=3)
     yield "grey.npy.gz", squeeze(npy((3, 4, 5)))
-    yield "bad_fortran.npy", npy((2, 2, 2), order=True)
+    yield "fortran.npy", npy((3, 2, 2), order=True)
+    yield "fortran_planes.npy", npy((2, 12), order=True)
+    yield "rows.npy", npy((2, 9))
+    yield "bool.npy", npy((1, 2, 2), descr="|b1")
+    yield "bad_channels_first.npy", npy((1, 3, 2, 2))
     yield "bad_float.npy", npy((2, 2, 2), descr="<f8", bytes_each=8)
     yield "bad_short.npy", npy((2, 2, 2))[:-1]
     yield "bad_rank.npy", npy((8,))
@@ -75,6 +79,10 @@ def npz_seeds():
     yield "split_stored.npz", npz(split, zipfile.ZIP_STORED)
     yield "planes.npz", npz([("data.npy", npy((2, 48))), labels])
     yield "other_name.zip", npz([("a/b/pixels.npy", npy((2, 9)))])
+    yield "fortran.npz", npz([("x.npy", npy((3, 2, 2), order=True)), ("y.npy", npy((3, 1)))])
+    yield "one_hot.npz", npz([("y.npy", npy((1, 4))[:-4] + b"\0\1\0\0"), ("pixels.npy", npy((2, 2, 2)))])
+    yield "bad_several.npz", npz([("a.npy", npy((1, 2, 2))), ("b.npy", npy((1, 2, 2)))])
+    yield "bad_torch.pt", npz([("archive/data.pkl", b"\x80\2}q\1")])
     yield "bad_two.npz", npz([("a/data.npy", npy((1, 2, 2))), ("b/data.npy", npy((1, 2, 2)))])
     yield "bad_empty.zip", npz([])
     large = ("images.npy", npy((1, 300, 300, 3))[:-270000] + bytes(270000))
@@ -130,6 +138,11 @@ def cifar_seeds():
     yield "two.bin.gz", squeeze(cifar_batch(2))
     yield "cifar-10-binary.tar.gz", squeeze(tar(whole))
     yield "bad_missing.tar.gz", squeeze(tar(batches[1:]))
+    hundred = bytes([19, 99]) + ramp(3072)
+    yield "hundred.bin", hundred
+    parts = [(f"cifar-100-binary/{name}.bin", hundred) for name in ("train", "test")]
+    yield "cifar-100-binary.tar.gz", squeeze(tar(parts))
+    yield "bad_python.tar.gz", squeeze(tar([("cifar-100-python/train", b"\x80\2}q\1")]))
     yield "bad_label.bin.gz", squeeze(cifar_batch(1) + cifar_batch(1, 10))
 
 
@@ -352,6 +365,7 @@ def safetensors_seeds():
     yield "bad_hole.safetensors", safetensors([], header=b"{" + entry % (b"a", 1, 1, 2) + b"}") + b"ab"
     yield "bad_twice.safetensors", safetensors([], header=b"{%b,%b}" % ((entry % (b"a", 0, 0, 0),) * 2))
     yield "bad_overflow.safetensors", safetensors([("a", "F32", [2**40, 2**40], 0)])
+    yield "bad_pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\n"
     yield "bad_length.safetensors", struct.pack("<Q", 2**63) + b"{}"
 
 
@@ -375,6 +389,7 @@ train:
 def config_seeds():
     yield "most.yaml", CONFIG.encode()
     yield "empty.yaml", b"# nothing but a comment\n"
+    yield "lists.yaml", b"data:\n  train: [a.npy, 'b, c.npy']\n  test:\n  - x\n  - '7'\n  values: levels\n"
     yield "utf_16.yaml", "name: \u00fcber\n".encode("utf-8")
     yield "folded.yaml", b"name: >-\n  a\n  b\n'seed': !!int 3\n".replace(b"!!int ", b"")
     yield "bad_key.yaml", b"model:\n  layer: 7\n"
@@ -382,6 +397,7 @@ def config_seeds():
     yield "bad_value.yaml", b"train: {learning_rate: nan}\n"
     yield "bad_syntax.yaml", b"train: {steps: 1\n"
     yield "bad_documents.yaml", b"seed: 1\n---\nseed: 2\n"
+    yield "bad_list.yaml", b"data: {train: [a, [b]]}\n"
     yield "bad_twice.yaml", b"seed: 1\nseed: 2\n"
 
 

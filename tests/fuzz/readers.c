@@ -101,9 +101,20 @@ static px_status read_file(px_context *ctx, const char *path, px_split split, px
     return status != PX_OK ? status : converting;
 }
 
+/* As levels, which most files do not hold. */
+static void read_levels(px_context *ctx, const char *path, px_values values, px_access access) {
+    px_source *source;
+    const px_source_options options = {.split = PX_SPLIT_VALID, .access = access, .levels = 100, .values = values};
+    if (checked(ctx, px_source_open(ctx, path, &options, &source)) != PX_OK) return;
+    read_images(ctx, source);
+    px_source_close(source);
+}
+
 static px_status read_source(px_context *ctx, const uint8_t *bytes, size_t size) {
     memory_file file = file_make(bytes, size);
     read_file(ctx, file.path, PX_SPLIT_TEST, PX_ACCESS_IN_ORDER);
+    read_levels(ctx, file.path, PX_VALUES_AUTO, PX_ACCESS_IN_ORDER);
+    read_levels(ctx, file.path, PX_VALUES_LEVELS, PX_ACCESS_ANY);
     px_status status = read_file(ctx, file.path, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
     close(file.descriptor);
     return status;

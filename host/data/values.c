@@ -1,0 +1,105 @@
+/* The meaning of a source's bytes: intensities, or levels, which become the intensities that quantise back to them. */
+#include "host/data/formats.h"
+#include "pixelrnn/loader.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The largest byte of a source as far as it was read. */
+typedef struct scan {
+    size_t images;
+    int largest;
+} scan;
+
+static bool reaches_level_1(int value, int levels) {
+    return value * levels >= 256;
+}
+
+/* Reads images until a byte reaches level 1, or to the end. Damaged images are left to whoever asks for them. */
+static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, scan *s) {
+    const size_t bytes = px_source_image_bytes(source);
+    while (s->images < source->count && !reaches_level_1(s->largest, levels)) {
+        px_status status = source->read(source, ctx, s->images++, pixels);
+        if (status == PX_ERR_FORMAT) continue;
+        PX_TRY(status);
+        for (size_t i = 0; i < bytes; i++)
+            if (pixels[i] > s->largest) s->largest = pixels[i];
+    }
+    return PX_OK;
+}
+
+/* The bytes are too small to be intensities: says so, and what may be done. */
+static px_status fail_dark(px_context *ctx, const px_source *source, int levels, int largest) {
+    char remedy[160];
+    const char *const as_they_are = "data.values: intensity takes them as they are";
+    if (largest < levels)
+        snprintf(remedy, sizeof remedy, "data.values: levels takes the bytes as levels, %s", as_they_are);
+    else
+        snprintf(remedy, sizeof remedy, "data.levels: %d and data.values: levels take the bytes as levels, %s",
+                 largest + 1, as_they_are);
+    return px_fail(ctx, PX_ERR_CONFIG,
+                   "%s: found no byte above %d in %zu images, which is level 0 of %d everywhere, expected intensities "
+                   "up to 255; %s",
+                   source->name, largest, source->count, levels, remedy);
+}
+
+px_status px_values_check(px_context *ctx, px_source *source, const px_source_options *options, size_t *seen) {
+    const int levels = options->levels;
+    scan s = {0};
+    *seen = 0;
+    /* Of 256 levels each non-zero byte reaches level 1. */
+    if (levels == 0 || levels == 256 || source->intensities || options->values != PX_VALUES_AUTO) return PX_OK;
+    uint8_t *pixels = malloc(px_source_image_bytes(source));
+    if (!pixels) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    px_status status = scan_images(ctx, source, levels, pixels, &s);
+    free(pixels);
+    *seen = s.images;
+    PX_TRY(status);
+    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK : fail_dark(ctx, source, levels, s.largest);
+}
+
+/* A source that holds levels. */
+typedef struct level_source {
+    px_source base;
+    px_source *from;
+    int levels;
+    uint8_t intensity[256]; /* of each level */
+} level_source;
+
+static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    const level_source *self = (const level_source *)source;
+    PX_TRY(self->from->read(self->from, ctx, index, pixels));
+    for (size_t i = 0, bytes = px_source_image_bytes(source); i < bytes; i++) {
+        if (pixels[i] >= self->levels)
+            return px_fail(ctx, PX_ERR_CONFIG,
+                           "%s: found value %d in image %zu, expected levels 0 to %d; data.values: intensity reads "
+                           "bytes up to 255 as intensities",
+                           source->name, pixels[i], index, self->levels - 1);
+        pixels[i] = self->intensity[pixels[i]];
+    }
+    return PX_OK;
+}
+
+static void close_source(px_source *source) {
+    px_source_close(((level_source *)source)->from);
+    free(source);
+}
+
+static px_status open_levels(px_context *ctx, int levels, px_source **source) {
+    level_source *made = malloc(sizeof *made);
+    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", (*source)->name);
+    *made = (level_source){.base = **source, .from = *source, .levels = levels};
+    for (int level = 0; level < levels; level++) made->intensity[level] = px_dequantise((uint8_t)level, levels);
+    made->base.stored.levels = levels;
+    made->base.read = read_image;
+    made->base.close = close_source;
+    *source = &made->base;
+    return PX_OK;
+}
+
+px_status px_values_apply(px_context *ctx, const px_source_options *options, px_source **source) {
+    if (options->levels == 0 || (*source)->intensities) return PX_OK;
+    if (options->values == PX_VALUES_LEVELS) PX_TRY(open_levels(ctx, options->levels, source));
+    (*source)->intensities = true;
+    return PX_OK;
+}
