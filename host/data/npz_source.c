@@ -152,7 +152,7 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
                        options->array, a->can, comma, a->cannot, none);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: zip: found no array of images among %zu files (arrays: %s%s), expected uint8 [N, H, W, C], "
-                   "[N, H, W], [N, S S] or [N, 3 S S]",
+                   "[N, H, W], [N, S S] or [N, 3 S S], or PNG and JPEG pictures",
                    path, a->files, a->cannot, *a->cannot ? "" : "none");
 }
 

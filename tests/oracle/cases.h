@@ -45,6 +45,7 @@ static const key_case key_cases[] = {
     {"data.levels", "3", "", SEEN_IN_RUN},
     {"data.size", "2", "data.train=@blocks data.test=@blocks", SEEN_IN_RUN},
     {"data.channels", "3", "data.levels=2", SEEN_IN_RUN},
+    {"data.values", "levels", "data.train=@codes data.test=@codes_test", SEEN_IN_RUN},
     {"data.shuffle", "false", "", SEEN_IN_RUN},
     {"data.flip", "true", "", SEEN_IN_RUN},
     {"data.binarize", "true", "data.levels=2", SEEN_IN_RUN},

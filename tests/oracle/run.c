@@ -1,5 +1,6 @@
 /* Runs: images, batches, updates, averages, evaluations, samples, and which of them are due when. */
 #include "tests/oracle/oracle.h"
+#include "pixelrnn/source.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +66,10 @@ static void to_levels(const px_config *config, const oracle_images *images, size
     for (size_t i = 0; i < values; i++) {
         oracle_random(seed, ORACLE_AUGMENT, index, epoch << 32 | (1 + i / 4), word);
         const uint64_t threshold = ((uint64_t)word[i % 4] * 255) >> 32;
-        levels[i] = config->data.binarize ? threshold < levels[i] : (uint8_t)(levels[i] * config->data.levels / 256);
+        if (config->data.binarize)
+            levels[i] = threshold < levels[i];
+        else if (config->data.values != PX_VALUES_LEVELS)
+            levels[i] = (uint8_t)(levels[i] * config->data.levels / 256);
     }
 }
 

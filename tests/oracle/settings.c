@@ -9,8 +9,10 @@
 
 char settings_folder[64];
 
-/* Images whose pixels come in squares of block x block of one value, which is a function of seed and place. */
-static void make_images(const char *name, uint64_t seed, size_t count, int height, int width, int channels, int block) {
+/* Images whose pixels come in squares of block x block of one value below `distinct`, which is a function of seed and place.
+ */
+static void make_images(const char *name, uint64_t seed, size_t count, int height, int width, int channels, int block,
+                        uint32_t distinct) {
     oracle_images images = {count, height, width, channels, NULL};
     const size_t values = (size_t)(height * width * channels);
     images.pixels = malloc(count * values);
@@ -20,7 +22,7 @@ static void make_images(const char *name, uint64_t seed, size_t count, int heigh
         const int square = (row / block * width + column / block) * channels + place % channels;
         uint32_t word[4];
         oracle_random(seed, ORACLE_DATA, i / values, (uint64_t)square, word);
-        images.pixels[i] = (uint8_t)(word[0] >> 24);
+        images.pixels[i] = (uint8_t)((word[0] >> 24) % distinct);
     }
     char file[64];
     snprintf(file, sizeof file, "%s.npy", name);
@@ -33,14 +35,16 @@ int settings_make(void **state) {
     /* In memory, where there is such a place: a run waits for each of its checkpoints to be on the disk. */
     strcpy(settings_folder, access("/dev/shm", W_OK) == 0 ? "/dev/shm/px_oracle_XXXXXX" : "/tmp/px_oracle_XXXXXX");
     if (!mkdtemp(settings_folder)) return -1;
-    make_images("grey", 1, 7, 4, 3, 1, 1);
-    make_images("grey_test", 2, 5, 4, 3, 1, 1);
-    make_images("other", 3, 6, 4, 3, 1, 1);
-    make_images("other_test", 4, 5, 4, 3, 1, 1);
-    make_images("colour", 5, 7, 4, 3, 3, 1);
-    make_images("colour_test", 6, 5, 4, 3, 3, 1);
-    make_images("blocks", 7, 5, 4, 8, 1, 2); /* 4 x 8, in squares of 2 x 2 */
-    make_images("small", 8, 5, 2, 3, 1, 1);  /* 2 x 3 */
+    make_images("grey", 1, 7, 4, 3, 1, 1, 256);
+    make_images("grey_test", 2, 5, 4, 3, 1, 1, 256);
+    make_images("other", 3, 6, 4, 3, 1, 1, 256);
+    make_images("other_test", 4, 5, 4, 3, 1, 1, 256);
+    make_images("colour", 5, 7, 4, 3, 3, 1, 256);
+    make_images("colour_test", 6, 5, 4, 3, 3, 1, 256);
+    make_images("codes", 9, 7, 4, 3, 1, 1, 5); /* levels 0 to 4 */
+    make_images("codes_test", 10, 5, 4, 3, 1, 1, 5);
+    make_images("blocks", 7, 5, 4, 8, 1, 2, 256); /* 4 x 8, in squares of 2 x 2 */
+    make_images("small", 8, 5, 2, 3, 1, 1, 256);  /* 2 x 3 */
     return 0;
 }
 
