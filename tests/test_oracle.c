@@ -167,12 +167,15 @@ static void run_is_the_oracles(void **state) {
     check_run(&config);
 }
 
-/* Two steps, then three more: nothing may tell the run from one that was never stopped. */
+/* Two steps, then three more, after which the second is still the best: nothing may tell the run from one that was never
+ * stopped. */
 static void resumed_run_is_the_oracles(void **state) {
     (void)state;
-    px_config config = settings_config(
-        BASE_SETTINGS, ADAM " " STEPS " train.steps=2 train.learning_rate=1 train.ema_decay=0 train.sample_every=0 "
-                            "data.flip=true train.keep_checkpoints=1");
+    px_config config = settings_config(BASE_SETTINGS,
+                                       ADAM " train.schedule=step train.decay_every=1 train.decay_factor=0.9 "
+                                            "train.warmup_steps=0 train.learning_rate=0.15 train.ema_decay=0 "
+                                            "data.flip=true train.keep_checkpoints=1 train.sample_every=0 "
+                                            "train.steps=2");
     const char *run = settings_path("resumed");
     train(&config, run, false, NULL);
     px_context ctx;
@@ -181,6 +184,7 @@ static void resumed_run_is_the_oracles(void **state) {
     const px_train_result result = train(&config, run, true, NULL);
     figures expected = expect(&config), found = observe(&config, run, &result);
     check_within(&found, &expected, sizeof(px_real) == sizeof(float) ? 1 : 1e4); /* files hold float32 */
+    assert_int_equal((int)figures_value(&expected, "checkpoint 2: metadata step"), 2);
     figures_free(&expected);
     figures_free(&found);
 }
