@@ -120,6 +120,9 @@ static px_status px_trainer_same_size(px_trainer *t) {
 static px_status px_trainer_baseline(px_trainer *t) {
     if (!t->test || !t->root) return PX_OK;
     const px_evaluate_options options = px_trainer_evaluation(t);
+    if (options.limit > 0 && options.limit < t->test->count)
+        fprintf(t->options->out, "evaluating %zu of the %zu images of %s, chosen by the seed\n", options.limit,
+                t->test->count, t->test->name);
     return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
 }
 

@@ -53,7 +53,7 @@ typedef struct px_config {
         double decay_factor; /* schedule step: what a drop multiplies the rate with */
         double final_rate;   /* schedule cosine: fraction of learning_rate left at the last step */
         int64_t log_every, evaluate_every, sample_every, checkpoint_every; /* steps; 0: only at the end */
-        int64_t evaluate_images;  /* first images of data.test that an evaluation in training takes; 0: all */
+        int64_t evaluate_images;  /* of data.test in an evaluation in training; 0: all */
         int64_t samples;          /* images drawn at each sample_every */
         int64_t keep_checkpoints; /* newest checkpoints kept besides the best; 0: all */
     } train;

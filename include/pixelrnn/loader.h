@@ -25,6 +25,9 @@ typedef struct px_loader_options {
     uint64_t seed; /* of the order and of what follows */
     bool flip;     /* mirrors each image left to right, or not, anew each epoch */
     bool binarize; /* two levels: level 1 with probability value / 255, anew each epoch; a pass is epoch 0 */
+    /* A pass over these images of the source alone, in this order; borrowed. NULL: over all. */
+    const size_t *subset;
+    size_t subset_count;
 } px_loader_options;
 
 typedef struct px_batch {
@@ -50,6 +53,9 @@ void px_loader_close(px_loader *loader);
 /* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1 (a Feistel network
  * on the next power of four, walked until it lands inside). */
 size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
+
+/* Chooses `chosen` <= count of the indices 0..count-1 by the seed, each at most once, and writes them in ascending order. */
+void px_choose(uint64_t seed, size_t count, size_t chosen, size_t *indices);
 
 /* Mirrors an image left to right, or not: a fair coin of (seed, epoch, index). */
 void px_augment_flip(uint8_t *pixels, int height, int width, int channels, uint64_t seed, uint64_t epoch, size_t index);
