@@ -330,6 +330,12 @@ static void progress_on_a_pipe_is_plain(void **state) {
     progress.drawn -= 3606;
     for (int64_t done = 600; done <= 610; done++) px_progress_update(&progress, done, "79.3 nats");
     assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.25/s  79.3 nats  33:20, 33:20 left\n");
+    /* Half of the time went into something else: the rate is of the other half, the time left of all. */
+    progress.busy = 1000;
+    progress.drawn -= 6;
+    px_progress_update(&progress, 600, "79.3 nats");
+    assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.50/s  79.3 nats  33:20, 33:20 left\n");
+    progress.busy = 0;
     px_progress_update(&progress, 1100, "");
     px_progress_end(&progress, NULL);
     assert_string_equal(drain(ends[0]), "train  100%  1100/1100  0.50/s  33:20\n");

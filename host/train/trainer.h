@@ -28,9 +28,11 @@ typedef struct px_trainer {
     px_progress progress;
     px_train_state state;
     px_train_result *result;
-    int most;              /* images that the model has room for: the largest share of any rank */
-    double *nats;          /* of the share at work */
-    double window_started; /* seconds, and the step at which this window's clock started: for rates */
+    int most;            /* images that the model has room for: the largest share of any rank */
+    double *nats;        /* of the share at work */
+    double step_started; /* seconds of the clock when the step at work began */
+    double busy;         /* seconds in training steps so far */
+    double window_busy;  /* busy, and the step, when the window began that the next line of metrics is of */
     int64_t window_step;
 } px_trainer;
 

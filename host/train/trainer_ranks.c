@@ -1,6 +1,5 @@
 /* What makes the ranks of a run train one model: they compare what they were given, and begin with what rank 0 has. */
 #include "host/train/trainer.h"
-#include "pixelrnn/clock.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -89,7 +88,6 @@ px_status px_trainer_spread(px_trainer *t) {
     PX_TRY(px_model_refresh(t->model));
     for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_map(t, states[i].map));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
-    t->window_started = px_clock_seconds();
     t->window_step = t->state.step;
     return PX_OK;
 }

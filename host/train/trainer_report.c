@@ -95,12 +95,14 @@ px_status px_trainer_observe(px_trainer *t) {
     t->state.step++;
     t->state.window_nats += mean;
     t->state.window_steps++;
+    t->busy += px_clock_seconds() - t->step_started;
     char detail[96];
     const int64_t images = t->config->train.batch_size;
-    const double seconds = px_clock_seconds() - t->window_started;
+    const double seconds = t->busy - t->window_busy;
     const double rate = (double)((t->state.step - t->window_step) * images) / (seconds > 0 ? seconds : 1);
     snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
              t->state.window_nats / (double)t->state.window_steps, rate);
+    t->progress.busy = t->busy;
     px_progress_update(&t->progress, t->state.step, detail);
     return PX_OK;
 }
@@ -109,7 +111,7 @@ static px_status px_report_metrics(px_trainer *t) {
     double norm;
     PX_TRY(px_optimizer_norm(t->optimizer, &norm));
     const double nats = t->state.window_nats / (double)t->state.window_steps;
-    const double seconds = px_clock_seconds() - t->window_started;
+    const double seconds = t->busy - t->window_busy;
     const double steps = (double)(t->state.step - t->window_step);
     const px_reduction_times times = px_reduction_times_take(t->reduction);
     const px_metric metrics[] = {
@@ -126,7 +128,7 @@ static px_status px_report_metrics(px_trainer *t) {
     if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
     t->state.window_nats = 0;
     t->state.window_steps = 0;
-    t->window_started = px_clock_seconds();
+    t->window_busy = t->busy;
     t->window_step = t->state.step;
     return PX_OK;
 }
@@ -207,12 +209,22 @@ px_status px_trainer_save(px_trainer *t) {
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
 }
 
+/* Does what is due, and logs the seconds that it took, which no training step holds. */
+static px_status px_trainer_timed(px_trainer *t, const char *name, px_status (*due)(px_trainer *t)) {
+    const double begun = px_clock_seconds();
+    PX_TRY(due(t));
+    const px_metric seconds = {name, px_clock_seconds() - begun};
+    return t->metrics ? px_metrics_write(t->metrics, t->state.step, &seconds, 1) : PX_OK;
+}
+
 px_status px_trainer_report(px_trainer *t) {
     if (px_due(t, t->config->train.log_every)) PX_TRY(px_report_metrics(t));
-    if (t->test && px_due(t, t->config->train.evaluate_every)) PX_TRY(px_report_evaluation(t));
+    if (t->test && px_due(t, t->config->train.evaluate_every))
+        PX_TRY(px_trainer_timed(t, "evaluate_s", px_report_evaluation));
     if (t->root && t->config->train.samples > 0 && px_due(t, t->config->train.sample_every))
-        PX_TRY(px_report_samples(t));
+        PX_TRY(px_trainer_timed(t, "sample_s", px_report_samples));
     const bool best = t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
-    if (best || px_due(t, t->config->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
+    if (best || px_due(t, t->config->train.checkpoint_every))
+        PX_TRY(px_trainer_timed(t, "checkpoint_s", px_trainer_save));
     return best && t->root ? px_checkpoint_mark_best(t->ctx, t->options->run, t->state.step) : PX_OK;
 }

@@ -17,6 +17,7 @@ typedef struct px_progress {
     char label[64];
     int64_t start, done, total; /* units: steps or images */
     double started, drawn;      /* seconds of the monotonic clock */
+    double busy; /* seconds that went into units: the rate is of these, the time left of all; 0: all did */
 } px_progress;
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total);

@@ -123,9 +123,10 @@ ranks_start() {
     [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ]
 }
 
-# A checkpoint's metrics without what depends on the clock.
+# A run's metrics without what depends on the clock.
 timeless() {
-    sed -E 's/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
+    sed -E '/^\{"step": [0-9]+, "(evaluate|sample|checkpoint)_s": [^,}]*\}$/d
+        s/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
 }
 
 # ---- npy files ---------------------------------------------------------------------------------------------------------
