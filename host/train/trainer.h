@@ -19,12 +19,13 @@ typedef struct px_trainer {
     px_optimizer *optimizer;
     px_decoder *decoder; /* of rank 0, draws samples; NULL without train.samples */
     px_ranks *ranks;
-    bool root;               /* rank 0, which alone touches the run folder */
-    px_share share;          /* images of each batch that are this rank's */
-    px_reduction *reduction; /* NULL alone */
-    px_step *step;           /* of the model by the optimiser, over all ranks */
-    px_metrics *metrics;     /* NULL on all ranks but 0 */
-    bool stop;               /* asked of any rank: all have agreed to end here */
+    bool root;                                  /* rank 0, which alone touches the run folder */
+    px_source_digest train_digest, test_digest; /* of train and test */
+    px_share share;                             /* images of each batch that are this rank's */
+    px_reduction *reduction;                    /* NULL alone */
+    px_step *step;                              /* of the model by the optimiser, over all ranks */
+    px_metrics *metrics;                        /* NULL on all ranks but 0 */
+    bool stop;                                  /* asked of any rank: all have agreed to end here */
     px_progress progress;
     px_train_state state;
     px_train_result *result;
