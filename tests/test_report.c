@@ -97,6 +97,9 @@ static void metrics_past_the_step_are_cut(void **state) {
         {"{\"step\": 1}\n", 1, "{\"step\": 1}\n"},
         {"{\"step\": 0}\n{\"step\": 1}\n", 0, "{\"step\": 0}\n"},
         {"", 3, ""},
+        /* The records of starts stay, whatever step they are of; a torn one does not. */
+        {"{\"start\": 0}\n{\"step\": 1}\n{\"step\": 9}\n{\"start\":9}\n{\"start\": 1", 5,
+         "{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         put_metrics(cases[i].before);
@@ -104,9 +107,11 @@ static void metrics_past_the_step_are_cut(void **state) {
         assert_metrics(cases[i].after);
     }
     px_metrics *metrics = open_metrics(7);
+    assert_int_equal(px_metrics_record(metrics, "{\"start\":7}"), PX_OK);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n"); /* read while still open */
     assert_int_equal(px_metrics_write(metrics, 8, NULL, 0), PX_OK);
     px_metrics_close(metrics);
-    assert_metrics("{\"step\": 8}\n");
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
     char partial[160];
     snprintf(partial, sizeof partial, "%s.partial", metrics_path());

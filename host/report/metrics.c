@@ -16,12 +16,13 @@ struct px_metrics {
 
 /* ---------------------------------------------------------------- resuming */
 
-/* A whole line of ours that is not past `step`. */
+/* A whole line of ours that is not past `step`, or records a start. */
 static bool belongs(const char *line, size_t length, int64_t step) {
     if (length == 0 || line[length - 1] != '\n') return false;
     cJSON *object = cJSON_ParseWithLength(line, length);
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, "step");
-    bool good = cJSON_IsNumber(number) && number->valuedouble <= (double)step;
+    bool start = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(object, "start"));
+    bool good = start || (cJSON_IsNumber(number) && number->valuedouble <= (double)step);
     cJSON_Delete(object);
     return good;
 }
@@ -71,6 +72,17 @@ static void write_number(FILE *out, double value) {
     fputs(text, out);
 }
 
+/* Ends a line. */
+static px_status flush_lines(px_metrics *metrics) {
+    if (fflush(metrics->lines) == 0 && !ferror(metrics->lines)) return PX_OK;
+    return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
+}
+
+px_status px_metrics_record(px_metrics *metrics, const char *json) {
+    fprintf(metrics->lines, "%s\n", json);
+    return flush_lines(metrics);
+}
+
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count) {
     fprintf(metrics->lines, "{\"step\": %lld", (long long)step);
     for (int i = 0; i < count; i++) {
@@ -78,9 +90,7 @@ px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *v
         write_number(metrics->lines, values[i].value);
     }
     fputs("}\n", metrics->lines);
-    if (fflush(metrics->lines) != 0 || ferror(metrics->lines)) {
-        return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
-    }
+    PX_TRY(flush_lines(metrics));
     for (int i = 0; i < count; i++) PX_TRY(px_tensorboard_scalar(metrics->board, step, &values[i]));
     return px_tensorboard_flush(metrics->board);
 }

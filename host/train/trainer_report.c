@@ -34,10 +34,11 @@ static px_status px_take_account(px_trainer *t, px_account *mine) {
     return PX_OK;
 }
 
-/* The failure of step `step`; checkpoints from `bad` on hold weights that are not good. */
+/* The failure of step `step`; checkpoints from `bad` on hold weights that are not good, and are set aside. */
 static px_status px_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
     const int64_t good = px_checkpoint_newest_before(t->options->run, bad);
     char where[PX_PATH] = "none";
+    if (t->root) (void)px_trainer_reject(t, bad); /* what cannot be renamed, a resumed run comes to again */
     if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, t->options->run, good, where));
     return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
                    what, where);
@@ -96,6 +97,7 @@ px_status px_trainer_observe(px_trainer *t) {
     t->state.window_nats += mean;
     t->state.window_steps++;
     t->busy += px_clock_seconds() - t->step_started;
+    if (t->root) PX_TRY(px_trainer_write_config(t));
     char detail[96];
     const int64_t images = t->config->train.batch_size;
     const double seconds = t->busy - t->window_busy;

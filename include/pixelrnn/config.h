@@ -86,6 +86,10 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
  * it was begun with, `held`, and in the one given now. */
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
 
+/* Calls visit for each key whose values differ, with both as a config spells them. */
+typedef void (*px_config_visitor)(void *context, const char *key, const char *before, const char *now);
+void px_config_changes(const px_config *before, const px_config *now, px_config_visitor visit, void *context);
+
 /* All ranks of a job must have one config, but for where their data lies: `first` is rank 0's. */
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine);
 
