@@ -16,6 +16,10 @@ ifneq ($(word 2,$(GOALS)),)
 .NOTPARALLEL: # `make clean test` means one after the other
 endif
 
+# What px_version() says. Without git's data the revision is not known.
+VERSION  := 0.9.0
+REVISION := $(or $(if $(wildcard .git),$(shell git describe --always --dirty 2>/dev/null)),unknown revision)
+
 # ---- Variables ---------------------------------------------------------------------------------------------------------
 
 ## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; they live side by side
@@ -229,16 +233,19 @@ all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the d
 programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
-FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(CUDA_OBJ)/nvcc.flags
+FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
 cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
+version_flags = $(VERSION) $(REVISION)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
 $(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
 $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
+$(OBJ)/host/base/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
+$(OBJ)/host/base/version.o: $(OBJ)/version.flags
 # Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
 # C11, but what comes of it is a wrong pixel at most
 $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute

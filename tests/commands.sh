@@ -64,7 +64,7 @@ run_folder_is_whole() {
 }
 
 metrics_are_json_lines() {
-    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+\}$' &&
+    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+\}$|^\{"start":0,.*\}$' &&
         same "$(grep -o '^{"step": [0-9]*' "$1" | uniq | grep -o '[0-9]*$' | tr '\n' ' ')" "2 4 5 " &&
         same "$(grep -c '"train/nats_per_image".*"learning_rate".*"step_ms".*"images_per_second"' "$1")" 3 &&
         same "$(grep -c '"test/nats_per_image".*"test/bits_per_dim"' "$1")" 3

@@ -90,7 +90,8 @@ metrics() {
     python3 - <<'END'
 import json
 lines = [json.loads(line) for line in open("run/metrics.jsonl")]
-assert [line["step"] for line in lines] == [3, 3] and lines[1]["test/nats_per_image"] > 0, lines
+assert lines[0]["start"] == 0 and "steps: 3" in lines[0]["config"], lines
+assert {line["step"] for line in lines[1:]} == {3} and lines[2]["test/nats_per_image"] > 0, lines
 END
 }
 check "metrics.jsonl is JSON" metrics

@@ -278,10 +278,4 @@ needs_no_state_of_its_own() { # a folder without a checkpoint holds nothing to g
 }
 check "an empty run folder is begun in" needs_no_state_of_its_own
 
-torn_checkpoint() {
-    cp -r sgd torn && head -c 500 sgd/checkpoints/000000040/model.safetensors >torn/checkpoints/000000040/model.safetensors || return
-    fails 1 'torn/checkpoints/000000040/model.safetensors' train sgd.yaml -o torn --resume
-}
-check "--resume names a checkpoint that was damaged" torn_checkpoint
-
 finish

@@ -60,6 +60,57 @@ static void no_image_is_preferred(void **state) {
     if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
 }
 
+/* --- Some of many images ------------------------------------------------------------------------------------------ */
+
+static void a_choice_is_ascending_and_of_distinct_images(void **state) {
+    (void)state;
+    static const size_t counts[] = {1, 2, 5, 16, 17, 1000, 60000};
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
+        const size_t count = counts[n];
+        size_t *indices = malloc(count * sizeof *indices);
+        assert_non_null(indices);
+        for (size_t chosen = 1; chosen <= count; chosen = chosen == count ? count + 1 : chosen + (count + 2) / 3) {
+            if (chosen > count) chosen = count;
+            px_choose(7, count, chosen, indices);
+            for (size_t i = 0; i < chosen; i++)
+                if (indices[i] >= count || (i > 0 && indices[i] <= indices[i - 1]))
+                    fail_msg("%zu of %zu: index %zu is %zu", chosen, count, i, indices[i]);
+        }
+        free(indices);
+    }
+}
+
+/* How many of 100 images chosen from 1000 two seeds share: 10 on average; more than 30 has a chance of one in 10^8. */
+static void a_choice_is_the_seeds(void **state) {
+    (void)state;
+    size_t a[100], b[100];
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        int shared = 0;
+        px_choose(seed, 1000, 100, a);
+        px_choose(seed, 1000, 100, b);
+        assert_memory_equal(a, b, sizeof a);
+        px_choose(seed + 1, 1000, 100, b);
+        for (int i = 0; i < 100; i++)
+            for (int j = 0; j < 100; j++) shared += a[i] == b[j];
+        assert_in_range(shared, 0, 30);
+    }
+}
+
+/* Each of 16 images is among 4 equally often: chi-squared, with at most 15 degrees of freedom, is above 44.3 once in 10^4. */
+static void no_image_is_chosen_more_often(void **state) {
+    (void)state;
+    enum { COUNT = 16, CHOSEN = 4, SEEDS = 4000 };
+    int times[COUNT] = {0};
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        size_t indices[CHOSEN];
+        px_choose(seed, COUNT, CHOSEN, indices);
+        for (int i = 0; i < CHOSEN; i++) times[indices[i]]++;
+    }
+    double chi_squared = 0, expected = (double)SEEDS * CHOSEN / COUNT;
+    for (int i = 0; i < COUNT; i++) chi_squared += (times[i] - expected) * (times[i] - expected) / expected;
+    if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
+}
+
 /* --- A device that has host memory and nothing else, and a source whose images tell their index ------------------- */
 
 static int allocations;
@@ -193,6 +244,30 @@ static void a_pass_ends_with_a_tail_and_an_empty_batch(void **state) {
     px_loader_close(loader);
 }
 
+/* A pass over some images hands out those alone, each black and white as in a pass over all. */
+static void a_pass_over_a_subset(void **state) {
+    (void)state;
+    static const size_t subset[] = {3, 4, 90, 150, 199};
+    px_source source = numbers(200);
+    px_loader_options options = {.levels = 2, .batch_size = 200, .order = PX_LOADER_PASS, .seed = 11, .binarize = true};
+    px_loader *all, *some;
+    px_batch whole, part;
+    assert_int_equal(px_loader_open(&context, &device, &source, &options, &all), PX_OK);
+    assert_int_equal(px_loader_next(all, 0, &whole), PX_OK);
+    options.batch_size = 2;
+    options.subset = subset;
+    options.subset_count = 5;
+    assert_int_equal(px_loader_open(&context, &device, &source, &options, &some), PX_OK);
+    for (int step = 0; step < 4; step++) {
+        assert_int_equal(px_loader_next(some, step, &part), PX_OK);
+        assert_int_equal(part.images, step < 2 ? 2 : step == 2);
+        for (int n = 0; n < part.images; n++)
+            assert_memory_equal(part.levels + 2 * n, whole.levels + 2 * subset[2 * step + n], 2);
+    }
+    px_loader_close(some);
+    px_loader_close(all);
+}
+
 static void shares_make_up_the_batch(void **state) {
     (void)state;
     uint8_t expected[120];
@@ -309,6 +384,10 @@ int main(void) {
         cmocka_unit_test(every_epoch_is_a_permutation),
         cmocka_unit_test(orders_differ_by_epoch_and_seed),
         cmocka_unit_test(no_image_is_preferred),
+        cmocka_unit_test(a_choice_is_ascending_and_of_distinct_images),
+        cmocka_unit_test(a_choice_is_the_seeds),
+        cmocka_unit_test(no_image_is_chosen_more_often),
+        cmocka_unit_test(a_pass_over_a_subset),
         cmocka_unit_test(ordered_batches_wrap_around),
         cmocka_unit_test(shuffled_epochs_hold_every_image_once),
         cmocka_unit_test(the_batch_size_does_not_change_the_order),

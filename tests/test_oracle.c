@@ -314,35 +314,6 @@ static void key_is_seen_in_a_run(const key_case *c) {
     figures_free(&found);
 }
 
-/* Whether the mean of some N of the images' NLLs is `mean`. */
-static bool is_mean_of_some(const double *nats, int images, int n, double mean, double tolerance) {
-    for (unsigned set = 0; set < 1U << images; set++) {
-        double sum = 0;
-        if (__builtin_popcount(set) != n) continue;
-        for (int i = 0; i < images; i++) sum += set >> i & 1 ? nats[i] : 0;
-        if (fabs(sum / n - mean) <= tolerance) return true;
-    }
-    return false;
-}
-
-/* An evaluation in training takes N of the test images, and each report of it is about some N of them. */
-static void key_is_seen_in_a_subset(const key_case *c) {
-    px_config with, without;
-    configs_of(c, &with, &without);
-    const int n = (int)with.train.evaluate_images;
-    const px_train_result result = train(&with, settings_path("run"), false, NULL);
-    figures found = observe(&with, settings_path("run"), &result);
-    oracle_run run = oracle_run_create(&with, NULL);
-    double nats[8];
-    while (run.step < 2) oracle_run_step(&run);
-    oracle_evaluate(&with, &run.model, oracle_run_weights(&run), &run.test, nats);
-    const double mean = figures_value(&found, "metrics 2: test/nats_per_image");
-    if (!is_mean_of_some(nats, (int)run.test.count, n, mean, 5e-5 * mean))
-        fail_msg("%s=%d: found a mean NLL of %.9g, expected that of %d of the test images", c->key, n, mean, n);
-    oracle_run_destroy(&run);
-    figures_free(&found);
-}
-
 /* A job of one rank, whose sums are counted. */
 static int sums;
 
@@ -391,7 +362,6 @@ static void key_is_seen_in_buckets(const key_case *c) {
 static void key_has_its_effect(void **state) {
     const key_case *c = *state;
     if (c->effect == SEEN_IN_RUN) key_is_seen_in_a_run(c);
-    if (c->effect == SEEN_IN_SUBSET) key_is_seen_in_a_subset(c);
     if (c->effect == SEEN_IN_BUCKETS) key_is_seen_in_buckets(c);
 }
 

@@ -375,16 +375,30 @@ static void picture_shows_the_samples(void **state) {
     free(images.pixels);
 }
 
+/* The images of a file that `complete` takes: so many, chosen by the seed. Pixels are to be freed. */
+static oracle_images chosen_images(const char *file, uint64_t seed, size_t limit) {
+    oracle_images images = oracle_read_images(settings_path(file));
+    const size_t bytes = (size_t)(images.height * images.width * images.channels);
+    size_t indices[16];
+    assert_true(images.count <= 16);
+    images.count = oracle_choose(seed, images.count, limit, indices);
+    for (size_t i = 0; i < images.count; i++) /* ascending, so nothing is overwritten too early */
+        memmove(images.pixels + i * bytes, images.pixels + indices[i] * bytes, bytes);
+    return images;
+}
+
 static void complete_is_the_oracles(void **state) {
     const trained *t = model_of(*state);
     const char *data = t->model.channels == 3 ? "colour.npy" : "grey.npy";
     static const uint8_t top[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, left[12] = {1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0};
-    oracle_images given = oracle_read_images(settings_path(data));
+    oracle_images given = chosen_images(data, (uint64_t)t->config.seed, 3);
     request r = {.seed = (uint64_t)t->config.seed, .temperature = 1, .keep = top, .given = &given, .completions = 2};
     pixelrnn(0, "complete %s --data %s --keep top:0.75 -n 2 --images 3 -o out.npy", t->file, data);
     check_samples(t, &r, 6, "what was drawn");
     assert_int_equal((int)strtol(text_of("out"), NULL, 10), 6);
     assert_int_equal((int)printed("out", "6 ", "completions of "), 3);
+    free(given.pixels);
+    given = chosen_images(data, 0, 4);
     r.seed = 0, r.keep = left, r.completions = 1, r.temperature = 0.7;
     pixelrnn(0, "complete %s --data %s --keep left:0.4 -n 1 --images 4 --seed 0 --temperature 0.7 -o out.npy", t->file,
              data);
@@ -399,7 +413,7 @@ static void picture_shows_the_completions(void **state) {
     const trained *t = model_of(&colour);
     pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.npy", t->file, EACH, IMAGES);
     pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.png", t->file, EACH, IMAGES);
-    oracle_images given = oracle_read_images(settings_path("colour.npy"));
+    oracle_images given = chosen_images("colour.npy", (uint64_t)t->config.seed, IMAGES);
     oracle_images completed = oracle_read_images(settings_path("out.npy")), shown = given;
     uint8_t pixels[IMAGES][COLUMNS][VALUES];
     for (int n = 0; n < IMAGES; n++) {

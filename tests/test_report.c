@@ -97,6 +97,9 @@ static void metrics_past_the_step_are_cut(void **state) {
         {"{\"step\": 1}\n", 1, "{\"step\": 1}\n"},
         {"{\"step\": 0}\n{\"step\": 1}\n", 0, "{\"step\": 0}\n"},
         {"", 3, ""},
+        /* The records of starts stay, whatever step they are of; a torn one does not. */
+        {"{\"start\": 0}\n{\"step\": 1}\n{\"step\": 9}\n{\"start\":9}\n{\"start\": 1", 5,
+         "{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         put_metrics(cases[i].before);
@@ -104,9 +107,11 @@ static void metrics_past_the_step_are_cut(void **state) {
         assert_metrics(cases[i].after);
     }
     px_metrics *metrics = open_metrics(7);
+    assert_int_equal(px_metrics_record(metrics, "{\"start\":7}"), PX_OK);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n"); /* read while still open */
     assert_int_equal(px_metrics_write(metrics, 8, NULL, 0), PX_OK);
     px_metrics_close(metrics);
-    assert_metrics("{\"step\": 8}\n");
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
     char partial[160];
     snprintf(partial, sizeof partial, "%s.partial", metrics_path());
@@ -330,6 +335,12 @@ static void progress_on_a_pipe_is_plain(void **state) {
     progress.drawn -= 3606;
     for (int64_t done = 600; done <= 610; done++) px_progress_update(&progress, done, "79.3 nats");
     assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.25/s  79.3 nats  33:20, 33:20 left\n");
+    /* Half of the time went into something else: the rate is of the other half, the time left of all. */
+    progress.busy = 1000;
+    progress.drawn -= 6;
+    px_progress_update(&progress, 600, "79.3 nats");
+    assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.50/s  79.3 nats  33:20, 33:20 left\n");
+    progress.busy = 0;
     px_progress_update(&progress, 1100, "");
     px_progress_end(&progress, NULL);
     assert_string_equal(drain(ends[0]), "train  100%  1100/1100  0.50/s  33:20\n");

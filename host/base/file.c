@@ -152,6 +152,15 @@ px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, cha
     return status;
 }
 
+px_status px_file_write_text(px_context *ctx, const char *path, const char *text) {
+    px_file_out out;
+    PX_TRY(px_file_create(ctx, path, &out));
+    px_status status = px_file_write(ctx, &out, text, strlen(text));
+    if (status == PX_OK) status = px_file_commit(ctx, &out);
+    px_file_abandon(&out);
+    return status;
+}
+
 bool px_file_is_folder(const char *path) {
     struct stat found;
     return stat(path, &found) == 0 && S_ISDIR(found.st_mode);

@@ -4,6 +4,7 @@
 #include "host/cli/cli.h"
 #include "host/cli/drawing.h"
 #include "pixelrnn/evaluate.h"
+#include "pixelrnn/loader.h"
 #include "pixelrnn/picture.h"
 #include <math.h>
 #include <stdio.h>
@@ -20,17 +21,18 @@ typedef struct px_complete_words {
     double temperature;
 } px_complete_words;
 
-/* What is completed: image index / completions of the source is what drawing `index` begins with. */
+/* What is completed: drawing `index` begins with chosen image index / completions. */
 typedef struct px_occlusion {
     px_context *ctx;
     px_source *source;
     int images, completions;
-    uint8_t *keep; /* [H, W], not 0: given */
+    size_t *chosen; /* [images], indices of the source */
+    uint8_t *keep;  /* [H, W], not 0: given */
 } px_occlusion;
 
 static px_status px_occlusion_given(void *context, int index, uint8_t *pixels) {
     px_occlusion *o = context;
-    return o->source->read(o->source, o->ctx, (size_t)(index / o->completions), pixels);
+    return o->source->read(o->source, o->ctx, o->chosen[index / o->completions], pixels);
 }
 
 /* --keep SIDE:FRACTION keeps that share of the rows (from the top) or columns (from the left). */
@@ -129,11 +131,16 @@ static px_status px_complete_source(px_context *ctx, const px_complete_words *w,
                                     px_model *model, px_source *source) {
     const px_model_spec *spec = &info->spec;
     px_occlusion o = {.ctx = ctx, .source = source, .completions = (int)w->completions};
+    const uint64_t seed = (uint64_t)(w->seed >= 0 ? w->seed : info->config.seed);
     char name[PX_PATH + 64];
     o.images = (int)(source->count < (size_t)w->images ? source->count : (size_t)w->images);
     o.keep = calloc((size_t)spec->height, (size_t)spec->width);
-    if (!o.keep) return px_fail(ctx, PX_ERR_MEMORY, "complete: no memory for a mask");
-    snprintf(name, sizeof name, "%s, %zu images, %d times", source->name, source->count, o.completions);
+    o.chosen = malloc((size_t)o.images * sizeof *o.chosen);
+    px_status status = o.keep && o.chosen ? PX_OK
+                                          : px_fail(ctx, PX_ERR_MEMORY, "complete: no memory for %d images", o.images);
+    if (status == PX_OK) px_choose(seed, source->count, (size_t)o.images, o.chosen);
+    snprintf(name, sizeof name, "%s, %d chosen of %zu images, %d times", source->name, o.images, source->count,
+             o.completions);
     px_drawing drawing = {.ctx = ctx,
                           .model = model,
                           .ranks = w->ranks,
@@ -141,15 +148,17 @@ static px_status px_complete_source(px_context *ctx, const px_complete_words *w,
                           .out = w->out,
                           .count = o.images * o.completions,
                           .batch = px_cli_drawing_batch(&info->config),
-                          .seed = (uint64_t)(w->seed >= 0 ? w->seed : info->config.seed),
+                          .seed = seed,
                           .temperature = w->temperature,
                           .keep = o.keep,
                           .given = px_occlusion_given,
                           .context = &o,
                           .given_name = name};
-    px_status status = px_ranks_agree(w->ranks, px_keep(ctx, w->keep, spec, o.keep));
+    if (status == PX_OK) status = px_keep(ctx, w->keep, spec, o.keep);
+    status = px_ranks_agree(w->ranks, status);
     if (status == PX_OK) status = px_complete_to_file(&drawing, &o);
     px_drawing_close(&drawing);
+    free(o.chosen);
     free(o.keep);
     return status;
 }

@@ -33,21 +33,38 @@ static void px_conclude(const px_train_result *result, const char *run) {
 /* What the words and the config say. */
 typedef struct px_train_words {
     px_config config;
-    bool init, resume;
+    bool init, resume, accept_data;
+    int argument_count;
+    char **arguments;                  /* the command line, from "train" on */
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
 } px_train_words;
+
+/* CONFIG is a file, or a run folder, whose config.yaml it then is. */
+static px_status px_train_config_path(px_context *ctx, const char *config, char path[PX_PATH]) {
+    if (!px_file_is_folder(config)) return px_file_path(ctx, path, "%s", config);
+    PX_TRY(px_file_path(ctx, path, "%s/config.yaml", config));
+    if (px_file_exists(path)) return PX_OK;
+    return px_fail(ctx, PX_ERR_FILE, "%s: found a folder without config.yaml, expected a config or a run folder",
+                   config);
+}
 
 static px_status px_train_read(px_context *ctx, int count, char **words, px_train_words *w) {
     px_words settings = {0}, plain;
     const char *init = NULL, *out = NULL;
+    char path[PX_PATH];
     const px_option options[] = {{.name = "--set", .each = &settings},
                                  {.name = "--init", .text = &init},
                                  {.name = "--resume", .flag = &w->resume},
+                                 {.name = "--accept-data", .flag = &w->accept_data},
                                  {.name = "-o", .text = &out}};
-    PX_TRY(px_cli_parse(ctx, &px_command_train, count, words, options, 4, &plain, 1, 1));
+    PX_TRY(px_cli_parse(ctx, &px_command_train, count, words, options, 5, &plain, 1, 1));
+    PX_TRY(px_train_config_path(ctx, plain.word[0], path));
     px_config_default(&w->config);
-    PX_TRY(px_config_load(ctx, plain.word[0], &w->config));
-    PX_TRY(px_cli_override(ctx, plain.word[0], &settings, &w->config));
+    PX_TRY(px_config_load(ctx, path, &w->config));
+    PX_TRY(px_cli_override(ctx, path, &settings, &w->config));
+    if (!out && px_file_is_folder(plain.word[0])) out = plain.word[0];
+    w->argument_count = count;
+    w->arguments = words;
     w->init = init != NULL;
     if (init) PX_TRY(px_checkpoint_find_model(ctx, init, w->start));
     return out ? px_file_path(ctx, w->run, "%s", out) : px_file_path(ctx, w->run, "runs/%s", w->config.name);
@@ -58,10 +75,13 @@ static px_status px_train_on(px_device *device, px_ranks *ranks, const px_train_
     const px_train_options work = {.config = &w->config,
                                    .run = w->run,
                                    .resume = w->resume,
+                                   .accept_data = w->accept_data,
                                    .init = w->init ? w->start : NULL,
                                    .stop = &px_cli_stop,
                                    .out = px_cli_talk(ranks),
-                                   .ranks = ranks};
+                                   .ranks = ranks,
+                                   .argument_count = w->argument_count,
+                                   .arguments = w->arguments};
     PX_TRY(px_ranks_check_device(ranks, device));
     px_introduce(&w->config, device, w->run, ranks);
     const px_status status = px_train(device, &work, &result);
@@ -85,6 +105,7 @@ static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, 
     return status;
 }
 
-const px_command px_command_train = {"train", "CONFIG.yaml [--set key=value]... [--init MODEL] [--resume] [-o RUN]",
-                                     "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped",
-                                     .together = px_train_together};
+const px_command px_command_train = {
+    "train", "CONFIG.yaml|RUN [--set key=value]... [--init MODEL] [--resume] [--accept-data] [-o RUN]",
+    "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other images)",
+    .together = px_train_together};

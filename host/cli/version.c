@@ -7,13 +7,7 @@
 #include <string.h>
 #include <yaml.h>
 #include <zlib.h>
-#if __has_include("pixelrnn/version.h")
 #include "pixelrnn/version.h"
-#else
-static const char *px_version(void) {
-    return "0.9.0";
-}
-#endif
 
 /* Absent in other CBLAS libraries. */
 extern char *openblas_get_config(void) __attribute__((weak));

@@ -28,6 +28,15 @@ static const px_key *px_config_difference(const px_config *a, const px_config *b
     return NULL;
 }
 
+void px_config_changes(const px_config *before, const px_config *now, px_config_visitor visit, void *context) {
+    char of_before[PX_CONFIG_STRING], of_now[PX_CONFIG_STRING];
+    for (const px_key *key = px_keys; key->name; key++) {
+        px_key_write(key, before, of_before);
+        px_key_write(key, now, of_now);
+        if (strcmp(of_before, of_now) != 0) visit(context, key->name, of_before, of_now);
+    }
+}
+
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine) {
     char expected[PX_CONFIG_STRING], found[PX_CONFIG_STRING];
     px_config same_data = *mine; /* its content is compared, not its place */

@@ -81,7 +81,7 @@ KEY(train.decay_factor, "0.5", .min = 0, .above = true, .max = 1, .help = "sched
 KEY(train.final_rate, "0", .min = 0, .max = 1, .help = "schedule cosine: rate at the last step / learning_rate"),
 KEY(train.log_every, "10", .min = 0, .max = STEPS, .unit = "steps", .help = "between two lines; 0: only at the end"),
 KEY(train.evaluate_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
-KEY(train.evaluate_images, "0", .min = 0, .max = 1e9, .unit = "images", .help = "first of data.test; 0: all"),
+KEY(train.evaluate_images, "0", .min = 0, .max = 1e9, .unit = "images", .help = "of data.test, chosen by the seed; 0: all"),
 KEY(train.sample_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
 KEY(train.checkpoint_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
 KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images", .help = "drawn at each sample_every"),

@@ -45,6 +45,7 @@ static place place_of(const px_loader *loader, size_t position) {
     place p = {position / count, position % count};
     if (loader->options.order == PX_LOADER_SHUFFLED)
         p.index = px_permute(loader->options.seed, p.epoch, count, p.index);
+    if (loader->options.subset) p.index = loader->options.subset[position];
     return p;
 }
 
@@ -54,7 +55,8 @@ static size_t most_images(const px_loader *loader) {
 }
 
 static int images_from(const px_loader *loader, size_t first) {
-    size_t count = loader->source->count, images = most_images(loader);
+    size_t count = loader->options.subset ? loader->options.subset_count : loader->source->count;
+    size_t images = most_images(loader);
     if (loader->options.order == PX_LOADER_PASS) {
         size_t left = first < count ? count - first : 0;
         if (left < images) images = left;

@@ -6,14 +6,15 @@
  * of walking on average. */
 #include "pixelrnn/loader.h"
 #include "pixelrnn/random.h"
+#include <stdlib.h>
 
 enum { ROUNDS = 8 };
 
-static uint64_t encrypt(uint64_t seed, uint64_t epoch, int half_bits, uint64_t value) {
+static uint64_t encrypt(uint64_t seed, int purpose, uint64_t item, int half_bits, uint64_t value) {
     uint64_t mask = ((uint64_t)1 << half_bits) - 1;
     uint64_t left = value >> half_bits, right = value & mask;
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        uint64_t noise = px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 | right).word[0] & mask;
+        uint64_t noise = px_random(seed, purpose, item, round << 32 | right).word[0] & mask;
         uint64_t mixed = left ^ noise;
         left = right;
         right = mixed;
@@ -21,11 +22,25 @@ static uint64_t encrypt(uint64_t seed, uint64_t epoch, int half_bits, uint64_t v
     return left << half_bits | right;
 }
 
-size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index) {
+static size_t permute(uint64_t seed, int purpose, uint64_t item, size_t count, size_t index) {
     int half_bits = 0;
     while (half_bits < 31 && (count - 1) >> (2 * half_bits) != 0) half_bits++;
     uint64_t value = index;
-    do value = encrypt(seed, epoch, half_bits, value);
+    do value = encrypt(seed, purpose, item, half_bits, value);
     while (value >= count);
     return (size_t)value;
+}
+
+size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index) {
+    return permute(seed, PX_RANDOM_ORDER, epoch, count, index);
+}
+
+static int compare_indices(const void *a, const void *b) {
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return (x > y) - (x < y);
+}
+
+void px_choose(uint64_t seed, size_t count, size_t chosen, size_t *indices) {
+    for (size_t i = 0; i < chosen; i++) indices[i] = permute(seed, PX_RANDOM_SUBSET, 0, count, i);
+    qsort(indices, chosen, sizeof *indices, compare_indices);
 }

@@ -16,13 +16,15 @@ struct px_metrics {
 
 /* ---------------------------------------------------------------- resuming */
 
-/* A whole line of ours that is not past `step`, and is not the one of `step` that has `name`, if that is not NULL. */
+/* A whole line of ours that records a start or is not past `step`, and is not the one of `step` that has `name`, if that is
+ * not NULL. */
 static bool belongs(const char *line, size_t length, int64_t step, const char *name) {
     if (length == 0 || line[length - 1] != '\n') return false;
     cJSON *object = cJSON_ParseWithLength(line, length);
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, "step");
-    bool good = cJSON_IsNumber(number) && number->valuedouble <= (double)step;
-    if (good && name && number->valuedouble == (double)step) good = !cJSON_HasObjectItem(object, name);
+    const bool start = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(object, "start"));
+    bool good = start || (cJSON_IsNumber(number) && number->valuedouble <= (double)step);
+    if (good && !start && name && number->valuedouble == (double)step) good = !cJSON_HasObjectItem(object, name);
     cJSON_Delete(object);
     return good;
 }
@@ -72,6 +74,17 @@ static void write_number(FILE *out, double value) {
     fputs(text, out);
 }
 
+/* Ends a line. */
+static px_status flush_lines(px_metrics *metrics) {
+    if (fflush(metrics->lines) == 0 && !ferror(metrics->lines)) return PX_OK;
+    return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
+}
+
+px_status px_metrics_record(px_metrics *metrics, const char *json) {
+    fprintf(metrics->lines, "%s\n", json);
+    return flush_lines(metrics);
+}
+
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count) {
     fprintf(metrics->lines, "{\"step\": %lld", (long long)step);
     for (int i = 0; i < count; i++) {
@@ -79,9 +92,7 @@ px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *v
         write_number(metrics->lines, values[i].value);
     }
     fputs("}\n", metrics->lines);
-    if (fflush(metrics->lines) != 0 || ferror(metrics->lines)) {
-        return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
-    }
+    PX_TRY(flush_lines(metrics));
     for (int i = 0; i < count; i++) PX_TRY(px_tensorboard_scalar(metrics->board, step, &values[i]));
     return px_tensorboard_flush(metrics->board);
 }

@@ -71,10 +71,10 @@ static void describe(const px_progress *progress, const char *detail, double now
     snprintf(parts[TIME], PART_BYTES, "%s", passed);
     if (fresh <= 0 || elapsed <= 0) return;
 
-    double rate = (double)fresh / elapsed;
+    double rate = (double)fresh / (progress->busy > 0 ? progress->busy : elapsed);
     snprintf(parts[RATE], PART_BYTES, "%.*f/s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate);
     if (done >= total) return;
-    format_time(left, sizeof left, (double)(total - done) / rate);
+    format_time(left, sizeof left, (double)(total - done) * elapsed / (double)fresh);
     snprintf(parts[TIME], PART_BYTES, "%s, %s left", passed, left);
 }
 

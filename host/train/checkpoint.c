@@ -1,7 +1,6 @@
 /* Checkpoints: a folder is filled under a temporary name, synced and renamed, so that it appears whole or not at all.
  */
-#include "pixelrnn/checkpoint.h"
-#include "pixelrnn/file.h"
+#include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -10,12 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PX_STEP_DIGITS = 9 };
 
 px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, char path[PX_PATH]) {
     return px_file_path(ctx, path, "%s/checkpoints/%0*lld", run, PX_STEP_DIGITS, (long long)step);
+}
+
+bool px_checkpoint_exists(const char *run, int64_t step) {
+    px_context ignored;
+    char path[PX_PATH];
+    return px_checkpoint_path(&ignored, run, step, path) == PX_OK && px_file_is_folder(path);
 }
 
 /* --- What goes into which file ------------------------------------------------------------------------------------ */
@@ -48,6 +54,24 @@ static void px_state_add(cJSON *json, const char *key, double value) {
     cJSON_AddRawToObject(json, key, text);
 }
 
+static void px_digest_add(cJSON *json, const char *name, const px_source_digest *digest) {
+    char checksum[16];
+    if (digest->images == 0) return;
+    cJSON *item = cJSON_AddObjectToObject(json, name);
+    snprintf(checksum, sizeof checksum, "%08llx", (unsigned long long)digest->checksum);
+    cJSON_AddNumberToObject(item, "images", (double)digest->images);
+    cJSON_AddNumberToObject(item, "height", (double)digest->height);
+    cJSON_AddNumberToObject(item, "width", (double)digest->width);
+    cJSON_AddNumberToObject(item, "channels", (double)digest->channels);
+    cJSON_AddStringToObject(item, "checksum", checksum);
+}
+
+void px_state_add_data(cJSON *json, const px_train_state *state) {
+    cJSON *data = cJSON_AddObjectToObject(json, "data");
+    px_digest_add(data, "train", &state->train);
+    px_digest_add(data, "test", &state->test);
+}
+
 static char *px_state_text(const px_train_state *state) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "step", (double)state->step);
@@ -57,6 +81,7 @@ static char *px_state_text(const px_train_state *state) {
     if (state->samples_due) cJSON_AddTrueToObject(json, "samples_due");
     px_state_add(json, "window_nats", state->window_nats);
     cJSON_AddNumberToObject(json, "window_steps", (double)state->window_steps);
+    px_state_add_data(json, state);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
     return text;
@@ -64,13 +89,8 @@ static char *px_state_text(const px_train_state *state) {
 
 static px_status px_state_save(px_context *ctx, const px_train_state *state, const char *path) {
     char *text = px_state_text(state);
-    px_file_out out;
-    px_status status = text ? px_file_create(ctx, path, &out) : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory", path);
-    if (status == PX_OK) {
-        status = px_file_write(ctx, &out, text, strlen(text));
-        if (status == PX_OK) status = px_file_commit(ctx, &out);
-        px_file_abandon(&out);
-    }
+    const px_status status = text ? px_file_write_text(ctx, path, text)
+                                  : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory", path);
     free(text);
     return status;
 }
@@ -79,6 +99,20 @@ static bool px_state_number(const cJSON *json, const char *key, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
     if (cJSON_IsNumber(item)) *value = item->valuedouble;
     return cJSON_IsNumber(item);
+}
+
+/* Without one, as in a state that an older version saved: no digest. */
+static px_source_digest px_digest_read(const cJSON *json, const char *name) {
+    static const char *const keys[] = {"images", "height", "width", "channels"};
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), name);
+    const char *checksum = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "checksum"));
+    uint64_t number[4];
+    for (int i = 0; i < 4; i++) {
+        double value = -1;
+        if (!px_state_number(item, keys[i], &value) || !(value >= 0 && value <= 1e15)) return (px_source_digest){0};
+        number[i] = (uint64_t)value;
+    }
+    return (px_source_digest){number[0], number[1], number[2], number[3], checksum ? strtoull(checksum, NULL, 16) : 0};
 }
 
 static px_status px_state_load(px_context *ctx, const char *path, int64_t step, px_train_state *state) {
@@ -93,6 +127,8 @@ static px_status px_state_load(px_context *ctx, const char *path, int64_t step, 
     px_state_number(json, "best_nats_per_image", &state->best_nats_per_image);
     state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
     state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
+    state->train = px_digest_read(json, "train");
+    state->test = px_digest_read(json, "test");
     cJSON_Delete(json);
     free(text);
     state->step = (int64_t)found, state->best_step = (int64_t)best_step, state->window_steps = (int64_t)window_steps;
@@ -102,19 +138,56 @@ static px_status px_state_load(px_context *ctx, const char *path, int64_t step, 
 
 /* --- Saving ------------------------------------------------------------------------------------------------------- */
 
-/* Points RUN/checkpoints/name at a step's folder, in one move. */
+/* Renames a folder to path.rejected, or path.rejected.2 and so on. */
+static px_status px_set_aside(px_context *ctx, const char *path, char name[PX_PATH]) {
+    PX_TRY(px_file_path(ctx, name, "%s.rejected", path));
+    for (int i = 2; px_file_exists(name); i++) PX_TRY(px_file_path(ctx, name, "%s.rejected.%d", path, i));
+    return rename(path, name) == 0 ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+}
+
+/* Clears a link's name of a folder. The copy of a checkpoint that is there is removed; any other is set aside. */
+static px_status px_checkpoint_clear(px_context *ctx, const char *run, const char *link, const char *temporary) {
+    char path[PX_PATH];
+    px_model_info info;
+    struct stat found;
+    if (lstat(link, &found) != 0 || !S_ISDIR(found.st_mode)) return PX_OK;
+    PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", link));
+    const bool copy = px_model_file_info(ctx, path, &info) == PX_OK && px_checkpoint_exists(run, info.step);
+    if (!copy) return px_set_aside(ctx, link, path);
+    if (rename(link, temporary) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
+    return px_file_remove_folder(ctx, temporary);
+}
+
+/* Points RUN/checkpoints/name at a step's folder, in one move: a link, or else a text file. */
 static px_status px_checkpoint_link(px_context *ctx, const char *run, const char *name, int64_t step) {
     char link[PX_PATH], temporary[PX_PATH], target[32];
     PX_TRY(px_file_path(ctx, link, "%s/checkpoints/%s", run, name));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", link));
     snprintf(target, sizeof target, "%0*lld", PX_STEP_DIGITS, (long long)step);
+    PX_TRY(px_checkpoint_clear(ctx, run, link, temporary));
     unlink(temporary);
-    if (symlink(target, temporary) == 0 && rename(temporary, link) == 0) return PX_OK;
-    return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
+    if (symlink(target, temporary) == 0)
+        return rename(temporary, link) == 0 ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
+    unlink(link); /* a link to a folder would be taken for that folder */
+    return px_file_write_text(ctx, link, target);
+}
+
+px_status px_checkpoint_try_link(px_context *ctx, const char *run) {
+    char link[PX_PATH];
+    PX_TRY(px_file_path(ctx, link, "%s/checkpoints/link.partial", run));
+    unlink(link);
+    if (symlink("none", link) != 0)
+        return px_fail(ctx, PX_ERR_FILE, "%s/checkpoints: found no symbolic links (%s)", run, strerror(errno));
+    unlink(link);
+    return PX_OK;
 }
 
 px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step) {
     return px_checkpoint_link(ctx, run, "best", step);
+}
+
+px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step) {
+    return px_checkpoint_link(ctx, run, "newest", step);
 }
 
 static px_status px_checkpoint_fill(const char *folder, px_model *model, const px_optimizer *optimizer,
@@ -148,7 +221,7 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
         PX_TRY(px_checkpoint_fill(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
-    PX_TRY(px_checkpoint_link(ctx, run, "newest", state->step));
+    PX_TRY(px_checkpoint_mark_newest(ctx, run, state->step));
     return px_file_sync_folder(ctx, all);
 }
 
@@ -178,18 +251,40 @@ int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
     return newest;
 }
 
+/* Reads all that is needed to use its model; state: what it says of the run. */
+static px_status px_checkpoint_check(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
+    char folder[PX_PATH], path[PX_PATH];
+    px_model_info info;
+    PX_TRY(px_checkpoint_path(ctx, run, step, folder));
+    PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
+    PX_TRY(px_model_file_info(ctx, path, &info));
+    PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
+    return px_state_load(ctx, path, step, state);
+}
+
+/* The step that the newest whole checkpoint calls the best, if that is still there, else its own. Without a whole one,
+ * the newest there is, whose faults are then named by what opens it; -1: there is none. */
+static int64_t px_checkpoint_best(const char *run) {
+    px_context ignored;
+    px_train_state state;
+    int64_t step = px_checkpoint_newest(run);
+    while (step >= 0 && px_checkpoint_check(&ignored, run, step, &state) != PX_OK)
+        step = px_checkpoint_newest_before(run, step);
+    if (step < 0) return px_checkpoint_newest(run);
+    const bool evaluated = isfinite(state.best_nats_per_image);
+    return evaluated && px_checkpoint_exists(run, state.best_step) ? state.best_step : step;
+}
+
 px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path[PX_PATH]) {
     if (!px_file_exists(model)) return px_fail(ctx, PX_ERR_FILE, "%s: no such file or folder", model);
     if (!px_file_is_folder(model)) return px_file_path(ctx, path, "%s", model);
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", model));
     if (px_file_exists(path)) return PX_OK;
-    PX_TRY(px_file_path(ctx, path, "%s/checkpoints/best/model.safetensors", model));
-    if (px_file_exists(path)) return PX_OK;
-    const int64_t newest = px_checkpoint_newest(model);
-    if (newest < 0)
+    const int64_t best = px_checkpoint_best(model);
+    if (best < 0)
         return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints", model);
     char folder[PX_PATH];
-    PX_TRY(px_checkpoint_path(ctx, model, newest, folder));
+    PX_TRY(px_checkpoint_path(ctx, model, best, folder));
     return px_file_path(ctx, path, "%s/model.safetensors", folder);
 }
 
@@ -202,10 +297,9 @@ static px_status px_check_images(px_context *ctx, const char *path, const px_mod
                    found->height, found->width, found->channels, want->height, want->width, want->channels);
 }
 
-px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimizer *optimizer, px_train_state *state) {
+px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, const px_optimizer *optimizer,
+                             px_train_state *state, px_config *config) {
     px_context *ctx = px_model_device(model)->ctx;
-    const int64_t step = px_checkpoint_newest(run);
-    if (step < 0) return px_fail(ctx, PX_ERR_FILE, "%s: found no checkpoint to resume from", run);
     char folder[PX_PATH], path[PX_PATH];
     px_model_info info;
     px_named_flat flats[PX_OPTIMIZER_STATES];
@@ -219,7 +313,14 @@ px_status px_checkpoint_resume(const char *run, px_model *model, const px_optimi
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
     PX_TRY(px_flats_load(model, flats, count, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
+    *config = info.config;
     return px_state_load(ctx, path, step, state);
+}
+
+px_status px_checkpoint_reject(px_context *ctx, const char *run, int64_t step, char name[PX_PATH]) {
+    char folder[PX_PATH];
+    PX_TRY(px_checkpoint_path(ctx, run, step, folder));
+    return px_set_aside(ctx, folder, name);
 }
 
 static int px_newer_first(const void *a, const void *b) {
@@ -252,16 +353,6 @@ static px_status px_checkpoint_remove(px_context *ctx, const char *run, int64_t 
     PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
     if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
     return px_file_remove_folder(ctx, gone);
-}
-
-px_status px_checkpoint_withdraw(px_context *ctx, const char *run, int64_t step) {
-    char link[PX_PATH];
-    if (px_checkpoint_newest(run) != step) return PX_OK;
-    const int64_t before = px_checkpoint_newest_before(run, step);
-    if (before >= 0) PX_TRY(px_checkpoint_link(ctx, run, "newest", before));
-    PX_TRY(px_file_path(ctx, link, "%s/checkpoints/newest", run));
-    if (before < 0) unlink(link);
-    return px_checkpoint_remove(ctx, run, step);
 }
 
 px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, int64_t best_step) {

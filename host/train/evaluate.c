@@ -37,9 +37,20 @@ px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px
 /* What is done with each batch of a pass. */
 typedef px_status (*px_batch_visitor)(void *visitor, const px_batch *batch);
 
-/* How many images a pass over source takes. */
-static size_t px_visited(const px_source *source, size_t limit) {
-    return limit > 0 && limit < source->count ? limit : source->count;
+/* The images of a source that a pass takes. */
+typedef struct px_selection {
+    size_t count;
+    size_t *indices; /* ascending; NULL: all images */
+} px_selection;
+
+static px_status px_select(px_context *ctx, const px_source *source, size_t limit, uint64_t seed, px_selection *s) {
+    *s = (px_selection){.count = source->count};
+    if (limit == 0 || limit >= source->count) return PX_OK;
+    s->count = limit;
+    s->indices = malloc(limit * sizeof *s->indices);
+    if (!s->indices) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to choose %zu images", source->name, limit);
+    px_choose(seed, source->count, limit, s->indices);
+    return PX_OK;
 }
 
 /* Asked before a batch, `left` of the images from the last. */
@@ -50,11 +61,16 @@ static px_status px_visit_stopped(px_context *ctx, const px_source *source, px_s
                    part.count);
 }
 
-/* Hands images part.first .. part.first + part.count - 1 of source to visit, batch by batch, in file order. */
-static px_status px_visit(px_device *device, px_source *source, const px_evaluate_options *o, px_share part,
-                          px_batch_visitor visit, void *visitor) {
-    const px_loader_options options = {
-        .levels = o->levels, .batch_size = o->batch, .order = PX_LOADER_PASS, .seed = o->seed, .binarize = o->binarize};
+/* Hands images part.first .. part.first + part.count - 1 of the selection to visit, batch by batch, in file order. */
+static px_status px_visit(px_device *device, px_source *source, const px_selection *selection,
+                          const px_evaluate_options *o, px_share part, px_batch_visitor visit, void *visitor) {
+    const px_loader_options options = {.levels = o->levels,
+                                       .batch_size = o->batch,
+                                       .order = PX_LOADER_PASS,
+                                       .seed = o->seed,
+                                       .binarize = o->binarize,
+                                       .subset = selection->indices,
+                                       .subset_count = selection->count};
     size_t left = part.count;
     px_loader *loader;
     PX_TRY(px_loader_open(device->ctx, device, source, &options, &loader));
@@ -77,7 +93,8 @@ static px_status px_visit(px_device *device, px_source *source, const px_evaluat
 typedef struct px_model_visitor {
     px_model *model;
     const px_source *source;
-    double *nats; /* of each image of the source */
+    const px_selection *selection;
+    double *nats; /* of each image of the selection */
     px_progress *progress;
     size_t done;
     double sum; /* of nats, for the progress line */
@@ -89,9 +106,10 @@ static px_status px_visit_model(void *visitor, const px_batch *batch) {
     PX_TRY(px_model_forward(v->model, batch->levels, batch->images, false));
     PX_TRY(px_model_nats(v->model, nats));
     for (int i = 0; i < batch->images; i++) {
+        const size_t at = batch->first + (size_t)i;
         if (!isfinite(nats[i]))
             return px_fail(px_model_device(v->model)->ctx, PX_ERR_NUMERIC, "%s: NLL of image %zu is not finite (%g)",
-                           v->source->name, batch->first + (size_t)i, nats[i]);
+                           v->source->name, v->selection->indices ? v->selection->indices[at] : at, nats[i]);
         v->sum += nats[i];
     }
     v->done += (size_t)batch->images;
@@ -101,29 +119,32 @@ static px_status px_visit_model(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
-/* nats of all `images` images, this rank's by its model, the others' by theirs. */
-static px_status px_evaluate_images(px_model *model, px_source *source, const px_evaluate_options *o, size_t images,
-                                    double *nats, px_progress *progress) {
+/* nats of all images of the selection, this rank's by its model, the others' by theirs. */
+static px_status px_evaluate_images(px_model *model, px_source *source, const px_selection *selection,
+                                    const px_evaluate_options *o, double *nats, px_progress *progress) {
     px_device *device = px_model_device(model);
     const size_t unit = (size_t)o->batch;
-    px_model_visitor visitor = {.model = model, .source = source, .nats = nats, .progress = progress};
-    const px_share part = px_ranks_share(o->ranks, images, unit);
-    PX_TRY(px_ranks_agree(o->ranks, px_visit(device, source, o, part, px_visit_model, &visitor)));
-    return px_ranks_gather(o->ranks, nats, images, unit, sizeof *nats);
+    px_model_visitor visitor = {
+        .model = model, .source = source, .selection = selection, .nats = nats, .progress = progress};
+    const px_share part = px_ranks_share(o->ranks, selection->count, unit);
+    PX_TRY(px_ranks_agree(o->ranks, px_visit(device, source, selection, o, part, px_visit_model, &visitor)));
+    return px_ranks_gather(o->ranks, nats, selection->count, unit, sizeof *nats);
 }
 
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation) {
     px_device *device = px_model_device(model);
     const px_model_spec *spec = px_model_spec_of(model);
-    const size_t images = px_visited(source, options->limit);
+    px_selection selection;
     PX_TRY(px_evaluate_check(device->ctx, spec, source));
-    double *nats = per_image ? per_image : malloc(images * sizeof *nats);
-    if (!nats) return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %zu figures", images);
-    const px_status status = px_evaluate_images(model, source, options, images, nats, progress);
+    px_status status = px_select(device->ctx, source, options->limit, options->seed, &selection);
+    double *nats = per_image ? per_image : malloc(selection.count * sizeof *nats);
+    if (!nats) status = px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %zu figures", selection.count);
+    if (status == PX_OK) status = px_evaluate_images(model, source, &selection, options, nats, progress);
     px_moments moments = {0};
-    for (size_t i = 0; i < images && status == PX_OK; i++) px_moments_add(&moments, nats[i]);
+    for (size_t i = 0; i < selection.count && status == PX_OK; i++) px_moments_add(&moments, nats[i]);
     if (!per_image) free(nats);
+    free(selection.indices);
     *evaluation = px_moments_evaluation(&moments, (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
     return status;
 }
@@ -160,16 +181,25 @@ static px_status px_score_batch(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
+/* A pass of this rank alone over `limit` images. */
+static px_status px_visit_alone(px_device *device, px_source *source, size_t limit, const px_evaluate_options *options,
+                                px_batch_visitor visit, void *visitor) {
+    px_selection selection;
+    PX_TRY(px_select(device->ctx, source, limit, options->seed, &selection));
+    const px_status status = px_visit(device, source, &selection, options, (px_share){0, selection.count}, visit,
+                                      visitor);
+    free(selection.indices);
+    return status;
+}
+
 px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
                                   const px_evaluate_options *options, px_evaluation *evaluation) {
     px_independent_visitor visitor = {.levels = (size_t)options->levels};
     visitor.values = (size_t)train->height * (size_t)train->width * (size_t)train->channels;
     visitor.counts = calloc(visitor.values * visitor.levels, sizeof *visitor.counts);
     if (!visitor.counts) return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate counts of levels");
-    const px_share counted = {0, px_visited(train, PX_INDEPENDENT_IMAGES)},
-                   scored = {0, px_visited(test, options->limit)};
-    px_status status = px_visit(device, train, options, counted, px_count_batch, &visitor);
-    if (status == PX_OK) status = px_visit(device, test, options, scored, px_score_batch, &visitor);
+    px_status status = px_visit_alone(device, train, PX_INDEPENDENT_IMAGES, options, px_count_batch, &visitor);
+    if (status == PX_OK) status = px_visit_alone(device, test, options->limit, options, px_score_batch, &visitor);
     free(visitor.counts);
     *evaluation = px_moments_evaluation(&visitor.moments, visitor.values);
     return status;

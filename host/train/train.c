@@ -1,10 +1,12 @@
 /* Training: the loop. */
 #include "host/train/trainer.h"
+#include "pixelrnn/clock.h"
 
 static px_status px_train_loop(px_trainer *t) {
     PX_TRY(px_trainer_report_due(t)); /* what a stop cut short */
     while (t->state.step < t->config->train.steps && t->stop == PX_OK) {
         px_batch batch;
+        t->step_started = px_clock_seconds();
         PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
         const double rate = px_learning_rate(t->config, t->state.step);
         /* Forward, backward, reduction, update: step.c */

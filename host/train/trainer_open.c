@@ -1,8 +1,6 @@
 /* Setting a training run up: data, model, optimiser, run folder, resuming. */
 #include "host/train/trainer.h"
-#include "pixelrnn/clock.h"
 #include "pixelrnn/model_file.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,30 +57,25 @@ static px_status px_trainer_open_model(px_trainer *t) {
     return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
 }
 
-static px_status px_trainer_write_config(px_trainer *t) {
+px_status px_trainer_write_config(px_trainer *t) {
     char path[PX_PATH];
-    px_file_out out;
+    if (t->configured) return PX_OK;
     PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
     char *text = px_config_text(t->config);
     if (!text) return px_fail(t->ctx, PX_ERR_MEMORY, "%s: no memory", path);
-    px_status status = px_file_create(t->ctx, path, &out);
-    if (status == PX_OK) {
-        status = px_file_write(t->ctx, &out, text, strlen(text));
-        if (status == PX_OK) status = px_file_commit(t->ctx, &out);
-        px_file_abandon(&out);
-    }
+    const px_status status = px_file_write_text(t->ctx, path, text);
     free(text);
+    t->configured = status == PX_OK;
     return status;
 }
 
 /* The config of the run to be resumed must agree with the one given. */
 static px_status px_trainer_check_config(px_trainer *t) {
     char path[PX_PATH];
-    px_config held;
     PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
-    px_config_default(&held);
-    PX_TRY(px_config_load(t->ctx, path, &held));
-    return px_config_check_resume(t->ctx, path, &held, t->config);
+    px_config_default(&t->before);
+    PX_TRY(px_config_load(t->ctx, path, &t->before));
+    return px_config_check_resume(t->ctx, path, &t->before, t->config);
 }
 
 /* Locks the run folder, once there is one. */
@@ -110,25 +103,24 @@ static px_status px_trainer_check_run(px_trainer *t) {
         (long long)newest);
 }
 
-/* A fresh run, or the newest checkpoint of an old one. */
+/* A fresh run, or the newest whole checkpoint of an old one. */
 static px_status px_trainer_open_run(px_trainer *t) {
     const char *run = t->options->run;
     char folder[PX_PATH];
     PX_TRY(px_file_make_folder(t->ctx, run));
     PX_TRY(px_trainer_check_run(t)); /* again: another process may have begun meanwhile */
-    t->state.best_nats_per_image = INFINITY;
-    if (px_checkpoint_newest(run) >= 0) {
-        PX_TRY(px_checkpoint_resume(run, t->model, t->optimizer, &t->state));
-        if (isfinite(t->state.best_nats_per_image)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.best_step));
-    }
+    PX_TRY(px_trainer_resume(t));
     PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_file_path(t->ctx, folder, "%s/samples", run));
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_checkpoint_prune(t->ctx, run, 0, 0));
-    PX_TRY(px_trainer_write_config(t));
+    if (px_checkpoint_try_link(t->ctx, run) != PX_OK)
+        fprintf(t->options->out, "warning: %s: best and newest are text files there\n", t->ctx->message);
+    if (!t->resumed) PX_TRY(px_trainer_write_config(t)); /* else the first step does */
     if (t->state.evaluation_due) PX_TRY(px_metrics_forget(t->ctx, run, t->state.step, "test/nats_per_image"));
-    return px_metrics_open(t->ctx, run, t->state.step, &t->metrics);
+    PX_TRY(px_metrics_open(t->ctx, run, t->state.step, &t->metrics));
+    return px_trainer_record(t);
 }
 
 /* Test images must be of the training images' size. */
@@ -141,6 +133,9 @@ static px_status px_trainer_same_size(px_trainer *t) {
 static px_status px_trainer_baseline(px_trainer *t) {
     if (!t->test || !t->root) return PX_OK;
     const px_evaluate_options options = px_trainer_evaluation(t);
+    if (options.limit > 0 && options.limit < t->test->count)
+        fprintf(t->options->out, "evaluating %zu of the %zu images of %s, chosen by the seed\n", options.limit,
+                t->test->count, t->test->name);
     return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
 }
 

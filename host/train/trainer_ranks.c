@@ -1,9 +1,6 @@
 /* What makes the ranks of a run train one model: they compare what they were given, and begin with what rank 0 has. */
 #include "host/train/trainer.h"
-#include "pixelrnn/clock.h"
 #include <stdlib.h>
-#include <string.h>
-#include <zlib.h>
 
 px_status px_trainer_same_work(px_trainer *t) {
     if (!t->ranks) return PX_OK;
@@ -19,52 +16,26 @@ px_status px_trainer_same_work(px_trainer *t) {
 
 /* --- Data --------------------------------------------------------------------------------------------------------- */
 
-/* What is compared of a source: its shape, and the content of images all over it. A source as large as they come is not
- * read whole for this. */
-enum { PX_COMPARED_IMAGES = 64 };
-typedef struct px_source_digest {
-    uint64_t images, height, width, channels, sum;
-} px_source_digest;
-
-static px_status px_source_digest_of(px_context *ctx, px_source *source, px_source_digest *digest) {
-    const size_t bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels;
-    const size_t steps = source->count < PX_COMPARED_IMAGES ? source->count : PX_COMPARED_IMAGES;
-    *digest = (px_source_digest){source->count, (uint64_t)source->height, (uint64_t)source->width,
-                                 (uint64_t)source->channels, crc32_z(0, NULL, 0)};
-    uint8_t *pixels = malloc(bytes);
-    px_status status = pixels ? PX_OK : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
-    for (size_t i = 0; i < steps && status == PX_OK; i++) {
-        status = source->read(source, ctx, steps > 1 ? i * (source->count - 1) / (steps - 1) : 0, pixels);
-        if (status == PX_OK) digest->sum = crc32_z(digest->sum, pixels, bytes);
-    }
-    free(pixels);
-    return status;
-}
-
 static px_status px_source_compare(px_context *ctx, const px_source *source, const px_source_digest *first,
                                    const px_source_digest *mine) {
-    if (memcmp(first, mine, sizeof *first) == 0) return PX_OK;
-    const unsigned long long f[] = {first->images, first->height, first->width, first->channels, first->sum};
-    const unsigned long long m[] = {mine->images, mine->height, mine->width, mine->channels, mine->sum};
-    return px_fail(ctx, PX_ERR_CONFIG,
-                   "%s: found %llu images of %llu x %llu x %llu, checksum %08llx; expected %llu of %llu x %llu x %llu, "
-                   "checksum %08llx, as on rank 0",
-                   source->name, m[0], m[1], m[2], m[3], m[4], f[0], f[1], f[2], f[3], f[4]);
+    char found[PX_DIGEST_TEXT], expected[PX_DIGEST_TEXT];
+    if (px_source_digest_same(first, mine)) return PX_OK;
+    px_source_digest_text(mine, found);
+    px_source_digest_text(first, expected);
+    return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
-static px_status px_trainer_same_source(px_trainer *t, px_source *source) {
-    px_source_digest first = {0}, mine;
+static px_status px_trainer_same_source(px_trainer *t, px_source *source, px_source_digest *mine) {
     if (!source) return PX_OK;
-    PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, &mine)));
-    first = mine;
+    PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
+    px_source_digest first = *mine;
     PX_TRY(px_ranks_broadcast(t->ranks, &first, sizeof first));
-    return px_ranks_agree(t->ranks, px_source_compare(t->ctx, source, &first, &mine));
+    return px_ranks_agree(t->ranks, px_source_compare(t->ctx, source, &first, mine));
 }
 
 px_status px_trainer_same_data(px_trainer *t) {
-    if (!t->ranks) return PX_OK;
-    PX_TRY(px_trainer_same_source(t, t->train));
-    return px_trainer_same_source(t, t->test);
+    PX_TRY(px_trainer_same_source(t, t->train, &t->train_digest));
+    return px_trainer_same_source(t, t->test, &t->test_digest);
 }
 
 /* --- What rank 0 begins with --------------------------------------------------------------------------------------- */
@@ -89,7 +60,6 @@ px_status px_trainer_spread(px_trainer *t) {
     PX_TRY(px_model_refresh(t->model));
     for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_map(t, states[i].map));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
-    t->window_started = px_clock_seconds();
     t->window_step = t->state.step;
     return PX_OK;
 }

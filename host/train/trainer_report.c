@@ -34,11 +34,13 @@ static px_status px_take_account(px_trainer *t, px_account *mine) {
     return PX_OK;
 }
 
-/* The failure of step `step`; checkpoints from `bad` on hold weights that are not good. */
+/* The failure of step `step`; checkpoints from `bad` on hold weights that are not good, and are set aside. */
 static px_status px_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
     const int64_t good = px_checkpoint_newest_before(t->options->run, bad);
     char where[PX_PATH] = "none";
+    if (t->root) (void)px_trainer_reject(t, bad); /* what cannot be renamed, a resumed run comes to again */
     if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, t->options->run, good, where));
+    if (good >= 0 && t->root) (void)px_checkpoint_mark_newest(t->ctx, t->options->run, good); /* links are for people */
     return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
                    what, where);
 }
@@ -95,12 +97,15 @@ px_status px_trainer_observe(px_trainer *t) {
     t->state.step++;
     t->state.window_nats += mean;
     t->state.window_steps++;
+    t->busy += px_clock_seconds() - t->step_started;
+    if (t->root) PX_TRY(px_trainer_write_config(t));
     char detail[96];
     const int64_t images = t->config->train.batch_size;
-    const double seconds = px_clock_seconds() - t->window_started;
+    const double seconds = t->busy - t->window_busy;
     const double rate = (double)((t->state.step - t->window_step) * images) / (seconds > 0 ? seconds : 1);
     snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
              t->state.window_nats / (double)t->state.window_steps, rate);
+    t->progress.busy = t->busy;
     px_progress_update(&t->progress, t->state.step, detail);
     return PX_OK;
 }
@@ -109,7 +114,7 @@ static px_status px_report_metrics(px_trainer *t) {
     double norm;
     PX_TRY(px_optimizer_norm(t->optimizer, &norm));
     const double nats = t->state.window_nats / (double)t->state.window_steps;
-    const double seconds = px_clock_seconds() - t->window_started;
+    const double seconds = t->busy - t->window_busy;
     const double steps = (double)(t->state.step - t->window_step);
     const px_reduction_times times = px_reduction_times_take(t->reduction);
     const px_metric metrics[] = {
@@ -126,7 +131,7 @@ static px_status px_report_metrics(px_trainer *t) {
     if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
     t->state.window_nats = 0;
     t->state.window_steps = 0;
-    t->window_started = px_clock_seconds();
+    t->window_busy = t->busy;
     t->window_step = t->state.step;
     return PX_OK;
 }
@@ -137,10 +142,8 @@ static px_status px_report_evaluation(px_trainer *t) {
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
     PX_TRY(px_model_use_weights(t->model, (px_map){0}));
-    if (status == PX_ERR_NUMERIC) {
-        if (t->root) PX_TRY(px_checkpoint_withdraw(t->ctx, t->options->run, t->state.step));
+    if (status == PX_ERR_NUMERIC)
         return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
-    }
     PX_TRY(status);
     t->result->evaluated = true;
     const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
@@ -237,20 +240,33 @@ static px_status px_trainer_heed(px_trainer *t, px_status status) {
     return PX_OK;
 }
 
+/* Does what is due, and logs the seconds that it took, which no training step holds. */
+static px_status px_trainer_timed(px_trainer *t, const char *name, px_status (*due)(px_trainer *t)) {
+    const double begun = px_clock_seconds();
+    PX_TRY(due(t));
+    const px_metric seconds = {name, px_clock_seconds() - begun};
+    return t->metrics ? px_metrics_write(t->metrics, t->state.step, &seconds, 1) : PX_OK;
+}
+
 /* Brings what was found at this step into its checkpoint, if it has one; the best step gets one. */
 static px_status px_trainer_update(px_trainer *t) {
     const bool saved = t->root && px_checkpoint_newest(t->options->run) == t->state.step;
-    return saved || px_trainer_is_best(t) ? px_trainer_save(t) : PX_OK;
+    if (saved) return px_trainer_save(t);
+    return px_trainer_is_best(t) ? px_trainer_timed(t, "checkpoint_s", px_trainer_save) : PX_OK;
+}
+
+static px_status px_report_samples_on_root(px_trainer *t) {
+    return px_ranks_agree(t->ranks, t->root ? px_report_samples(t) : PX_OK);
 }
 
 px_status px_trainer_report_due(px_trainer *t) {
     px_train_state *s = &t->state;
     if (s->evaluation_due && t->test && t->stop == PX_OK) {
-        PX_TRY(px_trainer_heed(t, px_report_evaluation(t)));
+        PX_TRY(px_trainer_heed(t, px_trainer_timed(t, "evaluate_s", px_report_evaluation)));
         if (!s->evaluation_due) PX_TRY(px_trainer_update(t));
     }
     if (s->samples_due && t->config->train.samples > 0 && t->stop == PX_OK) {
-        PX_TRY(px_trainer_heed(t, px_ranks_agree(t->ranks, t->root ? px_report_samples(t) : PX_OK)));
+        PX_TRY(px_trainer_heed(t, px_trainer_timed(t, "sample_s", px_report_samples_on_root)));
         s->samples_due = t->stop != PX_OK;
         if (!s->samples_due) PX_TRY(px_trainer_update(t));
     }
@@ -262,6 +278,6 @@ px_status px_trainer_report(px_trainer *t) {
     if (px_due(t, c->train.log_every)) PX_TRY(px_report_metrics(t));
     t->state.evaluation_due = t->test && px_due(t, c->train.evaluate_every);
     t->state.samples_due = c->train.samples > 0 && px_due(t, c->train.sample_every);
-    if (px_due(t, c->train.checkpoint_every)) PX_TRY(px_trainer_save(t));
+    if (px_due(t, c->train.checkpoint_every)) PX_TRY(px_trainer_timed(t, "checkpoint_s", px_trainer_save));
     return px_trainer_report_due(t);
 }

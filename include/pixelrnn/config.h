@@ -55,7 +55,7 @@ typedef struct px_config {
         double decay_factor; /* schedule step: what a drop multiplies the rate with */
         double final_rate;   /* schedule cosine: fraction of learning_rate left at the last step */
         int64_t log_every, evaluate_every, sample_every, checkpoint_every; /* steps; 0: only at the end */
-        int64_t evaluate_images;  /* first images of data.test that an evaluation in training takes; 0: all */
+        int64_t evaluate_images;  /* of data.test in an evaluation in training; 0: all */
         int64_t samples;          /* images drawn at each sample_every */
         int64_t keep_checkpoints; /* newest checkpoints kept besides the best; 0: all */
     } train;
@@ -87,6 +87,10 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
 /* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the config
  * it was begun with, `held`, and in the one given now. */
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
+
+/* Calls visit for each key whose values differ, with both as a config spells them. */
+typedef void (*px_config_visitor)(void *context, const char *key, const char *before, const char *now);
+void px_config_changes(const px_config *before, const px_config *now, px_config_visitor visit, void *context);
 
 /* All ranks of a job must have one config, but for where their data lies: `first` is rank 0's. */
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine);

@@ -67,6 +67,8 @@ void px_file_close(px_file_in *in);
 /* The whole of a text file, ended by 0, to be freed; PX_ERR_FILE; PX_ERR_FORMAT above `limit` bytes or with a 0 in it.
  */
 px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, char **text);
+/* Writes a text as a whole file, which appears whole or not at all. */
+px_status px_file_write_text(px_context *ctx, const char *path, const char *text);
 /* Creates path and the folders above it, as far as they are missing. */
 px_status px_file_make_folder(px_context *ctx, const char *path);
 /* Syncs the folder itself, so that a rename in it lasts. */

@@ -25,6 +25,9 @@ typedef struct px_loader_options {
     uint64_t seed; /* of the order and of what follows */
     bool flip;     /* mirrors each image left to right, or not, anew each epoch, before it becomes levels */
     bool binarize; /* two levels: level 1 with probability value / 255, anew each epoch; a pass is epoch 0 */
+    /* A pass over these images of the source alone, in this order; borrowed. NULL: over all. */
+    const size_t *subset;
+    size_t subset_count;
 } px_loader_options;
 
 typedef struct px_batch {
@@ -52,6 +55,10 @@ void px_loader_close(px_loader *loader);
  * again to its own result until that is below count. It has 8 rounds on halves of b bits, (left, right) ->
  * (right, left ^ f), where f is the low b bits of word 0 of px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 | right). */
 size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
+
+/* Chooses `chosen` <= count of the indices 0..count-1 by the seed, and writes them in ascending order: the images at
+ * positions 0..chosen-1 of a permutation like px_permute's of epoch 0, of PX_RANDOM_SUBSET instead of PX_RANDOM_ORDER. */
+void px_choose(uint64_t seed, size_t count, size_t chosen, size_t *indices);
 
 /* Mirrors an image left to right where word 0 of px_random(seed, PX_RANDOM_AUGMENT, index, epoch << 32) is even.
  * index is the image's in its source. */

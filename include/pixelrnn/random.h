@@ -15,6 +15,7 @@ enum {
     PX_RANDOM_DRAW,        /* a drawn value:         item = image,   place = row << 32 | column << 8 | channel */
     PX_RANDOM_DATA,        /* procedural images:     item = image,   place = anything the source likes */
     PX_RANDOM_AUGMENT,     /* of a training image:   item = index in its source, place = epoch << 32 | what for */
+    PX_RANDOM_SUBSET,      /* some of many images:   item = 0,       place = round << 32 | half of an index */
 };
 
 typedef struct px_random4 {

@@ -17,6 +17,7 @@ typedef struct px_progress {
     char label[64];
     int64_t start, done, total; /* units: steps or images */
     double started, drawn;      /* seconds of the monotonic clock */
+    double busy; /* seconds that went into units: the rate is of these, the time left of all; 0: all did */
 } px_progress;
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total);
@@ -41,14 +42,16 @@ typedef struct px_metric {
 typedef struct px_metrics px_metrics;
 
 /* Opens folder/metrics.jsonl to append and a new folder/events.out.tfevents.*. When resuming at `step` the lines past
- * it, and a torn last line, are cut off first; metrics.jsonl then reads as that of an uninterrupted run, and
- * TensorBoard is told to forget what older event files say past it. */
+ * it, and a torn last line, are cut off first. The lines with a step then read as those of an uninterrupted run; records
+ * of starts all stay. TensorBoard is told to forget what older event files say past it. */
 px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **metrics);
 /* Removes from folder/metrics.jsonl what it says of `name` at `step`, which is to be found anew. Call it before
  * px_metrics_open. */
 px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name);
 /* {"step": 12, "name": value, ...}; flushed. A value that is not finite is written as null. */
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count);
+/* The record of a start: a JSON object with a number named "start", on one line. Flushed. */
+px_status px_metrics_record(px_metrics *metrics, const char *json);
 /* A picture for TensorBoard, PNG bytes. */
 px_status px_metrics_picture(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
                              int height, int width, int channels);

@@ -137,5 +137,17 @@ px_status px_source_open_list(px_context *ctx, const char *list, const px_source
 /* How the data of a config are to be opened. */
 struct px_config;
 px_source_options px_source_options_of(const struct px_config *config, px_split split, px_access access);
+/* What tells one set of images from another: its shape, and a CRC-32 of up to 64 images that lie evenly over it, the first
+ * and the last among them. A set of any size is compared without being read whole. images 0: there is none. */
+typedef struct px_source_digest {
+    uint64_t images, height, width, channels, checksum;
+} px_source_digest;
+
+/* Reads those images. The status is that of the read that failed. */
+px_status px_source_digest_of(px_context *ctx, px_source *source, px_source_digest *digest);
+bool px_source_digest_same(const px_source_digest *a, const px_source_digest *b);
+/* "60000 images of 28 x 28 x 1, checksum 1b8d2f07". */
+enum { PX_DIGEST_TEXT = 128 };
+void px_source_digest_text(const px_source_digest *digest, char text[PX_DIGEST_TEXT]);
 
 #endif

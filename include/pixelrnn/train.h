@@ -18,12 +18,15 @@
 
 typedef struct px_train_options {
     const px_config *config;
-    const char *run;  /* run folder */
-    bool resume;      /* go on from the newest checkpoint; without one, begin */
-    const char *init; /* model file whose weights to begin from, or NULL */
-    px_stop *stop;    /* once it is asked: save and return as soon as possible; NULL: never */
-    FILE *out;        /* where progress goes */
-    px_ranks *ranks;  /* who trains together; only rank 0 touches the run folder. NULL: alone */
+    const char *run;    /* run folder */
+    bool resume;        /* go on from the newest whole checkpoint; without one, begin */
+    bool accept_data;   /* resume although the images are not those of the checkpoint */
+    const char *init;   /* model file whose weights to begin from, or NULL */
+    px_stop *stop;      /* once it is asked: save and return as soon as possible; NULL: never */
+    FILE *out;          /* where progress goes */
+    px_ranks *ranks;    /* who trains together; only rank 0 touches the run folder. NULL: alone */
+    int argument_count; /* the command line, for the record of this start; may be none */
+    char *const *arguments;
 } px_train_options;
 
 typedef struct px_train_result {
@@ -36,10 +39,11 @@ typedef struct px_train_result {
 } px_train_result;
 
 /* Trains on device until config->train.steps. Every rank takes its share of each batch. PX_ERR_CONFIG if there are more
- * ranks than images in a batch, or if the ranks disagree in config, data or program. PX_ERR_NUMERIC if a loss or
- * gradient is not finite, naming the step and the last good checkpoint. PX_ERR_FILE if another process is at work in the
- * run folder. A stop asked of one rank stops all: PX_OK with result->stop, and the checkpoint is written; or PX_STOPPED
- * or PX_INTERRUPTED before the run folder was changed. */
+ * ranks than images in a batch, if the ranks disagree in config, data or program, or if the images are not those that
+ * the run to be resumed was trained on, unless accept_data. PX_ERR_NUMERIC if a loss or gradient is not finite, naming the
+ * step and the last good checkpoint; those after it are renamed (px_checkpoint_reject), so that the run can be resumed
+ * from there. PX_ERR_FILE if another process is at work in the run folder. A stop asked of one rank stops all: PX_OK with
+ * result->stop, and the checkpoint is written; or PX_STOPPED or PX_INTERRUPTED before the run folder was changed. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 
 /* Learning rate of update s = `step` (from 0), with W = warmup_steps, T = steps, r = learning_rate, f = final_rate:

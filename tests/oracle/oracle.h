@@ -14,7 +14,7 @@
 
 /* --- Random numbers (random.h, loader.h), random.c ---------------------------------------------------------------- */
 
-enum { ORACLE_WEIGHTS = 1, ORACLE_ORDER, ORACLE_DRAW, ORACLE_DATA, ORACLE_AUGMENT };
+enum { ORACLE_WEIGHTS = 1, ORACLE_ORDER, ORACLE_DRAW, ORACLE_DATA, ORACLE_AUGMENT, ORACLE_SUBSET };
 
 /* The four words of (seed, purpose, item, place). */
 void oracle_random(uint64_t seed, int purpose, uint64_t item, uint64_t place, uint32_t word[4]);
@@ -24,6 +24,8 @@ double oracle_uniform(uint32_t high, uint32_t low);
 double oracle_normal(uint64_t seed, uint64_t tensor, uint64_t element);
 /* Which image has position `index` of an epoch. */
 size_t oracle_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
+/* The images that are chosen by the seed, ascending; their number is limit, or count if that is less or limit is 0. */
+size_t oracle_choose(uint64_t seed, size_t count, size_t limit, size_t *indices);
 
 /* --- Files, files.c ----------------------------------------------------------------------------------------------- */
 

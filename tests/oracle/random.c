@@ -36,12 +36,12 @@ double oracle_normal(uint64_t seed, uint64_t tensor, uint64_t element) {
 }
 
 /* Eight rounds of a Feistel network on two halves of `bits` bits. */
-static uint64_t feistel(uint64_t seed, uint64_t epoch, int bits, uint64_t value) {
+static uint64_t feistel(uint64_t seed, int purpose, uint64_t epoch, int bits, uint64_t value) {
     const uint64_t mask = ((uint64_t)1 << bits) - 1;
     uint64_t left = value >> bits, right = value & mask;
     for (uint64_t round = 0; round < 8; round++) {
         uint32_t word[4];
-        oracle_random(seed, ORACLE_ORDER, epoch, round << 32 | right, word);
+        oracle_random(seed, purpose, epoch, round << 32 | right, word);
         const uint64_t next = left ^ (word[0] & mask);
         left = right;
         right = next;
@@ -49,12 +49,27 @@ static uint64_t feistel(uint64_t seed, uint64_t epoch, int bits, uint64_t value)
     return left << bits | right;
 }
 
-size_t oracle_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index) {
+static size_t permute(uint64_t seed, int purpose, uint64_t epoch, size_t count, size_t index) {
     int bits = 0;
     while ((uint64_t)1 << (2 * bits) < count) bits++;
     uint64_t value = index;
     do {
-        value = feistel(seed, epoch, bits, value);
+        value = feistel(seed, purpose, epoch, bits, value);
     } while (value >= count);
     return (size_t)value;
+}
+
+size_t oracle_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index) {
+    return permute(seed, ORACLE_ORDER, epoch, count, index);
+}
+
+size_t oracle_choose(uint64_t seed, size_t count, size_t limit, size_t *indices) {
+    const size_t chosen = limit > 0 && limit < count ? limit : count;
+    for (size_t i = 0; i < chosen; i++) {
+        const size_t image = chosen < count ? permute(seed, ORACLE_SUBSET, 0, count, i) : i;
+        size_t at = i; /* insertion keeps them ascending */
+        for (; at > 0 && indices[at - 1] > image; at--) indices[at] = indices[at - 1];
+        indices[at] = image;
+    }
+    return chosen;
 }

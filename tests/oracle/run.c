@@ -197,15 +197,17 @@ void oracle_evaluate(const px_config *config, const oracle_model *model, const d
     free(levels);
 }
 
-/* NLL of each test image under independent pixels: level l of value i has probability (n + 1) / (N + L), where n of the
- * first N training images, at most 10,000, have it. */
+/* NLL of each test image under independent pixels: level l of value i has probability (n + 1) / (N + L), where n of N
+ * training images, at most 10,000 that are chosen by the seed, have it. */
 static void evaluate_independent(const oracle_run *run, double *nats) {
     const int levels = run->model.levels;
-    const size_t values = values_of(&run->train), counted = run->train.count < 10000 ? run->train.count : 10000;
+    const size_t values = values_of(&run->train), all = run->train.count;
     int *counts = allocate(values * (size_t)levels, sizeof *counts);
     uint8_t *image = allocate(1, values);
+    size_t *indices = allocate(all, sizeof *indices);
+    const size_t counted = oracle_choose((uint64_t)run->config->seed, all, 10000, indices);
     for (size_t n = 0; n < counted; n++) {
-        oracle_levels(run->config, &run->train, n, image);
+        oracle_levels(run->config, &run->train, indices[n], image);
         for (size_t i = 0; i < values; i++) counts[i * (size_t)levels + image[i]]++;
     }
     for (size_t n = 0; n < run->test.count; n++) {
@@ -214,6 +216,7 @@ static void evaluate_independent(const oracle_run *run, double *nats) {
         for (size_t i = 0; i < values; i++)
             nats[n] -= log((counts[i * (size_t)levels + image[i]] + 1.0) / ((double)counted + levels));
     }
+    free(indices);
     free(image);
     free(counts);
 }
@@ -259,10 +262,21 @@ static void report_line(history *h) {
     h->window_steps = 0;
 }
 
+/* The summary of h->nats over those of the test images that train.evaluate_images takes. */
+static oracle_evaluation summary_of_chosen(history *h) {
+    const oracle_run *run = &h->run;
+    const px_config *c = run->config;
+    size_t *indices = allocate(run->test.count, sizeof *indices);
+    const size_t chosen = oracle_choose((uint64_t)c->seed, run->test.count, (size_t)c->train.evaluate_images, indices);
+    for (size_t i = 0; i < chosen; i++) h->nats[i] = h->nats[indices[i]];
+    free(indices);
+    return oracle_summary(h->nats, chosen, values_of(&run->test));
+}
+
 static void report_evaluation(history *h) {
     const oracle_run *run = &h->run;
     oracle_evaluate(run->config, &run->model, oracle_run_weights(run), &run->test, h->nats);
-    const oracle_evaluation e = oracle_summary(h->nats, run->test.count, values_of(&run->test));
+    const oracle_evaluation e = summary_of_chosen(h);
     figures_add(h->report, e.nats, e.nats * of_network, "metrics %d: test/nats_per_image", (int)run->step);
     figures_add(h->report, e.bits, e.bits * of_network, "metrics %d: test/bits_per_dim", (int)run->step);
     if (run->step == run->config->train.steps) {
@@ -278,7 +292,7 @@ static void report_evaluation(history *h) {
 
 static void report_independent(history *h) {
     evaluate_independent(&h->run, h->nats);
-    const oracle_evaluation e = oracle_summary(h->nats, h->run.test.count, values_of(&h->run.test));
+    const oracle_evaluation e = summary_of_chosen(h);
     figures_add(h->report, e.nats, e.nats * of_double, "result: independent nats");
     figures_add(h->report, e.bits, e.bits * of_double, "result: independent bits/dim");
 }

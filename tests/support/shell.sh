@@ -124,12 +124,19 @@ together() {
 }
 
 ranks_start() {
-    [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ]
+    [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ] &&
+        ! ldd "$program" | grep -q 'libasan\|libtsan' # which MPI does not bear
 }
 
-# A checkpoint's metrics without what depends on the clock.
+# A run's metrics without what depends on the clock, and without the records of its starts.
 timeless() {
-    sed -E 's/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
+    sed -E '/^\{"start":/d; /^\{"step": [0-9]+, "(evaluate|sample|checkpoint)_s": [^,}]*\}$/d
+        s/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
+}
+
+# The records of a run's starts.
+starts() {
+    grep '^{"start":' "$1/metrics.jsonl"
 }
 
 # ---- npy files ---------------------------------------------------------------------------------------------------------
