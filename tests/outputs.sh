@@ -67,10 +67,10 @@ check "eval: a pipe and a device as outputs" writes_devices
 says() {
     local line=$1
     shift
-    pixelrnn "$@" && same "$(grep -E '^[^ ]+: .* to [0-9]+' err)" "$line"
+    pixelrnn "$@" && same "$(grep -E '^[^ ]+( and [0-9]+ more)?: .* to [0-9]+' err)" "$line"
 }
 check "eval says what is shrunk and quantised" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy --set data.size=8
-check "eval: several files are said once" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy large.npy --set data.size=8
+check "eval: several files are said once" says 'large.npy and 1 more: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy large.npy --set data.size=8
 check "eval: what is only quantised" says 'grey.npy: 256 to 2 levels' eval run --data grey.npy
 check "eval: colour to grey" says 'colour.npy: 12 x 10 x 3 to 8 x 8 x 1, 256 to 2 levels' eval run --data colour.npy --set data.size=8 --set data.channels=1
 check "complete says it" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' complete run --data large.npy --set data.size=8 --keep top:0.5 --images 1 -n 1 -o drawn.npy

@@ -40,7 +40,7 @@ def write(path, content):
     with open(path, "wb") as out:
         out.write(content)
 
-good = {f"mixed/{i}.png": png(8, 40 * i) for i in range(4)}
+good = {f"mixed/{i}.png": png(8, 60 * i) for i in range(4)}
 bad = bytearray(png(8, 7))
 bad[bad.index(b"IDAT") + 6] ^= 1
 others = {"mixed/a.webp": b"RIFF", "mixed/b.gif": b"GIF8", "mixed/c.gif": b"GIF8", "mixed/notes.txt": b"text"}
