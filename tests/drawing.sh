@@ -70,6 +70,17 @@ refuses_other_work() {
 }
 check "sample: another seed, temperature or model does not go on with a journal, nor harm it" refuses_other_work
 
+refuses_other_weights() { # a model that differs in the lowest bits of one weight, and the same model in bfloat16
+    rm -f weights.npy && cp "$model" touched.safetensors &&
+        printf '\x55' | dd of=touched.safetensors bs=1 seek=$(($(stat -c %s touched.safetensors) - 4)) conv=notrunc status=none || return
+    ! cmp -s "$model" touched.safetensors || { echo "the weight is the same"; return 1; }
+    kill_drawing 300 weights.npy || { echo "not killed in time"; return 1; }
+    fails 2 'weights.npy.journal: holds unfinished work of another' sample touched.safetensors -n 400 --seed 5 -o weights.npy --set device="$device" &&
+        fails 2 'weights.npy.journal' sample "$model" -n 400 --seed 5 -o weights.npy --set device="$device" --set precision=bfloat16 &&
+        draw 400 5 weights.npy && cmp weights.npy whole.npy
+}
+check "sample: other weights or another precision do not go on with a journal" refuses_other_weights
+
 refuses_company() {
     echo "process 1 on elsewhere" >busy.npy.lock
     exec 9<busy.npy.lock

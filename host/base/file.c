@@ -108,9 +108,12 @@ px_status px_file_finish(px_context *ctx, px_file_out *out) {
 
 px_status px_file_commit(px_context *ctx, px_file_out *out) {
     if (out->stream) PX_TRY(px_file_finish(ctx, out));
-    if (!written_in_place(out) && rename(out->temporary, out->path) != 0) return fail_and_abandon(ctx, out);
+    if (written_in_place(out)) return PX_OK;
+    if (rename(out->temporary, out->path) != 0) return fail_and_abandon(ctx, out);
     out->temporary[0] = 0;
-    return PX_OK;
+    char folder[PX_PATH];
+    parent_of(out->path, folder);
+    return px_file_sync_folder(ctx, folder);
 }
 
 void px_file_abandon(px_file_out *out) {
@@ -195,7 +198,7 @@ px_status px_file_make_folder(px_context *ctx, const char *path) {
 
 px_status px_file_sync_folder(px_context *ctx, const char *path) {
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return fail_errno(ctx, path);
+    if (folder < 0) return errno == EACCES ? PX_OK : fail_errno(ctx, path); /* may be written to, but not read */
     /* EINVAL: a file system that has nothing to sync in a folder. */
     px_status status = fsync(folder) == 0 || errno == EINVAL ? PX_OK : fail_errno(ctx, path);
     close(folder);

@@ -166,8 +166,11 @@ static px_status px_checkpoint_link(px_context *ctx, const char *run, const char
     snprintf(target, sizeof target, "%0*lld", PX_STEP_DIGITS, (long long)step);
     PX_TRY(px_checkpoint_clear(ctx, run, link, temporary));
     unlink(temporary);
-    if (symlink(target, temporary) == 0)
-        return rename(temporary, link) == 0 ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
+    if (symlink(target, temporary) == 0) {
+        if (rename(temporary, link) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
+        PX_TRY(px_file_path(ctx, temporary, "%s/checkpoints", run));
+        return px_file_sync_folder(ctx, temporary); /* the step's own folder lasts by then, too */
+    }
     unlink(link); /* a link to a folder would be taken for that folder */
     return px_file_write_text(ctx, link, target);
 }
@@ -203,17 +206,15 @@ static px_status px_checkpoint_fill(const char *folder, px_model *model, const p
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
     PX_TRY(px_flats_save(model, flats, count, NULL, 0, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
-    PX_TRY(px_state_save(ctx, state, path));
-    return px_file_sync_folder(ctx, folder);
+    return px_state_save(ctx, state, path);
 }
 
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
                              const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
-    char folder[PX_PATH], temporary[PX_PATH], all[PX_PATH], json[PX_PATH];
+    char folder[PX_PATH], temporary[PX_PATH], json[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, state->step, folder));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", folder));
-    PX_TRY(px_file_path(ctx, all, "%s/checkpoints", run));
     if (px_file_exists(folder)) {
         PX_TRY(px_file_path(ctx, json, "%s/state.json", folder));
         PX_TRY(px_state_save(ctx, state, json));
@@ -221,8 +222,7 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
         PX_TRY(px_checkpoint_fill(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
-    PX_TRY(px_checkpoint_mark_newest(ctx, run, state->step));
-    return px_file_sync_folder(ctx, all);
+    return px_checkpoint_mark_newest(ctx, run, state->step);
 }
 
 /* --- Finding, loading, pruning ------------------------------------------------------------------------------------ */

@@ -39,7 +39,8 @@ px_status px_file_create(px_context *ctx, const char *path, px_file_out *out);
 /* Flushes, syncs to disk and closes, and leaves only the renaming to the commit: for files that must appear together. On
  * failure (ENOSPC) the temporary is removed and path is as it was. */
 px_status px_file_finish(px_context *ctx, px_file_out *out);
-/* Finishes what is not finished yet, and renames it into place. After a failure as above. */
+/* Finishes what is not finished yet, renames it into place, and syncs the folder, so that the name lasts. After a failure
+ * as above. */
 px_status px_file_commit(px_context *ctx, px_file_out *out);
 /* Removes the temporary; does nothing after a commit or a failed create. */
 void px_file_abandon(px_file_out *out);
@@ -71,7 +72,7 @@ px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, cha
 px_status px_file_write_text(px_context *ctx, const char *path, const char *text);
 /* Creates path and the folders above it, as far as they are missing. */
 px_status px_file_make_folder(px_context *ctx, const char *path);
-/* Syncs the folder itself, so that a rename in it lasts. */
+/* Syncs the folder itself, so that a rename in it lasts. Does nothing where the folder may not be read. */
 px_status px_file_sync_folder(px_context *ctx, const char *path);
 /* Removes a folder and all in it; a missing one is no error. */
 px_status px_file_remove_folder(px_context *ctx, const char *path);
