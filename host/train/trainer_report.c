@@ -61,7 +61,7 @@ static px_status px_hear_accounts(px_trainer *t, const px_account *accounts, dou
     for (int r = 0; r < count; r++) {
         if (!isfinite(accounts[r].nats)) return px_not_finite_on(t, step, "loss", r);
         *nats += accounts[r].nats;
-        if (accounts[r].stop > t->stop) t->stop = (px_status)accounts[r].stop;
+        if ((px_status)accounts[r].stop > t->stop) t->stop = (px_status)accounts[r].stop;
     }
     for (int r = 0; r < count; r++)
         if (!isfinite(accounts[r].own_norm)) return px_not_finite_on(t, step + 1, "norm of the gradients", r);

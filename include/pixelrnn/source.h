@@ -124,7 +124,7 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
 
 /* Writes what is lost when source's images are read as `levels` levels: "FILE: 28 x 28 x 1 to 16 x 16, 256 to 2 levels",
  * with the part that applies. Returns false, and writes "", if nothing is converted. */
-enum { PX_CONVERSION = 1280 };
+enum { PX_CONVERSION = 1344 };
 bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]);
 
 /* Opens each of a list of specs, joins them in order, and converts them to options' size and channels. */
