@@ -141,7 +141,7 @@ static void compare_pictures(const px_model_spec *spec, int images, givens given
     uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width);
     assert_true(plain && fast && keep);
     const int pixels = spec->height * spec->width;
-    for (int p = 0; p < pixels; p++) keep[p] = given == SOME ? p % 5 < 2 : p + 1 < pixels;
+    for (int p = 0; p < pixels; p++) keep[p] = (uint8_t)(given == SOME ? p % 5 < 2 : p + 1 < pixels);
     const px_sample_request request = {.seed = 7,
                                        .first_image = 40,
                                        .images = images,
