@@ -734,6 +734,7 @@ static void lists_are_joined(void **state) {
     check_image(source, 1, (const uint8_t[]){4, 5, 6, 7});
     check_image(source, 2, (const uint8_t[]){8, 9, 10, 11});
     assert_non_null(strstr(source->name, "a, b.npy and 1 more"));
+    assert_true(source->concurrent);
     px_source_close(source);
     assert_int_equal(px_source_open_list(&ctx, "no/such.npy", &(px_source_options){0}, &source), PX_ERR_FILE);
     assert_null(source);
@@ -741,6 +742,26 @@ static void lists_are_joined(void **state) {
     list[PX_PATH] = 0;
     assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){0}, &source), PX_ERR_FILE);
     assert_non_null(strstr(ctx.message, "xxx...: the path is longer than 1023 bytes"));
+}
+
+/* Threads may share a list only if they may share all of its sources. */
+static void lists_are_as_concurrent_as_their_parts(void **state) {
+    (void)state;
+    static blob b;
+    static zip_file zip;
+    char list[2 * PX_PATH + 1];
+    px_context ctx = {""};
+    npy_make(&b, NPY_IMAGES("(2, 2, 2)"), 8);
+    zip_add(&zip, "data.npy", b.bytes, b.size, (zip_lie){.deflate = true});
+    const char *paths[] = {write_plain("plain.npy", &b), zip_write("packed.npz", &zip)};
+    for (int i = 0; i < 2; i++) {
+        px_source *source;
+        snprintf(list, sizeof list, "%s\t%s", paths[i], paths[1 - i]);
+        assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){.access = PX_ACCESS_IN_ORDER}, &source),
+                         PX_OK);
+        assert_false(source->concurrent);
+        px_source_close(source);
+    }
 }
 
 /* Values -------------------------------------------------------------------------------------------------------------
@@ -920,6 +941,7 @@ int main(void) {
         cmocka_unit_test(folders_of_idx_are_read),
         cmocka_unit_test(folders_of_npz_are_read),
         cmocka_unit_test(lists_are_joined),
+        cmocka_unit_test(lists_are_as_concurrent_as_their_parts),
         cmocka_unit_test(levels_are_not_taken_for_intensities),
         cmocka_unit_test(levels_are_kept),
         cmocka_unit_test(deciding_is_cheap),

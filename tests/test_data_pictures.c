@@ -373,6 +373,40 @@ static void png_checksums_are_compared(void **state) {
         }
 }
 
+/* A chunk of this type with zeros for data, before the first IDAT. */
+static void png_insert(blob *b, const char *type, size_t length) {
+    const uint8_t *first = memmem(b->bytes, b->size, "IDAT", 4);
+    assert_non_null(first);
+    assert_true(b->size + length + 12 <= sizeof b->bytes);
+    uint8_t *at = b->bytes + (first - 4 - b->bytes);
+    memmove(at + length + 12, at, b->size - (size_t)(at - b->bytes));
+    memset(at, 0, length + 12);
+    big_endian_put(at, (uint32_t)length);
+    memcpy(at + 4, type, 4);
+    big_endian_put(at + 8 + length, (uint32_t)crc32(0, at + 4, (uInt)(4 + length)));
+    b->size += length + 12;
+}
+
+/* Chunks without data, and a picture that is longer than what an archive is read by at a time. */
+static void unusual_pngs_are_read(void **state) {
+    (void)state;
+    static picture_file files[2];
+    char paths[KINDS][PX_PATH];
+    name_files(files, 2, (const char *[]){"empty.png", "long.png"});
+    for (int i = 0; i < 2; i++) png_make(&files[i].content, 4, 6, 3, 10);
+    png_insert(&files[0].content, "IDAT", 0);
+    png_insert(&files[1].content, "prIv", (1 << 20) + 100);
+    write_set(files, 2, paths);
+    for (int k = 0; k < KINDS; k++)
+        for (int a = 0; a < 2; a++) {
+            uint8_t expected[72];
+            px_source *source = open_source(paths[k], (px_source_options){.access = accesses[a]});
+            fill(expected, 24, 3, 10);
+            for (size_t i = 0; i < 2; i++) check_image(source, i, expected);
+            px_source_close(source);
+        }
+}
+
 /* A JPEG has no checksum; the zip around it has. What a zip stores is read in place, and compared in order alone. */
 static void zip_checksums_are_compared(void **state) {
     (void)state;
@@ -729,6 +763,7 @@ int main(void) {
         cmocka_unit_test(other_formats_are_counted),
         cmocka_unit_test(tars_of_tars_are_named),
         cmocka_unit_test(png_checksums_are_compared),
+        cmocka_unit_test(unusual_pngs_are_read),
         cmocka_unit_test(zip_checksums_are_compared),
         cmocka_unit_test(orientations_are_applied),
         cmocka_unit_test(damaged_exif_is_no_error),
