@@ -33,7 +33,8 @@ everything() {
     local phases='train evaluate sample sample_plain'
     tiny pixelcnn.yaml row_lstm.yaml diagonal_bilstm.yaml --breakdown || return
     same "$(values phase | xargs)" "$phases $phases $phases" && same "$(values kind | xargs)" "$device pixelcnn row_lstm diagonal_bilstm" &&
-        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15
+        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15 &&
+        same "$(values images_per_pass | head -n 4 | xargs)" '2 2 2 0.125'
 }
 check "all phases of three models, as JSON" everything
 

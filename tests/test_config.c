@@ -388,6 +388,10 @@ static void overrides_that_are_wrong(void **state) {
         {"=3", PX_ERR_CONFIG, "--set: found unknown key nothing, expected a known one (nearest: name)"},
         {"name=\xC3", PX_ERR_CONFIG,
          "--set: name: found \"?\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"name=\xE2\x82"
+         "A",
+         PX_ERR_CONFIG, /* cut off */
+         "--set: name: found \"??A\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
         {"name=\xED\xA0\x80", PX_ERR_CONFIG, /* a surrogate */
          "--set: name: found \"???\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
     };

@@ -292,6 +292,30 @@ static void npy_rows_are_images(void **state) {
     check_planes(write_plain("planes.npy", &b));
 }
 
+static void only_squares_have_a_side(void **state) {
+    (void)state;
+    for (size_t side = 1; side <= PX_MAX_SIDE; side += side < 300 ? 1 : 997) {
+        assert_int_equal(px_square_side(side * side), side);
+        assert_int_equal(px_square_side(side * side + 1), 0);
+    }
+    assert_int_equal(px_square_side((size_t)PX_MAX_SIDE * PX_MAX_SIDE), PX_MAX_SIDE);
+    assert_int_equal(px_square_side((size_t)(PX_MAX_SIDE + 1) * (PX_MAX_SIDE + 1)), 0);
+}
+
+/* Its length takes more than two bytes. */
+static void long_npy_headers_are_read(void **state) {
+    (void)state;
+    enum { LENGTH = 1 << 16 };
+    static blob b;
+    static const char dictionary[] = NPY_IMAGES("(3, 2, 2)");
+    append(&b, "\x93NUMPY\2", 8);
+    append_little(&b, LENGTH, 4);
+    append(&b, dictionary, sizeof dictionary - 1);
+    while (b.size < 12 + LENGTH) append(&b, " ", 1);
+    for (int i = 0; i < 12; i++) append_little(&b, (uint64_t)i, 1);
+    check_interleaved(write_plain("long.npy", &b), (px_source_options){0}, 1);
+}
+
 /* The file's elements 0, 1, 2, ... in Fortran order: element [n][i][j][k] is n + N (i + H (j + W k)). */
 static void check_fortran(const char *path, int channels, bool rows) {
     for (int a = 0; a < 2; a++) {
@@ -337,12 +361,12 @@ static void fortran_order_is_read(void **state) {
 /* Many images: the columns are read a window at a time. */
 static void large_fortran_order_is_read(void **state) {
     (void)state;
-    enum { IMAGES = 100000, COLUMNS = 9 };
+    enum { IMAGES = 200000, COLUMNS = 9 };
     static blob b;
-    npy_make(&b, "{'descr': '|u1', 'fortran_order': True, 'shape': (100000, 3, 3), }", 0);
+    npy_make(&b, "{'descr': '|u1', 'fortran_order': True, 'shape': (200000, 3, 3), }", 0);
     for (size_t i = 0; i < (size_t)IMAGES * COLUMNS; i++) append_little(&b, i % 251, 1);
     px_source *source = open_source(write_plain("large.npy", &b), (px_source_options){0});
-    for (size_t n = 0; n < IMAGES; n += 9999) {
+    for (size_t n = 0; n < IMAGES; n += 19999) {
         uint8_t expected[COLUMNS];
         for (size_t i = 0; i < 3; i++)
             for (size_t j = 0; j < 3; j++) expected[3 * i + j] = (uint8_t)((n + IMAGES * (i + 3 * j)) % 251);
@@ -933,6 +957,8 @@ int main(void) {
         cmocka_unit_test(labels_are_no_images),
         cmocka_unit_test(npy_types_are_read),
         cmocka_unit_test(npy_rows_are_images),
+        cmocka_unit_test(only_squares_have_a_side),
+        cmocka_unit_test(long_npy_headers_are_read),
         cmocka_unit_test(fortran_order_is_read),
         cmocka_unit_test(large_fortran_order_is_read),
         cmocka_unit_test(cifar_100_is_read),

@@ -1,5 +1,6 @@
 /* Folders, tars and zips of PNG and JPEG: read right, brought to one size, and bad ones refused one by one. */
 #include "tests/data_files.h"
+#include "host/data/picture_format.h"
 #include "pixelrnn/picture.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,6 +91,28 @@ static void pictures_are_read(void **state) {
             check_image(source, 2, expected);
             px_source_close(source);
         }
+}
+
+/* A picture that is higher or wider than it is to be keeps its middle. */
+static void the_middle_is_kept(void **state) {
+    (void)state;
+    enum { SIDE = 6, LONG = 13, MIDDLE = 3 };
+    static picture_file files[2];
+    char paths[KINDS][PX_PATH];
+    uint8_t pixels[SIDE * LONG], expected[2][SIDE * SIDE];
+    name_files(files, 2, (const char *[]){"high.png", "wide.png"});
+    for (size_t i = 0; i < SIDE * LONG; i++) pixels[i] = (uint8_t)(3 * i);
+    for (int wide = 0; wide < 2; wide++) {
+        const size_t width = wide ? LONG : SIDE;
+        assert_true(
+            stbi_write_png_to_func(append_picture, &files[wide].content, (int)width, wide ? SIDE : LONG, 1, pixels, 0));
+        for (size_t i = 0; i < SIDE * SIDE; i++)
+            expected[wide][i] = pixels[(i / SIDE + (wide ? 0 : MIDDLE)) * width + i % SIDE + (wide ? MIDDLE : 0)];
+    }
+    write_set(files, 2, paths);
+    px_source *source = open_source(paths[FOLDER], (px_source_options){.size = SIDE, .channels = 1});
+    for (size_t i = 0; i < 2; i++) check_image(source, i, expected[i]);
+    px_source_close(source);
 }
 
 static void pictures_are_brought_to_a_size(void **state) {
@@ -274,6 +297,13 @@ static void other_formats_are_named(void **state) {
         check_unreadable(source, 1, PX_ERR_FORMAT, cases[i].words);
         px_source_close(source);
     }
+}
+
+static void bytes_past_the_end_tell_no_format(void **state) {
+    (void)state;
+    const uint8_t webp[] = "RIFF\x24\0\0\0WEBP";
+    assert_int_equal(px_picture_format_of_bytes(webp, 12), PX_PICTURE_WEBP);
+    assert_int_equal(px_picture_format_of_bytes(webp, 11), PX_PICTURE_UNKNOWN);
 }
 
 /* Files of formats that are not read are counted, also where several sets are joined. */
@@ -754,12 +784,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_read),
         cmocka_unit_test(pictures_are_brought_to_a_size),
+        cmocka_unit_test(the_middle_is_kept),
         cmocka_unit_test(unequal_sizes_are_told),
         cmocka_unit_test(damaged_pictures_are_told_one_by_one),
         cmocka_unit_test(the_first_readable_picture_gives_the_size),
         cmocka_unit_test(empty_sets_are_refused),
         cmocka_unit_test(lost_files_are_told),
         cmocka_unit_test(other_formats_are_named),
+        cmocka_unit_test(bytes_past_the_end_tell_no_format),
         cmocka_unit_test(other_formats_are_counted),
         cmocka_unit_test(tars_of_tars_are_named),
         cmocka_unit_test(png_checksums_are_compared),

@@ -4,6 +4,9 @@
 #include "pixelrnn/loader.h"
 #include "tests/model_support.h"
 #include <math.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +62,27 @@ static void alone_all_is_mine(void **state) {
     assert_true(all[0] == 1 && all[2] == 3);
     assert_int_equal(px_ranks_agree(NULL, PX_ERR_SHAPE), PX_ERR_SHAPE);
     assert_int_equal(px_reduction_finish(NULL), PX_OK);
+}
+
+/* SLURM's steps of one task may be a shell. */
+static void launchers_are_known(void **state) {
+    static const struct {
+        const char *name, *value;
+        int ranks;
+    } cases[] = {{"OMPI_COMM_WORLD_SIZE", "1", 1},
+                 {"PMI_SIZE", "1", 1},
+                 {"PMI_SIZE", "3", 3},
+                 {"SLURM_STEP_NUM_TASKS", "1", 0},
+                 {"SLURM_STEP_NUM_TASKS", "2", 2},
+                 {"SLURM_NTASKS", "2", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].name, cases[i].value, 1);
+        const int found = px_ranks_launched();
+        unsetenv(cases[i].name);
+        if (found != cases[i].ranks)
+            fail_msg("%s=%s: found %d ranks, expected %d", cases[i].name, cases[i].value, found, cases[i].ranks);
+    }
 }
 
 /* --- Gradients of parts ------------------------------------------------------------------------------------------- */
@@ -299,6 +323,17 @@ static void each_knows_its_own_norm(void **state) {
     px_device_close(device);
 }
 
+static void each_has_its_share_of_cores(void **state) {
+    const px_ranks *ranks = *state;
+    cpu_set_t mine;
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), share = cores / ranks->mpi->local_count;
+    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < cores) {
+        print_message("SKIP: the number of threads was set by others\n");
+        skip();
+    }
+    assert_int_equal(omp_get_max_threads(), share > 0 ? share : 1);
+}
+
 static int meet(void **state) {
     static const px_ranks_end end = {say, leave, NULL};
     assert_ok(&context, px_ranks_open(&context, &end, (px_ranks **)state));
@@ -314,6 +349,7 @@ int main(void) {
         cmocka_unit_test(shares_cover_all_and_differ_by_one),
         cmocka_unit_test(groups_stay_together),
         cmocka_unit_test(alone_all_is_mine),
+        cmocka_unit_test(launchers_are_known),
         cmocka_unit_test(parts_add_up_to_the_whole),
         cmocka_unit_test(what_is_called_final_is),
     };
@@ -325,6 +361,7 @@ int main(void) {
         cmocka_unit_test(one_gpu_has_one_rank),
         cmocka_unit_test(sums_are_right_the_same_everywhere_and_again),
         cmocka_unit_test(each_knows_its_own_norm),
+        cmocka_unit_test(each_has_its_share_of_cores),
     };
     return px_ranks_launched() ? cmocka_run_group_tests(together, meet, part)
                                : cmocka_run_group_tests(alone, NULL, NULL);
