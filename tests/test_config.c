@@ -475,6 +475,25 @@ static void lists_that_are_wrong(void **state) {
     assert_string_equal(ctx.message, "a.yaml:1: data.train: found a longer list, " LIST);
 }
 
+/* The places of data may differ among ranks, whose contents are compared; nothing else may. */
+static void ranks_agree(void **state) {
+    (void)state;
+    static const struct {
+        const char *assignment, *message; /* NULL: they agree */
+    } cases[] = {{"data.train=there.npy", NULL},
+                 {"data.test=there.npy", NULL},
+                 {"data.values=levels", "data.values: found levels, expected auto as on rank 0"},
+                 {"train.log_every=7", "train.log_every: found 7, expected 100 as on rank 0"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config first = defaults(), mine = defaults();
+        assert_int_equal(px_config_set(&ctx, "train.log_every=100", &first), PX_OK);
+        mine = first;
+        assert_int_equal(px_config_set(&ctx, cases[i].assignment, &mine), PX_OK);
+        assert_int_equal(px_config_check_ranks(&ctx, &first, &mine), cases[i].message ? PX_ERR_CONFIG : PX_OK);
+        if (cases[i].message) assert_string_equal(ctx.message, cases[i].message);
+    }
+}
+
 static void contradictions(void **state) {
     (void)state;
     px_config config = defaults();
@@ -576,6 +595,7 @@ int main(void) {
         cmocka_unit_test(lists_are_read_and_written),
         cmocka_unit_test(lists_that_are_wrong),
         cmocka_unit_test(contradictions),
+        cmocka_unit_test(ranks_agree),
         cmocka_unit_test(words),
         cmocka_unit_test(files),
         cmocka_unit_test(configs_of_the_repository),

@@ -236,6 +236,7 @@ static void one_gpu_has_one_rank(void **state) {
     px_ranks *ranks = *state;
     const int rank = px_ranks_rank(ranks), count = px_ranks_count(ranks);
     px_device device = {.ctx = &context, .kind = "cuda"};
+    char taken[64];
     assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
     snprintf(device.identity, sizeof device.identity, "%d", rank);
     assert_ok(&context, px_ranks_check_device(ranks, &device));
@@ -243,6 +244,10 @@ static void one_gpu_has_one_rank(void **state) {
     snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "found GPU 0, which rank 0 on "));
+    snprintf(device.identity, sizeof device.identity, "%d", rank < count - 1 ? rank : rank - 1); /* of neighbours */
+    assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
+    snprintf(taken, sizeof taken, "found GPU %d, which rank %d on ", count - 2, count - 2);
+    assert_non_null(strstr(context.message, taken));
     device.kind = rank == count - 1 ? "cpu" : "cuda";
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "device: found cpu, expected cuda as rank 0"));
