@@ -256,21 +256,24 @@ static void one_gpu_has_one_rank(void **state) {
 
 /* Gradients of rank r: a function of place and rank. */
 enum { ROWS = 150 }; /* more buckets of one row than sums wait in line */
-static void fill(px_map map, int rank) {
+static void fill(px_map map, int rank, size_t first, size_t end) {
     px_real *values = map.data;
-    for (size_t i = 0; i < px_map_elements(&map); i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
+    for (size_t i = first; i < end; i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
 }
 
 /* A reduction of buckets of `rows` rows, with gradients that become final a few hundred elements at a time. */
 static void reduce(px_ranks *ranks, px_device *device, px_map map, size_t rows, double *own) {
     px_reduction *reduction;
     const size_t row = PX_FLAT_COLUMNS * sizeof(px_real);
-    fill(map, px_ranks_rank(ranks));
-    if (own && px_ranks_rank(ranks) == px_ranks_count(ranks) - 1) ((px_real *)map.data)[777] = (px_real)NAN;
+    const int rank = px_ranks_rank(ranks);
+    memset(map.data, 0, px_map_bytes(&map));
     assert_ok(&context, px_reduction_create(ranks, device, map, rows * row, &reduction));
-    for (size_t first = px_map_elements(&map); first > 300; first -= 300)
-        assert_ok(&context, px_reduction_ready(reduction, first - 300));
-    assert_ok(&context, px_reduction_ready(reduction, 0));
+    for (size_t end = px_map_elements(&map), first; end > 0; end = first) {
+        first = end > 300 ? end - 300 : 0;
+        fill(map, rank, first, end);
+        if (first == 0 && own && rank == px_ranks_count(ranks) - 1) ((px_real *)map.data)[first] = (px_real)NAN;
+        assert_ok(&context, px_reduction_ready(reduction, first));
+    }
     assert_ok(&context, px_reduction_finish(reduction));
     if (own) assert_ok(&context, px_reduction_norm(reduction, own));
     assert_int_equal(px_reduction_times_take(reduction).steps, 1);
@@ -318,7 +321,7 @@ static void each_knows_its_own_norm(void **state) {
     const int rank = px_ranks_rank(ranks);
     assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     reduce(ranks, device, map, 3, &norm);
-    fill(map, rank);
+    fill(map, rank, 0, px_map_elements(&map));
     for (size_t i = 0; i < px_map_elements(&map); i++) want += pow((double)((const px_real *)map.data)[i], 2);
     if (rank == px_ranks_count(ranks) - 1)
         assert_true(isnan(norm)); /* its own NaN, which by now is in everyone's sums */
