@@ -473,6 +473,12 @@ static void lists_that_are_wrong(void **state) {
     px_config config = defaults();
     assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), PX_ERR_CONFIG);
     assert_string_equal(ctx.message, "a.yaml:1: data.train: found a longer list, " LIST);
+    for (int more = 0; more < 2; more++) { /* 4095 bytes and a tab among them; one more */
+        snprintf(text, sizeof text, "data: {train: [%0*d, %095d]}", 3999 + more, 0, 0);
+        config = defaults();
+        assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), more ? PX_ERR_CONFIG : PX_OK);
+        assert_int_equal(strlen(config.data.train), more ? 0 : 4095);
+    }
 }
 
 /* The places of data may differ among ranks, whose contents are compared; nothing else may. */

@@ -880,6 +880,11 @@ static void deciding_loses_no_image(void **state) {
     memcpy(array.bytes + array.size - 12, expected, 12);
     zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
     check_values(zip_write("dark.npz", &zip), (px_source_options){.levels = 2}, expected, 3);
+    const uint8_t second[12] = {0, 0, 0, 0, 200, 0, 0, 0, 0, 1, 0, 0};
+    memcpy(array.bytes + array.size - 12, second, 12);
+    zip = (zip_file){.members = 0};
+    zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
+    check_values(zip_write("second.npz", &zip), (px_source_options){.levels = 2}, second, 3);
 }
 
 /* A source that counts its reads: image n is all `value[n]`. */
