@@ -33,7 +33,9 @@ everything() {
     local phases='train evaluate sample sample_plain'
     tiny pixelcnn.yaml row_lstm.yaml diagonal_bilstm.yaml --breakdown || return
     same "$(values phase | xargs)" "$phases $phases $phases" && same "$(values kind | xargs)" "$device pixelcnn row_lstm diagonal_bilstm" &&
-        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15
+        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15 &&
+        same "$(values images_per_pass | head -n 4 | xargs)" '2 2 2 0.125' &&
+        same "$(values useful_flops_per_pass | awk 'NR > 1 && NR < 5 { print $1 / first } NR == 2 { first = $1; print 1 }' | tail -n 2 | xargs)" '1 0.0625'
 }
 check "all phases of three models, as JSON" everything
 

@@ -49,7 +49,7 @@ static inline const char *data_path(const char *name) {
  */
 
 typedef struct blob {
-    uint8_t bytes[1 << 20];
+    uint8_t bytes[1 << 21];
     size_t size;
 } blob;
 

@@ -59,6 +59,10 @@ check "sample: an array" lasts 1 sample kept/run -n 70 -o "$work/kept/drawn.npy"
 check "sample: a picture" lasts 1 sample kept/run -n 4 -o "$work/kept/drawn.png"
 check "complete" lasts 1 complete kept/run --data images.npy --keep top:0.5 --images 2 -n 1 -o "$work/kept/completed.npy"
 check "pack" lasts 2 pack images.npy -o "$work/kept/packed.npy"
+replaces_its_checksum() { # or the new file would stand beside the old one's
+    lasts 2 pack images.npy -o "$work/kept/packed.npy" && contains <(grep -E '(unlink|rename)' strace.log | head -n 1) 'unlink.*packed.npy.sfv"'
+}
+check "pack: the checksum of a file that is replaced goes first" replaces_its_checksum
 check "eval: NLL of each image" lasts 1 eval kept/run --per-image "$work/kept/nats.npy"
 
 # The fault that this test is for

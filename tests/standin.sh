@@ -68,6 +68,11 @@ too_old() {
     contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later'
 }
 
+no_product() {
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_PRODUCTS=none "$standin/test_golden" >product.log 2>&1 && return 1
+    contains product.log 'cuBLASLt: product of '
+}
+
 # shellcheck disable=SC2086
 mixed() {
     start even parity PX_STANDIN_ENDS=even
@@ -83,6 +88,7 @@ mixed() {
     check 'nor by sampling' counted decoder none left
     check 'nor by golden cases' counted refusing none left
     check 'a device that is too old is refused' too_old
+    check 'a product that there is no algorithm for is an error' no_product
     check 'operations, ended where features are even' passes even
     check 'they did some of each' counted even some $fused products_with_add $refused $plain
 }

@@ -150,6 +150,11 @@ static void ising_lattices_follow_the_rule(void **state) {
     px_source *source = open_source("builtin:ising", PX_SPLIT_TRAIN, SIZE, 5);
     assert_true(source->entropy == exact.entropy);
     assert_true(exact.entropy < 0.8 * SIZE * SIZE * log(2));
+    px_source *colour; /* nothing is said of the entropy of what was converted */
+    const px_source_options converted = {.size = SIZE, .channels = 3, .seed = 5};
+    assert_int_equal(px_source_open(&ctx, "builtin:ising", &converted, &colour), PX_OK);
+    assert_true(colour->entropy == 0);
+    px_source_close(colour);
     sample entropy = {0}, horizontal = {0}, vertical = {0};
     for (size_t index = 0; index < COUNT; index++) {
         uint8_t pixels[SIZE * SIZE];

@@ -388,6 +388,10 @@ static void overrides_that_are_wrong(void **state) {
         {"=3", PX_ERR_CONFIG, "--set: found unknown key nothing, expected a known one (nearest: name)"},
         {"name=\xC3", PX_ERR_CONFIG,
          "--set: name: found \"?\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
+        {"name=\xE2\x82"
+         "A",
+         PX_ERR_CONFIG, /* cut off */
+         "--set: name: found \"??A\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
         {"name=\xED\xA0\x80", PX_ERR_CONFIG, /* a surrogate */
          "--set: name: found \"???\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
     };
@@ -469,6 +473,31 @@ static void lists_that_are_wrong(void **state) {
     px_config config = defaults();
     assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), PX_ERR_CONFIG);
     assert_string_equal(ctx.message, "a.yaml:1: data.train: found a longer list, " LIST);
+    for (int more = 0; more < 2; more++) { /* 4095 bytes and a tab among them; one more */
+        snprintf(text, sizeof text, "data: {train: [%0*d, %095d]}", 3999 + more, 0, 0);
+        config = defaults();
+        assert_int_equal(px_config_parse(&ctx, "a.yaml", text, &config), more ? PX_ERR_CONFIG : PX_OK);
+        assert_int_equal(strlen(config.data.train), more ? 0 : 4095);
+    }
+}
+
+/* The places of data may differ among ranks, whose contents are compared; nothing else may. */
+static void ranks_agree(void **state) {
+    (void)state;
+    static const struct {
+        const char *assignment, *message; /* NULL: they agree */
+    } cases[] = {{"data.train=there.npy", NULL},
+                 {"data.test=there.npy", NULL},
+                 {"data.values=levels", "data.values: found levels, expected auto as on rank 0"},
+                 {"train.log_every=7", "train.log_every: found 7, expected 100 as on rank 0"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        px_config first = defaults(), mine = defaults();
+        assert_int_equal(px_config_set(&ctx, "train.log_every=100", &first), PX_OK);
+        mine = first;
+        assert_int_equal(px_config_set(&ctx, cases[i].assignment, &mine), PX_OK);
+        assert_int_equal(px_config_check_ranks(&ctx, &first, &mine), cases[i].message ? PX_ERR_CONFIG : PX_OK);
+        if (cases[i].message) assert_string_equal(ctx.message, cases[i].message);
+    }
 }
 
 static void contradictions(void **state) {
@@ -572,6 +601,7 @@ int main(void) {
         cmocka_unit_test(lists_are_read_and_written),
         cmocka_unit_test(lists_that_are_wrong),
         cmocka_unit_test(contradictions),
+        cmocka_unit_test(ranks_agree),
         cmocka_unit_test(words),
         cmocka_unit_test(files),
         cmocka_unit_test(configs_of_the_repository),

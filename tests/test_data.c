@@ -10,10 +10,12 @@
 #include "pixelrnn/source.h"
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* Small files in a folder of their own -------------------------------------------------------------------------------
  */
@@ -346,6 +348,51 @@ static void content_has_a_limit(void **state) {
     free(contents.bytes);
 }
 
+/* More than is unpacked at a time. */
+static void long_content_is_unpacked_whole(void **state) {
+    (void)state;
+    enum { BYTES = (5 << 19) + 3 };
+    uint8_t *bytes = malloc(BYTES);
+    assert_non_null(bytes);
+    for (uint32_t i = 0, noise = 1; i < BYTES; i++) bytes[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
+    gzFile file = gzopen(path, "wb1");
+    assert_int_equal(gzwrite(file, bytes, BYTES), BYTES);
+    assert_int_equal(gzclose(file), Z_OK);
+    px_context ctx = {""};
+    px_contents contents;
+    assert_int_equal(px_decompress(&ctx, path, BYTES, "cut it", &contents), PX_OK);
+    assert_int_equal(contents.size, BYTES);
+    assert_memory_equal(contents.bytes, bytes, BYTES);
+    free(contents.bytes);
+    free(bytes);
+}
+
+static int count_open_files(void) {
+    int count = 0;
+    DIR *open = opendir("/proc/self/fd");
+    assert_non_null(open);
+    while (readdir(open)) count++;
+    closedir(open);
+    return count;
+}
+
+/* Of files that are read and of such as are refused. */
+static void no_file_is_left_open(void **state) {
+    (void)state;
+    const blob files[] = {npy_blob(1, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2), }", 12),
+                          idx_blob(8, 3, 2, 2, 12), text_blob("0 1 1 0\n"), text_blob("0 1 1 2\n"),
+                          idx_blob(8, 3, 2, 2, 11)};
+    const int before = count_open_files();
+    for (size_t i = 0; i < 2 * sizeof files / sizeof *files; i++) {
+        px_context ctx = {""};
+        px_source *source;
+        (i % 2 ? write_gzip : write_plain)(&files[i / 2]);
+        px_source_open(&ctx, path, NULL, &source);
+        px_source_close(source);
+        if (count_open_files() != before) fail_msg("case %zu: %d files are left open", i, count_open_files() - before);
+    }
+}
+
 static void unusable_specs_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -381,6 +428,8 @@ int main(void) {
         cmocka_unit_test(unknown_content_is_refused),
         cmocka_unit_test(damaged_gzip_is_refused),
         cmocka_unit_test(content_has_a_limit),
+        cmocka_unit_test(long_content_is_unpacked_whole),
+        cmocka_unit_test(no_file_is_left_open),
         cmocka_unit_test(unusable_specs_are_refused),
     };
     return cmocka_run_group_tests_name("data", tests, make_folder, remove_folder);

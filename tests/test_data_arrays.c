@@ -292,6 +292,30 @@ static void npy_rows_are_images(void **state) {
     check_planes(write_plain("planes.npy", &b));
 }
 
+static void only_squares_have_a_side(void **state) {
+    (void)state;
+    for (size_t side = 1; side <= PX_MAX_SIDE; side += side < 300 ? 1 : 997) {
+        assert_int_equal(px_square_side(side * side), side);
+        assert_int_equal(px_square_side(side * side + 1), 0);
+    }
+    assert_int_equal(px_square_side((size_t)PX_MAX_SIDE * PX_MAX_SIDE), PX_MAX_SIDE);
+    assert_int_equal(px_square_side((size_t)(PX_MAX_SIDE + 1) * (PX_MAX_SIDE + 1)), 0);
+}
+
+/* Its length takes more than two bytes. */
+static void long_npy_headers_are_read(void **state) {
+    (void)state;
+    enum { LENGTH = 1 << 16 };
+    static blob b;
+    static const char dictionary[] = NPY_IMAGES("(3, 2, 2)");
+    append(&b, "\x93NUMPY\2", 8);
+    append_little(&b, LENGTH, 4);
+    append(&b, dictionary, sizeof dictionary - 1);
+    while (b.size < 12 + LENGTH) append(&b, " ", 1);
+    for (int i = 0; i < 12; i++) append_little(&b, (uint64_t)i, 1);
+    check_interleaved(write_plain("long.npy", &b), (px_source_options){0}, 1);
+}
+
 /* The file's elements 0, 1, 2, ... in Fortran order: element [n][i][j][k] is n + N (i + H (j + W k)). */
 static void check_fortran(const char *path, int channels, bool rows) {
     for (int a = 0; a < 2; a++) {
@@ -337,12 +361,12 @@ static void fortran_order_is_read(void **state) {
 /* Many images: the columns are read a window at a time. */
 static void large_fortran_order_is_read(void **state) {
     (void)state;
-    enum { IMAGES = 100000, COLUMNS = 9 };
+    enum { IMAGES = 200000, COLUMNS = 9 };
     static blob b;
-    npy_make(&b, "{'descr': '|u1', 'fortran_order': True, 'shape': (100000, 3, 3), }", 0);
+    npy_make(&b, "{'descr': '|u1', 'fortran_order': True, 'shape': (200000, 3, 3), }", 0);
     for (size_t i = 0; i < (size_t)IMAGES * COLUMNS; i++) append_little(&b, i % 251, 1);
     px_source *source = open_source(write_plain("large.npy", &b), (px_source_options){0});
-    for (size_t n = 0; n < IMAGES; n += 9999) {
+    for (size_t n = 0; n < IMAGES; n += 19999) {
         uint8_t expected[COLUMNS];
         for (size_t i = 0; i < 3; i++)
             for (size_t j = 0; j < 3; j++) expected[3 * i + j] = (uint8_t)((n + IMAGES * (i + 3 * j)) % 251);
@@ -734,6 +758,7 @@ static void lists_are_joined(void **state) {
     check_image(source, 1, (const uint8_t[]){4, 5, 6, 7});
     check_image(source, 2, (const uint8_t[]){8, 9, 10, 11});
     assert_non_null(strstr(source->name, "a, b.npy and 1 more"));
+    assert_true(source->concurrent);
     px_source_close(source);
     assert_int_equal(px_source_open_list(&ctx, "no/such.npy", &(px_source_options){0}, &source), PX_ERR_FILE);
     assert_null(source);
@@ -741,6 +766,26 @@ static void lists_are_joined(void **state) {
     list[PX_PATH] = 0;
     assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){0}, &source), PX_ERR_FILE);
     assert_non_null(strstr(ctx.message, "xxx...: the path is longer than 1023 bytes"));
+}
+
+/* Threads may share a list only if they may share all of its sources. */
+static void lists_are_as_concurrent_as_their_parts(void **state) {
+    (void)state;
+    static blob b;
+    static zip_file zip;
+    char list[2 * PX_PATH + 1];
+    px_context ctx = {""};
+    npy_make(&b, NPY_IMAGES("(2, 2, 2)"), 8);
+    zip_add(&zip, "data.npy", b.bytes, b.size, (zip_lie){.deflate = true});
+    const char *paths[] = {write_plain("plain.npy", &b), zip_write("packed.npz", &zip)};
+    for (int i = 0; i < 2; i++) {
+        px_source *source;
+        snprintf(list, sizeof list, "%s\t%s", paths[i], paths[1 - i]);
+        assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){.access = PX_ACCESS_IN_ORDER}, &source),
+                         PX_OK);
+        assert_false(source->concurrent);
+        px_source_close(source);
+    }
 }
 
 /* Values -------------------------------------------------------------------------------------------------------------
@@ -835,6 +880,11 @@ static void deciding_loses_no_image(void **state) {
     memcpy(array.bytes + array.size - 12, expected, 12);
     zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
     check_values(zip_write("dark.npz", &zip), (px_source_options){.levels = 2}, expected, 3);
+    const uint8_t second[12] = {0, 0, 0, 0, 200, 0, 0, 0, 0, 1, 0, 0};
+    memcpy(array.bytes + array.size - 12, second, 12);
+    zip = (zip_file){.members = 0};
+    zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
+    check_values(zip_write("second.npz", &zip), (px_source_options){.levels = 2}, second, 3);
 }
 
 /* A source that counts its reads: image n is all `value[n]`. */
@@ -912,6 +962,8 @@ int main(void) {
         cmocka_unit_test(labels_are_no_images),
         cmocka_unit_test(npy_types_are_read),
         cmocka_unit_test(npy_rows_are_images),
+        cmocka_unit_test(only_squares_have_a_side),
+        cmocka_unit_test(long_npy_headers_are_read),
         cmocka_unit_test(fortran_order_is_read),
         cmocka_unit_test(large_fortran_order_is_read),
         cmocka_unit_test(cifar_100_is_read),
@@ -920,6 +972,7 @@ int main(void) {
         cmocka_unit_test(folders_of_idx_are_read),
         cmocka_unit_test(folders_of_npz_are_read),
         cmocka_unit_test(lists_are_joined),
+        cmocka_unit_test(lists_are_as_concurrent_as_their_parts),
         cmocka_unit_test(levels_are_not_taken_for_intensities),
         cmocka_unit_test(levels_are_kept),
         cmocka_unit_test(deciding_is_cheap),

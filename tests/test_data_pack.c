@@ -127,6 +127,36 @@ static void what_is_packed_packs_to_itself(void **state) {
     check_checksum(again, &packed, &second);
 }
 
+/* Checksums of parts of a file are combined. */
+static void long_files_are_compared_with_their_checksums(void **state) {
+    (void)state;
+    enum { IMAGES = 9, BYTES = IMAGES << 20, HEADER = 128 };
+    char header[HEADER + 1], sfv[PX_PATH];
+    uint8_t *bytes = malloc(HEADER + BYTES);
+    assert_non_null(bytes);
+    snprintf(header, sizeof header, "\x93NUMPY\1%c%c%c%-117s\n", 0, HEADER - 10, 0, "");
+    snprintf(header + 10, sizeof header - 10, "%-117s\n", NPY_IMAGES("(9, 1024, 1024)"));
+    memcpy(bytes, header, HEADER);
+    for (uint32_t i = 0; i < BYTES; i++) bytes[HEADER + i] = (uint8_t)(i * 2654435761u >> 24);
+    char path[PX_PATH];
+    strcpy(path, data_path("long.npy"));
+    strcpy(sfv, data_path("long.npy.sfv"));
+    FILE *file = fopen(sfv, "w");
+    fprintf(file, "long.npy %08lX\n", crc32(0, bytes, HEADER + BYTES));
+    fclose(file);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        bytes[HEADER + BYTES - 1] ^= (uint8_t)damaged;
+        file = fopen(path, "wb");
+        assert_int_equal(fwrite(bytes, 1, HEADER + BYTES, file), HEADER + BYTES);
+        fclose(file);
+        if (damaged)
+            check_refused(path, (px_source_options){0}, PX_ERR_FORMAT, "long.npy: found CRC-32 ");
+        else
+            px_source_close(open_source(path, (px_source_options){0}));
+    }
+    free(bytes);
+}
+
 /* Each ends with the status and the words, and the file of before, or none, stays as it was. */
 static void a_pack_that_fails_leaves_nothing(void **state) {
     (void)state;
@@ -273,6 +303,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_zip_is_packed_without_it),
         cmocka_unit_test(a_damaged_npz_is_not_packed),
         cmocka_unit_test(packed_files_are_compared_with_their_checksums),
+        cmocka_unit_test(long_files_are_compared_with_their_checksums),
         cmocka_unit_test(a_pack_that_fails_leaves_nothing),
     };
     return cmocka_run_group_tests_name("data_pack", tests, data_folder_make, data_folder_remove);

@@ -1,5 +1,6 @@
 /* Folders, tars and zips of PNG and JPEG: read right, brought to one size, and bad ones refused one by one. */
 #include "tests/data_files.h"
+#include "host/data/picture_format.h"
 #include "pixelrnn/picture.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,6 +91,28 @@ static void pictures_are_read(void **state) {
             check_image(source, 2, expected);
             px_source_close(source);
         }
+}
+
+/* A picture that is higher or wider than it is to be keeps its middle. */
+static void the_middle_is_kept(void **state) {
+    (void)state;
+    enum { SIDE = 6, LONG = 13, MIDDLE = 3 };
+    static picture_file files[2];
+    char paths[KINDS][PX_PATH];
+    uint8_t pixels[SIDE * LONG], expected[2][SIDE * SIDE];
+    name_files(files, 2, (const char *[]){"high.png", "wide.png"});
+    for (size_t i = 0; i < SIDE * LONG; i++) pixels[i] = (uint8_t)(3 * i);
+    for (int wide = 0; wide < 2; wide++) {
+        const size_t width = wide ? LONG : SIDE;
+        assert_true(
+            stbi_write_png_to_func(append_picture, &files[wide].content, (int)width, wide ? SIDE : LONG, 1, pixels, 0));
+        for (size_t i = 0; i < SIDE * SIDE; i++)
+            expected[wide][i] = pixels[(i / SIDE + (wide ? 0 : MIDDLE)) * width + i % SIDE + (wide ? MIDDLE : 0)];
+    }
+    write_set(files, 2, paths);
+    px_source *source = open_source(paths[FOLDER], (px_source_options){.size = SIDE, .channels = 1});
+    for (size_t i = 0; i < 2; i++) check_image(source, i, expected[i]);
+    px_source_close(source);
 }
 
 static void pictures_are_brought_to_a_size(void **state) {
@@ -276,6 +299,46 @@ static void other_formats_are_named(void **state) {
     }
 }
 
+/* The reason that is told is the first picture's. */
+static void the_first_reason_is_told(void **state) {
+    (void)state;
+    static picture_file files[2];
+    char paths[KINDS][PX_PATH];
+    name_files(files, 2, (const char *[]){"1.png", "2.png"});
+    append(&files[0].content, "GIF89a", 6);
+    append(&files[1].content, "BM0123", 6);
+    write_set(files, 2, paths);
+    for (int k = 0; k < KINDS; k++)
+        for (int a = 0; a < 2; a++)
+            check_refused(paths[k], (px_source_options){.access = accesses[a]}, PX_ERR_FORMAT,
+                          "1.png: found content of the format GIF, expected");
+}
+
+/* Thumbnails and the like in a folder; and what CIFAR's Python version has, beside pictures in a tar. */
+static void company_of_pictures_is_passed_over(void **state) {
+    (void)state;
+    static picture_file files[3];
+    char paths[KINDS][PX_PATH];
+    name_files(files, 3, (const char *[]){"a/1.png", "a/.thumbnails/2.png", "data_batch_1"});
+    png_make(&files[0].content, 4, 6, 1, 10);
+    png_make(&files[1].content, 2, 2, 1, 10);
+    append(&files[2].content, "text", 4);
+    write_set(files, 3, paths);
+    px_source *source = open_source(paths[FOLDER], (px_source_options){0});
+    check_sizes(source, 1, 4, 6, 3);
+    px_source_close(source);
+    source = open_source(paths[TAR], (px_source_options){0});
+    check_sizes(source, 2, 4, 6, 3);
+    px_source_close(source);
+}
+
+static void bytes_past_the_end_tell_no_format(void **state) {
+    (void)state;
+    const uint8_t webp[] = "RIFF\x24\0\0\0WEBP";
+    assert_int_equal(px_picture_format_of_bytes(webp, 12), PX_PICTURE_WEBP);
+    assert_int_equal(px_picture_format_of_bytes(webp, 11), PX_PICTURE_UNKNOWN);
+}
+
 /* Files of formats that are not read are counted, also where several sets are joined. */
 static void other_formats_are_counted(void **state) {
     (void)state;
@@ -371,6 +434,72 @@ static void png_checksums_are_compared(void **state) {
             check_image(source, 3, expected);
             px_source_close(source);
         }
+}
+
+/* A chunk of this type with zeros for data, before the first IDAT. */
+static void png_insert(blob *b, const char *type, size_t length) {
+    const uint8_t *first = memmem(b->bytes, b->size, "IDAT", 4);
+    assert_non_null(first);
+    assert_true(b->size + length + 12 <= sizeof b->bytes);
+    uint8_t *at = b->bytes + (first - 4 - b->bytes);
+    memmove(at + length + 12, at, b->size - (size_t)(at - b->bytes));
+    memset(at, 0, length + 12);
+    big_endian_put(at, (uint32_t)length);
+    memcpy(at + 4, type, 4);
+    big_endian_put(at + 8 + length, (uint32_t)crc32(0, at + 4, (uInt)(4 + length)));
+    b->size += length + 12;
+}
+
+/* Chunks without data, and a picture that is longer than what an archive is read by at a time. */
+static void unusual_pngs_are_read(void **state) {
+    (void)state;
+    static picture_file files[2];
+    char paths[KINDS][PX_PATH];
+    name_files(files, 2, (const char *[]){"empty.png", "long.png"});
+    for (int i = 0; i < 2; i++) png_make(&files[i].content, 4, 6, 3, 10);
+    png_insert(&files[0].content, "IDAT", 0);
+    png_insert(&files[1].content, "prIv", (1 << 20) + 100);
+    write_set(files, 2, paths);
+    for (int k = 0; k < KINDS; k++)
+        for (int a = 0; a < 2; a++) {
+            uint8_t expected[72];
+            px_source *source = open_source(paths[k], (px_source_options){.access = accesses[a]});
+            fill(expected, 24, 3, 10);
+            for (size_t i = 0; i < 2; i++) check_image(source, i, expected);
+            px_source_close(source);
+        }
+}
+
+/* Apple's variant: pixels are a bare stream without zlib's header; bytes that follow it are no checksum. */
+static void apple_pngs_are_read(void **state) {
+    (void)state;
+    static picture_file files[1];
+    static blob plain;
+    char paths[KINDS][PX_PATH];
+    uint8_t expected[24];
+    name_files(files, 1, (const char *[]){"apple.png"});
+    png_make(&plain, 4, 6, 1, 10);
+    blob *b = &files[0].content;
+    const uint8_t *data = memmem(plain.bytes, plain.size, "IDAT", 4);
+    assert_non_null(data);
+    const size_t length = (size_t)data[-2] << 8 | data[-1], bare = length - 2;
+    uint8_t chunk[64] = "\0\0\0\4CgBI\x50\0\x20\2";
+    big_endian_put(chunk + 12, (uint32_t)crc32(0, chunk + 4, 8));
+    append(b, plain.bytes, 8);
+    append(b, chunk, 16);
+    append(b, plain.bytes + 8, (size_t)(data - 4 - plain.bytes) - 8);
+    big_endian_put(chunk, (uint32_t)bare);
+    append(b, chunk, 4);
+    append(b, "IDAT", 4);
+    append(b, data + 4 + 2, bare);
+    big_endian_put(chunk, (uint32_t)crc32(0, b->bytes + b->size - bare - 4, (uInt)(bare + 4)));
+    append(b, chunk, 4);
+    append(b, data + 4 + length + 4, plain.size - (size_t)(data + 4 + length + 4 - plain.bytes));
+    write_set(files, 1, paths);
+    px_source *source = open_source(paths[FOLDER], (px_source_options){.channels = 1});
+    fill(expected, 24, 1, 10);
+    check_image(source, 0, expected);
+    px_source_close(source);
 }
 
 /* A JPEG has no checksum; the zip around it has. What a zip stores is read in place, and compared in order alone. */
@@ -720,15 +849,21 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_are_read),
         cmocka_unit_test(pictures_are_brought_to_a_size),
+        cmocka_unit_test(the_middle_is_kept),
         cmocka_unit_test(unequal_sizes_are_told),
         cmocka_unit_test(damaged_pictures_are_told_one_by_one),
         cmocka_unit_test(the_first_readable_picture_gives_the_size),
         cmocka_unit_test(empty_sets_are_refused),
         cmocka_unit_test(lost_files_are_told),
         cmocka_unit_test(other_formats_are_named),
+        cmocka_unit_test(the_first_reason_is_told),
+        cmocka_unit_test(company_of_pictures_is_passed_over),
+        cmocka_unit_test(bytes_past_the_end_tell_no_format),
         cmocka_unit_test(other_formats_are_counted),
         cmocka_unit_test(tars_of_tars_are_named),
         cmocka_unit_test(png_checksums_are_compared),
+        cmocka_unit_test(unusual_pngs_are_read),
+        cmocka_unit_test(apple_pngs_are_read),
         cmocka_unit_test(zip_checksums_are_compared),
         cmocka_unit_test(orientations_are_applied),
         cmocka_unit_test(damaged_exif_is_no_error),

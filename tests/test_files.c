@@ -1,5 +1,6 @@
 /* Files that appear whole or not at all, and safetensors files: round trips, full disks, hostile headers. */
 #include "pixelrnn/file.h"
+#include "pixelrnn/journal.h"
 #include "pixelrnn/safetensors.h"
 #include <errno.h>
 #include <glob.h>
@@ -9,11 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 static px_context ctx;
 static char folder[64];
+
+/* Bytes that one pread gives at most. After each call that gives any, the next one is interrupted; 0: neither. */
+static size_t most_at_once;
+
+/* Takes the C library's place in this program. */
+ssize_t pread(int descriptor, void *to, size_t bytes, off_t offset) {
+    static bool interrupted;
+    if (most_at_once > 0) {
+        interrupted = !interrupted;
+        errno = EINTR;
+        if (interrupted) return -1;
+        if (bytes > most_at_once) bytes = most_at_once;
+    }
+    return syscall(SYS_pread64, descriptor, to, bytes, offset);
+}
 
 static int make_scratch(void **state) {
     (void)state;
@@ -210,6 +227,43 @@ static void file_is_read_by_place(void **state) {
     px_file_close(&in);
 }
 
+/* Linux reads 2 GiB at once at most, and signals interrupt. */
+static void file_is_read_in_pieces(void **state) {
+    (void)state;
+    px_file_in in;
+    char bytes[11] = "";
+    put(at("pieces"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, at("pieces"), &in), PX_OK);
+    most_at_once = 3;
+    const px_status status = px_file_read_at(&ctx, at("pieces"), &in, 1, 9, bytes);
+    most_at_once = 0;
+    assert_int_equal(status, PX_OK);
+    assert_string_equal(bytes, "123456789");
+    px_file_close(&in);
+}
+
+/* From the first record on; a torn one does not count. */
+static void journal_keeps_its_records(void **state) {
+    (void)state;
+    char records[13] = "";
+    px_journal *journal;
+    for (size_t count = 0; count < 3; count++) {
+        assert_int_equal(px_journal_open(&ctx, at("work"), "some work", 4, &journal), PX_OK);
+        assert_int_equal(px_journal_count(journal), count);
+        assert_int_equal(px_journal_append(journal, count == 0 ? "aaaa" : count == 1 ? "bbbb" : "cccc", 1), PX_OK);
+        px_journal_close(journal);
+    }
+    assert_int_equal(truncate(at("work.journal"), 10 + 11), 0);
+    assert_int_equal(px_journal_open(&ctx, at("work"), "some work", 4, &journal), PX_OK);
+    assert_int_equal(px_journal_count(journal), 2);
+    assert_int_equal(px_journal_append(journal, "ddddeeee", 2), PX_OK);
+    assert_int_equal(px_journal_read(journal, 1, 3, records), PX_OK);
+    assert_string_equal(records, "bbbbddddeeee");
+    px_journal_remove(journal);
+    px_journal_close(journal);
+    assert_false(px_file_exists(at("work.journal")));
+}
+
 /* What is still there is read, what is not is told; never a signal. */
 static void file_that_shrinks_is_told(void **state) {
     (void)state;
@@ -306,6 +360,21 @@ static void safetensors_are_deterministic(void **state) {
     size_t bytes = read_bytes(at("one"), first, sizeof first);
     assert_int_equal(read_bytes(at("two"), second, sizeof second), bytes);
     assert_memory_equal(first, second, bytes);
+}
+
+/* The header ends with 0 to 7 blanks. */
+static void safetensors_are_padded(void **state) {
+    (void)state;
+    const double value = 7;
+    for (int length = 1; length <= 8; length++) {
+        px_tensor tensor = {.dtype = PX_DTYPE_F64, .data = &value};
+        memset(tensor.name, 'x', (size_t)length);
+        assert_int_equal(px_safetensors_write(&ctx, at("padded"), &tensor, 1, NULL, 0), PX_OK);
+        px_safetensors *file;
+        if (px_safetensors_open(&ctx, at("padded"), &file) != PX_OK) fail_msg("%d letters: %s", length, ctx.message);
+        assert_true(px_tensor_value(px_safetensors_at(file, 0), 0) == value);
+        px_safetensors_close(file);
+    }
 }
 
 static void safetensors_without_tensors(void **state) {
@@ -515,10 +584,13 @@ int main(void) {
         cmocka_unit_test(text_is_read_whole),
         cmocka_unit_test(folders_are_made_and_removed),
         cmocka_unit_test(file_is_read_by_place),
+        cmocka_unit_test(file_is_read_in_pieces),
+        cmocka_unit_test(journal_keeps_its_records),
         cmocka_unit_test(file_that_shrinks_is_told),
         cmocka_unit_test(only_files_are_read_by_place),
         cmocka_unit_test(safetensors_round_trip),
         cmocka_unit_test(safetensors_are_deterministic),
+        cmocka_unit_test(safetensors_are_padded),
         cmocka_unit_test(safetensors_without_tensors),
         cmocka_unit_test(safetensors_on_a_full_disk),
         cmocka_unit_test(hostile_headers),

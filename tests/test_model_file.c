@@ -168,7 +168,7 @@ static void integer_tensor(px_forgery *f) {
     t->dtype = PX_DTYPE_U8;
 }
 static void masked_value(px_forgery *f) {
-    values_of(f, "head.0.weight")[9] = 1e-30f;
+    values_of(f, "head.0.weight")[9] = -1e-30f;
 }
 static void masked_tap(px_forgery *f) {
     values_of(f, "stem.weight")[27 * 3] = 1;
@@ -249,7 +249,7 @@ static px_hostile hostiles[] = {
     {"shape flattened", flat_shape, PX_ERR_FORMAT, "expected F32 [20, 2, 5]", "blocks.1.left.state_to_state.weight"},
     {"shape transposed", swapped_shape, PX_ERR_FORMAT, "found F32 [10, 7], expected F32 [7, 10]", "head.0.weight"},
     {"wrong type", integer_tensor, PX_ERR_FORMAT, "found U8 [10], expected F32 [10]", "stem.bias"},
-    {"masked element", masked_value, PX_ERR_FORMAT, "masked element 9 is 1e-30, expected 0", "head.0.weight"},
+    {"masked element", masked_value, PX_ERR_FORMAT, "masked element 9 is -1e-30, expected 0", "head.0.weight"},
     {"masked tap", masked_tap, PX_ERR_FORMAT, "masked element 81 is 1, expected 0", "stem.weight"},
     {"not a number", not_a_number, PX_ERR_FORMAT, "element 19 is not finite", "blocks.0.right.input_to_state.bias"},
     {"infinite", infinite, PX_ERR_FORMAT, "element 0 is not finite", "head.2.weight"},

@@ -4,6 +4,9 @@
 #include "pixelrnn/loader.h"
 #include "tests/model_support.h"
 #include <math.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +62,27 @@ static void alone_all_is_mine(void **state) {
     assert_true(all[0] == 1 && all[2] == 3);
     assert_int_equal(px_ranks_agree(NULL, PX_ERR_SHAPE), PX_ERR_SHAPE);
     assert_int_equal(px_reduction_finish(NULL), PX_OK);
+}
+
+/* SLURM's steps of one task may be a shell. */
+static void launchers_are_known(void **state) {
+    static const struct {
+        const char *name, *value;
+        int ranks;
+    } cases[] = {{"OMPI_COMM_WORLD_SIZE", "1", 1},
+                 {"PMI_SIZE", "1", 1},
+                 {"PMI_SIZE", "3", 3},
+                 {"SLURM_STEP_NUM_TASKS", "1", 0},
+                 {"SLURM_STEP_NUM_TASKS", "2", 2},
+                 {"SLURM_NTASKS", "2", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].name, cases[i].value, 1);
+        const int found = px_ranks_launched();
+        unsetenv(cases[i].name);
+        if (found != cases[i].ranks)
+            fail_msg("%s=%s: found %d ranks, expected %d", cases[i].name, cases[i].value, found, cases[i].ranks);
+    }
 }
 
 /* --- Gradients of parts ------------------------------------------------------------------------------------------- */
@@ -212,6 +236,7 @@ static void one_gpu_has_one_rank(void **state) {
     px_ranks *ranks = *state;
     const int rank = px_ranks_rank(ranks), count = px_ranks_count(ranks);
     px_device device = {.ctx = &context, .kind = "cuda"};
+    char taken[64];
     assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
     snprintf(device.identity, sizeof device.identity, "%d", rank);
     assert_ok(&context, px_ranks_check_device(ranks, &device));
@@ -219,6 +244,10 @@ static void one_gpu_has_one_rank(void **state) {
     snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "found GPU 0, which rank 0 on "));
+    snprintf(device.identity, sizeof device.identity, "%d", rank < count - 1 ? rank : rank - 1); /* of neighbours */
+    assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
+    snprintf(taken, sizeof taken, "found GPU %d, which rank %d on ", count - 2, count - 2);
+    assert_non_null(strstr(context.message, taken));
     device.kind = rank == count - 1 ? "cpu" : "cuda";
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "device: found cpu, expected cuda as rank 0"));
@@ -227,21 +256,24 @@ static void one_gpu_has_one_rank(void **state) {
 
 /* Gradients of rank r: a function of place and rank. */
 enum { ROWS = 150 }; /* more buckets of one row than sums wait in line */
-static void fill(px_map map, int rank) {
+static void fill(px_map map, int rank, size_t first, size_t end) {
     px_real *values = map.data;
-    for (size_t i = 0; i < px_map_elements(&map); i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
+    for (size_t i = first; i < end; i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
 }
 
 /* A reduction of buckets of `rows` rows, with gradients that become final a few hundred elements at a time. */
 static void reduce(px_ranks *ranks, px_device *device, px_map map, size_t rows, double *own) {
     px_reduction *reduction;
     const size_t row = PX_FLAT_COLUMNS * sizeof(px_real);
-    fill(map, px_ranks_rank(ranks));
-    if (own && px_ranks_rank(ranks) == px_ranks_count(ranks) - 1) ((px_real *)map.data)[777] = (px_real)NAN;
+    const int rank = px_ranks_rank(ranks);
+    memset(map.data, 0, px_map_bytes(&map));
     assert_ok(&context, px_reduction_create(ranks, device, map, rows * row, &reduction));
-    for (size_t first = px_map_elements(&map); first > 300; first -= 300)
-        assert_ok(&context, px_reduction_ready(reduction, first - 300));
-    assert_ok(&context, px_reduction_ready(reduction, 0));
+    for (size_t end = px_map_elements(&map), first; end > 0; end = first) {
+        first = end > 300 ? end - 300 : 0;
+        fill(map, rank, first, end);
+        if (first == 0 && own && rank == px_ranks_count(ranks) - 1) ((px_real *)map.data)[first] = (px_real)NAN;
+        assert_ok(&context, px_reduction_ready(reduction, first));
+    }
     assert_ok(&context, px_reduction_finish(reduction));
     if (own) assert_ok(&context, px_reduction_norm(reduction, own));
     assert_int_equal(px_reduction_times_take(reduction).steps, 1);
@@ -289,7 +321,7 @@ static void each_knows_its_own_norm(void **state) {
     const int rank = px_ranks_rank(ranks);
     assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     reduce(ranks, device, map, 3, &norm);
-    fill(map, rank);
+    fill(map, rank, 0, px_map_elements(&map));
     for (size_t i = 0; i < px_map_elements(&map); i++) want += pow((double)((const px_real *)map.data)[i], 2);
     if (rank == px_ranks_count(ranks) - 1)
         assert_true(isnan(norm)); /* its own NaN, which by now is in everyone's sums */
@@ -297,6 +329,17 @@ static void each_knows_its_own_norm(void **state) {
         fail_msg("own norm is %.17g, expected %.17g", norm, sqrt(want));
     free(map.data);
     px_device_close(device);
+}
+
+static void each_has_its_share_of_cores(void **state) {
+    const px_ranks *ranks = *state;
+    cpu_set_t mine;
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), share = cores / ranks->mpi->local_count;
+    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < cores) {
+        print_message("SKIP: the number of threads was set by others\n");
+        skip();
+    }
+    assert_int_equal(omp_get_max_threads(), share > 0 ? share : 1);
 }
 
 static int meet(void **state) {
@@ -314,6 +357,7 @@ int main(void) {
         cmocka_unit_test(shares_cover_all_and_differ_by_one),
         cmocka_unit_test(groups_stay_together),
         cmocka_unit_test(alone_all_is_mine),
+        cmocka_unit_test(launchers_are_known),
         cmocka_unit_test(parts_add_up_to_the_whole),
         cmocka_unit_test(what_is_called_final_is),
     };
@@ -325,6 +369,7 @@ int main(void) {
         cmocka_unit_test(one_gpu_has_one_rank),
         cmocka_unit_test(sums_are_right_the_same_everywhere_and_again),
         cmocka_unit_test(each_knows_its_own_norm),
+        cmocka_unit_test(each_has_its_share_of_cores),
     };
     return px_ranks_launched() ? cmocka_run_group_tests(together, meet, part)
                                : cmocka_run_group_tests(alone, NULL, NULL);

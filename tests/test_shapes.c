@@ -1,6 +1,7 @@
 /* Operations on shapes that are cut into several tiles, panels and segments, and on values at the ends of their range.
  * Operands are small whole numbers, so that every order of additions gives the same sum and results are exact. */
 #include "tests/model_support.h"
+#include "pixelrnn/bfloat16.h"
 #include "host/model/network.h"
 #include <math.h>
 #include <string.h>
@@ -80,12 +81,12 @@ static double element_of_product(const product *p, const double *a, const double
     return sum;
 }
 
-static void check_product(bench *b, const product *p, px_type operands) {
+static void check_product(bench *b, const product *p, px_type operands, px_type result) {
     const size_t mark = b->arena.used, batch = (size_t)p->batch;
     const numbers a = whole(b, batch * p->m, p->k, operands, 1), second = whole(b, batch * p->k, p->n, operands, 2);
-    const numbers c = whole(b, batch * p->m, p->n, PX_REAL, 3);
+    const numbers c = whole(b, batch * p->m, p->n, result, 3);
     assert_ok(&b->ctx, px_run(b->device, gemm, .transpose_a = p->transpose_a, .transpose_b = p->transpose_b, .m = p->m,
-                              .n = p->n, .k = p->k, .operands = operands, .result = PX_REAL, .a = a.map.data,
+                              .n = p->n, .k = p->k, .operands = operands, .result = result, .a = a.map.data,
                               .b = second.map.data, .c = c.map.data, .ld_a = p->transpose_a ? p->m : p->k,
                               .ld_b = p->transpose_b ? p->k : p->n, .ld_c = p->n, .beta = 1, .batch = p->batch,
                               .step_a = (ptrdiff_t)(p->m * p->k), .step_b = (ptrdiff_t)(p->k * p->n),
@@ -94,10 +95,11 @@ static void check_product(bench *b, const product *p, px_type operands) {
         const size_t problem = i / (p->m * p->n), in_problem = i % (p->m * p->n);
         c.host[i] += element_of_product(p, a.host + problem * p->m * p->k, second.host + problem * p->k * p->n,
                                         in_problem / p->n, in_problem % p->n);
+        if (result == PX_BF16) c.host[i] = (double)px_from_bfloat16(px_to_bfloat16((float)c.host[i]));
     }
     char what[128];
-    snprintf(what, sizeof what, "gemm %zu x %zu x %zu, transposed %d %d, %s", p->m, p->n, p->k, p->transpose_a,
-             p->transpose_b, operands == PX_BF16 ? "bfloat16" : "real");
+    snprintf(what, sizeof what, "gemm %zu x %zu x %zu, transposed %d %d, %s to %s", p->m, p->n, p->k, p->transpose_a,
+             p->transpose_b, operands == PX_BF16 ? "bfloat16" : "real", result == PX_BF16 ? "bfloat16" : "real");
     expect(b, &c, what);
     free(a.host), free(second.host), free(c.host);
     px_arena_rewind(&b->arena, mark);
@@ -114,8 +116,9 @@ static void test_products(void **state) {
     bench b;
     open_bench(&b, PX_BF16);
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
-        check_product(&b, &products[i], PX_REAL);
-        check_product(&b, &products[i], PX_BF16);
+        check_product(&b, &products[i], PX_REAL, PX_REAL);
+        check_product(&b, &products[i], PX_BF16, PX_REAL);
+        check_product(&b, &products[i], PX_BF16, PX_BF16);
     }
     close_bench(&b);
 }

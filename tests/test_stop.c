@@ -53,6 +53,9 @@ static void overdue_is_ten_seconds_beyond_the_usual_time(void **state) {
     assert_true(px_stop_overdue(&quick));
     assert_false(px_stop_overdue(&slow));
     assert_true(px_stop_overdue(&slow_and_late));
+    px_stop asked_again = request_of(11, 0, 0);
+    px_stop_ask(&asked_again, PX_INTERRUPTED);
+    assert_true(px_stop_overdue(&asked_again));
     px_stop just_asked = request_of(1, 1000, 0.1); /* it gets its ten seconds all the same */
     assert_false(px_stop_overdue(&just_asked));
 }

@@ -2,7 +2,8 @@
  * from the calls that models make, against px_model_flops, which counts weights. */
 #include "tests/model_support.h"
 #include "host/model/network.h"
-#include "pixelrnn/bench.h"
+#include "host/bench/times.h"
+#include "pixelrnn/clock.h"
 
 static void expect_work(const char *what, px_work found, double flops, double bytes) {
     if (found.flops != flops || found.bytes != bytes)
@@ -92,7 +93,50 @@ static void test_steps(void **state) {
                                               .levels = 4});
 }
 
+/* A product that takes 20 ms, and a recurrence that is one product. */
+static px_status slow_gemm(px_device *device, const px_gemm_args *args) {
+    (void)device, (void)args;
+    for (const double end = px_clock_seconds() + 0.02; px_clock_seconds() < end;) continue;
+    return PX_OK;
+}
+static px_status sweep_of_gemm(px_device *device, const px_sweep_args *args) {
+    (void)args;
+    return device->ops->gemm(device, &(px_gemm_args){0});
+}
+
+/* The time of an operation that another one calls counts once. */
+static void test_own_time(void **state) {
+    (void)state;
+    px_context ctx = {""};
+    px_device *device = px_test_device(&ctx);
+    const px_device_ops *real = device->ops;
+    px_device_ops table = *real;
+    px_profile profile;
+    table.gemm = slow_gemm;
+    table.sweep_forward = sweep_of_gemm;
+    device->ops = &table;
+    px_profile_begin(&profile, device, PX_PROFILE_OWN);
+    assert_ok(&ctx, device->ops->sweep_forward(device, &(px_sweep_args){0}));
+    px_profile_end(&profile, device);
+    device->ops = real;
+    const double product = profile.seconds[PX_OP_gemm], sweep = profile.seconds[PX_OP_sweep_forward];
+    if (product < 0.02 || sweep > product / 2)
+        fail_msg("found %g s of products and %g s of a recurrence, expected 0.02 s and about none", product, sweep);
+    px_device_close(device);
+}
+
+/* Of 0 to 20, in any order. */
+static void test_quantiles(void **state) {
+    (void)state;
+    px_times times = {.count = 21};
+    for (int i = 0; i < times.count; i++) times.seconds[i] = i * 8 % 21;
+    const px_quantiles found = px_times_quantiles(&times);
+    if (found.p10 != 2 || found.median != 10 || found.p90 != 18)
+        fail_msg("found %g, %g, %g, expected 2, 10, 18", found.p10, found.median, found.p90);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_steps),
+                                       cmocka_unit_test(test_own_time), cmocka_unit_test(test_quantiles)};
     return cmocka_run_group_tests_name("work", tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
  *   PX_STANDIN_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
  *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a
  *                       batch's last chunk may have
+ *   PX_STANDIN_PRODUCTS none: cuBLASLt has no algorithm for any product
  *   PX_STANDIN_CAPABILITY the compute capability of the device, 99 for 9.9 (the default)
  *   PX_STANDIN_COUNTS   a file that the counts below are written to when the program ends */
 #ifndef PIXELRNN_TESTS_STANDIN_H
