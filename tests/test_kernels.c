@@ -273,7 +273,7 @@ static void test_convolve_rectified(void **state) {
 
 static void test_sums(void **state) {
     (void)state;
-    static const int shapes[][2] = {{1, 1}, {3, 7}, {70, 1}, {5, 129}, {0, 4}, {2, 9000}}; /* the last: above 2^24 */
+    static const int shapes[][2] = {{1, 1}, {3, 7}, {70, 1}, {5, 129}, {0, 4}, {2, 90000}}; /* the last: above 2^24 */
     px_desk desk;
     begin(&desk);
     for (int i = 0; i < 6; i++) {
