@@ -174,6 +174,12 @@ static void idx_is_read(void **state) {
     check_file(1, counting);
     write_gzip(&b);
     check_file(1, counting);
+    b = idx_blob(8, 300 % 256, 2, 2, 1200);
+    b.bytes[6] = 300 / 256;
+    write_plain(&b);
+    px_source *source = open_path();
+    assert_int_equal(source->count, 300);
+    px_source_close(source);
 }
 
 static void amat_is_read(void **state) {
