@@ -397,6 +397,13 @@ static void no_file_is_left_open(void **state) {
         px_source_close(source);
         if (count_open_files() != before) fail_msg("case %zu: %d files are left open", i, count_open_files() - before);
     }
+    char list[sizeof path + 16];
+    px_context ctx = {""};
+    px_source *source;
+    write_plain(&files[0]);
+    snprintf(list, sizeof list, "%s\tno/such.npy", path);
+    assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){0}, &source), PX_ERR_FILE);
+    assert_int_equal(count_open_files(), before);
 }
 
 static void unusable_specs_are_refused(void **state) {

@@ -737,6 +737,19 @@ static void labels_in_folders_are_passed_over(void **state) {
     check_interleaved(data_path("labelled"), (px_source_options){0}, 1);
 }
 
+/* Validation images test, too, but do not train. */
+static void splits_take_each_others_place(void **state) {
+    (void)state;
+    static blob array;
+    assert_int_equal(mkdir(data_path("valid"), 0777), 0);
+    npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
+    write_plain("valid/x_val.npy", &array);
+    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_TEST}, 1);
+    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_VALID}, 1);
+    check_refused(data_path("valid"), (px_source_options){.split = PX_SPLIT_TRAIN}, PX_ERR_FORMAT,
+                  "found 1 array files (the first: x_val.npy), none named for training");
+}
+
 static void folders_of_npz_are_read(void **state) {
     (void)state;
     static blob array;
@@ -996,6 +1009,7 @@ int main(void) {
         cmocka_unit_test(folders_of_cifar_are_read),
         cmocka_unit_test(folders_of_idx_are_read),
         cmocka_unit_test(folders_of_npz_are_read),
+        cmocka_unit_test(splits_take_each_others_place),
         cmocka_unit_test(batches_are_known_by_name),
         cmocka_unit_test(labels_in_folders_are_passed_over),
         cmocka_unit_test(lists_are_joined),

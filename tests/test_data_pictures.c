@@ -1,6 +1,7 @@
 /* Folders, tars and zips of PNG and JPEG: read right, brought to one size, and bad ones refused one by one. */
 #include "tests/data_files.h"
 #include "host/data/archive.h"
+#include "host/data/jpeg.h"
 #include "host/data/picture_format.h"
 #include "pixelrnn/picture.h"
 #include <sys/stat.h>
@@ -331,6 +332,19 @@ static void company_of_pictures_is_passed_over(void **state) {
     source = open_source(paths[TAR], (px_source_options){0});
     check_sizes(source, 2, 4, 6, 3);
     px_source_close(source);
+}
+
+/* A table whose 16 counts of symbols add up to 256 fits, one of 257 does not: the decoder would write past its end. */
+static void huffman_tables_fit(void **state) {
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        uint8_t bytes[6 + 17 + 257] = {0xff, 0xd8, 0xff, 0xc4};
+        bytes[4] = (uint8_t)((2 + 17 + 256 + more) >> 8);
+        bytes[5] = (uint8_t)(2 + 17 + 256 + more);
+        bytes[7] = 128;
+        bytes[22] = (uint8_t)(128 + more);
+        assert_int_equal(px_jpeg_inspect(bytes, sizeof bytes).tables_fit, !more);
+    }
 }
 
 /* 10.75, 10.5 and 10.25 */
@@ -885,6 +899,7 @@ int main(void) {
         cmocka_unit_test(the_first_reason_is_told),
         cmocka_unit_test(long_names_are_cut),
         cmocka_unit_test(means_are_rounded),
+        cmocka_unit_test(huffman_tables_fit),
         cmocka_unit_test(company_of_pictures_is_passed_over),
         cmocka_unit_test(bytes_past_the_end_tell_no_format),
         cmocka_unit_test(other_formats_are_counted),
