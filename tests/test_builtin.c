@@ -33,6 +33,8 @@ static void builtins_are_functions_of_seed_split_and_index(void **state) {
         px_source *test = open_source(specs[n], PX_SPLIT_TEST, 12, 1),
                   *other = open_source(specs[n], PX_SPLIT_TRAIN, 12, 2);
         uint8_t a[144], b[144], next[144];
+        assert_int_equal(train->count, n == 0 ? 60000 : 50000);
+        assert_int_equal(test->count, n == 0 ? 1000 : 5000);
         for (size_t index = 0; index < 20; index++) {
             read_image(train, index, a);
             read_image(train, index + 1, next);

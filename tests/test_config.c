@@ -518,6 +518,12 @@ static void contradictions(void **state) {
     set(&config, "train.warmup_steps", "101");
     assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
     assert_string_equal(ctx.message, "a.yaml: train.warmup_steps: found 101, expected at most train.steps, 100");
+    for (int channels = 0; channels < 4; channels++) {
+        config = defaults();
+        config.data.channels = channels;
+        assert_int_equal(px_config_check(&ctx, "a.yaml", &config), channels == 2 ? PX_ERR_CONFIG : PX_OK);
+    }
+    assert_string_equal(ctx.message, "a.yaml: data.channels: found 2, expected 0, 1 or 3");
 }
 
 static void words(void **state) {

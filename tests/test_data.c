@@ -174,6 +174,12 @@ static void idx_is_read(void **state) {
     check_file(1, counting);
     write_gzip(&b);
     check_file(1, counting);
+    b = idx_blob(8, 300 % 256, 2, 2, 1200);
+    b.bytes[6] = 300 / 256;
+    write_plain(&b);
+    px_source *source = open_path();
+    assert_int_equal(source->count, 300);
+    px_source_close(source);
 }
 
 static void amat_is_read(void **state) {
@@ -391,6 +397,13 @@ static void no_file_is_left_open(void **state) {
         px_source_close(source);
         if (count_open_files() != before) fail_msg("case %zu: %d files are left open", i, count_open_files() - before);
     }
+    char list[sizeof path + 16];
+    px_context ctx = {""};
+    px_source *source;
+    write_plain(&files[0]);
+    snprintf(list, sizeof list, "%s\tno/such.npy", path);
+    assert_int_equal(px_source_open_list(&ctx, list, &(px_source_options){0}, &source), PX_ERR_FILE);
+    assert_int_equal(count_open_files(), before);
 }
 
 static void unusable_specs_are_refused(void **state) {

@@ -1,5 +1,6 @@
 /* Arrays of images in archives: .npz, zips and CIFAR-10, read right in any order and in order; bad ones refused. */
 #include "tests/data_files.h"
+#include "host/data/cifar.h"
 #include "host/data/formats.h"
 #include "pixelrnn/loader.h"
 #include <sys/stat.h>
@@ -715,6 +716,40 @@ static void folders_of_idx_are_read(void **state) {
 }
 
 /* Parts that no split is named for belong to all. */
+static void batches_are_known_by_name(void **state) {
+    (void)state;
+    static const char *const batches[] = {"data_batch_1.bin", "a/data_batch_5.bin", "test_batch.bin",
+                                          "cifar-100-binary/train.bin", "cifar-100-binary/test.bin"},
+                             *const others[] = {"data_batch_0.bin", "data_batch_6.bin", "data_batch_1.html",
+                                                "data_batch_1",     "train.bin",        "batches.meta.txt"};
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) assert_true(px_cifar_batch_named(batches[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_false(px_cifar_batch_named(others[i]));
+}
+
+/* Under names that say so, whatever their shape. */
+static void labels_in_folders_are_passed_over(void **state) {
+    (void)state;
+    static const char *const names[] = {"labelled/x_train.npy", "labelled/y_train.npy", "labelled/train_labels.npy"};
+    static blob array;
+    assert_int_equal(mkdir(data_path("labelled"), 0777), 0);
+    npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
+    for (int i = 0; i < 3; i++) write_plain(names[i], &array);
+    check_interleaved(data_path("labelled"), (px_source_options){0}, 1);
+}
+
+/* Validation images test, too, but do not train. */
+static void splits_take_each_others_place(void **state) {
+    (void)state;
+    static blob array;
+    assert_int_equal(mkdir(data_path("valid"), 0777), 0);
+    npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
+    write_plain("valid/x_val.npy", &array);
+    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_TEST}, 1);
+    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_VALID}, 1);
+    check_refused(data_path("valid"), (px_source_options){.split = PX_SPLIT_TRAIN}, PX_ERR_FORMAT,
+                  "found 1 array files (the first: x_val.npy), none named for training");
+}
+
 static void folders_of_npz_are_read(void **state) {
     (void)state;
     static blob array;
@@ -868,6 +903,9 @@ static void levels_are_kept(void **state) {
     assert_int_equal(px_source_open_all(&ctx, 1, &path, &options, &source), PX_OK);
     check_image(source, 0, expected);
     px_source_close(source);
+    source = open_source(path, (px_source_options){.levels = 6, .values = PX_VALUES_LEVELS});
+    check_unreadable(source, 0, PX_ERR_CONFIG, "codes.npy: found value 6 in image 0, expected levels 0 to 5");
+    px_source_close(source);
 }
 
 /* A stream begins again after images were read to see what its bytes mean. */
@@ -971,6 +1009,9 @@ int main(void) {
         cmocka_unit_test(folders_of_cifar_are_read),
         cmocka_unit_test(folders_of_idx_are_read),
         cmocka_unit_test(folders_of_npz_are_read),
+        cmocka_unit_test(splits_take_each_others_place),
+        cmocka_unit_test(batches_are_known_by_name),
+        cmocka_unit_test(labels_in_folders_are_passed_over),
         cmocka_unit_test(lists_are_joined),
         cmocka_unit_test(lists_are_as_concurrent_as_their_parts),
         cmocka_unit_test(levels_are_not_taken_for_intensities),

@@ -175,7 +175,7 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
         const char *words;
     } cases[] = {
         {unequal, "out.npy", 0, PX_ERR_SHAPE, "1.png: found 5 x 6 pixels, expected 5 x 5 as of the first"},
-        {unreadable, "out.npy", 5, PX_ERR_FORMAT, "found no image that can be read among 2; the first: "},
+        {unreadable, "out.npy", 5, PX_ERR_FORMAT, "1.png: found the first bytes 74 65 78 74"},
         {unequal, "absent/out.npy", 5, PX_ERR_FILE, "absent/out.npy: No such file or directory"},
         {unequal, "../../dev/full", 5, PX_ERR_FILE, "/dev/full: No space left on device"},
     };

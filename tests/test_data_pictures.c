@@ -1,5 +1,7 @@
 /* Folders, tars and zips of PNG and JPEG: read right, brought to one size, and bad ones refused one by one. */
 #include "tests/data_files.h"
+#include "host/data/archive.h"
+#include "host/data/jpeg.h"
 #include "host/data/picture_format.h"
 #include "pixelrnn/picture.h"
 #include <sys/stat.h>
@@ -330,6 +332,43 @@ static void company_of_pictures_is_passed_over(void **state) {
     source = open_source(paths[TAR], (px_source_options){0});
     check_sizes(source, 2, 4, 6, 3);
     px_source_close(source);
+}
+
+/* A table whose 16 counts of symbols add up to 256 fits, one of 257 does not: the decoder would write past its end. */
+static void huffman_tables_fit(void **state) {
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        uint8_t bytes[6 + 17 + 257] = {0xff, 0xd8, 0xff, 0xc4};
+        bytes[4] = (uint8_t)((2 + 17 + 256 + more) >> 8);
+        bytes[5] = (uint8_t)(2 + 17 + 256 + more);
+        bytes[7] = 128;
+        bytes[22] = (uint8_t)(128 + more);
+        assert_int_equal(px_jpeg_inspect(bytes, sizeof bytes).tables_fit, !more);
+    }
+}
+
+/* 10.75, 10.5 and 10.25 */
+static void means_are_rounded(void **state) {
+    (void)state;
+    static const uint8_t pixels[3][4] = {{10, 11, 11, 11}, {10, 11, 11, 10}, {10, 11, 10, 10}};
+    for (int i = 0; i < 3; i++) {
+        uint8_t mean;
+        px_picture_shrink(pixels[i], 2, 2, 1, 1, &mean);
+        assert_int_equal(mean, i < 2 ? 11 : 10);
+    }
+}
+
+/* The ends of long names are shown. */
+static void long_names_are_cut(void **state) {
+    (void)state;
+    char path[1000], name[1000], label[PX_LABEL];
+    snprintf(path, sizeof path, "%0900d.tar", 0);
+    snprintf(name, sizeof name, "%0900d.png", 1);
+    px_archive_label(path, name, label);
+    assert_true(strlen(label) < PX_LABEL);
+    assert_memory_equal(label, "...0", 4);
+    assert_non_null(strstr(label, ".tar/...0"));
+    assert_string_equal(label + strlen(label) - 5, "1.png");
 }
 
 static void bytes_past_the_end_tell_no_format(void **state) {
@@ -830,6 +869,7 @@ static void compressed_tars_are_read_in_order(void **state) {
             check_image(source, i, pixels[i]);
     }
     check_unreadable(source, 3, PX_ERR_FILE, "image 3 was asked for after image 64, expected ascending order");
+    check_unreadable(source, 63, PX_ERR_FILE, "image 63 was asked for after image 64, expected ascending order");
     px_source_close(source);
 }
 
@@ -857,6 +897,9 @@ int main(void) {
         cmocka_unit_test(lost_files_are_told),
         cmocka_unit_test(other_formats_are_named),
         cmocka_unit_test(the_first_reason_is_told),
+        cmocka_unit_test(long_names_are_cut),
+        cmocka_unit_test(means_are_rounded),
+        cmocka_unit_test(huffman_tables_fit),
         cmocka_unit_test(company_of_pictures_is_passed_over),
         cmocka_unit_test(bytes_past_the_end_tell_no_format),
         cmocka_unit_test(other_formats_are_counted),

@@ -273,10 +273,10 @@ static void test_convolve_rectified(void **state) {
 
 static void test_sums(void **state) {
     (void)state;
-    static const int shapes[][2] = {{1, 1}, {3, 7}, {70, 1}, {5, 129}, {0, 4}};
+    static const int shapes[][2] = {{1, 1}, {3, 7}, {70, 1}, {5, 129}, {0, 4}, {2, 90000}}; /* the last: above 2^24 */
     px_desk desk;
     begin(&desk);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         const size_t rows = (size_t)shapes[i][0], columns = (size_t)shapes[i][1];
         const px_map x = counting(&desk, rows, (int)columns), down = counting(&desk, 1, (int)columns);
         const px_map across = px_arena_map(&desk.arena, rows, 1, PX_FLOAT64);

@@ -113,6 +113,12 @@ static void metrics_past_the_step_are_cut(void **state) {
     px_metrics_close(metrics);
     assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
+    assert_int_equal(px_metrics_forget(&ctx, folder, 8, "a"), PX_OK); /* starts are of no step */
+    assert_int_equal(px_metrics_write((metrics = open_metrics(8)), 8, &(px_metric){"a", 1}, 1), PX_OK);
+    px_metrics_close(metrics);
+    assert_int_equal(px_metrics_forget(&ctx, folder, 8, "a"), PX_OK);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
+
     char partial[160];
     snprintf(partial, sizeof partial, "%s.partial", metrics_path());
     assert_false(px_file_exists(partial));
@@ -228,10 +234,11 @@ static const px_grid_layout layouts[] = {
     {.images = 10, .height = 28, .width = 28, .channels = 1, .columns = 0, .scale = 0},
     {.images = 6, .height = 80, .width = 20, .channels = 3, .columns = 0, .scale = 0},
     {.images = 2, .height = 4, .width = 4, .channels = 3, .columns = 5, .scale = 1},
+    {.images = 2, .height = 40, .width = 2, .channels = 1, .columns = 0, .scale = 0},
 };
 
 /* What the table above comes to: columns, rows, scale. */
-static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1}, {5, 1, 1}};
+static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1}, {5, 1, 1}, {2, 1, 2}};
 
 /* The level that pixel (y, x, c) of the picture must have. */
 static uint8_t expected(const px_grid_layout *layout, const int *grid, const uint8_t *pixels, int y, int x, int c) {

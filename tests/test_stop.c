@@ -34,6 +34,13 @@ static void statuses_become_exit_statuses(void **state) {
     assert_false(px_status_is_stop(PX_OK) || px_status_is_stop(PX_ERR_NUMERIC));
 }
 
+static void messages_are_one_line(void **state) {
+    (void)state;
+    px_context ctx;
+    assert_int_equal(px_fail(&ctx, PX_ERR_FILE, "%s: %d", "a\n\x1b\x7f b", 7), PX_ERR_FILE);
+    assert_string_equal(ctx.message, "a??? b: 7");
+}
+
 /* A request that was made `asked` seconds ago, of work that was polled `polled` seconds ago (0: never) and whose longest
  * piece took `longest`. */
 static px_stop request_of(double asked, double polled, double longest) {
@@ -169,6 +176,7 @@ int main(void) {
         cmocka_unit_test(an_interrupt_outranks_a_stop),
         cmocka_unit_test(no_request_is_never_made),
         cmocka_unit_test(statuses_become_exit_statuses),
+        cmocka_unit_test(messages_are_one_line),
         cmocka_unit_test(overdue_is_ten_seconds_beyond_the_usual_time),
         cmocka_unit_test(what_is_held_or_answered_is_not_overdue),
         cmocka_unit_test(sampling_ends_with_the_row),

@@ -3,6 +3,7 @@
 #include "host/parallel/watch.h"
 #include "pixelrnn/clock.h"
 #include "tests/support.h"
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -202,13 +203,23 @@ static void a_rank_that_does_not_stop_ends_the_job(void **state) {
     expect_end(overdue_1, -1, PX_STOPPED, 2, want);
 }
 
-/* A stranger who knocks, and one with the wrong token, are not let in; ranks still meet. */
+static int count_open_files(void) {
+    int count = 0;
+    DIR *open = opendir("/proc/self/fd");
+    assert_non_null(open);
+    while (readdir(open)) count++;
+    closedir(open);
+    return count;
+}
+
+/* A stranger who knocks, and one with the wrong token, are not let in; ranks still meet, and nothing is left open. */
 static void strangers_are_kept_out(void **state) {
     px_context ctx;
     px_watch_place place, wrong;
     px_watch *watch;
     int door, how;
     (void)state;
+    const int before = count_open_files();
     assert_ok(&ctx, px_watch_listen(&ctx, &place, &door));
     const px_watch_options first = {.end = &end, .rank = 0, .count = 2, .name = name_rank};
     const px_watch_options second = {.end = &end, .rank = 1, .count = 2, .name = name_rank};
@@ -226,6 +237,7 @@ static void strangers_are_kept_out(void **state) {
     assert_int_equal(waitpid(other, &how, 0), other);
     assert_int_equal(how, 0);
     px_watch_close(watch);
+    assert_int_equal(count_open_files(), before);
 }
 
 int main(void) {
