@@ -1,5 +1,6 @@
 /* pixelrnn --version: the program, how it was built, and the libraries that it has found. No device is opened. */
 #include "host/cli/cli.h"
+#include "pixelrnn/version.h"
 #include <archive.h>
 #include <cjson/cJSON.h>
 #include <dlfcn.h>
@@ -7,7 +8,6 @@
 #include <string.h>
 #include <yaml.h>
 #include <zlib.h>
-#include "pixelrnn/version.h"
 
 /* Absent in other CBLAS libraries. */
 extern char *openblas_get_config(void) __attribute__((weak));

@@ -7,7 +7,7 @@
  *
  * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16 cuDNN takes half the time of columns for the
  * gradient of the input, and 0.8 of it forward. In float32, where tensor cores would mean TF32, its forward engine for a
- * Row LSTM's 1 x 2 taps takes 45 times as long as columns, and its gradient of a PixelCNN's input 7 times.
+ * Row LSTM's 1 x 2 taps takes 45 times as long as columns, and its gradient of a PixelCNN's input 6.5 times.
  *
  * How a convolution ends (bias, what is added, relu, the gate of a gradient) is done by the same kernel where the
  * library has one that does; where not, `combine` follows. What is gathered or to be combined goes by chunks that are

@@ -26,9 +26,9 @@ typedef struct px_evaluate_options {
     px_stop *stop; /* polled before each batch; NULL: never */
 } px_evaluate_options;
 
-/* Evaluates images of source, or the chosen ones, in file order. per_image, if not NULL, gets the nats of each; progress, if not NULL, is
- * told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's
- * size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
+/* Evaluates all images of source, or those that are chosen, in file order. per_image, if not NULL, gets the nats of each;
+ * progress, if not NULL, is told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names
+ * the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation);
 
