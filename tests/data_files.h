@@ -2,12 +2,7 @@
 #ifndef PIXELRNN_TESTS_DATA_FILES_H
 #define PIXELRNN_TESTS_DATA_FILES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/support.h"
 #include "pixelrnn/file.h"
 #include "pixelrnn/source.h"
 #include <stdio.h>
@@ -17,33 +12,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <zlib.h>
-
-/* A folder of the test's own ------------------------------------------------------------------------------------------
- */
-
-static char data_folder[64];
-
-static inline int data_folder_make(void **state) {
-    (void)state;
-    strcpy(data_folder, "/tmp/px_data_XXXXXX");
-    return mkdtemp(data_folder) ? 0 : -1;
-}
-
-static inline int data_folder_remove(void **state) {
-    (void)state;
-    px_context ctx;
-    return px_file_remove_folder(&ctx, data_folder) == PX_OK ? 0 : -1;
-}
-
-/* The path of a file in it; the next call but three writes over it. */
-static inline const char *data_path(const char *name) {
-    static char paths[4][PX_PATH];
-    static int turn;
-    px_context ctx;
-    char *path = paths[turn++ % 4];
-    assert_int_equal(px_file_path(&ctx, path, "%s/%s", data_folder, name), PX_OK);
-    return path;
-}
 
 /* Bytes ---------------------------------------------------------------------------------------------------------------
  */
@@ -70,7 +38,7 @@ static inline void append_little(blob *b, uint64_t value, int bytes) {
 }
 
 static inline const char *write_plain(const char *name, const blob *b) {
-    const char *path = data_path(name);
+    const char *path = px_test_path(name);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(b->bytes, 1, b->size, file), b->size);
@@ -79,7 +47,7 @@ static inline const char *write_plain(const char *name, const blob *b) {
 }
 
 static inline const char *write_gzip(const char *name, const blob *b) {
-    const char *path = data_path(name);
+    const char *path = px_test_path(name);
     gzFile file = gzopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(gzwrite(file, b->bytes, (unsigned)b->size), b->size);
@@ -132,7 +100,7 @@ static inline void jpeg_make(blob *b) {
 
 /* Content compressed by a filter of libarchive's: "gzip", "bzip2", "xz" or "zstd". */
 static inline const char *write_compressed(const char *name, const char *filter, const blob *b) {
-    const char *path = data_path(name);
+    const char *path = px_test_path(name);
     struct archive *out = archive_write_new();
     struct archive_entry *entry = archive_entry_new();
     assert_non_null(out);
@@ -294,7 +262,7 @@ static inline void check_unreadable(px_source *source, size_t index, px_status e
     px_context ctx = {""};
     static uint8_t pixels[1 << 16];
     px_status status = source->read(source, &ctx, index, pixels);
-    check_message(status, expected, &ctx, data_folder, words);
+    check_message(status, expected, &ctx, px_test_folder, words);
 }
 
 #endif

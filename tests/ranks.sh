@@ -262,16 +262,6 @@ begin() {
     begun "$1"
 }
 
-# rank_process N: its process
-rank_process() {
-    local folder
-    for folder in /proc/[0-9]*; do
-        [ "$(readlink "$folder/exe")" = "$program" ] && [ "$(readlink "$folder/cwd")" = "$work" ] &&
-            tr '\0' '\n' <"$folder/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1" && basename "$folder" && return
-    done 2>/dev/null
-    return 1
-}
-
 # ends_within SECONDS: the job, badly; says how long that took
 ends_within() {
     local since=$EPOCHREALTIME status took

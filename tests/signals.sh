@@ -338,16 +338,6 @@ rank_begin() {
     job=$!
 }
 
-# rank_process N: its process
-rank_process() {
-    local folder
-    for folder in /proc/[0-9]*; do
-        [ "$(readlink "$folder/exe")" = "$program" ] && [ "$(readlink "$folder/cwd")" = "$work" ] &&
-            tr '\0' '\n' <"$folder/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1" && basename "$folder" && return
-    done 2>/dev/null
-    return 1
-}
-
 # The launcher ends all ranks a second after one of them has ended: none does before rank 0 has saved.
 ranks_save_slowly() {
     rank_begin 3 late long && until_true trains late && sleep 0.2 && echo 500 >slow && kill -USR1 "$job" && ends 3 30 && saved late

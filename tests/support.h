@@ -21,6 +21,13 @@ px_device *px_test_device(px_context *ctx);
 /* The same with activations of this type. */
 px_device *px_test_device_of(px_context *ctx, px_type activation);
 
+/* A folder of the test's own under /tmp, as a group's set-up and its removal, and the path of a file in it, which is good
+ * until the fourth call after. */
+extern char px_test_folder[64];
+int px_test_folder_make(void **state);
+int px_test_folder_remove(void **state);
+const char *px_test_path(const char *name);
+
 /* The largest difference between two vectors, relative to the largest magnitude in `want`, and where. */
 typedef struct px_difference {
     double relative;

@@ -22,27 +22,10 @@ int symlink(const char *target, const char *link) {
 }
 
 static px_context ctx;
-static char folder[64];
 
 static int make_scratch(void **state) {
-    (void)state;
     no_links = false;
-    strcpy(folder, "/tmp/pixelrnn_checkpoint_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_scratch(void **state) {
-    (void)state;
-    return px_file_remove_folder(&ctx, folder) == PX_OK ? 0 : -1;
-}
-
-/* A path in the scratch folder, good until the fourth call after. */
-static const char *at(const char *name) {
-    static char paths[4][256];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return px_test_folder_make(state);
 }
 
 /* Trains a tiny model to a step, or goes on with it; returns what it said, to be freed. */
@@ -71,7 +54,7 @@ static char *train(int64_t steps) {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         assert_ok(&ctx, px_config_set(&ctx, settings[i], &config));
     config.train.steps = steps;
-    const px_train_options options = {.config = &config, .run = at("run"), .resume = true, .out = out};
+    const px_train_options options = {.config = &config, .run = px_test_path("run"), .resume = true, .out = out};
     assert_ok(&ctx, px_train(device, &options, &result));
     fclose(out);
     px_device_close(device);
@@ -108,31 +91,31 @@ static void without_links_text_files_take_their_place(void **state) {
     if (times(said, "warning: ") != 1 || !strstr(said, "/run/checkpoints: found no symbolic links (Operation not"))
         fail_msg("found \"%s\", expected one warning, of links", said);
     free(said);
-    assert_text_file(at("run/checkpoints/newest"), "000000003");
-    assert_ok(&ctx, px_checkpoint_find_model(&ctx, at("run"), path));
+    assert_text_file(px_test_path("run/checkpoints/newest"), "000000003");
+    assert_ok(&ctx, px_checkpoint_find_model(&ctx, px_test_path("run"), path));
     assert_non_null(strstr(path, "/run/checkpoints/00000000"));
     free(train(4));
-    assert_text_file(at("run/checkpoints/newest"), "000000004");
+    assert_text_file(px_test_path("run/checkpoints/newest"), "000000004");
 }
 
 static void links_and_text_files_replace_each_other(void **state) {
     (void)state;
     free(train(2));
-    assert_link(at("run/checkpoints/newest"), "000000002");
+    assert_link(px_test_path("run/checkpoints/newest"), "000000002");
     no_links = true;
     free(train(3));
-    assert_text_file(at("run/checkpoints/newest"), "000000003");
+    assert_text_file(px_test_path("run/checkpoints/newest"), "000000003");
     no_links = false;
     free(train(4));
-    assert_link(at("run/checkpoints/newest"), "000000004");
-    assert_false(px_file_exists(at("run/checkpoints/newest.partial")));
+    assert_link(px_test_path("run/checkpoints/newest"), "000000004");
+    assert_false(px_file_exists(px_test_path("run/checkpoints/newest.partial")));
 }
 
 /* A folder in the place of a link is removed when it is the copy of a checkpoint that is there, and else set aside. */
 static void a_folder_in_a_links_place_is_replaced(void **state) {
     (void)state;
     char best[256];
-    strcpy(best, at("run/checkpoints/best"));
+    strcpy(best, px_test_path("run/checkpoints/best"));
     for (int i = 0; i < 4; i++) {
         const bool copy = i % 2 == 0;
         no_links = i >= 2;
@@ -140,15 +123,15 @@ static void a_folder_in_a_links_place_is_replaced(void **state) {
         assert_int_equal(unlink(best), 0);
         assert_ok(&ctx, px_file_make_folder(&ctx, best));
         if (copy)
-            assert_int_equal(
-                link(at("run/checkpoints/000000002/model.safetensors"), at("run/checkpoints/best/model.safetensors")),
-                0);
-        assert_ok(&ctx, px_checkpoint_mark_best(&ctx, at("run"), 2));
+            assert_int_equal(link(px_test_path("run/checkpoints/000000002/model.safetensors"),
+                                  px_test_path("run/checkpoints/best/model.safetensors")),
+                             0);
+        assert_ok(&ctx, px_checkpoint_mark_best(&ctx, px_test_path("run"), 2));
         if (no_links) assert_text_file(best, "000000002");
         if (!no_links) assert_link(best, "000000002");
-        assert_false(px_file_exists(at("run/checkpoints/best.partial")));
-        assert_int_equal(px_file_exists(at("run/checkpoints/best.rejected")), i >= 1);
-        assert_int_equal(px_file_exists(at("run/checkpoints/best.rejected.2")), i >= 3);
+        assert_false(px_file_exists(px_test_path("run/checkpoints/best.partial")));
+        assert_int_equal(px_file_exists(px_test_path("run/checkpoints/best.rejected")), i >= 1);
+        assert_int_equal(px_file_exists(px_test_path("run/checkpoints/best.rejected.2")), i >= 3);
     }
 }
 
@@ -199,9 +182,9 @@ static void the_version_names_its_revision(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(without_links_text_files_take_their_place, make_scratch, remove_scratch),
-        cmocka_unit_test_setup_teardown(links_and_text_files_replace_each_other, make_scratch, remove_scratch),
-        cmocka_unit_test_setup_teardown(a_folder_in_a_links_place_is_replaced, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(without_links_text_files_take_their_place, make_scratch, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(links_and_text_files_replace_each_other, make_scratch, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(a_folder_in_a_links_place_is_replaced, make_scratch, px_test_folder_remove),
         cmocka_unit_test(a_digest_tells_images_apart),
         cmocka_unit_test(the_version_names_its_revision),
     };

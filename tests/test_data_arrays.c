@@ -142,7 +142,7 @@ static void ambiguous_npz_is_refused(void **state) {
     check_refused(
         zip_write("twice.npz", &twice), (px_source_options){0}, PX_ERR_FORMAT,
         "twice.npz/a/data.npy: zip: found 2 arrays of its name, expected one; FILE:FOLDER/NAME.npy picks one");
-    snprintf(spec, sizeof spec, "%s:a/data.npy", data_path("twice.npz"));
+    snprintf(spec, sizeof spec, "%s:a/data.npy", px_test_path("twice.npz"));
     check_interleaved(spec, (px_source_options){0}, 1);
     npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
     zip_add(&several, "a.npy", array.bytes, array.size, (zip_lie){0});
@@ -173,7 +173,7 @@ static void ambiguous_npz_is_refused(void **state) {
     npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
     snprintf(spec, sizeof spec, "%s:a", write_plain("no_zip.npy", &array));
     check_refused(spec, (px_source_options){0}, PX_ERR_FORMAT, "no_zip.npy:a: found no zip, expected FILE.npz:NAME");
-    snprintf(spec, sizeof spec, "%s:a", data_path("absent.npz"));
+    snprintf(spec, sizeof spec, "%s:a", px_test_path("absent.npz"));
     check_refused(spec, (px_source_options){0}, PX_ERR_FILE, "absent.npz:a: cannot be opened: No such file");
 }
 
@@ -494,7 +494,7 @@ static void channels_are_converted(void **state) {
     check_sizes(source, 1, 1, 2, 3);
     check_image(source, 0, (uint8_t[]){0, 0, 0, 1, 1, 1});
     px_source_close(source);
-    check_refused(data_path("grey.npy"), (px_source_options){.channels = 2}, PX_ERR_CONFIG,
+    check_refused(px_test_path("grey.npy"), (px_source_options){.channels = 2}, PX_ERR_CONFIG,
                   "channels is 2, expected 0 (as stored), 1 or 3");
 }
 
@@ -650,9 +650,9 @@ static void python_cifar_is_named(void **state) {
     }
     b.size = 0;
     append(&b, "\x80\2}q\1", 5);
-    assert_int_equal(mkdir(data_path("py"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("py"), 0777), 0);
     check_refused(write_plain("py/data_batch_1", &b), (px_source_options){0}, PX_ERR_FORMAT, words);
-    check_refused(data_path("py"), (px_source_options){0}, PX_ERR_FORMAT, words);
+    check_refused(px_test_path("py"), (px_source_options){0}, PX_ERR_FORMAT, words);
 }
 
 /* Folders of parts ---------------------------------------------------------------------------------------------------
@@ -661,7 +661,7 @@ static void python_cifar_is_named(void **state) {
 static void folders_of_cifar_are_read(void **state) {
     (void)state;
     static blob b;
-    assert_int_equal(mkdir(data_path("cifar"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("cifar"), 0777), 0);
     for (int i = 1; i <= 11; i++) { /* batch 10 comes after batch 9 */
         char name[64];
         snprintf(name, sizeof name, "cifar/data_batch_%d.bin", i);
@@ -675,16 +675,16 @@ static void folders_of_cifar_are_read(void **state) {
     write_plain("cifar/batches.meta.txt", &b);
     write_plain("cifar/readme.html", &b);
     for (int a = 0; a < 2; a++) {
-        const char *path = data_path("cifar");
+        const char *path = px_test_path("cifar");
         check_cifar(path, (px_source_options){.access = accesses[a]}, 22, 2);
         check_cifar(path, (px_source_options){.split = PX_SPLIT_TEST, .access = accesses[a]}, 3, 100);
     }
-    check_refused(data_path("cifar"), (px_source_options){.split = PX_SPLIT_VALID}, PX_ERR_FORMAT,
+    check_refused(px_test_path("cifar"), (px_source_options){.split = PX_SPLIT_VALID}, PX_ERR_FORMAT,
                   "found 12 array files (the first: data_batch_1.bin), none named for validation, expected \"val\" or "
                   "\"validation\" in a name");
     cifar_make(&b, 5, 1);
     write_plain("cifar/more.bin", &b);
-    check_refused(data_path("cifar"), (px_source_options){0}, PX_ERR_FORMAT,
+    check_refused(px_test_path("cifar"), (px_source_options){0}, PX_ERR_FORMAT,
                   "cifar/more.bin: found no split in its name, expected train, test or val as the other files have it");
 }
 
@@ -697,7 +697,7 @@ static void idx_make(blob *b, uint8_t count, int first) {
 static void folders_of_idx_are_read(void **state) {
     (void)state;
     static blob images, labels;
-    assert_int_equal(mkdir(data_path("mnist"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("mnist"), 0777), 0);
     labels.size = 0;
     append(&labels, "\0\0\10\1\0\0\0\3abc", 11);
     idx_make(&images, 3, 0);
@@ -707,11 +707,11 @@ static void folders_of_idx_are_read(void **state) {
     idx_make(&images, 2, 100);
     write_gzip("mnist/t10k-images-idx3-ubyte.gz", &images);
     write_gzip("mnist/t10k-labels-idx1-ubyte.gz", &labels);
-    check_interleaved(data_path("mnist"), (px_source_options){0}, 1);
-    px_source *source = open_source(data_path("mnist"), (px_source_options){.split = PX_SPLIT_TEST});
+    check_interleaved(px_test_path("mnist"), (px_source_options){0}, 1);
+    px_source *source = open_source(px_test_path("mnist"), (px_source_options){.split = PX_SPLIT_TEST});
     check_sizes(source, 2, 2, 2, 1);
     check_image(source, 1, (const uint8_t[]){104, 105, 106, 107});
-    assert_string_equal(source->name, data_path("mnist/t10k-images-idx3-ubyte.gz"));
+    assert_string_equal(source->name, px_test_path("mnist/t10k-images-idx3-ubyte.gz"));
     px_source_close(source);
 }
 
@@ -731,29 +731,29 @@ static void labels_in_folders_are_passed_over(void **state) {
     (void)state;
     static const char *const names[] = {"labelled/x_train.npy", "labelled/y_train.npy", "labelled/train_labels.npy"};
     static blob array;
-    assert_int_equal(mkdir(data_path("labelled"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("labelled"), 0777), 0);
     npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
     for (int i = 0; i < 3; i++) write_plain(names[i], &array);
-    check_interleaved(data_path("labelled"), (px_source_options){0}, 1);
+    check_interleaved(px_test_path("labelled"), (px_source_options){0}, 1);
 }
 
 /* Validation images test, too, but do not train. */
 static void splits_take_each_others_place(void **state) {
     (void)state;
     static blob array;
-    assert_int_equal(mkdir(data_path("valid"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("valid"), 0777), 0);
     npy_make(&array, NPY_IMAGES("(3, 2, 2)"), 12);
     write_plain("valid/x_val.npy", &array);
-    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_TEST}, 1);
-    check_interleaved(data_path("valid"), (px_source_options){.split = PX_SPLIT_VALID}, 1);
-    check_refused(data_path("valid"), (px_source_options){.split = PX_SPLIT_TRAIN}, PX_ERR_FORMAT,
+    check_interleaved(px_test_path("valid"), (px_source_options){.split = PX_SPLIT_TEST}, 1);
+    check_interleaved(px_test_path("valid"), (px_source_options){.split = PX_SPLIT_VALID}, 1);
+    check_refused(px_test_path("valid"), (px_source_options){.split = PX_SPLIT_TRAIN}, PX_ERR_FORMAT,
                   "found 1 array files (the first: x_val.npy), none named for training");
 }
 
 static void folders_of_npz_are_read(void **state) {
     (void)state;
     static blob array;
-    assert_int_equal(mkdir(data_path("parts"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("parts"), 0777), 0);
     for (int part = 0; part < 3; part++) {
         static zip_file zip;
         char name[32];
@@ -765,12 +765,12 @@ static void folders_of_npz_are_read(void **state) {
         zip_write(name, &zip);
     }
     for (px_split split = PX_SPLIT_TRAIN; split <= PX_SPLIT_VALID; split++)
-        check_interleaved(data_path("parts"), (px_source_options){.split = split}, 1);
+        check_interleaved(px_test_path("parts"), (px_source_options){.split = split}, 1);
     npy_make(&array, NPY_IMAGES("(1, 3, 3)"), 9);
     write_plain("parts/part_12.npy", &array);
     px_context ctx = {""};
     px_source *source;
-    assert_int_equal(px_source_open(&ctx, data_path("parts"), NULL, &source), PX_ERR_CONFIG);
+    assert_int_equal(px_source_open(&ctx, px_test_path("parts"), NULL, &source), PX_ERR_CONFIG);
     assert_non_null(strstr(ctx.message, "part_12.npy: found images of 3 x 3 x 1, expected 2 x 2 x 1 as in "));
     assert_null(source);
 }
@@ -890,14 +890,14 @@ static void levels_are_kept(void **state) {
         expected[i] = px_dequantise(codes[i], 7);
         assert_int_equal(px_quantise(expected[i], 7), codes[i]);
     }
-    assert_int_equal(mkdir(data_path("codes"), 0777), 0);
+    assert_int_equal(mkdir(px_test_path("codes"), 0777), 0);
     check_values(values_write("codes/codes.npy", codes, 1), options, expected, 1);
-    check_values(data_path("codes"), options, expected, 1);
+    check_values(px_test_path("codes"), options, expected, 1);
     npy_make(&array, NPY_IMAGES("(1, 2, 2)"), 4);
     memcpy(array.bytes + array.size - 4, codes, 4);
     zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = true});
     check_values(zip_write("codes.npz", &zip), options, expected, 1);
-    const char *path = data_path("codes/codes.npy");
+    const char *path = px_test_path("codes/codes.npy");
     px_context ctx = {""};
     px_source *source;
     assert_int_equal(px_source_open_all(&ctx, 1, &path, &options, &source), PX_OK);
@@ -1019,5 +1019,5 @@ int main(void) {
         cmocka_unit_test(deciding_is_cheap),
         cmocka_unit_test(deciding_loses_no_image),
     };
-    return cmocka_run_group_tests_name("data_arrays", tests, data_folder_make, data_folder_remove);
+    return cmocka_run_group_tests_name("data_arrays", tests, px_test_folder_make, px_test_folder_remove);
 }

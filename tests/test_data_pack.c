@@ -77,7 +77,7 @@ static void pictures_are_packed(void **state) {
     told t;
     const int threads = omp_get_max_threads();
     char to[PX_PATH];
-    strcpy(to, data_path("pictures.npy"));
+    strcpy(to, px_test_path("pictures.npy"));
     for (int round = 0; round < 4; round++) {
         omp_set_num_threads(round % 2 ? 4 : 1);
         const char *from = picture_tar(DAMAGED, round >= 2);
@@ -116,7 +116,7 @@ static void what_is_packed_packs_to_itself(void **state) {
     told t;
     npy_make(&b, NPY_IMAGES("(40, 3, 4, 3)"), 40 * 36);
     zip_add(&zip, "data.npy", b.bytes, b.size, (zip_lie){.deflate = true});
-    const char *from = zip_write("set.npz", &zip), *to = data_path("set.npy"), *again = data_path("again.npy");
+    const char *from = zip_write("set.npz", &zip), *to = px_test_path("set.npy"), *again = px_test_path("again.npy");
     assert_int_equal(pack(&ctx, from, (px_source_options){0}, to, &t, &packed), PX_OK);
     assert_int_equal(pack(&ctx, to, (px_source_options){0}, again, &t, &packed), PX_OK);
     read_file(to, &first);
@@ -139,8 +139,8 @@ static void long_files_are_compared_with_their_checksums(void **state) {
     memcpy(bytes, header, HEADER);
     for (uint32_t i = 0; i < BYTES; i++) bytes[HEADER + i] = (uint8_t)(i * 2654435761u >> 24);
     char path[PX_PATH];
-    strcpy(path, data_path("long.npy"));
-    strcpy(sfv, data_path("long.npy.sfv"));
+    strcpy(path, px_test_path("long.npy"));
+    strcpy(sfv, px_test_path("long.npy.sfv"));
     FILE *file = fopen(sfv, "w");
     fprintf(file, "long.npy %08lX\n", crc32(0, bytes, HEADER + BYTES));
     fclose(file);
@@ -184,15 +184,15 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
         px_packed packed;
         told t;
         char to[PX_PATH];
-        strcpy(to, data_path(cases[i].to));
+        strcpy(to, px_test_path(cases[i].to));
         write_plain("out.npy", &damaged);
         write_plain("out.npy.sfv", &damaged);
         px_status status = pack(&ctx, cases[i].from, (px_source_options){.size = cases[i].size}, to, &t, &packed);
-        check_message(status, cases[i].status, &ctx, data_folder, cases[i].words);
-        assert_false(px_file_exists(data_path("out.npy.partial")));
-        assert_false(px_file_exists(data_path("out.npy.sfv.partial")));
+        check_message(status, cases[i].status, &ctx, px_test_folder, cases[i].words);
+        assert_false(px_file_exists(px_test_path("out.npy.partial")));
+        assert_false(px_file_exists(px_test_path("out.npy.sfv.partial")));
         for (int k = 0; k < 2; k++) {
-            read_file(data_path(k ? "out.npy.sfv" : "out.npy"), &file);
+            read_file(px_test_path(k ? "out.npy.sfv" : "out.npy"), &file);
             assert_int_equal(file.size, damaged.size);
         }
     }
@@ -214,7 +214,7 @@ static void a_damaged_zip_is_packed_without_it(void **state) {
                          : "2.jpg",
                 picture.bytes, picture.size, (zip_lie){.deflate = true, .crc = i == 1 ? 7 : 0});
     }
-    const char *from = zip_write("damaged.zip", &zip), *to = data_path("damaged.npy");
+    const char *from = zip_write("damaged.zip", &zip), *to = px_test_path("damaged.npy");
     assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
     assert_int_equal(packed.images, 2);
     assert_int_equal(packed.skipped, 1);
@@ -235,9 +235,9 @@ static void a_damaged_npz_is_not_packed(void **state) {
         told t;
         zip.body.size = zip.directory.size = 0, zip.members = 0;
         zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = deflate, .crc = 7});
-        const char *from = zip_write("wrong.npz", &zip), *to = data_path("wrong.npy");
+        const char *from = zip_write("wrong.npz", &zip), *to = px_test_path("wrong.npy");
         px_status status = pack(&ctx, from, (px_source_options){0}, to, &t, &packed);
-        check_message(status, PX_ERR_FILE, &ctx, data_folder,
+        check_message(status, PX_ERR_FILE, &ctx, px_test_folder,
                       "wrong.npz/data.npy: found damaged content (a checksum that is not that of the data)");
         assert_false(px_file_exists(to));
     }
@@ -258,8 +258,8 @@ static void packed_files_are_compared_with_their_checksums(void **state) {
              0);
     strcpy(from, write_plain("large.npy", &header));
     assert_int_equal(truncate(from, (off_t)header.size + 10 * 1000 * 1000), 0);
-    strcpy(to, data_path("checked.npy"));
-    strcpy(sfv, data_path("checked.npy.sfv"));
+    strcpy(to, px_test_path("checked.npy"));
+    strcpy(sfv, px_test_path("checked.npy.sfv"));
     assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
     const long places[] = {0, 128, (1 << 22) - 1, 1 << 22, 9000000, SIZE - 1};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -306,5 +306,5 @@ int main(void) {
         cmocka_unit_test(long_files_are_compared_with_their_checksums),
         cmocka_unit_test(a_pack_that_fails_leaves_nothing),
     };
-    return cmocka_run_group_tests_name("data_pack", tests, data_folder_make, data_folder_remove);
+    return cmocka_run_group_tests_name("data_pack", tests, px_test_folder_make, px_test_folder_remove);
 }

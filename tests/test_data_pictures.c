@@ -33,7 +33,7 @@ static void write_set(const picture_file *files, int count, char paths[KINDS][PX
     char name[PX_PATH];
     char folder[32];
     snprintf(folder, sizeof folder, "set_%d", sets++);
-    strcpy(paths[0], data_path(folder));
+    strcpy(paths[0], px_test_path(folder));
     tar.size = 0;
     for (int z = 0; z < 2; z++) zips[z].body.size = zips[z].directory.size = 0, zips[z].members = 0;
     for (int i = 0; i < count; i++) {
@@ -918,5 +918,5 @@ int main(void) {
         cmocka_unit_test(compressed_tars_are_read_in_order),
         cmocka_unit_test(a_compressed_tar_that_breaks_off_is_told),
     };
-    return cmocka_run_group_tests_name("data_pictures", tests, data_folder_make, data_folder_remove);
+    return cmocka_run_group_tests_name("data_pictures", tests, px_test_folder_make, px_test_folder_remove);
 }

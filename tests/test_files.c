@@ -1,21 +1,17 @@
 /* Files that appear whole or not at all, and safetensors files: round trips, full disks, hostile headers. */
+#include "tests/support.h"
 #include "pixelrnn/file.h"
 #include "pixelrnn/journal.h"
 #include "pixelrnn/safetensors.h"
 #include <errno.h>
 #include <glob.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static px_context ctx;
-static char folder[64];
 
 /* Bytes that one pread gives at most. After each call that gives any, the next one is interrupted; 0: neither. */
 static size_t most_at_once;
@@ -30,26 +26,6 @@ ssize_t pread(int descriptor, void *to, size_t bytes, off_t offset) {
         if (bytes > most_at_once) bytes = most_at_once;
     }
     return syscall(SYS_pread64, descriptor, to, bytes, offset);
-}
-
-static int make_scratch(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/pixelrnn_files_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_scratch(void **state) {
-    (void)state;
-    return px_file_remove_folder(&ctx, folder) == PX_OK ? 0 : -1;
-}
-
-/* A path in the scratch folder, good until the fourth call after. */
-static const char *at(const char *name) {
-    static char paths[4][256];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
 }
 
 static void assert_message(const char *part) {
@@ -75,36 +51,36 @@ static void assert_text(const char *path, const char *want) {
 
 static void file_appears_when_committed(void **state) {
     (void)state;
-    put(at("a"), "old", 3);
+    put(px_test_path("a"), "old", 3);
     px_file_out out;
-    assert_int_equal(px_file_create(&ctx, at("a"), &out), PX_OK);
+    assert_int_equal(px_file_create(&ctx, px_test_path("a"), &out), PX_OK);
     assert_int_equal(px_file_write(&ctx, &out, "new", 3), PX_OK);
-    assert_true(px_file_exists(at("a.partial")));
-    assert_text(at("a"), "old");
+    assert_true(px_file_exists(px_test_path("a.partial")));
+    assert_text(px_test_path("a"), "old");
     assert_int_equal(px_file_commit(&ctx, &out), PX_OK);
-    assert_text(at("a"), "new");
-    assert_false(px_file_exists(at("a.partial")));
+    assert_text(px_test_path("a"), "new");
+    assert_false(px_file_exists(px_test_path("a.partial")));
     px_file_abandon(&out);
-    assert_text(at("a"), "new");
+    assert_text(px_test_path("a"), "new");
 }
 
 static void abandoned_file_leaves_nothing(void **state) {
     (void)state;
-    put(at("a"), "old", 3);
+    put(px_test_path("a"), "old", 3);
     px_file_out out;
-    assert_int_equal(px_file_create(&ctx, at("a"), &out), PX_OK);
+    assert_int_equal(px_file_create(&ctx, px_test_path("a"), &out), PX_OK);
     assert_int_equal(px_file_write(&ctx, &out, "new", 3), PX_OK);
     px_file_abandon(&out);
-    assert_text(at("a"), "old");
-    assert_false(px_file_exists(at("a.partial")));
+    assert_text(px_test_path("a"), "old");
+    assert_false(px_file_exists(px_test_path("a.partial")));
 }
 
 static void stale_temporary_is_overwritten(void **state) {
     (void)state;
-    put(at("b.partial"), "left by a run that was killed", 29);
-    put(at("b"), "x", 1);
-    assert_text(at("b"), "x");
-    assert_false(px_file_exists(at("b.partial")));
+    put(px_test_path("b.partial"), "left by a run that was killed", 29);
+    put(px_test_path("b"), "x", 1);
+    assert_text(px_test_path("b"), "x");
+    assert_false(px_file_exists(px_test_path("b.partial")));
 }
 
 static void full_disk_leaves_the_old_file(void **state) {
@@ -116,17 +92,17 @@ static void full_disk_leaves_the_old_file(void **state) {
     static const char big[1 << 16];
     const size_t sizes[] = {3, sizeof big}; /* noticed by the flush, and by the write */
     for (int i = 0; i < 2; i++) {
-        put(at("a"), "old", 3);
-        assert_int_equal(symlink("/dev/full", at("a.partial")), 0);
+        put(px_test_path("a"), "old", 3);
+        assert_int_equal(symlink("/dev/full", px_test_path("a.partial")), 0);
         px_file_out out;
-        assert_int_equal(px_file_create(&ctx, at("a"), &out), PX_OK);
+        assert_int_equal(px_file_create(&ctx, px_test_path("a"), &out), PX_OK);
         px_status status = px_file_write(&ctx, &out, big, sizes[i]);
         if (status == PX_OK) status = px_file_commit(&ctx, &out);
         assert_int_equal(status, PX_ERR_FILE);
         assert_message("/a: No space left on device");
         px_file_abandon(&out);
-        assert_text(at("a"), "old");
-        assert_false(px_file_exists(at("a.partial")));
+        assert_text(px_test_path("a"), "old");
+        assert_false(px_file_exists(px_test_path("a.partial")));
     }
 }
 
@@ -136,24 +112,24 @@ static void unnoticed_write_error_stops_the_commit(void **state) {
         print_message("SKIP: no /dev/full to stand for a full disk\n");
         skip();
     }
-    put(at("a"), "old", 3);
-    assert_int_equal(symlink("/dev/full", at("a.partial")), 0);
+    put(px_test_path("a"), "old", 3);
+    assert_int_equal(symlink("/dev/full", px_test_path("a.partial")), 0);
     px_file_out out;
-    assert_int_equal(px_file_create(&ctx, at("a"), &out), PX_OK);
+    assert_int_equal(px_file_create(&ctx, px_test_path("a"), &out), PX_OK);
     fputs("some", out.stream);
     fflush(out.stream);
     assert_int_equal(px_file_commit(&ctx, &out), PX_ERR_FILE);
     assert_message("/a: ");
-    assert_text(at("a"), "old");
+    assert_text(px_test_path("a"), "old");
 }
 
 static void refused_paths(void **state) {
     (void)state;
     px_file_out out;
-    assert_int_equal(px_file_create(&ctx, at("missing/a"), &out), PX_ERR_FILE);
+    assert_int_equal(px_file_create(&ctx, px_test_path("missing/a"), &out), PX_ERR_FILE);
     assert_message("missing/a: No such file or directory");
     px_file_abandon(&out);
-    assert_int_equal(px_file_create(&ctx, folder, &out), PX_ERR_FILE);
+    assert_int_equal(px_file_create(&ctx, px_test_folder, &out), PX_ERR_FILE);
     assert_message("Is a directory");
     px_file_abandon(&out);
     char name[2000];
@@ -176,54 +152,54 @@ static void text_is_read_whole(void **state) {
     (void)state;
     char text[10000], *back;
     memset(text, 'x', sizeof text);
-    put(at("text"), text, sizeof text);
-    assert_int_equal(px_file_read_text(&ctx, at("text"), sizeof text, &back), PX_OK);
+    put(px_test_path("text"), text, sizeof text);
+    assert_int_equal(px_file_read_text(&ctx, px_test_path("text"), sizeof text, &back), PX_OK);
     assert_int_equal(strlen(back), sizeof text);
     free(back);
-    assert_int_equal(px_file_read_text(&ctx, at("text"), sizeof text - 1, &back), PX_ERR_FORMAT);
+    assert_int_equal(px_file_read_text(&ctx, px_test_path("text"), sizeof text - 1, &back), PX_ERR_FORMAT);
     assert_message("more than the 9999 bytes");
     assert_null(back);
-    put(at("text"), "", 0);
-    assert_text(at("text"), "");
-    put(at("text"), "ab\0c", 4);
-    assert_int_equal(px_file_read_text(&ctx, at("text"), 100, &back), PX_ERR_FORMAT);
+    put(px_test_path("text"), "", 0);
+    assert_text(px_test_path("text"), "");
+    put(px_test_path("text"), "ab\0c", 4);
+    assert_int_equal(px_file_read_text(&ctx, px_test_path("text"), 100, &back), PX_ERR_FORMAT);
     assert_message("byte 2 is 0");
-    assert_int_equal(px_file_read_text(&ctx, at("nowhere"), 100, &back), PX_ERR_FILE);
+    assert_int_equal(px_file_read_text(&ctx, px_test_path("nowhere"), 100, &back), PX_ERR_FILE);
     assert_message("nowhere: No such file or directory");
-    assert_int_equal(px_file_read_text(&ctx, folder, 100, &back), PX_ERR_FILE);
+    assert_int_equal(px_file_read_text(&ctx, px_test_folder, 100, &back), PX_ERR_FILE);
     assert_message("Is a directory");
 }
 
 static void folders_are_made_and_removed(void **state) {
     (void)state;
-    assert_int_equal(px_file_make_folder(&ctx, at("x/y//z/")), PX_OK);
-    assert_int_equal(px_file_make_folder(&ctx, at("x/y/z")), PX_OK);
-    assert_int_equal(px_file_sync_folder(&ctx, at("x/y")), PX_OK);
-    assert_int_equal(px_file_sync_folder(&ctx, at("x/no")), PX_ERR_FILE);
+    assert_int_equal(px_file_make_folder(&ctx, px_test_path("x/y//z/")), PX_OK);
+    assert_int_equal(px_file_make_folder(&ctx, px_test_path("x/y/z")), PX_OK);
+    assert_int_equal(px_file_sync_folder(&ctx, px_test_path("x/y")), PX_OK);
+    assert_int_equal(px_file_sync_folder(&ctx, px_test_path("x/no")), PX_ERR_FILE);
 
-    put(at("x/y/file"), "1", 1);
-    assert_int_equal(px_file_make_folder(&ctx, at("x/y/file/z")), PX_ERR_FILE);
+    put(px_test_path("x/y/file"), "1", 1);
+    assert_int_equal(px_file_make_folder(&ctx, px_test_path("x/y/file/z")), PX_ERR_FILE);
     assert_message("x/y/file: Not a directory");
 
-    put(at("outside"), "kept", 4);
-    assert_int_equal(symlink(folder, at("x/link")), 0);
-    assert_int_equal(px_file_remove_folder(&ctx, at("x")), PX_OK);
-    assert_false(px_file_exists(at("x")));
-    assert_text(at("outside"), "kept");
-    assert_int_equal(px_file_remove_folder(&ctx, at("x")), PX_OK);
+    put(px_test_path("outside"), "kept", 4);
+    assert_int_equal(symlink(px_test_folder, px_test_path("x/link")), 0);
+    assert_int_equal(px_file_remove_folder(&ctx, px_test_path("x")), PX_OK);
+    assert_false(px_file_exists(px_test_path("x")));
+    assert_text(px_test_path("outside"), "kept");
+    assert_int_equal(px_file_remove_folder(&ctx, px_test_path("x")), PX_OK);
 }
 
 static void file_is_read_by_place(void **state) {
     (void)state;
     px_file_in in;
     char bytes[8] = "";
-    put(at("placed"), "0123456789", 10);
-    assert_int_equal(px_file_open(&ctx, at("placed"), &in), PX_OK);
+    put(px_test_path("placed"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, px_test_path("placed"), &in), PX_OK);
     assert_int_equal(in.size, 10);
-    assert_int_equal(px_file_read_at(&ctx, at("placed"), &in, 3, 7, bytes), PX_OK);
+    assert_int_equal(px_file_read_at(&ctx, px_test_path("placed"), &in, 3, 7, bytes), PX_OK);
     assert_string_equal(bytes, "3456789");
-    assert_int_equal(px_file_read_at(&ctx, at("placed"), &in, 10, 0, bytes), PX_OK);
-    assert_int_equal(px_file_check(&ctx, at("placed"), &in), PX_OK);
+    assert_int_equal(px_file_read_at(&ctx, px_test_path("placed"), &in, 10, 0, bytes), PX_OK);
+    assert_int_equal(px_file_check(&ctx, px_test_path("placed"), &in), PX_OK);
     px_file_close(&in);
 }
 
@@ -232,10 +208,10 @@ static void file_is_read_in_pieces(void **state) {
     (void)state;
     px_file_in in;
     char bytes[11] = "";
-    put(at("pieces"), "0123456789", 10);
-    assert_int_equal(px_file_open(&ctx, at("pieces"), &in), PX_OK);
+    put(px_test_path("pieces"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, px_test_path("pieces"), &in), PX_OK);
     most_at_once = 3;
-    const px_status status = px_file_read_at(&ctx, at("pieces"), &in, 1, 9, bytes);
+    const px_status status = px_file_read_at(&ctx, px_test_path("pieces"), &in, 1, 9, bytes);
     most_at_once = 0;
     assert_int_equal(status, PX_OK);
     assert_string_equal(bytes, "123456789");
@@ -248,20 +224,20 @@ static void journal_keeps_its_records(void **state) {
     char records[13] = "";
     px_journal *journal;
     for (size_t count = 0; count < 3; count++) {
-        assert_int_equal(px_journal_open(&ctx, at("work"), "some work", 4, &journal), PX_OK);
+        assert_int_equal(px_journal_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
         assert_int_equal(px_journal_count(journal), count);
         assert_int_equal(px_journal_append(journal, count == 0 ? "aaaa" : count == 1 ? "bbbb" : "cccc", 1), PX_OK);
         px_journal_close(journal);
     }
-    assert_int_equal(truncate(at("work.journal"), 10 + 11), 0);
-    assert_int_equal(px_journal_open(&ctx, at("work"), "some work", 4, &journal), PX_OK);
+    assert_int_equal(truncate(px_test_path("work.journal"), 10 + 11), 0);
+    assert_int_equal(px_journal_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
     assert_int_equal(px_journal_count(journal), 2);
     assert_int_equal(px_journal_append(journal, "ddddeeee", 2), PX_OK);
     assert_int_equal(px_journal_read(journal, 1, 3, records), PX_OK);
     assert_string_equal(records, "bbbbddddeeee");
     px_journal_remove(journal);
     px_journal_close(journal);
-    assert_false(px_file_exists(at("work.journal")));
+    assert_false(px_file_exists(px_test_path("work.journal")));
 }
 
 /* What is still there is read, what is not is told; never a signal. */
@@ -269,15 +245,15 @@ static void file_that_shrinks_is_told(void **state) {
     (void)state;
     px_file_in in;
     char bytes[8] = "";
-    put(at("cut"), "0123456789", 10);
-    assert_int_equal(px_file_open(&ctx, at("cut"), &in), PX_OK);
+    put(px_test_path("cut"), "0123456789", 10);
+    assert_int_equal(px_file_open(&ctx, px_test_path("cut"), &in), PX_OK);
     for (int length = 5; length >= 0; length -= 5) {
-        assert_int_equal(truncate(at("cut"), length), 0);
-        assert_int_equal(px_file_read_at(&ctx, at("cut"), &in, 0, (size_t)length, bytes), PX_OK);
-        assert_int_equal(px_file_read_at(&ctx, at("cut"), &in, 3, 7, bytes), PX_ERR_FILE);
+        assert_int_equal(truncate(px_test_path("cut"), length), 0);
+        assert_int_equal(px_file_read_at(&ctx, px_test_path("cut"), &in, 0, (size_t)length, bytes), PX_OK);
+        assert_int_equal(px_file_read_at(&ctx, px_test_path("cut"), &in, 3, 7, bytes), PX_ERR_FILE);
         assert_message(length ? "cut: shrank while it was read: found 5 bytes, expected 10"
                               : "cut: shrank while it was read: found 0 bytes, expected 10");
-        assert_int_equal(px_file_check(&ctx, at("cut"), &in), PX_ERR_FILE);
+        assert_int_equal(px_file_check(&ctx, px_test_path("cut"), &in), PX_ERR_FILE);
     }
     px_file_close(&in);
 }
@@ -286,8 +262,8 @@ static void file_that_shrinks_is_told(void **state) {
 static void only_files_are_read_by_place(void **state) {
     (void)state;
     px_file_in in;
-    assert_int_equal(mkfifo(at("pipe"), 0600), 0);
-    const char *const refused[] = {at("pipe"), folder, "/dev/null"};
+    assert_int_equal(mkfifo(px_test_path("pipe"), 0600), 0);
+    const char *const refused[] = {px_test_path("pipe"), px_test_folder, "/dev/null"};
     for (int i = 0; i < 3; i++) {
         assert_int_equal(px_file_open(&ctx, refused[i], &in), PX_ERR_FILE);
         assert_message("found a folder, a pipe or a device, expected a file");
@@ -316,9 +292,9 @@ enum { NOTES = sizeof notes / sizeof *notes };
 
 static void safetensors_round_trip(void **state) {
     (void)state;
-    assert_int_equal(px_safetensors_write(&ctx, at("m"), samples, SAMPLES, notes, NOTES), PX_OK);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("m"), samples, SAMPLES, notes, NOTES), PX_OK);
     px_safetensors *file;
-    assert_int_equal(px_safetensors_open(&ctx, at("m"), &file), PX_OK);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_path("m"), &file), PX_OK);
     assert_int_equal(px_safetensors_count(file), SAMPLES);
     for (int i = 0; i < NOTES; i++) {
         assert_string_equal(px_safetensors_metadata(file, notes[i].key), notes[i].value);
@@ -355,10 +331,10 @@ static size_t read_bytes(const char *path, char *data, size_t limit) {
 static void safetensors_are_deterministic(void **state) {
     (void)state;
     char first[4096], second[4096];
-    assert_int_equal(px_safetensors_write(&ctx, at("one"), samples, SAMPLES, notes, NOTES), PX_OK);
-    assert_int_equal(px_safetensors_write(&ctx, at("two"), samples, SAMPLES, notes, NOTES), PX_OK);
-    size_t bytes = read_bytes(at("one"), first, sizeof first);
-    assert_int_equal(read_bytes(at("two"), second, sizeof second), bytes);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("one"), samples, SAMPLES, notes, NOTES), PX_OK);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("two"), samples, SAMPLES, notes, NOTES), PX_OK);
+    size_t bytes = read_bytes(px_test_path("one"), first, sizeof first);
+    assert_int_equal(read_bytes(px_test_path("two"), second, sizeof second), bytes);
     assert_memory_equal(first, second, bytes);
 }
 
@@ -369,9 +345,10 @@ static void safetensors_are_padded(void **state) {
     for (int length = 1; length <= 8; length++) {
         px_tensor tensor = {.dtype = PX_DTYPE_F64, .data = &value};
         memset(tensor.name, 'x', (size_t)length);
-        assert_int_equal(px_safetensors_write(&ctx, at("padded"), &tensor, 1, NULL, 0), PX_OK);
+        assert_int_equal(px_safetensors_write(&ctx, px_test_path("padded"), &tensor, 1, NULL, 0), PX_OK);
         px_safetensors *file;
-        if (px_safetensors_open(&ctx, at("padded"), &file) != PX_OK) fail_msg("%d letters: %s", length, ctx.message);
+        if (px_safetensors_open(&ctx, px_test_path("padded"), &file) != PX_OK)
+            fail_msg("%d letters: %s", length, ctx.message);
         assert_true(px_tensor_value(px_safetensors_at(file, 0), 0) == value);
         px_safetensors_close(file);
     }
@@ -379,9 +356,9 @@ static void safetensors_are_padded(void **state) {
 
 static void safetensors_without_tensors(void **state) {
     (void)state;
-    assert_int_equal(px_safetensors_write(&ctx, at("none"), NULL, 0, NULL, 0), PX_OK);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("none"), NULL, 0, NULL, 0), PX_OK);
     px_safetensors *file;
-    assert_int_equal(px_safetensors_open(&ctx, at("none"), &file), PX_OK);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_path("none"), &file), PX_OK);
     assert_int_equal(px_safetensors_count(file), 0);
     assert_null(px_safetensors_metadata(file, "format"));
     px_safetensors_close(file);
@@ -393,12 +370,12 @@ static void safetensors_on_a_full_disk(void **state) {
         print_message("SKIP: no /dev/full to stand for a full disk\n");
         skip();
     }
-    put(at("m"), "old", 3);
-    assert_int_equal(symlink("/dev/full", at("m.partial")), 0);
-    assert_int_equal(px_safetensors_write(&ctx, at("m"), samples, SAMPLES, notes, NOTES), PX_ERR_FILE);
+    put(px_test_path("m"), "old", 3);
+    assert_int_equal(symlink("/dev/full", px_test_path("m.partial")), 0);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("m"), samples, SAMPLES, notes, NOTES), PX_ERR_FILE);
     assert_message("/m: No space left on device");
-    assert_text(at("m"), "old");
-    assert_false(px_file_exists(at("m.partial")));
+    assert_text(px_test_path("m"), "old");
+    assert_false(px_file_exists(px_test_path("m.partial")));
 }
 
 /* ---------------------------------------------------------------- safetensors: what we are given */
@@ -456,14 +433,14 @@ static const struct {
 /* Writes length, header and zeros, and opens the file. */
 static px_status open_raw(uint64_t length, const char *header, size_t header_bytes, size_t data) {
     static const char zeros[64];
-    FILE *file = fopen(at("raw"), "wb");
+    FILE *file = fopen(px_test_path("raw"), "wb");
     assert_non_null(file);
     fwrite(&length, sizeof length, 1, file);
     fwrite(header, 1, header_bytes, file);
     fwrite(zeros, 1, data, file);
     fclose(file);
     px_safetensors *opened;
-    px_status status = px_safetensors_open(&ctx, at("raw"), &opened);
+    px_status status = px_safetensors_open(&ctx, px_test_path("raw"), &opened);
     if (status != PX_OK) assert_null(opened);
     px_safetensors_close(opened);
     return status;
@@ -500,8 +477,8 @@ static void other_kinds_are_named(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         px_safetensors *file;
-        put(at("other"), cases[i].bytes, cases[i].size);
-        assert_int_equal(px_safetensors_open(&ctx, at("other"), &file), PX_ERR_FORMAT);
+        put(px_test_path("other"), cases[i].bytes, cases[i].size);
+        assert_int_equal(px_safetensors_open(&ctx, px_test_path("other"), &file), PX_ERR_FORMAT);
         assert_message(cases[i].words);
     }
 }
@@ -513,15 +490,15 @@ static void hostile_lengths(void **state) {
         assert_int_equal(open_raw(lengths[i], "{}", 2, 0), PX_ERR_FORMAT);
         assert_message("a header of ");
     }
-    put(at("short"), "\2\0\0", 3);
+    put(px_test_path("short"), "\2\0\0", 3);
     px_safetensors *file;
-    assert_int_equal(px_safetensors_open(&ctx, at("short"), &file), PX_ERR_FORMAT);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_path("short"), &file), PX_ERR_FORMAT);
     assert_message("3 bytes; a safetensors file starts with");
-    put(at("short"), "", 0);
-    assert_int_equal(px_safetensors_open(&ctx, at("short"), &file), PX_ERR_FORMAT);
-    assert_int_equal(px_safetensors_open(&ctx, at("nowhere"), &file), PX_ERR_FILE);
+    put(px_test_path("short"), "", 0);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_path("short"), &file), PX_ERR_FORMAT);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_path("nowhere"), &file), PX_ERR_FILE);
     assert_message("nowhere: cannot be opened: No such file or directory");
-    assert_int_equal(px_safetensors_open(&ctx, folder, &file), PX_ERR_FILE);
+    assert_int_equal(px_safetensors_open(&ctx, px_test_folder, &file), PX_ERR_FILE);
     assert_message("found a folder, a pipe or a device, expected a file");
 }
 
@@ -541,8 +518,8 @@ static void deep_header_is_refused(void **state) {
 static void damaged_files(void **state) {
     (void)state;
     char good[4096], bad[4096];
-    assert_int_equal(px_safetensors_write(&ctx, at("m"), samples, SAMPLES, notes, NOTES), PX_OK);
-    size_t bytes = read_bytes(at("m"), good, sizeof good);
+    assert_int_equal(px_safetensors_write(&ctx, px_test_path("m"), samples, SAMPLES, notes, NOTES), PX_OK);
+    size_t bytes = read_bytes(px_test_path("m"), good, sizeof good);
     uint64_t length;
     memcpy(&length, good, sizeof length);
     for (size_t cut = sizeof length; cut < bytes; cut++) {
@@ -600,5 +577,5 @@ int main(void) {
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(golden_files_open),
     };
-    return cmocka_run_group_tests_name("files", tests, make_scratch, remove_scratch);
+    return cmocka_run_group_tests_name("files", tests, px_test_folder_make, px_test_folder_remove);
 }

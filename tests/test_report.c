@@ -1,4 +1,5 @@
 /* What a person and their tools see of a run: progress, metrics.jsonl, TensorBoard events, pictures. */
+#include "tests/support.h"
 #include "host/report/tensorboard.h"
 #include "pixelrnn/file.h"
 #include "pixelrnn/report.h"
@@ -7,14 +8,10 @@
 #include <glob.h>
 #include <math.h>
 #include <pty.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* judged at the end of the file: a pop would undo it */
 #pragma GCC diagnostic push
@@ -28,24 +25,12 @@
 #pragma GCC diagnostic pop
 
 static px_context ctx;
-static char folder[64];
-
-static int make_scratch(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/pixelrnn_report_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_scratch(void **state) {
-    (void)state;
-    return px_file_remove_folder(&ctx, folder) == PX_OK ? 0 : -1;
-}
 
 /* ---------------------------------------------------------------- metrics.jsonl */
 
 static const char *metrics_path(void) {
     static char path[128];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", px_test_folder);
     return path;
 }
 
@@ -65,7 +50,7 @@ static void assert_metrics(const char *want) {
 
 static px_metrics *open_metrics(int64_t step) {
     px_metrics *metrics;
-    if (px_metrics_open(&ctx, folder, step, &metrics) != PX_OK) fail_msg("%s", ctx.message);
+    if (px_metrics_open(&ctx, px_test_folder, step, &metrics) != PX_OK) fail_msg("%s", ctx.message);
     return metrics;
 }
 
@@ -113,10 +98,10 @@ static void metrics_past_the_step_are_cut(void **state) {
     px_metrics_close(metrics);
     assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
-    assert_int_equal(px_metrics_forget(&ctx, folder, 8, "a"), PX_OK); /* starts are of no step */
+    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK); /* starts are of no step */
     assert_int_equal(px_metrics_write((metrics = open_metrics(8)), 8, &(px_metric){"a", 1}, 1), PX_OK);
     px_metrics_close(metrics);
-    assert_int_equal(px_metrics_forget(&ctx, folder, 8, "a"), PX_OK);
+    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK);
     assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
     char partial[160];
@@ -189,7 +174,7 @@ static void events_read_back(void **state) {
     px_metrics *resumed = open_metrics(7);
 
     char pattern[128];
-    snprintf(pattern, sizeof pattern, "%s/events.out.tfevents.*", folder);
+    snprintf(pattern, sizeof pattern, "%s/events.out.tfevents.*", px_test_folder);
     glob_t found;
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     assert_int_equal(found.gl_pathc, 2); /* within one second, and yet two names */
@@ -306,7 +291,7 @@ static void grid_is_written_to_a_file(void **state) {
     const px_grid_layout layout = {.images = 4, .height = 1, .width = 1, .channels = 1, .scale = 1};
     char path[128];
     int height, width, channels;
-    snprintf(path, sizeof path, "%s/grid.png", folder);
+    snprintf(path, sizeof path, "%s/grid.png", px_test_folder);
     assert_int_equal(px_png_grid_write(&ctx, path, pixels, &layout), PX_OK);
     assert_true(stbi_info(path, &width, &height, &channels));
     assert_int_equal(height, 5);
@@ -450,14 +435,14 @@ static void progress_redraws_in_place(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(metrics_are_lines_of_json, make_scratch, remove_scratch),
-        cmocka_unit_test_setup_teardown(metrics_past_the_step_are_cut, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(metrics_are_lines_of_json, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(metrics_past_the_step_are_cut, px_test_folder_make, px_test_folder_remove),
         cmocka_unit_test(metrics_need_their_folder),
         cmocka_unit_test(crc32c_of_known_texts),
-        cmocka_unit_test_setup_teardown(events_read_back, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(events_read_back, px_test_folder_make, px_test_folder_remove),
         cmocka_unit_test(grids_hold_their_images),
         cmocka_unit_test(impossible_grids_are_refused),
-        cmocka_unit_test_setup_teardown(grid_is_written_to_a_file, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(grid_is_written_to_a_file, px_test_folder_make, px_test_folder_remove),
         cmocka_unit_test(progress_on_a_pipe_is_plain),
         cmocka_unit_test(progress_fits_the_terminal),
         cmocka_unit_test(progress_redraws_in_place),

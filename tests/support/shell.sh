@@ -128,6 +128,16 @@ ranks_start() {
         ! ldd "$program" | grep -q 'libasan\|libtsan' # which MPI does not bear
 }
 
+# rank_process N: the process of rank N that works in this script's folder
+rank_process() {
+    local folder
+    for folder in /proc/[0-9]*; do
+        [ "$(readlink "$folder/exe")" = "$program" ] && [ "$(readlink "$folder/cwd")" = "$work" ] &&
+            tr '\0' '\n' <"$folder/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1" && basename "$folder" && return
+    done 2>/dev/null
+    return 1
+}
+
 # A run's metrics without what depends on the clock, and without the records of its starts.
 timeless() {
     sed -E '/^\{"start":/d; /^\{"step": [0-9]+, "(evaluate|sample|checkpoint)_s": [^,}]*\}$/d
