@@ -301,11 +301,19 @@ hurt "a crash of a rank" after SEGV 3 $slack "rank 3 on $host ended without a wo
 hurt "SIGSTOP of a rank" after STOP 1 $((silence + slack)) "rank 1 on $host has been silent for 2 s: it is stopped, for its host answers"
 hurt "SIGSTOP of rank 0" after STOP 0 $((silence + slack)) "rank 0 on $host has been silent for 2 s: it is stopped, for its host answers"
 
-suspended() { # all of them, as by a scheduler: no fault
+# All of them, as by a scheduler: no fault. Rank 0 is stopped last and goes on first, so that it finds no heartbeat of the
+# others which came before or during the stop.
+suspended() {
     begin paused 3 || return
-    for n in 0 1 2; do kill -STOP "$(rank_process $n)"; done
+    local process=() n
+    for n in 0 1 2; do process[n]=$(rank_process $n) || return; done
+    kill -STOP "${process[2]}" "${process[1]}"
+    sleep 0.2
+    kill -STOP "${process[0]}"
     sleep $((silence + 1))
-    for n in 2 1 0; do kill -CONT "$(rank_process $n)"; done
+    kill -CONT "${process[0]}"
+    sleep 0.5
+    kill -CONT "${process[1]}" "${process[2]}"
     sleep 1
     kill -TERM "$(rank_process 1)"
     wait "$job"
@@ -365,21 +373,23 @@ check "SIGUSR1 to mpirun stops all" stops USR1 mpirun
 
 # ---- Two hosts ---------------------------------------------------------------------------------------------------------
 
+export network=px$$ # a name of its own, so that two runs of this script can share a machine; on_host reads it
+
 hosts_down() {
-    ip netns del px1 && ip netns del px2
-    ip link del pxbridge
+    ip netns del "${network}1" && ip netns del "${network}2"
+    ip link del "$network"
 }
 
 # Two namespaces at one switch; node1 is 10.77.0.1, node2 10.77.0.2
 hosts_up() {
-    ip link add pxbridge type bridge && ip link set pxbridge up || return
+    ip link add "$network" type bridge && ip link set "$network" up || return
     local n
     for n in 1 2; do
-        ip netns add px$n && ip link add pxport$n type veth peer name eth0 netns px$n &&
-            ip link set pxport$n master pxbridge up && ip -n px$n addr add 10.77.0.$n/24 dev eth0 &&
-            ip -n px$n link set eth0 up && ip -n px$n link set lo up || return
+        ip netns add "$network$n" && ip link add "$network-$n" type veth peer name eth0 netns "$network$n" &&
+            ip link set "$network-$n" master "$network" up && ip -n "$network$n" addr add 10.77.0.$n/24 dev eth0 &&
+            ip -n "$network$n" link set eth0 up && ip -n "$network$n" link set lo up || return
     done
-    ip netns exec px1 unshare --uts true
+    ip netns exec "${network}1" unshare --uts true
 }
 
 # What mpirun calls in place of ssh.
@@ -387,13 +397,13 @@ cat >on_host <<'END'
 #!/bin/sh
 n=${1##*.}
 shift
-exec ip netns exec px$n unshare --uts sh -c "hostname node$n; $*"
+exec ip netns exec "$network$n" unshare --uts sh -c "hostname node$n; $*"
 END
 chmod +x on_host
 
 on_two_hosts() {
     # shellcheck disable=SC2016 # for the inner shell
-    run=(ip netns exec px1 unshare --uts sh -c 'hostname node1; exec mpirun "$@"' mpirun --allow-run-as-root --oversubscribe --bind-to none
+    run=(ip netns exec "${network}1" unshare --uts sh -c 'hostname node1; exec mpirun "$@"' mpirun --allow-run-as-root --oversubscribe --bind-to none
         --mca plm_rsh_agent "$work/on_host" --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0
         --mca oob_tcp_keepalive_time 1 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3
         --host 10.77.0.1:2,10.77.0.2:2)
@@ -404,9 +414,9 @@ two_hosts_are_one() {
 }
 
 cable_cut() {
-    begin hurt 4 && ip link set pxport2 nomaster && ends_within $((silence + 5 + slack))
+    begin hurt 4 && ip link set "$network-2" nomaster && ends_within $((silence + 5 + slack))
     local status=$?
-    ip link set pxport2 master pxbridge
+    ip link set "$network-2" master "$network"
     [ $status -eq 0 ] && one_line "rank 2 on node2 has been silent for 2 s: its host or the link to it is down" && whole hurt
 }
 

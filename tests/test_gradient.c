@@ -1,15 +1,16 @@
 /* Gradients of every parameter tensor of every kind of model against central differences, in double.
  *
- * The loss is differentiated at step 1e-5, where truncation is about 1e-11 and rounding, 1e-16 * loss / step, about as
- * much; 1e-6 of the tensor's largest gradient leaves room for both. A relu whose input changes its sign within the
- * step spoils the difference, not the gradient: such an element is tried again at 1e-6, where it is ten times rarer and
- * rounding still small enough, and few elements may need that. */
+ * A difference is off by truncation, about 1e-11 at step 1e-5, and by the rounding of two losses, divided by the step.
+ * The tolerance is 1e-6 of the tensor's largest gradient plus that rounding. A relu whose input changes its sign within
+ * the step spoils the difference, not the gradient: such an element is tried again at a smaller step, where that is
+ * rarer. One such relu may spoil every weight below it, so the number of retries has no limit. */
 #include "tests/model_support.h"
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 
 enum { SMALL = 200, PICKED = 150 }; /* elements: all of a tensor, or so many of a larger one */
-static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6}, most_retried = 0.02;
+static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6, 1e-7};
 
 typedef struct px_gradient_case {
     px_model_spec spec;
@@ -46,6 +47,7 @@ typedef struct px_check {
     const px_gradient_case *now;
     uint8_t *levels;
     px_real *weights, *gradients; /* host copies of the flat maps */
+    double loss;                  /* with these weights */
     int elements, retried;
     double worst; /* of the differences accepted, relative to the tensor's largest gradient */
 } px_check;
@@ -75,20 +77,22 @@ static double slope(px_check *check, size_t place, double step) {
 
 static void check_element(px_check *check, const px_parameter *p, size_t element, double largest) {
     const double found = (double)check->gradients[p->offset + element];
-    double want = 0, off = 0;
+    double want = 0, off = 0, allowed = 0;
     check->elements++;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         want = slope(check, p->offset + element, steps[i]);
         off = fabs(found - want);
-        if (off <= tolerance * largest) {
+        allowed = tolerance * largest + 4 * DBL_EPSILON * check->loss / steps[i];
+        if (off <= allowed) {
             if (off > check->worst * largest) check->worst = off / largest;
             return;
         }
         if (i == 0) check->retried++;
     }
-    fail_msg("%s: gradient of %s[%zu] is %.12g, central differences give %.12g: off by %.3g of the tensor's largest, "
-             "%.3g; tolerance %.1g, far above truncation and rounding at step 1e-6",
-             px_test_name(&check->now->spec), p->name, element, found, want, off / largest, largest, tolerance);
+    fail_msg("%s: gradient of %s[%zu] is %.12g, central differences give %.12g: off by %.3g; tolerance %.3g, which is "
+             "%.1g of "
+             "the tensor's largest and the rounding of the losses at step 1e-7",
+             px_test_name(&check->now->spec), p->name, element, found, want, off, allowed, tolerance);
 }
 
 /* Masked elements have no gradient; gives the largest of the others. */
@@ -157,13 +161,11 @@ static void test_case(void **state) {
     assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.now->images, true));
     assert_ok(&check.ctx, px_model_backward(check.model));
     check.gradients = px_test_download(check.device, px_model_gradients(check.model));
+    check.loss = loss(&check);
     check_gaps(&check);
     for (int i = 0; i < px_model_parameters(check.model)->count; i++) check_tensor(&check, i);
-    print_message("  worst %.2g of the tensor's largest over %d elements, %d at the smaller step\n", check.worst,
+    print_message("  worst %.2g of the tensor's largest over %d elements, %d at a smaller step\n", check.worst,
                   check.elements, check.retried);
-    if (check.retried > most_retried * check.elements)
-        fail_msg("%s: %d of %d elements needed the smaller step, more than the %g that relu's kink explains",
-                 px_test_name(spec), check.retried, check.elements, most_retried);
     free(check.levels);
     free(check.weights);
     free(check.gradients);
