@@ -71,6 +71,7 @@ static void scale_logits(bench *b) {
     const px_map weights = px_model_weights(b->model);
     assert_ok(&b->ctx, b->device->ops->upload(b->device, weights.data, host, px_map_bytes(&weights)));
     assert_ok(&b->ctx, px_model_refresh(b->model));
+    assert_ok(&b->ctx, b->device->ops->synchronize(b->device));
     free(host);
     free(full);
     free(levels);
