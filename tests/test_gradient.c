@@ -28,7 +28,7 @@ typedef struct px_gradient_case {
     X(1, 3, 5, 7, true, true, 3, 4, 3, 5)                                                                              \
     X(2, 1, 7, 5, false, false, 5, 3, 3, 2)                                                                            \
     X(3, 2, 1, 2, true, false, 6, 1, 3, 2)                                                                             \
-    X(1, 2, 5, 6, false, true, 2, 3, 3, 256)                                                                           \
+    X(2, 2, 7, 9, false, true, 2, 3, 3, 256)                                                                           \
     X(2, 1, 7, 4, true, true, 1, 1, 3, 5)                                                                              \
     X(1, 1, 5, 8, false, true, 1, 7, 3, 5)                                                                             \
     X(2, 3, 7, 8, true, false, 2, 5, 3, 5)
