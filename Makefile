@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench peers resources deps bundle fuzz format format-check clean help FORCE
+.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -139,7 +139,7 @@ root      = $(firstword $(foreach d,$3,$(if $(and $(call header,$d,$1),$(call li
 PYTHON    = $(wildcard $(addsuffix /*,$(shell python3 -c 'import nvidia; print(*nvidia.__path__)' 2>/dev/null)))
 find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $3,,$(call root,$1,$2,$(PYTHON))))
 
-CUDA_SOURCES := $(wildcard host/device/cuda*.c)
+CUDA_SOURCES := $(wildcard host/device/cuda/*.c)
 CUDA_NOTE    := left out
 ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
@@ -154,7 +154,7 @@ endif
 # The host's half, which tests run on a stand-in for a GPU; and all of it, with the kernels
 HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
 HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
-HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/parallel/nccl.c))
+HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
 ifneq ($(HAVE_HOST_CUDA),)
@@ -173,7 +173,7 @@ endif
 
 # ---- MPI ---------------------------------------------------------------------------------------------------------------
 
-ifneq ($(and $(filter-out 0,$(MPI)),$(wildcard host/parallel/mpi.c)),)
+ifneq ($(and $(filter-out 0,$(MPI)),$(wildcard host/distributed/mpi.c)),)
 MPI_INCLUDES  := $(patsubst -I%,-isystem%,$(filter -I%,$(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile 2>/dev/null)))
 MPI_LIBRARIES := $(filter -L% -l%,$(shell pkg-config --libs ompi-c 2>/dev/null || mpicc --showme:link 2>/dev/null))
 endif
@@ -181,11 +181,11 @@ HAVE_MPI := $(MPI_LIBRARIES)
 
 # ---- Sources -----------------------------------------------------------------------------------------------------------
 
-GENERATED    := $(patsubst host/report/%.proto,build/gen/%.pb-c,$(wildcard host/report/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/device/cuda% host/parallel/mpi.c host/parallel/nccl.c,$(wildcard host/*/*.c))
-KERNELS      := $(wildcard kernels/*.cu)
-PORTABLE     := $(filter-out %_sm90.cu,$(KERNELS))
-# Texts that touch activations are compiled for bfloat16 as well: kernels/portable.h
+GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
+HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c,$(wildcard host/*/*.c host/device/cpu/*.c))
+PORTABLE     := $(wildcard kernels/*.cu)
+KERNELS      := $(PORTABLE) $(wildcard kernels/sm90/*.cu)
+# Texts that touch activations are compiled for bfloat16 as well: kernels/portable/portable.h
 STORING      := $(shell grep -lwE 'px_row|px_store' $(KERNELS))
 # nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
@@ -193,28 +193,28 @@ CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
-CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/sweep.c host/device/sweep_strategy.c host/base/status.c) \
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/recurrence.c host/device/recurrence_strategy.c host/io/status.c) \
 	$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) $(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
 # MPI and NCCL likewise, when a launcher has started ranks
-MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/mpi.c host/base/status.c)
-NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/parallel/nccl.c host/base/status.c)
+MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/mpi.c host/io/status.c)
+NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
-# tests/test_*.c and tests/gpu/test_*.c are a program each; what else lies beside the former is linked into all of them
-SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(filter-out tests/test_%,$(wildcard tests/*.c tests/*.cc)) tests/fuzz/readers.c))
-TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_*.c))
+# tests/*/test_*.c are a program each; tests/support is linked into all of them
+SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(wildcard tests/support/*.c tests/support/*.cc) tests/fuzz/readers.c))
+TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/oracle/test_*.c))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 # tests/oracle is an independent trainer, which these programs compare the library and the commands with
-ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/oracle/*.c))
-ORACLE_TESTS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/test_oracle*.c))
+ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/oracle/test_%,$(wildcard tests/oracle/*.c)))
+ORACLE_TESTS    := $(filter $(OUT)/tests/oracle/%,$(TESTS))
 # tests/cuda/test_*.c want CUDA's libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
-# tests/standin stands in for CUDA's libraries, so that host/device/cuda*.c runs without a GPU: these programs are linked
+# tests/mock_cuda is a mock of CUDA's libraries, so that host/device/cuda runs without a GPU: these programs are linked
 # with both once more
-STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/standin/*.c))
-STANDIN         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/standin))
+STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
+STANDIN         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
 STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_model test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
-TEST_SCRIPTS    ?= $(wildcard tests/*.sh)
+TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
 DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_ranks,$(notdir $(TESTS)))
 
@@ -244,13 +244,13 @@ $(FLAG_FILES): FORCE
 	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
-$(OBJ)/host/base/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
-$(OBJ)/host/base/version.o: $(OBJ)/version.flags
+$(OBJ)/host/io/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
+$(OBJ)/host/io/version.o: $(OBJ)/version.flags
 # Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
 # C11, but what comes of it is a wrong pixel at most
 $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
 # Its writer shifts bits into the sign of an int; tests alone write JPEGs
-$(OBJ)/host/report/stb_image_write.o: private px_CFLAGS += -fno-sanitize=shift
+$(OBJ)/host/logging/stb_image_write.o: private px_CFLAGS += -fno-sanitize=shift
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
@@ -270,14 +270,14 @@ $(OBJ)/%.bf16.cpu.o: %.cu $(OBJ)/cc.flags
 		$(filter-out -Wmissing-prototypes -Wstrict-prototypes,$(WARNINGS)) -MMD -MP -c -o $@ -x c++ $<)
 $(CUDA_OBJ)/%.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
-	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+	$(call run,NVCC,$<,$(NVCC) $(px_NVCCFLAGS) $(if $(findstring sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(CUDA_OBJ)/%.bf16.cuda.o: %.cu $(CUDA_OBJ)/nvcc.flags
 	@mkdir -p $(@D)
-	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(if $(findstring _sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
+	$(call run,NVCC,'$< bf16',$(NVCC) -DPX_STORE_BF16 $(px_NVCCFLAGS) $(if $(findstring sm90,$<),$(HOPPER),$(ARCHITECTURES)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<)
 $(OBJ)/gen/%.o: build/gen/%.c $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) -w -MMD -MP -c -o $@ $<)
-build/gen/%.pb-c.c build/gen/%.pb-c.h: host/report/%.proto
+build/gen/%.pb-c.c build/gen/%.pb-c.h: host/logging/%.proto
 	@mkdir -p $(@D)
 	$(call run,PROTOC,$<,protoc-c -I$(<D) --c_out=$(@D) $<)
 
@@ -310,12 +310,12 @@ $(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 $(ORACLE_TESTS): $(OUT)/tests/%: $(OBJ)/tests/%.o $(ORACLE_OBJECTS) $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
-$(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(OBJ)/%.pic.o,host/device/cuda_cudnn.c host/device/cuda_cache.c) \
+$(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(OBJ)/%.pic.o,host/device/cuda/cudnn.c host/device/cuda/plan_cache.c) \
 		$(SUPPORT_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
-$(OUT)/tests/standin/test_parity: $(OBJ)/tests/gpu/test_parity.o
-$(filter-out %/test_parity,$(STANDIN_TESTS)): $(OUT)/tests/standin/%: $(OBJ)/tests/%.o
+$(OUT)/tests/mock_cuda/test_parity: $(OBJ)/tests/gpu/test_parity.o
+$(filter-out %/test_parity,$(STANDIN_TESTS)): $(OUT)/tests/mock_cuda/%: $(OBJ)/tests/unit/%.o
 $(STANDIN_TESTS): $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
@@ -345,7 +345,7 @@ ARCHER := $(if $(findstring clang,$(CC)),$(realpath $(shell $(CC) -print-resourc
 RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1,OMP_NUM_THREADS=1)
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
-DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
+DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(foreach t,$(DOUBLE_TESTS),$(patsubst $(OUT)/%,$(call folder,double)/%,$(filter %/$t,$(TESTS)))))
 test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
 	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
@@ -361,8 +361,8 @@ fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60
 bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
 
-peers: $(PROGRAM) ## run the program and PyTorch's models in turn, and print the ratios (PyTorch must be there)
-	PIXELRNN=$(PROGRAM) bench/peers/run $(PEERS_ARGS)
+baselines: $(PROGRAM) ## run the program and PyTorch's models in turn, and print the ratios (PyTorch must be there)
+	PIXELRNN=$(PROGRAM) bench/baselines/run $(BASELINES_ARGS)
 
 resources: ## write what each kernel takes of the multiprocessor (registers, shared memory, spills) to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)
@@ -376,7 +376,7 @@ LEFT_BEHIND := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda
 bundle: ## gather program, libraries other than CUDA's, configs, tests and bench in build/bundle, to run on another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs
-	@cp -r configs tests bench build/bundle && cp bench/launcher build/bundle/run
+	@cp -r configs tests bench build/bundle && cp bench/bundle_run build/bundle/run
 	@find build/bundle/build build/bundle/lib -type f -perm -u+x ! -name libpixelrnn_mpi.so -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
 		grep -Ev '$(LEFT_BEHIND)' | xargs cp -L -t build/bundle/lib
 	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
@@ -386,7 +386,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* include/* kernels tests tests/fuzz tests/gpu tests/oracle tests/cuda tests/standin bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source

@@ -6,7 +6,7 @@
  *
  * The model. A step on one rank takes T, a third of it forward and the rest backward, in which gradients become final
  * from the last parameter to the first, at an even rate (a parameter costs the same work wherever it stands). They leave
- * in the buckets of host/parallel/reduction.c, one after the other, each as soon as it is whole and the one before is
+ * in the buckets of host/distributed/reduction.c, one after the other, each as soon as it is whole and the one before is
  * done. What is left of the last one when the backward pass is over is exposed, and the step takes T + exposed:
  *   efficiency = T / (T + exposed).
  * A bucket of n bytes over R ranks, g of them on each of H hosts, takes

@@ -1,5 +1,5 @@
 /* The pointwise end of a layer in one colour group: bias, residual, relu. Bytes: up to 5 * R * count reals. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     const int f = k->first + column;

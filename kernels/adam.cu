@@ -1,5 +1,5 @@
 /* Adam (Kingma & Ba 2015, algorithm 1), bias corrections computed by the caller. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void adam(size_t row, int column, const px_adam_args *k) {
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];

@@ -1,5 +1,5 @@
 /* Global norm and the scale that clips it, left on the device for the optimiser. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_LANES void clip(size_t row, px_lane lane, const px_clip_args *k) {
     const double *squares = px_row_double(&k->squares, 0);

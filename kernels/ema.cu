@@ -1,5 +1,5 @@
 /* Exponential moving average of the weights. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void ema(size_t row, int column, const px_ema_args *k) {
     px_real *average = px_row_real(&k->average, row) + column;

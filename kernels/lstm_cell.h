@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_KERNELS_LSTM_CELL_H
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 /* Rows of D values, or 4 D. */
 typedef struct px_cell {

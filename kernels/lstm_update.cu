@@ -1,6 +1,6 @@
 /* LSTM cell, pointwise half, of one pixel's features at a time: van den Oord et al. 2016, eq. 3. Decoding's twin of
  * lstm_cell_forward, which keeps no gates and holds c in place. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 /* Rows of D values, or 4 D. */
 typedef struct px_update {

@@ -1,5 +1,5 @@
 /* Masks A and B by colour groups (van den Oord et al. 2016, section 3.4), on a weight or its gradient. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void mask(size_t row, int column, const px_mask_args *k) {
     const int tap = column / k->inputs, input = column % k->inputs;

@@ -1,5 +1,5 @@
 /* RMSProp: v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon). */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void rmsprop(size_t row, int column, const px_rmsprop_args *k) {
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];

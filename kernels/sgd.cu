@@ -1,5 +1,5 @@
 /* SGD: w -= rate * g. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_ROW void sgd(size_t row, int column, const px_sgd_args *k) {
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];

@@ -1,5 +1,5 @@
 /* The Diagonal BiLSTM's right map, moved down by a row before it joins the left one (and back up in backward). */
-#include "kernels/wide.h"
+#include "kernels/portable/vector.h"
 
 typedef struct px_shifted {
     const px_store *from, *add; /* NULL: counts as 0 */

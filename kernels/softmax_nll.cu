@@ -1,6 +1,6 @@
 /* Softmax and negative log-likelihood over the L levels of a value, and their gradient in place:
  *   nll = log sum exp(logits) - logits[target],   dlogits = (softmax - onehot(target)) * scale. */
-#include "kernels/portable.h"
+#include "kernels/portable/portable.h"
 
 PX_LANES void softmax_nll(size_t row, px_lane lane, const px_softmax_nll_args *k) {
     px_store *logits = px_row(&k->logits, row);

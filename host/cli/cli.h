@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_CLI_H
 #define PIXELRNN_CLI_H
 
-#include "host/base/lock.h"
+#include "host/io/lock.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"

@@ -2,10 +2,10 @@
  *
  * Each row of the picture shows an image, what is left of it, and its completions. */
 #include "host/cli/cli.h"
-#include "host/cli/drawing.h"
+#include "host/cli/sampling.h"
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/loader.h"
-#include "pixelrnn/picture.h"
+#include "pixelrnn/image.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

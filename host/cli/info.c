@@ -3,7 +3,7 @@
 #include "pixelrnn/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/optimizer.h"
-#include "pixelrnn/sweep.h"
+#include "pixelrnn/recurrence.h"
 #include <limits.h>
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
 #include "pixelrnn/file.h"
-#include "pixelrnn/report.h"
+#include "pixelrnn/logging.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* pixelrnn sample: draws images from a model. */
 #include "host/cli/cli.h"
-#include "host/cli/drawing.h"
+#include "host/cli/sampling.h"
 #include <stdio.h>
 #include <stdlib.h>
 

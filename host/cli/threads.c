@@ -1,5 +1,5 @@
 /* How many threads a command may start. */
-#include "host/base/limits.h"
+#include "host/io/limits.h"
 #include "host/cli/cli.h"
 #include <omp.h>
 #include <stdlib.h>

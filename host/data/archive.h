@@ -3,7 +3,7 @@
 #ifndef PIXELRNN_DATA_ARCHIVE_H
 #define PIXELRNN_DATA_ARCHIVE_H
 
-#include "host/data/contents.h"
+#include "host/data/byte_source.h"
 #include <stdbool.h>
 
 typedef enum {

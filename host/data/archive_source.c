@@ -7,8 +7,8 @@
 #include "host/data/archive_source.h"
 #include "host/data/cifar.h"
 #include "host/data/name_list.h"
-#include "host/data/picture_set.h"
-#include "pixelrnn/picture.h"
+#include "host/data/image_set.h"
+#include "pixelrnn/image.h"
 #include <stdlib.h>
 #include <string.h>
 

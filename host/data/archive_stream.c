@@ -3,8 +3,8 @@
  * The archive is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the other,
  * and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
 #include "host/data/archive_source.h"
-#include "host/data/picture_set.h"
-#include "pixelrnn/picture.h"
+#include "host/data/image_set.h"
+#include "pixelrnn/image.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_DATA_CHECKSUM_H
 #define PIXELRNN_DATA_CHECKSUM_H
 
-#include "host/data/contents.h"
+#include "host/data/byte_source.h"
 
 /* Compares the CRC-32 of the .npy file at path, which contents hold open, with the one in path.sfv, as px_pack writes it (a
  * line "NAME CRC32"; lines that begin with ; are comments). Nothing is compared if there is no such file, or if path does

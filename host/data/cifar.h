@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_DATA_CIFAR_H
 #define PIXELRNN_DATA_CIFAR_H
 
-#include "host/data/contents.h"
+#include "host/data/byte_source.h"
 #include "pixelrnn/source.h"
 
 enum { PX_CIFAR_BATCHES = 5 };

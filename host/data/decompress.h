@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_DATA_DECOMPRESS_H
 #define PIXELRNN_DATA_DECOMPRESS_H
 
-#include "host/data/contents.h"
+#include "host/data/byte_source.h"
 
 /* Reads what path holds, unpacked if it is compressed, into memory. PX_ERR_FILE if it cannot be read, PX_ERR_FORMAT if it is
  * damaged or its content is above `limit` bytes, which is noticed while it is unpacked and followed by `advice`;

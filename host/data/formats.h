@@ -4,7 +4,7 @@
 #ifndef PIXELRNN_DATA_FORMATS_H
 #define PIXELRNN_DATA_FORMATS_H
 
-#include "host/data/contents.h"
+#include "host/data/byte_source.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* Opening a source: which kind is it? */
 #include "pixelrnn/source.h"
-#include "host/base/file_kind.h"
+#include "host/io/file_kind.h"
 #include "host/data/archive_source.h"
 #include "host/data/checksum.h"
 #include "host/data/cifar.h"

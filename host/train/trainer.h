@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_TRAIN_TRAINER_H
 #define PIXELRNN_TRAIN_TRAINER_H
 
-#include "host/base/lock.h"
+#include "host/io/lock.h"
 #include "pixelrnn/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/loader.h"

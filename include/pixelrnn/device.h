@@ -16,7 +16,7 @@
 #define PIXELRNN_DEVICE_H
 
 #include "pixelrnn/inline.h"
-#include "pixelrnn/map.h"
+#include "pixelrnn/tensor.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
 
@@ -179,7 +179,7 @@ enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
  * Forward:  gates [in]  input_to_state + bias; [out] activated gates, kept for backward. c, h [out].
  * Backward: dh [in] gradient of h; gates [in] activated, [out] gradient of pre; c [in]. (The gradients of the weights
  *           are convolutions over gates and h afterwards.)
- * Maps are reals; or, where a device runs it on clusters (host/device/sweep_strategy.c), bfloat16 but for c.
+ * Maps are reals; or, where a device runs it on clusters (host/device/recurrence_strategy.c), bfloat16 but for c.
  * Two directions run side by side; their weights must lie in one allocation. */
 enum { PX_MAX_DIRECTIONS = 2 };
 typedef struct px_sweep_line {
@@ -364,7 +364,7 @@ typedef struct px_replay_args {
 typedef struct px_device px_device;
 
 /* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
- * there is one for each type of them (kernels/portable.h), then those that no precision changes, or that look at the
+ * there is one for each type of them (kernels/portable/portable.h), then those that no precision changes, or that look at the
  * types of their maps themselves. */
 #define PX_ACTIVATION_OPS(X)                                                                                           \
     X(lstm_cell_forward)                                                                                               \

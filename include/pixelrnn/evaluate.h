@@ -4,7 +4,7 @@
 
 #include "pixelrnn/model.h"
 #include "pixelrnn/ranks.h"
-#include "pixelrnn/report.h"
+#include "pixelrnn/logging.h"
 #include "pixelrnn/source.h"
 #include "pixelrnn/stop.h"
 

@@ -7,7 +7,7 @@
 #define PIXELRNN_SAMPLE_H
 
 #include "pixelrnn/decoder.h"
-#include "pixelrnn/report.h"
+#include "pixelrnn/logging.h"
 #include "pixelrnn/stop.h"
 
 typedef struct px_sample_request {

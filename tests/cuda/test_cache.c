@@ -1,6 +1,6 @@
-/* The cache of prepared products and convolutions (host/device/cuda_cache.c): more entries than it has slots. */
-#include "host/device/cuda.h"
-#include "tests/support.h"
+/* The cache of prepared products and convolutions (host/device/cuda/plan_cache.c): more entries than it has slots. */
+#include "host/device/cuda/cuda.h"
+#include "tests/support/support.h"
 #include <stdlib.h>
 
 typedef struct entry {

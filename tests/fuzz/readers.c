@@ -2,7 +2,7 @@
 #include "tests/fuzz/readers.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/picture.h"
+#include "pixelrnn/image.h"
 #include "pixelrnn/safetensors.h"
 #include "pixelrnn/source.h"
 #include <ctype.h>

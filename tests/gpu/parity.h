@@ -3,7 +3,7 @@
 #ifndef PIXELRNN_TESTS_GPU_PARITY_H
 #define PIXELRNN_TESTS_GPU_PARITY_H
 
-#include "tests/support.h"
+#include "tests/support/support.h"
 #include "pixelrnn/bfloat16.h"
 #include "pixelrnn/random.h"
 #include <math.h>

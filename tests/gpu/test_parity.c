@@ -1,12 +1,12 @@
 /* CPU and CUDA agree: every operation of the device table, in float32 and in bfloat16, on the same random inputs, over
- * the cases of tests/cases.h.
+ * the cases of tests/support/cases.h.
  *
  * Outputs are poisoned with NaN first, so that what an operation forgets to write is found. An operation without a
  * check here is a compile error, and a check that never runs its operation fails. PX_PARITY=cpu holds the CPU against
  * itself, to try the test on a machine without a GPU; PX_PARITY=precision compares the CPU's bfloat16 with its float32;
  * PX_PARITY=float32 or bfloat16 runs one precision alone. */
 #include "tests/gpu/parity.h"
-#include "tests/cases.h"
+#include "tests/support/cases.h"
 #include "pixelrnn/bfloat16.h"
 
 static void check_gemm(void) {

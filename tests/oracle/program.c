@@ -2,7 +2,7 @@
 #include "tests/oracle/program.h"
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/settings.h"
-#include "tests/support.h"
+#include "tests/support/support.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Configs and images for the oracle's tests. */
 #include "tests/oracle/settings.h"
-#include "tests/support.h"
+#include "tests/support/support.h"
 #include "pixelrnn/file.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-# What the tests/*.sh scripts share. Source it first; it moves to a folder of its own, which is removed at the end.
+# What the tests/commands/*.sh scripts share. Source it first; it moves to a folder of its own, which is removed at the end.
 #
 #   check NAME COMMAND...   one TAP line; the command's output is shown only if it fails
 #   skip NAME REASON        one TAP line

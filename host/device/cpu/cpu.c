@@ -1,0 +1,185 @@
+/* The CPU: memory of the host, CBLAS, and the portable kernels under OpenMP. */
+#include "host/io/limits.h"
+#include "host/device/cpu/cpu.h"
+#include "host/device/recurrence.h"
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+/* OpenBLAS's own thread pool is not used: products are cut into tiles whose shape does not depend on the number of
+ * threads, so that neither do the results. Absent in other CBLAS libraries. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern void *blas_memory_alloc(int position) __attribute__((weak));
+extern void blas_memory_free(void *memory) __attribute__((weak));
+
+static px_status px_cpu_allocate(px_device *device, size_t bytes, void **memory) {
+    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
+    if (!*memory) return px_fail(device->ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes", bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_release(px_device *device, void *memory) {
+    (void)device;
+    free(memory);
+    return PX_OK;
+}
+
+static px_status px_cpu_allocate_host(px_device *device, size_t bytes, void **memory) {
+    return px_cpu_allocate(device, bytes, memory);
+}
+
+static px_status px_cpu_release_host(px_device *device, void *memory) {
+    return px_cpu_release(device, memory);
+}
+
+static px_status px_cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
+    (void)device;
+    if (bytes) memmove(to, from, bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
+    return px_cpu_copy(device, to, from_host, bytes);
+}
+
+static px_status px_cpu_download(px_device *device, void *to_host, const void *from, size_t bytes) {
+    return px_cpu_copy(device, to_host, from, bytes);
+}
+
+static px_status px_cpu_clear(px_device *device, void *memory, size_t bytes) {
+    (void)device;
+    if (bytes) memset(memory, 0, bytes);
+    return PX_OK;
+}
+
+static px_status px_cpu_synchronize(px_device *device) {
+    (void)device;
+    return PX_OK;
+}
+
+static px_status px_cpu_no_graphs(px_device *device) {
+    return px_fail(device->ctx, PX_ERR_DEVICE, "cpu: has no graphs");
+}
+static px_status px_cpu_graph_begin(px_device *device) {
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_end(px_device *device, void **graph) {
+    *graph = NULL;
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_run(px_device *device, void *graph) {
+    (void)graph;
+    return px_cpu_no_graphs(device);
+}
+static px_status px_cpu_graph_release(px_device *device, void *graph) {
+    (void)graph;
+    return px_cpu_no_graphs(device);
+}
+
+static px_status px_cpu_close(px_device *device) {
+    px_cpu *cpu = (px_cpu *)device;
+    free(cpu->sums);
+    free(cpu->panels);
+    free(cpu);
+    return PX_OK;
+}
+
+px_status px_cpu_sweep_forward(px_device *device, const px_sweep_args *sweep) {
+    return px_sweep_forward_launched(device, sweep);
+}
+
+px_status px_cpu_sweep_backward(px_device *device, const px_sweep_args *sweep) {
+    return px_sweep_backward_launched(device, sweep);
+}
+
+#define PX_FILL_OP(name)                .name = px_cpu_##name,
+#define PX_FILL_BF16(name)              .name = px_cpu_##name##_bf16,
+#define PX_FILL_MEMORY(name, signature) .name = px_cpu_##name,
+static const px_device_ops px_cpu_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cpu_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                              PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+
+const px_device_ops *px_cpu_ops(px_type activation) {
+    return activation == PX_BF16 ? &px_cpu_bf16 : &px_cpu_real;
+}
+
+void *px_cpu_panel(px_device *device) {
+    px_cpu *cpu = (px_cpu *)device;
+    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
+    return cpu->panels + (size_t)thread * cpu->panel;
+}
+
+px_real *px_cpu_reals(px_device *device) {
+    return (px_real *)((char *)px_cpu_panel(device) + PX_CPU_PANEL);
+}
+
+/* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
+static void px_cpu_describe(px_cpu *cpu) {
+    char line[256], name[96] = "CPU";
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    while (info && fgets(line, sizeof line, info))
+        if (sscanf(line, "model name : %95[^\n]", name) == 1) break;
+    if (info) fclose(info);
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads%s%s", name, cpu->threads,
+             openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
+}
+
+/* Takes and gives back a buffer of the BLAS for each thread, all at once: the BLAS keeps them for later. */
+static px_status px_cpu_map_buffers(px_context *ctx, int threads) {
+    void **buffers = calloc((size_t)threads, sizeof *buffers);
+    if (!buffers) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the names of %d buffers", threads);
+    for (int i = 0; i < threads; i++) buffers[i] = blas_memory_alloc(0);
+    for (int i = 0; i < threads; i++) blas_memory_free(buffers[i]);
+    free(buffers);
+    return PX_OK;
+}
+
+/* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a buffer
+ * in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process. */
+static px_status px_cpu_start_threads(px_context *ctx, int threads) {
+    enum { BUFFER = 128 << 20, STACK = 8 << 20 }; /* bytes: OpenBLAS's BUFFER_SIZE, at most; the usual stack */
+    const size_t bytes = (size_t)threads * (size_t)(blas_memory_alloc ? BUFFER + STACK : STACK);
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return PX_OK;
+    void *probe = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (probe == MAP_FAILED) {
+        const px_memory_limit left = px_limit_memory("");
+        return px_fail(ctx, PX_ERR_MEMORY,
+                       "out of memory: %d thread%s with the BLAS's buffers need%s %.2f GiB of address space, %s leaves "
+                       "%.2f GiB; raise the limit, or set OMP_NUM_THREADS to fewer",
+                       threads, threads > 1 ? "s" : "", threads > 1 ? "" : "s", (double)bytes / (1 << 30), left.name,
+                       (double)left.bytes / (1 << 30));
+    }
+    munmap(probe, bytes);
+#pragma omp parallel num_threads(threads)
+    (void)omp_get_thread_num();
+    return blas_memory_alloc ? px_cpu_map_buffers(ctx, threads) : PX_OK;
+}
+
+px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    PX_TRY(px_cpu_start_threads(ctx, omp_get_max_threads()));
+    px_cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
+    cpu->threads = omp_get_max_threads();
+    cpu->panel = PX_CPU_PANEL + (activation == PX_BF16 ? PX_CPU_REALS * sizeof(px_real) : 0);
+    cpu->base = (px_device){
+        .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
+    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
+    const px_memory_limit limit = px_limit_memory("");
+    cpu->base.memory = limit.bytes > PX_CPU_SPARE ? limit.bytes - PX_CPU_SPARE : 0;
+    snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
+    cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
+    cpu->panels = aligned_alloc(256, (size_t)cpu->threads * cpu->panel);
+    px_cpu_describe(cpu);
+    *device = &cpu->base;
+    if (cpu->sums && cpu->panels) return PX_OK;
+    px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes of workspace", cpu->base.workspace);
+    px_cpu_close(*device);
+    *device = NULL;
+    return PX_ERR_MEMORY;
+}

@@ -1,0 +1,180 @@
+/* CUDA: memory of the card, one stream, cuBLASLt, cuDNN, and the portable kernels as CUDA kernels.
+ *
+ * Opening takes the card at a place, or the runtime's current one, as it is and changes none of its settings. */
+#include "host/device/cuda/cuda.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PX_CUDA_LEAST_MAJOR = 8,    /* kernels are built for compute capability 8.0 and later */
+    PX_CUDA_CLUSTERS_MAJOR = 9, /* clusters of blocks came with 9.0 */
+};
+
+px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing) {
+    if (error == cudaSuccess) return PX_OK;
+    (void)cudaGetLastError(); /* reported here, so not once more by the next launch */
+    return px_fail(device->ctx, error == cudaErrorMemoryAllocation ? PX_ERR_MEMORY : PX_ERR_DEVICE, "cuda: %s: %s",
+                   doing, cudaGetErrorString(error));
+}
+
+cudaStream_t px_cuda_stream(px_device *device) {
+    return ((px_cuda *)device)->stream;
+}
+
+px_status px_cuda_launched(px_device *device, const char *kernel) {
+    const cudaError_t error = cudaGetLastError();
+    if (error == cudaSuccess) return PX_OK;
+    return px_fail(device->ctx, PX_ERR_DEVICE, "cuda: kernel %s: %s", kernel, cudaGetErrorString(error));
+}
+
+static px_status px_cuda_allocate(px_device *device, size_t bytes, void **memory) {
+    char doing[64];
+    snprintf(doing, sizeof doing, "allocate %zu bytes on the device", bytes);
+    *memory = NULL;
+    return px_cuda_check(device, cudaMalloc(memory, bytes), doing);
+}
+
+static px_status px_cuda_release(px_device *device, void *memory) {
+    return px_cuda_check(device, cudaFree(memory), "free device memory");
+}
+
+static px_status px_cuda_allocate_host(px_device *device, size_t bytes, void **memory) {
+    char doing[64];
+    snprintf(doing, sizeof doing, "allocate %zu bytes of page-locked memory", bytes);
+    *memory = NULL;
+    return px_cuda_check(device, cudaMallocHost(memory, bytes), doing);
+}
+
+static px_status px_cuda_release_host(px_device *device, void *memory) {
+    return px_cuda_check(device, cudaFreeHost(memory), "free page-locked memory");
+}
+
+static px_status px_cuda_move(px_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                              const char *doing) {
+    if (bytes == 0) return PX_OK;
+    return px_cuda_check(device, cudaMemcpyAsync(to, from, bytes, kind, px_cuda_stream(device)), doing);
+}
+
+static px_status px_cuda_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
+    return px_cuda_move(device, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
+}
+
+static px_status px_cuda_synchronize(px_device *device) {
+    return px_cuda_check(device, cudaStreamSynchronize(px_cuda_stream(device)), "synchronize");
+}
+
+static px_status px_cuda_download(px_device *device, void *to_host, const void *from, size_t bytes) {
+    PX_TRY(px_cuda_move(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
+    return px_cuda_synchronize(device);
+}
+
+static px_status px_cuda_copy(px_device *device, void *to, const void *from, size_t bytes) {
+    return px_cuda_move(device, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
+}
+
+static px_status px_cuda_clear(px_device *device, void *memory, size_t bytes) {
+    if (bytes == 0) return PX_OK;
+    return px_cuda_check(device, cudaMemsetAsync(memory, 0, bytes, px_cuda_stream(device)), "clear");
+}
+
+static px_status px_cuda_close(px_device *device) {
+    px_cuda *cuda = (px_cuda *)device;
+    px_status status = cuda->stream ? px_cuda_synchronize(device) : PX_OK;
+    px_cuda_cache_clear(&cuda->convolutions);
+    px_cuda_cache_clear(&cuda->products);
+    if (cuda->dnn) cudnnDestroy(cuda->dnn);
+    if (cuda->blas) cublasLtDestroy(cuda->blas);
+    cudaFree(cuda->panel);
+    cudaFree(cuda->library);
+    if (cuda->stream) cudaStreamDestroy(cuda->stream);
+    free(cuda);
+    return status;
+}
+
+px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
+    return (device->activation == PX_BF16 ? px_cuda_replay_cluster_bf16 : px_cuda_replay_cluster)(device, tape);
+}
+
+#define PX_FILL_OP(name)                .name = px_cuda_##name,
+#define PX_FILL_BF16(name)              .name = px_cuda_##name##_bf16,
+#define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
+static const px_device_ops px_cuda_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops px_cuda_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                               PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+
+const px_device_ops *px_cuda_ops(px_type activation) {
+    return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
+}
+
+/* Whether the environment asks for another path than the usual one. */
+static bool px_cuda_wanted(const char *name, const char *value) {
+    const char *found = getenv(name);
+    return found && strcmp(found, value) == 0;
+}
+
+/* Looks for a card that the kernels run on, and describes it. */
+static px_status px_cuda_probe(px_cuda *cuda, int place) {
+    px_context *ctx = cuda->base.ctx;
+    struct cudaDeviceProp card;
+    int count = 0, device = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
+    if (error != cudaSuccess) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s", cudaGetErrorString(error));
+    if (place >= count && count > 1)
+        return px_fail(ctx, PX_ERR_DEVICE,
+                       "no CUDA device: found %d on this host, expected one for each rank on it, %d "
+                       "or more",
+                       count, place + 1);
+    if (place >= 0) PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(place < count ? place : 0), "choose a device"));
+    PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "find the current device"));
+    PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&card, device), "read the device's properties"));
+    if (card.major < PX_CUDA_LEAST_MAJOR)
+        return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s has compute capability %d.%d, want %d.0 or later",
+                       card.name, card.major, card.minor, PX_CUDA_LEAST_MAJOR);
+    snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
+             card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
+    cuda->base.memory = card.totalGlobalMem;
+    for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
+        snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)card.uuid.bytes[i]);
+    cuda->base.capability = 10 * card.major + card.minor;
+    cuda->base.multiprocessors = card.multiProcessorCount;
+    cuda->base.shared = card.sharedMemPerBlockOptin;
+    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
+        cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
+    cuda->base.graphs = !px_cuda_wanted("PX_GRAPH", "0");
+    cuda->ends = !px_cuda_wanted("PX_ENDS", "0");
+    return PX_OK;
+}
+
+/* Makes what the operations work with. What stands when a step fails is released by px_cuda_close. */
+static px_status px_cuda_equip(px_cuda *cuda) {
+    px_device *device = &cuda->base;
+    PX_TRY(px_cuda_check(device, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "create a stream"));
+    PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY, &cuda->library));
+    PX_TRY(px_cuda_allocate(device, PX_CUDA_PANEL, (void **)&cuda->panel));
+    const cublasStatus_t blas = cublasLtCreate(&cuda->blas);
+    if (blas != CUBLAS_STATUS_SUCCESS)
+        return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: start: %s", cublasLtGetStatusString(blas));
+    return PX_OK;
+}
+
+px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
+    *device = NULL;
+    px_cuda *cuda = calloc(1, sizeof *cuda);
+    if (!cuda) return px_fail(ctx, PX_ERR_MEMORY, "cuda: cannot allocate the device");
+    cuda->base = (px_device){.ops = px_cuda_ops(activation),
+                             .ctx = ctx,
+                             .activation = activation,
+                             .kind = "cuda",
+                             .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
+    cuda->products = (px_cuda_cache){.key_size = sizeof(px_product_shape), .release = free};
+    cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
+    px_status status = px_cuda_probe(cuda, place);
+    if (status == PX_OK) status = px_cuda_equip(cuda);
+    if (status == PX_OK)
+        *device = &cuda->base;
+    else
+        px_cuda_close(&cuda->base);
+    return status;
+}

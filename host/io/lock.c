@@ -1,0 +1,70 @@
+/* Locks by flock, on files that name their process. */
+#include "host/io/lock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Reads who has the lock: "process 123 on node7". The holder may not have written it yet. */
+static void read_holder(int file, char *holder, size_t size) {
+    const ssize_t got = pread(file, holder, size - 1, 0);
+    holder[got > 0 ? got : 0] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+    if (!holder[0]) snprintf(holder, size, "another process");
+}
+
+/* The name is for messages alone: where it cannot be written, the lock holds nonetheless. */
+static void write_holder(int file) {
+    char host[64] = "this host", line[128];
+    gethostname(host, sizeof host - 1);
+    const int length = snprintf(line, sizeof line, "process %ld on %s\n", (long)getpid(), host);
+    if (ftruncate(file, 0) != 0 || pwrite(file, line, (size_t)length, 0) != length) return;
+}
+
+/* Whether path still is the file that was opened: its last holder may have removed it meanwhile. */
+static bool still_there(int file, const char *path) {
+    struct stat opened, named;
+    return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
+}
+
+/* One try; *taken is false if the file had gone, and it is to be tried again. */
+static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool *taken) {
+    char holder[128];
+    const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    const int error = flock(file, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    if (error == EWOULDBLOCK) {
+        read_holder(file, holder, sizeof holder);
+        close(file);
+        return px_fail(ctx, PX_ERR_FILE, "%s: %s is at work here; wait for it, end it, or choose another -o", path,
+                       holder);
+    }
+    *taken = still_there(file, path);
+    if (!*taken) {
+        close(file);
+        return PX_OK;
+    }
+    if (error != 0)
+        snprintf(lock->warning, sizeof lock->warning,
+                 "%.120s: this file system has no locks (%s): see to it that no other process works here", path,
+                 strerror(error));
+    write_holder(file);
+    lock->descriptor = file;
+    snprintf(lock->path, sizeof lock->path, "%s", path);
+    return PX_OK;
+}
+
+px_status px_lock_take(px_context *ctx, const char *path, px_lock *lock) {
+    for (bool taken = lock->path[0] != '\0'; !taken;) PX_TRY(try_lock(ctx, path, lock, &taken));
+    return PX_OK;
+}
+
+void px_lock_release(px_lock *lock) {
+    if (!lock->path[0]) return;
+    unlink(lock->path);
+    close(lock->descriptor);
+    *lock = (px_lock){0};
+}

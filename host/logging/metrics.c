@@ -1,0 +1,145 @@
+/* metrics.jsonl, and the same figures for TensorBoard. */
+#include "host/logging/tensorboard.h"
+#include "pixelrnn/file.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct px_metrics {
+    px_context *ctx;
+    FILE *lines;
+    px_tensorboard *board;
+    char path[1024];
+};
+
+/* ---------------------------------------------------------------- resuming */
+
+/* A whole line of ours that records a start or is not past `step`, and is not the one of `step` that has `name`, if that is
+ * not NULL. */
+static bool belongs(const char *line, size_t length, int64_t step, const char *name) {
+    if (length == 0 || line[length - 1] != '\n') return false;
+    cJSON *object = cJSON_ParseWithLength(line, length);
+    const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, "step");
+    const bool start = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(object, "start"));
+    bool good = start || (cJSON_IsNumber(number) && number->valuedouble <= (double)step);
+    if (good && !start && name && number->valuedouble == (double)step) good = !cJSON_HasObjectItem(object, name);
+    cJSON_Delete(object);
+    return good;
+}
+
+/* Copies what belongs, a line at a time, and tells whether anything does not. */
+static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_t step, const char *name, bool *cut) {
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    px_status status = PX_OK;
+    *cut = false;
+    while (status == PX_OK && (length = getline(&line, &capacity, from)) > 0) {
+        if (belongs(line, (size_t)length, step, name)) {
+            status = px_file_write(ctx, to, line, (size_t)length);
+        } else {
+            *cut = true;
+        }
+    }
+    free(line);
+    if (status == PX_OK && ferror(from)) status = px_fail(ctx, PX_ERR_FILE, "%s: %s", to->path, strerror(errno));
+    return status;
+}
+
+/* Cuts off what an interrupted run wrote past `step`. The old file stands until the new one is whole. */
+static px_status cut_lines(px_context *ctx, const char *path, int64_t step, const char *name) {
+    FILE *from = fopen(path, "rb");
+    if (!from) return errno == ENOENT ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    px_file_out to;
+    bool cut = false;
+    px_status status = px_file_create(ctx, path, &to);
+    if (status == PX_OK) status = copy_lines(ctx, from, &to, step, name, &cut);
+    if (status == PX_OK && cut) status = px_file_commit(ctx, &to);
+    px_file_abandon(&to);
+    fclose(from);
+    return status;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+/* The shortest decimal that reads back as the same double; JSON has no other numbers. */
+static void write_number(FILE *out, double value) {
+    char text[32] = "null";
+    for (int digits = 15; isfinite(value) && digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    fputs(text, out);
+}
+
+/* Ends a line. */
+static px_status flush_lines(px_metrics *metrics) {
+    if (fflush(metrics->lines) == 0 && !ferror(metrics->lines)) return PX_OK;
+    return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
+}
+
+px_status px_metrics_record(px_metrics *metrics, const char *json) {
+    fprintf(metrics->lines, "%s\n", json);
+    return flush_lines(metrics);
+}
+
+px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count) {
+    fprintf(metrics->lines, "{\"step\": %lld", (long long)step);
+    for (int i = 0; i < count; i++) {
+        fprintf(metrics->lines, ", \"%s\": ", values[i].name);
+        write_number(metrics->lines, values[i].value);
+    }
+    fputs("}\n", metrics->lines);
+    PX_TRY(flush_lines(metrics));
+    for (int i = 0; i < count; i++) PX_TRY(px_tensorboard_scalar(metrics->board, step, &values[i]));
+    return px_tensorboard_flush(metrics->board);
+}
+
+px_status px_metrics_picture(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
+                             int height, int width, int channels) {
+    PX_TRY(px_tensorboard_image(metrics->board, step, tag, png, bytes, height, width, channels));
+    return px_tensorboard_flush(metrics->board);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name) {
+    char path[PX_PATH];
+    PX_TRY(px_file_path(ctx, path, "%s/metrics.jsonl", folder));
+    return cut_lines(ctx, path, step, name);
+}
+
+static px_status open_files(px_metrics *metrics, const char *folder, int64_t step) {
+    px_context *ctx = metrics->ctx;
+    int length = snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", folder);
+    if (length >= (int)sizeof metrics->path) {
+        return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", folder, strerror(ENAMETOOLONG));
+    }
+    PX_TRY(cut_lines(ctx, metrics->path, step, NULL));
+    metrics->lines = fopen(metrics->path, "ab");
+    if (!metrics->lines) return px_fail(ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
+    return px_tensorboard_open(ctx, folder, step, &metrics->board);
+}
+
+px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **result) {
+    *result = NULL;
+    px_metrics *metrics = calloc(1, sizeof *metrics);
+    if (!metrics) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its metrics", folder);
+    metrics->ctx = ctx;
+    px_status status = open_files(metrics, folder, step);
+    if (status == PX_OK) {
+        *result = metrics;
+    } else {
+        px_metrics_close(metrics);
+    }
+    return status;
+}
+
+void px_metrics_close(px_metrics *metrics) {
+    if (!metrics) return;
+    if (metrics->lines) fclose(metrics->lines);
+    px_tensorboard_close(metrics->board);
+    free(metrics);
+}

@@ -1,0 +1,194 @@
+/* One line of progress, redrawn on a terminal, printed now and then elsewhere. */
+#include "pixelrnn/logging.h"
+#include <stdarg.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REDRAW_SECONDS 0.1
+#define PLAIN_SECONDS  5.0
+#define CLEAR_LINE     "\r\033[K"
+
+enum { BAR_MIN = 8, BAR_MAX = 40, EDGES = 2, GAP = 2, PART_BYTES = 192, LINE_BYTES = 1536 };
+
+/* What a line is made of, in the order shown; "" is left out. */
+enum { LABEL, BAR, SHARE, COUNT, RATE, DETAIL, TIME, PARTS };
+typedef char line_parts[PARTS][PART_BYTES];
+
+static double now_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Asks the environment, not the process's locale, which only its main may set. */
+static bool locale_is_utf8(void) {
+    locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    if (!locale) return false;
+    bool utf8 = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+    freelocale(locale);
+    return utf8;
+}
+
+static bool is_terminal(FILE *out) {
+    const char *kind = getenv("TERM");
+    return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
+}
+
+/* Columns that may be written: one less than there are, as the last one makes some terminals wrap. */
+static int line_width(const px_progress *progress) {
+    struct winsize size;
+    bool known = ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return (known ? size.ws_col : 80) - 1;
+}
+
+/* ---------------------------------------------------------------- the parts of a line */
+
+static void format_time(char *text, size_t size, double seconds) {
+    long long s = (long long)(seconds + 0.5);
+    if (s < 3600) {
+        snprintf(text, size, "%lld:%02lld", s / 60, s % 60);
+    } else {
+        snprintf(text, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+    }
+}
+
+static void describe(const px_progress *progress, const char *detail, double now, line_parts parts) {
+    const int64_t done = progress->done, total = progress->total, fresh = done - progress->start;
+    double elapsed = now - progress->started;
+    char passed[32], left[32];
+    memset(parts, 0, sizeof(line_parts));
+
+    snprintf(parts[LABEL], PART_BYTES, "%s", progress->label);
+    snprintf(parts[SHARE], PART_BYTES, "%3d%%", total > 0 ? (int)(100.0 * (double)done / (double)total) : 100);
+    snprintf(parts[COUNT], PART_BYTES, "%lld/%lld", (long long)done, (long long)total);
+    snprintf(parts[DETAIL], PART_BYTES, "%s", detail ? detail : "");
+    format_time(passed, sizeof passed, elapsed);
+    snprintf(parts[TIME], PART_BYTES, "%s", passed);
+    if (fresh <= 0 || elapsed <= 0) return;
+
+    double rate = (double)fresh / (progress->busy > 0 ? progress->busy : elapsed);
+    snprintf(parts[RATE], PART_BYTES, "%.*f/s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate);
+    if (done >= total) return;
+    format_time(left, sizeof left, (double)(total - done) * elapsed / (double)fresh);
+    snprintf(parts[TIME], PART_BYTES, "%s, %s left", passed, left);
+}
+
+/* Columns that a text takes: its characters, as none that we print is wide. */
+static int cells(const char *text, bool utf8) {
+    int count = 0;
+    for (; *text; text++) count += !utf8 || ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+static int line_cells(line_parts parts, bool utf8) {
+    int total = 0;
+    for (int i = 0; i < PARTS; i++) {
+        if (parts[i][0]) total += cells(parts[i], utf8) + (total ? GAP : 0);
+    }
+    return total;
+}
+
+static void append(char *text, const char *piece, int times) {
+    size_t length = strlen(piece);
+    for (text += strlen(text); times > 0; times--, text += length) memcpy(text, piece, length + 1);
+}
+
+/* ▕███████▍    ▏ to an eighth of a cell, or [#######     ]. */
+static void draw_bar(char *text, int width, double share, bool utf8) {
+    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    int filled = (int)(share * width * 8), full = filled / 8;
+    const char *tip = utf8 ? eighths[filled % 8] : "";
+    text[0] = 0;
+    append(text, utf8 ? "▕" : "[", 1);
+    append(text, utf8 ? "█" : "#", full);
+    append(text, tip, 1);
+    append(text, " ", width - full - (*tip != 0));
+    append(text, utf8 ? "▏" : "]", 1);
+}
+
+/* Leaves out what a narrow line has no room for, the least needed first, and gives the bar what remains. */
+static void fit(const px_progress *progress, int width, line_parts parts) {
+    static const int gives_way[] = {RATE, COUNT, DETAIL, LABEL, TIME};
+    enum { CHOICES = sizeof gives_way / sizeof *gives_way };
+    for (int i = 0; i < CHOICES && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++) {
+        parts[gives_way[i]][0] = 0;
+    }
+    if (line_cells(parts, progress->utf8) > width) parts[SHARE][0] = 0;
+    int room = width - line_cells(parts, progress->utf8) - GAP - EDGES;
+    if (room < 1) return;
+    double share = progress->total > 0 ? (double)progress->done / (double)progress->total : 1;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    draw_bar(parts[BAR], room < BAR_MAX ? room : BAR_MAX, share, progress->utf8);
+}
+
+/* ---------------------------------------------------------------- drawing */
+
+static void draw(px_progress *progress, const char *detail, double now) {
+    line_parts parts;
+    describe(progress, detail, now, parts);
+    if (progress->terminal) fit(progress, line_width(progress), parts);
+
+    /* One write: a line that appears in pieces flickers. */
+    char line[LINE_BYTES] = "";
+    append(line, progress->terminal ? CLEAR_LINE : "", 1);
+    bool first = true;
+    for (int i = 0; i < PARTS; i++) {
+        if (!parts[i][0]) continue;
+        append(line, " ", first ? 0 : GAP);
+        append(line, parts[i], 1);
+        first = false;
+    }
+    append(line, progress->terminal ? "" : "\n", 1);
+    fputs(line, progress->out);
+    fflush(progress->out);
+    progress->drawn = now;
+}
+
+void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total) {
+    double now = now_seconds();
+    *progress = (px_progress){.out = out,
+                              .terminal = is_terminal(out),
+                              .utf8 = locale_is_utf8(),
+                              .start = start,
+                              .done = start,
+                              .total = total,
+                              .started = now,
+                              .drawn = now};
+    snprintf(progress->label, sizeof progress->label, "%s", label);
+    if (progress->terminal) draw(progress, "", now);
+}
+
+void px_progress_update(px_progress *progress, int64_t done, const char *detail) {
+    progress->done = done;
+    double now = now_seconds();
+    if (now - progress->drawn >= (progress->terminal ? REDRAW_SECONDS : PLAIN_SECONDS)) draw(progress, detail, now);
+}
+
+void px_progress_clear(px_progress *progress) {
+    if (!progress->terminal) return;
+    fputs(CLEAR_LINE, progress->out);
+    fflush(progress->out);
+    progress->drawn = 0;
+}
+
+void px_progress_line(px_progress *progress, const char *format, ...) {
+    va_list arguments;
+    px_progress_clear(progress);
+    va_start(arguments, format);
+    vfprintf(progress->out, format, arguments);
+    va_end(arguments);
+    fputc('\n', progress->out);
+    fflush(progress->out);
+}
+
+void px_progress_end(px_progress *progress, const char *detail) {
+    draw(progress, detail, now_seconds());
+    if (!progress->terminal) return;
+    fputc('\n', progress->out);
+    fflush(progress->out);
+}

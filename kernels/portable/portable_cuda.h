@@ -1,0 +1,115 @@
+/* The CUDA side of portable.h: kernels as grids of warps, columns (or lanes) across a warp. */
+#ifndef PIXELRNN_KERNELS_PORTABLE_CUDA_H
+#define PIXELRNN_KERNELS_PORTABLE_CUDA_H
+
+#include "kernels/portable/device_cuda.h"
+
+#define PX_FUNCTION static __device__ __forceinline__
+#define PX_MEMBER   __device__ __forceinline__
+#define PX_ROW      static __device__ __forceinline__
+#define PX_LANES    static __device__ __forceinline__
+
+enum { PX_WARP = 32, PX_BLOCK = 256, PX_MOST_BLOCKS = 132 * 32 };
+
+/* Blocks of 256 threads: as many columns as a power of two from 1 to 256 needs, the other threads take further rows. */
+static inline dim3 px_block_shape(int columns) {
+    unsigned across = 1;
+    while (across < (unsigned)columns && across < PX_BLOCK) across *= 2;
+    return dim3(across, PX_BLOCK / across);
+}
+static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
+    size_t blocks = (rows + rows_a_block - 1) / rows_a_block;
+    return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
+}
+
+/* The rows of 0 .. rows - 1 that this thread's part of the grid takes. */
+#define PX_GRID_ROWS(row, rows)                                                                                        \
+    for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < (rows);                                     \
+         row += (size_t)gridDim.x * blockDim.y)
+
+#ifdef PX_FUNCTIONS_ONLY /* for a kernel that runs several of them itself */
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)
+#define PX_LANES_KERNEL(name, ROWS)
+#else
+#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
+    static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
+        PX_GRID_ROWS(row, rows) {                                                                                      \
+            const PLACE place = AT(row, &args);                                                                        \
+            for (int column = (int)threadIdx.x; column < columns; column += (int)blockDim.x)                           \
+                name(place, column, &args);                                                                            \
+        }                                                                                                              \
+    }                                                                                                                  \
+    extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
+        const size_t rows = (ROWS);                                                                                    \
+        const int columns = (COLUMNS);                                                                                 \
+        if (rows == 0 || columns == 0) return PX_OK;                                                                   \
+        const dim3 block = px_block_shape(columns);                                                                    \
+        name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows, columns);          \
+        return px_cuda_launched(device, #name);                                                                        \
+    }
+
+#define PX_LANES_KERNEL(name, ROWS)                                                                                    \
+    static __global__ void name##_kernel(const px_##name##_args args, size_t rows) {                                   \
+        const px_lane lane = {(int)threadIdx.x, PX_WARP};                                                              \
+        PX_GRID_ROWS(row, rows)                                                                                        \
+        name(row, lane, &args);                                                                                        \
+    }                                                                                                                  \
+    extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
+        const size_t rows = (ROWS);                                                                                    \
+        if (rows == 0) return PX_OK;                                                                                   \
+        const dim3 block(PX_WARP, PX_BLOCK / PX_WARP);                                                                 \
+        name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
+        return px_cuda_launched(device, #name);                                                                        \
+    }
+#endif
+
+/* A lane's share of 0 .. ALL - 1. */
+#define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)
+
+/* Butterflies: every lane ends with the same bits, in the same order each time. */
+PX_FUNCTION px_real px_lanes_sum(px_real x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
+    return x;
+}
+PX_FUNCTION double px_lanes_sum_double(double x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
+    return x;
+}
+PX_FUNCTION px_real px_lanes_max(px_real x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) {
+        const px_real other = __shfl_xor_sync(0xffffffffu, x, distance);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+PX_FUNCTION int px_lanes_min(int x) {
+    for (int distance = PX_WARP / 2; distance > 0; distance /= 2) {
+        const int other = __shfl_xor_sync(0xffffffffu, x, distance);
+        x = other < x ? other : x;
+    }
+    return x;
+}
+/* The sum over the lanes before this one. */
+PX_FUNCTION double px_lanes_before_double(double x) {
+    const int index = (int)threadIdx.x;
+    double upto = x;
+    for (int distance = 1; distance < PX_WARP; distance *= 2) {
+        const double other = __shfl_up_sync(0xffffffffu, upto, distance);
+        if (index >= distance) upto += other;
+    }
+    const double before = __shfl_up_sync(0xffffffffu, upto, 1);
+    return index > 0 ? before : 0;
+}
+
+PX_FUNCTION px_real px_sqrt(px_real x) {
+    return sqrtf(x);
+}
+PX_FUNCTION px_real px_log(px_real x) {
+    return logf(x);
+}
+PX_FUNCTION px_real px_exp(px_real x) {
+    return expf(x);
+}
+
+#endif

@@ -1,0 +1,68 @@
+#!/bin/bash
+# The PyTorch models of bench/baselines against the golden cases, and the command that compares them with the program.
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/../support/shell.sh"
+
+baselines=$(realpath "$golden/../../bench/baselines")
+if ! python3 -c 'import numpy, torch' 2>/dev/null; then
+    skip "PyTorch's models give the golden figures" "python3 with numpy and torch is wanted"
+    skip "PyTorch beside pixelrnn" "python3 with numpy and torch is wanted"
+    finish
+    exit
+fi
+
+check "PixelCNN: PyTorch's logits, nats, gradients, updates and cached sampler" python3 "$baselines/check.py" "$golden"/pixelcnn_*/
+check "Row LSTM: the same" python3 "$baselines/check.py" "$golden"/row_lstm_*/
+check "Diagonal BiLSTM: the same" python3 "$baselines/check.py" "$golden"/diagonal_*/
+
+# race KINDS COMPARISONS VARIANT WORD...: a small one, its report in report.json, its table in table
+race() {
+    local kinds=$1 what=$2 variant=$3
+    shift 3
+    rm -f report.json
+    PIXELRNN=$program "$baselines/run" --quick --seconds 0.01 --size 4 --batches 2 --set model.hidden=5 --set model.head=6 \
+        --set model.layers=1 --device "$device" --json report.json --kinds "$kinds" --what "$what" --only "$variant" "$@" | tee table
+    return "${PIPESTATUS[0]}"
+}
+
+side_by_side() { # KINDS COMPARISONS
+    race "$@" 'eager float32' --only 'cached float32' || return
+    python3 - "$@" <<'END'
+import json, sys
+bouts, (kinds, comparisons) = json.load(open("report.json"))["bouts"], (words.split(",") for words in sys.argv[1:])
+assert [(bout["what"], bout["kind"]) for bout in bouts] == [(what, kind) for what in comparisons for kind in kinds], bouts
+for bout in bouts:
+    ours, theirs = (entry["runs"][0]["images_per_second"] for entry in bout["entries"].values())
+    assert bout["batch_size"] == 2 and ours > 0 and theirs > 0, bout
+    assert [abs(found * theirs / ours - 1) < 1e-9 for found in bout["ours_over_theirs"].values()] == [True], bout
+END
+}
+check "beside pixelrnn in training" side_by_side pixelcnn,row_lstm,diagonal_bilstm train
+check "beside pixelrnn in evaluation and sampling" side_by_side diagonal_bilstm evaluate,sample
+
+recurrence() {
+    race row_lstm,diagonal_bilstm lstm 'LSTM float32' || return
+    python3 - <<'END'
+import json
+for bout, steps in zip(json.load(open("report.json"))["bouts"], (4, 7), strict=True):
+    ours, theirs = (entry["runs"][0] for entry in bout["entries"].values())
+    assert theirs["steps"] == steps and theirs["lanes"] == 8 and theirs["hidden"] == 5, theirs
+    assert abs(ours["forward_step_us"] * steps / ours["forward_ms_median"] / 1e3 - 1) < 1e-9, ours
+    ratio = theirs["pass_ms_median"] / ours["pass_ms_median"]
+    assert [abs(found / ratio - 1) < 1e-9 for found in bout["ours_over_theirs"].values()] == [True], bout
+END
+}
+check "nn.LSTM beside the program's sweep, at its steps and lanes" recurrence
+
+late() {
+    ! race row_lstm train 'eager float32' --budget 0.02 && [ "$(grep -c ' stopped after 0 s$' table)" -eq 2 ] && contains table 'no ratio'
+}
+check "who takes too long is a line" late
+
+broken() {
+    ! race row_lstm train 'eager float32' --set train.batch_size=x &&
+        contains table '^  pixelrnn float32 .*train\.batch_size: found "x"' && contains table "^  PyTorch eager float32 .*ValueError: .*'x'"
+}
+check "who fails is a line that says why" broken
+
+finish

@@ -1,0 +1,123 @@
+#!/bin/bash
+# pixelrnn bench: what it prints and writes, and the scripts that read it. The figures themselves are nobody's to test.
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/../support/shell.sh"
+
+bench=$(realpath "$golden/../../bench")
+for kind in pixelcnn row_lstm diagonal_bilstm; do
+    cat >$kind.yaml <<END
+name: tiny_$kind
+device: $device
+model.kind: $kind
+model.layers: 2
+model.hidden: 5
+model.head: 6
+data.train: builtin:digits
+data.test: builtin:digits
+data.levels: 4
+train.batch_size: 2
+END
+done
+
+# values KEY: all values of a key in bench.json, in order
+values() {
+    grep -oE "\"$1\":[[:space:]]*(\"[^\"]*\"|[0-9.e+-]+)" bench.json | sed -E 's/^[^:]*:[[:space:]]*//; s/"//g'
+}
+
+tiny() {
+    rm -f bench.json
+    pixelrnn bench "$@" --size 4 --channels 1 --seconds 0.01 --json bench.json
+}
+
+everything() {
+    local phases='train evaluate sample sample_plain'
+    tiny pixelcnn.yaml row_lstm.yaml diagonal_bilstm.yaml --breakdown || return
+    same "$(values phase | xargs)" "$phases $phases $phases" && same "$(values kind | xargs)" "$device pixelcnn row_lstm diagonal_bilstm" &&
+        same "$(values precision | xargs)" 'float32 float32 float32' && same "$(values product_flops_per_second | wc -l)" 15 &&
+        same "$(values images_per_pass | head -n 4 | xargs)" '2 2 2 0.125' &&
+        same "$(values useful_flops_per_pass | awk 'NR > 1 && NR < 5 { print $1 / first } NR == 2 { first = $1; print 1 }' | tail -n 2 | xargs)" '1 0.0625'
+}
+check "all phases of three models, as JSON" everything
+
+# The summary's last line: for each phase the third model's images a second, and that as a multiple of the first's.
+side_by_side() {
+    values images_per_second | xargs | awk -v line="$(tail -n 1 out)" '{
+        split(line, cell)
+        for (i = 1; i <= 4; i++) {
+            rate = cell[3 * i - 1]; multiple = cell[3 * i]
+            if (rate / $(8 + i) > 1.001 || rate / $(8 + i) < 0.999) { print "rate " i ": found " rate ", expected " $(8 + i); exit 1 }
+            if (multiple - $(8 + i) / $i > 0.006 || multiple - $(8 + i) / $i < -0.006) { print "multiple " i ": found " multiple; exit 1 }
+        }
+    }'
+}
+check "the summary compares with the first" side_by_side
+
+# A Row LSTM of two layers calls two sweeps, each of which makes products of its own on the CPU.
+breakdown() {
+    tiny row_lstm.yaml --phases train || return
+    local own whole
+    own=$(sed -n '/training_by_operation/,/training_by_call/p' bench.json) whole=$(sed -n '/training_by_call/,$p' bench.json)
+    for list in "$own" "$whole"; do
+        same "$(grep -A1 '"sweep_forward"' <<<"$list" | grep -oE 'calls_per_step":[[:space:]]*[0-9]+' | grep -oE '[0-9]+$')" 2 || return
+    done
+    [ "$device" != cpu ] || { contains <(echo "$own") '"lstm_cell_forward"' && ! contains <(echo "$whole") '"lstm_cell_forward"'; }
+}
+check "time by operation, and by the model's call" breakdown
+
+# What a step moves is what its calls move; tests/unit/test_work.c has the counts themselves.
+moved() {
+    tiny row_lstm.yaml --phases train || return
+    sed -n '/training_by_call/,$p' bench.json | grep -oE '"bytes_per_step":[[:space:]]*[0-9.e+]+' | awk -v want="$(values moved_bytes_per_training_step)" '
+        { sum += $2 } END { print sum, want; exit !(sum > 0 && sum == want) }' &&
+        contains out 'maps of a training step, .* GB/s'
+}
+check "bytes of a training step" moved
+
+chosen() {
+    tiny pixelcnn.yaml --phases sample,evaluate || return
+    same "$(values phase | xargs)" 'evaluate sample' && same "$(values product_flops_per_second | wc -l)" 3 && same "$(values operation)" ''
+}
+check "phases by choice" chosen
+check "an unknown phase is refused" fails 2 '--phases: found "drain", expected some of train' bench pixelcnn.yaml --phases train,drain
+check "a phase without a name is refused" fails 2 '--phases: found "", expected some of train' bench pixelcnn.yaml --phases train,
+
+of_data() { # each config's own, after data.size; --channels overrides only itself
+    noise $((2 * 5 * 4 * 3)) | npy_write '2, 5, 4, 3' >images.npy
+    sed 's/builtin:digits/images.npy/' pixelcnn.yaml >images.yaml
+    rm -f bench.json
+    pixelrnn bench images.yaml pixelcnn.yaml --phases evaluate --seconds 0.001 --channels 1 --json bench.json || return
+    same "$(paste -d' ' <(values height) <(values width) <(values channels) | paste -sd,)" '5 4 1,28 28 1' &&
+        contains out 'images of 5 x 4 x 1, 4 levels, 2 a batch' && contains out '^tiny_pixelcnn .*  5 x 4 x 1$' &&
+        contains out '^tiny_pixelcnn .*  28 x 28 x 1$'
+}
+check "images are of the size of the config's data" of_data
+check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; for the size of images give --size and --channels, or data.size and data.channels' \
+    bench pixelcnn.yaml --set data.train=absent.npy
+
+own_configs() { # whose data are not there; info takes the size as bench does
+    local config side
+    for config in "$bench"/../configs/bench*.yaml; do
+        case $config in */bench64_*) side=64 ;; *) side=32 ;; esac
+        pixelrnn info "$config" --set data.train=absent.npy --set device="$device" && contains out "^images  *$side x $side x 3, 256 levels\$" || return
+    done
+}
+check "the bench's configs say their size" own_configs
+
+# One of its points fails; the others are measured all the same.
+sweep() {
+    rm -rf sweep
+    ! PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -b '0 3' -l 1 -s 5 -- --channels 1 --seconds 0.01 >out 2>err || return
+    same "$(cd sweep && echo *)" 'batch_3.json layers_1.json size_5.json' && contains err '1 points? failed' &&
+        contains sweep/batch_3.json '"batch_size":.*3,' && contains sweep/layers_1.json '"layers":.*1,' && contains sweep/size_5.json '"height":.*5,'
+}
+check "a sweep over batch, layers and size, with a point that fails" sweep
+
+if python3 -c 'import matplotlib' 2>/dev/null; then
+    plot() {
+        python3 "$bench/plot.py" sweep -o sweep.png && same "$(head -c 8 sweep.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
+    }
+    check "the sweep's plot" plot
+else
+    skip "the sweep's plot" "python3 with matplotlib is wanted"
+fi
+finish

@@ -1,0 +1,98 @@
+#!/bin/bash
+# The host's half of CUDA on a mock of its libraries (tests/mock_cuda): every operation against the CPU's, with what
+# cuBLASLt and cuDNN end themselves and without, and whole models, as graphs and by tapes too. Shows that the host asks
+# for the right thing; of a GPU it shows nothing. STANDIN is the folder of the programs that were linked with it;
+# PX_TEST_SHORT: some of each alone.
+standin=$(realpath "${STANDIN:-.}")
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/../support/shell.sh"
+
+if [ -z "${STANDIN:-}" ]; then
+    skip "CUDA's host half on a stand-in" "make test builds it, where CUDA's headers are"
+    finish
+    exit
+fi
+
+declare -A process
+# start RUN PROGRAM [VAR=VALUE...]: begins a program; it prints to RUN.log and leaves its counts in RUN.counts
+start() {
+    env PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_STANDIN_COUNTS="$1.counts" "${@:3}" \
+        "$standin/test_$2" >"$1.log" 2>&1 &
+    process[$1]=$!
+}
+
+passes() {
+    wait "${process[$1]}" || { grep -v '^ok' "$1.log"; return 1; }
+}
+
+# counted RUN some|none COUNT...: how often the stand-in did what tests/mock_cuda/mock.h lists
+counted() {
+    local name found wrong=0
+    for name in "${@:3}"; do
+        found=$(awk -v name="$name" '$1 == name { print $2 }' "$1.counts")
+        [ -n "$found" ] && { [ "$2" = some ] && [ "$found" -gt 0 ] || { [ "$2" = none ] && [ "$found" -eq 0 ]; }; } && continue
+        echo "$name: found ${found:-no count}, expected $2"
+        wrong=1
+    done
+    return $wrong
+}
+
+fused='products_with_bias products_with_relu
+    convolutions_with_bias convolutions_with_gate convolutions_with_add convolutions_with_relu'
+refused='products_refused convolutions_refused'
+plain='products convolutions combined replayed'
+
+# Two at a time
+# shellcheck disable=SC2086 # counts are words
+each_way() {
+    start all parity
+    start none parity PX_STANDIN_ENDS=none
+    check 'operations, ended by the libraries' passes all
+    check 'they ended all that they were asked to' counted all some $fused products_with_add $plain
+    check 'they refused nothing' counted all none $refused
+    start off golden PX_ENDS=0
+    check 'operations, not ended by the libraries' passes none
+    check 'they refused all ends' counted none some $refused $plain
+    check 'they ended nothing' counted none none $fused
+    start model model
+    check 'golden cases, ends switched off' passes off
+    check 'they were asked for products and convolutions alone' counted off some products convolutions combined
+    check 'they were asked for no ends' counted off none $fused products_with_add $refused
+    start golden golden
+    check 'models' passes model
+    check 'golden cases' passes golden
+}
+
+too_old() {
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_CAPABILITY=75 "$standin/test_golden" >old.log 2>&1 && return 1
+    contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later'
+}
+
+no_product() {
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_PRODUCTS=none "$standin/test_golden" >product.log 2>&1 && return 1
+    contains product.log 'cuBLASLt: product of '
+}
+
+# shellcheck disable=SC2086
+mixed() {
+    start even parity PX_STANDIN_ENDS=even
+    start decoder decoder PX_REPLAY=cluster
+    check 'sampling by tapes' passes decoder
+    check 'tapes were replayed' counted decoder some replayed
+    start refusing golden PX_STANDIN_ENDS=even
+    check 'golden cases, ended where features are even' passes refusing
+    start pass pass
+    check 'training steps as graphs' passes pass
+    check 'graphs were launched' counted pass some graphs
+    check 'nothing of the libraries was left behind by training steps' counted pass none left
+    check 'nor by sampling' counted decoder none left
+    check 'nor by golden cases' counted refusing none left
+    check 'a device that is too old is refused' too_old
+    check 'a product that there is no algorithm for is an error' no_product
+    check 'operations, ended where features are even' passes even
+    check 'they did some of each' counted even some $fused products_with_add $refused $plain
+}
+
+mixed
+[ -n "${PX_TEST_SHORT:-}" ] || each_way # under sanitizers the mixture will do
+finish

@@ -1,0 +1,158 @@
+#!/bin/bash
+# A pack that is killed, whose disk fills or whose source is cut: what stood under its names stays or is replaced whole, with
+# a checksum that is its own, and the next pack leaves nothing of the last.
+#
+# PX_TEST_LONG=1: a hundred kills; PX_TEST_SEED: of the moments.
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/../support/shell.sh"
+
+kills=6
+[ -n "${PX_TEST_LONG:-}" ] && kills=100
+RANDOM=${PX_TEST_SEED:-$$}
+echo "# PX_TEST_SEED=${PX_TEST_SEED:-$$}, $kills kills"
+
+# Two sets of 3 MB, so that an interrupted pack of the one can be told from the other, which was there before.
+for set in old new; do
+    { npy_write '3000, 10, 100' </dev/null && head -c 3000000 /dev/zero | tr '\0' ${set:0:1}; } >$set.set.npy
+    "$program" pack $set.set.npy -o $set.npy >$set.out || exit 1
+done
+
+# Its CRC-32, which gzip ends with.
+crc() {
+    gzip -1c "$1" | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' ' | tr a-f A-F
+}
+
+packs_right() {
+    cmp <(npy_data "$1.set.npy") <(npy_data "$1.npy") && same "$(cat "$1.npy.sfv")" "$1.npy $(crc "$1.npy")"
+}
+check "what is packed is what was there, with its CRC-32" packs_right old
+check "and of another set" packs_right new
+
+# whole FOLDER: packed.npy is the old file or the new one; a checksum beside it is its own
+whole() {
+    local is=new
+    cmp -s "$1/packed.npy" old.npy && is=old
+    cmp "$1/packed.npy" $is.npy || return
+    [ ! -e "$1/packed.npy.sfv" ] || same "$(cat "$1/packed.npy.sfv")" "packed.npy $(cut -d' ' -f2 $is.npy.sfv)"
+}
+
+# packs FOLDER: and then there is the file, its checksum, and nothing else
+packs() {
+    pixelrnn pack new.set.npy -o "$1/packed.npy" && cmp "$1/packed.npy" new.npy && whole "$1" &&
+        same "$(ls "$1")" "$(printf 'packed.npy\npacked.npy.sfv')"
+}
+
+# with_old FOLDER: where a pack of the old set lies
+with_old() {
+    rm -rf "$1" && mkdir -p "$1" && pixelrnn pack old.set.npy -o "$1/packed.npy" && whole "$1"
+}
+
+# ---- Killed ------------------------------------------------------------------------------------------------------------
+
+begun=$EPOCHREALTIME
+mkdir whole
+check "a pack of 3 MB, with nothing there" packs whole
+seconds=$(awk "BEGIN { print $EPOCHREALTIME - $begun }")
+
+# Again and again into the same folder, so that what the kills leave would pile up.
+killed() {
+    local kill
+    with_old killed || return
+    for ((kill = 0; kill < kills; kill++)); do
+        "$program" pack new.set.npy -o killed/packed.npy >out 2>err &
+        sleep "$(awk "BEGIN { print $seconds * $RANDOM / 32768 }")"
+        kill -KILL $! 2>/dev/null
+        wait $! 2>/dev/null
+        whole killed || return
+        [ "$(find killed -name '*.partial' | wc -l)" -le 2 ] || { ls killed && return 1; }
+        cp old.npy killed/packed.npy && sed 's/^old/packed/' old.npy.sfv >killed/packed.npy.sfv
+    done
+    packs killed
+}
+check "kill -9 at $kills random moments" killed
+
+# Between any two of the calls that change names, a kill leaves old or new.
+killed_at() { # CALL N
+    with_old placed || return
+    { strace -f -qq -o strace.log -e trace="$1" -e inject="$1":signal=KILL:when="$2" "$program" pack new.set.npy -o placed/packed.npy >out 2>err; } 2>/dev/null
+    same $? 137 && whole placed && packs placed
+}
+can_trace() {
+    command -v strace >/dev/null && ! ldd "$program" | grep -q 'libasan\|libtsan' || return
+    { strace -f -qq -o strace.log -e trace=openat -e inject=openat:signal=KILL:when=1 cat /dev/null; } 2>/dev/null
+    [ $? -eq 137 ]
+}
+if can_trace; then
+    check "kill -9 as the old checksum goes" killed_at unlink 1
+    check "kill -9 as the file takes its name" killed_at rename 1
+    check "kill -9 as the checksum takes its name" killed_at rename 2
+else
+    skip "kill -9 as names change" "no strace, or a program that cannot be traced"
+fi
+
+# ---- No room -----------------------------------------------------------------------------------------------------------
+
+# untouched FOLDER: the old file and its checksum, and nothing else
+untouched() {
+    cmp "$1/packed.npy" old.npy && whole "$1" && same "$(ls "$1")" "$(printf 'packed.npy\npacked.npy.sfv')"
+}
+
+file_limit() { # KIB: stands for a full disk where none can be mounted
+    with_old limited && (trap '' XFSZ && ulimit -f "$1" && fails 1 '^pixelrnn: limited/packed.npy: File too large$' pack new.set.npy -o limited/packed.npy) &&
+        untouched limited && packs limited
+}
+for kib in 1 1000 2929; do
+    check "a file that cannot grow above $kib KiB: the old one stays" file_limit $kib
+done
+
+disk_full() { # KIB: room for the old pack and its lock, and so much of the new one
+    mkdir -p disk && mount -t tmpfs -o size="$((2940 + $1))k" tmpfs disk || return
+    pixelrnn pack old.set.npy -o disk/packed.npy && fails 1 '^pixelrnn: disk/packed.npy(.sfv)?: No space left on device$' pack new.set.npy -o disk/packed.npy &&
+        untouched disk && mount -o remount,size=32m disk && packs disk
+    local status=$?
+    umount disk
+    return $status
+}
+if mkdir -p disk && mount -t tmpfs -o size=4k tmpfs disk 2>/dev/null && umount disk; then
+    for kib in 0 4 1000 2928 2932; do
+        check "disk full after $kib KiB: the old pack stays" disk_full $kib
+    done
+else
+    skip "disk full" "mounting needs root"
+fi
+
+# ---- A source that is cut ----------------------------------------------------------------------------------------------
+
+# cut_while COMMAND...: a set of 400 MB that takes no room, cut once the command is at it
+cut_while() {
+    local tries ready=$1
+    shift
+    npy_write '400000, 10, 100' </dev/null >shrinking.npy && truncate -s $((128 + 400000000)) shrinking.npy
+    "$program" "$@" >out 2>err &
+    for ((tries = 0; tries < 2000; tries++)); do
+        $ready $! && break
+        sleep 0.005
+    done
+    truncate -s 5000 shrinking.npy
+    wait $!
+    same $? 1 && one_message && contains err '^pixelrnn: shrinking.npy: shrank while it was read: found 5000 bytes, expected 400000128$'
+}
+writes() { [ -s cut/packed.npy.partial ]; }
+reads() { [ -e "/proc/$1/fd" ] && readlink "/proc/$1/fd/"* | grep -q shrinking.npy && [ "$(awk '/^rchar/ { print $2 }' "/proc/$1/io")" -gt 1000000 ]; }
+
+pack_cut() {
+    with_old cut && cut_while writes pack shrinking.npy -o cut/packed.npy && untouched cut
+}
+check "pack: a source that is cut ends in one message, and the old pack stays" pack_cut
+
+tiny() {
+    printf '%s\n' 'device: cpu' 'model: {kind: pixelcnn, layers: 1, hidden: 2, head: 2}' 'data: {train: few.npy, test: few.npy, levels: 2}' \
+        'train: {steps: 1, batch_size: 8, samples: 1}' >tiny.yaml
+    noise 2000 | npy_write '2, 10, 100' >few.npy && pixelrnn train tiny.yaml -o tiny
+}
+eval_cut() {
+    tiny && cut_while reads eval tiny --data shrinking.npy --per-image nats.npy && same "$(ls nats.npy* 2>/dev/null)" ""
+}
+check "eval: data that is cut ends in one message" eval_cut
+
+finish

@@ -1,0 +1,64 @@
+/* Kernels: each is its twin on the CPU, run when its turn on the stream comes. */
+#include "host/device/cpu/cpu.h"
+#include "kernels/portable/device_cuda.h"
+#include "tests/mock_cuda/mock.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void finished(px_status status, const char *kernel) {
+    if (strcmp(kernel, "combine") == 0) standin_counted(STANDIN_combined);
+    if (status == PX_OK) return;
+    fprintf(stderr, "stand-in: kernel %s fails\n", kernel);
+    abort();
+}
+
+/* A portable kernel looks at its arguments alone: it is given no device. */
+#define KERNEL_AS(name, as)                                                                                            \
+    static void run_##as(const void *args) {                                                                           \
+        finished(px_cpu_##as(NULL, args), #name);                                                                      \
+    }                                                                                                                  \
+    px_status px_cuda_##as(px_device *device, const px_##name##_args *args);                                           \
+    px_status px_cuda_##as(px_device *device, const px_##name##_args *args) {                                          \
+        (void)standin_give(px_cuda_stream(device), run_##as, args, sizeof *args);                                      \
+        return px_cuda_launched(device, #name);                                                                        \
+    }
+#define KERNEL(name)      KERNEL_AS(name, name)
+#define KERNEL_BF16(name) KERNEL_AS(name, name##_bf16)
+PX_ACTIVATION_OPS(KERNEL)
+PX_ACTIVATION_OPS(KERNEL_BF16)
+KERNEL(mask)
+KERNEL(row_sum)
+KERNEL(square_sum)
+KERNEL(clip)
+KERNEL(set)
+KERNEL(sgd)
+KERNEL(rmsprop)
+KERNEL(adam)
+KERNEL(ema)
+
+/* A tape's products work in the panels of a CPU of its own. */
+static void run_replay_as(const px_replay_args *tape, px_type activation) {
+    px_context ctx = {0};
+    px_device *cpu;
+    finished(px_cpu_open(&ctx, activation, &cpu), "replay");
+    finished(px_cpu_replay(cpu, tape), "replay");
+    px_device_close(cpu);
+    standin_counted(STANDIN_replayed);
+}
+static void run_replay(const void *args) {
+    run_replay_as(args, PX_REAL);
+}
+static void run_replay_bf16(const void *args) {
+    run_replay_as(args, PX_BF16);
+}
+
+px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *tape) {
+    (void)standin_give(px_cuda_stream(device), run_replay, tape, sizeof *tape);
+    return px_cuda_launched(device, "replay");
+}
+
+px_status px_cuda_replay_cluster_bf16(px_device *device, const px_replay_args *tape) {
+    (void)standin_give(px_cuda_stream(device), run_replay_bf16, tape, sizeof *tape);
+    return px_cuda_launched(device, "replay");
+}

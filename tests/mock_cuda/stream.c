@@ -1,0 +1,141 @@
+/* Streams and graphs of the runtime: lists of work with its arguments, done when somebody waits, or each time that the
+ * graph is launched. */
+#include "tests/mock_cuda/mock.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct item {
+    struct item *next;
+    standin_work work;
+    size_t bytes;
+    max_align_t args[];
+} item;
+typedef struct list {
+    item *first, *last;
+} list;
+
+struct CUgraph_st {
+    list work;
+};
+struct CUgraphExec_st {
+    list work;
+};
+struct CUstream_st {
+    struct CUstream_st *next;
+    list work;
+    struct CUgraph_st *captured; /* NULL: not capturing */
+    bool spoilt;                 /* the capture was given what cannot be captured */
+};
+static struct CUstream_st *streams;
+
+static void append(list *to, standin_work work, const void *args, size_t bytes) {
+    item *added = standin_memory(sizeof *added + bytes);
+    added->next = NULL, added->work = work, added->bytes = bytes;
+    memcpy(added->args, args, bytes);
+    if (to->last)
+        to->last->next = added;
+    else
+        to->first = added;
+    to->last = added;
+}
+
+static void append_all(list *to, const list *from) {
+    for (const item *i = from->first; i; i = i->next) append(to, i->work, i->args, i->bytes);
+}
+
+/* Empties the list, with or without doing what is on it. */
+static void finish(list *work, bool done) {
+    while (work->first) {
+        item *first = work->first;
+        if (done) first->work(first->args);
+        work->first = first->next;
+        standin_free(first);
+    }
+    work->last = NULL;
+}
+
+cudaError_t standin_give(cudaStream_t stream, standin_work work, const void *args, size_t bytes) {
+    if (!stream) return standin_error(cudaErrorInvalidResourceHandle);
+    if (stream->captured && stream->spoilt) return standin_error(cudaErrorStreamCaptureInvalidated);
+    append(stream->captured ? &stream->captured->work : &stream->work, work, args, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t standin_wait(void) {
+    for (struct CUstream_st *s = streams; s; s = s->next) {
+        s->spoilt = s->captured != NULL;
+        if (s->spoilt) return standin_error(cudaErrorStreamCaptureUnsupported);
+    }
+    for (struct CUstream_st *s = streams; s; s = s->next) finish(&s->work, true);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+    if (flags & ~(unsigned)cudaStreamNonBlocking) return standin_error(cudaErrorInvalidValue);
+    *stream = standin_memory(sizeof **stream);
+    **stream = (struct CUstream_st){.next = streams};
+    streams = *stream;
+    return cudaSuccess;
+}
+
+/* Waiting for one stream waits for all: the program has no more than one on a device. */
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    return stream ? standin_wait() : standin_error(cudaErrorInvalidResourceHandle);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    struct CUstream_st **at = &streams;
+    while (*at && *at != stream) at = &(*at)->next;
+    if (!*at) return standin_error(cudaErrorInvalidResourceHandle);
+    *at = stream->next;
+    finish(&stream->work, true);
+    standin_free(stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+    if (stream->captured || mode != cudaStreamCaptureModeThreadLocal) return standin_error(cudaErrorIllegalState);
+    stream->captured = standin_memory(sizeof *stream->captured);
+    *stream->captured = (struct CUgraph_st){{0}};
+    stream->spoilt = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+    *graph = stream->captured;
+    stream->captured = NULL;
+    if (!*graph) return standin_error(cudaErrorIllegalState);
+    if (!stream->spoilt) return cudaSuccess;
+    cudaGraphDestroy(*graph);
+    *graph = NULL;
+    return standin_error(cudaErrorStreamCaptureInvalidated);
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    if (!graph) return standin_error(cudaErrorInvalidValue);
+    finish(&graph->work, false);
+    standin_free(graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
+    if (!graph || flags) return standin_error(cudaErrorInvalidValue);
+    *executable = standin_memory(sizeof **executable);
+    **executable = (struct CUgraphExec_st){{0}};
+    append_all(&(*executable)->work, &graph->work);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    if (!executable || stream->captured) return standin_error(cudaErrorInvalidValue);
+    append_all(&stream->work, &executable->work);
+    standin_counted(STANDIN_graphs);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+    if (!executable) return standin_error(cudaErrorInvalidValue);
+    finish(&executable->work, false);
+    standin_free(executable);
+    return cudaSuccess;
+}

@@ -1,0 +1,63 @@
+/* What test programs share. */
+#include "tests/support/support.h"
+#include "pixelrnn/file.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+px_device *px_test_device(px_context *ctx) {
+    return px_test_device_of(ctx, PX_REAL);
+}
+
+px_device *px_test_device_of(px_context *ctx, px_type activation) {
+    const char *kind = getenv("PX_TEST_DEVICE");
+    px_device *device = NULL;
+    assert_ok(ctx, px_device_open(ctx, kind && strcmp(kind, "cuda") == 0 ? PX_DEVICE_CUDA : PX_DEVICE_CPU, activation,
+                                  &device));
+    return device;
+}
+
+char px_test_folder[64];
+
+int px_test_folder_make(void **state) {
+    (void)state;
+    strcpy(px_test_folder, "/tmp/pixelrnn_test_XXXXXX");
+    return mkdtemp(px_test_folder) ? 0 : -1;
+}
+
+int px_test_folder_remove(void **state) {
+    (void)state;
+    px_context ctx;
+    return px_file_remove_folder(&ctx, px_test_folder) == PX_OK ? 0 : -1;
+}
+
+const char *px_test_path(const char *name) {
+    static char paths[4][PX_PATH];
+    static int turn;
+    px_context ctx;
+    char *path = paths[turn++ % 4];
+    assert_int_equal(px_file_path(&ctx, path, "%s/%s", px_test_folder, name), PX_OK);
+    return path;
+}
+
+px_difference px_compare(size_t count, double (*found)(const void *, size_t), const void *found_data,
+                         double (*want)(const void *, size_t), const void *want_data) {
+    double most = 0, worst = -1;
+    px_difference difference = {0};
+    for (size_t i = 0; i < count; i++) {
+        const double f = found(found_data, i), w = want(want_data, i);
+        const double distance = isfinite(f) ? fabs(f - w) : INFINITY;
+        if (fabs(w) > most) most = fabs(w);
+        if (distance > worst) worst = distance, difference = (px_difference){0, i, f, w};
+    }
+    difference.relative = worst <= 0 ? 0 : most > 0 ? worst / most : worst;
+    return difference;
+}
+
+double px_element_real(const void *data, size_t index) {
+    return (double)((const px_real *)data)[index];
+}
+
+double px_element_double(const void *data, size_t index) {
+    return ((const double *)data)[index];
+}

@@ -1,0 +1,310 @@
+/* Packing: any source becomes one .npy file with a checksum; what is damaged is left out and told of; a pack that fails
+ * leaves nothing. */
+#include "tests/support/data_files.h"
+#include "host/data/pack.h"
+#include <omp.h>
+#include <unistd.h>
+
+/* What the watcher was told. */
+typedef struct told {
+    size_t done, skipped, last;
+    char why[1024];
+} told;
+
+static void note_done(void *user, size_t images) {
+    ((told *)user)->done = images;
+}
+
+static void note_skipped(void *user, size_t index, const char *why) {
+    told *t = user;
+    t->skipped++;
+    t->last = index;
+    snprintf(t->why, sizeof t->why, "%s", why);
+}
+
+static px_status pack(px_context *ctx, const char *from, px_source_options options, const char *to, told *t,
+                      px_packed *packed) {
+    *t = (told){.done = 0};
+    const px_pack_watcher watcher = {t, note_done, note_skipped, NULL};
+    options.access = PX_ACCESS_IN_ORDER;
+    px_source *source = open_source(from, options);
+    px_status status = px_pack(ctx, source, to, &watcher, packed);
+    px_source_close(source);
+    return status;
+}
+
+static void read_file(const char *path, blob *b) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    b->size = fread(b->bytes, 1, sizeof b->bytes, file);
+    fclose(file);
+}
+
+enum { PICTURES = 300, SIDE = 5, DAMAGED = 280 };
+
+/* A tar of PICTURES, of which number DAMAGED is; -1: none. */
+static const char *picture_tar(int damaged, bool gzip) {
+    static blob picture, tar;
+    tar.size = 0;
+    for (int i = 0; i < PICTURES; i++) {
+        char name[32];
+        png_make(&picture, SIDE, SIDE + i % 3, 3, i % 200);
+        if (i == damaged) picture.size = 30;
+        snprintf(name, sizeof name, "%d.png", i);
+        tar_add(&tar, name, picture.bytes, picture.size, picture.size);
+    }
+    tar_end(&tar);
+    return gzip ? write_gzip("pictures.tar.gz", &tar) : write_plain("pictures.tar", &tar);
+}
+
+static void check_checksum(const char *path, const px_packed *packed, const blob *file) {
+    static blob line;
+    char name[PX_PATH + 8], expected[PX_PATH];
+    assert_int_equal(packed->crc32, crc32(0, file->bytes, (uInt)file->size));
+    snprintf(name, sizeof name, "%s.sfv", path);
+    read_file(name, &line);
+    snprintf(expected, sizeof expected, "%s %08X\n", strrchr(path, '/') + 1, (unsigned)packed->crc32);
+    assert_int_equal(line.size, strlen(expected));
+    assert_memory_equal(line.bytes, expected, line.size);
+}
+
+/* The same bytes from a tar and a compressed one, with one thread and with four. */
+static void pictures_are_packed(void **state) {
+    (void)state;
+    static blob first, file;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    const int threads = omp_get_max_threads();
+    char to[PX_PATH];
+    strcpy(to, px_test_path("pictures.npy"));
+    for (int round = 0; round < 4; round++) {
+        omp_set_num_threads(round % 2 ? 4 : 1);
+        const char *from = picture_tar(DAMAGED, round >= 2);
+        px_status status = pack(&ctx, from, (px_source_options){.size = SIDE}, to, &t, &packed);
+        if (status != PX_OK) fail_msg("%s", ctx.message);
+        assert_int_equal(packed.images, PICTURES - 1);
+        assert_int_equal(packed.skipped, 1);
+        assert_int_equal(t.done, PICTURES);
+        assert_int_equal(t.skipped, 1);
+        assert_int_equal(t.last, DAMAGED);
+        assert_non_null(strstr(t.why, "/280.png: found "));
+        read_file(to, round == 0 ? &first : &file);
+        check_checksum(to, &packed, round == 0 ? &first : &file);
+        if (round == 0) continue;
+        assert_int_equal(file.size, first.size);
+        assert_memory_equal(file.bytes, first.bytes, first.size);
+    }
+    omp_set_num_threads(threads);
+    px_source *source = open_source(to, (px_source_options){0});
+    check_sizes(source, PICTURES - 1, SIDE, SIDE, 3);
+    for (int i = 0; i < PICTURES - 1; i++) {
+        uint8_t expected[SIDE * SIDE * 3];
+        const int picture = i + (i >= DAMAGED);
+        for (int j = 0; j < SIDE * SIDE * 3; j++) expected[j] = (uint8_t)(picture % 200 + j % 3);
+        check_image(source, (size_t)i, expected);
+    }
+    px_source_close(source);
+}
+
+static void what_is_packed_packs_to_itself(void **state) {
+    (void)state;
+    static blob b, first, second;
+    static zip_file zip;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    npy_make(&b, NPY_IMAGES("(40, 3, 4, 3)"), 40 * 36);
+    zip_add(&zip, "data.npy", b.bytes, b.size, (zip_lie){.deflate = true});
+    const char *from = zip_write("set.npz", &zip), *to = px_test_path("set.npy"), *again = px_test_path("again.npy");
+    assert_int_equal(pack(&ctx, from, (px_source_options){0}, to, &t, &packed), PX_OK);
+    assert_int_equal(pack(&ctx, to, (px_source_options){0}, again, &t, &packed), PX_OK);
+    read_file(to, &first);
+    read_file(again, &second);
+    assert_int_equal(first.size, 128 + 40 * 36);
+    assert_memory_equal(first.bytes, second.bytes, first.size);
+    assert_memory_equal(first.bytes + 128, b.bytes + b.size - 40 * 36, 40 * 36);
+    check_checksum(again, &packed, &second);
+}
+
+/* Checksums of parts of a file are combined. */
+static void long_files_are_compared_with_their_checksums(void **state) {
+    (void)state;
+    enum { IMAGES = 9, BYTES = IMAGES << 20, HEADER = 128 };
+    char header[HEADER + 1], sfv[PX_PATH];
+    uint8_t *bytes = malloc(HEADER + BYTES);
+    assert_non_null(bytes);
+    snprintf(header, sizeof header, "\x93NUMPY\1%c%c%c%-117s\n", 0, HEADER - 10, 0, "");
+    snprintf(header + 10, sizeof header - 10, "%-117s\n", NPY_IMAGES("(9, 1024, 1024)"));
+    memcpy(bytes, header, HEADER);
+    for (uint32_t i = 0; i < BYTES; i++) bytes[HEADER + i] = (uint8_t)(i * 2654435761u >> 24);
+    char path[PX_PATH];
+    strcpy(path, px_test_path("long.npy"));
+    strcpy(sfv, px_test_path("long.npy.sfv"));
+    FILE *file = fopen(sfv, "w");
+    fprintf(file, "long.npy %08lX\n", crc32(0, bytes, HEADER + BYTES));
+    fclose(file);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        bytes[HEADER + BYTES - 1] ^= (uint8_t)damaged;
+        file = fopen(path, "wb");
+        assert_int_equal(fwrite(bytes, 1, HEADER + BYTES, file), HEADER + BYTES);
+        fclose(file);
+        if (damaged)
+            check_refused(path, (px_source_options){0}, PX_ERR_FORMAT, "long.npy: found CRC-32 ");
+        else
+            px_source_close(open_source(path, (px_source_options){0}));
+    }
+    free(bytes);
+}
+
+/* Each ends with the status and the words, and the file of before, or none, stays as it was. */
+static void a_pack_that_fails_leaves_nothing(void **state) {
+    (void)state;
+    static blob damaged, tar, file;
+    tar.size = 0;
+    append(&damaged, "text", 4);
+    for (int i = 0; i < 2; i++) tar_add(&tar, i ? "2.png" : "1.png", damaged.bytes, damaged.size, damaged.size);
+    tar_end(&tar);
+    char unequal[PX_PATH], unreadable[PX_PATH];
+    strcpy(unequal, picture_tar(-1, true));
+    strcpy(unreadable, write_plain("unreadable.tar", &tar));
+    const struct {
+        const char *from, *to;
+        int size;
+        px_status status;
+        const char *words;
+    } cases[] = {
+        {unequal, "out.npy", 0, PX_ERR_SHAPE, "1.png: found 5 x 6 pixels, expected 5 x 5 as of the first"},
+        {unreadable, "out.npy", 5, PX_ERR_FORMAT, "1.png: found the first bytes 74 65 78 74"},
+        {unequal, "absent/out.npy", 5, PX_ERR_FILE, "absent/out.npy: No such file or directory"},
+        {unequal, "../../dev/full", 5, PX_ERR_FILE, "/dev/full: No space left on device"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        px_context ctx = {""};
+        px_packed packed;
+        told t;
+        char to[PX_PATH];
+        strcpy(to, px_test_path(cases[i].to));
+        write_plain("out.npy", &damaged);
+        write_plain("out.npy.sfv", &damaged);
+        px_status status = pack(&ctx, cases[i].from, (px_source_options){.size = cases[i].size}, to, &t, &packed);
+        check_message(status, cases[i].status, &ctx, px_test_folder, cases[i].words);
+        assert_false(px_file_exists(px_test_path("out.npy.partial")));
+        assert_false(px_file_exists(px_test_path("out.npy.sfv.partial")));
+        for (int k = 0; k < 2; k++) {
+            read_file(px_test_path(k ? "out.npy.sfv" : "out.npy"), &file);
+            assert_int_equal(file.size, damaged.size);
+        }
+    }
+}
+
+/* A zip's picture whose checksum differs is left out as other unreadable ones are. */
+static void a_damaged_zip_is_packed_without_it(void **state) {
+    (void)state;
+    static blob picture;
+    static zip_file zip;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    for (int i = 0; i < 3; i++) {
+        jpeg_make(&picture);
+        zip_add(&zip,
+                i == 0   ? "0.jpg"
+                : i == 1 ? "1.jpg"
+                         : "2.jpg",
+                picture.bytes, picture.size, (zip_lie){.deflate = true, .crc = i == 1 ? 7 : 0});
+    }
+    const char *from = zip_write("damaged.zip", &zip), *to = px_test_path("damaged.npy");
+    assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
+    assert_int_equal(packed.images, 2);
+    assert_int_equal(packed.skipped, 1);
+    assert_int_equal(t.last, 1);
+    assert_non_null(
+        strstr(t.why, "damaged.zip/1.jpg: found damaged content (a checksum that is not that of the data)"));
+}
+
+/* An array whose zip has another checksum is refused by pack, stored or not, and no file is left. */
+static void a_damaged_npz_is_not_packed(void **state) {
+    (void)state;
+    static blob array;
+    static zip_file zip;
+    npy_make(&array, NPY_IMAGES("(20000, 3, 4, 3)"), 20000 * 36);
+    for (int deflate = 0; deflate < 2; deflate++) {
+        px_context ctx = {""};
+        px_packed packed;
+        told t;
+        zip.body.size = zip.directory.size = 0, zip.members = 0;
+        zip_add(&zip, "data.npy", array.bytes, array.size, (zip_lie){.deflate = deflate, .crc = 7});
+        const char *from = zip_write("wrong.npz", &zip), *to = px_test_path("wrong.npy");
+        px_status status = pack(&ctx, from, (px_source_options){0}, to, &t, &packed);
+        check_message(status, PX_ERR_FILE, &ctx, px_test_folder,
+                      "wrong.npz/data.npy: found damaged content (a checksum that is not that of the data)");
+        assert_false(px_file_exists(to));
+    }
+}
+
+/* What was packed is compared with its checksum when it is opened: any byte of several pieces that are read side by side. */
+static void packed_files_are_compared_with_their_checksums(void **state) {
+    (void)state;
+    enum { SIZE = 128 + 10 * 1000 * 1000 };
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    char from[PX_PATH], to[PX_PATH], sfv[PX_PATH];
+    static blob header, line;
+    npy_make(&header,
+             "{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 100, 100), }                                    "
+             "            \n",
+             0);
+    strcpy(from, write_plain("large.npy", &header));
+    assert_int_equal(truncate(from, (off_t)header.size + 10 * 1000 * 1000), 0);
+    strcpy(to, px_test_path("checked.npy"));
+    strcpy(sfv, px_test_path("checked.npy.sfv"));
+    assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
+    const long places[] = {0, 128, (1 << 22) - 1, 1 << 22, 9000000, SIZE - 1};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        px_source_close(open_source(to, (px_source_options){0}));
+        uint8_t byte;
+        for (int round = 0; round < 2; round++) { /* damage it, and put it right again */
+            FILE *file = fopen(to, "r+b");
+            assert_non_null(file);
+            assert_int_equal(fseek(file, places[i], SEEK_SET), 0);
+            assert_int_equal(fread(&byte, 1, 1, file), 1);
+            byte ^= 0x10;
+            assert_int_equal(fseek(file, places[i], SEEK_SET), 0);
+            assert_int_equal(fwrite(&byte, 1, 1, file), 1);
+            assert_int_equal(fclose(file), 0);
+            if (round == 0) check_refused(to, (px_source_options){0}, PX_ERR_FORMAT, "checked.npy: found CRC-32 ");
+        }
+    }
+    const char *const others[] = {"other.npy 00000000\n", "checked.npy\n", "checked.npy 0000\n",
+                                  "; checked.npy 00000000\n", ""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        line.size = 0;
+        append(&line, others[i], strlen(others[i]));
+        write_plain("checked.npy.sfv", &line);
+        check_refused(to, (px_source_options){0}, PX_ERR_FORMAT,
+                      "checked.npy.sfv: found no checksum of checked.npy, expected a line \"checked.npy CRC32\"");
+    }
+    line.size = 0;
+    append(&line, "; a comment\r\nother.npy 00000000\r\n", 33);
+    char own[64];
+    append(&line, own, (size_t)snprintf(own, sizeof own, "checked.npy  %08x \r\n", (unsigned)packed.crc32));
+    write_plain("checked.npy.sfv", &line);
+    px_source_close(open_source(to, (px_source_options){0}));
+    assert_int_equal(unlink(sfv), 0);
+    px_source_close(open_source(to, (px_source_options){0}));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pictures_are_packed),
+        cmocka_unit_test(what_is_packed_packs_to_itself),
+        cmocka_unit_test(a_damaged_zip_is_packed_without_it),
+        cmocka_unit_test(a_damaged_npz_is_not_packed),
+        cmocka_unit_test(packed_files_are_compared_with_their_checksums),
+        cmocka_unit_test(long_files_are_compared_with_their_checksums),
+        cmocka_unit_test(a_pack_that_fails_leaves_nothing),
+    };
+    return cmocka_run_group_tests_name("data_pack", tests, px_test_folder_make, px_test_folder_remove);
+}

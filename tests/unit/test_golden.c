@@ -1,0 +1,200 @@
+/* Golden cases: logits, nats, gradients, one SGD step and two RMSProp steps against an independent float64 reference.
+ *
+ * Cases are the folders of tests/golden, or those of the folder that PX_GOLDEN names. Each tensor is compared relative
+ * to its own largest magnitude: to 1e-4 in float32, where sums of a few hundred rounded products differ by about 1e-6
+ * and RMSProp's division by a small root enlarges that; to 1e-6 in the double build. */
+#include "pixelrnn/file.h"
+#include "pixelrnn/loader.h"
+#include "pixelrnn/model_file.h"
+#include "pixelrnn/optimizer.h"
+#include "pixelrnn/source.h"
+#include "tests/support/model.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef PX_DOUBLE
+static const double tolerance = 1e-6;
+#else
+static const double tolerance = 1e-4;
+#endif
+
+/* In bfloat16, nats and logits: of the dozens of roundings by 2^-8 on the way, of either sign, six may be left. */
+static const double of_bfloat16 = 6.0 / 256;
+
+typedef struct px_golden {
+    char folder[512];
+    double tolerance;
+    px_context ctx;
+    px_device *device;
+    px_safetensors *expected;
+    uint8_t *levels;
+    int images;
+} px_golden;
+
+static const char *golden_path(const px_golden *golden, const char *file) {
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", golden->folder, file);
+    return path;
+}
+
+static double expected_element(const void *tensor, size_t index) {
+    return px_tensor_value(tensor, index);
+}
+
+static void expect(const px_golden *golden, const char *name, const void *found,
+                   double (*element)(const void *, size_t)) {
+    const px_tensor *want = px_safetensors_find(golden->expected, name);
+    if (!want) fail_msg("%s: expected.safetensors has no %s", golden->folder, name);
+    const px_difference d = px_compare(px_tensor_elements(want), element, found, expected_element, want);
+    if (!(d.relative <= golden->tolerance))
+        fail_msg("%s: %s[%zu] is %.9g, expected %.9g: off by %.3g of the tensor's largest, tolerance %.3g",
+                 golden->folder, name, d.index, d.found, d.want, d.relative, golden->tolerance);
+}
+
+/* Holds every tensor of a flat map to the expected ones called prefix.NAME. */
+static void expect_flat(px_golden *golden, px_model *model, px_map flat, const char *prefix) {
+    const px_parameters *parameters = px_model_parameters(model);
+    px_real *host = px_test_download(golden->device, flat);
+    for (int i = 0; i < parameters->count; i++) {
+        char name[PX_TENSOR_NAME + 16];
+        snprintf(name, sizeof name, "%s.%s", prefix, parameters->items[i].name);
+        expect(golden, name, host + parameters->items[i].offset, px_element_real);
+    }
+    free(host);
+}
+
+static void read_images(px_golden *golden, const px_model_spec *spec) {
+    px_source *source;
+    assert_ok(&golden->ctx, px_source_open(&golden->ctx, golden_path(golden, "images.npy"), NULL, &source));
+    golden->images = (int)source->count;
+    const size_t image = (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    assert_int_equal(source->height * source->width * source->channels, image);
+    golden->levels = malloc(source->count * image);
+    assert_non_null(golden->levels);
+    for (size_t n = 0; n < source->count; n++)
+        assert_ok(&golden->ctx, source->read(source, &golden->ctx, n, golden->levels + n * image));
+    for (size_t i = 0; i < source->count * image; i++) golden->levels[i] = px_quantise(golden->levels[i], spec->levels);
+    px_source_close(source);
+}
+
+static px_model *load(px_golden *golden) {
+    px_model_info info;
+    px_model *model;
+    assert_ok(&golden->ctx,
+              px_model_file_load(golden->device, golden_path(golden, "model.safetensors"), &info, &model));
+    if (!golden->levels) read_images(golden, &info.spec);
+    assert_ok(&golden->ctx, px_model_reserve(model, golden->images, PX_PURPOSE_TRAIN));
+    return model;
+}
+
+static void step(px_golden *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
+    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, true));
+    assert_ok(&golden->ctx, px_model_backward(model));
+    assert_ok(&golden->ctx, px_optimizer_prepare(optimizer, update, rate));
+    assert_ok(&golden->ctx, px_optimizer_update(optimizer));
+}
+
+static void check_forward(px_golden *golden, px_model *model) {
+    double nats[64];
+    px_map logits;
+    assert_true(golden->images <= 64);
+    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, false));
+    assert_ok(&golden->ctx, px_model_nats(model, nats));
+    expect(golden, "nats_per_image", nats, px_element_double);
+    assert_ok(&golden->ctx, px_model_logits(model, golden->images, &logits));
+    px_real *host = px_test_download(golden->device, logits);
+    expect(golden, "logits", host, px_element_real);
+    free(host);
+}
+
+static void check_updates(px_golden *golden, px_model *model, px_optimizer_spec spec, int updates, double rate,
+                          const char *prefix) {
+    px_optimizer *optimizer;
+    assert_ok(&golden->ctx, px_optimizer_create(model, &spec, &optimizer));
+    for (int update = 1; update <= updates; update++) {
+        step(golden, model, optimizer, update, rate);
+        if (spec.kind == PX_OPTIMIZER_SGD) expect_flat(golden, model, px_model_gradients(model), "grad");
+    }
+    expect_flat(golden, model, px_model_weights(model), prefix);
+    px_optimizer_destroy(optimizer);
+}
+
+static void begin(px_golden *golden, const char *folder, px_type activation, double most) {
+    *golden = (px_golden){.tolerance = most};
+    snprintf(golden->folder, sizeof golden->folder, "%s", folder);
+    golden->device = px_test_device_of(&golden->ctx, activation);
+    assert_ok(&golden->ctx,
+              px_safetensors_open(&golden->ctx, golden_path(golden, "expected.safetensors"), &golden->expected));
+}
+
+static void end(px_golden *golden) {
+    free(golden->levels);
+    px_safetensors_close(golden->expected);
+    px_device_close(golden->device);
+}
+
+static void test_case(void **state) {
+    px_golden golden;
+    begin(&golden, *state, PX_REAL, tolerance);
+    px_model *model = load(&golden);
+    check_forward(&golden, model);
+    check_updates(&golden, model, (px_optimizer_spec){.kind = PX_OPTIMIZER_SGD}, 1, 0.1, "sgd");
+    px_model_destroy(model);
+    model = load(&golden);
+    check_updates(&golden, model, (px_optimizer_spec){.kind = PX_OPTIMIZER_RMSPROP, .rho = 0.9, .epsilon = 1e-5}, 2,
+                  0.01, "rmsprop2");
+    px_model_destroy(model);
+    end(&golden);
+}
+
+/* The same weights evaluated in the memory plan that blocks share give the same nats. */
+static void test_shared_memory(void **state) {
+    px_golden golden;
+    begin(&golden, *state, PX_REAL, tolerance);
+    px_model *model = load(&golden);
+    assert_ok(&golden.ctx, px_model_reserve(model, golden.images, PX_PURPOSE_EVALUATE));
+    check_forward(&golden, model);
+    px_model_destroy(model);
+    end(&golden);
+}
+
+static void test_bfloat16(void **state) {
+    px_golden golden;
+    begin(&golden, *state, PX_BF16, of_bfloat16);
+    px_model *model = load(&golden);
+    check_forward(&golden, model);
+    px_model_destroy(model);
+    end(&golden);
+}
+
+enum { MOST_CASES = 64, KINDS = sizeof(px_real) == sizeof(float) ? 3 : 2 };
+static const struct {
+    const char *name;
+    void (*test)(void **state);
+} kinds[] = {{"", test_case}, {", evaluated", test_shared_memory}, {", bfloat16", test_bfloat16}};
+
+int main(void) {
+    static char folders[MOST_CASES][512], names[KINDS * MOST_CASES][600];
+    static struct CMUnitTest tests[KINDS * MOST_CASES];
+    const char *root = getenv("PX_GOLDEN") ? getenv("PX_GOLDEN") : "tests/golden";
+    DIR *folder = opendir(root);
+    int cases = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder)) && cases < MOST_CASES;) {
+        snprintf(folders[cases], sizeof folders[cases], "%.200s/%.255s", root, entry->d_name);
+        char model[600];
+        snprintf(model, sizeof model, "%s/model.safetensors", folders[cases]);
+        if (px_file_exists(model)) cases++;
+    }
+    if (folder) closedir(folder);
+    if (cases == 0) {
+        fprintf(stderr, "%s: found no golden cases\n", root);
+        return 1;
+    }
+    for (int i = 0; i < KINDS * cases; i++) {
+        snprintf(names[i], sizeof names[i], "%s%s", folders[i / KINDS], kinds[i % KINDS].name);
+        tests[i] = (struct CMUnitTest){names[i], kinds[i % KINDS].test, NULL, NULL, folders[i / KINDS]};
+    }
+    return _cmocka_run_group_tests("golden", tests, (size_t)(KINDS * cases), NULL, NULL);
+}

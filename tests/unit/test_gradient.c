@@ -1,0 +1,185 @@
+/* Gradients of every parameter tensor of every kind of model against central differences, in double.
+ *
+ * A difference is off by truncation, about 1e-11 at step 1e-5, and by the rounding of two losses, divided by the step.
+ * The tolerance is 1e-6 of the tensor's largest gradient plus that rounding. A relu whose input changes its sign within
+ * the step spoils the difference, not the gradient: such an element is tried again at a smaller step, where that is
+ * rarer. One such relu may spoil every weight below it, so the number of retries has no limit. */
+#include "tests/support/model.h"
+#include <float.h>
+#include <math.h>
+#include <omp.h>
+
+enum { SMALL = 200, PICKED = 150 }; /* elements: all of a tensor, or so many of a larger one */
+static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6, 1e-7};
+
+typedef struct px_gradient_case {
+    px_model_spec spec;
+    int images;
+} px_gradient_case;
+
+/* layers, hidden, head, residual, skip, height, width, channels, levels: each row for all three kinds. */
+#define ROWS(X)                                                                                                        \
+    X(3, 2, 5, 6, true, false, 4, 3, 1, 5)                                                                             \
+    X(1, 2, 7, 5, false, true, 3, 5, 1, 2)                                                                             \
+    X(3, 1, 5, 4, true, true, 1, 1, 1, 256)                                                                            \
+    X(2, 3, 1, 3, false, false, 1, 6, 1, 5)                                                                            \
+    X(1, 3, 1, 1, true, true, 5, 4, 1, 2)                                                                              \
+    X(1, 1, 7, 9, true, false, 9, 8, 1, 2)                                                                             \
+    X(1, 3, 5, 7, true, true, 3, 4, 3, 5)                                                                              \
+    X(2, 1, 7, 5, false, false, 5, 3, 3, 2)                                                                            \
+    X(3, 2, 1, 2, true, false, 6, 1, 3, 2)                                                                             \
+    X(2, 2, 7, 9, false, true, 2, 3, 3, 256)                                                                           \
+    X(2, 1, 7, 4, true, true, 1, 1, 3, 5)                                                                              \
+    X(1, 1, 5, 8, false, true, 1, 7, 3, 5)                                                                             \
+    X(2, 3, 7, 8, true, false, 2, 5, 3, 5)
+#define CASE_OF(kind, images, ...) {{kind, __VA_ARGS__}, images},
+#define CASES(images, ...)                                                                                             \
+    CASE_OF(PX_MODEL_PIXELCNN, images, __VA_ARGS__)                                                                    \
+    CASE_OF(PX_MODEL_ROW_LSTM, images, __VA_ARGS__)                                                                    \
+    CASE_OF(PX_MODEL_DIAGONAL_BILSTM, images, __VA_ARGS__)
+static px_gradient_case cases[] = {ROWS(CASES)};
+enum { COUNT = sizeof cases / sizeof cases[0] };
+
+typedef struct px_check {
+    px_context ctx;
+    px_device *device;
+    px_model *model;
+    const px_gradient_case *now;
+    uint8_t *levels;
+    px_real *weights, *gradients; /* host copies of the flat maps */
+    double loss;                  /* with these weights */
+    int elements, retried;
+    double worst; /* of the differences accepted, relative to the tensor's largest gradient */
+} px_check;
+
+static double loss(px_check *check) {
+    double nats[8], sum = 0;
+    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, check->now->images, false));
+    assert_ok(&check->ctx, px_model_nats(check->model, nats));
+    for (int n = 0; n < check->now->images; n++) sum += nats[n];
+    return sum / ((double)check->now->images * (double)px_test_values(&check->now->spec));
+}
+
+static double loss_at(px_check *check, size_t place, px_real weight) {
+    px_real *on_device = (px_real *)px_model_weights(check->model).data + place;
+    assert_ok(&check->ctx, check->device->ops->upload(check->device, on_device, &weight, sizeof weight));
+    return loss(check);
+}
+
+static double slope(px_check *check, size_t place, double step) {
+    const px_real weight = check->weights[place];
+    const px_real more = weight + (px_real)step, less = weight - (px_real)step;
+    const double rise = loss_at(check, place, more) - loss_at(check, place, less);
+    px_real *on_device = (px_real *)px_model_weights(check->model).data + place;
+    assert_ok(&check->ctx, check->device->ops->upload(check->device, on_device, &weight, sizeof weight));
+    return rise / (double)(more - less);
+}
+
+static void check_element(px_check *check, const px_parameter *p, size_t element, double largest) {
+    const double found = (double)check->gradients[p->offset + element];
+    double want = 0, off = 0, allowed = 0;
+    check->elements++;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        want = slope(check, p->offset + element, steps[i]);
+        off = fabs(found - want);
+        allowed = tolerance * largest + 4 * DBL_EPSILON * check->loss / steps[i];
+        if (off <= allowed) {
+            if (off > check->worst * largest) check->worst = off / largest;
+            return;
+        }
+        if (i == 0) check->retried++;
+    }
+    fail_msg("%s: gradient of %s[%zu] is %.12g, central differences give %.12g: off by %.3g; tolerance %.3g, which is "
+             "%.1g of "
+             "the tensor's largest and the rounding of the losses at step 1e-7",
+             px_test_name(&check->now->spec), p->name, element, found, want, off, allowed, tolerance);
+}
+
+/* Masked elements have no gradient; gives the largest of the others. */
+static double check_masked(const px_check *check, const px_parameter *p, size_t *live) {
+    const px_parameters *parameters = px_model_parameters(check->model);
+    double largest = 0;
+    *live = 0;
+    for (size_t e = 0; e < p->count; e++) {
+        const double found = (double)check->gradients[p->offset + e];
+        if (px_parameter_live(parameters, p, e)) {
+            ++*live;
+            if (fabs(found) > largest) largest = fabs(found);
+        } else if (found != 0)
+            fail_msg("%s: gradient of %s[%zu], a masked element, is %.9g, expected exactly 0",
+                     px_test_name(&check->now->spec), p->name, e, found);
+    }
+    return largest;
+}
+
+static void check_tensor(px_check *check, int index) {
+    const px_parameters *parameters = px_model_parameters(check->model);
+    const px_parameter *p = &parameters->items[index];
+    const px_model_spec *s = &check->now->spec;
+    size_t live;
+    const double largest = check_masked(check, p, &live);
+    if (s->hidden > 1 && s->height > 1 && s->width > 1 && largest == 0)
+        fail_msg("%s: all gradients of %s are 0: the case tests nothing", px_test_name(s), p->name);
+    if (live <= SMALL) {
+        for (size_t e = 0; e < p->count; e++)
+            if (px_parameter_live(parameters, p, e)) check_element(check, p, e, largest);
+        return;
+    }
+    for (int taken = 0, tries = 0; taken < PICKED; tries++) {
+        const size_t e = px_test_pick((uint64_t)index, (uint64_t)tries, p->count);
+        if (!px_parameter_live(parameters, p, e)) continue;
+        check_element(check, p, e, largest);
+        taken++;
+    }
+}
+
+static void check_gaps(const px_check *check) {
+    const px_parameters *parameters = px_model_parameters(check->model);
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        const size_t end = i + 1 < parameters->count ? p[1].offset : parameters->elements;
+        for (size_t e = p->offset + p->count; e < end; e++)
+            if (check->gradients[e] != 0)
+                fail_msg("%s: gradient element %zu, in the gap after %s, is %.9g, expected exactly 0",
+                         px_test_name(&check->now->spec), e, p->name, (double)check->gradients[e]);
+    }
+}
+
+static void test_case(void **state) {
+    if (sizeof(px_real) != sizeof(double)) {
+        print_message("gradients are checked in double: needs BUILD=double\n");
+        skip();
+    }
+    px_check check = {.now = *state};
+    const uint64_t seed = (uint64_t)(check.now - cases) + 1;
+    const px_model_spec *spec = &check.now->spec;
+    check.device = px_test_device(&check.ctx);
+    check.model = px_test_model(check.device, spec, seed);
+    check.levels = px_test_images(spec, check.now->images, seed);
+    check.weights = px_test_download(check.device, px_model_weights(check.model));
+    assert_ok(&check.ctx, px_model_reserve(check.model, check.now->images, PX_PURPOSE_TRAIN));
+    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.now->images, true));
+    assert_ok(&check.ctx, px_model_backward(check.model));
+    check.gradients = px_test_download(check.device, px_model_gradients(check.model));
+    check.loss = loss(&check);
+    check_gaps(&check);
+    for (int i = 0; i < px_model_parameters(check.model)->count; i++) check_tensor(&check, i);
+    print_message("  worst %.2g of the tensor's largest over %d elements, %d at a smaller step\n", check.worst,
+                  check.elements, check.retried);
+    free(check.levels);
+    free(check.weights);
+    free(check.gradients);
+    px_model_destroy(check.model);
+    px_device_close(check.device);
+}
+
+int main(void) {
+    static struct CMUnitTest tests[COUNT];
+    static char names[COUNT][160];
+    omp_set_num_threads(1); /* waking others costs more than these models do; test_model.c holds 1, 2 and 3 together */
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "%s", px_test_name(&cases[i].spec));
+        tests[i] = (struct CMUnitTest){names[i], test_case, NULL, NULL, &cases[i]};
+    }
+    return _cmocka_run_group_tests("gradient", tests, COUNT, NULL, NULL);
+}

@@ -1,0 +1,451 @@
+/* What a person and their tools see of a run: progress, metrics.jsonl, TensorBoard events, pictures. */
+#include "tests/support/support.h"
+#include "host/logging/tensorboard.h"
+#include "pixelrnn/file.h"
+#include "pixelrnn/logging.h"
+#include "tensorboard.pb-c.h"
+#include <fcntl.h>
+#include <glob.h>
+#include <math.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#pragma GCC diagnostic ignored "-Wunused-function" /* judged at the end of the file: a pop would undo it */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#define STBI_ONLY_PNG
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+static px_context ctx;
+
+/* ---------------------------------------------------------------- metrics.jsonl */
+
+static const char *metrics_path(void) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", px_test_folder);
+    return path;
+}
+
+static void put_metrics(const char *text) {
+    FILE *file = fopen(metrics_path(), "wb");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void assert_metrics(const char *want) {
+    char *text;
+    assert_int_equal(px_file_read_text(&ctx, metrics_path(), 1 << 20, &text), PX_OK);
+    assert_string_equal(text, want);
+    free(text);
+}
+
+static px_metrics *open_metrics(int64_t step) {
+    px_metrics *metrics;
+    if (px_metrics_open(&ctx, px_test_folder, step, &metrics) != PX_OK) fail_msg("%s", ctx.message);
+    return metrics;
+}
+
+static void metrics_are_lines_of_json(void **state) {
+    (void)state;
+    px_metrics *metrics = open_metrics(0);
+    const px_metric values[] = {{"train/nats_per_image", 79.25}, {"tenth", 0.1}, {"third", 1.0 / 3}, {"inf", INFINITY}};
+    assert_int_equal(px_metrics_write(metrics, 12, values, 4), PX_OK);
+    assert_int_equal(px_metrics_write(metrics, 13, NULL, 0), PX_OK);
+    /* Read while still open: every line is flushed. */
+    assert_metrics("{\"step\": 12, \"train/nats_per_image\": 79.25, \"tenth\": 0.1, \"third\": 0.3333333333333333, "
+                   "\"inf\": null}\n{\"step\": 13}\n");
+    px_metrics_close(metrics);
+    px_metrics_close(NULL);
+}
+
+static void metrics_past_the_step_are_cut(void **state) {
+    (void)state;
+    static const struct {
+        const char *before;
+        int64_t step;
+        const char *after;
+    } cases[] = {
+        {"{\"step\": 1}\n{\"step\": 2}\n{\"step\": 3}\n", 2, "{\"step\": 1}\n{\"step\": 2}\n"},
+        {"{\"step\": 1}\n{\"step\": 2}\n{\"st", 5, "{\"step\": 1}\n{\"step\": 2}\n"},
+        {"{\"step\": 1}\n{\"step\": 2}", 5, "{\"step\": 1}\n"}, /* whole but for its newline: torn all the same */
+        {"{\"step\": 1}\n{\"step\": 9}\n{\"st", 5, "{\"step\": 1}\n"},
+        {"{\"a\": 1, \"step\": 9}\n{\"step\": 2, \"a\": 1}\n", 5, "{\"step\": 2, \"a\": 1}\n"},
+        {"{\"step\": 1}\n", 1, "{\"step\": 1}\n"},
+        {"{\"step\": 0}\n{\"step\": 1}\n", 0, "{\"step\": 0}\n"},
+        {"", 3, ""},
+        /* The records of starts stay, whatever step they are of; a torn one does not. */
+        {"{\"start\": 0}\n{\"step\": 1}\n{\"step\": 9}\n{\"start\":9}\n{\"start\": 1", 5,
+         "{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_metrics(cases[i].before);
+        px_metrics_close(open_metrics(cases[i].step));
+        assert_metrics(cases[i].after);
+    }
+    px_metrics *metrics = open_metrics(7);
+    assert_int_equal(px_metrics_record(metrics, "{\"start\":7}"), PX_OK);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n"); /* read while still open */
+    assert_int_equal(px_metrics_write(metrics, 8, NULL, 0), PX_OK);
+    px_metrics_close(metrics);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
+
+    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK); /* starts are of no step */
+    assert_int_equal(px_metrics_write((metrics = open_metrics(8)), 8, &(px_metric){"a", 1}, 1), PX_OK);
+    px_metrics_close(metrics);
+    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK);
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
+
+    char partial[160];
+    snprintf(partial, sizeof partial, "%s.partial", metrics_path());
+    assert_false(px_file_exists(partial));
+}
+
+static void metrics_need_their_folder(void **state) {
+    (void)state;
+    px_metrics *metrics;
+    assert_int_equal(px_metrics_open(&ctx, "/nowhere/run", 0, &metrics), PX_ERR_FILE);
+    assert_string_equal(ctx.message, "/nowhere/run/metrics.jsonl: No such file or directory");
+    assert_null(metrics);
+}
+
+/* ---------------------------------------------------------------- TensorBoard */
+
+static void crc32c_of_known_texts(void **state) {
+    (void)state;
+    uint8_t block[32];
+    assert_int_equal(px_crc32c("", 0), 0);
+    assert_int_equal(px_crc32c("123456789", 9), 0xe3069283);
+    memset(block, 0, sizeof block); /* this and the next: RFC 3720, appendix B.4 */
+    assert_int_equal(px_crc32c(block, sizeof block), 0x8a9136aa);
+    memset(block, 0xff, sizeof block);
+    assert_int_equal(px_crc32c(block, sizeof block), 0x62a8ab43);
+}
+
+static uint32_t masked(const void *data, size_t bytes) {
+    uint32_t crc = px_crc32c(data, bytes);
+    return ((crc >> 15) | (crc << 17)) + 0xa282ead8;
+}
+
+/* The next event of a file, to be freed; NULL at its end. */
+static Tensorboard__Event *read_event(FILE *file) {
+    uint64_t length;
+    uint32_t length_crc, data_crc;
+    static uint8_t data[1 << 16];
+    if (fread(&length, sizeof length, 1, file) != 1) return NULL;
+    assert_int_equal(fread(&length_crc, sizeof length_crc, 1, file), 1);
+    assert_int_equal(length_crc, masked(&length, sizeof length));
+    assert_true(length <= sizeof data);
+    assert_int_equal(fread(data, 1, length, file), length);
+    assert_int_equal(fread(&data_crc, sizeof data_crc, 1, file), 1);
+    assert_int_equal(data_crc, masked(data, length));
+    Tensorboard__Event *event = tensorboard__event__unpack(NULL, length, data);
+    assert_non_null(event);
+    assert_true(event->wall_time > 1.5e9);
+    return event;
+}
+
+static void assert_head(FILE *file, int64_t void_from) {
+    Tensorboard__Event *event = read_event(file);
+    assert_int_equal(event->what_case, TENSORBOARD__EVENT__WHAT_FILE_VERSION);
+    assert_string_equal(event->file_version, "brain.Event:2");
+    tensorboard__event__free_unpacked(event, NULL);
+    event = read_event(file);
+    assert_int_equal(event->what_case, TENSORBOARD__EVENT__WHAT_SESSION_LOG);
+    assert_int_equal(event->step, void_from);
+    assert_int_equal(event->session_log->status, TENSORBOARD__SESSION_LOG__SESSION_STATUS__START);
+    tensorboard__event__free_unpacked(event, NULL);
+}
+
+static void events_read_back(void **state) {
+    (void)state;
+    const px_metric values[] = {{"train/nats", 79.5}, {"zero", 0}};
+    px_metrics *metrics = open_metrics(0);
+    assert_int_equal(px_metrics_write(metrics, 12, values, 2), PX_OK);
+    assert_int_equal(px_metrics_picture(metrics, 12, "samples", "PNG", 3, 20, 30, 3), PX_OK);
+    px_metrics *resumed = open_metrics(7);
+
+    char pattern[128];
+    snprintf(pattern, sizeof pattern, "%s/events.out.tfevents.*", px_test_folder);
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 2); /* within one second, and yet two names */
+
+    FILE *file = fopen(found.gl_pathv[0], "rb");
+    assert_head(file, 1);
+    for (int i = 0; i < 2; i++) {
+        Tensorboard__Event *event = read_event(file);
+        assert_int_equal(event->step, 12);
+        assert_int_equal(event->summary->n_value, 1);
+        assert_string_equal(event->summary->value[0]->tag, values[i].name);
+        assert_int_equal(event->summary->value[0]->value_case, TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE);
+        assert_true(event->summary->value[0]->simple_value == (float)values[i].value);
+        tensorboard__event__free_unpacked(event, NULL);
+    }
+    Tensorboard__Event *event = read_event(file);
+    const Tensorboard__Summary__Image *image = event->summary->value[0]->image;
+    assert_string_equal(event->summary->value[0]->tag, "samples");
+    assert_int_equal(image->height, 20);
+    assert_int_equal(image->width, 30);
+    assert_int_equal(image->colorspace, 3);
+    assert_int_equal(image->encoded_image_string.len, 3);
+    assert_memory_equal(image->encoded_image_string.data, "PNG", 3);
+    tensorboard__event__free_unpacked(event, NULL);
+    assert_null(read_event(file));
+    fclose(file);
+
+    file = fopen(found.gl_pathv[1], "rb");
+    assert_head(file, 8);
+    fclose(file);
+    globfree(&found);
+    px_metrics_close(metrics);
+    px_metrics_close(resumed);
+}
+
+/* ---------------------------------------------------------------- pictures */
+
+static const px_grid_layout layouts[] = {
+    {.images = 5, .height = 3, .width = 2, .channels = 1, .columns = 2, .scale = 1},
+    {.images = 5, .height = 3, .width = 2, .channels = 3, .columns = 0, .scale = 3},
+    {.images = 1, .height = 1, .width = 1, .channels = 1, .columns = 0, .scale = 0},
+    {.images = 10, .height = 28, .width = 28, .channels = 1, .columns = 0, .scale = 0},
+    {.images = 6, .height = 80, .width = 20, .channels = 3, .columns = 0, .scale = 0},
+    {.images = 2, .height = 4, .width = 4, .channels = 3, .columns = 5, .scale = 1},
+    {.images = 2, .height = 40, .width = 2, .channels = 1, .columns = 0, .scale = 0},
+};
+
+/* What the table above comes to: columns, rows, scale. */
+static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1}, {5, 1, 1}, {2, 1, 2}};
+
+/* The level that pixel (y, x, c) of the picture must have. */
+static uint8_t expected(const px_grid_layout *layout, const int *grid, const uint8_t *pixels, int y, int x, int c) {
+    int pitch_y = layout->height * grid[2] + 1, pitch_x = layout->width * grid[2] + 1;
+    int index = y / pitch_y * grid[0] + x / pitch_x;
+    if (y % pitch_y == 0 || x % pitch_x == 0 || index >= layout->images) return 128;
+    int inner_y = (y % pitch_y - 1) / grid[2], inner_x = (x % pitch_x - 1) / grid[2];
+    return pixels[((index * layout->height + inner_y) * layout->width + inner_x) * layout->channels + c];
+}
+
+static void check_grid(const px_grid_layout *layout, const int *grid) {
+    static uint8_t pixels[1 << 16];
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 37 + i / 251);
+    void *png;
+    size_t bytes;
+    int height, width, got_width = 0, got_height = 0, got_channels = 0;
+    assert_int_equal(px_png_grid(&ctx, pixels, layout, &png, &bytes, &height, &width), PX_OK);
+    assert_int_equal(height, grid[1] * (layout->height * grid[2] + 1) + 1);
+    assert_int_equal(width, grid[0] * (layout->width * grid[2] + 1) + 1);
+    assert_memory_equal(png, "\x89PNG\r\n\x1a\n", 8);
+
+    uint8_t *got = stbi_load_from_memory(png, (int)bytes, &got_width, &got_height, &got_channels, 0);
+    assert_non_null(got);
+    assert_int_equal(got_width, width);
+    assert_int_equal(got_height, height);
+    assert_int_equal(got_channels, layout->channels);
+    for (int i = 0; i < height * width * got_channels; i++) {
+        int c = i % got_channels, x = i / got_channels % width, y = i / got_channels / width;
+        uint8_t want = expected(layout, grid, pixels, y, x, c);
+        if (got[i] != want) fail_msg("pixel (%d, %d) channel %d is %d, want %d", y, x, c, got[i], want);
+    }
+    stbi_image_free(got);
+    free(png);
+}
+
+static void grids_hold_their_images(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) check_grid(&layouts[i], grids[i]);
+}
+
+static void impossible_grids_are_refused(void **state) {
+    (void)state;
+    static const px_grid_layout wrong[] = {
+        {.images = 0, .height = 1, .width = 1, .channels = 1},
+        {.images = 1, .height = 1, .width = 1, .channels = 2},
+        {.images = 1000000, .height = 32, .width = 32, .channels = 3},
+        {.images = INT32_MAX,
+         .height = INT32_MAX,
+         .width = INT32_MAX,
+         .channels = 3,
+         .columns = INT32_MAX,
+         .scale = INT32_MAX},
+    };
+    void *png;
+    size_t bytes;
+    int height, width;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(px_png_grid(&ctx, NULL, &wrong[i], &png, &bytes, &height, &width), PX_ERR_SHAPE);
+    }
+}
+
+static void grid_is_written_to_a_file(void **state) {
+    (void)state;
+    const uint8_t pixels[4] = {0, 80, 160, 255};
+    const px_grid_layout layout = {.images = 4, .height = 1, .width = 1, .channels = 1, .scale = 1};
+    char path[128];
+    int height, width, channels;
+    snprintf(path, sizeof path, "%s/grid.png", px_test_folder);
+    assert_int_equal(px_png_grid_write(&ctx, path, pixels, &layout), PX_OK);
+    assert_true(stbi_info(path, &width, &height, &channels));
+    assert_int_equal(height, 5);
+    assert_int_equal(width, 5);
+    assert_int_equal(px_png_grid_write(&ctx, "/nowhere/grid.png", pixels, &layout), PX_ERR_FILE);
+}
+
+/* ---------------------------------------------------------------- progress */
+
+/* All that waits in a descriptor that does not block. */
+static const char *drain(int descriptor) {
+    static char text[1 << 15];
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(descriptor, text + length, sizeof text - 1 - length)) > 0) length += (size_t)got;
+    text[length] = 0;
+    return text;
+}
+
+static void progress_on_a_pipe_is_plain(void **state) {
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    FILE *out = fdopen(ends[1], "w");
+    px_progress progress;
+    px_progress_begin(&progress, out, "train", 100, 1100);
+    progress.started -= 2000; /* long ago, so that the moments that this test takes round away */
+    progress.drawn += 3600;   /* and no line is due */
+    for (int64_t done = 101; done <= 600; done++) px_progress_update(&progress, done, "79.3 nats");
+    px_progress_clear(&progress);
+    assert_string_equal(drain(ends[0]), "");
+
+    progress.drawn -= 3606;
+    for (int64_t done = 600; done <= 610; done++) px_progress_update(&progress, done, "79.3 nats");
+    assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.25/s  79.3 nats  33:20, 33:20 left\n");
+    /* Half of the time went into something else: the rate is of the other half, the time left of all. */
+    progress.busy = 1000;
+    progress.drawn -= 6;
+    px_progress_update(&progress, 600, "79.3 nats");
+    assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.50/s  79.3 nats  33:20, 33:20 left\n");
+    progress.busy = 0;
+    px_progress_update(&progress, 1100, "");
+    px_progress_end(&progress, NULL);
+    assert_string_equal(drain(ends[0]), "train  100%  1100/1100  0.50/s  33:20\n");
+    fclose(out);
+    close(ends[0]);
+}
+
+static void set_width(int terminal, int columns) {
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+}
+
+/* Opens a terminal whose other end is read without blocking. */
+static FILE *open_terminal(int *other) {
+    int terminal;
+    assert_int_equal(openpty(other, &terminal, NULL, NULL, NULL), 0);
+    assert_int_equal(fcntl(*other, F_SETFL, O_NONBLOCK), 0);
+    FILE *out = fdopen(terminal, "w");
+    assert_non_null(out);
+    return out;
+}
+
+/* A redrawn line without the control codes around it; fails on any other, and on a line wider than allowed. */
+static const char *assert_line(const char *text, int columns) {
+    static const char start[] = "\r\033[K";
+    assert_memory_equal(text, start, sizeof start - 1);
+    text += sizeof start - 1;
+    int cells = 0;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < ' ') fail_msg("control code %d in \"%s\"", *c, text);
+        cells += (*c & 0xc0) != 0x80;
+    }
+    if (cells >= columns) fail_msg("%d cells on %d columns: \"%s\"", cells, columns, text);
+    return text;
+}
+
+static void progress_fits_the_terminal(void **state) {
+    (void)state;
+    static const struct {
+        int columns;
+        const char *utf8, *ascii;
+    } cases[] = {
+        {200, "train  ▕█████████████████▋                      ▏   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left",
+         "train  [#################                       ]   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left"},
+        {80, "train  ▕███████         ▏   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left",
+         "train  [#######         ]   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left"},
+        {50, "train  ▕██████▌        ▏   44%  33:20, 42:15 left", "train  [######         ]   44%  33:20, 42:15 left"},
+        {30, "▕█████████▎           ▏   44%", "[#########            ]   44%"},
+        {12, "▕█▎ ▏   44%", "[#  ]   44%"},
+        {8, " 44%", " 44%"},
+        {3, "", ""},
+        {1, "", ""},
+    };
+    setenv("TERM", "xterm", 1);
+    for (int utf8 = 0; utf8 < 2; utf8++) {
+        setenv("LC_ALL", utf8 ? "C.UTF-8" : "C", 1);
+        int other;
+        FILE *out = open_terminal(&other);
+        px_progress progress;
+        px_progress_begin(&progress, out, "train", 0, 1000);
+        drain(other);
+        progress.started -= 2000;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            set_width(other, cases[i].columns); /* resized between two draws of one line */
+            progress.drawn = 0;
+            px_progress_update(&progress, 441, "79.3 nats");
+            const char *line = assert_line(drain(other), cases[i].columns);
+            assert_string_equal(line, utf8 ? cases[i].utf8 : cases[i].ascii);
+        }
+        fclose(out);
+        close(other);
+    }
+}
+
+static void progress_redraws_in_place(void **state) {
+    (void)state;
+    setenv("TERM", "xterm", 1);
+    setenv("LC_ALL", "C.UTF-8", 1);
+    int other;
+    FILE *out = open_terminal(&other);
+    set_width(other, 40);
+    px_progress progress;
+    px_progress_begin(&progress, out, "eval", 0, 100000);
+    assert_line(drain(other), 40);
+    progress.drawn += 3600; /* however slow this machine is, no redraw is due */
+    for (int64_t done = 0; done < 100000; done++) px_progress_update(&progress, done, "x");
+    assert_string_equal(drain(other), "");
+
+    px_progress_clear(&progress);
+    assert_string_equal(drain(other), "\r\033[K");
+    px_progress_update(&progress, 100000, "x");
+    assert_non_null(strstr(assert_line(drain(other), 40), "100%"));
+    px_progress_end(&progress, "x");
+    const char *last = drain(other);
+    assert_non_null(strstr(last, "100%"));
+    assert_string_equal(last + strlen(last) - 2, "\r\n");
+    fclose(out);
+    close(other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(metrics_are_lines_of_json, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(metrics_past_the_step_are_cut, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test(metrics_need_their_folder),
+        cmocka_unit_test(crc32c_of_known_texts),
+        cmocka_unit_test_setup_teardown(events_read_back, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test(grids_hold_their_images),
+        cmocka_unit_test(impossible_grids_are_refused),
+        cmocka_unit_test_setup_teardown(grid_is_written_to_a_file, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test(progress_on_a_pipe_is_plain),
+        cmocka_unit_test(progress_fits_the_terminal),
+        cmocka_unit_test(progress_redraws_in_place),
+    };
+    return cmocka_run_group_tests_name("report", tests, NULL, NULL);
+}

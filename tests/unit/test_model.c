@@ -1,0 +1,418 @@
+/* Models as wholes: initial weights, memory, batches, threads. Optimisers are in test_optimizer.c. */
+#include "tests/support/model.h"
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13; /* of sums of a few hundred terms */
+
+typedef struct px_bed {
+    px_context ctx;
+    px_device *device;
+} px_bed;
+
+static px_model_spec spec_of(int kind, int layers, int hidden, int height, int width, int channels) {
+    return (px_model_spec){.kind = (px_model_kind)kind,
+                           .layers = layers,
+                           .hidden = hidden,
+                           .head = hidden + 2,
+                           .residual = true,
+                           .skip = true,
+                           .height = height,
+                           .width = width,
+                           .channels = channels,
+                           .levels = 5};
+}
+
+static void train(px_model *model, const uint8_t *levels, int images) {
+    px_context *ctx = px_model_device(model)->ctx;
+    assert_ok(ctx, px_model_forward(model, levels, images, true));
+    assert_ok(ctx, px_model_backward(model));
+}
+
+static void expect_same_bits(const char *what, const px_model_spec *spec, const px_real *found, const px_real *want,
+                             size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&found[i], &want[i], sizeof *found) != 0)
+            fail_msg("%s: %s[%zu] is %.9g, expected exactly %.9g", px_test_name(spec), what, i, (double)found[i],
+                     (double)want[i]);
+}
+
+/* --- Initial weights ---------------------------------------------------------------------------------------------- */
+
+static int live_inputs(const px_parameters *parameters, const px_parameter *p, int output) {
+    const size_t row = p->count / (size_t)p->outputs;
+    int live = 0;
+    for (size_t e = 0; e < row; e++) live += px_parameter_live(parameters, p, (size_t)output * row + e);
+    return live;
+}
+
+/* Weights over the deviation that they should have are standard normal: their mean, their mean square and their largest
+ * lie within 5 sigma of what that many of them give. */
+static void check_weight(const px_model_spec *spec, const px_parameters *parameters, const px_parameter *p,
+                         const px_real *values) {
+    const size_t row = p->count / (size_t)p->outputs;
+    double count = 0, sum = 0, squares = 0;
+    for (int output = 0; output < p->outputs; output++) {
+        const double deviation = sqrt(p->gain / live_inputs(parameters, p, output));
+        for (size_t e = (size_t)output * row; e < (size_t)(output + 1) * row; e++) {
+            if (!px_parameter_live(parameters, p, e)) {
+                if (values[e] != 0)
+                    fail_msg("%s: %s[%zu] is masked but %.9g, expected 0", px_test_name(spec), p->name, e,
+                             (double)values[e]);
+                continue;
+            }
+            const double z = (double)values[e] / deviation;
+            count += 1, sum += z, squares += z * z;
+            if (!(fabs(z) < 7)) fail_msg("%s: %s[%zu] is %.3g deviations", px_test_name(spec), p->name, e, z);
+        }
+    }
+    const double mean = sum / count, square = squares / count;
+    if (!(fabs(mean) < 5 / sqrt(count)))
+        fail_msg("%s: %s: mean of %.0f weights is %.3g deviations, expected 0 within 5 sigma, %.3g", px_test_name(spec),
+                 p->name, count, mean, 5 / sqrt(count));
+    if (!(fabs(square - 1) < 5 * sqrt(2 / count)))
+        fail_msg("%s: %s: mean square of %.0f weights is %.4g of gain / live fan-in, expected 1 within 5 sigma, %.3g",
+                 px_test_name(spec), p->name, count, square, 5 * sqrt(2 / count));
+}
+
+static void check_bias(const px_model_spec *spec, const px_parameter *p, const px_real *values) {
+    const bool gates = strstr(p->name, "input_to_state") != NULL;
+    const size_t h = (size_t)spec->hidden;
+    for (size_t e = 0; e < p->count; e++) {
+        const double want = gates && e >= h && e < 2 * h; /* gates o, f, i, g */
+        if ((double)values[e] != want)
+            fail_msg("%s: %s[%zu] is %.9g, expected %g", px_test_name(spec), p->name, e, (double)values[e], want);
+    }
+}
+
+static void test_initialise(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    for (int i = 0; i < 6; i++) {
+        const px_model_spec spec = spec_of(i / 2, 2, i % 2 ? 20 : 17, 6, 5, i % 2 ? 3 : 1);
+        px_model *model;
+        assert_ok(&bed.ctx, px_model_create(bed.device, &spec, &model));
+        const px_parameters *parameters = px_model_parameters(model);
+        px_real *values[3];
+        for (int n = 0; n < 3; n++) {
+            assert_ok(&bed.ctx, px_model_initialise(model, n < 2 ? 7 : 8));
+            values[n] = px_test_download(bed.device, px_model_weights(model));
+        }
+        expect_same_bits("weights of the same seed", &spec, values[1], values[0], parameters->elements);
+        for (int t = 0; t < parameters->count; t++) {
+            const px_parameter *p = &parameters->items[t];
+            if (p->rank == 1) {
+                check_bias(&spec, p, values[0] + p->offset);
+                continue;
+            }
+            check_weight(&spec, parameters, p, values[0] + p->offset);
+            if (memcmp(values[0] + p->offset, values[2] + p->offset, p->count * sizeof **values) == 0)
+                fail_msg("%s: %s is the same for seeds 7 and 8", px_test_name(&spec), p->name);
+        }
+        for (int n = 0; n < 3; n++) free(values[n]);
+        px_model_destroy(model);
+    }
+    px_device_close(bed.device);
+}
+
+static void test_impossible_specs(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    const px_model_spec good = spec_of(0, 1, 3, 4, 3, 1);
+    static const char *const messages[] = {"channels", "data.levels", "data.levels", "0 x 3",
+                                           "4 x 0",    "0 layers",    "hidden 0",    "head 0"};
+    px_model_spec bad[8];
+    for (int i = 0; i < 8; i++) bad[i] = good;
+    bad[0].channels = 2, bad[1].levels = 1, bad[2].levels = 257, bad[3].height = 0, bad[4].width = 0;
+    bad[5].layers = 0, bad[6].hidden = 0, bad[7].head = 0;
+    for (int i = 0; i < 8; i++) {
+        px_model *model;
+        assert_int_equal(px_model_create(bed.device, &bad[i], &model), PX_ERR_CONFIG);
+        assert_null(model);
+        if (!strstr(bed.ctx.message, messages[i]))
+            fail_msg("message is \"%s\", expected it to name \"%s\"", bed.ctx.message, messages[i]);
+    }
+    px_device_close(bed.device);
+}
+
+/* --- Batches ------------------------------------------------------------------------------------------------------ */
+
+enum { IMAGES = 5 };
+
+static void expect_nats(const px_model_spec *spec, const char *how, const double *found, const double *want,
+                        int images) {
+    const px_difference d = px_compare((size_t)images, px_element_double, found, px_element_double, want);
+    if (!(d.relative <= rounding))
+        fail_msg("%s: nats[%zu] %s is %.12g, of the whole batch %.12g: off by %.3g of the largest, tolerance %.1g for "
+                 "products cut elsewhere",
+                 px_test_name(spec), d.index, how, d.found, d.want, d.relative, rounding);
+}
+
+static void test_batches(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    for (int kind = 0; kind < 3; kind++) {
+        const px_model_spec spec = spec_of(kind, 2, 5, 4, 7, 3);
+        const size_t values = px_test_values(&spec);
+        px_model *model = px_test_model(bed.device, &spec, 3);
+        uint8_t *levels = px_test_images(&spec, IMAGES, 4);
+        double whole[IMAGES], parts[IMAGES];
+        assert_ok(&bed.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
+        assert_ok(&bed.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&bed.ctx, px_model_nats(model, whole));
+        for (int size = 1; size < IMAGES; size++) {
+            for (int first = 0; first < IMAGES; first += size) {
+                const int images = IMAGES - first < size ? IMAGES - first : size;
+                assert_ok(&bed.ctx, px_model_forward(model, levels + (size_t)first * values, images, false));
+                assert_ok(&bed.ctx, px_model_nats(model, parts + first));
+            }
+            expect_nats(&spec, "in parts", parts, whole, IMAGES);
+        }
+        assert_ok(&bed.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_EVALUATE));
+        assert_ok(&bed.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&bed.ctx, px_model_nats(model, parts));
+        expect_nats(&spec, "evaluated", parts, whole, IMAGES);
+        free(levels);
+        px_model_destroy(model);
+    }
+    px_device_close(bed.device);
+}
+
+/* An empty batch is no error, and has no gradient; with memory reserved for none, or for some. */
+static void test_empty_batch(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    for (int i = 0; i < 6; i++) {
+        const px_model_spec spec = spec_of(i % 3, 2, 5, 4, 7, 3);
+        px_model *model = px_test_model(bed.device, &spec, 3);
+        uint8_t *levels = px_test_images(&spec, 2, 4);
+        double nats[2] = {-1, -1};
+        assert_ok(&bed.ctx, px_model_reserve(model, i < 3 ? 0 : 2, PX_PURPOSE_TRAIN));
+        if (i >= 3) train(model, levels, 2); /* gradients that the empty batch must clear */
+        train(model, levels, 0);
+        assert_ok(&bed.ctx, px_model_nats(model, nats));
+        assert_true(nats[0] == -1);
+        px_real *found = px_test_download(bed.device, px_model_gradients(model));
+        for (size_t e = 0; e < px_model_parameters(model)->elements; e++)
+            if (found[e] != 0)
+                fail_msg("%s: gradient element %zu of an empty batch is %.9g, expected 0", px_test_name(&spec), e,
+                         (double)found[e]);
+        free(found);
+        free(levels);
+        px_model_destroy(model);
+    }
+    px_device_close(bed.device);
+}
+
+/* Other weights of the same layout are read while they are lent, and the model's own again afterwards. */
+static void test_use_weights(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    const px_model_spec spec = spec_of(PX_MODEL_ROW_LSTM, 1, 5, 4, 3, 1);
+    px_model *models[] = {px_test_model(bed.device, &spec, 1), px_test_model(bed.device, &spec, 2)};
+    uint8_t *levels = px_test_images(&spec, 1, 4);
+    double own[2], lent, after;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(&bed.ctx, px_model_reserve(models[i], 1, PX_PURPOSE_EVALUATE));
+        assert_ok(&bed.ctx, px_model_forward(models[i], levels, 1, false));
+        assert_ok(&bed.ctx, px_model_nats(models[i], &own[i]));
+    }
+    assert_ok(&bed.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
+    assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&bed.ctx, px_model_nats(models[0], &lent));
+    assert_ok(&bed.ctx, px_model_use_weights(models[0], (px_map){0}));
+    assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&bed.ctx, px_model_nats(models[0], &after));
+    if (lent != own[1] || after != own[0] || own[0] == own[1])
+        fail_msg("own nats %.12g and %.12g; with the other's weights %.12g, with its own again %.12g", own[0], own[1],
+                 lent, after);
+    for (int i = 0; i < 2; i++) px_model_destroy(models[i]);
+    free(levels);
+    px_device_close(bed.device);
+}
+
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
+
+static const px_device_ops *counted_ops;
+static size_t counted_bytes;
+
+static px_status counting_allocate(px_device *device, size_t bytes, void **memory) {
+    counted_bytes += bytes;
+    return counted_ops->allocate(device, bytes, memory);
+}
+
+static size_t reserve_counted(px_bed *bed, px_model *model, int images, px_purpose purpose) {
+    counted_bytes = 0;
+    assert_ok(&bed->ctx, px_model_reserve(model, images, purpose));
+    return counted_bytes;
+}
+
+static void expect_bytes(const px_model_spec *spec, const char *what, size_t found, size_t want) {
+    if (found != want) fail_msg("%s: %s: found %zu bytes, expected exactly %zu", px_test_name(spec), what, found, want);
+}
+
+/* What is planned is what is then allocated, and all of it: steps allocate nothing. */
+static void check_plan(px_bed *bed, const px_model_spec *spec) {
+    px_model *model = px_test_model(bed->device, spec, 1);
+    const px_memory_plan small = px_model_plan(model, 3, PX_PURPOSE_EVALUATE);
+    const px_memory_plan large = px_model_plan(model, 3, PX_PURPOSE_TRAIN);
+    const size_t weights = px_model_parameters(model)->elements * sizeof(px_real);
+    expect_bytes(spec, "weights planned", large.weights, weights);
+    expect_bytes(spec, "gradients planned to train", large.gradients, weights);
+    expect_bytes(spec, "gradients planned to evaluate", small.gradients, 0);
+    if (small.activations >= large.activations)
+        fail_msg("%s: evaluation plans %zu bytes, training %zu; expected less", px_test_name(spec), small.activations,
+                 large.activations);
+    expect_bytes(spec, "reserved to evaluate", reserve_counted(bed, model, 3, PX_PURPOSE_EVALUATE), small.activations);
+    expect_bytes(spec, "reserved to train", reserve_counted(bed, model, 3, PX_PURPOSE_TRAIN),
+                 large.activations + weights);
+    expect_bytes(spec, "reserved again for less", reserve_counted(bed, model, 2, PX_PURPOSE_TRAIN), 0);
+
+    uint8_t *levels = px_test_images(spec, 3, 1);
+    double nats[2][3];
+    counted_bytes = 0;
+    for (int n = 0; n < 2; n++) {
+        train(model, levels, 3);
+        assert_ok(&bed->ctx, px_model_nats(model, nats[n]));
+        px_model_plan(model, 100, PX_PURPOSE_TRAIN); /* planning more disturbs nothing that is held */
+    }
+    expect_bytes(spec, "allocated within steps", counted_bytes, 0);
+    for (int n = 0; n < 3; n++)
+        if (nats[0][n] != nats[1][n])
+            fail_msg("%s: nats[%d] is %.17g after another plan, expected exactly %.17g", px_test_name(spec), n,
+                     nats[1][n], nats[0][n]);
+    free(levels);
+    px_model_destroy(model);
+}
+
+static void test_plan(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    counted_ops = bed.device->ops;
+    px_device_ops ops = *counted_ops;
+    ops.allocate = counting_allocate;
+    bed.device->ops = &ops;
+    for (int i = 0; i < 12; i++) {
+        px_model_spec spec = spec_of(i % 3, 3, 5, 6, 7, i % 2 ? 3 : 1);
+        spec.skip = i / 6;
+        check_plan(&bed, &spec);
+    }
+    bed.device->ops = counted_ops;
+    px_device_close(bed.device);
+}
+
+/* What is planned is compared with what there is, for the system may hand out more than that. */
+static void test_plan_above_all_memory(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    const px_model_spec spec = spec_of(PX_MODEL_ROW_LSTM, 2, 5, 6, 7, 1);
+    px_model *model = px_test_model(bed.device, &spec, 1), *none;
+    const px_memory_plan plan = px_model_plan(model, 3, PX_PURPOSE_TRAIN);
+    const size_t all = bed.device->memory;
+    bed.device->memory = plan.weights + plan.gradients + plan.activations + plan.workspace - 1;
+    assert_int_equal(px_model_reserve(model, 3, PX_PURPOSE_TRAIN), PX_ERR_MEMORY);
+    assert_non_null(strstr(bed.ctx.message, "out of memory: 3 images need "));
+    bed.device->memory++;
+    assert_ok(&bed.ctx, px_model_reserve(model, 3, PX_PURPOSE_TRAIN));
+    bed.device->memory = plan.weights - 1;
+    assert_int_equal(px_model_create(bed.device, &spec, &none), PX_ERR_MEMORY);
+    assert_non_null(strstr(bed.ctx.message, "out of memory: the model needs "));
+    bed.device->memory = all;
+    px_model_destroy(model);
+    px_device_close(bed.device);
+}
+
+/* Blocks share their memory in evaluation: a deeper model needs no more. */
+static void test_depth_is_free_to_evaluate(void **state) {
+    (void)state;
+    px_bed bed = {0};
+    bed.device = px_test_device(&bed.ctx);
+    for (int kind = 0; kind < 3; kind++) {
+        size_t bytes[2];
+        const px_model_spec spec[] = {spec_of(kind, 1, 5, 6, 7, 3), spec_of(kind, 4, 5, 6, 7, 3)};
+        for (int i = 0; i < 2; i++) {
+            px_model *model = px_test_model(bed.device, &spec[i], 1);
+            bytes[i] = px_model_plan(model, 3, PX_PURPOSE_EVALUATE).activations;
+            px_model_destroy(model);
+        }
+        expect_bytes(&spec[1], "planned to evaluate, against one layer", bytes[1], bytes[0]);
+    }
+    px_device_close(bed.device);
+}
+
+/* --- The same bits ------------------------------------------------------------------------------------------------ */
+
+/* Logits of a batch, then its gradients, in one vector to be freed. */
+static px_real *run_once(px_model *model, const uint8_t *levels, int images, size_t *count) {
+    px_device *device = px_model_device(model);
+    px_map logits;
+    train(model, levels, images);
+    px_real *gradients = px_test_download(device, px_model_gradients(model));
+    assert_ok(device->ctx, px_model_logits(model, images, &logits));
+    px_real *forward = px_test_download(device, logits);
+    const size_t first = px_map_elements(&logits), second = px_model_parameters(model)->elements;
+    px_real *both = malloc((first + second) * sizeof *both);
+    assert_non_null(both);
+    memcpy(both, forward, first * sizeof *both);
+    memcpy(both + first, gradients, second * sizeof *both);
+    free(forward);
+    free(gradients);
+    *count = first + second;
+    return both;
+}
+
+/* Twice in a row, and with 1, 2 and 3 threads: large enough that products, panels and kernels are all shared out. */
+static void test_same_bits(void **state) {
+    const px_model_spec spec = spec_of((int)(intptr_t)*state, 2, 33, 11, 13, 3);
+    enum { BATCH = 6, RUNS = 4 };
+    static const int threads[RUNS] = {1, 2, 3, 3};
+    px_real *results[RUNS];
+    uint8_t *levels = px_test_images(&spec, BATCH, 4);
+    size_t count = 0;
+    const int threads_before = omp_get_max_threads();
+    for (int run = 0; run < RUNS - 1; run++) {
+        px_bed bed = {0};
+        omp_set_num_threads(threads[run]);
+        bed.device = px_test_device(&bed.ctx);
+        px_model *model = px_test_model(bed.device, &spec, 3);
+        assert_ok(&bed.ctx, px_model_reserve(model, BATCH, PX_PURPOSE_TRAIN));
+        results[run] = run_once(model, levels, BATCH, &count);
+        if (run == RUNS - 2) results[RUNS - 1] = run_once(model, levels, BATCH, &count);
+        px_model_destroy(model);
+        px_device_close(bed.device);
+    }
+    omp_set_num_threads(threads_before);
+    for (int run = 1; run < RUNS; run++) {
+        char what[64];
+        snprintf(what, sizeof what, "logits, gradients of run %d, %d threads,", run, threads[run]);
+        expect_same_bits(what, &spec, results[run], results[0], count);
+    }
+    for (int run = 0; run < RUNS; run++) free(results[run]);
+    free(levels);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_initialise),
+        cmocka_unit_test(test_impossible_specs),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_empty_batch),
+        cmocka_unit_test(test_use_weights),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan_above_all_memory),
+        cmocka_unit_test(test_depth_is_free_to_evaluate),
+        {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)PX_MODEL_PIXELCNN},
+        {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_ROW_LSTM},
+        {"test_same_bits, diagonal_bilstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_DIAGONAL_BILSTM},
+    };
+    omp_set_num_threads(1); /* waking others costs more than most of these models do */
+    return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}

@@ -1,0 +1,378 @@
+/* Ranks: shares, and gradients that leave in buckets. Started by mpirun, the same program tests what ranks tell each
+ * other, with real processes (tests/commands/ranks.sh does so). */
+#include "host/distributed/ranks.h"
+#include "pixelrnn/loader.h"
+#include "tests/support/model.h"
+#include <math.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- Shares ------------------------------------------------------------------------------------------------------- */
+
+static px_ranks *seat(px_ranks *ranks, px_mpi *mpi, int rank, int count) {
+    *mpi = (px_mpi){.rank = rank, .count = count};
+    *ranks = (px_ranks){.mpi = mpi};
+    return ranks;
+}
+
+static void shares_cover_all_and_differ_by_one(void **state) {
+    (void)state;
+    for (size_t total = 0; total < 40; total++)
+        for (int count = 1; count < 9; count++) {
+            size_t next = 0;
+            for (int rank = 0; rank < count; rank++) {
+                px_ranks ranks;
+                px_mpi mpi;
+                const px_share share = px_ranks_share(seat(&ranks, &mpi, rank, count), total, 1);
+                assert_int_equal(share.first, next);
+                assert_in_range(share.count, total / (size_t)count, total / (size_t)count + 1);
+                next += share.count;
+            }
+            assert_int_equal(next, total);
+        }
+}
+
+static void groups_stay_together(void **state) {
+    (void)state;
+    for (size_t total = 0; total < 40; total++)
+        for (size_t unit = 1; unit < 9; unit++) {
+            size_t next = 0;
+            for (int rank = 0; rank < 5; rank++) {
+                px_ranks ranks;
+                px_mpi mpi;
+                const px_share share = px_ranks_share(seat(&ranks, &mpi, rank, 5), total, unit);
+                assert_int_equal(share.first, next);
+                assert_true(share.first % unit == 0 || share.first == total);
+                next += share.count;
+            }
+            assert_int_equal(next, total);
+        }
+}
+
+static void alone_all_is_mine(void **state) {
+    const px_share share = px_ranks_share(NULL, 17, 4);
+    double all[3] = {1, 2, 3};
+    (void)state;
+    assert_true(share.first == 0 && share.count == 17);
+    assert_true(px_ranks_count(NULL) == 1 && px_ranks_rank(NULL) == 0);
+    assert_int_equal(px_ranks_gather(NULL, all, 3, 1, sizeof *all), PX_OK);
+    assert_true(all[0] == 1 && all[2] == 3);
+    assert_int_equal(px_ranks_agree(NULL, PX_ERR_SHAPE), PX_ERR_SHAPE);
+    assert_int_equal(px_reduction_finish(NULL), PX_OK);
+}
+
+/* SLURM's steps of one task may be a shell. */
+static void launchers_are_known(void **state) {
+    static const struct {
+        const char *name, *value;
+        int ranks;
+    } cases[] = {{"OMPI_COMM_WORLD_SIZE", "1", 1},
+                 {"PMI_SIZE", "1", 1},
+                 {"PMI_SIZE", "3", 3},
+                 {"SLURM_STEP_NUM_TASKS", "1", 0},
+                 {"SLURM_STEP_NUM_TASKS", "2", 2},
+                 {"SLURM_NTASKS", "2", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].name, cases[i].value, 1);
+        const int found = px_ranks_launched();
+        unsetenv(cases[i].name);
+        if (found != cases[i].ranks)
+            fail_msg("%s=%s: found %d ranks, expected %d", cases[i].name, cases[i].value, found, cases[i].ranks);
+    }
+}
+
+/* --- Gradients of parts ------------------------------------------------------------------------------------------- */
+
+static const px_model_spec spec = {.kind = PX_MODEL_ROW_LSTM,
+                                   .layers = 3,
+                                   .hidden = 4,
+                                   .head = 6,
+                                   .residual = true,
+                                   .skip = true,
+                                   .height = 4,
+                                   .width = 3,
+                                   .channels = 3,
+                                   .levels = 5};
+enum { IMAGES = 5 };
+
+/* What was final when; the model's gradients must not change from there on. */
+typedef struct px_listener {
+    px_model *model;
+    size_t first, calls;
+    px_real *final; /* copied as they became final */
+} px_listener;
+
+static px_status hear(void *context, size_t first) {
+    px_listener *l = context;
+    px_device *device = px_model_device(l->model);
+    const px_map gradients = px_model_gradients(l->model);
+    if (first >= l->first) fail_msg("call %zu: final from %zu on, expected below %zu", l->calls, first, l->first);
+    PX_TRY(device->ops->download(device, l->final + first, (px_real *)gradients.data + first,
+                                 (l->first - first) * sizeof(px_real)));
+    l->first = first;
+    l->calls++;
+    return PX_OK;
+}
+
+static px_real *gradients_of(px_model *model, const uint8_t *levels, int images) {
+    px_context *ctx = px_model_device(model)->ctx;
+    assert_ok(ctx, px_model_forward(model, levels, images, true));
+    assert_ok(ctx, px_model_backward(model));
+    return px_test_download(px_model_device(model), px_model_gradients(model));
+}
+
+/* Sums of a few hundred products each. */
+static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13;
+
+static void parts_add_up_to_the_whole(void **state) {
+    px_context ctx = {0};
+    px_device *device = px_test_device(&ctx);
+    px_model *model = px_test_model(device, &spec, 3);
+    uint8_t *images = px_test_images(&spec, IMAGES, 4);
+    const size_t elements = px_model_parameters(model)->elements;
+    (void)state;
+    assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
+    px_real *whole = gradients_of(model, images, IMAGES);
+    px_model_part_of(model, IMAGES);
+    px_real *first = gradients_of(model, images, 2);
+    px_real *rest = gradients_of(model, images + 2 * px_test_values(&spec), IMAGES - 2);
+    for (size_t i = 0; i < elements; i++) first[i] += rest[i];
+    const px_difference d = px_compare(elements, px_element_real, first, px_element_real, whole);
+    if (!(d.relative <= rounding))
+        fail_msg("gradient %zu: parts give %.9g, the whole %.9g, within %g of the largest", d.index, d.found, d.want,
+                 rounding);
+    free(whole);
+    free(first);
+    free(rest);
+    free(images);
+    px_model_destroy(model);
+    px_device_close(device);
+}
+
+static void what_is_called_final_is(void **state) {
+    px_context ctx = {0};
+    px_device *device = px_test_device(&ctx);
+    px_model *model = px_test_model(device, &spec, 5);
+    uint8_t *images = px_test_images(&spec, IMAGES, 6);
+    const size_t elements = px_model_parameters(model)->elements;
+    px_listener listener = {.model = model, .first = elements, .final = calloc(elements, sizeof(px_real))};
+    (void)state;
+    assert_non_null(listener.final);
+    assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
+    px_model_on_gradients(model, hear, &listener);
+    px_real *gradients = gradients_of(model, images, IMAGES);
+    assert_int_equal(listener.first, 0);
+    assert_int_equal(listener.calls, spec.layers + 2); /* head, blocks, stem */
+    assert_memory_equal(listener.final, gradients, elements * sizeof *gradients);
+    free(gradients);
+    free(listener.final);
+    free(images);
+    px_model_destroy(model);
+    px_device_close(device);
+}
+
+/* --- A job -------------------------------------------------------------------------------------------------------- */
+
+static void say(const char *line) {
+    fprintf(stderr, "not ok - %s\n", line);
+}
+static void leave(px_status status) {
+    _exit(1 + (int)status);
+}
+
+static px_context context;
+
+static void everyone_gets_all_shares(void **state) {
+    px_ranks *ranks = *state;
+    for (size_t total = 0; total < 20; total++)
+        for (size_t unit = 1; unit < 4; unit++) {
+            double all[20];
+            const px_share mine = px_ranks_share(ranks, total, unit);
+            for (size_t i = 0; i < total; i++) all[i] = i - mine.first < mine.count ? (double)i + 0.5 : -1;
+            assert_ok(&context, px_ranks_gather(ranks, all, total, unit, sizeof *all));
+            for (size_t i = 0; i < total; i++) assert_true(all[i] == (double)i + 0.5);
+        }
+}
+
+static void rank_0_is_heard_by_all(void **state) {
+    px_ranks *ranks = *state;
+    char word[8] = "nothing";
+    if (px_ranks_rank(ranks) == 0) strcpy(word, "hello");
+    assert_ok(&context, px_ranks_broadcast(ranks, word, sizeof word));
+    assert_string_equal(word, "hello");
+}
+
+static void the_first_failure_is_everyones(void **state) {
+    px_ranks *ranks = *state;
+    const int rank = px_ranks_rank(ranks), last = px_ranks_count(ranks) - 1;
+    char expected[256], name[PX_RANK_NAME];
+    assert_ok(&context, px_ranks_agree(ranks, PX_OK));
+    const px_status mine = rank == last ? px_fail(&context, PX_ERR_SHAPE, "it is askew") : PX_OK;
+    px_ranks_name(ranks, last, name);
+    snprintf(expected, sizeof expected, "%s%sit is askew", last > 0 ? name : "", last > 0 ? ": " : "");
+    assert_int_equal(px_ranks_agree(ranks, mine), PX_ERR_SHAPE);
+    assert_string_equal(context.message, expected);
+    assert_int_equal(px_ranks_agree(ranks, px_fail(&context, PX_ERR_FILE, "all are lost")), PX_ERR_FILE);
+    assert_string_equal(context.message, "all are lost");
+    ranks->agreed = false; /* this was not the end of the job */
+}
+
+static void differences_are_found(void **state) {
+    px_ranks *ranks = *state;
+    const int last = px_ranks_count(ranks) - 1;
+    int thing = 7;
+    assert_ok(&context, px_ranks_same_program(ranks));
+    assert_ok(&context, px_ranks_same(ranks, "the thing", &thing, sizeof thing));
+    if (px_ranks_rank(ranks) == last) thing = 8;
+    assert_int_equal(px_ranks_same(ranks, "the thing", &thing, sizeof thing), last > 0 ? PX_ERR_CONFIG : PX_OK);
+    ranks->agreed = false;
+}
+
+static void one_gpu_has_one_rank(void **state) {
+    px_ranks *ranks = *state;
+    const int rank = px_ranks_rank(ranks), count = px_ranks_count(ranks);
+    px_device device = {.ctx = &context, .kind = "cuda"};
+    char taken[64];
+    assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
+    snprintf(device.identity, sizeof device.identity, "%d", rank);
+    assert_ok(&context, px_ranks_check_device(ranks, &device));
+    if (count == 1) return;
+    snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
+    assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
+    assert_non_null(strstr(context.message, "found GPU 0, which rank 0 on "));
+    snprintf(device.identity, sizeof device.identity, "%d", rank < count - 1 ? rank : rank - 1); /* of neighbours */
+    assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
+    snprintf(taken, sizeof taken, "found GPU %d, which rank %d on ", count - 2, count - 2);
+    assert_non_null(strstr(context.message, taken));
+    device.kind = rank == count - 1 ? "cpu" : "cuda";
+    assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
+    assert_non_null(strstr(context.message, "device: found cpu, expected cuda as rank 0"));
+    ranks->agreed = false;
+}
+
+/* Gradients of rank r: a function of place and rank. */
+enum { ROWS = 150 }; /* more buckets of one row than sums wait in line */
+static void fill(px_map map, int rank, size_t first, size_t end) {
+    px_real *values = map.data;
+    for (size_t i = first; i < end; i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
+}
+
+/* A reduction of buckets of `rows` rows, with gradients that become final a few hundred elements at a time. */
+static void reduce(px_ranks *ranks, px_device *device, px_map map, size_t rows, double *own) {
+    px_reduction *reduction;
+    const size_t row = PX_FLAT_COLUMNS * sizeof(px_real);
+    const int rank = px_ranks_rank(ranks);
+    memset(map.data, 0, px_map_bytes(&map));
+    assert_ok(&context, px_reduction_create(ranks, device, map, rows * row, &reduction));
+    for (size_t end = px_map_elements(&map), first; end > 0; end = first) {
+        first = end > 300 ? end - 300 : 0;
+        fill(map, rank, first, end);
+        if (first == 0 && own && rank == px_ranks_count(ranks) - 1) ((px_real *)map.data)[first] = (px_real)NAN;
+        assert_ok(&context, px_reduction_ready(reduction, first));
+    }
+    assert_ok(&context, px_reduction_finish(reduction));
+    if (own) assert_ok(&context, px_reduction_norm(reduction, own));
+    assert_int_equal(px_reduction_times_take(reduction).steps, 1);
+    assert_ok(&context, px_reduction_finish(reduction)); /* a step without sums takes no time for them */
+    assert_true(px_reduction_times_take(reduction).reduce == 0);
+    px_reduction_destroy(reduction);
+}
+
+static px_map host_map(void) {
+    px_map map = {calloc(ROWS * PX_FLAT_COLUMNS, sizeof(px_real)), ROWS, PX_FLAT_COLUMNS, PX_REAL};
+    assert_non_null(map.data);
+    return map;
+}
+
+static void sums_are_right_the_same_everywhere_and_again(void **state) {
+    px_ranks *ranks = *state;
+    px_device *device;
+    const px_map map = host_map(), again = host_map();
+    const size_t elements = px_map_elements(&map);
+    const int count = px_ranks_count(ranks);
+    const double within = count * (sizeof(px_real) == sizeof(float) ? 6e-8 : 1.2e-16) *
+                          count; /* half a bit an addition */
+    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
+    for (size_t rows = 1; rows < 30; rows += 4) {
+        reduce(ranks, device, map, rows, NULL);
+        for (size_t i = 0; i < elements; i++) {
+            double want = 0;
+            for (int r = 0; r < count; r++) want += (double)(px_real)px_test_number((uint64_t)r, i);
+            const double found = (double)((const px_real *)map.data)[i];
+            if (!(fabs(found - want) <= within))
+                fail_msg("buckets of %zu rows: sum %zu is %.9g, expected %.9g within %g", rows, i, found, want, within);
+        }
+        assert_ok(&context, px_ranks_same(ranks, "the sums", map.data, px_map_bytes(&map)));
+        reduce(ranks, device, again, rows, NULL);
+        assert_memory_equal(again.data, map.data, px_map_bytes(&map));
+    }
+    free(map.data);
+    free(again.data);
+    px_device_close(device);
+}
+
+static void each_knows_its_own_norm(void **state) {
+    px_ranks *ranks = *state;
+    px_device *device;
+    double norm, want = 0;
+    const px_map map = host_map();
+    const int rank = px_ranks_rank(ranks);
+    assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
+    reduce(ranks, device, map, 3, &norm);
+    fill(map, rank, 0, px_map_elements(&map));
+    for (size_t i = 0; i < px_map_elements(&map); i++) want += pow((double)((const px_real *)map.data)[i], 2);
+    if (rank == px_ranks_count(ranks) - 1)
+        assert_true(isnan(norm)); /* its own NaN, which by now is in everyone's sums */
+    else if (!(fabs(norm - sqrt(want)) <= 1e-12 * norm))
+        fail_msg("own norm is %.17g, expected %.17g", norm, sqrt(want));
+    free(map.data);
+    px_device_close(device);
+}
+
+static void each_has_its_share_of_cores(void **state) {
+    const px_ranks *ranks = *state;
+    cpu_set_t mine;
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), share = cores / ranks->mpi->local_count;
+    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < cores) {
+        print_message("SKIP: the number of threads was set by others\n");
+        skip();
+    }
+    assert_int_equal(omp_get_max_threads(), share > 0 ? share : 1);
+}
+
+static int meet(void **state) {
+    static const px_ranks_end end = {say, leave, NULL};
+    assert_ok(&context, px_ranks_open(&context, &end, (px_ranks **)state));
+    return 0;
+}
+static int part(void **state) {
+    px_ranks_close(*state, PX_OK);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest alone[] = {
+        cmocka_unit_test(shares_cover_all_and_differ_by_one),
+        cmocka_unit_test(groups_stay_together),
+        cmocka_unit_test(alone_all_is_mine),
+        cmocka_unit_test(launchers_are_known),
+        cmocka_unit_test(parts_add_up_to_the_whole),
+        cmocka_unit_test(what_is_called_final_is),
+    };
+    const struct CMUnitTest together[] = {
+        cmocka_unit_test(everyone_gets_all_shares),
+        cmocka_unit_test(rank_0_is_heard_by_all),
+        cmocka_unit_test(the_first_failure_is_everyones),
+        cmocka_unit_test(differences_are_found),
+        cmocka_unit_test(one_gpu_has_one_rank),
+        cmocka_unit_test(sums_are_right_the_same_everywhere_and_again),
+        cmocka_unit_test(each_knows_its_own_norm),
+        cmocka_unit_test(each_has_its_share_of_cores),
+    };
+    return px_ranks_launched() ? cmocka_run_group_tests(together, meet, part)
+                               : cmocka_run_group_tests(alone, NULL, NULL);
+}

@@ -1,0 +1,142 @@
+/* What the bench counts: operations' work by hand-worked shapes; and a whole training step's products, counted one by one
+ * from the calls that models make, against px_model_flops, which counts weights. */
+#include "tests/support/model.h"
+#include "host/model/network.h"
+#include "host/bench/times.h"
+#include "pixelrnn/clock.h"
+
+static void expect_work(const char *what, px_work found, double flops, double bytes) {
+    if (found.flops != flops || found.bytes != bytes)
+        fail_msg("%s: found %.17g operations and %.17g bytes, expected %.17g and %.17g", what, found.flops, found.bytes,
+                 flops, bytes);
+}
+
+static px_map map_of(size_t rows, int columns, px_type type) {
+    static char some; /* maps are looked at, not into */
+    return px_map_over(&some, rows, columns, type);
+}
+
+static void test_operations(void **state) {
+    (void)state;
+    const double real = sizeof(px_real);
+    const px_gemm_args gemm = {.m = 3, .n = 5, .k = 7, .operands = PX_BF16, .result = PX_REAL, .beta = 1, .batch = 2};
+    expect_work("gemm", px_work_of(PX_OP_gemm, &gemm), 2. * 2 * 3 * 5 * 7,
+                2 * ((3 * 7 + 7 * 5) * 2 + 2 * 3 * 5 * real));
+    /* 6 pixels of 4 features through 5 of 6 taps to 8 */
+    px_convolve_args convolve = {.grid = {1, 2, 3},
+                                 .taps = px_taps_rectangle(2, 3, 1),
+                                 .x = map_of(6, 4, PX_BF16),
+                                 .weight = map_of(8, 6 * 4, PX_BF16),
+                                 .bias = map_of(1, 8, PX_BF16),
+                                 .y = map_of(6, 8, PX_BF16)};
+    expect_work("convolve", px_work_of(PX_OP_convolve, &convolve), 2. * 6 * 5 * 4 * 8,
+                2. * (6 * 4 + 5 * 4 * 8 + 8 + 6 * 8));
+    convolve.add = convolve.y;
+    expect_work("convolve, added to itself", px_work_of(PX_OP_convolve, &convolve), 2. * 6 * 5 * 4 * 8,
+                2. * (6 * 4 + 5 * 4 * 8 + 8 + 2 * 6 * 8));
+    const px_softmax_nll_args softmax = {.logits = map_of(6, 9, PX_REAL),
+                                         .target = map_of(6, 1, PX_UINT8),
+                                         .nll = map_of(6, 1, PX_REAL),
+                                         .gradient = true};
+    expect_work("softmax_nll", px_work_of(PX_OP_softmax_nll, &softmax), 0, 2 * 6 * 9 * real + 6 + 6 * real);
+    const px_combine_args combine = {
+        .sum = map_of(6, 4, PX_BF16), .gate = map_of(6, 4, PX_BF16), .y = map_of(6, 4, PX_BF16)};
+    expect_work("combine", px_work_of(PX_OP_combine, &combine), 0, 3. * 6 * 4 * 2);
+}
+
+/* Grey images have one group: masks keep all of the centre tap, or, the stem's, none of it. */
+static void check_step(px_context *ctx, const px_model_spec *spec) {
+    enum { IMAGES = 2 };
+    px_device *device = px_test_device(ctx);
+    px_model *model = px_test_model(device, spec, 1);
+    uint8_t *levels = px_test_images(spec, IMAGES, 2);
+    static px_profile profile;
+    assert_ok(ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
+    double found[PX_PROFILES];
+    for (int kind = 0; kind < PX_PROFILES; kind++) {
+        px_profile_begin(&profile, device, (px_profile_kind)kind);
+        assert_ok(ctx, px_model_forward(model, levels, IMAGES, true));
+        assert_ok(ctx, px_model_backward(model));
+        px_profile_end(&profile, device);
+        found[kind] = 0;
+        for (int op = 0; op < PX_OPS; op++) found[kind] += profile.work[op].flops;
+    }
+    const double pixels = (double)IMAGES * spec->height * spec->width;
+    const double masked = 2 * 2 * pixels * 2 * spec->hidden; /* the stem's centre, forward and for its gradient */
+    const double want = px_model_flops(model, PX_PURPOSE_TRAIN) * IMAGES + masked;
+    if (found[PX_PROFILE_WHOLE] != want)
+        fail_msg("%s: the model's calls take %.17g operations, its weights %.17g", px_test_name(spec),
+                 found[PX_PROFILE_WHOLE], want);
+    /* a sweep's own calls are products onto the lanes that live; its last step back gives nothing to the one before */
+    if (found[PX_PROFILE_OWN] > want || found[PX_PROFILE_OWN] < 0.7 * want)
+        fail_msg("%s: all calls take %.17g operations, the model's %.17g", px_test_name(spec), found[PX_PROFILE_OWN],
+                 want);
+    free(levels);
+    px_model_destroy(model);
+    px_device_close(device);
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    px_context ctx = {""};
+    for (int kind = 0; kind < 3; kind++)
+        for (int skip = 0; skip < 2; skip++)
+            check_step(&ctx, &(px_model_spec){.kind = (px_model_kind)kind,
+                                              .layers = 2,
+                                              .hidden = 6,
+                                              .head = 5,
+                                              .residual = true,
+                                              .skip = skip,
+                                              .height = 7,
+                                              .width = 5,
+                                              .channels = 1,
+                                              .levels = 4});
+}
+
+/* A product that takes 20 ms, and a recurrence that is one product. */
+static px_status slow_gemm(px_device *device, const px_gemm_args *args) {
+    (void)device, (void)args;
+    for (const double end = px_clock_seconds() + 0.02; px_clock_seconds() < end;) continue;
+    return PX_OK;
+}
+static px_status sweep_of_gemm(px_device *device, const px_sweep_args *args) {
+    (void)args;
+    return device->ops->gemm(device, &(px_gemm_args){0});
+}
+
+/* The time of an operation that another one calls counts once. */
+static void test_own_time(void **state) {
+    (void)state;
+    px_context ctx = {""};
+    px_device *device = px_test_device(&ctx);
+    const px_device_ops *real = device->ops;
+    px_device_ops table = *real;
+    px_profile profile;
+    table.gemm = slow_gemm;
+    table.sweep_forward = sweep_of_gemm;
+    device->ops = &table;
+    px_profile_begin(&profile, device, PX_PROFILE_OWN);
+    assert_ok(&ctx, device->ops->sweep_forward(device, &(px_sweep_args){0}));
+    px_profile_end(&profile, device);
+    device->ops = real;
+    const double product = profile.seconds[PX_OP_gemm], sweep = profile.seconds[PX_OP_sweep_forward];
+    if (product < 0.02 || sweep > product / 2)
+        fail_msg("found %g s of products and %g s of a recurrence, expected 0.02 s and about none", product, sweep);
+    px_device_close(device);
+}
+
+/* Of 0 to 20, in any order. */
+static void test_quantiles(void **state) {
+    (void)state;
+    px_times times = {.count = 21};
+    for (int i = 0; i < times.count; i++) times.seconds[i] = i * 8 % 21;
+    const px_quantiles found = px_times_quantiles(&times);
+    if (found.p10 != 2 || found.median != 10 || found.p90 != 18)
+        fail_msg("found %g, %g, %g, expected 2, 10, 18", found.p10, found.median, found.p90);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_steps),
+                                       cmocka_unit_test(test_own_time), cmocka_unit_test(test_quantiles)};
+    return cmocka_run_group_tests_name("work", tests, NULL, NULL);
+}
