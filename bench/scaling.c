@@ -235,10 +235,10 @@ static int px_rising(const void *a, const void *b) {
 }
 
 /* Median seconds of a bucket of so many bytes with nothing else to do. */
-static px_status px_time_bucket(px_trial *t, px_map map, size_t bytes, double *seconds) {
+static px_status px_time_bucket(px_trial *t, px_tensor tensor, size_t bytes, double *seconds) {
     double took[PX_ROUNDS];
     px_reduction *reduction;
-    const px_map bucket = px_map_head(map, bytes / PX_FLAT_COLUMNS / sizeof(px_real));
+    const px_tensor bucket = px_tensor_first_rows(tensor, bytes / PX_FLAT_COLUMNS / sizeof(px_real));
     PX_TRY(px_reduction_create(t->ranks, t->device, bucket, bytes, &reduction));
     px_status status = PX_OK;
     for (int i = 0; i < PX_ROUNDS && status == PX_OK; i++) {
@@ -254,12 +254,12 @@ static px_status px_time_bucket(px_trial *t, px_map map, size_t bytes, double *s
 }
 
 static px_status px_time_wire(px_trial *t, px_wire *wire) {
-    px_map map = {calloc(1, PX_LARGE), PX_LARGE / PX_FLAT_COLUMNS / sizeof(px_real), PX_FLAT_COLUMNS, PX_REAL};
+    px_tensor tensor = {calloc(1, PX_LARGE), PX_LARGE / PX_FLAT_COLUMNS / sizeof(px_real), PX_FLAT_COLUMNS, PX_REAL};
     double small = 0, large = 0;
-    if (!map.data) return px_fail(t->device->ctx, PX_ERR_MEMORY, "scaling: no memory");
-    px_status status = px_time_bucket(t, map, PX_SMALL, &small);
-    if (status == PX_OK) status = px_time_bucket(t, map, PX_LARGE, &large);
-    free(map.data);
+    if (!tensor.data) return px_fail(t->device->ctx, PX_ERR_MEMORY, "scaling: no memory");
+    px_status status = px_time_bucket(t, tensor, PX_SMALL, &small);
+    if (status == PX_OK) status = px_time_bucket(t, tensor, PX_LARGE, &large);
+    free(tensor.data);
     wire->seconds_per_byte = (large - small) / (PX_LARGE - PX_SMALL);
     wire->seconds = small - wire->seconds_per_byte * PX_SMALL;
     return status;

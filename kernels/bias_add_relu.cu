@@ -8,8 +8,8 @@ typedef struct px_combined {
     px_real least; /* what smaller values become: 0 when rectifying */
 } px_combined;
 
-PX_FUNCTION const px_store *px_row_or_null(const px_map *map, size_t row) {
-    return map->data ? px_row(map, row) : NULL;
+PX_FUNCTION const px_store *px_row_or_null(const px_tensor *tensor, size_t row) {
+    return tensor->data ? px_row(tensor, row) : NULL;
 }
 
 PX_FUNCTION px_combined px_combined_at(size_t row, const px_combine_args *k) {

@@ -10,9 +10,9 @@ PX_HOST_DEVICE void *px_tape_moved(const px_replay_args *k, int group, const voi
     return (char *)at + (inside ? (size_t)group * k->bytes : 0);
 }
 
-PX_HOST_DEVICE px_map px_tape_map(const px_replay_args *k, int group, px_map map) {
-    map.data = px_tape_moved(k, group, map.data);
-    return map;
+PX_HOST_DEVICE px_tensor px_tape_tensor(const px_replay_args *k, int group, px_tensor tensor) {
+    tensor.data = px_tape_moved(k, group, tensor.data);
+    return tensor;
 }
 
 PX_HOST_DEVICE px_tape_step px_tape_step_of(const px_replay_args *k, int group, int index) {
@@ -27,27 +27,27 @@ PX_HOST_DEVICE px_tape_step px_tape_step_of(const px_replay_args *k, int group, 
     }
     case PX_STEP_levels_to_values: {
         px_levels_to_values_args *a = &step.args.levels_to_values;
-        a->image = px_tape_map(k, group, a->image);
-        a->values = px_tape_map(k, group, a->values);
+        a->image = px_tape_tensor(k, group, a->image);
+        a->values = px_tape_tensor(k, group, a->values);
         break;
     }
     case PX_STEP_activate: {
         px_activate_args *a = &step.args.activate;
-        px_map *const maps[] = {&a->sum, &a->bias, &a->add, &a->y, &a->rectified};
-        for (int i = 0; i < 5; i++) *maps[i] = px_tape_map(k, group, *maps[i]);
+        px_tensor *const tensors[] = {&a->sum, &a->bias, &a->add, &a->y, &a->rectified};
+        for (int i = 0; i < 5; i++) *tensors[i] = px_tape_tensor(k, group, *tensors[i]);
         break;
     }
     case PX_STEP_lstm_update: {
         px_lstm_update_args *a = &step.args.lstm_update;
-        px_map *const maps[] = {&a->pre, &a->bias, &a->c, &a->h, &a->add, &a->sum};
-        for (int i = 0; i < 6; i++) *maps[i] = px_tape_map(k, group, *maps[i]);
+        px_tensor *const tensors[] = {&a->pre, &a->bias, &a->c, &a->h, &a->add, &a->sum};
+        for (int i = 0; i < 6; i++) *tensors[i] = px_tape_tensor(k, group, *tensors[i]);
         break;
     }
     case PX_STEP_draw: {
         px_draw_args *a = &step.args.draw;
-        a->logits = px_tape_map(k, group, a->logits);
-        a->image = px_tape_map(k, group, a->image);
-        a->nats = px_tape_map(k, group, a->nats);
+        a->logits = px_tape_tensor(k, group, a->logits);
+        a->image = px_tape_tensor(k, group, a->image);
+        a->nats = px_tape_tensor(k, group, a->nats);
         a->first_image += (uint64_t)group * (uint64_t)k->images;
         break;
     }

@@ -1,4 +1,4 @@
-/* Where a cell of a sweep finds its things: the addresses that forward and backward share. */
+/* Where a cell of a recurrence finds its things: the addresses that forward and backward share. */
 #ifndef PIXELRNN_KERNELS_LSTM_CELL_H
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 
@@ -14,26 +14,28 @@ typedef struct px_cell {
 } px_cell;
 
 static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
-    return (size_t)k->sweep.directions * (size_t)px_sweep_live(&k->sweep, k->step) * (size_t)k->sweep.grid.images;
+    return (size_t)k->recurrence.directions * (size_t)px_recurrence_live(&k->recurrence, k->step) *
+           (size_t)k->recurrence.grid.images;
 }
 
-/* Row of `map`, or NULL where the map is absent. */
-PX_FUNCTION px_store *px_cell_row(const px_map *map, ptrdiff_t row) {
-    return map->data ? px_row(map, (size_t)row) : NULL;
+/* Row of `tensor`, or NULL where the tensor is absent. */
+PX_FUNCTION px_store *px_cell_row(const px_tensor *tensor, ptrdiff_t row) {
+    return tensor->data ? px_row(tensor, (size_t)row) : NULL;
 }
-PX_FUNCTION px_real *px_cell_row_real(const px_map *map, ptrdiff_t row) {
-    return map->data ? px_row_real(map, (size_t)row) : NULL;
+PX_FUNCTION px_real *px_cell_row_real(const px_tensor *tensor, ptrdiff_t row) {
+    return tensor->data ? px_row_real(tensor, (size_t)row) : NULL;
 }
 
 /* operand has a guard lane before the first lane and after the last: forward leaves there what nobody reads, backward
  * finds 0 there. With two taps the last is the second again. */
 PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
-    const px_sweep_args *s = &k->sweep;
+    const px_recurrence_args *s = &k->recurrence;
     const ptrdiff_t images = s->grid.images;
-    const int first = px_sweep_first(s, k->step);
-    const ptrdiff_t live = px_sweep_live(s, k->step), image = (ptrdiff_t)row % images, place = (ptrdiff_t)row / images;
+    const int first = px_recurrence_first(s, k->step);
+    const ptrdiff_t live = px_recurrence_live(s, k->step), image = (ptrdiff_t)row % images,
+                    place = (ptrdiff_t)row / images;
     const ptrdiff_t direction = place / live, lane = first + place % live;
-    const px_sweep_line *line = &s->line[direction];
+    const px_recurrence_line *line = &s->line[direction];
     const ptrdiff_t pixel = image * s->grid.height * s->grid.width + line->origin + k->step * line->step +
                             lane * line->lane;
     const bool newborn = k->step == s->delay * lane;

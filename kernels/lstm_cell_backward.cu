@@ -1,4 +1,4 @@
-/* Gradient of the LSTM cell, pointwise half of one step of a sweep, last step first.
+/* Gradient of the LSTM cell, pointwise half of one step of a recurrence, last step first.
  * The gradient of pre goes to the pixel (for the weights' gradients) and to `product` (for the step before). */
 #include "kernels/lstm_cell.h"
 
@@ -17,9 +17,9 @@ PX_FUNCTION px_backward px_backward_at(size_t row, const px_lstm_cell_args *k) {
 }
 
 PX_ROW void lstm_cell_backward(px_backward at, int d, const px_lstm_cell_args *k) {
-    const int D = k->sweep.hidden;
+    const int D = k->recurrence.hidden;
     px_store *gates = at.cell.gates;
-    const px_real dh = at.cell.dh[d] + at.tap[0][d] + at.tap[1][d] + (k->sweep.taps > 2 ? at.tap[2][d] : 0);
+    const px_real dh = at.cell.dh[d] + at.tap[0][d] + at.tap[1][d] + (k->recurrence.taps > 2 ? at.tap[2][d] : 0);
     const px_real o = gates[PX_GATE_O * D + d], f = gates[PX_GATE_F * D + d];
     const px_real i = gates[PX_GATE_I * D + d], g = gates[PX_GATE_G * D + d];
     const px_real tanh_c = px_tanh(at.cell.c[d]);
@@ -32,4 +32,4 @@ PX_ROW void lstm_cell_backward(px_backward at, int d, const px_lstm_cell_args *k
     gates[PX_GATE_I * D + d] = at.product[PX_GATE_I * D + d] = dc * g * i * (1 - i);
     gates[PX_GATE_G * D + d] = at.product[PX_GATE_G * D + d] = dc * i * (1 - g * g);
 }
-PX_PLACED_KERNEL(lstm_cell_backward, px_backward, px_backward_at, px_cell_rows(k), k->sweep.hidden)
+PX_PLACED_KERNEL(lstm_cell_backward, px_backward, px_backward_at, px_cell_rows(k), k->recurrence.hidden)

@@ -1,4 +1,4 @@
-/* LSTM cell, pointwise half of one step of a sweep: van den Oord et al. 2016, eq. 3.
+/* LSTM cell, pointwise half of one step of a recurrence: van den Oord et al. 2016, eq. 3.
  * Also lays h out as the operand of the next step's product, so that each step is one product and this kernel. */
 #include "kernels/lstm_cell.h"
 
@@ -17,7 +17,7 @@ PX_FUNCTION px_forward px_forward_at(size_t row, const px_lstm_cell_args *k) {
 }
 
 PX_ROW void lstm_cell_forward(px_forward at, int d, const px_lstm_cell_args *k) {
-    const int D = k->sweep.hidden;
+    const int D = k->recurrence.hidden;
     px_store *gates = at.cell.gates;
     const px_real o = px_sigmoid(gates[PX_GATE_O * D + d] + at.product[PX_GATE_O * D + d]);
     const px_real f = px_sigmoid(gates[PX_GATE_F * D + d] + at.product[PX_GATE_F * D + d]);
@@ -34,4 +34,4 @@ PX_ROW void lstm_cell_forward(px_forward at, int d, const px_lstm_cell_args *k) 
     at.cell.h[d] = h;
     at.tap[0][d] = at.tap[1][d] = at.tap[2][d] = h;
 }
-PX_PLACED_KERNEL(lstm_cell_forward, px_forward, px_forward_at, px_cell_rows(k), k->sweep.hidden)
+PX_PLACED_KERNEL(lstm_cell_forward, px_forward, px_forward_at, px_cell_rows(k), k->recurrence.hidden)

@@ -1,4 +1,4 @@
-/* The Diagonal BiLSTM's right map, moved down by a row before it joins the left one (and back up in backward). */
+/* The Diagonal BiLSTM's right tensor, moved down by a row before it joins the left one (and back up in backward). */
 #include "kernels/portable/vector.h"
 
 typedef struct px_shifted {

@@ -1,5 +1,5 @@
-"""torch.nn.LSTM (cuDNN on a GPU) at the T, N and h of one sweep of a config's model: the recurrence alone. Its input has few
-features, so that its input-to-state product costs little, and no gradient of weights is asked for: a sweep contains neither.
+"""torch.nn.LSTM (cuDNN on a GPU) at the T, N and h of one recurrence of a config's model: the recurrence alone. Its input has few
+features, so that its input-to-state product costs little, and no gradient of weights is asked for: a recurrence contains neither.
 Prints one JSON object.
 
     python3 lstm.py CONFIG [--size 64] [--precision bfloat16] [--set key=value]...
@@ -13,8 +13,8 @@ from files import read_config
 INPUTS = 16
 
 
-def sweep_shape(config, size):
-    """T and N of a sweep: rows of W lanes, or diagonals of H lanes."""
+def recurrence_shape(config, size):
+    """T and N of a recurrence: rows of W lanes, or diagonals of H lanes."""
     steps = {"row_lstm": size, "diagonal_bilstm": 2 * size - 1}
     if config["model.kind"] not in steps:
         raise SystemExit(f"lstm.py: found a {config['model.kind']}, expected one of {', '.join(steps)}")
@@ -24,7 +24,7 @@ def sweep_shape(config, size):
 def main():
     options = measure.arguments(__doc__).parse_args()
     config = read_config(options.config, options.set)
-    steps, lanes = sweep_shape(config, options.size)
+    steps, lanes = recurrence_shape(config, options.size)
     kind = {"dtype": getattr(torch, options.precision), "device": options.device}
     lstm = torch.nn.LSTM(INPUTS, int(config["model.hidden"])).to(**kind).requires_grad_(False)
     x = torch.randn(steps, lanes, INPUTS, **kind).requires_grad_()

@@ -103,7 +103,7 @@ def lstm_step(a, h, c, weight, before, after):
     return cell(product.view(a.shape), c)
 
 
-def sweep(a, weight, before, after, step):
+def recurrence(a, weight, before, after, step):
     """Pre-activations [T, D, N, lanes, 4h] -> states [T, D, N, lanes, h]."""
     h = torch.zeros_like(a[0, ..., :a.shape[-1] // 4])
     c = torch.zeros_like(h, dtype=torch.float32)
@@ -171,7 +171,7 @@ class RowLSTMBlock(nn.Module):
 
     def forward(self, u):
         a, weight = self.gates(u)
-        return self.merge(u, sweep(a, weight, 1, 1, self.step))
+        return self.merge(u, recurrence(a, weight, 1, 1, self.step))
 
 
 class Direction(nn.Module):
@@ -182,7 +182,7 @@ class Direction(nn.Module):
 
 
 class DiagonalBiLSTMBlock(nn.Module):
-    """Both directions in one sweep: the right one sees the map mirrored."""
+    """Both directions in one recurrence: the right one sees the map mirrored."""
 
     def __init__(self, spec, half, full):
         super().__init__()
@@ -205,7 +205,7 @@ class DiagonalBiLSTMBlock(nn.Module):
 
     def forward(self, u):
         a, weight = self.gates(u)
-        return self.merge(u, sweep(a, weight, 1, 0, self.step))
+        return self.merge(u, recurrence(a, weight, 1, 0, self.step))
 
 
 BLOCKS = {"pixelcnn": PixelCNNBlock, "row_lstm": RowLSTMBlock, "diagonal_bilstm": DiagonalBiLSTMBlock}

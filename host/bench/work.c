@@ -1,18 +1,19 @@
 /* What each operation cannot do without, from its descriptor: floating-point operations of its products and sums of
- * products, and the bytes of its maps, each map read or written once as the descriptor lists it. What an implementation
+ * products, and the bytes of its tensors, each tensor read or written once as the descriptor lists it. What an implementation
  * moves beside (gathered columns, sums that are combined later) is not counted, nor is pointwise arithmetic. */
 #include "pixelrnn/bench.h"
 
-static double px_bytes(const px_map *map) {
-    return map->data ? (double)px_map_bytes(map) : 0;
+static double px_bytes(const px_tensor *tensor) {
+    return tensor->data ? (double)px_tensor_bytes(tensor) : 0;
 }
 
-/* The bytes of some maps; absent ones have none. */
+/* The bytes of some tensors; absent ones have none. */
 #define PX_BYTES(...)                                                                                                  \
-    px_bytes_of((const px_map *const[]){__VA_ARGS__}, sizeof((const px_map *const[]){__VA_ARGS__}) / sizeof(px_map *))
-static double px_bytes_of(const px_map *const *maps, size_t count) {
+    px_bytes_of((const px_tensor *const[]){__VA_ARGS__},                                                               \
+                sizeof((const px_tensor *const[]){__VA_ARGS__}) / sizeof(px_tensor *))
+static double px_bytes_of(const px_tensor *const *tensors, size_t count) {
     double bytes = 0;
-    for (size_t i = 0; i < count; i++) bytes += px_bytes(maps[i]);
+    for (size_t i = 0; i < count; i++) bytes += px_bytes(tensors[i]);
     return bytes;
 }
 
@@ -50,28 +51,29 @@ static px_work px_work_convolve_weight_gradient(const px_convolve_weight_gradien
     return work;
 }
 
-/* A sweep reads and writes every pixel of its lines once, whatever its steps hold of it meanwhile. */
-static px_work px_work_sweep(const px_sweep_args *k, bool backward) {
+/* A recurrence reads and writes every pixel of its lines once, whatever its steps hold of it meanwhile. */
+static px_work px_work_recurrence(const px_recurrence_args *k, bool backward) {
     px_work work = {0};
     for (int d = 0; d < k->directions; d++) {
-        const px_sweep_line *line = &k->line[d];
-        work.flops += 2 * (double)px_map_elements(&line->weight) * (double)px_grid_pixels(&k->grid);
+        const px_recurrence_line *line = &k->line[d];
+        work.flops += 2 * (double)px_tensor_elements(&line->weight) * (double)px_grid_pixels(&k->grid);
         work.bytes += PX_BYTES(&line->weight, &line->gates, &line->gates, &line->c, backward ? &line->dh : &line->h);
     }
     return work;
 }
-static px_work px_work_sweep_forward(const px_sweep_args *k) {
-    return px_work_sweep(k, false);
+static px_work px_work_recurrence_forward(const px_recurrence_args *k) {
+    return px_work_recurrence(k, false);
 }
-static px_work px_work_sweep_backward(const px_sweep_args *k) {
-    return px_work_sweep(k, true);
+static px_work px_work_recurrence_backward(const px_recurrence_args *k) {
+    return px_work_recurrence(k, true);
 }
 
 /* Of one step: for each living lane the gates twice, the product and the operand, and cells: c and the one before, h or
  * dh, and backward the carry twice. */
 static px_work px_work_cell(const px_lstm_cell_args *k, bool backward) {
-    const px_sweep_args *s = &k->sweep;
-    const double lanes = (double)px_sweep_live(s, k->step) * s->grid.images * s->directions, real = sizeof(px_real);
+    const px_recurrence_args *s = &k->recurrence;
+    const double lanes = (double)px_recurrence_live(s, k->step) * s->grid.images * s->directions,
+                 real = sizeof(px_real);
     const double store = (double)px_type_size(s->line[0].h.type), product = (double)px_type_size(k->product.type);
     const double operand = (double)px_type_size(k->operand.type);
     return px_moves(lanes * s->hidden *
@@ -103,7 +105,7 @@ static px_work px_work_softmax_nll(const px_softmax_nll_args *k) {
     return px_moves(PX_BYTES(&k->logits, &k->target, &k->nll) + (k->gradient ? px_bytes(&k->logits) : 0));
 }
 
-/* Operations that touch their maps once. */
+/* Operations that touch their tensors once. */
 #define PX_MOVES(name, ...)                                                                                            \
     static px_work px_work_##name(const px_##name##_args *k) {                                                         \
         return px_moves(PX_BYTES(__VA_ARGS__));                                                                        \

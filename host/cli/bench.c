@@ -155,7 +155,7 @@ static void px_print_breakdown(const px_bench_result *r, px_profile_kind kind, c
 
 static void px_print_bytes(const px_bench_result *r) {
     const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
-    printf("  maps of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
+    printf("  tensors of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
            "copy's\n",
            bytes / PX_MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
 }

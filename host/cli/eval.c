@@ -78,16 +78,16 @@ static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const p
 /* All ranks must have one model and one set of images: figures of a mixture would be nobody's. */
 static px_status px_eval_same(const px_eval_words *w, px_model *model, const px_source *source) {
     px_device *device = px_model_device(model);
-    const px_map weights = px_model_weights(model);
+    const px_tensor weights = px_model_weights(model);
     const uint64_t images = source->count;
     if (!w->ranks) return PX_OK;
-    void *host = malloc(px_map_bytes(&weights));
+    void *host = malloc(px_tensor_bytes(&weights));
     px_status status = host ? PX_OK
                             : px_fail(device->ctx, PX_ERR_MEMORY, "eval: no memory to compare the ranks' models");
-    if (status == PX_OK) status = device->ops->download(device, host, weights.data, px_map_bytes(&weights));
+    if (status == PX_OK) status = device->ops->download(device, host, weights.data, px_tensor_bytes(&weights));
     status = px_ranks_agree(w->ranks, status);
     if (status == PX_OK) status = px_ranks_same_program(w->ranks);
-    if (status == PX_OK) status = px_ranks_same(w->ranks, "the model's weights", host, px_map_bytes(&weights));
+    if (status == PX_OK) status = px_ranks_same(w->ranks, "the model's weights", host, px_tensor_bytes(&weights));
     if (status == PX_OK) status = px_ranks_same(w->ranks, "the number of images", &images, sizeof images);
     free(host);
     return status;

@@ -78,24 +78,24 @@ static void px_print_field(const px_model_spec *spec) {
 }
 
 /* How the device runs one direction of the recurrence, and why not otherwise. */
-static void px_print_sweep(const char *what, const px_sweep_explanation *e) {
+static void px_print_recurrence(const char *what, const px_recurrence_explanation *e) {
     printf("  %-20s %s\n", what, e->words);
     for (int i = 0; i < e->taken; i++)
         printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].lacks);
 }
 
-static void px_print_sweeps(px_model *model, int images) {
+static void px_print_recurrences(px_model *model, int images) {
     const px_device *device = px_model_device(model);
-    px_sweep_args sweep;
-    px_sweep_explanation forward, backward;
-    if (!px_model_sweep(model, images, &sweep)) return;
-    px_sweep_explain(device, &sweep, false, &forward);
-    px_sweep_explain(device, &sweep, true, &backward);
+    px_recurrence_args recurrence;
+    px_recurrence_explanation forward, backward;
+    if (!px_model_recurrence(model, images, &recurrence)) return;
+    px_recurrence_explain(device, &recurrence, false, &forward);
+    px_recurrence_explain(device, &recurrence, true, &backward);
     printf("recurrence, training, %d images: by the first strategy that has what it asks for\n", images);
-    for (int i = 0; i < PX_SWEEP_STRATEGIES; i++)
+    for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
         printf("  %-20s %s\n", forward.option[i].name, forward.option[i].asks[0] ? forward.option[i].asks : "nothing");
-    px_print_sweep("forward", &forward);
-    px_print_sweep("backward", &backward);
+    px_print_recurrence("forward", &forward);
+    px_print_recurrence("backward", &backward);
 }
 
 static px_status px_print_info(px_model *model, const px_model_info *info) {
@@ -117,7 +117,7 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
     printf("device                 %s: %s\n", device->kind, device->description);
     px_print_bytes("memory at most", device->memory);
     if (device->limit[0]) printf("  %-26s %s\n", "which is left by", device->limit);
-    px_print_sweeps(model, (int)info->config.train.batch_size);
+    px_print_recurrences(model, (int)info->config.train.batch_size);
     return PX_OK;
 }
 
@@ -142,7 +142,7 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
 
 const px_command px_command_info = {
     "info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
-    "parameters, receptive field, memory, floating-point operations per image, how sweeps run, for images of "
+    "parameters, receptive field, memory, floating-point operations per image, how recurrences run, for images of "
     "data.train's "
     "size, or data.size and data.channels where data.train is not there; an option overrides only itself",
     .run = px_info_run};

@@ -22,8 +22,8 @@ static size_t px_record_bytes(const px_model_spec *spec) {
 
 static px_status px_weights_checksum(px_drawing *d, uLong *checksum) {
     px_device *device = px_model_device(d->model);
-    const px_map weights = px_model_weights(d->model);
-    const size_t bytes = px_map_bytes(&weights);
+    const px_tensor weights = px_model_weights(d->model);
+    const size_t bytes = px_tensor_bytes(&weights);
     void *host = malloc(bytes);
     if (!host) return px_fail(d->ctx, PX_ERR_MEMORY, "%s: no memory for %zu bytes of weights", d->command, bytes);
     const px_status status = device->ops->download(device, host, weights.data, bytes);

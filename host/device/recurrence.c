@@ -1,45 +1,46 @@
-/* The sweep, launched: each step is one product onto the step before, for all directions at once, and one cell kernel.
+/* The recurrence, stepwise: each step is one product onto the step before, for all directions at once, and one cell kernel.
  *
  * The cell writes each h to the places where the next step's lanes look for it, so the product's operand is always laid
  * out and a tap costs no copy. Lanes come before images, so the lanes that live at a step are neighbours. */
 #include "host/device/recurrence.h"
 
 /* scratch, carved: sizes in elements. */
-typedef struct px_sweep_space {
-    px_map operand; /* (directions * (lanes + 2) * images, taps * D) */
-    px_map product; /* (directions * lanes * images, 4 D) */
-    px_map carry;   /* (directions * lanes * images, D) */
-} px_sweep_space;
+typedef struct px_recurrence_space {
+    px_tensor operand; /* (directions * (lanes + 2) * images, taps * D) */
+    px_tensor product; /* (directions * lanes * images, 4 D) */
+    px_tensor carry;   /* (directions * lanes * images, D) */
+} px_recurrence_space;
 
 /* What a product reads is of the activations' type, what it gives are reals, which have room for either. */
-static size_t px_sweep_carve(const px_sweep_args *s, bool backward, px_sweep_space *space) {
+static size_t px_recurrence_carve(const px_recurrence_args *s, bool backward, px_recurrence_space *space) {
     const size_t lines = (size_t)s->directions * (size_t)s->grid.images, lanes = (size_t)s->lanes;
-    space->operand = (px_map){NULL, lines * (lanes + 2), s->taps * s->hidden, PX_REAL};
-    space->product = (px_map){NULL, lines * lanes, PX_GATES * s->hidden, PX_REAL};
-    space->carry = (px_map){NULL, lines * lanes, s->hidden, PX_REAL};
-    px_map *maps[] = {&space->operand, &space->product, &space->carry};
+    space->operand = (px_tensor){NULL, lines * (lanes + 2), s->taps * s->hidden, PX_REAL};
+    space->product = (px_tensor){NULL, lines * lanes, PX_GATES * s->hidden, PX_REAL};
+    space->carry = (px_tensor){NULL, lines * lanes, s->hidden, PX_REAL};
+    px_tensor *tensors[] = {&space->operand, &space->product, &space->carry};
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
-        if (s->scratch.data) maps[i]->data = (char *)s->scratch.data + used;
-        used += px_map_room(maps[i]);
+        if (s->scratch.data) tensors[i]->data = (char *)s->scratch.data + used;
+        used += px_tensor_padded_bytes(tensors[i]);
     }
     *(backward ? &space->product.type : &space->operand.type) = s->line[0].h.type;
     return used;
 }
 
-size_t px_sweep_scratch(const px_sweep_args *sweep) {
-    px_sweep_space space;
-    return px_sweep_carve(sweep, false, &space);
+size_t px_recurrence_scratch(const px_recurrence_args *recurrence) {
+    px_recurrence_space space;
+    return px_recurrence_carve(recurrence, false, &space);
 }
 
 /* The product of a step, whichever way: operand rows of the lanes that live at `step` on one side, their gates on the
  * other, the directions as a batch. */
-static px_gemm_args px_sweep_product(const px_sweep_args *s, const px_sweep_space *space, int step, bool backward) {
-    const size_t images = (size_t)s->grid.images, rows = (size_t)px_sweep_live(s, step) * images;
+static px_gemm_args px_recurrence_product(const px_recurrence_args *s, const px_recurrence_space *space, int step,
+                                          bool backward) {
+    const size_t images = (size_t)s->grid.images, rows = (size_t)px_recurrence_live(s, step) * images;
     const size_t wide = (size_t)space->operand.columns, gates = (size_t)space->product.columns;
-    const size_t first = (size_t)(px_sweep_first(s, step) + 1) * images;
-    const px_map weight = s->line[0].weight;
-    void *operand = px_map_slice(space->operand, first, rows).data, *product = space->product.data;
+    const size_t first = (size_t)(px_recurrence_first(s, step) + 1) * images;
+    const px_tensor weight = s->line[0].weight;
+    void *operand = px_tensor_slice(space->operand, first, rows).data, *product = space->product.data;
     const ptrdiff_t operand_step = (ptrdiff_t)((size_t)(s->lanes + 2) * images * wide);
     const ptrdiff_t product_step = (ptrdiff_t)(rows * gates);
     px_gemm_args gemm = {.m = rows, .operands = weight.type, .b = weight.data, .ld_b = wide, .batch = s->directions};
@@ -57,12 +58,12 @@ static px_gemm_args px_sweep_product(const px_sweep_args *s, const px_sweep_spac
     return gemm;
 }
 
-px_status px_sweep_forward_launched(px_device *device, const px_sweep_args *s) {
-    px_sweep_space space;
-    px_sweep_carve(s, false, &space);
-    PX_TRY(device->ops->clear(device, space.operand.data, px_map_bytes(&space.operand)));
+px_status px_recurrence_forward_stepwise(px_device *device, const px_recurrence_args *s) {
+    px_recurrence_space space;
+    px_recurrence_carve(s, false, &space);
+    PX_TRY(device->ops->clear(device, space.operand.data, px_tensor_bytes(&space.operand)));
     for (int step = 0; step < s->steps; step++) {
-        const px_gemm_args gemm = px_sweep_product(s, &space, step, false);
+        const px_gemm_args gemm = px_recurrence_product(s, &space, step, false);
         const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.carry};
         PX_TRY(device->ops->gemm(device, &gemm));
         PX_TRY(device->ops->lstm_cell_forward(device, &cell));
@@ -70,14 +71,14 @@ px_status px_sweep_forward_launched(px_device *device, const px_sweep_args *s) {
     return PX_OK;
 }
 
-px_status px_sweep_backward_launched(px_device *device, const px_sweep_args *s) {
-    px_sweep_space space;
-    px_sweep_carve(s, true, &space);
-    PX_TRY(device->ops->clear(device, space.operand.data, px_map_bytes(&space.operand)));
-    PX_TRY(device->ops->clear(device, space.carry.data, px_map_bytes(&space.carry)));
+px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence_args *s) {
+    px_recurrence_space space;
+    px_recurrence_carve(s, true, &space);
+    PX_TRY(device->ops->clear(device, space.operand.data, px_tensor_bytes(&space.operand)));
+    PX_TRY(device->ops->clear(device, space.carry.data, px_tensor_bytes(&space.carry)));
     for (int step = s->steps - 1; step >= 0; step--) {
         const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.carry};
-        const px_gemm_args gemm = px_sweep_product(s, &space, step, true);
+        const px_gemm_args gemm = px_recurrence_product(s, &space, step, true);
         PX_TRY(device->ops->lstm_cell_backward(device, &cell));
         if (step > 0) PX_TRY(device->ops->gemm(device, &gemm));
     }

@@ -30,7 +30,7 @@ px_status px_mpi_open_here(px_context *ctx, px_mpi **mpi);
 /* Loads MPI's library and lets it meet the others. */
 px_status px_mpi_open(px_context *ctx, px_mpi **mpi);
 
-/* NCCL, as libpixelrnn_nccl.so fills it in: the sums of a CUDA device's maps, on a stream of their own. */
+/* NCCL, as libpixelrnn_nccl.so fills it in: the sums of a CUDA device's tensors, on a stream of their own. */
 typedef struct px_nccl px_nccl;
 typedef struct px_nccl_ops {
     /* Begins to sum values in place, after what the device's stream holds so far. */

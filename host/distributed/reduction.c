@@ -8,18 +8,18 @@ struct px_reduction {
     px_ranks *ranks;
     px_device *device;
     px_nccl *nccl; /* NULL: MPI carries */
-    px_map gradients;
+    px_tensor gradients;
     size_t bucket;  /* rows, at least */
     size_t waiting; /* rows from here on are on their way */
     px_arena arena;
-    px_map squares; /* (R, 1) PX_FLOAT64: of this rank's own gradients, row by row */
-    px_map scale;   /* (1, 2) PX_FLOAT64: unused, own norm */
+    px_tensor squares; /* (R, 1) PX_FLOAT64: of this rank's own gradients, row by row */
+    px_tensor scale;   /* (1, 2) PX_FLOAT64: unused, own norm */
     px_reduction_times times;
 };
 
 static void px_reduction_carve(px_reduction *r, px_arena *arena) {
-    r->squares = px_arena_map(arena, r->gradients.rows, 1, PX_FLOAT64);
-    r->scale = px_arena_map(arena, 1, 2, PX_FLOAT64);
+    r->squares = px_arena_tensor(arena, r->gradients.rows, 1, PX_FLOAT64);
+    r->scale = px_arena_tensor(arena, 1, 2, PX_FLOAT64);
 }
 
 /* For the watch, every beat: NCCL finds some faults by itself. */
@@ -39,7 +39,7 @@ static px_status px_reduction_begin(px_reduction *r) {
     return PX_OK;
 }
 
-px_status px_reduction_create(px_ranks *ranks, px_device *device, px_map gradients, size_t bucket_bytes,
+px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor gradients, size_t bucket_bytes,
                               px_reduction **out) {
     *out = NULL;
     if (!ranks) return PX_OK;
@@ -72,12 +72,12 @@ void px_reduction_destroy(px_reduction *r) {
 /* Rows first .. waiting - 1 are final: takes their own squares, and sends them. */
 static px_status px_reduction_send(px_reduction *r, size_t first) {
     const size_t rows = r->waiting - first;
-    const px_map bucket = px_map_slice(r->gradients, first, rows);
-    PX_TRY(px_run(r->device, square_sum, .x = bucket, .sum = px_map_slice(r->squares, first, rows)));
+    const px_tensor bucket = px_tensor_slice(r->gradients, first, rows);
+    PX_TRY(px_run(r->device, square_sum, .x = bucket, .sum = px_tensor_slice(r->squares, first, rows)));
     r->waiting = first;
     px_mpi *mpi = r->ranks->mpi;
-    return r->nccl ? r->nccl->ops->sum(r->nccl, r->ranks->ctx, bucket.data, px_map_elements(&bucket))
-                   : mpi->ops->sum(mpi, r->ranks->ctx, bucket.data, px_map_elements(&bucket));
+    return r->nccl ? r->nccl->ops->sum(r->nccl, r->ranks->ctx, bucket.data, px_tensor_elements(&bucket))
+                   : mpi->ops->sum(mpi, r->ranks->ctx, bucket.data, px_tensor_elements(&bucket));
 }
 
 px_status px_reduction_ready(void *context, size_t first) {

@@ -42,11 +42,11 @@ void px_arena_release(px_arena *arena) {
     *arena = (px_arena){0};
 }
 
-px_map px_arena_map(px_arena *arena, size_t rows, int columns, px_type type) {
-    px_map map = {NULL, rows, columns, type};
-    if (arena->base) map.data = arena->base + arena->used;
-    arena->used += (px_map_bytes(&map) + PX_ARENA_ALIGN - 1) / PX_ARENA_ALIGN * PX_ARENA_ALIGN;
+px_tensor px_arena_tensor(px_arena *arena, size_t rows, int columns, px_type type) {
+    px_tensor tensor = {NULL, rows, columns, type};
+    if (arena->base) tensor.data = arena->base + arena->used;
+    arena->used += (px_tensor_bytes(&tensor) + PX_ARENA_ALIGN - 1) / PX_ARENA_ALIGN * PX_ARENA_ALIGN;
     if (arena->used > arena->peak) arena->peak = arena->used;
     assert(!arena->base || arena->used <= arena->capacity);
-    return map;
+    return tensor;
 }

@@ -22,13 +22,13 @@ struct px_safetensors {
     cJSON *header;
     const cJSON *metadata; /* in header; NULL if there is none */
     int count;
-    px_tensor *tensors; /* in the order of their bytes */
-    void **copies;      /* a tensor that is not aligned in the file is copied; else NULL */
+    px_stored_tensor *tensors; /* in the order of their bytes */
+    void **copies;             /* a tensor that is not aligned in the file is copied; else NULL */
 };
 
 /* Where a tensor's bytes lie: offsets from the end of the header. */
 typedef struct extent {
-    px_tensor tensor;
+    px_stored_tensor tensor;
     size_t begin, end;
 } extent;
 
@@ -153,7 +153,7 @@ static bool read_integer(const cJSON *item, int64_t *value) {
     return (double)*value == item->valuedouble;
 }
 
-static px_status read_dtype(place at, const cJSON *item, px_tensor *tensor) {
+static px_status read_dtype(place at, const cJSON *item, px_stored_tensor *tensor) {
     for (int d = 0; cJSON_IsString(item) && d < PX_DTYPES; d++) {
         if (strcmp(item->valuestring, px_dtypes[d].name) != 0) continue;
         tensor->dtype = (px_dtype)d;
@@ -165,7 +165,7 @@ static px_status read_dtype(place at, const cJSON *item, px_tensor *tensor) {
 }
 
 /* Reads the shape and returns the bytes that it needs. */
-static px_status read_shape(place at, const cJSON *item, px_tensor *tensor, size_t *bytes) {
+static px_status read_shape(place at, const cJSON *item, px_stored_tensor *tensor, size_t *bytes) {
     if (!cJSON_IsArray(item)) {
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has no shape", at.path, tensor->name);
     }
@@ -255,7 +255,7 @@ static px_status check_extents(place at, extent *tensors, int count, size_t data
 
 /* Points the tensor at its bytes, or at a copy of them if the file's writer did not align them. */
 static px_status place_data(place at, px_safetensors *file, int index, const char *data, size_t bytes) {
-    px_tensor *tensor = &file->tensors[index];
+    px_stored_tensor *tensor = &file->tensors[index];
     tensor->data = data;
     if ((uintptr_t)data % px_dtypes[tensor->dtype].bytes == 0 || bytes == 0) return PX_OK;
     void *copy = malloc(bytes);
@@ -341,11 +341,11 @@ int px_safetensors_count(const px_safetensors *file) {
     return file->count;
 }
 
-const px_tensor *px_safetensors_at(const px_safetensors *file, int index) {
+const px_stored_tensor *px_safetensors_at(const px_safetensors *file, int index) {
     return &file->tensors[index];
 }
 
-const px_tensor *px_safetensors_find(const px_safetensors *file, const char *name) {
+const px_stored_tensor *px_safetensors_find(const px_safetensors *file, const char *name) {
     for (int i = 0; i < file->count; i++) {
         if (strcmp(file->tensors[i].name, name) == 0) return &file->tensors[i];
     }
@@ -361,7 +361,7 @@ const char *px_dtype_name(px_dtype dtype) {
     return px_dtypes[dtype].name;
 }
 
-double px_tensor_value(const px_tensor *tensor, size_t index) {
+double px_stored_tensor_value(const px_stored_tensor *tensor, size_t index) {
     switch (tensor->dtype) {
     case PX_DTYPE_F32: return ((const float *)tensor->data)[index];
     case PX_DTYPE_F64: return ((const double *)tensor->data)[index];

@@ -5,18 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t px_tensor_elements(const px_tensor *tensor) {
+size_t px_stored_tensor_elements(const px_stored_tensor *tensor) {
     size_t elements = 1;
     for (int d = 0; d < tensor->rank; d++) elements *= (size_t)tensor->shape[d];
     return elements;
 }
 
-static size_t tensor_bytes(const px_tensor *tensor) {
-    return px_tensor_elements(tensor) * px_dtypes[tensor->dtype].bytes;
+static size_t tensor_bytes(const px_stored_tensor *tensor) {
+    return px_stored_tensor_elements(tensor) * px_dtypes[tensor->dtype].bytes;
 }
 
 /* {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}; NULL without memory. */
-static cJSON *describe(const px_tensor *tensor, size_t begin) {
+static cJSON *describe(const px_stored_tensor *tensor, size_t begin) {
     double shape[PX_TENSOR_RANK], offsets[2] = {(double)begin, (double)(begin + tensor_bytes(tensor))};
     for (int d = 0; d < tensor->rank; d++) shape[d] = (double)tensor->shape[d];
     cJSON *entry = cJSON_CreateObject();
@@ -29,7 +29,7 @@ static cJSON *describe(const px_tensor *tensor, size_t begin) {
 }
 
 /* The JSON header, to be freed with cJSON_free; NULL without memory. */
-static char *header_text(const px_tensor *tensors, int count, const px_metadata *metadata, int metadata_count) {
+static char *header_text(const px_stored_tensor *tensors, int count, const px_metadata *metadata, int metadata_count) {
     cJSON *header = cJSON_CreateObject();
     bool good = header != NULL;
     if (metadata_count > 0) {
@@ -48,7 +48,7 @@ static char *header_text(const px_tensor *tensors, int count, const px_metadata 
     return text;
 }
 
-px_status px_safetensors_write(px_context *ctx, const char *path, const px_tensor *tensors, int count,
+px_status px_safetensors_write(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
                                const px_metadata *metadata, int metadata_count) {
     char *header = header_text(tensors, count, metadata, metadata_count);
     if (!header) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the header of %d tensors", path, count);

@@ -1,4 +1,4 @@
-/* What each kind of block holds: its layers, and the maps of its forward and backward passes. */
+/* What each kind of block holds: its layers, and the tensors of its forward and backward passes. */
 #ifndef PIXELRNN_MODEL_BLOCKS_H
 #define PIXELRNN_MODEL_BLOCKS_H
 
@@ -7,15 +7,15 @@
 typedef struct px_pixelcnn {
     px_block block;
     px_linear reduce, conv, expand;
-    px_map reduced, convolved; /* (P, h), rectified */
-    px_map gradient[2];        /* (P, h) */
+    px_tensor reduced, convolved; /* (P, h), rectified */
+    px_tensor gradient[2];        /* (P, h) */
 } px_pixelcnn;
 
 typedef struct px_row_lstm {
     px_block block;
     px_lstm lstm;
     px_linear expand;
-    px_map scratch;
+    px_tensor scratch;
 } px_row_lstm;
 
 enum { PX_LEFT, PX_RIGHT, PX_DIRECTIONS };
@@ -24,8 +24,8 @@ typedef struct px_diagonal {
     px_block block;
     px_lstm lstm[PX_DIRECTIONS];
     px_linear expand;
-    px_map h; /* (P, h): left plus right moved down by a row */
-    px_map scratch;
+    px_tensor h; /* (P, h): left plus right moved down by a row */
+    px_tensor scratch;
 } px_diagonal;
 
 #endif

@@ -18,58 +18,59 @@ static px_status px_diagonal_create(px_model *model, int index, px_block **block
     return px_lstm_create_expand(model, &b->expand, index);
 }
 
-/* The sweep: one step a diagonal, one lane a row, which enters a step after the row above it. From the left, lane i stands
+/* The recurrence: one step a diagonal, one lane a row, which enters a step after the row above it. From the left, lane i stands
  * on column t - i at step t; from the right, on its mirror image. */
-static px_sweep_args px_diagonal_sweep(const px_model *model, const px_block *block, px_grid grid) {
+static px_recurrence_args px_diagonal_recurrence(const px_model *model, const px_block *block, px_grid grid) {
     const px_diagonal *b = (const px_diagonal *)block;
     const int last = grid.width - 1;
-    return (px_sweep_args){.grid = grid,
-                           .steps = grid.height + grid.width - 1,
-                           .lanes = grid.height,
-                           .delay = 1,
-                           .life = grid.width,
-                           .taps = 2,
-                           .first_tap = -1,
-                           .hidden = model->spec.hidden,
-                           .directions = PX_DIRECTIONS,
-                           .line = {[PX_LEFT] = px_lstm_line(model, &b->lstm[PX_LEFT], 0, 1, last),
-                                    [PX_RIGHT] = px_lstm_line(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
-                           .scratch = b->scratch};
+    return (px_recurrence_args){
+        .grid = grid,
+        .steps = grid.height + grid.width - 1,
+        .lanes = grid.height,
+        .delay = 1,
+        .life = grid.width,
+        .taps = 2,
+        .first_tap = -1,
+        .hidden = model->spec.hidden,
+        .directions = PX_DIRECTIONS,
+        .line = {[PX_LEFT] = px_lstm_line(model, &b->lstm[PX_LEFT], 0, 1, last),
+                 [PX_RIGHT] = px_lstm_line(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
+        .scratch = b->scratch};
 }
 
 static void px_diagonal_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
     px_diagonal *b = (px_diagonal *)block;
     for (int d = 0; d < PX_DIRECTIONS; d++) px_lstm_carve(model, &b->lstm[d], images, keep, scratch);
-    b->h = px_pixel_map(model, keep, images, model->spec.hidden);
-    b->scratch = (px_map){0};
-    const px_sweep_args sweep = px_diagonal_sweep(model, block,
-                                                  (px_grid){images, model->spec.height, model->spec.width});
-    b->scratch = px_arena_map(scratch, px_sweep_scratch(&sweep), 1, PX_UINT8);
+    b->h = px_pixel_tensor(model, keep, images, model->spec.hidden);
+    b->scratch = (px_tensor){0};
+    const px_recurrence_args recurrence =
+        px_diagonal_recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
+    b->scratch = px_arena_tensor(scratch, px_recurrence_scratch(&recurrence), 1, PX_UINT8);
 }
 
-static px_status px_diagonal_forward(px_model *model, px_block *block, px_map u, px_map add, px_map y) {
+static px_status px_diagonal_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_diagonal *b = (px_diagonal *)block;
-    const px_sweep_args sweep = px_diagonal_sweep(model, block, model->grid);
+    const px_recurrence_args recurrence = px_diagonal_recurrence(model, block, model->grid);
     for (int d = 0; d < PX_DIRECTIONS; d++) PX_TRY(px_lstm_feed(model, &b->lstm[d], u));
-    PX_TRY(model->device->ops->sweep_forward(model->device, &sweep));
+    PX_TRY(model->device->ops->recurrence_forward(model->device, &recurrence));
     PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = 1,
                   .x = px_at_work(model, b->lstm[PX_RIGHT].h), .add = px_at_work(model, b->lstm[PX_LEFT].h),
                   .y = px_at_work(model, b->h)));
     return px_linear_forward(model, &b->expand, b->h, add, y);
 }
 
-static px_status px_diagonal_backward(px_model *model, px_block *block, px_map u, px_map add, px_map g) {
+static px_status px_diagonal_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_diagonal *b = (px_diagonal *)block;
-    const px_sweep_args sweep = px_diagonal_sweep(model, block, model->grid);
+    const px_recurrence_args recurrence = px_diagonal_recurrence(model, block, model->grid);
     px_lstm *left = &b->lstm[PX_LEFT], *right = &b->lstm[PX_RIGHT];
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->h, g));
-    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->h, (px_map){0}, left->dh));
+    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->h, (px_tensor){0}, left->dh));
     PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = -1, .x = px_at_work(model, left->dh),
                   .y = px_at_work(model, right->dh)));
-    PX_TRY(model->device->ops->sweep_backward(model->device, &sweep));
+    PX_TRY(model->device->ops->recurrence_backward(model->device, &recurrence));
     PX_TRY(px_lstm_return(model, left, u, add, g));
     return px_lstm_return(model, right, u, g, g);
 }
 
 const px_block_kind px_block_diagonal_bilstm = {px_diagonal_create, px_diagonal_carve, px_diagonal_forward,
-                                                px_diagonal_backward, px_diagonal_sweep};
+                                                px_diagonal_backward, px_diagonal_recurrence};

@@ -25,25 +25,25 @@ px_status px_head_create(px_model *model, px_head *head) {
 
 void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *keep) {
     const px_model_spec *s = &model->spec;
-    for (int i = 0; i < 2; i++) head->hidden[i] = px_pixel_map(model, keep, images, s->head);
-    head->logits = px_pixel_map(model, keep, images, s->channels * s->levels);
+    for (int i = 0; i < 2; i++) head->hidden[i] = px_pixel_tensor(model, keep, images, s->head);
+    head->logits = px_pixel_tensor(model, keep, images, s->channels * s->levels);
     if (purpose != PX_PURPOSE_TRAIN) return;
-    for (int i = 0; i < 2; i++) head->hidden_gradient[i] = px_pixel_map(model, keep, images, s->head);
+    for (int i = 0; i < 2; i++) head->hidden_gradient[i] = px_pixel_tensor(model, keep, images, s->head);
 }
 
-px_status px_head_forward(px_model *model, px_head *head, px_map u) {
-    PX_TRY(px_linear_forward(model, &head->layer[0], u, (px_map){0}, head->hidden[0]));
-    PX_TRY(px_linear_forward(model, &head->layer[1], head->hidden[0], (px_map){0}, head->hidden[1]));
-    return px_linear_forward(model, &head->layer[2], head->hidden[1], (px_map){0}, head->logits);
+px_status px_head_forward(px_model *model, px_head *head, px_tensor u) {
+    PX_TRY(px_linear_forward(model, &head->layer[0], u, (px_tensor){0}, head->hidden[0]));
+    PX_TRY(px_linear_forward(model, &head->layer[1], head->hidden[0], (px_tensor){0}, head->hidden[1]));
+    return px_linear_forward(model, &head->layer[2], head->hidden[1], (px_tensor){0}, head->logits);
 }
 
-px_status px_head_backward(px_model *model, px_head *head, px_map u, px_map g) {
-    px_map x[] = {u, head->hidden[0], head->hidden[1]};
-    px_map dx[] = {g, head->hidden_gradient[0], head->hidden_gradient[1]};
-    px_map dy[] = {dx[1], dx[2], head->logits};
+px_status px_head_backward(px_model *model, px_head *head, px_tensor u, px_tensor g) {
+    px_tensor x[] = {u, head->hidden[0], head->hidden[1]};
+    px_tensor dx[] = {g, head->hidden_gradient[0], head->hidden_gradient[1]};
+    px_tensor dy[] = {dx[1], dx[2], head->logits};
     for (int i = 2; i >= 0; i--) {
         PX_TRY(px_linear_weight_gradient(model, &head->layer[i], x[i], dy[i]));
-        PX_TRY(px_linear_input_gradient(model, &head->layer[i], dy[i], x[i], (px_map){0}, dx[i]));
+        PX_TRY(px_linear_input_gradient(model, &head->layer[i], dy[i], x[i], (px_tensor){0}, dx[i]));
     }
     return PX_OK;
 }

@@ -47,32 +47,32 @@ px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_s
     return px_parameters_add(model->device->ctx, &model->parameters, &bias, &linear->bias);
 }
 
-/* A parameter within one of the flat maps; absent for index -1. */
-static px_map px_tensor_of(const px_model *model, int index, px_map flat) {
-    return index < 0 ? (px_map){0} : px_parameter_map(&model->parameters.items[index], flat);
+/* A parameter within one of the flat tensors; absent for index -1. */
+static px_tensor px_stored_tensor_of(const px_model *model, int index, px_tensor flat) {
+    return index < 0 ? (px_tensor){0} : px_parameter_tensor(&model->parameters.items[index], flat);
 }
 
-px_status px_linear_forward(px_model *model, const px_linear *linear, px_map x, px_map add, px_map y) {
+px_status px_linear_forward(px_model *model, const px_linear *linear, px_tensor x, px_tensor add, px_tensor y) {
     return px_run(model->device, convolve, .grid = model->grid, .taps = linear->taps,
                   .rectify = linear->reads == PX_READS_RELU, .rectify_y = linear->rectifies, .x = px_at_work(model, x),
-                  .weight = px_tensor_of(model, linear->weight, model->operands),
-                  .bias = px_tensor_of(model, linear->bias, model->operands), .add = px_at_work(model, add),
+                  .weight = px_stored_tensor_of(model, linear->weight, model->operands),
+                  .bias = px_stored_tensor_of(model, linear->bias, model->operands), .add = px_at_work(model, add),
                   .y = px_at_work(model, y));
 }
 
-px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_map dy, px_map x, px_map add,
-                                   px_map dx) {
+px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_tensor dy, px_tensor x, px_tensor add,
+                                   px_tensor dx) {
     return px_run(model->device, convolve_input_gradient, .grid = model->grid, .taps = linear->taps,
                   .rectify = linear->reads != PX_READS_PLAIN, .dy = px_at_work(model, dy),
-                  .weight = px_tensor_of(model, linear->weight, model->operands), .x = px_at_work(model, x),
+                  .weight = px_stored_tensor_of(model, linear->weight, model->operands), .x = px_at_work(model, x),
                   .add = px_at_work(model, add), .dx = px_at_work(model, dx));
 }
 
-px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_map x, px_map dy) {
-    const px_map dweight = px_tensor_of(model, linear->weight, model->gradients);
+px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_tensor x, px_tensor dy) {
+    const px_tensor dweight = px_stored_tensor_of(model, linear->weight, model->gradients);
     PX_TRY(px_run(model->device, convolve_weight_gradient, .grid = model->grid, .taps = linear->taps,
                   .rectify = linear->reads == PX_READS_RELU, .x = px_at_work(model, x), .dy = px_at_work(model, dy),
-                  .dweight = dweight, .dbias = px_tensor_of(model, linear->bias, model->gradients)));
+                  .dweight = dweight, .dbias = px_stored_tensor_of(model, linear->bias, model->gradients)));
     const px_parameter *p = &model->parameters.items[linear->weight];
     if (p->mask == PX_MASK_NONE) return PX_OK;
     return px_run(model->device, mask, .weight = dweight, .inputs = p->inputs, .centre = p->live - 1,

@@ -1,4 +1,4 @@
-/* One swept LSTM: its layers, its maps, and all of its arithmetic that is not sequential. */
+/* One swept LSTM: its layers, its tensors, and all of its arithmetic that is not sequential. */
 #include "host/model/lstm.h"
 #include <stdio.h>
 
@@ -30,30 +30,30 @@ px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index) {
 
 void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch) {
     const int h = model->spec.hidden;
-    lstm->gates = px_pixel_map(model, keep, images, PX_GATES * h);
-    lstm->h = px_pixel_map(model, keep, images, h);
-    lstm->c = px_arena_map(keep, lstm->h.rows, h, PX_REAL);
-    if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_map(model, scratch, images, h);
+    lstm->gates = px_pixel_tensor(model, keep, images, PX_GATES * h);
+    lstm->h = px_pixel_tensor(model, keep, images, h);
+    lstm->c = px_arena_tensor(keep, lstm->h.rows, h, PX_REAL);
+    if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_tensor(model, scratch, images, h);
 }
 
-px_sweep_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                           ptrdiff_t lane) {
+px_recurrence_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                                ptrdiff_t lane) {
     const px_parameter *weight = &model->parameters.items[lstm->state_to_state.weight];
-    return (px_sweep_line){.origin = origin,
-                           .step = step,
-                           .lane = lane,
-                           .weight = px_parameter_map(weight, model->operands),
-                           .gates = lstm->gates,
-                           .c = lstm->c,
-                           .h = lstm->h,
-                           .dh = lstm->dh};
+    return (px_recurrence_line){.origin = origin,
+                                .step = step,
+                                .lane = lane,
+                                .weight = px_parameter_tensor(weight, model->operands),
+                                .gates = lstm->gates,
+                                .c = lstm->c,
+                                .h = lstm->h,
+                                .dh = lstm->dh};
 }
 
-px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_map u) {
-    return px_linear_forward(model, &lstm->input_to_state, u, (px_map){0}, lstm->gates);
+px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_tensor u) {
+    return px_linear_forward(model, &lstm->input_to_state, u, (px_tensor){0}, lstm->gates);
 }
 
-px_status px_lstm_return(px_model *model, px_lstm *lstm, px_map u, px_map add, px_map g) {
+px_status px_lstm_return(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g) {
     PX_TRY(px_linear_weight_gradient(model, &lstm->state_to_state, lstm->h, lstm->gates));
     PX_TRY(px_linear_weight_gradient(model, &lstm->input_to_state, u, lstm->gates));
     return px_linear_input_gradient(model, &lstm->input_to_state, lstm->gates, u, add, g);

@@ -6,9 +6,10 @@
 
 typedef struct px_lstm {
     px_linear input_to_state; /* (P, 2h) to (P, 4h), mask B */
-    px_linear state_to_state; /* (P, h) to (P, 4h), no mask, no bias: the sweep's, and a convolution for its gradient */
-    px_map gates, c, h;       /* (P, 4h), (P, h), (P, h) */
-    px_map dh;                /* (P, h) */
+    px_linear
+        state_to_state; /* (P, h) to (P, 4h), no mask, no bias: the recurrence's, and a convolution for its gradient */
+    px_tensor gates, c, h; /* (P, 4h), (P, h), (P, h) */
+    px_tensor dh;          /* (P, h) */
 } px_lstm;
 
 /* Adds the parameters NAME.input_to_state and NAME.state_to_state; the taps are those of the pixels. */
@@ -18,13 +19,13 @@ px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index);
 
 void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch);
 
-/* The LSTM as a line of a sweep over the given path (px_sweep_line). */
-px_sweep_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                           ptrdiff_t lane);
+/* The LSTM as a line of a recurrence over the given path (px_recurrence_line). */
+px_recurrence_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                                ptrdiff_t lane);
 
-/* Before the sweep: gates = input_to_state(u). */
-px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_map u);
-/* After the backward sweep, when gates hold their gradients: gradients of all weights; g = add + gradient of u. */
-px_status px_lstm_return(px_model *model, px_lstm *lstm, px_map u, px_map add, px_map g);
+/* Before the recurrence: gates = input_to_state(u). */
+px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_tensor u);
+/* After the backward recurrence, when gates hold their gradients: gradients of all weights; g = add + gradient of u. */
+px_status px_lstm_return(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g);
 
 #endif

@@ -65,8 +65,8 @@ static px_status px_model_allocate_weights(px_model *model, size_t bytes) {
 static void px_model_carve_weights(px_model *model, px_arena *arena) {
     const size_t rows = px_parameters_rows(&model->parameters);
     const px_type read = model->device->activation;
-    model->own_weights = model->weights = px_arena_map(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
-    model->operands = read == PX_REAL ? model->weights : px_arena_map(arena, rows, PX_FLAT_COLUMNS, read);
+    model->own_weights = model->weights = px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
+    model->operands = read == PX_REAL ? model->weights : px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, read);
 }
 
 static px_status px_model_hold_weights(px_model *model) {
@@ -140,17 +140,17 @@ const px_parameters *px_model_parameters(const px_model *model) {
 px_device *px_model_device(const px_model *model) {
     return model->device;
 }
-px_map px_model_weights(const px_model *model) {
+px_tensor px_model_weights(const px_model *model) {
     return model->own_weights;
 }
-px_map px_model_gradients(const px_model *model) {
+px_tensor px_model_gradients(const px_model *model) {
     return model->gradients;
 }
-px_map px_model_images(px_model *model) {
+px_tensor px_model_images(px_model *model) {
     return model->images;
 }
 
-px_status px_model_use_weights(px_model *model, px_map weights) {
+px_status px_model_use_weights(px_model *model, px_tensor weights) {
     model->weights = weights.data ? weights : model->own_weights;
     if (model->operands.type == PX_REAL) model->operands = model->weights;
     return px_model_refresh(model);
@@ -171,22 +171,22 @@ void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *cont
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
-/* Hands every part of the network its maps. Training keeps each block's; evaluation lets all blocks share. */
+/* Hands every part of the network its tensors. Training keeps each block's; evaluation lets all blocks share. */
 static void px_model_carve(px_model *model, int images) {
     const px_model_spec *s = &model->spec;
     const bool train = model->purpose == PX_PURPOSE_TRAIN;
     px_arena *keep = &model->keep, *scratch = &model->scratch;
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
-    model->images = px_arena_map(keep, (size_t)images, values, PX_UINT8);
-    model->values = px_pixel_map(model, keep, images, s->channels);
-    model->nll = px_arena_map(keep, (size_t)images * (size_t)values, 1, PX_REAL);
-    model->nats = px_arena_map(keep, (size_t)images, 1, PX_FLOAT64);
+    model->images = px_arena_tensor(keep, (size_t)images, values, PX_UINT8);
+    model->values = px_pixel_tensor(model, keep, images, s->channels);
+    model->nll = px_arena_tensor(keep, (size_t)images * (size_t)values, 1, PX_REAL);
+    model->nats = px_arena_tensor(keep, (size_t)images, 1, PX_FLOAT64);
     for (int l = 0; l <= s->layers; l++)
-        model->u[l] = l == 0 || train ? px_pixel_map(model, keep, images, features) : model->u[0];
-    model->features = s->skip ? px_pixel_map(model, keep, images, features) : model->u[s->layers];
+        model->u[l] = l == 0 || train ? px_pixel_tensor(model, keep, images, features) : model->u[0];
+    model->features = s->skip ? px_pixel_tensor(model, keep, images, features) : model->u[s->layers];
     if (train) {
-        model->g = px_pixel_map(model, keep, images, features);
-        model->g_features = s->skip ? px_pixel_map(model, keep, images, features) : model->g;
+        model->g = px_pixel_tensor(model, keep, images, features);
+        model->g_features = s->skip ? px_pixel_tensor(model, keep, images, features) : model->g;
     }
     for (int l = 0; l < s->layers; l++) {
         const size_t mark = keep->used;
@@ -205,7 +205,7 @@ static void px_model_carve_over(px_model *model, px_arena keep, px_arena scratch
     px_model_carve(model, images);
 }
 
-/* What is held while the maps are those of a plan. */
+/* What is held while the tensors are those of a plan. */
 typedef struct px_held {
     px_arena keep, scratch;
     px_purpose purpose;
@@ -227,16 +227,16 @@ px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
     px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
                            .workspace = model->device->workspace};
     plan.weights = model->weight_arena.used;
-    plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_map_bytes(&model->own_weights) : 0;
+    plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_tensor_bytes(&model->own_weights) : 0;
     px_model_return_to(model, held);
     return plan;
 }
 
-bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep) {
+bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence) {
     const px_block *block = model->blocks[0];
-    if (!block->kind->sweep) return false;
+    if (!block->kind->recurrence) return false;
     const px_held held = px_model_rehearse(model, images, PX_PURPOSE_TRAIN);
-    *sweep = block->kind->sweep(model, block, (px_grid){images, model->spec.height, model->spec.width});
+    *recurrence = block->kind->recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
     px_model_return_to(model, held);
     return true;
 }
@@ -252,10 +252,10 @@ static px_status px_model_hold(px_model *model, int images, px_purpose purpose) 
     PX_TRY(status);
     model->reserved = images;
     if (purpose != PX_PURPOSE_TRAIN || model->gradient_arena.base) return PX_OK;
-    PX_TRY(px_arena_hold(&model->gradient_arena, device, px_map_bytes(&model->own_weights)));
-    model->gradients = px_arena_map(&model->gradient_arena, model->own_weights.rows, model->own_weights.columns,
-                                    PX_REAL);
-    return device->ops->clear(device, model->gradients.data, px_map_bytes(&model->gradients));
+    PX_TRY(px_arena_hold(&model->gradient_arena, device, px_tensor_bytes(&model->own_weights)));
+    model->gradients = px_arena_tensor(&model->gradient_arena, model->own_weights.rows, model->own_weights.columns,
+                                       PX_REAL);
+    return device->ops->clear(device, model->gradients.data, px_tensor_bytes(&model->gradients));
 }
 
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
@@ -278,7 +278,7 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
 
 static px_status px_model_network(px_model *model) {
     const px_model_spec *s = &model->spec;
-    const px_map none = {0};
+    const px_tensor none = {0};
     PX_TRY(px_run(model->device, levels_to_values,
                   .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
                   .values = px_at_work(model, model->values), .levels = s->levels));
@@ -296,7 +296,7 @@ static px_status px_model_network(px_model *model) {
     return px_head_forward(model, &model->head, model->features);
 }
 
-px_status px_model_logits(px_model *model, int images, px_map *logits) {
+px_status px_model_logits(px_model *model, int images, px_tensor *logits) {
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
     PX_TRY(px_model_network(model));
     *logits = px_at_work(model, model->head.logits);
@@ -304,9 +304,9 @@ px_status px_model_logits(px_model *model, int images, px_map *logits) {
 }
 
 px_status px_model_take(px_model *model, const uint8_t *levels, int images) {
-    const px_map head = px_map_head(model->images, (size_t)images);
+    const px_tensor head = px_tensor_first_rows(model->images, (size_t)images);
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    return model->device->ops->upload(model->device, head.data, levels, px_map_bytes(&head));
+    return model->device->ops->upload(model->device, head.data, levels, px_tensor_bytes(&head));
 }
 
 px_status px_model_score(px_model *model, bool gradient) {
@@ -317,10 +317,10 @@ px_status px_model_score(px_model *model, bool gradient) {
     PX_TRY(px_model_network(model));
     PX_TRY(px_run(model->device, softmax_nll,
                   .logits = {model->head.logits.data, all, s->levels, model->head.logits.type},
-                  .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_map_head(model->nll, all),
+                  .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_tensor_first_rows(model->nll, all),
                   .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
     return px_run(model->device, row_sum, .x = {model->nll.data, images, (int)values, PX_REAL},
-                  .sum = px_map_head(model->nats, images));
+                  .sum = px_tensor_first_rows(model->nats, images));
 }
 
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
@@ -343,7 +343,7 @@ static px_status px_model_passed(px_model *model, int parameter) {
 
 px_status px_model_backward(px_model *model) {
     const px_model_spec *s = &model->spec;
-    const px_map none = {0};
+    const px_tensor none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
     PX_TRY(px_model_passed(model, model->head.layer[0].weight));
     for (int l = s->layers - 1; l >= 0; l--) {

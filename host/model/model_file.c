@@ -76,7 +76,8 @@ static void px_shape_text(char text[96], int rank, const int64_t *shape) {
     snprintf(text + used, 96 - used, "]");
 }
 
-static px_status px_check_shape(px_context *ctx, const char *path, const px_tensor *tensor, const px_parameter *p) {
+static px_status px_check_shape(px_context *ctx, const char *path, const px_stored_tensor *tensor,
+                                const px_parameter *p) {
     int64_t want[PX_TENSOR_RANK] = {0};
     bool same = tensor->rank == p->rank && (tensor->dtype == PX_DTYPE_F32 || tensor->dtype == PX_DTYPE_F64);
     for (int i = 0; i < p->rank; i++) {
@@ -91,14 +92,14 @@ static px_status px_check_shape(px_context *ctx, const char *path, const px_tens
                    px_dtype_name(tensor->dtype), found, expected);
 }
 
-/* One tensor into host memory laid out as the flat map. */
+/* One tensor into host memory laid out as the flat tensor. */
 static px_status px_read_tensor(px_context *ctx, const char *path, const px_safetensors *file, const char *name,
                                 const px_parameters *parameters, const px_parameter *p, px_real *flat) {
-    const px_tensor *tensor = px_safetensors_find(file, name);
+    const px_stored_tensor *tensor = px_safetensors_find(file, name);
     if (!tensor) return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s is missing", path, name);
     PX_TRY(px_check_shape(ctx, path, tensor, p));
     for (size_t e = 0; e < p->count; e++) {
-        const double value = px_tensor_value(tensor, e);
+        const double value = px_stored_tensor_value(tensor, e);
         if (!isfinite((px_real)value))
             return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: element %zu is not finite", path, name, e);
         if (value != 0 && !px_parameter_live(parameters, p, e))
@@ -159,13 +160,13 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
 
 /* --- Writing ------------------------------------------------------------------------------------------------------ */
 
-/* The tensors of one flat map in host memory, narrowed to float32. */
+/* The tensors of one flat tensor in host memory, narrowed to float32. */
 static void px_flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,
-                            px_tensor *tensors) {
+                            px_stored_tensor *tensors) {
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
-        px_tensor *t = &tensors[i];
-        *t = (px_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = narrow + p->offset};
+        px_stored_tensor *t = &tensors[i];
+        *t = (px_stored_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = narrow + p->offset};
         snprintf(t->name, sizeof t->name, "%s%s", prefix, p->name);
         for (int d = 0; d < p->rank; d++) t->shape[d] = p->shape[d];
         for (size_t e = 0; e < p->count; e++) narrow[p->offset + e] = (float)flat[p->offset + e];
@@ -179,7 +180,7 @@ px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, 
     const size_t elements = parameters->elements, n = (size_t)(count > 0 ? count : 1);
     px_real *flat = malloc(elements * sizeof *flat);
     float *narrow = malloc(n * elements * sizeof *narrow);
-    px_tensor *tensors = malloc(n * (size_t)parameters->count * sizeof *tensors);
+    px_stored_tensor *tensors = malloc(n * (size_t)parameters->count * sizeof *tensors);
     px_status status = PX_OK;
     if (!flat || !narrow || !tensors) status = px_fail(device->ctx, PX_ERR_MEMORY, "%s: cannot allocate a copy", path);
     for (int i = 0; i < count && status == PX_OK; i++) {
@@ -196,7 +197,7 @@ px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, 
     return status;
 }
 
-px_status px_model_file_save(px_model *model, px_map flat, const px_config *config, int64_t step, const char *path) {
+px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path) {
     const px_model_spec *s = px_model_spec_of(model);
     char height[16], width[16], channels[16], levels[16], steps[32];
     snprintf(height, sizeof height, "%d", s->height);

@@ -37,14 +37,14 @@ size_t px_parameters_rows(const px_parameters *parameters) {
     return parameters->elements / PX_FLAT_COLUMNS;
 }
 
-px_map px_parameter_map(const px_parameter *parameter, px_map flat) {
-    px_map map = {NULL, 1, (int)parameter->count, flat.type};
+px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat) {
+    px_tensor tensor = {NULL, 1, (int)parameter->count, flat.type};
     if (parameter->rank > 1) {
-        map.rows = (size_t)parameter->outputs;
-        map.columns = parameter->taps * parameter->inputs;
+        tensor.rows = (size_t)parameter->outputs;
+        tensor.columns = parameter->taps * parameter->inputs;
     }
-    map.data = px_element(flat.data, flat.type, (ptrdiff_t)parameter->offset);
-    return map;
+    tensor.data = px_element(flat.data, flat.type, (ptrdiff_t)parameter->offset);
+    return tensor;
 }
 
 /* Inputs of the centre tap that mask and colour groups leave to an output. */

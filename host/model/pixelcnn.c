@@ -26,26 +26,26 @@ static px_status px_pixelcnn_create(px_model *model, int index, px_block **block
 
 static void px_pixelcnn_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    b->reduced = px_pixel_map(model, keep, images, model->spec.hidden);
-    b->convolved = px_pixel_map(model, keep, images, model->spec.hidden);
+    b->reduced = px_pixel_tensor(model, keep, images, model->spec.hidden);
+    b->convolved = px_pixel_tensor(model, keep, images, model->spec.hidden);
     if (model->purpose != PX_PURPOSE_TRAIN) return;
-    for (int i = 0; i < 2; i++) b->gradient[i] = px_pixel_map(model, scratch, images, model->spec.hidden);
+    for (int i = 0; i < 2; i++) b->gradient[i] = px_pixel_tensor(model, scratch, images, model->spec.hidden);
 }
 
-static px_status px_pixelcnn_forward(px_model *model, px_block *block, px_map u, px_map add, px_map y) {
+static px_status px_pixelcnn_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    PX_TRY(px_linear_forward(model, &b->reduce, u, (px_map){0}, b->reduced));
-    PX_TRY(px_linear_forward(model, &b->conv, b->reduced, (px_map){0}, b->convolved));
+    PX_TRY(px_linear_forward(model, &b->reduce, u, (px_tensor){0}, b->reduced));
+    PX_TRY(px_linear_forward(model, &b->conv, b->reduced, (px_tensor){0}, b->convolved));
     return px_linear_forward(model, &b->expand, b->convolved, add, y);
 }
 
-static px_status px_pixelcnn_backward(px_model *model, px_block *block, px_map u, px_map add, px_map g) {
+static px_status px_pixelcnn_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    px_map d_convolved = b->gradient[0], d_reduced = b->gradient[1];
+    px_tensor d_convolved = b->gradient[0], d_reduced = b->gradient[1];
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->convolved, g));
-    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->convolved, (px_map){0}, d_convolved));
+    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->convolved, (px_tensor){0}, d_convolved));
     PX_TRY(px_linear_weight_gradient(model, &b->conv, b->reduced, d_convolved));
-    PX_TRY(px_linear_input_gradient(model, &b->conv, d_convolved, b->reduced, (px_map){0}, d_reduced));
+    PX_TRY(px_linear_input_gradient(model, &b->conv, d_convolved, b->reduced, (px_tensor){0}, d_reduced));
     PX_TRY(px_linear_weight_gradient(model, &b->reduce, u, d_reduced));
     return px_linear_input_gradient(model, &b->reduce, d_reduced, u, add, g);
 }

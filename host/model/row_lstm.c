@@ -16,46 +16,46 @@ static px_status px_row_lstm_create(px_model *model, int index, px_block **block
     return px_lstm_create_expand(model, &b->expand, index);
 }
 
-/* The sweep: one step a row, one lane a column. */
-static px_sweep_args px_row_lstm_sweep(const px_model *model, const px_block *block, px_grid grid) {
+/* The recurrence: one step a row, one lane a column. */
+static px_recurrence_args px_row_lstm_recurrence(const px_model *model, const px_block *block, px_grid grid) {
     const px_row_lstm *b = (const px_row_lstm *)block;
-    return (px_sweep_args){.grid = grid,
-                           .steps = grid.height,
-                           .lanes = grid.width,
-                           .life = grid.height,
-                           .taps = 3,
-                           .first_tap = -1,
-                           .hidden = model->spec.hidden,
-                           .directions = 1,
-                           .line = {px_lstm_line(model, &b->lstm, 0, grid.width, 1)},
-                           .scratch = b->scratch};
+    return (px_recurrence_args){.grid = grid,
+                                .steps = grid.height,
+                                .lanes = grid.width,
+                                .life = grid.height,
+                                .taps = 3,
+                                .first_tap = -1,
+                                .hidden = model->spec.hidden,
+                                .directions = 1,
+                                .line = {px_lstm_line(model, &b->lstm, 0, grid.width, 1)},
+                                .scratch = b->scratch};
 }
 
 static void px_row_lstm_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
     px_row_lstm *b = (px_row_lstm *)block;
     px_lstm_carve(model, &b->lstm, images, keep, scratch);
-    b->scratch = (px_map){0};
-    const px_sweep_args sweep = px_row_lstm_sweep(model, block,
-                                                  (px_grid){images, model->spec.height, model->spec.width});
-    b->scratch = px_arena_map(scratch, px_sweep_scratch(&sweep), 1, PX_UINT8);
+    b->scratch = (px_tensor){0};
+    const px_recurrence_args recurrence =
+        px_row_lstm_recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
+    b->scratch = px_arena_tensor(scratch, px_recurrence_scratch(&recurrence), 1, PX_UINT8);
 }
 
-static px_status px_row_lstm_forward(px_model *model, px_block *block, px_map u, px_map add, px_map y) {
+static px_status px_row_lstm_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_sweep_args sweep = px_row_lstm_sweep(model, block, model->grid);
+    const px_recurrence_args recurrence = px_row_lstm_recurrence(model, block, model->grid);
     PX_TRY(px_lstm_feed(model, &b->lstm, u));
-    PX_TRY(model->device->ops->sweep_forward(model->device, &sweep));
+    PX_TRY(model->device->ops->recurrence_forward(model->device, &recurrence));
     return px_linear_forward(model, &b->expand, b->lstm.h, add, y);
 }
 
-static px_status px_row_lstm_backward(px_model *model, px_block *block, px_map u, px_map add, px_map g) {
+static px_status px_row_lstm_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_sweep_args sweep = px_row_lstm_sweep(model, block, model->grid);
+    const px_recurrence_args recurrence = px_row_lstm_recurrence(model, block, model->grid);
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->lstm.h, g));
-    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->lstm.h, (px_map){0}, b->lstm.dh));
-    PX_TRY(model->device->ops->sweep_backward(model->device, &sweep));
+    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->lstm.h, (px_tensor){0}, b->lstm.dh));
+    PX_TRY(model->device->ops->recurrence_backward(model->device, &recurrence));
     return px_lstm_return(model, &b->lstm, u, add, g);
 }
 
 const px_block_kind px_block_row_lstm = {px_row_lstm_create, px_row_lstm_carve, px_row_lstm_forward,
-                                         px_row_lstm_backward, px_row_lstm_sweep};
+                                         px_row_lstm_backward, px_row_lstm_recurrence};

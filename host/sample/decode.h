@@ -10,7 +10,7 @@
 /* Features of `slots` pixels for each layer: (layers * slots * images, F), the images of a pixel side by side, so that a
  * run of pixels is a run of rows. slots is W (one row of pixels), a multiple of it, or 1: the pixel at work alone. */
 typedef struct px_cache {
-    px_map map;
+    px_tensor tensor;
     int slots;
 } px_cache;
 
@@ -19,7 +19,7 @@ typedef struct px_stack {
     const px_linear *first;
     int layers;
     size_t step;
-    int gates; /* the outputs are this many maps, each grouped by colour on its own */
+    int gates; /* the outputs are this many tensors, each grouped by colour on its own */
 } px_stack;
 
 /* Colour groups first .. end - 1: those of one channel, or all. */
@@ -49,16 +49,16 @@ struct px_decoder {
     px_device *device; /* where operations go: the model's, or the tape's */
     px_tape *tape;     /* NULL: direct */
     px_arena arena;
-    size_t group_bytes;  /* of a group's memory; the maps below are those of the first */
+    size_t group_bytes;  /* of a group's memory; the tensors below are those of the first */
     int group, groups;   /* images that fit a group, and groups */
     int total;           /* images at work */
     int images, at_work; /* of them in a group, and the groups they fill */
     int row, column;     /* the pixel at work; column -1 before the first of a row */
-    px_map levels;       /* (images of a group, H W C) PX_UINT8 */
-    px_map nats;         /* (images, 1) PX_FLOAT64 */
+    px_tensor levels;    /* (images of a group, H W C) PX_UINT8 */
+    px_tensor nats;      /* (images, 1) PX_FLOAT64 */
     px_cache values;     /* the four rows that the stem reads */
     px_cache stem_sum;   /* (2h) the stem's products, as far as they are known; a row */
-    px_map sum;          /* what the products of the layer at work give: px_decode_sum */
+    px_tensor sum;       /* what the products of the layer at work give: px_decode_sum */
     px_cache u;          /* (2h) of layers + 1: the stem's, then each block's; a row */
     px_cache rectified;  /* relu of u; the last layer's is what the head reads. The pixel at work */
     px_cache features;   /* with skips, their sum as reals */
@@ -75,9 +75,9 @@ struct px_decoder {
 px_cache px_cache_carve(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
 px_cache px_cache_carve_reals(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
 /* One layer's rows from the pixel at (row, column) on, `pixels` pixels of the images at work. */
-px_map px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
+px_tensor px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
 /* The pixel at work. */
-px_map px_cache_here(const px_decoder *decoder, const px_cache *cache, int layer);
+px_tensor px_cache_here(const px_decoder *decoder, const px_cache *cache, int layer);
 /* Rows between one layer and the next. */
 size_t px_cache_step(const px_decoder *decoder, const px_cache *cache);
 px_status px_cache_clear(const px_decoder *decoder, const px_cache *cache);
@@ -101,13 +101,13 @@ px_status px_stack_beside(const px_decoder *decoder, const px_stack *stack, int 
 /* y += what the centre tap gives each pixel of the row at work, in all colours; for all layers. */
 px_status px_stack_row(const px_decoder *decoder, const px_stack *stack, const px_cache *x, const px_cache *y);
 /* y = beta y + what the centre tap gives the pixel at work in these colours; for one layer. */
-px_status px_stack_centre(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours, px_map x,
-                          px_map y, px_real beta);
+px_status px_stack_centre(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours, px_tensor x,
+                          px_tensor y, px_real beta);
 /* sum += bias + add, y = sum, rectified = relu(sum), in these colours; all but sum may be absent. */
-px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours, px_map sum,
-                            px_map add, px_map y, px_map rectified);
+px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours,
+                            px_tensor sum, px_tensor add, px_tensor y, px_tensor rectified);
 /* The bias of one layer. */
-px_map px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
+px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
 
 /* The features of a map of F that belong to these colours: group(f) = floor(f C / F). */
 static inline int px_colour_first(const px_decoder *decoder, int features, int colour) {
@@ -118,9 +118,9 @@ static inline int px_colour_first(const px_decoder *decoder, int features, int c
 /* --- decoder.c ---------------------------------------------------------------------------------------------------- */
 
 /* (images, F) reals for a product that an activation follows at once. */
-px_map px_decode_sum(const px_decoder *decoder, int features);
+px_tensor px_decode_sum(const px_decoder *decoder, int features);
 
 /* u of `layer` + 1 = residual + expand(x), in these colours. */
-px_status px_decode_expand(px_decoder *decoder, const px_stack *expand, int layer, px_colours colours, px_map x);
+px_status px_decode_expand(px_decoder *decoder, const px_stack *expand, int layer, px_colours colours, px_tensor x);
 
 #endif

@@ -25,11 +25,11 @@ enum { PX_GROUP_LEAST = 8 }; /* images a worker needs at least for its products 
 static void px_decoder_carve(px_decoder *d, px_arena *arena) {
     const px_model_spec *s = &d->model->spec;
     const int features = 2 * s->hidden, width = s->width;
-    d->levels = px_arena_map(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
-    d->nats = px_arena_map(arena, (size_t)d->group, 1, PX_FLOAT64);
+    d->levels = px_arena_tensor(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
+    d->nats = px_arena_tensor(arena, (size_t)d->group, 1, PX_FLOAT64);
     d->values = px_cache_carve(d, arena, 1, PX_STEM_ROWS * width, s->channels);
     d->stem_sum = px_cache_carve_reals(d, arena, 1, width, features);
-    d->sum = px_arena_map(arena, (size_t)d->group, px_widest(s), PX_REAL);
+    d->sum = px_arena_tensor(arena, (size_t)d->group, px_widest(s), PX_REAL);
     d->u = px_cache_carve(d, arena, s->layers + 1, width, features);
     d->rectified = px_cache_carve(d, arena, s->layers + 1, 1, features);
     if (s->skip) d->features = px_cache_carve_reals(d, arena, 1, 1, features);
@@ -127,13 +127,13 @@ int px_decoder_capacity(const px_decoder *d) {
 
 /* --- Images ------------------------------------------------------------------------------------------------------- */
 
-/* Images of one group, and where its part of a map lies. */
+/* Images of one group, and where its part of a tensor lies. */
 static size_t px_group_images(const px_decoder *d, int group) {
     const int left = d->total - group * d->images;
     return (size_t)(left < d->images ? left : d->images);
 }
-static void *px_group_data(const px_decoder *d, px_map map, int group) {
-    return (char *)map.data + (size_t)group * d->group_bytes;
+static void *px_group_data(const px_decoder *d, px_tensor tensor, int group) {
+    return (char *)tensor.data + (size_t)group * d->group_bytes;
 }
 
 px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
@@ -182,7 +182,7 @@ static px_status px_decoder_row(px_decoder *d) {
 /* The pixel's values, as far as they stand in the images. */
 static px_status px_decoder_read(const px_decoder *d) {
     const px_model_spec *s = &d->model->spec;
-    return px_run(d->device, levels_to_values, .image = px_map_head(d->levels, (size_t)d->images),
+    return px_run(d->device, levels_to_values, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
                   .values = px_cache_here(d, &d->values, 0), .levels = s->levels,
                   .first = (d->row * s->width + d->column) * s->channels);
 }
@@ -200,22 +200,22 @@ px_status px_decoder_next(px_decoder *d) {
     return d->kind->pixel(d);
 }
 
-px_map px_decode_sum(const px_decoder *d, int features) {
-    return px_map_over(d->sum.data, (size_t)d->images, features, PX_REAL);
+px_tensor px_decode_sum(const px_decoder *d, int features) {
+    return px_tensor_of(d->sum.data, (size_t)d->images, features, PX_REAL);
 }
 
-px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_colours colours, px_map x) {
-    const px_map u = px_cache_here(d, &d->u, layer), next = px_cache_here(d, &d->u, layer + 1);
-    const px_map sum = px_decode_sum(d, next.columns);
+px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_colours colours, px_tensor x) {
+    const px_tensor u = px_cache_here(d, &d->u, layer), next = px_cache_here(d, &d->u, layer + 1);
+    const px_tensor sum = px_decode_sum(d, next.columns);
     PX_TRY(px_stack_centre(d, expand, layer, colours, x, sum, 0));
-    return px_stack_activate(d, expand, layer, colours, sum, d->model->spec.residual ? u : (px_map){0}, next,
+    return px_stack_activate(d, expand, layer, colours, sum, d->model->spec.residual ? u : (px_tensor){0}, next,
                              px_cache_here(d, &d->rectified, layer + 1));
 }
 
 /* features += skip(u of `layer` + 1); the last one adds u itself, and rectifies for the head. */
 static px_status px_decode_skip(px_decoder *d, int layer, px_colours colours) {
     const int last = d->model->spec.layers - 1;
-    const px_map none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
+    const px_tensor none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
     PX_TRY(px_stack_centre(d, &d->skip, layer, colours, u, features, layer > 0));
     return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, none,
                              layer == last ? px_cache_here(d, &d->rectified, last + 1) : none);
@@ -223,7 +223,7 @@ static px_status px_decode_skip(px_decoder *d, int layer, px_colours colours) {
 
 /* The features of these colours, through all layers. */
 static px_status px_decode_features(px_decoder *d, px_colours colours) {
-    const px_map none = {0}, u = px_cache_here(d, &d->u, 0), sum = px_cache_here(d, &d->stem_sum, 0);
+    const px_tensor none = {0}, u = px_cache_here(d, &d->u, 0), sum = px_cache_here(d, &d->stem_sum, 0);
     PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), sum, 1));
     PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_here(d, &d->rectified, 0)));
     for (int layer = 0; layer < d->model->spec.layers; layer++) {
@@ -234,20 +234,20 @@ static px_status px_decode_features(px_decoder *d, px_colours colours) {
 }
 
 static px_status px_decode_head(px_decoder *d, px_colours colours) {
-    const px_map none = {0}, logits = px_cache_here(d, &d->logits, 0);
-    px_map x = px_cache_here(d, &d->rectified, d->model->spec.layers);
+    const px_tensor none = {0}, logits = px_cache_here(d, &d->logits, 0);
+    px_tensor x = px_cache_here(d, &d->rectified, d->model->spec.layers);
     for (int i = 0; i < 2; i++) {
-        const px_map hidden = px_cache_here(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
+        const px_tensor hidden = px_cache_here(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
         PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, sum, 0));
         PX_TRY(px_stack_activate(d, &d->head[i], 0, colours, sum, none, none, hidden));
         x = hidden;
     }
-    const px_map sum = px_decode_sum(d, logits.columns);
+    const px_tensor sum = px_decode_sum(d, logits.columns);
     PX_TRY(px_stack_centre(d, &d->head[2], 0, colours, x, sum, 0));
     return px_stack_activate(d, &d->head[2], 0, colours, sum, none, logits, none);
 }
 
-px_status px_decoder_logits(px_decoder *d, int channel, px_map *logits) {
+px_status px_decoder_logits(px_decoder *d, int channel, px_tensor *logits) {
     const px_colours colours = {channel, channel + 1};
     if (channel > 0) PX_TRY(px_decoder_read(d));
     PX_TRY(px_decode_features(d, colours));
@@ -258,10 +258,10 @@ px_status px_decoder_logits(px_decoder *d, int channel, px_map *logits) {
 
 px_status px_decoder_draw(px_decoder *d, int channel, double temperature, uint64_t seed, uint64_t first_image) {
     const px_model_spec *s = &d->model->spec;
-    px_map logits;
+    px_tensor logits;
     PX_TRY(px_decoder_logits(d, channel, &logits));
-    return px_run(d->device, draw, .logits = logits, .image = px_map_head(d->levels, (size_t)d->images),
-                  .nats = px_map_head(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
+    return px_run(d->device, draw, .logits = logits, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
+                  .nats = px_tensor_first_rows(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
                   .levels = s->levels, .column = (d->row * s->width + d->column) * s->channels + channel,
                   .temperature = (px_real)temperature, .seed = seed, .first_image = first_image,
                   .place = px_draw_place(d->row, d->column, channel));

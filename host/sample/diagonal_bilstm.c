@@ -53,12 +53,12 @@ static px_status px_diagonal_decode_pixel(px_decoder *d) {
 static px_status px_diagonal_decode_advance(px_decoder *d, int layer, px_colours colours) {
     const px_diagonal_decoder *b = d->blocks;
     const px_stack *input = &b->input_to_state[PX_LEFT];
-    const px_map pre = px_cache_here(d, &b->pre, layer), sum = px_cache_here(d, &b->sum, layer);
+    const px_tensor pre = px_cache_here(d, &b->pre, layer), sum = px_cache_here(d, &b->sum, layer);
     const int first = px_colour_first(d, sum.columns, colours.first);
     PX_TRY(px_stack_centre(d, input, layer, colours, px_cache_here(d, &d->u, layer), pre, 1));
     PX_TRY(px_run(d->device, lstm_update, .pre = pre, .bias = px_stack_bias(d, input, layer),
                   .c = px_cache_here(d, &b->c, layer), .h = px_cache_here(d, &b->h[PX_LEFT], layer),
-                  .add = d->row > 0 ? px_cache_here(d, &b->h[PX_RIGHT], layer) : (px_map){0}, .sum = sum,
+                  .add = d->row > 0 ? px_cache_here(d, &b->h[PX_RIGHT], layer) : (px_tensor){0}, .sum = sum,
                   .first = first, .count = px_colour_first(d, sum.columns, colours.end) - first, .layers = 1));
     return px_decode_expand(d, &b->expand, layer, colours, sum);
 }
@@ -74,7 +74,7 @@ static px_status px_diagonal_decode_row_done(px_decoder *d) {
         PX_TRY(px_stack_beside(d, &b->state_to_state[PX_RIGHT], column, h, &b->pre));
         PX_TRY(px_run(d->device, lstm_update, .pre = px_cache_at(d, &b->pre, 0, d->row, column, 1),
                       .bias = px_stack_bias(d, input, 0), .c = px_cache_at(d, &b->c, 0, d->row, column, 1),
-                      .h = px_cache_at(d, h, 0, d->row, column, 1), .count = h->map.columns,
+                      .h = px_cache_at(d, h, 0, d->row, column, 1), .count = h->tensor.columns,
                       .layers = d->model->spec.layers, .step_pre = px_cache_step(d, &b->pre), .step_bias = input->step,
                       .step_c = px_cache_step(d, &b->c), .step_h = px_cache_step(d, h)));
     }

@@ -41,9 +41,9 @@ static px_status px_pixelcnn_decode_pixel(px_decoder *d) {
 
 static px_status px_pixelcnn_decode_advance(px_decoder *d, int layer, px_colours colours) {
     px_pixelcnn_decoder *b = d->blocks;
-    const px_map none = {0}, u = px_cache_here(d, &d->rectified, layer);
-    const px_map reduced = px_cache_here(d, &b->reduced, layer), convolved = px_cache_here(d, &b->convolved, layer);
-    const px_map rectified = px_cache_here(d, &b->rectified, layer), sum = px_decode_sum(d, reduced.columns);
+    const px_tensor none = {0}, u = px_cache_here(d, &d->rectified, layer);
+    const px_tensor reduced = px_cache_here(d, &b->reduced, layer), convolved = px_cache_here(d, &b->convolved, layer);
+    const px_tensor rectified = px_cache_here(d, &b->rectified, layer), sum = px_decode_sum(d, reduced.columns);
     PX_TRY(px_stack_centre(d, &b->reduce, layer, colours, u, sum, 0));
     PX_TRY(px_stack_activate(d, &b->reduce, layer, colours, sum, none, none, reduced));
     PX_TRY(px_stack_centre(d, &b->conv, layer, colours, reduced, convolved, 1));

@@ -40,7 +40,7 @@ static px_status px_row_lstm_decode_pixel(px_decoder *d) {
 
 static px_status px_row_lstm_decode_advance(px_decoder *d, int layer, px_colours colours) {
     const px_row_lstm_decoder *b = d->blocks;
-    const px_map pre = px_cache_here(d, &b->pre, layer), h = px_cache_here(d, &b->h, layer);
+    const px_tensor pre = px_cache_here(d, &b->pre, layer), h = px_cache_here(d, &b->h, layer);
     const int first = px_colour_first(d, h.columns, colours.first);
     PX_TRY(px_stack_centre(d, &b->input_to_state, layer, colours, px_cache_here(d, &d->u, layer), pre, 1));
     PX_TRY(px_run(d->device, lstm_update, .pre = pre, .bias = px_stack_bias(d, &b->input_to_state, layer),

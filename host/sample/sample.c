@@ -39,12 +39,12 @@ px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8
 
 /* --- The plain way ------------------------------------------------------------------------------------------------ */
 
-static px_status px_sample_pixel_plain(px_model *model, const px_sample_request *request, px_map image, int pixel) {
+static px_status px_sample_pixel_plain(px_model *model, const px_sample_request *request, px_tensor image, int pixel) {
     const px_model_spec *s = px_model_spec_of(model);
     for (int channel = 0; channel < s->channels; channel++) {
-        px_map logits;
+        px_tensor logits;
         PX_TRY(px_model_logits(model, request->images, &logits));
-        logits = (px_map){logits.data, image.rows, image.columns * s->levels, logits.type};
+        logits = (px_tensor){logits.data, image.rows, image.columns * s->levels, logits.type};
         const int value = pixel * s->channels + channel;
         PX_TRY(px_run(
             px_model_device(model), draw, .logits = logits, .image = image, .offset = (size_t)value * (size_t)s->levels,
@@ -57,11 +57,11 @@ static px_status px_sample_pixel_plain(px_model *model, const px_sample_request 
 px_status px_sample_plain(px_model *model, const px_sample_request *request, uint8_t *levels) {
     px_device *device = px_model_device(model);
     const px_model_spec *s = px_model_spec_of(model);
-    const px_map image = px_map_head(px_model_images(model), (size_t)request->images);
+    const px_tensor image = px_tensor_first_rows(px_model_images(model), (size_t)request->images);
     if (request->images == 0) return PX_OK;
-    PX_TRY(request->given ? device->ops->upload(device, image.data, request->given, px_map_bytes(&image))
-                          : device->ops->clear(device, image.data, px_map_bytes(&image)));
+    PX_TRY(request->given ? device->ops->upload(device, image.data, request->given, px_tensor_bytes(&image))
+                          : device->ops->clear(device, image.data, px_tensor_bytes(&image)));
     for (int pixel = 0; pixel < s->height * s->width; pixel++)
         if (!px_sample_given(request, pixel)) PX_TRY(px_sample_pixel_plain(model, request, image, pixel));
-    return device->ops->download(device, levels, image.data, px_map_bytes(&image));
+    return device->ops->download(device, levels, image.data, px_tensor_bytes(&image));
 }

@@ -16,8 +16,8 @@ px_stack px_stack_of(const px_decoder *d, const px_linear *first, const px_linea
     return stack;
 }
 
-px_map px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
-    px_map bias = px_parameter_map(&d->model->parameters.items[s->first->bias], d->model->operands);
+px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
+    px_tensor bias = px_parameter_tensor(&d->model->parameters.items[s->first->bias], d->model->operands);
     bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->step));
     return bias;
 }
@@ -31,9 +31,9 @@ static px_status px_stack_tap(const px_decoder *d, const px_stack *s, int tap, i
     if (column + right < 0) column = -right;
     if (end + right > width) end = width - right;
     if (d->row + down < 0 || column >= end) return PX_OK;
-    const px_map from = px_cache_at(d, x, 0, d->row + down, column + right, end - column);
-    const px_map to = px_cache_at(d, y, 0, d->row, column, end - column);
-    const px_map weight = px_parameter_map(px_weight_of(d, s->first), d->model->operands);
+    const px_tensor from = px_cache_at(d, x, 0, d->row + down, column + right, end - column);
+    const px_tensor to = px_cache_at(d, y, 0, d->row, column, end - column);
+    const px_tensor weight = px_parameter_tensor(px_weight_of(d, s->first), d->model->operands);
     const size_t in = (size_t)from.columns, out = (size_t)to.columns;
     return px_run(d->device, gemm, .transpose_b = true, .m = from.rows, .n = out, .k = in, .operands = from.type,
                   .result = to.type, .a = from.data, .ld_a = in,
@@ -61,10 +61,10 @@ px_status px_stack_row(const px_decoder *d, const px_stack *s, const px_cache *x
     return px_stack_tap(d, s, s->first->taps.live - 1, 0, d->model->spec.width, x, y);
 }
 
-px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_map x, px_map y,
-                          px_real beta) {
+px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor x,
+                          px_tensor y, px_real beta) {
     const px_parameter *p = px_weight_of(d, s->first);
-    const px_map weight = px_parameter_map(p, d->model->operands);
+    const px_tensor weight = px_parameter_tensor(p, d->model->operands);
     const int centre = s->first->taps.live - 1, period = y.columns / s->gates;
     const int first = px_colour_first(d, period, colours.first), end = px_colour_first(d, period, colours.end);
     const int seen = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
@@ -78,8 +78,8 @@ px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_
                   .step_b = (ptrdiff_t)((size_t)period * wide), .step_c = period);
 }
 
-px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_map sum,
-                            px_map add, px_map y, px_map rectified) {
+px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor sum,
+                            px_tensor add, px_tensor y, px_tensor rectified) {
     const int first = px_colour_first(d, sum.columns, colours.first);
     return px_run(d->device, activate, .sum = sum, .bias = px_stack_bias(d, s, layer), .add = add, .y = y,
                   .rectified = rectified, .first = first,

@@ -26,21 +26,21 @@ bool px_checkpoint_exists(const char *run, int64_t step) {
 
 /* --- What goes into which file ------------------------------------------------------------------------------------ */
 
-/* The flat map that model.safetensors holds. */
-static px_map px_model_flat(px_model *model, const px_optimizer *optimizer) {
-    const px_map average = px_optimizer_average(optimizer);
+/* The flat tensor that model.safetensors holds. */
+static px_tensor px_model_flat(px_model *model, const px_optimizer *optimizer) {
+    const px_tensor average = px_optimizer_average(optimizer);
     return average.data ? average : px_model_weights(model);
 }
 
-/* The flat maps that optimizer.safetensors holds: moments, and the weights where the model file has their average. */
+/* The flat tensors that optimizer.safetensors holds: moments, and the weights where the model file has their average. */
 static int px_optimizer_flats(px_model *model, const px_optimizer *optimizer,
                               px_named_flat flats[PX_OPTIMIZER_STATES]) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int found = px_optimizer_states(optimizer, states);
     int count = 0;
     for (int i = 0; i < found; i++) {
-        if (strcmp(states[i].name, "first") == 0) flats[count++] = (px_named_flat){"first.", states[i].map};
-        if (strcmp(states[i].name, "second") == 0) flats[count++] = (px_named_flat){"second.", states[i].map};
+        if (strcmp(states[i].name, "first") == 0) flats[count++] = (px_named_flat){"first.", states[i].tensor};
+        if (strcmp(states[i].name, "second") == 0) flats[count++] = (px_named_flat){"second.", states[i].tensor};
         if (strcmp(states[i].name, "average") == 0)
             flats[count++] = (px_named_flat){"weights.", px_model_weights(model)};
     }

@@ -1,4 +1,4 @@
-/* Optimisers over the flat maps of weights and gradients. */
+/* Optimisers over the flat tensors of weights and gradients. */
 #include "pixelrnn/optimizer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -7,20 +7,20 @@ struct px_optimizer {
     px_model *model;
     px_optimizer_spec spec;
     px_arena arena;
-    px_map first, second, average; /* as the flat weights; absent where the rule does without */
-    px_map squares;                /* (rows, 1): sums of squares of the gradients */
-    px_map scale;                  /* (1, 2): clip scale, norm */
-    px_map numbers;                /* (1, PX_UPDATE_NUMBERS): of the update to come */
+    px_tensor first, second, average; /* as the flat weights; absent where the rule does without */
+    px_tensor squares;                /* (rows, 1): sums of squares of the gradients */
+    px_tensor scale;                  /* (1, 2): clip scale, norm */
+    px_tensor numbers;                /* (1, PX_UPDATE_NUMBERS): of the update to come */
 };
 
 static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
-    const px_map flat = px_model_weights(o->model);
-    if (o->spec.kind == PX_OPTIMIZER_ADAM) o->first = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
-    if (o->spec.kind != PX_OPTIMIZER_SGD) o->second = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
-    if (o->spec.ema_decay > 0) o->average = px_arena_map(arena, flat.rows, flat.columns, PX_REAL);
-    o->squares = px_arena_map(arena, flat.rows, 1, PX_FLOAT64);
-    o->scale = px_arena_map(arena, 1, 2, PX_FLOAT64);
-    o->numbers = px_arena_map(arena, 1, PX_UPDATE_NUMBERS, PX_FLOAT64);
+    const px_tensor flat = px_model_weights(o->model);
+    if (o->spec.kind == PX_OPTIMIZER_ADAM) o->first = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
+    if (o->spec.kind != PX_OPTIMIZER_SGD) o->second = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
+    if (o->spec.ema_decay > 0) o->average = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
+    o->squares = px_arena_tensor(arena, flat.rows, 1, PX_FLOAT64);
+    o->scale = px_arena_tensor(arena, 1, 2, PX_FLOAT64);
+    o->numbers = px_arena_tensor(arena, 1, PX_UPDATE_NUMBERS, PX_FLOAT64);
 }
 
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
@@ -44,7 +44,7 @@ static px_status px_optimizer_begin(px_optimizer *o) {
     PX_TRY(device->ops->clear(device, o->arena.base, o->arena.capacity));
     px_optimizer_carve(o, &o->arena);
     if (!o->average.data) return PX_OK;
-    return device->ops->copy(device, o->average.data, px_model_weights(o->model).data, px_map_bytes(&o->average));
+    return device->ops->copy(device, o->average.data, px_model_weights(o->model).data, px_tensor_bytes(&o->average));
 }
 
 px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px_optimizer **optimizer) {
@@ -78,7 +78,7 @@ px_status px_optimizer_prepare(px_optimizer *o, int64_t update, double rate) {
 
 static px_status px_optimizer_step(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
-    const px_map weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
+    const px_tensor weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
     const px_optimizer_spec *s = &o->spec;
     switch (s->kind) {
     case PX_OPTIMIZER_SGD:
@@ -115,10 +115,10 @@ int px_optimizer_states(const px_optimizer *o, px_optimizer_state states[PX_OPTI
     const px_optimizer_state all[] = {{"first", o->first}, {"second", o->second}, {"average", o->average}};
     int count = 0;
     for (int i = 0; i < PX_OPTIMIZER_STATES; i++)
-        if (all[i].map.data) states[count++] = all[i];
+        if (all[i].tensor.data) states[count++] = all[i];
     return count;
 }
 
-px_map px_optimizer_average(const px_optimizer *o) {
+px_tensor px_optimizer_average(const px_optimizer *o) {
     return o->average;
 }

@@ -40,14 +40,14 @@ px_status px_trainer_same_data(px_trainer *t) {
 
 /* --- What rank 0 begins with --------------------------------------------------------------------------------------- */
 
-static px_status px_trainer_spread_map(px_trainer *t, px_map map) {
-    const size_t bytes = px_map_bytes(&map);
+static px_status px_trainer_spread_tensor(px_trainer *t, px_tensor tensor) {
+    const size_t bytes = px_tensor_bytes(&tensor);
     void *host = malloc(bytes);
     px_status status = host ? PX_OK : px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory to pass %zu bytes on", bytes);
     status = px_ranks_agree(t->ranks, status);
-    if (status == PX_OK) status = t->device->ops->download(t->device, host, map.data, bytes);
+    if (status == PX_OK) status = t->device->ops->download(t->device, host, tensor.data, bytes);
     if (status == PX_OK) status = px_ranks_broadcast(t->ranks, host, bytes);
-    if (status == PX_OK) status = t->device->ops->upload(t->device, map.data, host, bytes);
+    if (status == PX_OK) status = t->device->ops->upload(t->device, tensor.data, host, bytes);
     if (status == PX_OK) status = t->device->ops->synchronize(t->device);
     free(host);
     return status;
@@ -56,9 +56,9 @@ static px_status px_trainer_spread_map(px_trainer *t, px_map map) {
 px_status px_trainer_spread(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
-    if (t->ranks) PX_TRY(px_trainer_spread_map(t, px_model_weights(t->model)));
+    if (t->ranks) PX_TRY(px_trainer_spread_tensor(t, px_model_weights(t->model)));
     PX_TRY(px_model_refresh(t->model));
-    for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_map(t, states[i].map));
+    for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_tensor(t, states[i].tensor));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_step = t->state.step;
     return PX_OK;

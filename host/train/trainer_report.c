@@ -141,7 +141,7 @@ static px_status px_report_evaluation(px_trainer *t) {
     const px_evaluate_options options = px_trainer_evaluation(t);
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
     const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
-    PX_TRY(px_model_use_weights(t->model, (px_map){0}));
+    PX_TRY(px_model_use_weights(t->model, (px_tensor){0}));
     if (status == PX_ERR_NUMERIC)
         return px_ranks_agree(t->ranks, px_not_finite(t, t->state.step, t->state.step, "NLL of the test set"));
     PX_TRY(status);
@@ -201,7 +201,7 @@ static px_status px_report_samples(px_trainer *t) {
                        (long long)t->config->train.samples);
     px_status status = px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
     if (status == PX_OK) status = px_draw_samples(t, pixels, image_bytes);
-    const px_status back = px_model_use_weights(t->model, (px_map){0}); /* stopped, too: they are to be saved */
+    const px_status back = px_model_use_weights(t->model, (px_tensor){0}); /* stopped, too: they are to be saved */
     if (status == PX_OK) status = back;
     px_stop_hold(t->options->stop); /* a picture of many images takes long, and this step may have no checkpoint yet */
     if (status == PX_OK) status = px_write_samples(t, pixels);

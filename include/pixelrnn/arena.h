@@ -1,4 +1,4 @@
-/* Memory is planned, then held: an arena hands out maps from one allocation that is never grown.
+/* Memory is planned, then held: an arena hands out tensors from one allocation that is never grown.
  *
  * The same code carves an arena twice. First over no memory (px_arena_plan): addresses are made up, only the sizes
  * count. Then, after px_arena_hold has allocated what was counted, for good. */
@@ -16,7 +16,7 @@ typedef struct px_arena {
     size_t peak;       /* the most that was ever handed out at once */
 } px_arena;
 
-/* A planning arena: hands out maps without memory and counts them. */
+/* A planning arena: hands out tensors without memory and counts them. */
 px_arena px_arena_plan(void);
 
 /* Whether `bytes` more fit into device->memory, beside the device's workspace and what its arenas hold. The system would
@@ -34,9 +34,9 @@ px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const
 
 /* The next map of the given shape, 256-byte aligned, uninitialised. Holding less than was planned is a programming
  * error (an assertion). */
-px_map px_arena_map(px_arena *arena, size_t rows, int columns, px_type type);
+px_tensor px_arena_tensor(px_arena *arena, size_t rows, int columns, px_type type);
 
-/* Everything handed out after `mark = arena->used` becomes free again: maps that live only for a while. */
+/* Everything handed out after `mark = arena->used` becomes free again: tensors that live only for a while. */
 static inline void px_arena_rewind(px_arena *arena, size_t mark) {
     arena->used = mark;
 }

@@ -20,7 +20,7 @@ enum {
 extern const char *const px_op_names[PX_OPS];
 
 /* What an operation cannot do without: floating-point operations, a multiplication and an addition being two, and bytes
- * of its maps, each read or written once as its descriptor lists it (host/bench/work.c). op: PX_OP_name; args: its
+ * of its tensors, each read or written once as its descriptor lists it (host/bench/work.c). op: PX_OP_name; args: its
  * px_name_args. */
 typedef struct px_work {
     double flops, bytes;

@@ -41,7 +41,7 @@ px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *level
 px_status px_decoder_next(px_decoder *decoder);
 /* logits (images, C * L), of which columns channel * L .. are now those of this channel; read them before the next call.
  * Channels are asked for in order, each when the one before has its level. */
-px_status px_decoder_logits(px_decoder *decoder, int channel, px_map *logits);
+px_status px_decoder_logits(px_decoder *decoder, int channel, px_tensor *logits);
 /* The same, and draws the value: see px_draw_args. The nats of each image add up. */
 px_status px_decoder_draw(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);
 /* Takes the pixel's values, all of which are given, without computing logits. */

@@ -1,11 +1,11 @@
-/* A device: a table of operations on maps, with one filling for the CPU and one for CUDA.
+/* A device: a table of operations on tensors, with one filling for the CPU and one for CUDA.
  *
  * Models, optimisers and samplers speak to this table alone. Every operation takes one descriptor, px_NAME_args; it
  * runs in order on the device's stream, may return before the work is done (px_download and synchronize wait),
  * allocates nothing, and returns PX_ERR_DEVICE with a message if a library or a launch fails. Sizes are the caller's
  * promise: the model checks them once, when it is made. Outputs must not alias inputs unless the descriptor says so.
  *
- * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16. Maps
+ * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16. Tensors
  * that a descriptor marks "activation" are of that type; all others that are not said to be something else are PX_REAL:
  * cell states, gradients of weights, losses. Weights and biases that are read have the type of the activations.
  * Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and rounds its result.
@@ -64,11 +64,11 @@ typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
     bool rectify, rectify_y;
-    px_map x;      /* [in]  (P, in) activation */
-    px_map weight; /* [in]  (out, stored * in) as activations */
-    px_map bias;   /* [in]  (1, out) as activations, or absent */
-    px_map add;    /* [in]  (P, out) activation or absent */
-    px_map y;      /* [out] (P, out) activation */
+    px_tensor x;      /* [in]  (P, in) activation */
+    px_tensor weight; /* [in]  (out, stored * in) as activations */
+    px_tensor bias;   /* [in]  (1, out) as activations, or absent */
+    px_tensor add;    /* [in]  (P, out) activation or absent */
+    px_tensor y;      /* [out] (P, out) activation */
 } px_convolve_args;
 
 /* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0, which
@@ -77,11 +77,11 @@ typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
     bool rectify;
-    px_map dy;     /* [in]  (P, out) activation */
-    px_map weight; /* [in]  (out, stored * in) as activations */
-    px_map x;      /* [in]  (P, in) activation, read only with rectify */
-    px_map add;    /* [in]  (P, in) activation or absent */
-    px_map dx;     /* [out] (P, in) activation */
+    px_tensor dy;     /* [in]  (P, out) activation */
+    px_tensor weight; /* [in]  (out, stored * in) as activations */
+    px_tensor x;      /* [in]  (P, in) activation, read only with rectify */
+    px_tensor add;    /* [in]  (P, in) activation or absent */
+    px_tensor dx;     /* [out] (P, in) activation */
 } px_convolve_input_gradient_args;
 
 /* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, dbias = sum over pixels of dy; with rectify, of relu(x).
@@ -90,10 +90,10 @@ typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
     bool rectify;
-    px_map x;       /* [in]  (P, in) activation */
-    px_map dy;      /* [in]  (P, out) activation */
-    px_map dweight; /* [out] (out, stored * in) */
-    px_map dbias;   /* [out] (1, out) or absent */
+    px_tensor x;       /* [in]  (P, in) activation */
+    px_tensor dy;      /* [in]  (P, out) activation */
+    px_tensor dweight; /* [out] (out, stored * in) */
+    px_tensor dbias;   /* [out] (1, out) or absent */
 } px_convolve_weight_gradient_args;
 
 /* Makes the columns of a convolution: y(pixel * live + t, :) = x(pixel + offset_t, :), or relu of it, or 0 outside.
@@ -103,69 +103,69 @@ typedef struct px_gather_args {
     px_taps taps;
     bool rectify, mirror;
     size_t first;
-    px_map x; /* [in]  (P, F) activation */
-    px_map y; /* [out] (pixels * live, F) activation */
+    px_tensor x; /* [in]  (P, F) activation */
+    px_tensor y; /* [out] (pixels * live, F) activation */
 } px_gather_args;
 
 /* y = sum + bias + add; with gate present, sum counts only where gate > 0; with rectify, y is relu of all that. Any of
  * sum and add may be y. */
 typedef struct px_combine_args {
     bool rectify;
-    px_map sum;  /* [in]  (R, F) activation or absent */
-    px_map bias; /* [in]  (1, F) as activations, or absent */
-    px_map add;  /* [in]  (R, F) activation or absent */
-    px_map gate; /* [in]  (R, F) activation or absent */
-    px_map y;    /* [out] (R, F) activation */
+    px_tensor sum;  /* [in]  (R, F) activation or absent */
+    px_tensor bias; /* [in]  (1, F) as activations, or absent */
+    px_tensor add;  /* [in]  (R, F) activation or absent */
+    px_tensor gate; /* [in]  (R, F) activation or absent */
+    px_tensor y;    /* [out] (R, F) activation */
 } px_combine_args;
 
 /* y = x, as activations are stored. */
 typedef struct px_convert_args {
-    px_map x; /* [in]  (R, F) */
-    px_map y; /* [out] (R, F) activation */
+    px_tensor x; /* [in]  (R, F) */
+    px_tensor y; /* [out] (R, F) activation */
 } px_convert_args;
 
 /* y(s, f) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, f), in their order. */
 typedef struct px_column_sum_args {
-    px_map x; /* [in]  (R, F) activation */
-    px_map y; /* [out] (S, F) */
+    px_tensor x; /* [in]  (R, F) activation */
+    px_tensor y; /* [out] (S, F) */
 } px_column_sum_args;
 
 /* y(i, j) = add(i, j) + x(i - down, j) in every image, x being 0 outside. add may be y or absent. */
 typedef struct px_shift_rows_args {
     px_grid grid;
     int down;
-    px_map x, add; /* [in]  (P, F) activation */
-    px_map y;      /* [out] (P, F) activation */
+    px_tensor x, add; /* [in]  (P, F) activation */
+    px_tensor y;      /* [out] (P, F) activation */
 } px_shift_rows_args;
 
 /* Colour-group mask of a weight's centre tap: sets to 0 what mask A or B does not keep, and every tap past the centre.
  * Output b belongs to group (b mod period) * colours / period, input a to a * colours / inputs; kept when
  * group(a) < group(b) (strict, mask A) or group(a) <= group(b) (mask B). */
 typedef struct px_mask_args {
-    px_map weight; /* [in, out] (out, stored * inputs) */
+    px_tensor weight; /* [in, out] (out, stored * inputs) */
     int inputs, centre, colours, period;
     bool strict;
 } px_mask_args;
 
 /* values(r, c) = 2 * level / (levels - 1) - 1, the level being image(r, first + c). */
 typedef struct px_levels_to_values_args {
-    px_map image;  /* [in]  (R, columns) PX_UINT8 */
-    px_map values; /* [out] (R, C) activation */
+    px_tensor image;  /* [in]  (R, columns) PX_UINT8 */
+    px_tensor values; /* [out] (R, C) activation */
     int levels, first;
 } px_levels_to_values_args;
 
 /* sum += bias + add, y = sum and rectified = max(sum, 0), in columns first .. first + count - 1 of every row: the
  * pointwise end of a layer of which only one colour group is due. */
 typedef struct px_activate_args {
-    px_map sum;       /* [in, out] (R, F) */
-    px_map bias;      /* [in]  (1, F) as activations */
-    px_map add;       /* [in]  (R, F) activation or absent */
-    px_map y;         /* [out] (R, F) activation or absent */
-    px_map rectified; /* [out] (R, F) activation or absent */
+    px_tensor sum;       /* [in, out] (R, F) */
+    px_tensor bias;      /* [in]  (1, F) as activations */
+    px_tensor add;       /* [in]  (R, F) activation or absent */
+    px_tensor y;         /* [out] (R, F) activation or absent */
+    px_tensor rectified; /* [out] (R, F) activation or absent */
     int first, count;
 } px_activate_args;
 
-/* The order of the gates in every map and tensor of 4 D columns. */
+/* The order of the gates in every tensor and tensor of 4 D columns. */
 enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
 
 /* The one recurrence behind Row LSTM and Diagonal BiLSTM: `steps` steps, each with a line of `lanes` lanes of `images`
@@ -182,64 +182,64 @@ enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
  * Maps are reals; or, where a device runs it on clusters (host/device/recurrence_strategy.c), bfloat16 but for c.
  * Two directions run side by side; their weights must lie in one allocation. */
 enum { PX_MAX_DIRECTIONS = 2 };
-typedef struct px_sweep_line {
+typedef struct px_recurrence_line {
     ptrdiff_t origin, step, lane; /* pixel = origin + t * step + l * lane, in pixels of one image */
-    px_map weight;                /* (4 D, taps * D) as activations */
-    px_map gates;                 /* (P, 4 D) activation */
-    px_map c;                     /* (P, D) */
-    px_map h, dh;                 /* (P, D) activation */
-} px_sweep_line;
-typedef struct px_sweep_args {
+    px_tensor weight;             /* (4 D, taps * D) as activations */
+    px_tensor gates;              /* (P, 4 D) activation */
+    px_tensor c;                  /* (P, D) */
+    px_tensor h, dh;              /* (P, D) activation */
+} px_recurrence_line;
+typedef struct px_recurrence_args {
     px_grid grid;
     int steps, lanes, delay, life;
     int taps, first_tap;
     int hidden;
     int directions;
-    px_sweep_line line[PX_MAX_DIRECTIONS];
-    px_map scratch; /* px_sweep_scratch bytes, PX_UINT8; contents do not matter */
-} px_sweep_args;
-typedef px_sweep_args px_sweep_forward_args;
-typedef px_sweep_args px_sweep_backward_args;
+    px_recurrence_line line[PX_MAX_DIRECTIONS];
+    px_tensor scratch; /* px_recurrence_scratch bytes, PX_UINT8; contents do not matter */
+} px_recurrence_args;
+typedef px_recurrence_args px_recurrence_forward_args;
+typedef px_recurrence_args px_recurrence_backward_args;
 
-/* Bytes of scratch that a sweep of these sizes needs. */
-size_t px_sweep_scratch(const px_sweep_args *sweep);
+/* Bytes of scratch that a recurrence of these sizes needs. */
+size_t px_recurrence_scratch(const px_recurrence_args *recurrence);
 
 /* The first lane that lives at step t, and how many do (they are neighbours). */
-PX_HOST_DEVICE int px_sweep_first(const px_sweep_args *s, int t) {
+PX_HOST_DEVICE int px_recurrence_first(const px_recurrence_args *s, int t) {
     int first = s->delay ? t - s->life + 1 : 0;
     return first > 0 ? first : 0;
 }
-PX_HOST_DEVICE int px_sweep_live(const px_sweep_args *s, int t) {
+PX_HOST_DEVICE int px_recurrence_live(const px_recurrence_args *s, int t) {
     int last = s->delay && t < s->lanes - 1 ? t : s->lanes - 1;
-    return last - px_sweep_first(s, t) + 1;
+    return last - px_recurrence_first(s, t) + 1;
 }
 
-/* One step of a sweep: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images + image.
+/* One step of a recurrence: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images + image.
  * operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes +
  * lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). What a
- * product reads is of the activations' type, what it gives is not: each of the two maps is one forward, the other
+ * product reads is of the activations' type, what it gives is not: each of the two tensors is one forward, the other
  * backward. */
 typedef struct px_lstm_cell_args {
-    px_sweep_args sweep;
+    px_recurrence_args recurrence;
     int step;
-    px_map product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
-    px_map
-        operand;  /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
-    px_map carry; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
+    px_tensor product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
+    px_tensor
+        operand; /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
+    px_tensor carry; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
 
-/* The LSTM cell outside a sweep, of features first .. first + count - 1, for R rows of each of `layers` layers:
+/* The LSTM cell outside a recurrence, of features first .. first + count - 1, for R rows of each of `layers` layers:
  *   o, f, i, g = sigmoid, sigmoid, sigmoid, tanh of the four parts of pre + bias
  *   c = f * c + i * g in place,   h = o * tanh(c),   sum = h + add
- * Maps hold the first layer's rows; layer l's lie l * step_NAME rows further on, its bias l * step_bias elements. */
+ * Tensors hold the first layer's rows; layer l's lie l * step_NAME rows further on, its bias l * step_bias elements. */
 typedef struct px_lstm_update_args {
-    px_map pre;      /* [in]      (R, 4 D) */
-    px_map bias;     /* [in]      (1, 4 D) as activations */
-    px_map c;        /* [in, out] (R, D) */
-    px_map h;        /* [out]     (R, D) activation */
-    px_map add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */
+    px_tensor pre;      /* [in]      (R, 4 D) */
+    px_tensor bias;     /* [in]      (1, 4 D) as activations */
+    px_tensor c;        /* [in, out] (R, D) */
+    px_tensor h;        /* [out]     (R, D) activation */
+    px_tensor add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */
     int first, count;
     int layers;
     size_t step_pre, step_bias, step_c, step_h;
@@ -248,25 +248,25 @@ typedef struct px_lstm_update_args {
 /* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
  * (softmax - onehot(target)) * scale. */
 typedef struct px_softmax_nll_args {
-    px_map logits; /* [in, out] (R, L) activation */
-    px_map target; /* [in]  (R, 1) PX_UINT8, < L */
-    px_map nll;    /* [out] (R, 1) */
+    px_tensor logits; /* [in, out] (R, L) activation */
+    px_tensor target; /* [in]  (R, 1) PX_UINT8, < L */
+    px_tensor nll;    /* [out] (R, 1) */
     bool gradient;
     px_real scale;
 } px_softmax_nll_args;
 
 /* sum(n) = sum of the columns of row n of x, in double. */
 typedef struct px_row_sum_args {
-    px_map x;   /* [in]  (N, M) */
-    px_map sum; /* [out] (N, 1) PX_FLOAT64 */
+    px_tensor x;   /* [in]  (N, M) */
+    px_tensor sum; /* [out] (N, 1) PX_FLOAT64 */
 } px_row_sum_args;
 
 /* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
  * (seed, first_image + row, place); nats += -ln of its probability at temperature 1. */
 typedef struct px_draw_args {
-    px_map logits; /* [in]  (N, stride) activation: the L logits of the value start at column `offset` of row n */
-    px_map image;  /* [out] (N, values) PX_UINT8 */
-    px_map nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
+    px_tensor logits; /* [in]  (N, stride) activation: the L logits of the value start at column `offset` of row n */
+    px_tensor image;  /* [out] (N, values) PX_UINT8 */
+    px_tensor nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
     size_t offset;
     int levels, column;
     px_real temperature;
@@ -279,14 +279,14 @@ static inline uint64_t px_draw_place(int row, int column, int channel) {
 
 /* Sums of squares, one per row: the first half of a global norm. */
 typedef struct px_square_sum_args {
-    px_map x;   /* [in]  (R, F) */
-    px_map sum; /* [out] (R, 1) PX_FLOAT64 */
+    px_tensor x;   /* [in]  (R, F) */
+    px_tensor sum; /* [out] (R, 1) PX_FLOAT64 */
 } px_square_sum_args;
 
 /* norm = sqrt of the sum of squares; scale = min(1, clip / norm), or 1 when clip is 0. */
 typedef struct px_clip_args {
-    px_map squares; /* [in]  (R, 1) PX_FLOAT64 */
-    px_map scale;   /* [out] (1, 2) PX_FLOAT64: scale, norm */
+    px_tensor squares; /* [in]  (R, 1) PX_FLOAT64 */
+    px_tensor scale;   /* [out] (1, 2) PX_FLOAT64: scale, norm */
     double clip;
 } px_clip_args;
 
@@ -294,7 +294,7 @@ typedef struct px_clip_args {
  * for them. They reach the device beside a recorded graph, which reads them where they lie. */
 enum { PX_SET_MOST = 4 };
 typedef struct px_set_args {
-    px_map y; /* [out] (1, up to PX_SET_MOST) PX_FLOAT64 */
+    px_tensor y; /* [out] (1, up to PX_SET_MOST) PX_FLOAT64 */
     double value[PX_SET_MOST];
 } px_set_args;
 
@@ -306,25 +306,25 @@ typedef struct px_set_args {
  *             w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon), correction_i = 1 - beta_i^step */
 enum { PX_UPDATE_RATE, PX_UPDATE_CORRECTION1, PX_UPDATE_CORRECTION2, PX_UPDATE_NUMBERS };
 typedef struct px_sgd_args {
-    px_map weights, gradients; /* (R, F) */
-    px_map scale;              /* [in] (1, 2) PX_FLOAT64 */
-    px_map numbers;            /* [in] (1, PX_UPDATE_NUMBERS) PX_FLOAT64, read as reals */
+    px_tensor weights, gradients; /* (R, F) */
+    px_tensor scale;              /* [in] (1, 2) PX_FLOAT64 */
+    px_tensor numbers;            /* [in] (1, PX_UPDATE_NUMBERS) PX_FLOAT64, read as reals */
 } px_sgd_args;
 typedef struct px_rmsprop_args {
-    px_map weights, gradients, second; /* (R, F) */
-    px_map scale, numbers;             /* as for SGD */
+    px_tensor weights, gradients, second; /* (R, F) */
+    px_tensor scale, numbers;             /* as for SGD */
     px_real rho, epsilon;
 } px_rmsprop_args;
 typedef struct px_adam_args {
-    px_map weights, gradients, first, second; /* (R, F) */
-    px_map scale, numbers;                    /* as for SGD */
+    px_tensor weights, gradients, first, second; /* (R, F) */
+    px_tensor scale, numbers;                    /* as for SGD */
     px_real beta1, beta2, epsilon;
 } px_adam_args;
 
 /* average = decay * average + (1 - decay) * weights. */
 typedef struct px_ema_args {
-    px_map weights; /* [in]      (R, F) */
-    px_map average; /* [in, out] (R, F) */
+    px_tensor weights; /* [in]      (R, F) */
+    px_tensor average; /* [in, out] (R, F) */
     px_real decay;
 } px_ema_args;
 
@@ -365,7 +365,7 @@ typedef struct px_device px_device;
 
 /* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
  * there is one for each type of them (kernels/portable/portable.h), then those that no precision changes, or that look at the
- * types of their maps themselves. */
+ * types of their tensors themselves. */
 #define PX_ACTIVATION_OPS(X)                                                                                           \
     X(lstm_cell_forward)                                                                                               \
     X(lstm_cell_backward)                                                                                              \
@@ -384,8 +384,8 @@ typedef struct px_device px_device;
     X(convolve)                                                                                                        \
     X(convolve_input_gradient)                                                                                         \
     X(convolve_weight_gradient)                                                                                        \
-    X(sweep_forward)                                                                                                   \
-    X(sweep_backward)                                                                                                  \
+    X(recurrence_forward)                                                                                              \
+    X(recurrence_backward)                                                                                             \
     X(mask)                                                                                                            \
     X(row_sum)                                                                                                         \
     X(square_sum)                                                                                                      \

@@ -2,7 +2,7 @@
  *
  *     stem -> block 0 -> ... -> block layers-1 -> head -> softmax over L levels of each value
  *
- * Images are [N, H, W, C] levels 0..L-1. Maps between blocks carry 2 h features for each pixel. */
+ * Images are [N, H, W, C] levels 0..L-1. Tensors between blocks carry 2 h features for each pixel. */
 #ifndef PIXELRNN_MODEL_H
 #define PIXELRNN_MODEL_H
 
@@ -39,12 +39,12 @@ const px_model_spec *px_model_spec_of(const px_model *model);
 const px_parameters *px_model_parameters(const px_model *model);
 px_device *px_model_device(const px_model *model);
 
-/* The flat maps on the device. Gradients exist after a reservation for training; their masked entries are 0. Products
+/* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0. Products
  * read a copy of the weights where activations are bfloat16: whoever writes to the weights calls px_model_refresh. */
-px_map px_model_weights(const px_model *model);
-px_map px_model_gradients(const px_model *model);
-/* Lets the model read other weights of the same layout (an average of them); an absent map goes back to its own. */
-px_status px_model_use_weights(px_model *model, px_map weights);
+px_tensor px_model_weights(const px_model *model);
+px_tensor px_model_gradients(const px_model *model);
+/* Lets the model read other weights of the same layout (an average of them); an absent tensor goes back to its own. */
+px_status px_model_use_weights(px_model *model, px_tensor weights);
 /* Makes the copy anew; without one there is nothing to do. */
 px_status px_model_refresh(px_model *model);
 
@@ -58,7 +58,7 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
 /* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
  * have types but no memory. false: there is none (PixelCNN). */
-bool px_model_sweep(px_model *model, int images, px_sweep_args *sweep);
+bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence);
 /* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
  * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
@@ -75,14 +75,14 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, int images, b
 px_status px_model_backward(px_model *model);
 /* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
 void px_model_part_of(px_model *model, int images);
-/* Called during backward, each time that the gradients of the flat map's elements from `first` on have become final and
+/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final and
  * their work has been given to the device; first falls to 0. NULL: nobody listens. */
 typedef px_status (*px_gradients_ready)(void *context, size_t first);
 void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
 /* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
  * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
 typedef struct px_work_shape {
-    uint64_t reservation; /* which of the reservations so far holds the maps */
+    uint64_t reservation; /* which of the reservations so far holds the tensors */
     const void *weights;  /* those in use */
     int images, part_of;  /* of the batch at work */
 } px_work_shape;
@@ -93,9 +93,9 @@ bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b);
 px_status px_model_nats(px_model *model, double *nats);
 
 /* Runs the network on the `images` images now on the device (px_model_images) up to the logits, (P, C * L). */
-px_status px_model_logits(px_model *model, int images, px_map *logits);
+px_status px_model_logits(px_model *model, int images, px_tensor *logits);
 /* The batch on the device, PX_UINT8 (images reserved, H * W * C). */
-px_map px_model_images(px_model *model);
+px_tensor px_model_images(px_model *model);
 
 /* Useful floating-point operations: two a live weight and pixel forward; backward as much again for the gradients of
  * the weights and, but for the stem, of the inputs. Masked weights, dead taps and pointwise work do not count. */

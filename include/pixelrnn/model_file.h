@@ -28,12 +28,12 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
 px_status px_model_file_load_weights(const char *path, px_model *model);
 
 /* Writes a flat map of the model's (weights, or their average) as a model file, which appears whole or not at all. */
-px_status px_model_file_save(px_model *model, px_map flat, const px_config *config, int64_t step, const char *path);
+px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path);
 
-/* Flat maps as tensors named prefix + parameter name, for files with several of them (optimizer.safetensors). */
+/* Flat tensors as tensors named prefix + parameter name, for files with several of them (optimizer.safetensors). */
 typedef struct px_named_flat {
     const char *prefix; /* "", "first.", ... */
-    px_map flat;
+    px_tensor flat;
 } px_named_flat;
 px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
                         int metadata_count, const char *path);

@@ -18,7 +18,7 @@ typedef struct px_optimizer_spec {
 /* One flat map of state, named as in checkpoints: "first", "second" (moments), "average" (of the weights). */
 typedef struct px_optimizer_state {
     const char *name;
-    px_map map;
+    px_tensor tensor;
 } px_optimizer_state;
 
 enum { PX_OPTIMIZER_STATES = 3 };
@@ -44,7 +44,7 @@ px_status px_optimizer_norm(px_optimizer *optimizer, double *norm);
 /* The states in use, and how many. */
 int px_optimizer_states(const px_optimizer *optimizer, px_optimizer_state states[PX_OPTIMIZER_STATES]);
 
-/* The averaged weights, or an absent map when the average is off. */
-px_map px_optimizer_average(const px_optimizer *optimizer);
+/* The averaged weights, or an absent tensor when the average is off. */
+px_tensor px_optimizer_average(const px_optimizer *optimizer);
 
 #endif

@@ -1,7 +1,7 @@
 /* The parameters of a model: one list of named tensors, from which everything that needs to agree about them is made:
  * memory, initial values, masks, checkpoint names and shapes, optimiser state, gradient tests.
  *
- * All weights lie in one flat map, all gradients in another of the same layout (an optimiser's state too), each tensor
+ * All weights lie in one flat tensor, all gradients in another of the same layout (an optimiser's state too), each tensor
  * at the same offset; the gaps between tensors stay 0. */
 #ifndef PIXELRNN_PARAMETERS_H
 #define PIXELRNN_PARAMETERS_H
@@ -16,7 +16,7 @@ typedef struct px_parameter {
     char name[PX_PARAMETER_NAME]; /* as in a model file: "blocks.3.expand.weight" */
     int rank;
     int shape[PX_PARAMETER_RANK]; /* [out], [out, in], [out, taps, in] or [out, rows, columns, in] */
-    size_t count, offset;         /* elements; first element in the flat maps */
+    size_t count, offset;         /* elements; first element in the flat tensors */
     /* weights: */
     int outputs, inputs, taps, live; /* taps stored, taps that exist (a prefix) */
     px_mask_kind mask;               /* of tap `live` - 1, the centre */
@@ -30,18 +30,18 @@ typedef struct px_parameters {
     px_parameter *items;
     int count, capacity;
     int colours;     /* C of the images */
-    size_t elements; /* of a flat map: a multiple of PX_FLAT_COLUMNS */
+    size_t elements; /* of a flat tensor: a multiple of PX_FLAT_COLUMNS */
 } px_parameters;
 
 /* Adds a tensor (copied) behind the others and gives its index; PX_ERR_MEMORY. */
 px_status px_parameters_add(px_context *ctx, px_parameters *parameters, const px_parameter *parameter, int *index);
 void px_parameters_free(px_parameters *parameters);
 
-/* The flat map's shape, (elements / PX_FLAT_COLUMNS, PX_FLAT_COLUMNS). */
+/* The flat tensor's shape, (elements / PX_FLAT_COLUMNS, PX_FLAT_COLUMNS). */
 size_t px_parameters_rows(const px_parameters *parameters);
 
-/* A tensor within a flat map, as (outputs, taps * inputs), or (1, outputs) for a bias. */
-px_map px_parameter_map(const px_parameter *parameter, px_map flat);
+/* A tensor within a flat tensor, as (outputs, taps * inputs), or (1, outputs) for a bias. */
+px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat);
 
 /* Is this element of a weight kept by mask and taps? (true for biases) */
 bool px_parameter_live(const px_parameters *parameters, const px_parameter *parameter, size_t element);

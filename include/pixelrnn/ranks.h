@@ -86,13 +86,13 @@ px_status px_ranks_same_program(px_ranks *ranks);
 /* All ranks compute on devices of one kind, and no two on one GPU: else PX_ERR_CONFIG. */
 px_status px_ranks_check_device(px_ranks *ranks, const px_device *device);
 
-/* --- Gradients: the flat maps of all ranks are summed in buckets, last rows first, while the backward pass still makes
+/* --- Gradients: the flat tensors of all ranks are summed in buckets, last rows first, while the backward pass still makes
  * the earlier ones: by MPI's thread on the CPU, by NCCL on a stream of its own on CUDA. Sums have one order for one
  * number of ranks. Alone, a reduction is NULL and costs nothing. */
 typedef struct px_reduction px_reduction;
 
 /* gradients: (R, F), on device. Buckets are the fewest rows that have bucket_bytes. PX_ERR_DEVICE: CUDA without NCCL. */
-px_status px_reduction_create(px_ranks *ranks, px_device *device, px_map gradients, size_t bucket_bytes,
+px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor gradients, size_t bucket_bytes,
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);
 

@@ -1,26 +1,26 @@
-/* How a device runs a sweep (px_sweep_args): the strategies there are, what each asks for, and which is taken. These are
- * the words of the choice itself, which is made at every sweep from the same conditions. */
-#ifndef PIXELRNN_SWEEP_H
-#define PIXELRNN_SWEEP_H
+/* How a device runs a recurrence (px_recurrence_args): the strategies there are, what each asks for, and which is taken. These are
+ * the words of the choice itself, which is made at every recurrence from the same conditions. */
+#ifndef PIXELRNN_RECURRENCE_H
+#define PIXELRNN_RECURRENCE_H
 
 #include "pixelrnn/device.h"
 
-enum { PX_SWEEP_STRATEGIES = 2, PX_SWEEP_WORDS = 384 };
+enum { PX_RECURRENCE_STRATEGIES = 2, PX_RECURRENCE_WORDS = 384 };
 
-typedef struct px_sweep_option {
-    const char *name;           /* "cluster" */
-    char asks[PX_SWEEP_WORDS];  /* all it asks for: "compute capability 9.0, bfloat16, ..."; "" if nothing */
-    char lacks[PX_SWEEP_WORDS]; /* what of it is not given here; "" if nothing */
-} px_sweep_option;
+typedef struct px_recurrence_option {
+    const char *name;                /* "cluster" */
+    char asks[PX_RECURRENCE_WORDS];  /* all it asks for: "compute capability 9.0, bfloat16, ..."; "" if nothing */
+    char lacks[PX_RECURRENCE_WORDS]; /* what of it is not given here; "" if nothing */
+} px_recurrence_option;
 
-typedef struct px_sweep_explanation {
-    px_sweep_option option[PX_SWEEP_STRATEGIES]; /* in the order of preference */
-    int taken;                                   /* the first option that lacks nothing */
-    char words[PX_SWEEP_WORDS];                  /* how it runs: "launched: a product and a cell kernel a step" */
-} px_sweep_explanation;
+typedef struct px_recurrence_explanation {
+    px_recurrence_option option[PX_RECURRENCE_STRATEGIES]; /* in the order of preference */
+    int taken;                                             /* the first option that lacks nothing */
+    char words[PX_RECURRENCE_WORDS]; /* how it runs: "stepwise: a product and a cell kernel a step" */
+} px_recurrence_explanation;
 
-/* Of this sweep, forward or backward, on this device. Maps need types but no memory. */
-void px_sweep_explain(const px_device *device, const px_sweep_args *sweep, bool backward,
-                      px_sweep_explanation *explanation);
+/* Of this recurrence, forward or backward, on this device. Tensors need types but no memory. */
+void px_recurrence_explain(const px_device *device, const px_recurrence_args *recurrence, bool backward,
+                           px_recurrence_explanation *explanation);
 
 #endif

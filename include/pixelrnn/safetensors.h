@@ -15,13 +15,13 @@ enum { PX_TENSOR_RANK = 8, PX_TENSOR_NAME = 96 };
 
 typedef enum { PX_DTYPE_F32, PX_DTYPE_F64, PX_DTYPE_I64, PX_DTYPE_U8 } px_dtype;
 
-typedef struct px_tensor {
+typedef struct px_stored_tensor {
     char name[PX_TENSOR_NAME];
     px_dtype dtype;
     int rank;
     int64_t shape[PX_TENSOR_RANK];
     const void *data; /* elements, C order, little endian; aligned for the dtype */
-} px_tensor;
+} px_stored_tensor;
 
 typedef struct px_metadata {
     char *key, *value;
@@ -35,22 +35,22 @@ void px_safetensors_close(px_safetensors *file);
 
 /* Tensors are numbered in the order of their bytes in the file. */
 int px_safetensors_count(const px_safetensors *file);
-const px_tensor *px_safetensors_at(const px_safetensors *file, int index);
+const px_stored_tensor *px_safetensors_at(const px_safetensors *file, int index);
 /* NULL if there is none of that name. */
-const px_tensor *px_safetensors_find(const px_safetensors *file, const char *name);
+const px_stored_tensor *px_safetensors_find(const px_safetensors *file, const char *name);
 /* NULL if there is no such key. */
 const char *px_safetensors_metadata(const px_safetensors *file, const char *key);
 
 /* As the format spells it: "F32". */
 const char *px_dtype_name(px_dtype dtype);
 /* Elements of a tensor, and its element `index` as a double whatever its dtype. */
-size_t px_tensor_elements(const px_tensor *tensor);
-double px_tensor_value(const px_tensor *tensor, size_t index);
+size_t px_stored_tensor_elements(const px_stored_tensor *tensor);
+double px_stored_tensor_value(const px_stored_tensor *tensor, size_t index);
 
 /* Writes a file that appears whole or not at all (file.h), tensors in the order given, without gaps (the format forbids
  * them): the first is 8-byte aligned, and all are as far as their sizes keep them so. Names must differ. The same
  * arguments give the same bytes. */
-px_status px_safetensors_write(px_context *ctx, const char *path, const px_tensor *tensors, int count,
+px_status px_safetensors_write(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
                                const px_metadata *metadata, int metadata_count);
 
 #endif

@@ -1,6 +1,6 @@
 /* One text per kernel, two targets: the subset that C and CUDA share.
  *
- * A kernel file defines one operation of device.h as a function of a place in a map, and a line that makes it an
+ * A kernel file defines one operation of device.h as a function of a place in a tensor, and a line that makes it an
  * operation. One element:
  *
  *   PX_ROW void ema(size_t row, int column, const px_ema_args *k) { ... }
@@ -54,20 +54,20 @@ PX_FUNCTION size_t px_row_itself(size_t row, const void *k) {
 
 /* Element access: activations, reals, doubles, levels. Rows are plain pointers, so that the column loop sees unit
  * stride. */
-PX_FUNCTION px_store *px_row(const px_map *map, size_t row) {
-    return (px_store *)map->data + row * (size_t)map->columns;
+PX_FUNCTION px_store *px_row(const px_tensor *tensor, size_t row) {
+    return (px_store *)tensor->data + row * (size_t)tensor->columns;
 }
-PX_FUNCTION px_real *px_row_real(const px_map *map, size_t row) {
-    return (px_real *)map->data + row * (size_t)map->columns;
+PX_FUNCTION px_real *px_row_real(const px_tensor *tensor, size_t row) {
+    return (px_real *)tensor->data + row * (size_t)tensor->columns;
 }
-PX_FUNCTION double *px_row_double(const px_map *map, size_t row) {
-    return (double *)map->data + row * (size_t)map->columns;
+PX_FUNCTION double *px_row_double(const px_tensor *tensor, size_t row) {
+    return (double *)tensor->data + row * (size_t)tensor->columns;
 }
-PX_FUNCTION uint8_t *px_row_bytes(const px_map *map, size_t row) {
-    return (uint8_t *)map->data + row * (size_t)map->columns;
+PX_FUNCTION uint8_t *px_row_bytes(const px_tensor *tensor, size_t row) {
+    return (uint8_t *)tensor->data + row * (size_t)tensor->columns;
 }
 /* A number of an update, in the precision it is computed with. */
-PX_FUNCTION px_real px_update_number(const px_map *numbers, int which) {
+PX_FUNCTION px_real px_update_number(const px_tensor *numbers, int which) {
     return (px_real)px_row_double(numbers, 0)[which];
 }
 
@@ -79,7 +79,7 @@ PX_FUNCTION px_real px_tanh(px_real x) {
     return 2 / (1 + px_exp(-2 * x)) - 1;
 }
 
-/* The pixel that a tap reads: its row in the map, or -1 outside the image. */
+/* The pixel that a tap reads: its row in the tensor, or -1 outside the image. */
 PX_FUNCTION ptrdiff_t px_neighbour(const px_grid *grid, size_t pixel, int down, int right) {
     size_t in_image = pixel % ((size_t)grid->height * (size_t)grid->width);
     int row = (int)(in_image / (size_t)grid->width) + down, column = (int)(in_image % (size_t)grid->width) + right;

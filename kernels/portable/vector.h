@@ -1,5 +1,5 @@
 /* Kernels that only move activations, and do little to them on the way, take PX_WIDE neighbouring ones at a time: on CUDA
- * 16 bytes, so that enough of the memory's bandwidth is asked for, or 1 where a map's columns or address do not allow it;
+ * 16 bytes, so that enough of the memory's bandwidth is asked for, or 1 where a tensor's columns or address do not allow it;
  * on the CPU 1, whose compiler makes vectors of the column loop.
  *
  *   PX_WIDE_ROW void gather(px_taken at, int column, const px_gather_args *k) {
@@ -70,8 +70,8 @@ template <int N> static __device__ __forceinline__ void px_pack_write(px_store *
     }
 }
 
-static inline bool px_is_wide(const px_map *map) {
-    return (uintptr_t)map->data % 16 == 0;
+static inline bool px_is_wide(const px_tensor *tensor) {
+    return (uintptr_t)tensor->data % 16 == 0;
 }
 
 #define PX_WIDE_KERNEL(name, PLACE, AT, ROWS, COLUMNS, ALIGNED)                                                        \

@@ -1,7 +1,7 @@
-/* A sweep on thread-block clusters: who does what, and where everything lies. Index functions that the kernels
+/* A recurrence on thread-block clusters: who does what, and where everything lies. Index functions that the kernels
  * recurrence_*_cluster.cu, their launch and the host's test share; no CUDA here.
  *
- * One cluster sweeps some images in one direction, each lane going from one image to the next without waiting for the
+ * One cluster recurrences some images in one direction, each lane going from one image to the next without waiting for the
  * other lanes. Its blocks split the hidden units, and every block keeps the weights of its units in shared memory from
  * the first step to the last. A block's warpgroups (128 threads each) own a slot of 32 units of all lanes: at every
  * step a warpgroup makes a product with 64 rows, the lanes, by wgmma, which leaves in each thread 2 lanes x 8 units
@@ -19,8 +19,8 @@
  * their owners; two buffers. The product's columns are (slot, gate, unit), its K is (tap, unit).
  * Backward, a block's gradients of its own gates are what its product reads (K = tap, slot, gate, unit); its columns
  * are the units of every block, partial sums that their owners add up: a mailbox for every other block. */
-#ifndef PIXELRNN_KERNELS_SWEEP_CLUSTER_H
-#define PIXELRNN_KERNELS_SWEEP_CLUSTER_H
+#ifndef PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
+#define PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 
 #include "pixelrnn/bfloat16.h"
 #include "pixelrnn/device.h"
@@ -47,17 +47,17 @@ enum {
     PX_CLUSTER_ALIGN = 128,             /* of the parts of shared memory */
 };
 
-/* How a sweep is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold. */
+/* How a recurrence is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold. */
 typedef struct px_cluster {
     int blocks; /* of the cluster: 1, 2, 4 or 8 */
     int groups; /* warpgroups of a block: 1 or 2 */
-    int images; /* that it sweeps one after the other; the last cluster may have fewer */
+    int images; /* that it recurrences one after the other; the last cluster may have fewer */
     int hidden, taps, first_tap;
     int unit[PX_CLUSTER_MOST + 1];
 } px_cluster;
 
-/* The sweep split among clusters of so many blocks and images; groups is 0 where that cannot be. */
-static inline px_cluster px_cluster_split(const px_sweep_args *s, int blocks, int images) {
+/* The recurrence split among clusters of so many blocks and images; groups is 0 where that cannot be. */
+static inline px_cluster px_cluster_split(const px_recurrence_args *s, int blocks, int images) {
     px_cluster c = {blocks, 0, images, s->hidden, s->taps, s->first_tap, {0}};
     const int shares = s->hidden / PX_CLUSTER_UNITS, most = (shares + blocks - 1) / blocks * PX_CLUSTER_UNITS;
     for (int block = 0; block <= blocks; block++) c.unit[block] = block * shares / blocks * PX_CLUSTER_UNITS;
@@ -102,7 +102,7 @@ PX_HOST_DEVICE uint64_t px_wgmma_further(uint64_t descriptor, uint32_t bytes) {
 
 /* --- Threads ------------------------------------------------------------------------------------------------------ */
 
-/* A thread's lanes are lane and lane + 8, its units unit .. unit + 7 (unit of the sweep, or -1: it owns none). */
+/* A thread's lanes are lane and lane + 8, its units unit .. unit + 7 (unit of the recurrence, or -1: it owns none). */
 typedef struct px_cluster_thread {
     int block, group;
     int thread; /* of its warpgroup */
@@ -126,24 +126,24 @@ PX_HOST_DEVICE int px_cluster_sum(int slot, int second, int u) {
 
 /* --- Images, lanes and pixels ------------------------------------------------------------------------------------- */
 
-/* What a cluster sweeps: `images` images from `first` on, in one direction, in so many steps. */
+/* What a cluster recurrences: `images` images from `first` on, in one direction, in so many steps. */
 typedef struct px_cluster_queue {
     int direction, first, images, steps;
 } px_cluster_queue;
 
-/* Clusters that the sweep takes. */
-PX_HOST_DEVICE int px_cluster_count(const px_sweep_args *s, const px_cluster *c) {
+/* Clusters that the recurrence takes. */
+PX_HOST_DEVICE int px_cluster_count(const px_recurrence_args *s, const px_cluster *c) {
     return (s->grid.images + c->images - 1) / c->images * s->directions;
 }
 
 /* Steps that so many images take, one after the other: as many as device.h says if it is one. A lane rests for a step
  * between two images; the last lane begins delay * (lanes - 1) steps after the first. */
-PX_HOST_DEVICE int px_cluster_steps(const px_sweep_args *s, int images) {
+PX_HOST_DEVICE int px_cluster_steps(const px_recurrence_args *s, int images) {
     return images * (s->life + 1) - 1 + s->delay * (s->lanes - 1);
 }
 
 /* The queue of cluster `number`. It is the same for all blocks of the cluster. */
-PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_sweep_args *s, const px_cluster *c, int number) {
+PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_recurrence_args *s, const px_cluster *c, int number) {
     px_cluster_queue queue;
     queue.direction = number % s->directions;
     queue.first = number / s->directions * c->images;
@@ -152,15 +152,15 @@ PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_sweep_args *s, cons
     return queue;
 }
 
-/* Row of the direction's maps on which a lane stands at a step, -1 if it does not live: step delay * lane + p finds the
+/* Row of the direction's tensors on which a lane stands at a step, -1 if it does not live: step delay * lane + p finds the
  * lane at place p mod (life + 1) of image p / (life + 1), and place `life` is its rest.
  *
  * Who does not live has the state 0. By its rest a lane finds 0 beside its next image's first pixel, as beside the
  * first image's; and no tap leads from one image to another, for it leads to the same p (the lane above, with delay 1)
  * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way.
- * (32 bits: maps of 2^31 pixels have no room on any device.) */
-PX_HOST_DEVICE int px_lane_pixel(const px_sweep_args *s, const px_cluster_queue *queue, int step, int lane) {
-    const px_sweep_line *line = &s->line[queue->direction];
+ * (32 bits: tensors of 2^31 pixels have no room on any device.) */
+PX_HOST_DEVICE int px_lane_pixel(const px_recurrence_args *s, const px_cluster_queue *queue, int step, int lane) {
+    const px_recurrence_line *line = &s->line[queue->direction];
     const int start = s->delay * lane, period = s->life + 1, p = step - start;
     if (lane >= s->lanes || p < 0) return -1;
     const int image = (int)((unsigned)p / (unsigned)period), place = p - image * period;
@@ -170,8 +170,8 @@ PX_HOST_DEVICE int px_lane_pixel(const px_sweep_args *s, const px_cluster_queue 
 }
 
 /* The same for a thread's first or second lane; -1 also if the thread owns no units. */
-PX_HOST_DEVICE int px_cluster_pixel(const px_sweep_args *s, const px_cluster_queue *queue, const px_cluster_thread *at,
-                                    int step, int second) {
+PX_HOST_DEVICE int px_cluster_pixel(const px_recurrence_args *s, const px_cluster_queue *queue,
+                                    const px_cluster_thread *at, int step, int second) {
     return at->unit < 0 ? -1 : px_lane_pixel(s, queue, step, at->lane + 8 * second);
 }
 
@@ -255,7 +255,7 @@ PX_HOST_DEVICE uint32_t px_forward_weight(const px_cluster *c, int tap, int chun
     return (uint32_t)((tap * (c->hidden / PX_CHUNK) + chunk) * px_forward_columns(c) + column) * PX_CHUNK_BYTES;
 }
 
-/* The row of the weight map, gate * D + unit, to which a block's column belongs; -1: to none, its weights are 0. */
+/* The row of the weight tensor, gate * D + unit, to which a block's column belongs; -1: to none, its weights are 0. */
 PX_HOST_DEVICE int px_forward_column_row(const px_cluster *c, int block, int column) {
     const int group = column / PX_SLOT_GATES, gate = column % PX_SLOT_GATES / PX_SLOT;
     const int unit = px_cluster_slot_unit(c, block, group, px_slot_unit(column % PX_SLOT));
@@ -329,7 +329,7 @@ PX_HOST_DEVICE int px_backward_column_unit(const px_cluster *c, int block, int c
     return px_cluster_slot_unit(c, owner, slot / c->blocks, px_slot_unit(column % PX_SLOT));
 }
 
-/* The row of the weight map, gate * D + unit, to which a block's value k of depth belongs; -1: to none. */
+/* The row of the weight tensor, gate * D + unit, to which a block's value k of depth belongs; -1: to none. */
 PX_HOST_DEVICE int px_backward_depth_row(const px_cluster *c, int block, int k) {
     const int group = k / PX_SLOT_GATES, gate = k % PX_SLOT_GATES / PX_SLOT;
     const int unit = px_cluster_slot_unit(c, block, group, k % PX_SLOT);

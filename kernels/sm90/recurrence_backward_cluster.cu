@@ -1,4 +1,4 @@
-/* A sweep backward in one kernel, the weights in shared memory all along. Its portable twin is sweep_backward,
+/* A recurrence backward in one kernel, the weights in shared memory all along. Its portable twin is sweep_backward,
  * launched: host/device/recurrence.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything
  * lies.
  *
@@ -29,7 +29,7 @@
 #include "kernels/sm90/gates.h"
 
 /* The weights from this block's gates to all units, and zeros for the rows: all threads. */
-static __device__ void backward_load(const px_cluster &c, const px_sweep_line &line, int block, uint32_t base,
+static __device__ void backward_load(const px_cluster &c, const px_recurrence_line &line, int block, uint32_t base,
                                      const px_cluster_shared &shared) {
     const int chunks = px_backward_depth(&c) / PX_CHUNK, columns = px_backward_columns(&c);
     for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
@@ -73,18 +73,18 @@ static __device__ __forceinline__ void backward_product(const px_cluster &c, flo
 
 /* dh and c of the thread's units at a pixel; 0 where its lane does not live. */
 static __device__ __forceinline__ px_eight backward_dh(const px_cluster &c, const px_cluster_thread &at,
-                                                       const px_sweep_line &line, int pixel) {
+                                                       const px_recurrence_line &line, int pixel) {
     return pixel < 0 ? px_eight{} : px_load((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
 }
 static __device__ __forceinline__ px_eight_floats backward_cell(const px_cluster &c, const px_cluster_thread &at,
-                                                                const px_sweep_line &line, int pixel) {
+                                                                const px_recurrence_line &line, int pixel) {
     return pixel < 0 ? px_eight_floats{}
                      : px_load_floats((const float *)line.c.data + px_cluster_state(&c, &at, pixel));
 }
 
 /* Asks for what a step reads: gates and dh of its pixel, c of the one before. */
 static __device__ __forceinline__ void backward_ask(const px_cluster &c, const px_cluster_thread &at,
-                                                    const px_sweep_line &line, int pixel, int before) {
+                                                    const px_recurrence_line &line, int pixel, int before) {
     px_gates_ask(c, at, line.gates, pixel);
     if (pixel >= 0) px_prefetch((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
     if (before >= 0) px_prefetch((const float *)line.c.data + px_cluster_state(&c, &at, before));
@@ -92,12 +92,12 @@ static __device__ __forceinline__ void backward_ask(const px_cluster &c, const p
 
 template <int BLOCKS>
 static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
-    sweep_backward_kernel(const __grid_constant__ px_sweep_args s, const __grid_constant__ px_cluster c) {
+    recurrence_backward_kernel(const __grid_constant__ px_recurrence_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_backward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
-    const px_sweep_line &line = s.line[queue.direction];
+    const px_recurrence_line &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
@@ -194,11 +194,11 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_cluster_sync();
 }
 
-extern "C" const void *px_sweep_backward_cluster_sm90(int blocks) {
+extern "C" const void *px_recurrence_backward_cluster_sm90(int blocks) {
     switch (blocks) {
-    case 1: return (const void *)sweep_backward_kernel<1>;
-    case 2: return (const void *)sweep_backward_kernel<2>;
-    case 4: return (const void *)sweep_backward_kernel<4>;
-    default: return (const void *)sweep_backward_kernel<8>;
+    case 1: return (const void *)recurrence_backward_kernel<1>;
+    case 2: return (const void *)recurrence_backward_kernel<2>;
+    case 4: return (const void *)recurrence_backward_kernel<4>;
+    default: return (const void *)recurrence_backward_kernel<8>;
     }
 }

@@ -1,4 +1,4 @@
-/* A sweep forward in one kernel, the weights in shared memory all along. Its portable twin is sweep_forward,
+/* A recurrence forward in one kernel, the weights in shared memory all along. Its portable twin is sweep_forward,
  * launched: host/device/recurrence.c and lstm_cell_forward.cu. sweep_cluster.h says who does what and where everything
  * lies.
  *
@@ -29,7 +29,7 @@
 #include "kernels/sm90/gates.h"
 
 /* The weights of this block's columns, and zeros for the state: all threads. */
-static __device__ void forward_load(const px_cluster &c, const px_sweep_line &line, int block, uint32_t base,
+static __device__ void forward_load(const px_cluster &c, const px_recurrence_line &line, int block, uint32_t base,
                                     const px_cluster_shared &shared) {
     const int chunks = c.hidden / PX_CHUNK, columns = px_forward_columns(&c);
     for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
@@ -64,12 +64,12 @@ static __device__ __forceinline__ void forward_product(const px_cluster &c, floa
 }
 
 static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
-    sweep_forward_kernel(const __grid_constant__ px_sweep_args s, const __grid_constant__ px_cluster c) {
+    recurrence_forward_kernel(const __grid_constant__ px_recurrence_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_forward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / c.blocks);
-    const px_sweep_line &line = s.line[queue.direction];
+    const px_recurrence_line &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
     const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
@@ -139,6 +139,6 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_cluster_sync();
 }
 
-extern "C" const void *px_sweep_forward_cluster_sm90(void) {
-    return (const void *)sweep_forward_kernel;
+extern "C" const void *px_recurrence_forward_cluster_sm90(void) {
+    return (const void *)recurrence_forward_kernel;
 }

@@ -52,7 +52,7 @@ for bout, steps in zip(json.load(open("report.json"))["bouts"], (4, 7), strict=T
     assert [abs(found / ratio - 1) < 1e-9 for found in bout["ours_over_theirs"].values()] == [True], bout
 END
 }
-check "nn.LSTM beside the program's sweep, at its steps and lanes" recurrence
+check "nn.LSTM beside the program's recurrence, at its steps and lanes" recurrence
 
 late() {
     ! race row_lstm train 'eager float32' --budget 0.02 && [ "$(grep -c ' stopped after 0 s$' table)" -eq 2 ] && contains table 'no ratio'

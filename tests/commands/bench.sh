@@ -58,7 +58,7 @@ breakdown() {
     local own whole
     own=$(sed -n '/training_by_operation/,/training_by_call/p' bench.json) whole=$(sed -n '/training_by_call/,$p' bench.json)
     for list in "$own" "$whole"; do
-        same "$(grep -A1 '"sweep_forward"' <<<"$list" | grep -oE 'calls_per_step":[[:space:]]*[0-9]+' | grep -oE '[0-9]+$')" 2 || return
+        same "$(grep -A1 '"recurrence_forward"' <<<"$list" | grep -oE 'calls_per_step":[[:space:]]*[0-9]+' | grep -oE '[0-9]+$')" 2 || return
     done
     [ "$device" != cpu ] || { contains <(echo "$own") '"lstm_cell_forward"' && ! contains <(echo "$whole") '"lstm_cell_forward"'; }
 }
@@ -69,7 +69,7 @@ moved() {
     tiny row_lstm.yaml --phases train || return
     sed -n '/training_by_call/,$p' bench.json | grep -oE '"bytes_per_step":[[:space:]]*[0-9.e+]+' | awk -v want="$(values moved_bytes_per_training_step)" '
         { sum += $2 } END { print sum, want; exit !(sum > 0 && sum == want) }' &&
-        contains out 'maps of a training step, .* GB/s'
+        contains out 'tensors of a training step, .* GB/s'
 }
 check "bytes of a training step" moved
 

@@ -193,13 +193,13 @@ static px_status read_picture(px_context *ctx, const uint8_t *bytes, size_t size
 /* Tensors -------------------------------------------------------------------------------------------------------------
  */
 
-static void check_tensor(const px_safetensors *tensors, const px_tensor *tensor) {
+static void check_tensor(const px_safetensors *tensors, const px_stored_tensor *tensor) {
     demand(px_safetensors_find(tensors, tensor->name) == tensor, "a tensor is found by its name");
     demand(tensor->rank >= 0 && tensor->rank <= PX_TENSOR_RANK, "a tensor has a rank");
     size_t elements = 1;
     for (int d = 0; d < tensor->rank; d++) elements *= (size_t)tensor->shape[d];
-    demand(px_tensor_elements(tensor) == elements, "a tensor has the elements of its shape");
-    for (size_t i = 0; i < elements; i++) (void)px_tensor_value(tensor, i);
+    demand(px_stored_tensor_elements(tensor) == elements, "a tensor has the elements of its shape");
+    for (size_t i = 0; i < elements; i++) (void)px_stored_tensor_value(tensor, i);
 }
 
 static px_status read_safetensors(px_context *ctx, const uint8_t *bytes, size_t size) {

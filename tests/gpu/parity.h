@@ -1,4 +1,4 @@
-/* The harness of the tests that hold two devices against each other: the same maps on both, and their comparison. Each
+/* The harness of the tests that hold two devices against each other: the same tensors on both, and their comparison. Each
  * of these programs includes it, and takes what it needs. */
 #ifndef PIXELRNN_TESTS_GPU_PARITY_H
 #define PIXELRNN_TESTS_GPU_PARITY_H
@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { EXIT_SKIP = 77 };
-/* Random numbers of a map repeat after PERIOD, a prime: to draw more would take most of the test's time. */
+/* Random numbers of a tensor repeat after PERIOD, a prime: to draw more would take most of the test's time. */
 enum { SIDES = 2, POOL = 1 << 30, PERIOD = 1048573 };
 
 /* Both sides sum in float32, in different orders: over a few thousand terms of like size that is some 1e-6 of the
@@ -21,9 +21,9 @@ static const double of_sums = 1e-4;
 /* Rounding to bfloat16 is off by 2^-8 of a value at most. */
 static const double of_rounding = 1.0 / 256;
 
-/* The same map on both sides. Where the sides' precisions differ, an activation holds the same values in two types. */
+/* The same tensor on both sides. Where the sides' precisions differ, an activation holds the same values in two types. */
 typedef struct pair {
-    px_map on[SIDES];
+    px_tensor on[SIDES];
 } pair;
 
 typedef enum { POISONED, RANDOM, POSITIVE, ZERO } content;
@@ -33,13 +33,13 @@ enum { PX_DEVICE_OPS(INDEX) OPERATIONS };
 #define NAME(name) #name,
 static const char *const names[] = {PX_DEVICE_OPS(NAME)};
 
-/* How many roundings to bfloat16 lie between an operation's inputs and what it gives. A sweep rounds h and the gates at
+/* How many roundings to bfloat16 lie between an operation's inputs and what it gives. A recurrence rounds h and the gates at
  * each of up to 9 steps, and its weights let little of that fade. */
 static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_convolve] = 1,
                                           [OP_convolve_input_gradient] = 1,
-                                          [OP_sweep_forward] = 18,
-                                          [OP_sweep_backward] = 18,
+                                          [OP_recurrence_forward] = 18,
+                                          [OP_recurrence_backward] = 18,
                                           [OP_lstm_cell_forward] = 1,
                                           [OP_lstm_cell_backward] = 1,
                                           [OP_lstm_update] = 1,
@@ -66,14 +66,14 @@ static const mode modes[] = {{"float32", {PX_REAL, PX_REAL}, 0},
 static struct {
     px_context ctx;
     px_device *device[SIDES];
-    char *pool[SIDES]; /* device memory that the maps of a case are cut from */
+    char *pool[SIDES]; /* device memory that the tensors of a case are cut from */
     size_t used;
     char *host[SIDES]; /* for filling and comparing */
     uint64_t seed;
     const mode *mode;
     bool cuda;
-    int skewed; /* half of the cases run on maps some of which only their elements align: a bit for every fourth map */
-    int made;   /* maps of this case */
+    int skewed; /* half of the cases run on tensors some of which only their elements align: a bit for every fourth tensor */
+    int made; /* tensors of this case */
     int ran[OPERATIONS];
     double worst[OPERATIONS]; /* difference found */
     char note[160];           /* the case, for messages */
@@ -107,20 +107,20 @@ static inline double uniform(uint64_t place) {
 
 /* Fills the host's copy of one side. Activations hold what bfloat16 can, on both sides. */
 static inline void fill(int side, const pair *p, content what) {
-    const px_map *map = &p->on[side];
+    const px_tensor *tensor = &p->on[side];
     const bool narrow = p->on[0].type == PX_BF16 || p->on[1].type == PX_BF16;
-    const size_t count = px_map_elements(map);
+    const size_t count = px_tensor_elements(tensor);
     const uint64_t offset = (uint64_t)the.used << 16;
     const size_t drawn = what != RANDOM && what != POSITIVE ? 0 : count < PERIOD ? count : PERIOD;
-    const size_t size = px_type_size(map->type);
+    const size_t size = px_type_size(tensor->type);
     char *host = the.host[side];
-    memset(host, what == POISONED ? 0xff : 0, px_map_bytes(map));
+    memset(host, what == POISONED ? 0xff : 0, px_tensor_bytes(tensor));
     for (size_t i = 0; i < drawn; i++) {
         const double u = uniform(offset + i), value = what == POSITIVE ? u : 2 * u - 1;
         const uint16_t half = px_to_bfloat16((float)value);
-        if (map->type == PX_REAL) ((px_real *)host)[i] = narrow ? px_from_bfloat16(half) : (px_real)value;
-        if (map->type == PX_FLOAT64) ((double *)host)[i] = value;
-        if (map->type == PX_BF16) ((uint16_t *)host)[i] = half;
+        if (tensor->type == PX_REAL) ((px_real *)host)[i] = narrow ? px_from_bfloat16(half) : (px_real)value;
+        if (tensor->type == PX_FLOAT64) ((double *)host)[i] = value;
+        if (tensor->type == PX_BF16) ((uint16_t *)host)[i] = half;
     }
     for (size_t i = drawn, more; drawn > 0 && i < count; i += more) {
         more = count - i < drawn ? count - i : drawn;
@@ -131,8 +131,8 @@ static inline void fill(int side, const pair *p, content what) {
 static inline void upload(const pair *p) {
     for (int side = 0; side < SIDES; side++) {
         px_device *device = the.device[side];
-        const px_map *map = &p->on[side];
-        assert_ok(&the.ctx, device->ops->upload(device, map->data, the.host[side], px_map_bytes(map)));
+        const px_tensor *tensor = &p->on[side];
+        assert_ok(&the.ctx, device->ops->upload(device, tensor->data, the.host[side], px_tensor_bytes(tensor)));
         assert_ok(&the.ctx, device->ops->synchronize(device));
     }
 }
@@ -145,14 +145,14 @@ static inline pair make(size_t rows, int columns, px_type first, px_type second,
     for (int side = 0; side < SIDES; side++) {
         const px_type type = types[side];
         const size_t skew = skewed && (type == PX_REAL || type == PX_BF16) ? px_type_size(type) : 0;
-        p.on[side] = px_map_over(the.pool[side] + the.used + skew, rows, columns, type);
-        if (px_map_room(&p.on[side]) > room) room = px_map_room(&p.on[side]);
+        p.on[side] = px_tensor_of(the.pool[side] + the.used + skew, rows, columns, type);
+        if (px_tensor_padded_bytes(&p.on[side]) > room) room = px_tensor_padded_bytes(&p.on[side]);
     }
-    the.used += room + PX_MAP_ALIGN;
+    the.used += room + PX_TENSOR_ALIGN;
     if (the.used > POOL) fail_msg("[%s]: the pool of %d bytes is too small", the.note, POOL);
     fill(0, &p, what);
     if (first == second)
-        memcpy(the.host[1], the.host[0], px_map_bytes(&p.on[0]));
+        memcpy(the.host[1], the.host[0], px_tensor_bytes(&p.on[0]));
     else
         fill(1, &p, what);
     upload(&p);
@@ -175,7 +175,7 @@ static inline pair levels(size_t rows, int columns, int count) {
     const pair p = make(rows, columns, PX_UINT8, PX_UINT8, ZERO);
     const uint64_t offset = (uint64_t)the.used << 16;
     for (int side = 0; side < SIDES; side++)
-        for (size_t i = 0; i < px_map_elements(&p.on[0]); i++)
+        for (size_t i = 0; i < px_tensor_elements(&p.on[0]); i++)
             ((uint8_t *)the.host[side])[i] = (uint8_t)(uniform(offset + i) * count);
     upload(&p);
     return p;
@@ -205,11 +205,11 @@ static inline double relative_to_sums(px_difference d, int operation) {
 /* The largest difference between the sides, whichever is taken as the truth: NaN on either side is infinitely far. */
 static inline void expect_equal(const pair *p, int operation, const char *what) {
     const double tolerance = of_sums + the.mode->share * roundings[operation] * of_rounding;
-    const size_t count = px_map_elements(&p->on[0]);
+    const size_t count = px_tensor_elements(&p->on[0]);
     for (int side = 0; side < SIDES; side++) {
         px_device *device = the.device[side];
-        const px_map *map = &p->on[side];
-        assert_ok(&the.ctx, device->ops->download(device, the.host[side], map->data, px_map_bytes(map)));
+        const px_tensor *tensor = &p->on[side];
+        assert_ok(&the.ctx, device->ops->download(device, the.host[side], tensor->data, px_tensor_bytes(tensor)));
     }
     for (int truth = 0; truth < SIDES; truth++) {
         const int other = 1 - truth;
@@ -226,7 +226,7 @@ static inline void expect_equal(const pair *p, int operation, const char *what) 
     }
 }
 
-#define EXPECT(op, map) expect_equal(&(map), OP_##op, #map)
+#define EXPECT(op, tensor) expect_equal(&(tensor), OP_##op, #tensor)
 
 /* Random values, with 0 where the taps are not live: what masks guarantee of every weight. */
 static inline pair live_weight(int out, int in, const px_taps *taps) {
@@ -242,23 +242,23 @@ static inline pair live_weight(int out, int in, const px_taps *taps) {
     return p;
 }
 
-/* The maps of a sweep, and the sweep's descriptor over each side's. */
-typedef struct sweep {
-    px_sweep_args on[SIDES];
+/* The tensors of a recurrence, and the recurrence's descriptor over each side's. */
+typedef struct recurrence {
+    px_recurrence_args on[SIDES];
     pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
-} sweep;
+} recurrence;
 
-/* Sets the lines of both sides to these maps; `reversed` puts the second direction's weights before the first's. */
-static inline void sweep_join(sweep *s, px_sweep_args args, bool reversed) {
+/* Sets the lines of both sides to these tensors; `reversed` puts the second direction's weights before the first's. */
+static inline void recurrence_join(recurrence *s, px_recurrence_args args, bool reversed) {
     const size_t rows = (size_t)(PX_GATES * args.hidden);
-    const pair scratch = make(px_sweep_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
+    const pair scratch = make(px_recurrence_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
     for (int side = 0; side < SIDES; side++) {
         s->on[side] = args;
         s->on[side].scratch = scratch.on[side];
         for (int d = 0; d < args.directions; d++) {
-            px_sweep_line *line = &s->on[side].line[d];
+            px_recurrence_line *line = &s->on[side].line[d];
             const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
-            line->weight = px_map_slice(s->weight.on[side], first, rows);
+            line->weight = px_tensor_slice(s->weight.on[side], first, rows);
             line->gates = s->gates[d].on[side], line->dh = s->dh[d].on[side];
             line->c = s->c[d].on[side], line->h = s->h[d].on[side];
         }

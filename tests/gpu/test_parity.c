@@ -25,7 +25,7 @@ static void check_gemm(void) {
         const ptrdiff_t step_b = (ptrdiff_t)(rows_b * ld_b);
         BOTH(gemm, .transpose_a = g->transpose_a, .transpose_b = g->transpose_b, .m = g->m, .n = g->n, .k = g->k,
              .operands = a.on[side].type, .result = c.on[side].type, .a = a.on[side].data,
-             .b = px_map_slice(b.on[side], start, rows_b).data, .c = c.on[side].data, .ld_a = ld_a ? ld_a : 1,
+             .b = px_tensor_slice(b.on[side], start, rows_b).data, .c = c.on[side].data, .ld_a = ld_a ? ld_a : 1,
              .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta, .batch = g->batch,
              .step_a = (ptrdiff_t)(rows_a * ld_a), .step_b = g->backwards ? -step_b : step_b,
              .step_c = (ptrdiff_t)(g->m * ld_c));
@@ -48,7 +48,7 @@ typedef struct convolution {
  * every third, and smaller large ones. */
 static void each_convolution(void (*check)(const convolution *)) {
     const bool brief = getenv("PX_TEST_SHORT") != NULL;
-    static const char *const adds[] = {"nothing", "a map", "the result"};
+    static const char *const adds[] = {"nothing", "a tensor", "the result"};
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
         for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
             for (int variant = 0; variant < 4 * ADDS; variant++) {
@@ -121,9 +121,9 @@ static void check_convolve_weight_gradient(void) {
 }
 
 /* Both directions' weights in one allocation; `reversed` puts the second before the first. */
-static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
+static recurrence recurrence_over(px_recurrence_args args, bool reversed, content of_outputs) {
     const size_t pixels = px_grid_pixels(&args.grid);
-    sweep s = {
+    recurrence s = {
         .weight = activations((size_t)(args.directions * PX_GATES * args.hidden), args.taps * args.hidden, RANDOM)};
     for (int d = 0; d < args.directions; d++) {
         s.gates[d] = activations(pixels, PX_GATES * args.hidden, RANDOM);
@@ -131,24 +131,25 @@ static sweep sweep_over(px_sweep_args args, bool reversed, content of_outputs) {
         s.c[d] = reals(pixels, args.hidden, of_outputs);
         s.h[d] = activations(pixels, args.hidden, of_outputs);
     }
-    sweep_join(&s, args, reversed);
+    recurrence_join(&s, args, reversed);
     return s;
 }
 
 /* Runs check on rows, on diagonals, and on diagonals whose weights lie in reverse. */
-static void each_sweep(void (*check)(const px_sweep_args *, bool reversed, bool backward), bool backward) {
+static void each_recurrence(void (*check)(const px_recurrence_args *, bool reversed, bool backward), bool backward) {
     static const char *const kinds[] = {"rows", "diagonals", "diagonals, weights reversed"};
-    for (size_t i = 0; i < PX_COUNT(px_sweep_cases); i++)
+    for (size_t i = 0; i < PX_COUNT(px_recurrence_cases); i++)
         for (int kind = 0; kind < 3; kind++) {
-            const px_sweep_case *c = &px_sweep_cases[i];
-            const px_sweep_args args = kind ? px_diagonal_sweep(c->grid, c->hidden) : px_row_sweep(c->grid, c->hidden);
+            const px_recurrence_case *c = &px_recurrence_cases[i];
+            const px_recurrence_args args = kind ? px_diagonal_recurrence(c->grid, c->hidden)
+                                                 : px_row_recurrence(c->grid, c->hidden);
             CASE("%s, %d images of %d x %d, D %d", kinds[kind], c->grid.images, c->grid.height, c->grid.width,
                  c->hidden);
             check(&args, kind == 2, backward);
         }
 }
 
-static void expect_sweep(const sweep *s, int directions, int operation) {
+static void expect_recurrence(const recurrence *s, int directions, int operation) {
     for (int d = 0; d < directions; d++) {
         expect_equal(&s->gates[d], operation, "gates");
         expect_equal(&s->c[d], operation, "c");
@@ -156,38 +157,39 @@ static void expect_sweep(const sweep *s, int directions, int operation) {
     }
 }
 
-static void check_one_sweep(const px_sweep_args *args, bool reversed, bool backward) {
-    const sweep s = sweep_over(*args, reversed, backward ? RANDOM : POISONED);
+static void check_one_recurrence(const px_recurrence_args *args, bool reversed, bool backward) {
+    const recurrence s = recurrence_over(*args, reversed, backward ? RANDOM : POISONED);
     for (int side = 0; side < SIDES; side++) {
         const px_device_ops *ops = the.device[side]->ops;
-        assert_ok(&the.ctx, (backward ? ops->sweep_backward : ops->sweep_forward)(the.device[side], &s.on[side]));
+        assert_ok(&the.ctx,
+                  (backward ? ops->recurrence_backward : ops->recurrence_forward)(the.device[side], &s.on[side]));
     }
-    the.ran[backward ? OP_sweep_backward : OP_sweep_forward]++;
-    expect_sweep(&s, args->directions, backward ? OP_sweep_backward : OP_sweep_forward);
+    the.ran[backward ? OP_recurrence_backward : OP_recurrence_forward]++;
+    expect_recurrence(&s, args->directions, backward ? OP_recurrence_backward : OP_recurrence_forward);
 }
 
-static void check_sweep_forward(void) {
-    each_sweep(check_one_sweep, false);
+static void check_recurrence_forward(void) {
+    each_recurrence(check_one_recurrence, false);
 }
 
-static void check_sweep_backward(void) {
-    each_sweep(check_one_sweep, true);
+static void check_recurrence_backward(void) {
+    each_recurrence(check_one_recurrence, true);
 }
 
 /* One step on its own: the first, one in the middle, the last. What a step does not write must stay. */
-static void check_cells(const px_sweep_args *args, bool reversed, bool backward) {
+static void check_cells(const px_recurrence_args *args, bool reversed, bool backward) {
     const int steps[] = {0, args->steps / 2, args->steps - 1};
     const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->lanes;
     const int operation = backward ? OP_lstm_cell_backward : OP_lstm_cell_forward;
     for (size_t i = 0; i < PX_COUNT(steps); i++) {
         the.used = 0;
-        const sweep s = sweep_over(*args, reversed, RANDOM);
+        const recurrence s = recurrence_over(*args, reversed, RANDOM);
         const pair product = (backward ? activations : reals)(lines * lanes, PX_GATES * args->hidden, RANDOM);
         const pair operand = (backward ? reals : activations)(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
         const pair carry = reals(lines * lanes, args->hidden, RANDOM);
         for (int side = 0; side < SIDES; side++) {
             const px_device_ops *ops = the.device[side]->ops;
-            const px_lstm_cell_args cell = {.sweep = s.on[side],
+            const px_lstm_cell_args cell = {.recurrence = s.on[side],
                                             .step = steps[i],
                                             .product = product.on[side],
                                             .operand = operand.on[side],
@@ -198,16 +200,16 @@ static void check_cells(const px_sweep_args *args, bool reversed, bool backward)
         expect_equal(&product, operation, "product");
         expect_equal(&operand, operation, "operand");
         expect_equal(&carry, operation, "carry");
-        expect_sweep(&s, args->directions, operation);
+        expect_recurrence(&s, args->directions, operation);
     }
 }
 
 static void check_lstm_cell_forward(void) {
-    each_sweep(check_cells, false);
+    each_recurrence(check_cells, false);
 }
 
 static void check_lstm_cell_backward(void) {
-    each_sweep(check_cells, true);
+    each_recurrence(check_cells, true);
 }
 
 static void check_gather(void) {
@@ -230,9 +232,9 @@ static void check_gather(void) {
 }
 
 static void check_combine(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++)
         for (int variant = 0; variant < 32; variant++) {
-            const px_map_case m = px_map_cases[i];
+            const px_tensor_case m = px_tensor_cases[i];
             CASE("%zu x %d, variant %d", m.rows, m.columns, variant);
             const pair x = activations(m.rows, m.columns, RANDOM), other = activations(m.rows, m.columns, RANDOM);
             const pair bias = variant & 1 ? activations(1, m.columns, RANDOM) : absent;
@@ -246,19 +248,19 @@ static void check_combine(void) {
 }
 
 static void check_convert(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
-        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
-        const pair y = activations(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
+        const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
+        const pair y = activations(px_tensor_cases[i].rows, px_tensor_cases[i].columns, POISONED);
         BOTH(convert, .x = x.on[side], .y = y.on[side]);
         EXPECT(convert, y);
     }
 }
 
 static void check_column_sum(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++)
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++)
         for (size_t segments = 1; segments <= 6; segments += 5) {
-            const px_map_case m = px_map_cases[i];
+            const px_tensor_case m = px_tensor_cases[i];
             CASE("%zu x %d in %zu segments", m.rows, m.columns, segments);
             const pair x = activations(m.rows, m.columns, RANDOM), y = reals(segments, m.columns, POISONED);
             BOTH(column_sum, .x = x.on[side], .y = y.on[side]);
@@ -299,11 +301,11 @@ static void check_mask(void) {
 }
 
 static void check_levels_to_values(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const int count = i % 2 ? 256 : 2;
-        CASE("%zu x %d of %d levels", px_map_cases[i].rows, px_map_cases[i].columns, count);
-        const pair image = levels(px_map_cases[i].rows, px_map_cases[i].columns, count);
-        const pair values = activations(px_map_cases[i].rows, px_map_cases[i].columns, POISONED);
+        CASE("%zu x %d of %d levels", px_tensor_cases[i].rows, px_tensor_cases[i].columns, count);
+        const pair image = levels(px_tensor_cases[i].rows, px_tensor_cases[i].columns, count);
+        const pair values = activations(px_tensor_cases[i].rows, px_tensor_cases[i].columns, POISONED);
         BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = count);
         EXPECT(levels_to_values, values);
     }
@@ -314,9 +316,9 @@ static void check_levels_to_values(void) {
 }
 
 static void check_activate(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases) * 4; i++) {
-        const size_t rows = px_map_cases[i / 4].rows;
-        const int columns = px_map_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases) * 4; i++) {
+        const size_t rows = px_tensor_cases[i / 4].rows;
+        const int columns = px_tensor_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
         const bool plain = i / 2 % 2;
         CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, rectified");
         const pair sum = reals(rows, columns, RANDOM), bias = activations(1, columns, RANDOM);
@@ -350,10 +352,11 @@ static void check_lstm_update(void) {
         const pair c = reals(all, D, RANDOM), h = activations(all, D, RANDOM);
         const pair add = cases[i].added ? activations(all, D, RANDOM) : absent;
         const pair sum = cases[i].summed ? activations(all, D, RANDOM) : absent;
-        BOTH(lstm_update, .pre = px_map_head(pre.on[side], cases[i].rows), .bias = px_map_head(bias.on[side], 1),
-             .c = c.on[side], .h = h.on[side], .add = add.on[side], .sum = sum.on[side], .first = cases[i].first,
-             .count = cases[i].count, .layers = cases[i].layers, .step_pre = cases[i].apart,
-             .step_bias = (size_t)(4 * D), .step_c = cases[i].apart, .step_h = cases[i].apart);
+        BOTH(lstm_update, .pre = px_tensor_first_rows(pre.on[side], cases[i].rows),
+             .bias = px_tensor_first_rows(bias.on[side], 1), .c = c.on[side], .h = h.on[side], .add = add.on[side],
+             .sum = sum.on[side], .first = cases[i].first, .count = cases[i].count, .layers = cases[i].layers,
+             .step_pre = cases[i].apart, .step_bias = (size_t)(4 * D), .step_c = cases[i].apart,
+             .step_h = cases[i].apart);
         EXPECT(lstm_update, c);
         EXPECT(lstm_update, h);
         if (cases[i].summed) EXPECT(lstm_update, sum);
@@ -377,10 +380,10 @@ static void check_softmax_nll(void) {
 }
 
 static void check_row_sum(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
-        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
-        const pair sum = doubles(px_map_cases[i].rows, 1, POISONED);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
+        const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
+        const pair sum = doubles(px_tensor_cases[i].rows, 1, POISONED);
         BOTH(row_sum, .x = x.on[side], .sum = sum.on[side]);
         EXPECT(row_sum, sum);
     }
@@ -406,12 +409,12 @@ static void check_draw(void) {
 enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4 };
 typedef enum { PART_LEVELS, PART_X, PART_Y, PART_LOGITS, PART_C, PART_H, PARTS } part;
 
-static px_map part_of(const pair *memory, int side, int group, part which) {
+static px_tensor part_of(const pair *memory, int side, int group, part which) {
     static const int columns[PARTS] = {IN, IN, OUT, OUT, 1, 1};
     const px_type activation = the.mode->type[side];
     const px_type types[PARTS] = {PX_UINT8, activation, PX_REAL, activation, PX_REAL, activation};
     const size_t row = (size_t)group * PARTS + which;
-    return px_map_over(px_map_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
+    return px_tensor_of(px_tensor_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
 }
 
 /* A tape of two groups: each kind of step, on memory of the group's and on weights beside it. */
@@ -419,14 +422,14 @@ static void check_replay(void) {
     enum { STEPS = 7 };
     CASE("%d steps, %d groups", STEPS, GROUPS);
     const pair weight = activations(OUT, IN, RANDOM), bias = activations(1, OUT, RANDOM);
-    const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_MAP_ALIGN, 256);
+    const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_TENSOR_ALIGN, 256);
     for (int side = 0; side < SIDES; side++) {
-        px_map at[PARTS];
+        px_tensor at[PARTS];
         for (int which = 0; which < PARTS; which++) at[which] = part_of(&memory, side, 0, (part)which);
         const px_tape_step steps[STEPS] = {
             {PX_STEP_levels_to_values, .args.levels_to_values = {at[PART_LEVELS], at[PART_X], 256, 0}},
-            {PX_STEP_clear, .args.clear = {at[PART_Y].data, px_map_bytes(&at[PART_Y])}},
-            {PX_STEP_clear, .args.clear = {at[PART_C].data, px_map_bytes(&at[PART_C])}},
+            {PX_STEP_clear, .args.clear = {at[PART_Y].data, px_tensor_bytes(&at[PART_Y])}},
+            {PX_STEP_clear, .args.clear = {at[PART_C].data, px_tensor_bytes(&at[PART_C])}},
             {PX_STEP_gemm, .args.gemm = {.transpose_b = true,
                                          .m = IMAGES,
                                          .n = OUT,
@@ -456,7 +459,7 @@ static void check_replay(void) {
         assert_ok(&the.ctx, ops->synchronize(the.device[side]));
     }
     BOTH(replay, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
-         .memory = memory.on[side].data, .bytes = PARTS * PX_MAP_ALIGN);
+         .memory = memory.on[side].data, .bytes = PARTS * PX_TENSOR_ALIGN);
     for (int group = 0; group < GROUPS; group++)
         for (int which = 0; which < PARTS; which++) {
             const pair found = {{part_of(&memory, 0, group, (part)which), part_of(&memory, 1, group, (part)which)}};
@@ -465,10 +468,10 @@ static void check_replay(void) {
 }
 
 static void check_square_sum(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        CASE("%zu x %d", px_map_cases[i].rows, px_map_cases[i].columns);
-        const pair x = reals(px_map_cases[i].rows, px_map_cases[i].columns, RANDOM);
-        const pair sum = doubles(px_map_cases[i].rows, 1, POISONED);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
+        const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
+        const pair sum = doubles(px_tensor_cases[i].rows, 1, POISONED);
         BOTH(square_sum, .x = x.on[side], .sum = sum.on[side]);
         EXPECT(square_sum, sum);
     }
@@ -476,11 +479,11 @@ static void check_square_sum(void) {
 
 static void check_clip(void) {
     static const double clips[] = {0, 0.5, 1e9};
-    for (size_t i = 0; i < PX_COUNT(px_map_cases) * PX_COUNT(clips); i++) {
-        const size_t rows = px_map_cases[i % PX_COUNT(px_map_cases)].rows;
-        CASE("%zu squares, clip %g", rows, clips[i / PX_COUNT(px_map_cases)]);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases) * PX_COUNT(clips); i++) {
+        const size_t rows = px_tensor_cases[i % PX_COUNT(px_tensor_cases)].rows;
+        CASE("%zu squares, clip %g", rows, clips[i / PX_COUNT(px_tensor_cases)]);
         const pair squares = doubles(rows, 1, POSITIVE), scale = doubles(1, 2, POISONED);
-        BOTH(clip, .squares = squares.on[side], .scale = scale.on[side], .clip = clips[i / PX_COUNT(px_map_cases)]);
+        BOTH(clip, .squares = squares.on[side], .scale = scale.on[side], .clip = clips[i / PX_COUNT(px_tensor_cases)]);
         EXPECT(clip, scale);
     }
 }
@@ -499,7 +502,7 @@ typedef struct update {
     pair weights, gradients, first, second, scale, numbers;
 } update;
 
-static update update_of(const px_map_case *m) {
+static update update_of(const px_tensor_case *m) {
     CASE("%zu x %d", m->rows, m->columns);
     return (update){reals(m->rows, m->columns, RANDOM),
                     reals(m->rows, m->columns, RANDOM),
@@ -510,8 +513,8 @@ static update update_of(const px_map_case *m) {
 }
 
 static void check_sgd(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        const update u = update_of(&px_map_cases[i]);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        const update u = update_of(&px_tensor_cases[i]);
         BOTH(sgd, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .scale = u.scale.on[side],
              .numbers = u.numbers.on[side]);
         EXPECT(sgd, u.weights);
@@ -519,8 +522,8 @@ static void check_sgd(void) {
 }
 
 static void check_rmsprop(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        const update u = update_of(&px_map_cases[i]);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        const update u = update_of(&px_tensor_cases[i]);
         BOTH(rmsprop, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .second = u.second.on[side],
              .scale = u.scale.on[side], .numbers = u.numbers.on[side], .rho = (px_real)0.95, .epsilon = (px_real)1e-4);
         EXPECT(rmsprop, u.weights);
@@ -529,8 +532,8 @@ static void check_rmsprop(void) {
 }
 
 static void check_adam(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        const update u = update_of(&px_map_cases[i]);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        const update u = update_of(&px_tensor_cases[i]);
         BOTH(adam, .weights = u.weights.on[side], .gradients = u.gradients.on[side], .first = u.first.on[side],
              .second = u.second.on[side], .scale = u.scale.on[side], .numbers = u.numbers.on[side],
              .beta1 = (px_real)0.9, .beta2 = (px_real)0.999, .epsilon = (px_real)1e-8);
@@ -541,8 +544,8 @@ static void check_adam(void) {
 }
 
 static void check_ema(void) {
-    for (size_t i = 0; i < PX_COUNT(px_map_cases); i++) {
-        const update u = update_of(&px_map_cases[i]);
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        const update u = update_of(&px_tensor_cases[i]);
         BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .decay = (px_real)0.9);
         EXPECT(ema, u.first);
     }

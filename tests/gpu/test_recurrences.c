@@ -1,4 +1,4 @@
-/* Sweeps on clusters, in bfloat16, against the launched sweep on the CPU, in reals. */
+/* Recurrences on clusters, in bfloat16, against the stepwise recurrence on the CPU, in reals. */
 #include "tests/gpu/parity.h"
 #include "tests/support/cases.h"
 #include "host/device/recurrence.h"
@@ -13,13 +13,13 @@ static pair narrow(size_t rows, int columns, double scale, content what) {
     p.on[1].type = PX_BF16;
     float *wide = (float *)the.host[0];
     uint16_t *half = (uint16_t *)the.host[1];
-    for (size_t i = 0; i < px_map_elements(&p.on[0]); i++) {
+    for (size_t i = 0; i < px_tensor_elements(&p.on[0]); i++) {
         half[i] = what == POISONED ? 0xffff : px_to_bfloat16(wide[i] * (float)scale);
         wide[i] = px_from_bfloat16(half[i]);
     }
     for (int side = 0; side < SIDES; side++) {
         px_device *device = the.device[side];
-        assert_ok(&the.ctx, device->ops->upload(device, p.on[side].data, the.host[side], px_map_bytes(&p.on[side])));
+        assert_ok(&the.ctx, device->ops->upload(device, p.on[side].data, the.host[side], px_tensor_bytes(&p.on[side])));
         assert_ok(&the.ctx, device->ops->synchronize(device));
     }
     return p;
@@ -29,69 +29,71 @@ static void expect_near(const pair *p, const char *what) {
     double (*const element)(const void *, size_t) = p->on[1].type == PX_BF16 ? element_bfloat16 : px_element_real;
     for (int side = 0; side < SIDES; side++)
         assert_ok(&the.ctx, the.device[side]->ops->download(the.device[side], the.host[side], p->on[side].data,
-                                                            px_map_bytes(&p->on[side])));
-    const px_difference d = px_compare(px_map_elements(&p->on[0]), element, the.host[1], px_element_real, the.host[0]);
+                                                            px_tensor_bytes(&p->on[side])));
+    const px_difference d = px_compare(px_tensor_elements(&p->on[0]), element, the.host[1], px_element_real,
+                                       the.host[0]);
     if (!(d.relative <= narrow_tolerance))
-        fail_msg(
-            "sweep on clusters, %s [%s]: element %zu is %.6g, on the CPU %.6g; off by %.3g of the largest, at most "
-            "%g (bfloat16)",
-            what, the.note, d.index, d.found, d.want, d.relative, narrow_tolerance);
+        fail_msg("recurrence on clusters, %s [%s]: element %zu is %.6g, on the CPU %.6g; off by %.3g of the largest, "
+                 "at most "
+                 "%g (bfloat16)",
+                 what, the.note, d.index, d.found, d.want, d.relative, narrow_tolerance);
 }
 
-/* The maps of a sweep in both types. */
-static sweep narrow_sweep(px_sweep_args args) {
+/* The tensors of a recurrence in both types. */
+static recurrence narrow_recurrence(px_recurrence_args args) {
     const size_t pixels = px_grid_pixels(&args.grid), rows = (size_t)(args.directions * PX_GATES * args.hidden);
     the.skewed = false; /* clusters want 16 bytes */
-    sweep s = {.weight = narrow(rows, args.taps * args.hidden, 3 / sqrt(args.taps * args.hidden), RANDOM)};
+    recurrence s = {.weight = narrow(rows, args.taps * args.hidden, 3 / sqrt(args.taps * args.hidden), RANDOM)};
     for (int d = 0; d < args.directions; d++) {
         s.gates[d] = narrow(pixels, PX_GATES * args.hidden, 1, RANDOM);
         s.dh[d] = narrow(pixels, args.hidden, 1, RANDOM);
         s.c[d] = reals(pixels, args.hidden, POISONED);
         s.h[d] = narrow(pixels, args.hidden, 1, POISONED);
     }
-    sweep_join(&s, args, false);
+    recurrence_join(&s, args, false);
     return s;
 }
 
 /* The same inputs once more give the same bits: the first direction's, since the other's are not put back. */
-static void expect_repeated(const sweep *s, const void *inputs, size_t bytes) {
+static void expect_repeated(const recurrence *s, const void *inputs, size_t bytes) {
     px_device *device = the.device[1];
-    const px_map *gates = &s->gates[0].on[1];
+    const px_tensor *gates = &s->gates[0].on[1];
     void *first = malloc(bytes);
     assert_non_null(first);
     assert_ok(&the.ctx, device->ops->download(device, first, gates->data, bytes));
     for (int run = 0; run < 2; run++) {
         assert_ok(&the.ctx, device->ops->upload(device, gates->data, inputs, bytes));
-        assert_ok(&the.ctx, device->ops->sweep_forward(device, &s->on[1]));
-        assert_ok(&the.ctx, device->ops->sweep_backward(device, &s->on[1]));
+        assert_ok(&the.ctx, device->ops->recurrence_forward(device, &s->on[1]));
+        assert_ok(&the.ctx, device->ops->recurrence_backward(device, &s->on[1]));
         assert_ok(&the.ctx, device->ops->download(device, the.host[1], gates->data, bytes));
         if (memcmp(first, the.host[1], bytes) != 0)
-            fail_msg("sweep on clusters [%s]: other bits in run %d", the.note, run);
+            fail_msg("recurrence on clusters [%s]: other bits in run %d", the.note, run);
     }
     free(first);
 }
 
-static void check_cluster(px_sweep_args args, bool several) {
-    const sweep s = narrow_sweep(args);
+static void check_cluster(px_recurrence_args args, bool several) {
+    const recurrence s = narrow_recurrence(args);
     for (int backward = 0; backward < 2; backward++) {
-        const px_sweep_choice choice = px_sweep_choose(the.device[1], &s.on[1], backward);
-        if (choice.strategy != PX_SWEEP_CLUSTER) fail_msg("[%s] is no sweep on clusters: %s", the.note, choice.words);
+        const px_recurrence_choice choice = px_recurrence_choose(the.device[1], &s.on[1], backward);
+        if (choice.strategy != PX_RECURRENCE_CLUSTER)
+            fail_msg("[%s] is no recurrence on clusters: %s", the.note, choice.words);
         if (several && choice.cluster.images < 2)
             fail_msg("[%s] is not several images each: %s", the.note, choice.words);
     }
-    const size_t bytes = px_map_bytes(&s.gates[0].on[1]);
+    const size_t bytes = px_tensor_bytes(&s.gates[0].on[1]);
     void *inputs = malloc(bytes);
     assert_non_null(inputs);
     assert_ok(&the.ctx, the.device[1]->ops->download(the.device[1], inputs, s.gates[0].on[1].data, bytes));
     for (int side = 0; side < SIDES; side++)
-        assert_ok(&the.ctx, the.device[side]->ops->sweep_forward(the.device[side], &s.on[side]));
+        assert_ok(&the.ctx, the.device[side]->ops->recurrence_forward(the.device[side], &s.on[side]));
     for (int d = 0; d < args.directions; d++) {
         expect_near(&s.gates[d], "gates");
         expect_near(&s.c[d], "c");
         expect_near(&s.h[d], "h");
     }
     for (int side = 0; side < SIDES; side++)
-        assert_ok(&the.ctx, the.device[side]->ops->sweep_backward(the.device[side], &s.on[side]));
+        assert_ok(&the.ctx, the.device[side]->ops->recurrence_backward(the.device[side], &s.on[side]));
     for (int d = 0; d < args.directions; d++) expect_near(&s.gates[d], "gradient of gates");
     expect_repeated(&s, inputs, bytes);
     free(inputs);
@@ -120,26 +122,28 @@ static void clusters(void **state) {
         {{43, 4, 3}, 256, DIAGONALS, true},
     };
     if (the.device[1]->capability != 90) {
-        print_message("SKIP sweeps on clusters: %s is not of compute capability 9.0\n", the.device[1]->description);
+        print_message("SKIP recurrences on clusters: %s is not of compute capability 9.0\n",
+                      the.device[1]->description);
         skip();
     }
-    setenv("PX_SWEEP", "cluster", 1);
+    setenv("PX_RECURRENCE", "cluster", 1);
     for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
         const px_grid grid = cases[i / 2].grid;
         if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
         CASE("%s, %d images of %d x %d, D %d", i % 2 ? "diagonals" : "rows", grid.images, grid.height, grid.width,
              cases[i / 2].hidden);
-        check_cluster(i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden) : px_row_sweep(grid, cases[i / 2].hidden),
+        check_cluster(i % 2 ? px_diagonal_recurrence(grid, cases[i / 2].hidden)
+                            : px_row_recurrence(grid, cases[i / 2].hidden),
                       cases[i / 2].several);
     }
-    unsetenv("PX_SWEEP");
+    unsetenv("PX_RECURRENCE");
 }
 
-static int run_sweeps(void) {
+static int run_recurrences(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(clusters)};
-    return cmocka_run_group_tests_name("sweeps on clusters", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("recurrences on clusters", tests, NULL, NULL);
 }
 
 int main(void) {
-    return with_sides(&modes[0], true, run_sweeps);
+    return with_sides(&modes[0], true, run_recurrences);
 }

@@ -7,7 +7,7 @@
  * result). What must not be chosen (inexact engines, sums rounded part by part) can be chosen, and gives NaN.
  *
  * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their speed:
- * kernels are their twins on the CPU, and those that have none, sweeps on clusters, do not run.
+ * kernels are their twins on the CPU, and those that have none, recurrences on clusters, do not run.
  *
  *   PX_STANDIN_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
  *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a

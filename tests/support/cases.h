@@ -62,32 +62,32 @@ static const px_gemm_case px_gemm_cases[] = {
     {5, 7, 3, false, false, 0, 0, false, 0},
 };
 
-/* Sweeps of the two recurrent models over images of height x width, D hidden features. */
-typedef struct px_sweep_case {
+/* Recurrences of the two recurrent models over images of height x width, D hidden features. */
+typedef struct px_recurrence_case {
     px_grid grid;
     int hidden;
-} px_sweep_case;
-static const px_sweep_case px_sweep_cases[] = {
+} px_recurrence_case;
+static const px_recurrence_case px_recurrence_cases[] = {
     {{1, 1, 1}, 1}, {{2, 1, 5}, 7}, {{2, 4, 1}, 5}, {{3, 5, 3}, 7}, {{2, 4, 6}, 64}, {{0, 3, 4}, 5},
 };
 
 /* Row LSTM: a step is a row, its lanes are the row's pixels, each reads three of the row above. */
-static inline px_sweep_args px_row_sweep(px_grid grid, int hidden) {
-    return (px_sweep_args){.grid = grid,
-                           .steps = grid.height,
-                           .lanes = grid.width,
-                           .life = grid.height,
-                           .taps = 3,
-                           .first_tap = -1,
-                           .hidden = hidden,
-                           .directions = 1,
-                           .line = {{.step = grid.width, .lane = 1}}};
+static inline px_recurrence_args px_row_recurrence(px_grid grid, int hidden) {
+    return (px_recurrence_args){.grid = grid,
+                                .steps = grid.height,
+                                .lanes = grid.width,
+                                .life = grid.height,
+                                .taps = 3,
+                                .first_tap = -1,
+                                .hidden = hidden,
+                                .directions = 1,
+                                .line = {{.step = grid.width, .lane = 1}}};
 }
 
 /* Diagonal BiLSTM: a step is a diagonal, its lanes are rows, each a step later than the one above; from left and right.
  */
-static inline px_sweep_args px_diagonal_sweep(px_grid grid, int hidden) {
-    return (px_sweep_args){
+static inline px_recurrence_args px_diagonal_recurrence(px_grid grid, int hidden) {
+    return (px_recurrence_args){
         .grid = grid,
         .steps = grid.height + grid.width - 1,
         .lanes = grid.height,
@@ -100,11 +100,12 @@ static inline px_sweep_args px_diagonal_sweep(px_grid grid, int hidden) {
         .line = {{.step = 1, .lane = grid.width - 1}, {.origin = grid.width - 1, .step = -1, .lane = grid.width + 1}}};
 }
 
-/* Rows and columns of maps for operations on elements and rows. */
-typedef struct px_map_case {
+/* Rows and columns of tensors for operations on elements and rows. */
+typedef struct px_tensor_case {
     size_t rows;
     int columns;
-} px_map_case;
-static const px_map_case px_map_cases[] = {{1, 1}, {0, 5}, {7, 1}, {3, 5}, {1, 300}, {130, 64}, {5000, 7}, {9, 1000}};
+} px_tensor_case;
+static const px_tensor_case px_tensor_cases[] = {{1, 1},   {0, 5},    {7, 1},    {3, 5},
+                                                 {1, 300}, {130, 64}, {5000, 7}, {9, 1000}};
 
 #endif

@@ -84,9 +84,9 @@ static struct {
     uint32_t bytes, barriers;
     uint64_t seed, draws;
     long moves; /* whatever lets somebody go on */
-    px_sweep_args sweep;
+    px_recurrence_args recurrence;
     px_cluster cluster;
-    void (*kernel)(px_sweep_args, px_cluster);
+    void (*kernel)(px_recurrence_args, px_cluster);
     char fault[200];
 } the;
 
@@ -336,7 +336,7 @@ void px_wgmma_finish(const float *sums, int count) {
 /* --- Runs --------------------------------------------------------------------------------------------------------- */
 
 static void run_thread() {
-    the.kernel(the.sweep, the.cluster);
+    the.kernel(the.recurrence, the.cluster);
     if (the.now->asks > 0) fault("a thread asked for memory that it never read");
     the.now->done = true;
     the.moves++;
@@ -387,13 +387,15 @@ static void run_cluster(int number) {
         snprintf(the.fault, sizeof the.fault, "a message came after the end");
 }
 
-const char *px_sweep_emulated(const px_sweep_args *sweep, const px_cluster *cluster, bool backward, uint64_t seed) {
+const char *px_recurrence_emulated(const px_recurrence_args *recurrence, const px_cluster *cluster, bool backward,
+                                   uint64_t seed) {
     const px_cluster_shared shared = backward ? px_backward_shared(cluster) : px_forward_shared(cluster);
-    the.sweep = *sweep, the.cluster = *cluster, the.seed = seed, the.draws = 0, the.fault[0] = 0;
+    the.recurrence = *recurrence, the.cluster = *cluster, the.seed = seed, the.draws = 0, the.fault[0] = 0;
     the.bytes = shared.bytes, the.barriers = shared.barriers;
     the.threads = cluster->groups * PX_CLUSTER_GROUP, the.count = the.threads * cluster->blocks;
-    the.kernel = (void (*)(px_sweep_args, px_cluster))(
-        uintptr_t)(backward ? px_sweep_backward_cluster_sm90(cluster->blocks) : px_sweep_forward_cluster_sm90());
+    the.kernel = (void (*)(px_recurrence_args, px_cluster))(
+        uintptr_t)(backward ? px_recurrence_backward_cluster_sm90(cluster->blocks)
+                            : px_recurrence_forward_cluster_sm90());
     the.fibres = (fibre *)calloc((size_t)the.count, sizeof(fibre));
     the.messages = (message *)calloc(MOST_MESSAGES, sizeof(message));
     for (int i = 0; i < the.count; i++) the.fibres[i].stack = (char *)malloc(STACK);
@@ -401,7 +403,7 @@ const char *px_sweep_emulated(const px_sweep_args *sweep, const px_cluster *clus
         the.blocks[i].shared = (char *)malloc(the.bytes);
         the.blocks[i].stored = (uint16_t *)malloc(the.bytes / 16 * sizeof(uint16_t));
     }
-    for (int number = 0; number < px_cluster_count(sweep, cluster) && !the.fault[0]; number++) run_cluster(number);
+    for (int number = 0; number < px_cluster_count(recurrence, cluster) && !the.fault[0]; number++) run_cluster(number);
     for (int i = 0; i < the.count; i++) free(the.fibres[i].stack);
     for (int i = 0; i < cluster->blocks; i++) free(the.blocks[i].shared), free(the.blocks[i].stored);
     free(the.fibres);

@@ -21,29 +21,30 @@ static inline size_t px_test_pick(uint64_t seed, uint64_t place, size_t most) {
 }
 
 /* A map of reals or bfloat16 in the memory of its device, copied to the host as reals; to be freed. */
-static inline px_real *px_test_download(px_device *device, px_map map) {
-    void *host = malloc(px_map_bytes(&map) + 1);
+static inline px_real *px_test_download(px_device *device, px_tensor tensor) {
+    void *host = malloc(px_tensor_bytes(&tensor) + 1);
     assert_non_null(host);
-    assert_ok(device->ctx, device->ops->download(device, host, map.data, px_map_bytes(&map)));
-    if (map.type == PX_REAL) return host;
-    px_real *wide = malloc(px_map_elements(&map) * sizeof *wide + 1);
+    assert_ok(device->ctx, device->ops->download(device, host, tensor.data, px_tensor_bytes(&tensor)));
+    if (tensor.type == PX_REAL) return host;
+    px_real *wide = malloc(px_tensor_elements(&tensor) * sizeof *wide + 1);
     assert_non_null(wide);
-    for (size_t e = 0; e < px_map_elements(&map); e++) wide[e] = px_from_bfloat16(((const uint16_t *)host)[e]);
+    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) wide[e] = px_from_bfloat16(((const uint16_t *)host)[e]);
     free(host);
     return wide;
 }
 
-/* A map carved from the arena, filled with numbers of `seed` in (-scale, scale). */
-static inline px_map px_test_map(px_arena *arena, size_t rows, int columns, uint64_t seed, double scale) {
-    const px_map map = px_arena_map(arena, rows, columns, PX_REAL);
-    const size_t count = px_map_elements(&map);
+/* A tensor carved from the arena, filled with numbers of `seed` in (-scale, scale). */
+static inline px_tensor px_test_tensor(px_arena *arena, size_t rows, int columns, uint64_t seed, double scale) {
+    const px_tensor tensor = px_arena_tensor(arena, rows, columns, PX_REAL);
+    const size_t count = px_tensor_elements(&tensor);
     px_real *host = malloc(count * sizeof *host + 1);
     assert_non_null(host);
     for (size_t i = 0; i < count; i++) host[i] = (px_real)(scale * px_test_number(seed, i));
-    assert_ok(arena->device->ctx, arena->device->ops->upload(arena->device, map.data, host, px_map_bytes(&map)));
+    assert_ok(arena->device->ctx,
+              arena->device->ops->upload(arena->device, tensor.data, host, px_tensor_bytes(&tensor)));
     assert_ok(arena->device->ctx, arena->device->ops->synchronize(arena->device));
     free(host);
-    return map;
+    return tensor;
 }
 
 /* A model of this spec with initial weights, enlarged so that little fades on its way through a network this narrow, and
@@ -56,14 +57,14 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     assert_ok(device->ctx, px_model_create(device, spec, &model));
     assert_ok(device->ctx, px_model_initialise(model, seed));
     const px_parameters *parameters = px_model_parameters(model);
-    const px_map weights = px_model_weights(model);
+    const px_tensor weights = px_model_weights(model);
     px_real *host = px_test_download(device, weights);
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         for (size_t e = p->offset; e < p->offset + p->count; e++)
             host[e] = p->rank > 1 ? 2 * host[e] : host[e] + (px_real)(0.5 * px_test_number(seed, e));
     }
-    assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_map_bytes(&weights)));
+    assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_tensor_bytes(&weights)));
     assert_ok(device->ctx, device->ops->synchronize(device));
     assert_ok(device->ctx, px_model_refresh(model));
     free(host);

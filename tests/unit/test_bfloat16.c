@@ -30,15 +30,16 @@ static void test_rounding(void **state) {
     px_device *device = px_test_device_of(&ctx, PX_BF16);
     px_arena arena = {0};
     assert_ok(&ctx, px_arena_hold(&arena, device, 1 << 20));
-    const px_map x = px_arena_map(&arena, PATTERNS / 256, 256, PX_REAL), y = px_arena_map(&arena, x.rows, 256, PX_BF16);
+    const px_tensor x = px_arena_tensor(&arena, PATTERNS / 256, 256, PX_REAL),
+                    y = px_arena_tensor(&arena, x.rows, 256, PX_BF16);
     px_real *from = malloc(PATTERNS * sizeof *from);
     uint16_t *to = malloc(PATTERNS * sizeof *to);
     assert_true(from && to);
     for (size_t i = 0; i < sizeof lower / sizeof *lower; i++) {
         for (uint32_t p = 0; p < PATTERNS; p++) from[p] = (px_real)float_of(p << 16 | lower[i]);
-        assert_ok(&ctx, device->ops->upload(device, x.data, from, px_map_bytes(&x)));
+        assert_ok(&ctx, device->ops->upload(device, x.data, from, px_tensor_bytes(&x)));
         assert_ok(&ctx, px_run(device, convert, .x = x, .y = y));
-        assert_ok(&ctx, device->ops->download(device, to, y.data, px_map_bytes(&y)));
+        assert_ok(&ctx, device->ops->download(device, to, y.data, px_tensor_bytes(&y)));
         for (uint32_t p = 0; p < PATTERNS; p++) {
             const uint16_t want = nearest(p, lower[i]), found = px_to_bfloat16((float)from[p]);
             if (found != want || to[p] != want)
@@ -141,9 +142,9 @@ static void test_gradients(void **state) {
     }
 }
 
-static void expect_copy(bench *b, px_map of, const char *when) {
+static void expect_copy(bench *b, px_tensor of, const char *when) {
     px_real *weights = px_test_download(b->device, of), *found = px_test_download(b->device, b->model->operands);
-    for (size_t e = 0; e < px_map_elements(&of); e++) {
+    for (size_t e = 0; e < px_tensor_elements(&of); e++) {
         const px_real want = px_from_bfloat16(px_to_bfloat16((float)weights[e]));
         if (found[e] != want)
             fail_msg("%s: products read %.9g for weight %zu, which is %.9g", when, (double)found[e], e,
@@ -161,7 +162,7 @@ static void test_copy(void **state) {
     px_optimizer *optimizer;
     bench b;
     open_bench(&b, &specs[2], PX_BF16);
-    const px_map weights = px_model_weights(b.model);
+    const px_tensor weights = px_model_weights(b.model);
     assert_int_equal(weights.type, PX_REAL);
     expect_copy(&b, weights, "after initial values");
     assert_ok(&b.ctx, px_optimizer_create(b.model, &rule, &optimizer));
@@ -170,7 +171,7 @@ static void test_copy(void **state) {
     expect_copy(&b, weights, "after an update");
     assert_ok(&b.ctx, px_model_use_weights(b.model, px_optimizer_average(optimizer)));
     expect_copy(&b, px_optimizer_average(optimizer), "with the average");
-    assert_ok(&b.ctx, px_model_use_weights(b.model, (px_map){0}));
+    assert_ok(&b.ctx, px_model_use_weights(b.model, (px_tensor){0}));
     expect_copy(&b, weights, "with its own again");
     px_optimizer_destroy(optimizer);
     close_bench(&b);

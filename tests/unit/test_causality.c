@@ -69,7 +69,7 @@ static void read_centre(const px_model_spec *s, px_centre centre, const px_set *
     }
 }
 
-/* A masked convolution: adds to what `to` can depend on. Outputs are `parts` maps (gates), each grouped on its own. */
+/* A masked convolution: adds to what `to` can depend on. Outputs are `parts` tensors (gates), each grouped on its own. */
 static void connect(const px_model_spec *s, const px_wires *wires, const px_sets *from, px_sets *to, int parts) {
     for (int i = 0; i < s->height; i++)
         for (int j = 0; j < s->width; j++) {
@@ -136,7 +136,7 @@ static void see_diagonal_bilstm(const px_model_spec *s, const px_sets *u, px_set
         px_sets a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
         connect(s, &one, u, &a, 4);
         recur(s, &state, (px_tap){0, beside}, side, &a, &h);
-        for (int i = side; i < s->height; i++) /* the right map moves down by a row */
+        for (int i = side; i < s->height; i++) /* the right tensor moves down by a row */
             for (int j = 0; j < s->width; j++)
                 for (int d = 0; d < s->hidden; d++) join(at(s, &sum, i, j, d), at(s, &h, i - side, j, d));
         free(a.set);
@@ -189,7 +189,7 @@ enum { LEAST_TRIALS = 6, MOST_TRIALS = 300 }; /* more than the least only while 
 /* Logits of a batch, (N, H W C L); to be freed. */
 static px_real *logits_of(px_model *model, const uint8_t *levels, int images) {
     px_device *device = px_model_device(model);
-    px_map logits;
+    px_tensor logits;
     assert_ok(device->ctx, device->ops->upload(device, px_model_images(model).data, levels,
                                                px_test_values(px_model_spec_of(model)) * (size_t)images));
     assert_ok(device->ctx, px_model_logits(model, images, &logits));

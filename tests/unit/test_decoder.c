@@ -47,8 +47,8 @@ typedef struct bench {
 
 /* The full pass's logits, (images, values, L). */
 static px_real *full_logits(bench *b, const uint8_t *levels, int images) {
-    const px_map image = px_model_images(b->model);
-    px_map logits;
+    const px_tensor image = px_model_images(b->model);
+    px_tensor logits;
     assert_ok(&b->ctx, b->device->ops->upload(b->device, image.data, levels, (size_t)images * b->values));
     assert_ok(&b->ctx, px_model_logits(b->model, images, &logits));
     return px_test_download(b->device, logits);
@@ -68,8 +68,8 @@ static void scale_logits(bench *b) {
         if (strncmp(p->name, "head.2.", 7) != 0) continue;
         for (size_t e = p->offset; e < p->offset + p->count; e++) host[e] *= (px_real)(LARGEST / largest);
     }
-    const px_map weights = px_model_weights(b->model);
-    assert_ok(&b->ctx, b->device->ops->upload(b->device, weights.data, host, px_map_bytes(&weights)));
+    const px_tensor weights = px_model_weights(b->model);
+    assert_ok(&b->ctx, b->device->ops->upload(b->device, weights.data, host, px_tensor_bytes(&weights)));
     assert_ok(&b->ctx, px_model_refresh(b->model));
     assert_ok(&b->ctx, b->device->ops->synchronize(b->device));
     free(host);
@@ -118,7 +118,7 @@ static void compare_logits(const px_model_spec *spec, bool pass, px_type activat
                 continue;
             }
             for (int channel = 0; channel < channels; channel++) {
-                px_map logits;
+                px_tensor logits;
                 assert_ok(&b.ctx, px_decoder_logits(b.decoder, channel, &logits));
                 px_real *found = px_test_download(b.device, logits);
                 for (size_t n = 0; n < (size_t)images; n++)

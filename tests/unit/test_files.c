@@ -278,7 +278,7 @@ static const int64_t steps[1] = {-9007199254740993};
 static const uint8_t levels[3] = {0, 127, 255};
 
 /* The U8 tensor puts the ones after it off their alignment. */
-static const px_tensor samples[] = {
+static const px_stored_tensor samples[] = {
     {"stem.weight", PX_DTYPE_F32, 2, {2, 3}, weights},
     {"bytes", PX_DTYPE_U8, 1, {3}, levels},
     {"exact", PX_DTYPE_F64, 1, {2}, exact},
@@ -304,16 +304,16 @@ static void safetensors_round_trip(void **state) {
     assert_null(px_safetensors_find(file, "__metadata__"));
 
     for (int i = 0; i < SAMPLES; i++) {
-        const px_tensor *want = &samples[i], *got = px_safetensors_find(file, want->name);
+        const px_stored_tensor *want = &samples[i], *got = px_safetensors_find(file, want->name);
         assert_ptr_equal(got, px_safetensors_at(file, i));
         assert_int_equal(got->dtype, want->dtype);
         assert_int_equal(got->rank, want->rank);
         assert_memory_equal(got->shape, want->shape, (size_t)want->rank * sizeof *want->shape);
-        for (size_t e = 0; e < px_tensor_elements(want); e++) {
-            assert_true(px_tensor_value(got, e) == px_tensor_value(want, e));
+        for (size_t e = 0; e < px_stored_tensor_elements(want); e++) {
+            assert_true(px_stored_tensor_value(got, e) == px_stored_tensor_value(want, e));
         }
     }
-    const px_tensor *aligned = px_safetensors_find(file, "exact");
+    const px_stored_tensor *aligned = px_safetensors_find(file, "exact");
     assert_int_equal((uintptr_t)aligned->data % 8, 0);
     assert_int_equal((uintptr_t)px_safetensors_at(file, 0)->data % 8, 0);
     px_safetensors_close(file);
@@ -343,13 +343,13 @@ static void safetensors_are_padded(void **state) {
     (void)state;
     const double value = 7;
     for (int length = 1; length <= 8; length++) {
-        px_tensor tensor = {.dtype = PX_DTYPE_F64, .data = &value};
+        px_stored_tensor tensor = {.dtype = PX_DTYPE_F64, .data = &value};
         memset(tensor.name, 'x', (size_t)length);
         assert_int_equal(px_safetensors_write(&ctx, px_test_path("padded"), &tensor, 1, NULL, 0), PX_OK);
         px_safetensors *file;
         if (px_safetensors_open(&ctx, px_test_path("padded"), &file) != PX_OK)
             fail_msg("%d letters: %s", length, ctx.message);
-        assert_true(px_tensor_value(px_safetensors_at(file, 0), 0) == value);
+        assert_true(px_stored_tensor_value(px_safetensors_at(file, 0), 0) == value);
         px_safetensors_close(file);
     }
 }

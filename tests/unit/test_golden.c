@@ -40,21 +40,21 @@ static const char *golden_path(const px_golden *golden, const char *file) {
 }
 
 static double expected_element(const void *tensor, size_t index) {
-    return px_tensor_value(tensor, index);
+    return px_stored_tensor_value(tensor, index);
 }
 
 static void expect(const px_golden *golden, const char *name, const void *found,
                    double (*element)(const void *, size_t)) {
-    const px_tensor *want = px_safetensors_find(golden->expected, name);
+    const px_stored_tensor *want = px_safetensors_find(golden->expected, name);
     if (!want) fail_msg("%s: expected.safetensors has no %s", golden->folder, name);
-    const px_difference d = px_compare(px_tensor_elements(want), element, found, expected_element, want);
+    const px_difference d = px_compare(px_stored_tensor_elements(want), element, found, expected_element, want);
     if (!(d.relative <= golden->tolerance))
         fail_msg("%s: %s[%zu] is %.9g, expected %.9g: off by %.3g of the tensor's largest, tolerance %.3g",
                  golden->folder, name, d.index, d.found, d.want, d.relative, golden->tolerance);
 }
 
 /* Holds every tensor of a flat map to the expected ones called prefix.NAME. */
-static void expect_flat(px_golden *golden, px_model *model, px_map flat, const char *prefix) {
+static void expect_flat(px_golden *golden, px_model *model, px_tensor flat, const char *prefix) {
     const px_parameters *parameters = px_model_parameters(model);
     px_real *host = px_test_download(golden->device, flat);
     for (int i = 0; i < parameters->count; i++) {
@@ -98,7 +98,7 @@ static void step(px_golden *golden, px_model *model, px_optimizer *optimizer, in
 
 static void check_forward(px_golden *golden, px_model *model) {
     double nats[64];
-    px_map logits;
+    px_tensor logits;
     assert_true(golden->images <= 64);
     assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, false));
     assert_ok(&golden->ctx, px_model_nats(model, nats));

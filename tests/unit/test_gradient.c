@@ -46,7 +46,7 @@ typedef struct px_check {
     px_model *model;
     const px_gradient_case *now;
     uint8_t *levels;
-    px_real *weights, *gradients; /* host copies of the flat maps */
+    px_real *weights, *gradients; /* host copies of the flat tensors */
     double loss;                  /* with these weights */
     int elements, retried;
     double worst; /* of the differences accepted, relative to the tensor's largest gradient */

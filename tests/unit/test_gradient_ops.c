@@ -11,13 +11,13 @@
 #include <string.h>
 
 static const double tolerance = 1e-6, linear_step = 1e-3, curved_step = 1e-5;
-enum { PICKED = 40 }; /* elements of a map that are checked: all of a smaller one */
+enum { PICKED = 40 }; /* elements of a tensor that are checked: all of a smaller one */
 
 typedef struct px_bench {
     px_context ctx;
     px_device *device;
     px_arena arena;
-    px_map weighting; /* r */
+    px_tensor weighting; /* r */
     char name[160];
     int elements;
     double worst; /* of the differences accepted, relative to the gradient's largest element */
@@ -43,29 +43,29 @@ static void end(px_bench *bench) {
     px_device_close(bench->device);
 }
 
-static px_map number_map(px_bench *bench, size_t rows, int columns, uint64_t seed, double scale) {
-    return px_test_map(&bench->arena, rows, columns, seed, scale);
+static px_tensor number_tensor(px_bench *bench, size_t rows, int columns, uint64_t seed, double scale) {
+    return px_test_tensor(&bench->arena, rows, columns, seed, scale);
 }
 
-static double dot(px_bench *bench, px_map y, px_map weighting) {
+static double dot(px_bench *bench, px_tensor y, px_tensor weighting) {
     px_real *a = px_test_download(bench->device, y), *b = px_test_download(bench->device, weighting);
     double sum = 0;
-    for (size_t i = 0; i < px_map_elements(&y); i++) sum += (double)a[i] * (double)b[i];
+    for (size_t i = 0; i < px_tensor_elements(&y); i++) sum += (double)a[i] * (double)b[i];
     free(a);
     free(b);
     return sum;
 }
 
-static void put(px_bench *bench, px_map map, size_t element, px_real value) {
+static void put(px_bench *bench, px_tensor tensor, size_t element, px_real value) {
     assert_ok(&bench->ctx,
-              bench->device->ops->upload(bench->device, (px_real *)map.data + element, &value, sizeof value));
+              bench->device->ops->upload(bench->device, (px_real *)tensor.data + element, &value, sizeof value));
     assert_ok(&bench->ctx, bench->device->ops->synchronize(bench->device));
 }
 
 /* Holds `found`, the gradient with respect to input (on the host), to differences of the functional. */
-static void check(px_bench *bench, const char *what, px_map input, const px_real *found, double step,
+static void check(px_bench *bench, const char *what, px_tensor input, const px_real *found, double step,
                   px_functional functional, const void *args) {
-    const size_t count = px_map_elements(&input), checked = count < PICKED ? count : PICKED;
+    const size_t count = px_tensor_elements(&input), checked = count < PICKED ? count : PICKED;
     px_real *values = px_test_download(bench->device, input);
     double largest = 0;
     for (size_t e = 0; e < count; e++) largest = fmax(largest, fabs((double)found[e]));
@@ -90,9 +90,9 @@ static void check(px_bench *bench, const char *what, px_map input, const px_real
     free(values);
 }
 
-static void subtract(px_bench *bench, px_real *found, px_map map) {
-    px_real *other = px_test_download(bench->device, map);
-    for (size_t e = 0; e < px_map_elements(&map); e++) found[e] -= other[e];
+static void subtract(px_bench *bench, px_real *found, px_tensor tensor) {
+    px_real *other = px_test_download(bench->device, tensor);
+    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) found[e] -= other[e];
     free(other);
 }
 
@@ -127,7 +127,7 @@ static px_taps taps_of(int index) {
 
 typedef struct px_convolution {
     px_convolve_args forward;
-    px_map input_of_y; /* what y holds before the convolution: add, when add is aliased */
+    px_tensor input_of_y; /* what y holds before the convolution: add, when add is aliased */
 } px_convolution;
 
 static double convolve(px_bench *bench, const void *args) {
@@ -135,27 +135,27 @@ static double convolve(px_bench *bench, const void *args) {
     px_device *device = bench->device;
     if (c->input_of_y.data)
         assert_ok(&bench->ctx,
-                  device->ops->copy(device, c->forward.y.data, c->input_of_y.data, px_map_bytes(&c->input_of_y)));
+                  device->ops->copy(device, c->forward.y.data, c->input_of_y.data, px_tensor_bytes(&c->input_of_y)));
     assert_ok(&bench->ctx, device->ops->convolve(device, &c->forward));
     return dot(bench, c->forward.y, bench->weighting);
 }
 
-static void away_from_zero(px_bench *bench, px_map map) {
-    px_real *host = px_test_download(bench->device, map);
-    for (size_t e = 0; e < px_map_elements(&map); e++) host[e] += host[e] < 0 ? (px_real)-0.1 : (px_real)0.1;
-    assert_ok(&bench->ctx, bench->device->ops->upload(bench->device, map.data, host, px_map_bytes(&map)));
+static void away_from_zero(px_bench *bench, px_tensor tensor) {
+    px_real *host = px_test_download(bench->device, tensor);
+    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) host[e] += host[e] < 0 ? (px_real)-0.1 : (px_real)0.1;
+    assert_ok(&bench->ctx, bench->device->ops->upload(bench->device, tensor.data, host, px_tensor_bytes(&tensor)));
     assert_ok(&bench->ctx, bench->device->ops->synchronize(bench->device));
     free(host);
 }
 
 static void check_input_gradient(px_bench *bench, const px_convolution *c, int add) {
     const px_convolve_args *f = &c->forward;
-    const px_map dx = number_map(bench, f->x.rows, f->x.columns, 11, 1);
-    const px_map added = number_map(bench, f->x.rows, f->x.columns, add == ADD_ALIASED ? 11 : 12, 1);
+    const px_tensor dx = number_tensor(bench, f->x.rows, f->x.columns, 11, 1);
+    const px_tensor added = number_tensor(bench, f->x.rows, f->x.columns, add == ADD_ALIASED ? 11 : 12, 1);
     assert_ok(&bench->ctx,
               px_run(bench->device, convolve_input_gradient, .grid = f->grid, .taps = f->taps, .rectify = f->rectify,
-                     .dy = bench->weighting, .weight = f->weight, .x = f->rectify ? f->x : (px_map){0},
-                     .add = add == ADD_ABSENT    ? (px_map){0}
+                     .dy = bench->weighting, .weight = f->weight, .x = f->rectify ? f->x : (px_tensor){0},
+                     .add = add == ADD_ABSENT    ? (px_tensor){0}
                             : add == ADD_ALIASED ? dx
                                                  : added,
                      .dx = dx));
@@ -167,15 +167,15 @@ static void check_input_gradient(px_bench *bench, const px_convolution *c, int a
 
 static void check_weight_gradient(px_bench *bench, const px_convolution *c) {
     const px_convolve_args *f = &c->forward;
-    const px_map dweight = number_map(bench, f->weight.rows, f->weight.columns, 13, 1);
-    const px_map dbias = f->bias.data ? number_map(bench, 1, f->bias.columns, 14, 1) : (px_map){0};
+    const px_tensor dweight = number_tensor(bench, f->weight.rows, f->weight.columns, 13, 1);
+    const px_tensor dbias = f->bias.data ? number_tensor(bench, 1, f->bias.columns, 14, 1) : (px_tensor){0};
     px_real *before = px_test_download(bench->device, dweight);
     assert_ok(&bench->ctx,
               px_run(bench->device, convolve_weight_gradient, .grid = f->grid, .taps = f->taps, .rectify = f->rectify,
                      .x = f->x, .dy = bench->weighting, .dweight = dweight, .dbias = dbias));
     px_real *found = px_test_download(bench->device, dweight);
     const size_t row = (size_t)dweight.columns, live = (size_t)(f->taps.live * f->x.columns);
-    for (size_t e = 0; e < px_map_elements(&dweight); e++) {
+    for (size_t e = 0; e < px_tensor_elements(&dweight); e++) {
         if (e % row < live) continue;
         if (found[e] != before[e])
             fail_msg("%s: dweight[%zu], past the live taps, was %.9g and became %.9g; it must keep what it held",
@@ -198,14 +198,14 @@ static void check_convolution(px_bench *bench, const px_shape *shape, px_taps ta
              "convolve %d x %d x %d, %d to %d features, %d taps at (%d, %d)..., %s, %s", shape->grid.images,
              shape->grid.height, shape->grid.width, shape->in, shape->out, taps.live, taps.at[0].row, taps.at[0].column,
              rectify ? "rectified" : "plain", adds[add]);
-    c.forward.x = number_map(bench, pixels, shape->in, 1, 1);
+    c.forward.x = number_tensor(bench, pixels, shape->in, 1, 1);
     if (rectify) away_from_zero(bench, c.forward.x);
-    c.forward.weight = number_map(bench, (size_t)shape->out, taps.stored * shape->in, 2, 1);
-    c.forward.bias = number_map(bench, 1, shape->out, 3, 1);
-    if (add == ADD_ABSENT) c.forward.bias = (px_map){0};
-    c.forward.y = number_map(bench, pixels, shape->out, 4, 1);
-    bench->weighting = number_map(bench, pixels, shape->out, 5, 1);
-    const px_map added = number_map(bench, pixels, shape->out, 6, 1);
+    c.forward.weight = number_tensor(bench, (size_t)shape->out, taps.stored * shape->in, 2, 1);
+    c.forward.bias = number_tensor(bench, 1, shape->out, 3, 1);
+    if (add == ADD_ABSENT) c.forward.bias = (px_tensor){0};
+    c.forward.y = number_tensor(bench, pixels, shape->out, 4, 1);
+    bench->weighting = number_tensor(bench, pixels, shape->out, 5, 1);
+    const px_tensor added = number_tensor(bench, pixels, shape->out, 6, 1);
     if (add == ADD_PRESENT) c.forward.add = added;
     if (add == ADD_ALIASED) c.forward.add = c.forward.y, c.input_of_y = added;
     check_input_gradient(bench, &c, add);
@@ -229,56 +229,57 @@ static void test_convolve(void **state) {
     end(&bench);
 }
 
-/* --- Sweeps ------------------------------------------------------------------------------------------------------- */
+/* --- Recurrences ------------------------------------------------------------------------------------------------------- */
 
 enum { ROW, LEFT, RIGHT, BOTH_ROWS, BOTH_DIAGONALS, GEOMETRIES };
 static const char *const geometries[] = {"rows", "left diagonals", "right diagonals", "rows twice",
                                          "diagonals from both sides"};
 
 typedef struct px_swept {
-    px_sweep_args sweep;
-    px_map input[PX_MAX_DIRECTIONS];     /* pre-activations before the recurrent part, (P, 4 D) */
-    px_map weighting[PX_MAX_DIRECTIONS]; /* of h, (P, D) */
+    px_recurrence_args recurrence;
+    px_tensor input[PX_MAX_DIRECTIONS];     /* pre-activations before the recurrent part, (P, 4 D) */
+    px_tensor weighting[PX_MAX_DIRECTIONS]; /* of h, (P, D) */
 } px_swept;
 
-static double sweep(px_bench *bench, const void *args) {
+static double recurrence(px_bench *bench, const void *args) {
     const px_swept *swept = args;
     px_device *device = bench->device;
     double sum = 0;
-    for (int d = 0; d < swept->sweep.directions; d++)
-        assert_ok(&bench->ctx, device->ops->copy(device, swept->sweep.line[d].gates.data, swept->input[d].data,
-                                                 px_map_bytes(&swept->input[d])));
-    assert_ok(&bench->ctx, device->ops->sweep_forward(device, &swept->sweep));
-    for (int d = 0; d < swept->sweep.directions; d++) sum += dot(bench, swept->sweep.line[d].h, swept->weighting[d]);
+    for (int d = 0; d < swept->recurrence.directions; d++)
+        assert_ok(&bench->ctx, device->ops->copy(device, swept->recurrence.line[d].gates.data, swept->input[d].data,
+                                                 px_tensor_bytes(&swept->input[d])));
+    assert_ok(&bench->ctx, device->ops->recurrence_forward(device, &swept->recurrence));
+    for (int d = 0; d < swept->recurrence.directions; d++)
+        sum += dot(bench, swept->recurrence.line[d].h, swept->weighting[d]);
     return sum;
 }
 
-static px_swept make_sweep(px_bench *bench, px_grid grid, int hidden, int geometry) {
+static px_swept make_recurrence(px_bench *bench, px_grid grid, int hidden, int geometry) {
     const bool rows = geometry == ROW || geometry == BOTH_ROWS;
-    px_swept swept = {.sweep = {.grid = grid, .hidden = hidden, .first_tap = -1}};
-    px_sweep_args *s = &swept.sweep;
+    px_swept swept = {.recurrence = {.grid = grid, .hidden = hidden, .first_tap = -1}};
+    px_recurrence_args *s = &swept.recurrence;
     s->directions = geometry >= BOTH_ROWS ? 2 : 1;
     s->steps = rows ? grid.height : grid.height + grid.width - 1;
     s->lanes = rows ? grid.width : grid.height;
     s->delay = rows ? 0 : 1;
     s->life = rows ? grid.height : grid.width;
     s->taps = rows ? 3 : 2;
-    s->scratch = px_arena_map(&bench->arena, px_sweep_scratch(s), 1, PX_UINT8);
+    s->scratch = px_arena_tensor(&bench->arena, px_recurrence_scratch(s), 1, PX_UINT8);
     const size_t pixels = px_grid_pixels(&grid);
     for (int d = 0; d < s->directions; d++) {
         const bool right = geometry == RIGHT || (geometry == BOTH_DIAGONALS && d == 1);
         const uint64_t seed = (uint64_t)(10 * d);
-        px_sweep_line *line = &s->line[d];
-        *line = (px_sweep_line){.step = grid.width, .lane = 1};
-        if (!rows) *line = (px_sweep_line){.step = 1, .lane = grid.width - 1};
-        if (right) *line = (px_sweep_line){.origin = grid.width - 1, .step = -1, .lane = grid.width + 1};
-        line->weight = number_map(bench, (size_t)(4 * hidden), s->taps * hidden, seed + 1, 1);
-        line->gates = number_map(bench, pixels, 4 * hidden, seed + 2, 1);
-        line->c = number_map(bench, pixels, hidden, seed + 3, 1);
-        line->h = number_map(bench, pixels, hidden, seed + 4, 1);
-        line->dh = number_map(bench, pixels, hidden, seed + 5, 1);
+        px_recurrence_line *line = &s->line[d];
+        *line = (px_recurrence_line){.step = grid.width, .lane = 1};
+        if (!rows) *line = (px_recurrence_line){.step = 1, .lane = grid.width - 1};
+        if (right) *line = (px_recurrence_line){.origin = grid.width - 1, .step = -1, .lane = grid.width + 1};
+        line->weight = number_tensor(bench, (size_t)(4 * hidden), s->taps * hidden, seed + 1, 1);
+        line->gates = number_tensor(bench, pixels, 4 * hidden, seed + 2, 1);
+        line->c = number_tensor(bench, pixels, hidden, seed + 3, 1);
+        line->h = number_tensor(bench, pixels, hidden, seed + 4, 1);
+        line->dh = number_tensor(bench, pixels, hidden, seed + 5, 1);
         swept.weighting[d] = line->dh;
-        swept.input[d] = number_map(bench, pixels, 4 * hidden, seed + 6, 2);
+        swept.input[d] = number_tensor(bench, pixels, 4 * hidden, seed + 6, 2);
     }
     return swept;
 }
@@ -289,41 +290,42 @@ static px_taps taps_of_line(int geometry, int direction) {
     return taps_of(geometry == RIGHT || (geometry == BOTH_DIAGONALS && direction == 1) ? 6 : 5);
 }
 
-static void check_sweep(px_bench *bench, px_grid grid, int hidden, int geometry) {
+static void check_recurrence(px_bench *bench, px_grid grid, int hidden, int geometry) {
     const size_t mark = bench->arena.used;
-    snprintf(bench->name, sizeof bench->name, "sweep of %s over %d x %d x %d, hidden %d", geometries[geometry],
+    snprintf(bench->name, sizeof bench->name, "recurrence of %s over %d x %d x %d, hidden %d", geometries[geometry],
              grid.images, grid.height, grid.width, hidden);
-    const px_swept swept = make_sweep(bench, grid, hidden, geometry);
+    const px_swept swept = make_recurrence(bench, grid, hidden, geometry);
     px_device *device = bench->device;
-    sweep(bench, &swept);
-    assert_ok(&bench->ctx, device->ops->sweep_backward(device, &swept.sweep));
+    recurrence(bench, &swept);
+    assert_ok(&bench->ctx, device->ops->recurrence_backward(device, &swept.recurrence));
     px_real *dinput[PX_MAX_DIRECTIONS], *dweight[PX_MAX_DIRECTIONS];
-    for (int d = 0; d < swept.sweep.directions; d++) {
-        const px_sweep_line *line = &swept.sweep.line[d];
-        const px_map gradient = number_map(bench, line->weight.rows, line->weight.columns, 7, 1);
+    for (int d = 0; d < swept.recurrence.directions; d++) {
+        const px_recurrence_line *line = &swept.recurrence.line[d];
+        const px_tensor gradient = number_tensor(bench, line->weight.rows, line->weight.columns, 7, 1);
         assert_ok(&bench->ctx, px_run(device, convolve_weight_gradient, .grid = grid, .taps = taps_of_line(geometry, d),
                                       .x = line->h, .dy = line->gates, .dweight = gradient));
         dinput[d] = px_test_download(device, line->gates);
         dweight[d] = px_test_download(device, gradient);
     }
-    for (int d = 0; d < swept.sweep.directions; d++) {
-        check(bench, d ? "input of line 1" : "input of line 0", swept.input[d], dinput[d], curved_step, sweep, &swept);
-        check(bench, d ? "weight of line 1" : "weight of line 0", swept.sweep.line[d].weight, dweight[d], curved_step,
-              sweep, &swept);
+    for (int d = 0; d < swept.recurrence.directions; d++) {
+        check(bench, d ? "input of line 1" : "input of line 0", swept.input[d], dinput[d], curved_step, recurrence,
+              &swept);
+        check(bench, d ? "weight of line 1" : "weight of line 0", swept.recurrence.line[d].weight, dweight[d],
+              curved_step, recurrence, &swept);
         free(dinput[d]);
         free(dweight[d]);
     }
     px_arena_rewind(&bench->arena, mark);
 }
 
-static void test_sweep(void **state) {
+static void test_recurrence(void **state) {
     (void)state;
     static const px_grid grids[] = {{1, 1, 1}, {2, 1, 5}, {3, 5, 1}, {2, 3, 4}, {1, 6, 4}, {1, 2, 7}};
     static const int hiddens[] = {1, 5, 7};
     px_bench bench;
     if (!begin(&bench)) skip();
     for (int geometry = 0; geometry < GEOMETRIES; geometry++)
-        for (int i = 0; i < 18; i++) check_sweep(&bench, grids[i / 3], hiddens[i % 3], geometry);
+        for (int i = 0; i < 18; i++) check_recurrence(&bench, grids[i / 3], hiddens[i % 3], geometry);
     end(&bench);
 }
 
@@ -332,14 +334,14 @@ static void test_sweep(void **state) {
 enum { VALUES = 9 };
 static const px_real nll_scale = (px_real)0.37;
 typedef struct px_likelihood {
-    px_map logits, work, target, nll;
+    px_tensor logits, work, target, nll;
 } px_likelihood;
 
 static double likelihood(px_bench *bench, const void *args) {
     const px_likelihood *l = args;
     px_device *device = bench->device;
     double sum = 0;
-    assert_ok(&bench->ctx, device->ops->copy(device, l->work.data, l->logits.data, px_map_bytes(&l->logits)));
+    assert_ok(&bench->ctx, device->ops->copy(device, l->work.data, l->logits.data, px_tensor_bytes(&l->logits)));
     assert_ok(&bench->ctx, px_run(device, softmax_nll, .logits = l->work, .target = l->target, .nll = l->nll));
     px_real *nll = px_test_download(device, l->nll);
     for (int r = 0; r < VALUES; r++) sum += (double)(nll_scale * nll[r]);
@@ -358,10 +360,10 @@ static void test_softmax_nll(void **state) {
         uint8_t target[VALUES];
         for (size_t r = 0; r < VALUES; r++) target[r] = (uint8_t)px_test_pick(5, r, (size_t)count);
         snprintf(bench.name, sizeof bench.name, "softmax_nll, %d levels, logits within %g", count, scales[i % 2]);
-        px_likelihood l = {.logits = number_map(&bench, VALUES, count, 1, scales[i % 2]),
-                           .work = number_map(&bench, VALUES, count, 2, 1),
-                           .target = px_arena_map(&bench.arena, VALUES, 1, PX_UINT8),
-                           .nll = number_map(&bench, VALUES, 1, 3, 1)};
+        px_likelihood l = {.logits = number_tensor(&bench, VALUES, count, 1, scales[i % 2]),
+                           .work = number_tensor(&bench, VALUES, count, 2, 1),
+                           .target = px_arena_tensor(&bench.arena, VALUES, 1, PX_UINT8),
+                           .nll = number_tensor(&bench, VALUES, 1, 3, 1)};
         assert_ok(&bench.ctx, bench.device->ops->upload(bench.device, l.target.data, target, sizeof target));
         likelihood(&bench, &l);
         assert_ok(&bench.ctx, px_run(bench.device, softmax_nll, .logits = l.work, .target = l.target, .nll = l.nll,
@@ -387,13 +389,13 @@ static void test_shift_rows(void **state) {
     for (int i = 0; i < 4 * SHAPES * 2; i++) {
         const px_grid grid = shapes[i / 8].grid;
         const size_t pixels = px_grid_pixels(&grid), mark = bench.arena.used;
-        px_shift_rows_args s = {.grid = grid, .down = downs[i % 4], .x = number_map(&bench, pixels, 3, 1, 1)};
-        s.y = number_map(&bench, pixels, 3, 2, 1);
-        if (i / 4 % 2) s.add = number_map(&bench, pixels, 3, 3, 1);
-        bench.weighting = number_map(&bench, pixels, 3, 4, 1);
+        px_shift_rows_args s = {.grid = grid, .down = downs[i % 4], .x = number_tensor(&bench, pixels, 3, 1, 1)};
+        s.y = number_tensor(&bench, pixels, 3, 2, 1);
+        if (i / 4 % 2) s.add = number_tensor(&bench, pixels, 3, 3, 1);
+        bench.weighting = number_tensor(&bench, pixels, 3, 4, 1);
         snprintf(bench.name, sizeof bench.name, "shift_rows by %d over %d x %d x %d", s.down, grid.images, grid.height,
                  grid.width);
-        const px_map dx = number_map(&bench, pixels, 3, 5, 1);
+        const px_tensor dx = number_tensor(&bench, pixels, 3, 5, 1);
         assert_ok(&bench.ctx, px_run(bench.device, shift_rows, .grid = grid, .down = -s.down, .x = bench.weighting,
                                      .y = dx)); /* the backward that the Diagonal BiLSTM uses */
         px_real *found = px_test_download(bench.device, dx);
@@ -407,10 +409,10 @@ static void test_shift_rows(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_convolve),
-        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_recurrence),
         cmocka_unit_test(test_softmax_nll),
         cmocka_unit_test(test_shift_rows),
     };
-    omp_set_num_threads(1); /* waking others costs more than these maps do */
+    omp_set_num_threads(1); /* waking others costs more than these tensors do */
     return cmocka_run_group_tests_name("gradient of operations", tests, NULL, NULL);
 }

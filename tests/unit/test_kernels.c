@@ -1,4 +1,4 @@
-/* Kernels on small maps whose results are known exactly, and the random numbers behind them. Whatever device the tests
+/* Kernels on small tensors whose results are known exactly, and the random numbers behind them. Whatever device the tests
  * run on. */
 #include "tests/support/model.h"
 #include "host/model/network.h"
@@ -23,23 +23,23 @@ static void end(px_desk *desk) {
     px_device_close(desk->device);
 }
 
-static void put(px_desk *desk, px_map map, const void *host) {
-    assert_ok(&desk->ctx, desk->device->ops->upload(desk->device, map.data, host, px_map_bytes(&map)));
+static void put(px_desk *desk, px_tensor tensor, const void *host) {
+    assert_ok(&desk->ctx, desk->device->ops->upload(desk->device, tensor.data, host, px_tensor_bytes(&tensor)));
     assert_ok(&desk->ctx, desk->device->ops->synchronize(desk->device));
 }
 
 /* A map of reals first, first + 1, first + 2, ... */
-static px_map counting_from(px_desk *desk, int first, size_t rows, int columns) {
-    const px_map map = px_arena_map(&desk->arena, rows, columns, PX_REAL);
-    px_real *host = malloc(px_map_bytes(&map));
+static px_tensor counting_from(px_desk *desk, int first, size_t rows, int columns) {
+    const px_tensor tensor = px_arena_tensor(&desk->arena, rows, columns, PX_REAL);
+    px_real *host = malloc(px_tensor_bytes(&tensor));
     assert_non_null(host);
-    for (size_t e = 0; e < px_map_elements(&map); e++) host[e] = (px_real)first + (px_real)e;
-    put(desk, map, host);
+    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) host[e] = (px_real)first + (px_real)e;
+    put(desk, tensor, host);
     free(host);
-    return map;
+    return tensor;
 }
 
-static px_map counting(px_desk *desk, size_t rows, int columns) {
+static px_tensor counting(px_desk *desk, size_t rows, int columns) {
     return counting_from(desk, 1, rows, columns);
 }
 
@@ -54,7 +54,7 @@ static void expect(const char *what, size_t element, double found, double want) 
 static void check_mask(px_desk *desk, int taps, int centre, int inputs, int gates, int period, int colours,
                        bool strict) {
     const size_t mark = desk->arena.used, outputs = (size_t)(gates * period);
-    const px_map weight = counting(desk, outputs, taps * inputs);
+    const px_tensor weight = counting(desk, outputs, taps * inputs);
     assert_ok(&desk->ctx, px_run(desk->device, mask, .weight = weight, .inputs = inputs, .centre = centre,
                                  .colours = colours, .period = period, .strict = strict));
     px_real *found = px_test_download(desk->device, weight);
@@ -97,8 +97,8 @@ static void check_gather(px_desk *desk, px_grid grid, bool mirror, bool rectify,
     static const px_taps taps = {.stored = 6, .live = 5, .at = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0}, {9, 9}}};
     enum { FEATURES = 3 };
     const size_t pixels = px_grid_pixels(&grid), rows = pixels - first, mark = desk->arena.used;
-    const px_map x = px_test_map(&desk->arena, pixels, FEATURES, 1, 1);
-    const px_map y = px_test_map(&desk->arena, rows * 5, FEATURES, 2, 1);
+    const px_tensor x = px_test_tensor(&desk->arena, pixels, FEATURES, 1, 1);
+    const px_tensor y = px_test_tensor(&desk->arena, rows * 5, FEATURES, 2, 1);
     assert_ok(&desk->ctx, px_run(desk->device, gather, .grid = grid, .taps = taps, .rectify = rectify, .mirror = mirror,
                                  .first = first, .x = x, .y = y));
     px_real *from = px_test_download(desk->device, x), *found = px_test_download(desk->device, y);
@@ -147,10 +147,10 @@ static void test_shift_rows(void **state) {
         const px_grid grid = grids[i / DOWNS / ADDS];
         const int down = downs[i / ADDS % DOWNS], add = i % ADDS;
         const size_t pixels = px_grid_pixels(&grid), mark = desk.arena.used;
-        const px_map x = px_test_map(&desk.arena, pixels, FEATURES, 1, 1);
-        const px_map added = px_test_map(&desk.arena, pixels, FEATURES, 2, 1);
-        const px_map y = px_test_map(&desk.arena, pixels, FEATURES, 2, 1); /* as added, for the alias */
-        const px_map adds[ADDS] = {{0}, added, y};
+        const px_tensor x = px_test_tensor(&desk.arena, pixels, FEATURES, 1, 1);
+        const px_tensor added = px_test_tensor(&desk.arena, pixels, FEATURES, 2, 1);
+        const px_tensor y = px_test_tensor(&desk.arena, pixels, FEATURES, 2, 1); /* as added, for the alias */
+        const px_tensor adds[ADDS] = {{0}, added, y};
         assert_ok(&desk.ctx,
                   px_run(desk.device, shift_rows, .grid = grid, .down = down, .x = x, .add = adds[add], .y = y));
         px_real *from = px_test_download(desk.device, x), *plus = px_test_download(desk.device, added);
@@ -177,8 +177,8 @@ static void test_levels_to_values(void **state) {
     begin(&desk);
     for (int i = 0; i < 5; i++) {
         const int count = levels[i];
-        const px_map image = px_arena_map(&desk.arena, (size_t)count, 1, PX_UINT8);
-        const px_map values = px_arena_map(&desk.arena, (size_t)count, 1, PX_REAL);
+        const px_tensor image = px_arena_tensor(&desk.arena, (size_t)count, 1, PX_UINT8);
+        const px_tensor values = px_arena_tensor(&desk.arena, (size_t)count, 1, PX_REAL);
         uint8_t host[256];
         for (int l = 0; l < count; l++) host[l] = (uint8_t)l;
         put(&desk, image, host);
@@ -207,19 +207,19 @@ static void test_combine(void **state) {
     for (int i = 0; i < 128; i++) {
         const int rows = 5, features = i < 64 ? 7 : 133, least = -rows * features - 5;
         const size_t mark = desk.arena.used;
-        const px_map sum = counting_from(&desk, least, (size_t)rows, features),
-                     gate = counting_from(&desk, -rows * features / 2, (size_t)rows, features); /* 0 among them */
-        const px_map bias = counting(&desk, 1, features), add = counting(&desk, (size_t)rows, features);
-        const px_map none = {0}, other = counting(&desk, (size_t)rows, features);
+        const px_tensor sum = counting_from(&desk, least, (size_t)rows, features),
+                        gate = counting_from(&desk, -rows * features / 2, (size_t)rows, features); /* 0 among them */
+        const px_tensor bias = counting(&desk, 1, features), add = counting(&desk, (size_t)rows, features);
+        const px_tensor none = {0}, other = counting(&desk, (size_t)rows, features);
         const bool biased = i & 1, added = i & 2, gated = i & 4, rectified = i & 8;
-        const px_map y = i / 16 % 4 == 1   ? sum
-                         : i / 16 % 4 == 2 ? add
-                                           : other; /* aliased with one, the other, or none */
+        const px_tensor y = i / 16 % 4 == 1   ? sum
+                            : i / 16 % 4 == 2 ? add
+                                              : other; /* aliased with one, the other, or none */
         assert_ok(&desk.ctx,
                   px_run(desk.device, combine, .rectify = rectified, .sum = sum, .bias = biased ? bias : none,
                          .add = added ? add : none, .gate = gated ? gate : none, .y = y));
         px_real *open = px_test_download(desk.device, gate), *found = px_test_download(desk.device, y);
-        for (size_t e = 0; e < px_map_elements(&y); e++) {
+        for (size_t e = 0; e < px_tensor_elements(&y); e++) {
             const double of_sum = gated && open[e] <= 0 ? 0 : least + (double)e;
             const double all = of_sum + (biased ? (double)(e % (size_t)features + 1) : 0) +
                                (added ? (double)(e + 1) : 0);
@@ -244,13 +244,13 @@ static void test_convolve_rectified(void **state) {
         const px_grid grid = {3, 4, 5};
         const px_taps taps = i & 1 ? px_taps_rectangle(2, 3, 1) : px_taps_rectangle(1, 1, 0);
         const size_t mark = desk.arena.used, pixels = px_grid_pixels(&grid);
-        const px_map x = px_test_map(&desk.arena, pixels, IN, 1, 1), none = {0};
-        const px_map weight = px_test_map(&desk.arena, OUT, taps.stored * IN, 2, 1);
-        const px_map bias = i & 2 ? px_test_map(&desk.arena, 1, OUT, 3, 1) : none;
-        const px_map add = i & 4 ? px_test_map(&desk.arena, pixels, OUT, 4, 1) : none;
+        const px_tensor x = px_test_tensor(&desk.arena, pixels, IN, 1, 1), none = {0};
+        const px_tensor weight = px_test_tensor(&desk.arena, OUT, taps.stored * IN, 2, 1);
+        const px_tensor bias = i & 2 ? px_test_tensor(&desk.arena, 1, OUT, 3, 1) : none;
+        const px_tensor add = i & 4 ? px_test_tensor(&desk.arena, pixels, OUT, 4, 1) : none;
         px_real *y[2];
         for (int rectified = 0; rectified < 2; rectified++) {
-            const px_map to = px_test_map(&desk.arena, pixels, OUT, 5, 1);
+            const px_tensor to = px_test_tensor(&desk.arena, pixels, OUT, 5, 1);
             assert_ok(&desk.ctx, px_run(desk.device, convolve, .grid = grid, .taps = taps, .rectify_y = rectified,
                                         .x = x, .weight = weight, .bias = bias, .add = add, .y = to));
             y[rectified] = px_test_download(desk.device, to);
@@ -278,9 +278,9 @@ static void test_sums(void **state) {
     begin(&desk);
     for (int i = 0; i < 6; i++) {
         const size_t rows = (size_t)shapes[i][0], columns = (size_t)shapes[i][1];
-        const px_map x = counting(&desk, rows, (int)columns), down = counting(&desk, 1, (int)columns);
-        const px_map across = px_arena_map(&desk.arena, rows, 1, PX_FLOAT64);
-        const px_map squares = px_arena_map(&desk.arena, rows, 1, PX_FLOAT64);
+        const px_tensor x = counting(&desk, rows, (int)columns), down = counting(&desk, 1, (int)columns);
+        const px_tensor across = px_arena_tensor(&desk.arena, rows, 1, PX_FLOAT64);
+        const px_tensor squares = px_arena_tensor(&desk.arena, rows, 1, PX_FLOAT64);
         assert_ok(&desk.ctx, px_run(desk.device, column_sum, .x = x, .y = down));
         assert_ok(&desk.ctx, px_run(desk.device, row_sum, .x = x, .sum = across));
         assert_ok(&desk.ctx, px_run(desk.device, square_sum, .x = x, .sum = squares));
@@ -316,9 +316,9 @@ static const double drawn_logits[LEVELS] = {0.5, -1, 2, 0, -3, 1.5, -0.25};
 static void draw(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t place,
                  uint8_t *levels) {
     const size_t mark = desk->arena.used;
-    const px_map logits = px_arena_map(&desk->arena, count, STRIDE, PX_REAL);
-    const px_map image = px_arena_map(&desk->arena, count, VALUES, PX_UINT8);
-    px_real *host = malloc(px_map_bytes(&logits));
+    const px_tensor logits = px_arena_tensor(&desk->arena, count, STRIDE, PX_REAL);
+    const px_tensor image = px_arena_tensor(&desk->arena, count, VALUES, PX_UINT8);
+    px_real *host = malloc(px_tensor_bytes(&logits));
     uint8_t *bytes = malloc(count * VALUES);
     assert_true(host && bytes);
     memset(bytes, 99, count * VALUES);
@@ -455,6 +455,6 @@ int main(void) {
         cmocka_unit_test(test_draw_is_inversion),
         cmocka_unit_test(test_philox),
     };
-    omp_set_num_threads(1); /* waking others costs more than most of these maps do */
+    omp_set_num_threads(1); /* waking others costs more than most of these tensors do */
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

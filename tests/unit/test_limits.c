@@ -98,7 +98,7 @@ static void what_is_taken_is_subtracted(void **state) {
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
     if (before.rlim_cur != RLIM_INFINITY) skip();
     space = before;
-    space.rlim_cur = (rlim_t)1 << 40; /* far above what this process maps */
+    space.rlim_cur = (rlim_t)1 << 40; /* far above what this process tensors */
     put("sys/fs/cgroup/a/memory.max", "max\n");
     put("proc/self/statm", "268435456 0 7 1 0 1 0\n"); /* 2^28 pages of the 2^40 bytes */
     assert_int_equal(setrlimit(RLIMIT_AS, &space), 0);

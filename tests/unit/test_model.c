@@ -226,7 +226,7 @@ static void test_use_weights(void **state) {
     assert_ok(&bed.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
     assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
     assert_ok(&bed.ctx, px_model_nats(models[0], &lent));
-    assert_ok(&bed.ctx, px_model_use_weights(models[0], (px_map){0}));
+    assert_ok(&bed.ctx, px_model_use_weights(models[0], (px_tensor){0}));
     assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
     assert_ok(&bed.ctx, px_model_nats(models[0], &after));
     if (lent != own[1] || after != own[0] || own[0] == own[1])
@@ -353,12 +353,12 @@ static void test_depth_is_free_to_evaluate(void **state) {
 /* Logits of a batch, then its gradients, in one vector to be freed. */
 static px_real *run_once(px_model *model, const uint8_t *levels, int images, size_t *count) {
     px_device *device = px_model_device(model);
-    px_map logits;
+    px_tensor logits;
     train(model, levels, images);
     px_real *gradients = px_test_download(device, px_model_gradients(model));
     assert_ok(device->ctx, px_model_logits(model, images, &logits));
     px_real *forward = px_test_download(device, logits);
-    const size_t first = px_map_elements(&logits), second = px_model_parameters(model)->elements;
+    const size_t first = px_tensor_elements(&logits), second = px_model_parameters(model)->elements;
     px_real *both = malloc((first + second) * sizeof *both);
     assert_non_null(both);
     memcpy(both, forward, first * sizeof *both);

@@ -51,8 +51,8 @@ static int teardown(void **state) {
 /* --- What is saved is loaded -------------------------------------------------------------------------------------- */
 
 /* Files hold float32, so that a double build finds its weights rounded to it. */
-static void expect_weights(px_room *room, px_map found_map, px_map want_map) {
-    px_real *found = px_test_download(room->device, found_map), *want = px_test_download(room->device, want_map);
+static void expect_weights(px_room *room, px_tensor found_tensor, px_tensor want_tensor) {
+    px_real *found = px_test_download(room->device, found_tensor), *want = px_test_download(room->device, want_tensor);
     for (size_t e = 0; e < px_model_parameters(room->model)->elements; e++)
         if (found[e] != (px_real)(float)want[e])
             fail_msg("element %zu was saved as %.9g and loaded as %.9g; expected the same", e,
@@ -83,7 +83,7 @@ static void test_round_trip(void **state) {
 static void test_flats(void **state) {
     px_room *room = *state;
     px_model *other = px_test_model(room->device, &room->spec, 4), *to[2];
-    const px_map flats[] = {px_model_weights(room->model), px_model_weights(other)};
+    const px_tensor flats[] = {px_model_weights(room->model), px_model_weights(other)};
     px_named_flat named[] = {{"first.", flats[0]}, {"second.", flats[1]}};
     assert_ok(&room->ctx, px_flats_save(room->model, named, 2, NULL, 0, room->path));
     for (int i = 0; i < 2; i++) {
@@ -118,12 +118,12 @@ enum { MOST_TENSORS = 64, METADATA = 7 };
 
 /* A good file in memory, to be changed in one place. Tensors' bytes are copies. */
 typedef struct px_forgery {
-    px_tensor tensors[MOST_TENSORS];
+    px_stored_tensor tensors[MOST_TENSORS];
     int count;
     px_metadata metadata[METADATA];
 } px_forgery;
 
-static px_tensor *tensor_named(px_forgery *forgery, const char *name) {
+static px_stored_tensor *tensor_named(px_forgery *forgery, const char *name) {
     for (int i = 0; i < forgery->count; i++)
         if (strcmp(forgery->tensors[i].name, name) == 0) return &forgery->tensors[i];
     fail_msg("the file has no tensor %s", name);
@@ -155,16 +155,16 @@ static void renamed_tensor(px_forgery *f) {
     strcpy(tensor_named(f, "stem.bias")->name, "stem.bios");
 }
 static void flat_shape(px_forgery *f) {
-    px_tensor *t = tensor_named(f, "blocks.1.left.state_to_state.weight");
+    px_stored_tensor *t = tensor_named(f, "blocks.1.left.state_to_state.weight");
     t->shape[1] *= t->shape[2], t->rank = 2;
 }
 static void swapped_shape(px_forgery *f) {
-    px_tensor *t = tensor_named(f, "head.0.weight");
+    px_stored_tensor *t = tensor_named(f, "head.0.weight");
     const int64_t rows = t->shape[0];
     t->shape[0] = t->shape[1], t->shape[1] = rows;
 }
 static void integer_tensor(px_forgery *f) {
-    px_tensor *t = tensor_named(f, "stem.bias");
+    px_stored_tensor *t = tensor_named(f, "stem.bias");
     t->dtype = PX_DTYPE_U8;
 }
 static void masked_value(px_forgery *f) {
@@ -185,7 +185,7 @@ static void masked_nan(px_forgery *f) {
 /* A value that is finite in the file, but not as a weight of float32. */
 static void beyond_float(px_forgery *f) {
     static double values[10];
-    px_tensor *t = tensor_named(f, "stem.bias");
+    px_stored_tensor *t = tensor_named(f, "stem.bias");
     values[3] = sizeof(px_real) == sizeof(float) ? 1e300 : INFINITY;
     t->data = values, t->dtype = PX_DTYPE_F64;
 }
@@ -280,9 +280,9 @@ static void read_good(px_room *room, px_forgery *forgery) {
     forgery->count = px_safetensors_count(file);
     assert_true(forgery->count < MOST_TENSORS);
     for (int i = 0; i < forgery->count; i++) {
-        px_tensor *t = &forgery->tensors[i];
+        px_stored_tensor *t = &forgery->tensors[i];
         *t = *px_safetensors_at(file, i);
-        const size_t bytes = px_tensor_elements(t) * sizeof(float);
+        const size_t bytes = px_stored_tensor_elements(t) * sizeof(float);
         t->data = memcpy(malloc(bytes), t->data, bytes);
     }
     for (int i = 0; i < METADATA; i++) {

@@ -71,8 +71,8 @@ static void make_reference(px_run_of *run, const px_optimizer_spec *spec) {
     free(weights);
 }
 
-/* A flat map: masked elements and gaps exactly 0, the rest as the reference has it. */
-static void expect_flat(px_run_of *run, const char *name, px_map flat, const double *want, double tolerance,
+/* A flat tensor: masked elements and gaps exactly 0, the rest as the reference has it. */
+static void expect_flat(px_run_of *run, const char *name, px_tensor flat, const double *want, double tolerance,
                         int update) {
     const px_parameters *parameters = px_model_parameters(run->model);
     px_real *found = px_test_download(run->device, flat);
@@ -107,7 +107,7 @@ static void check_update(px_run_of *run, int update) {
     for (int i = 0; i < count; i++) {
         const bool average = strcmp(states[i].name, "average") == 0;
         const double *want = average ? r->average : strcmp(states[i].name, "first") == 0 ? r->first : r->second;
-        expect_flat(run, states[i].name, states[i].map, want, average ? weight_tolerance : state_tolerance, update);
+        expect_flat(run, states[i].name, states[i].tensor, want, average ? weight_tolerance : state_tolerance, update);
     }
     assert_true(!px_optimizer_average(run->optimizer).data == (r->spec.ema_decay == 0));
 }
@@ -176,8 +176,8 @@ static void test_clip(void **state) {
     px_device *device = px_test_device(&ctx);
     px_arena arena;
     assert_ok(&ctx, px_arena_hold(&arena, device, 1 << 16));
-    const px_map x = px_test_map(&arena, 3, 7, 1, 0), sum = px_arena_map(&arena, 3, 1, PX_FLOAT64);
-    const px_map scale = px_arena_map(&arena, 1, 2, PX_FLOAT64);
+    const px_tensor x = px_test_tensor(&arena, 3, 7, 1, 0), sum = px_arena_tensor(&arena, 3, 1, PX_FLOAT64);
+    const px_tensor scale = px_arena_tensor(&arena, 1, 2, PX_FLOAT64);
     const px_real three = 3, four = -4;
     assert_ok(&ctx, device->ops->upload(device, (px_real *)x.data + 2, &three, sizeof three));
     assert_ok(&ctx, device->ops->upload(device, (px_real *)x.data + 20, &four, sizeof four));

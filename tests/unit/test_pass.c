@@ -154,9 +154,9 @@ static void note(trace *t, size_t count, double (*element)(const void *, size_t)
     for (size_t i = 0; i < count; i++) t->values[t->count++] = element(data, i);
 }
 
-static void note_map(trace *t, px_device *device, px_map map) {
-    px_real *host = px_test_download(device, map);
-    note(t, px_map_elements(&map), px_element_real, host);
+static void note_tensor(trace *t, px_device *device, px_tensor tensor) {
+    px_real *host = px_test_download(device, tensor);
+    note(t, px_tensor_elements(&tensor), px_element_real, host);
     free(host);
 }
 
@@ -167,7 +167,7 @@ typedef struct course {
 } course;
 
 /* What the averaged weights say in between; it must not disturb the steps, nor they it. */
-static void evaluate(trace *t, px_device *device, px_model *model, px_map average, const uint8_t *levels) {
+static void evaluate(trace *t, px_device *device, px_model *model, px_tensor average, const uint8_t *levels) {
     double nats[MOST];
     assert_ok(device->ctx, px_model_use_weights(model, average));
     assert_ok(device->ctx, px_model_forward(model, levels, MOST - 1, false));
@@ -179,22 +179,22 @@ static void take_step(trace *t, px_step *one, px_model *model, px_optimizer *opt
                       int i) {
     px_device *device = px_model_device(model);
     px_optimizer_state states[PX_OPTIMIZER_STATES];
-    const px_map average = px_optimizer_average(optimizer);
+    const px_tensor average = px_optimizer_average(optimizer);
     double nats[MOST], norm;
     uint8_t *levels = px_test_images(spec, MOST, 20 + (uint64_t)i);
     assert_ok(device->ctx, px_model_reserve(model, script[i].reserve, PX_PURPOSE_TRAIN));
     px_model_part_of(model, script[i].part_of);
     if (script[i].evaluated) evaluate(t, device, model, average, levels);
     if (script[i].evaluated || (i > 0 && script[i].averaged != script[i - 1].averaged))
-        assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_map){0}));
+        assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_tensor){0}));
     assert_ok(device->ctx, px_step_run(one, levels, script[i].images, i + 1, 0.02 / (i + 1)));
     assert_ok(device->ctx, px_model_nats(model, nats));
     assert_ok(device->ctx, px_optimizer_norm(optimizer, &norm));
     note(t, (size_t)script[i].images, px_element_double, nats);
     note(t, 1, px_element_double, &norm);
-    note_map(t, device, px_model_weights(model));
+    note_tensor(t, device, px_model_weights(model));
     const int count = px_optimizer_states(optimizer, states);
-    for (int s = 0; s < count; s++) note_map(t, device, states[s].map);
+    for (int s = 0; s < count; s++) note_tensor(t, device, states[s].tensor);
     t->ends[i] = t->count;
     free(levels);
 }

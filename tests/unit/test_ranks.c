@@ -109,7 +109,7 @@ typedef struct px_listener {
 static px_status hear(void *context, size_t first) {
     px_listener *l = context;
     px_device *device = px_model_device(l->model);
-    const px_map gradients = px_model_gradients(l->model);
+    const px_tensor gradients = px_model_gradients(l->model);
     if (first >= l->first) fail_msg("call %zu: final from %zu on, expected below %zu", l->calls, first, l->first);
     PX_TRY(device->ops->download(device, l->final + first, (px_real *)gradients.data + first,
                                  (l->first - first) * sizeof(px_real)));
@@ -256,22 +256,22 @@ static void one_gpu_has_one_rank(void **state) {
 
 /* Gradients of rank r: a function of place and rank. */
 enum { ROWS = 150 }; /* more buckets of one row than sums wait in line */
-static void fill(px_map map, int rank, size_t first, size_t end) {
-    px_real *values = map.data;
+static void fill(px_tensor tensor, int rank, size_t first, size_t end) {
+    px_real *values = tensor.data;
     for (size_t i = first; i < end; i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
 }
 
 /* A reduction of buckets of `rows` rows, with gradients that become final a few hundred elements at a time. */
-static void reduce(px_ranks *ranks, px_device *device, px_map map, size_t rows, double *own) {
+static void reduce(px_ranks *ranks, px_device *device, px_tensor tensor, size_t rows, double *own) {
     px_reduction *reduction;
     const size_t row = PX_FLAT_COLUMNS * sizeof(px_real);
     const int rank = px_ranks_rank(ranks);
-    memset(map.data, 0, px_map_bytes(&map));
-    assert_ok(&context, px_reduction_create(ranks, device, map, rows * row, &reduction));
-    for (size_t end = px_map_elements(&map), first; end > 0; end = first) {
+    memset(tensor.data, 0, px_tensor_bytes(&tensor));
+    assert_ok(&context, px_reduction_create(ranks, device, tensor, rows * row, &reduction));
+    for (size_t end = px_tensor_elements(&tensor), first; end > 0; end = first) {
         first = end > 300 ? end - 300 : 0;
-        fill(map, rank, first, end);
-        if (first == 0 && own && rank == px_ranks_count(ranks) - 1) ((px_real *)map.data)[first] = (px_real)NAN;
+        fill(tensor, rank, first, end);
+        if (first == 0 && own && rank == px_ranks_count(ranks) - 1) ((px_real *)tensor.data)[first] = (px_real)NAN;
         assert_ok(&context, px_reduction_ready(reduction, first));
     }
     assert_ok(&context, px_reduction_finish(reduction));
@@ -282,35 +282,35 @@ static void reduce(px_ranks *ranks, px_device *device, px_map map, size_t rows, 
     px_reduction_destroy(reduction);
 }
 
-static px_map host_map(void) {
-    px_map map = {calloc(ROWS * PX_FLAT_COLUMNS, sizeof(px_real)), ROWS, PX_FLAT_COLUMNS, PX_REAL};
-    assert_non_null(map.data);
-    return map;
+static px_tensor host_tensor(void) {
+    px_tensor tensor = {calloc(ROWS * PX_FLAT_COLUMNS, sizeof(px_real)), ROWS, PX_FLAT_COLUMNS, PX_REAL};
+    assert_non_null(tensor.data);
+    return tensor;
 }
 
 static void sums_are_right_the_same_everywhere_and_again(void **state) {
     px_ranks *ranks = *state;
     px_device *device;
-    const px_map map = host_map(), again = host_map();
-    const size_t elements = px_map_elements(&map);
+    const px_tensor tensor = host_tensor(), again = host_tensor();
+    const size_t elements = px_tensor_elements(&tensor);
     const int count = px_ranks_count(ranks);
     const double within = count * (sizeof(px_real) == sizeof(float) ? 6e-8 : 1.2e-16) *
                           count; /* half a bit an addition */
     assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     for (size_t rows = 1; rows < 30; rows += 4) {
-        reduce(ranks, device, map, rows, NULL);
+        reduce(ranks, device, tensor, rows, NULL);
         for (size_t i = 0; i < elements; i++) {
             double want = 0;
             for (int r = 0; r < count; r++) want += (double)(px_real)px_test_number((uint64_t)r, i);
-            const double found = (double)((const px_real *)map.data)[i];
+            const double found = (double)((const px_real *)tensor.data)[i];
             if (!(fabs(found - want) <= within))
                 fail_msg("buckets of %zu rows: sum %zu is %.9g, expected %.9g within %g", rows, i, found, want, within);
         }
-        assert_ok(&context, px_ranks_same(ranks, "the sums", map.data, px_map_bytes(&map)));
+        assert_ok(&context, px_ranks_same(ranks, "the sums", tensor.data, px_tensor_bytes(&tensor)));
         reduce(ranks, device, again, rows, NULL);
-        assert_memory_equal(again.data, map.data, px_map_bytes(&map));
+        assert_memory_equal(again.data, tensor.data, px_tensor_bytes(&tensor));
     }
-    free(map.data);
+    free(tensor.data);
     free(again.data);
     px_device_close(device);
 }
@@ -319,17 +319,17 @@ static void each_knows_its_own_norm(void **state) {
     px_ranks *ranks = *state;
     px_device *device;
     double norm, want = 0;
-    const px_map map = host_map();
+    const px_tensor tensor = host_tensor();
     const int rank = px_ranks_rank(ranks);
     assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
-    reduce(ranks, device, map, 3, &norm);
-    fill(map, rank, 0, px_map_elements(&map));
-    for (size_t i = 0; i < px_map_elements(&map); i++) want += pow((double)((const px_real *)map.data)[i], 2);
+    reduce(ranks, device, tensor, 3, &norm);
+    fill(tensor, rank, 0, px_tensor_elements(&tensor));
+    for (size_t i = 0; i < px_tensor_elements(&tensor); i++) want += pow((double)((const px_real *)tensor.data)[i], 2);
     if (rank == px_ranks_count(ranks) - 1)
         assert_true(isnan(norm)); /* its own NaN, which by now is in everyone's sums */
     else if (!(fabs(norm - sqrt(want)) <= 1e-12 * norm))
         fail_msg("own norm is %.17g, expected %.17g", norm, sqrt(want));
-    free(map.data);
+    free(tensor.data);
     px_device_close(device);
 }
 

@@ -1,5 +1,5 @@
-/* Sweeps on clusters, without a GPU: every index function of kernels/sm90/cluster.h against its definition; the
- * kernels' own text on an emulated cluster (sweep_emulated.cc) against the launched sweep; and the choice among
+/* Recurrences on clusters, without a GPU: every index function of kernels/sm90/cluster.h against its definition; the
+ * kernels' own text on an emulated cluster (sweep_emulated.cc) against the stepwise recurrence; and the choice among
  * strategies. */
 #include "tests/support/cases.h"
 #include "tests/support/support.h"
@@ -21,7 +21,8 @@ static void each_cluster(void (*check)(const px_cluster *)) {
         for (size_t n = 0; n < PX_COUNT(sizes); n++)
             for (int variant = 0; variant < 2; variant++) {
                 const px_grid one = {1, 1, 1};
-                const px_sweep_args s = variant ? px_row_sweep(one, hiddens[h]) : px_diagonal_sweep(one, hiddens[h]);
+                const px_recurrence_args s = variant ? px_row_recurrence(one, hiddens[h])
+                                                     : px_diagonal_recurrence(one, hiddens[h]);
                 const px_cluster c = px_cluster_split(&s, sizes[n], 1);
                 if (c.groups > 0) check(&c);
             }
@@ -178,14 +179,14 @@ static void test_clusters(void **state) {
     each_cluster(check_shared);
 }
 
-/* Row of the maps, -1 outside of the image. Columns count from the side from which the direction comes. */
-static long pixel_at(const px_sweep_args *s, int direction, int image, int row, int column) {
+/* Row of the tensors, -1 outside of the image. Columns count from the side from which the direction comes. */
+static long pixel_at(const px_recurrence_args *s, int direction, int image, int row, int column) {
     if (row < 0 || row >= s->grid.height || column < 0 || column >= s->grid.width) return -1;
     return ((long)image * s->grid.height + row) * s->grid.width + (direction ? s->grid.width - 1 - column : column);
 }
 
 /* A lane that lives stands on its pixel, and its taps lead to that pixel's neighbours or to lanes that do not live. */
-static void check_lane(const px_sweep_args *s, const px_cluster_queue *q, int image, int lane, int place) {
+static void check_lane(const px_recurrence_args *s, const px_cluster_queue *q, int image, int lane, int place) {
     const bool diagonal = s->delay == 1;
     const int step = image * (s->life + 1) + s->delay * lane + place;
     const int row = diagonal ? lane : place, column = diagonal ? place : lane;
@@ -201,7 +202,7 @@ static void check_lane(const px_sweep_args *s, const px_cluster_queue *q, int im
 }
 
 /* Every pixel is met once, in the steps there are, the last of which is needed. */
-static void check_lanes(const px_sweep_args *s, int images) {
+static void check_lanes(const px_recurrence_args *s, int images) {
     const px_cluster c = px_cluster_split(s, 1, images);
     const size_t pixels = px_grid_pixels(&s->grid);
     int *seen = calloc((size_t)s->directions * pixels, sizeof *seen);
@@ -232,13 +233,14 @@ static void test_lanes(void **state) {
     static const px_grid grids[] = {{2, 1, 1}, {3, 1, 7}, {4, 7, 1}, {5, 5, 3}, {2, 3, 64}, {2, 64, 5}};
     for (size_t i = 0; i < PX_COUNT(grids); i++)
         for (int images = 1; images <= 3; images++) {
-            const px_sweep_args rows = px_row_sweep(grids[i], 16), diagonals = px_diagonal_sweep(grids[i], 16);
+            const px_recurrence_args rows = px_row_recurrence(grids[i], 16),
+                                     diagonals = px_diagonal_recurrence(grids[i], 16);
             check_lanes(&rows, images);
             check_lanes(&diagonals, images);
         }
 }
 
-/* --- Against the launched sweep ----------------------------------------------------------------------------------- */
+/* --- Against the stepwise recurrence ----------------------------------------------------------------------------------- */
 
 /* bfloat16 keeps 8 bits: states are rounded by 2^-9 at every step, and what is compared by as much again; errors of
  * several steps add up. A wrong unit, lane, tap or step is off by the order of the largest value. */
@@ -251,11 +253,11 @@ typedef struct desk {
 } desk;
 
 /* Random numbers that are bfloat16 exactly, as reals and as they are. */
-static void make_pair(desk *d, size_t rows, int columns, double scale, px_map *real, px_map *half) {
-    *real = (px_map){malloc(rows * (size_t)columns * sizeof(px_real)), rows, columns, PX_REAL};
-    *half = (px_map){aligned_alloc(64, (rows * (size_t)columns * 2 + 63) / 64 * 64), rows, columns, PX_BF16};
+static void make_pair(desk *d, size_t rows, int columns, double scale, px_tensor *real, px_tensor *half) {
+    *real = (px_tensor){malloc(rows * (size_t)columns * sizeof(px_real)), rows, columns, PX_REAL};
+    *half = (px_tensor){aligned_alloc(64, (rows * (size_t)columns * 2 + 63) / 64 * 64), rows, columns, PX_BF16};
     assert_true(real->data && half->data);
-    for (size_t i = 0; i < px_map_elements(real); i++) {
+    for (size_t i = 0; i < px_tensor_elements(real); i++) {
         const px_random4 word = px_random(7, PX_RANDOM_DATA, 1, d->values++);
         const double value = (2 * px_uniform(word.word[0], word.word[1]) - 1) * scale;
         ((uint16_t *)half->data)[i] = px_to_bfloat16((float)value);
@@ -270,29 +272,29 @@ static double element_float(const void *data, size_t index) {
     return (double)((const float *)data)[index];
 }
 
-static void expect_close(const char *name, const char *what, const px_map *found, const px_map *want) {
-    const px_difference d = px_compare(px_map_elements(want), found->type == PX_BF16 ? element_half : element_float,
+static void expect_close(const char *name, const char *what, const px_tensor *found, const px_tensor *want) {
+    const px_difference d = px_compare(px_tensor_elements(want), found->type == PX_BF16 ? element_half : element_float,
                                        found->data, px_element_real, want->data);
     if (!(d.relative <= tolerance))
-        fail_msg("%s, %s: element %zu is %g, launched %g; off by %.3g of the largest, at most %g (bfloat16)", name,
+        fail_msg("%s, %s: element %zu is %g, stepwise %g; off by %.3g of the largest, at most %g (bfloat16)", name,
                  what, d.index, d.found, d.want, d.relative, tolerance);
 }
 
-typedef struct both_sweeps {
-    px_sweep_args launched, cluster;
-} both_sweeps;
+typedef struct both_recurrences {
+    px_recurrence_args stepwise, cluster;
+} both_recurrences;
 
-static both_sweeps make_sweeps(desk *d, px_sweep_args shape) {
-    both_sweeps s = {shape, shape};
+static both_recurrences make_recurrences(desk *d, px_recurrence_args shape) {
+    both_recurrences s = {shape, shape};
     const size_t pixels = px_grid_pixels(&shape.grid);
-    px_map weight[2];
+    px_tensor weight[2];
     make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
               3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
     for (int i = 0; i < shape.directions; i++) {
-        px_sweep_line *real = &s.launched.line[i], *half = &s.cluster.line[i];
+        px_recurrence_line *real = &s.stepwise.line[i], *half = &s.cluster.line[i];
         const size_t rows = (size_t)(PX_GATES * shape.hidden);
-        real->weight = px_map_slice(weight[0], (size_t)i * rows, rows);
-        half->weight = px_map_slice(weight[1], (size_t)i * rows, rows);
+        real->weight = px_tensor_slice(weight[0], (size_t)i * rows, rows);
+        half->weight = px_tensor_slice(weight[1], (size_t)i * rows, rows);
         make_pair(d, pixels, PX_GATES * shape.hidden, 1, &real->gates, &half->gates);
         make_pair(d, pixels, shape.hidden, 1, &real->h, &half->h);
         make_pair(d, pixels, shape.hidden, 1, &real->dh, &half->dh);
@@ -300,51 +302,51 @@ static both_sweeps make_sweeps(desk *d, px_sweep_args shape) {
         real->c.columns = half->c.columns = shape.hidden;
         half->c.type = PX_REAL;
     }
-    s.launched.scratch = (px_map){malloc(px_sweep_scratch(&shape)), px_sweep_scratch(&shape), 1, PX_UINT8};
-    assert_non_null(s.launched.scratch.data);
+    s.stepwise.scratch = (px_tensor){malloc(px_recurrence_scratch(&shape)), px_recurrence_scratch(&shape), 1, PX_UINT8};
+    assert_non_null(s.stepwise.scratch.data);
     return s;
 }
 
-static void release_sweeps(both_sweeps *s) {
-    px_sweep_args *sides[] = {&s->launched, &s->cluster};
-    free(s->launched.scratch.data);
+static void release_recurrences(both_recurrences *s) {
+    px_recurrence_args *sides[] = {&s->stepwise, &s->cluster};
+    free(s->stepwise.scratch.data);
     for (int side = 0; side < 2; side++) {
         free(sides[side]->line[0].weight.data);
         for (int i = 0; i < sides[side]->directions; i++) {
-            px_sweep_line *line = &sides[side]->line[i];
-            void *maps[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
-            for (int k = 0; k < 4; k++) free(maps[k]);
+            px_recurrence_line *line = &sides[side]->line[i];
+            void *tensors[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
+            for (int k = 0; k < 4; k++) free(tensors[k]);
         }
     }
 }
 
-static void check_emulation(desk *d, px_sweep_args shape, px_cluster c, uint64_t seed) {
+static void check_emulation(desk *d, px_recurrence_args shape, px_cluster c, uint64_t seed) {
     char name[160];
     snprintf(name, sizeof name, "%d images of %d x %d, %d units, %d taps on %d blocks of %d slots, %d images each",
              shape.grid.images, shape.grid.height, shape.grid.width, shape.hidden, shape.taps, c.blocks, c.groups,
              c.images);
-    both_sweeps s = make_sweeps(d, shape);
+    both_recurrences s = make_recurrences(d, shape);
     const int lines = shape.directions;
-    assert_ok(&d->ctx, px_sweep_forward_launched(d->device, &s.launched));
-    const char *wrong = px_sweep_emulated(&s.cluster, &c, false, seed);
+    assert_ok(&d->ctx, px_recurrence_forward_stepwise(d->device, &s.stepwise));
+    const char *wrong = px_recurrence_emulated(&s.cluster, &c, false, seed);
     if (wrong) fail_msg("%s, forward: %s", name, wrong);
     for (int i = 0; i < lines; i++) {
-        expect_close(name, "gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
-        expect_close(name, "c", &s.cluster.line[i].c, &s.launched.line[i].c);
-        expect_close(name, "h", &s.cluster.line[i].h, &s.launched.line[i].h);
+        expect_close(name, "gates", &s.cluster.line[i].gates, &s.stepwise.line[i].gates);
+        expect_close(name, "c", &s.cluster.line[i].c, &s.stepwise.line[i].c);
+        expect_close(name, "h", &s.cluster.line[i].h, &s.stepwise.line[i].h);
     }
-    assert_ok(&d->ctx, px_sweep_backward_launched(d->device, &s.launched));
-    wrong = px_sweep_emulated(&s.cluster, &c, true, seed);
+    assert_ok(&d->ctx, px_recurrence_backward_stepwise(d->device, &s.stepwise));
+    wrong = px_recurrence_emulated(&s.cluster, &c, true, seed);
     if (wrong) fail_msg("%s, backward: %s", name, wrong);
     for (int i = 0; i < lines; i++)
-        expect_close(name, "gradients of gates", &s.cluster.line[i].gates, &s.launched.line[i].gates);
-    release_sweeps(&s);
+        expect_close(name, "gradients of gates", &s.cluster.line[i].gates, &s.stepwise.line[i].gates);
+    release_recurrences(&s);
 }
 
 static void test_emulation(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    print_message("SKIP sweeps on an emulated cluster: the race detector does not know fibres\n");
+    print_message("SKIP recurrences on an emulated cluster: the race detector does not know fibres\n");
     skip();
 #endif
     enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
@@ -362,8 +364,8 @@ static void test_emulation(void **state) {
     for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
         if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
         const px_grid grid = cases[i / 2].grid;
-        const px_sweep_args s = i % 2 ? px_diagonal_sweep(grid, cases[i / 2].hidden)
-                                      : px_row_sweep(grid, cases[i / 2].hidden);
+        const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grid, cases[i / 2].hidden)
+                                           : px_row_recurrence(grid, cases[i / 2].hidden);
         check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks, cases[i / 2].images), i);
     }
     px_device_close(d.device);
@@ -374,16 +376,17 @@ static void test_emulation(void **state) {
 /* What an H200 says of itself. */
 static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
 
-static px_sweep_args narrow(px_sweep_args s) {
+static px_recurrence_args narrow(px_recurrence_args s) {
     for (int d = 0; d < s.directions; d++) {
-        px_map *maps[] = {&s.line[d].weight, &s.line[d].gates, &s.line[d].h, &s.line[d].dh};
-        for (int i = 0; i < 4; i++) maps[i]->type = PX_BF16;
+        px_tensor *tensors[] = {&s.line[d].weight, &s.line[d].gates, &s.line[d].h, &s.line[d].dh};
+        for (int i = 0; i < 4; i++) tensors[i]->type = PX_BF16;
     }
     return s;
 }
 
-static px_sweep_strategy strategy_of(const px_device *device, const px_sweep_args *s) {
-    const px_sweep_choice forward = px_sweep_choose(device, s, false), backward = px_sweep_choose(device, s, true);
+static px_recurrence_strategy strategy_of(const px_device *device, const px_recurrence_args *s) {
+    const px_recurrence_choice forward = px_recurrence_choose(device, s, false),
+                               backward = px_recurrence_choose(device, s, true);
     assert_int_equal(forward.strategy, backward.strategy);
     return forward.strategy;
 }
@@ -414,10 +417,10 @@ static void test_choice(void **state) {
     };
     for (size_t i = 0; i < PX_COUNT(cases); i++) {
         const px_grid grid = {cases[i].images, 64, 64};
-        const px_sweep_args s = narrow(cases[i].diagonal ? px_diagonal_sweep(grid, cases[i].hidden)
-                                                         : px_row_sweep(grid, cases[i].hidden));
-        const px_sweep_choice choice = px_sweep_choose(&hopper, &s, cases[i].backward);
-        EXPECT_EQUAL(choice.strategy, PX_SWEEP_CLUSTER, "case %zu", i);
+        const px_recurrence_args s = narrow(cases[i].diagonal ? px_diagonal_recurrence(grid, cases[i].hidden)
+                                                              : px_row_recurrence(grid, cases[i].hidden));
+        const px_recurrence_choice choice = px_recurrence_choose(&hopper, &s, cases[i].backward);
+        EXPECT_EQUAL(choice.strategy, PX_RECURRENCE_CLUSTER, "case %zu", i);
         EXPECT_EQUAL(choice.cluster.blocks, cases[i].blocks, "case %zu", i);
         EXPECT_EQUAL(choice.cluster.groups, cases[i].groups, "case %zu", i);
         EXPECT_EQUAL(choice.cluster.images, cases[i].each, "case %zu", i);
@@ -427,88 +430,90 @@ static void test_choice(void **state) {
         if (!strstr(choice.words, words)) fail_msg("\"%s\" does not say \"%s\"", choice.words, words);
     }
     px_device other = hopper;
-    px_sweep_args s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_CLUSTER, "64 lanes");
+    px_recurrence_args s = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_CLUSTER, "64 lanes");
     other.capability = 80;
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "8.0");
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "8.0");
     other.capability = 100;
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "10.0");
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "10.0");
     other = hopper, other.multiprocessors = 15;
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_SWEEP_LAUNCHED, "no cluster in so few multiprocessors");
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "no cluster in so few multiprocessors");
     s.line[1].h.data = (char *)16 + 4;
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "a map off by 4 bytes");
-    px_sweep_args slow = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "a tensor off by 4 bytes");
+    px_recurrence_args slow = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
     slow.delay = 2;
-    const px_sweep_args refused[] = {
+    const px_recurrence_args refused[] = {
         slow,
-        px_diagonal_sweep((px_grid){1, 64, 5}, 32),
-        narrow(px_diagonal_sweep((px_grid){1, 65, 5}, 32)),
-        narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)),
-        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 24)),
-        narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 512)),
-        narrow(px_row_sweep((px_grid){1, 5, 64}, 256)),
+        px_diagonal_recurrence((px_grid){1, 64, 5}, 32),
+        narrow(px_diagonal_recurrence((px_grid){1, 65, 5}, 32)),
+        narrow(px_diagonal_recurrence((px_grid){0, 64, 5}, 32)),
+        narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 24)),
+        narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 512)),
+        narrow(px_row_recurrence((px_grid){1, 5, 64}, 256)),
     };
     for (size_t i = 0; i < PX_COUNT(refused); i++)
-        EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_SWEEP_LAUNCHED, "refused %zu", i);
-    s = narrow(px_diagonal_sweep((px_grid){1, 64, 5}, 32));
-    setenv("PX_SWEEP", "launched", 1);
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_LAUNCHED, "the environment names the other");
-    unsetenv("PX_SWEEP");
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_SWEEP_CLUSTER, "the environment names none");
+        EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_RECURRENCE_STEPWISE, "refused %zu", i);
+    s = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
+    setenv("PX_RECURRENCE", "stepwise", 1);
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "the environment names the other");
+    unsetenv("PX_RECURRENCE");
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_CLUSTER, "the environment names none");
 }
 
 /* What a strategy lacks is what the choice refused it for; the first that lacks nothing is taken. */
 static void test_explanation(void **state) {
     (void)state;
     const px_grid grid = {2, 64, 5};
-    const px_sweep_args good = narrow(px_diagonal_sweep(grid, 32));
-    px_sweep_args evaluating = good;
-    for (int d = 0; d < evaluating.directions; d++) evaluating.line[d].dh = (px_map){0};
+    const px_recurrence_args good = narrow(px_diagonal_recurrence(grid, 32));
+    px_recurrence_args evaluating = good;
+    for (int d = 0; d < evaluating.directions; d++) evaluating.line[d].dh = (px_tensor){0};
     px_device older = hopper;
     older.capability = 80;
     static const char *const named = "cluster", *const capability = "compute capability 9.0",
                              *const fit = "weights that fit in the shared memory of its blocks";
     const struct {
         const px_device *device;
-        px_sweep_args sweep;
+        px_recurrence_args recurrence;
         bool backward;
         const char *named, *lacks;
     } cases[] = {
         {&hopper, good, false, named, ""},
         {&hopper, good, true, named, ""},
-        {&hopper, good, true, "launched", "PX_SWEEP=cluster"},
+        {&hopper, good, true, "stepwise", "PX_RECURRENCE=cluster"},
         {&older, good, false, named, capability},
-        {&hopper, px_diagonal_sweep(grid, 32), false, named, "bfloat16"},
-        {&older, px_diagonal_sweep(grid, 32), true, named, "compute capability 9.0, bfloat16"},
+        {&hopper, px_diagonal_recurrence(grid, 32), false, named, "bfloat16"},
+        {&older, px_diagonal_recurrence(grid, 32), true, named, "compute capability 9.0, bfloat16"},
         {&hopper, evaluating, false, named, ""},
         {&hopper, evaluating, true, named, "bfloat16"},
-        {&hopper, narrow(px_diagonal_sweep(grid, 40)), false, named, "16 to 512 features in steps of 16"},
-        {&hopper, narrow(px_diagonal_sweep((px_grid){2, 65, 5}, 32)), false, named, "up to 64 lanes"},
-        {&hopper, narrow(px_diagonal_sweep((px_grid){0, 64, 5}, 32)), false, named, "images and taps onto neighbours"},
-        {&hopper, narrow(px_diagonal_sweep(grid, 512)), true, named, fit},
-        {&hopper, narrow(px_row_sweep(grid, 256)), true, named, fit},
+        {&hopper, narrow(px_diagonal_recurrence(grid, 40)), false, named, "16 to 512 features in steps of 16"},
+        {&hopper, narrow(px_diagonal_recurrence((px_grid){2, 65, 5}, 32)), false, named, "up to 64 lanes"},
+        {&hopper, narrow(px_diagonal_recurrence((px_grid){0, 64, 5}, 32)), false, named,
+         "images and taps onto neighbours"},
+        {&hopper, narrow(px_diagonal_recurrence(grid, 512)), true, named, fit},
+        {&hopper, narrow(px_row_recurrence(grid, 256)), true, named, fit},
     };
     for (size_t i = 0; i < PX_COUNT(cases); i++) {
-        px_sweep_explanation e;
-        setenv("PX_SWEEP", cases[i].named, 1);
-        px_sweep_explain(cases[i].device, &cases[i].sweep, cases[i].backward, &e);
-        const px_sweep_choice choice = px_sweep_choose(cases[i].device, &cases[i].sweep, cases[i].backward);
+        px_recurrence_explanation e;
+        setenv("PX_RECURRENCE", cases[i].named, 1);
+        px_recurrence_explain(cases[i].device, &cases[i].recurrence, cases[i].backward, &e);
+        const px_recurrence_choice choice = px_recurrence_choose(cases[i].device, &cases[i].recurrence,
+                                                                 cases[i].backward);
         const int taken = cases[i].lacks[0] ? 1 : 0;
         EXPECT_EQUAL(e.taken, taken, "case %zu", i);
-        EXPECT_EQUAL(choice.strategy, taken ? PX_SWEEP_LAUNCHED : PX_SWEEP_CLUSTER, "case %zu", i);
+        EXPECT_EQUAL(choice.strategy, taken ? PX_RECURRENCE_STEPWISE : PX_RECURRENCE_CLUSTER, "case %zu", i);
         assert_string_equal(e.words, choice.words);
         assert_string_equal(e.option[0].name, "cluster");
         assert_string_equal(e.option[0].lacks, cases[i].lacks);
         const char *asks = e.option[0].asks;
-        if (strcmp(cases[i].named, "launched") == 0) asks += strlen("PX_SWEEP=cluster, ");
+        if (strcmp(cases[i].named, "stepwise") == 0) asks += strlen("PX_RECURRENCE=cluster, ");
         assert_string_equal(asks,
                             "compute capability 9.0, bfloat16, 16 to 512 features in steps of 16, up to 64 lanes, "
                             "images and taps onto neighbours, weights that fit in the shared memory of its blocks");
-        assert_string_equal(e.option[1].name, "launched");
+        assert_string_equal(e.option[1].name, "stepwise");
         assert_string_equal(e.option[1].asks, "");
         assert_string_equal(e.option[1].lacks, "");
     }
-    unsetenv("PX_SWEEP");
+    unsetenv("PX_RECURRENCE");
 }
 
 int main(void) {
@@ -517,5 +522,5 @@ int main(void) {
         cmocka_unit_test(test_lanes),       cmocka_unit_test(test_emulation), cmocka_unit_test(test_choice),
         cmocka_unit_test(test_explanation),
     };
-    return cmocka_run_group_tests_name("sweeps on clusters", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("recurrences on clusters", tests, NULL, NULL);
 }

@@ -25,29 +25,29 @@ static void close_bench(bench *b) {
 
 /* A tensor on the device, and the same numbers on the host. */
 typedef struct numbers {
-    px_map map;
+    px_tensor tensor;
     double *host;
 } numbers;
 
 static void upload(bench *b, const numbers *n) {
-    const size_t count = px_map_elements(&n->map);
-    void *stored = malloc(px_map_bytes(&n->map) + 1);
+    const size_t count = px_tensor_elements(&n->tensor);
+    void *stored = malloc(px_tensor_bytes(&n->tensor) + 1);
     assert_non_null(stored);
     for (size_t i = 0; i < count; i++) {
-        if (n->map.type == PX_BF16)
+        if (n->tensor.type == PX_BF16)
             ((uint16_t *)stored)[i] = px_to_bfloat16((float)n->host[i]);
         else
             ((px_real *)stored)[i] = (px_real)n->host[i];
     }
-    assert_ok(&b->ctx, b->device->ops->upload(b->device, n->map.data, stored, px_map_bytes(&n->map)));
+    assert_ok(&b->ctx, b->device->ops->upload(b->device, n->tensor.data, stored, px_tensor_bytes(&n->tensor)));
     assert_ok(&b->ctx, b->device->ops->synchronize(b->device));
     free(stored);
 }
 
 /* Whole numbers from -2 to 2. */
 static numbers whole(bench *b, size_t rows, size_t columns, px_type type, uint64_t seed) {
-    numbers n = {.map = px_arena_map(&b->arena, rows, (int)columns, type)};
-    const size_t count = px_map_elements(&n.map);
+    numbers n = {.tensor = px_arena_tensor(&b->arena, rows, (int)columns, type)};
+    const size_t count = px_tensor_elements(&n.tensor);
     n.host = malloc(count * sizeof *n.host + 1);
     assert_non_null(n.host);
     for (size_t i = 0; i < count; i++) n.host[i] = (double)px_test_pick(seed, i, 5) - 2;
@@ -57,11 +57,11 @@ static numbers whole(bench *b, size_t rows, size_t columns, px_type type, uint64
 
 /* The tensor must hold what the host's copy holds. */
 static void expect(bench *b, const numbers *n, const char *what) {
-    px_real *found = px_test_download(b->device, n->map);
-    for (size_t i = 0; i < px_map_elements(&n->map); i++)
+    px_real *found = px_test_download(b->device, n->tensor);
+    for (size_t i = 0; i < px_tensor_elements(&n->tensor); i++)
         if ((double)found[i] != n->host[i])
             fail_msg("%s: element %zu (row %zu, column %zu) is %.9g, expected exactly %.9g", what, i,
-                     i / (size_t)n->map.columns, i % (size_t)n->map.columns, (double)found[i], n->host[i]);
+                     i / (size_t)n->tensor.columns, i % (size_t)n->tensor.columns, (double)found[i], n->host[i]);
     free(found);
 }
 
@@ -86,12 +86,12 @@ static void check_product(bench *b, const product *p, px_type operands, px_type 
     const numbers a = whole(b, batch * p->m, p->k, operands, 1), second = whole(b, batch * p->k, p->n, operands, 2);
     const numbers c = whole(b, batch * p->m, p->n, result, 3);
     assert_ok(&b->ctx, px_run(b->device, gemm, .transpose_a = p->transpose_a, .transpose_b = p->transpose_b, .m = p->m,
-                              .n = p->n, .k = p->k, .operands = operands, .result = result, .a = a.map.data,
-                              .b = second.map.data, .c = c.map.data, .ld_a = p->transpose_a ? p->m : p->k,
+                              .n = p->n, .k = p->k, .operands = operands, .result = result, .a = a.tensor.data,
+                              .b = second.tensor.data, .c = c.tensor.data, .ld_a = p->transpose_a ? p->m : p->k,
                               .ld_b = p->transpose_b ? p->k : p->n, .ld_c = p->n, .beta = 1, .batch = p->batch,
                               .step_a = (ptrdiff_t)(p->m * p->k), .step_b = (ptrdiff_t)(p->k * p->n),
                               .step_c = (ptrdiff_t)(p->m * p->n)));
-    for (size_t i = 0; i < px_map_elements(&c.map); i++) {
+    for (size_t i = 0; i < px_tensor_elements(&c.tensor); i++) {
         const size_t problem = i / (p->m * p->n), in_problem = i % (p->m * p->n);
         c.host[i] += element_of_product(p, a.host + problem * p->m * p->k, second.host + problem * p->k * p->n,
                                         in_problem / p->n, in_problem % p->n);
@@ -176,12 +176,12 @@ static void check_convolution(px_grid grid, px_taps taps) {
     upload(&b, &c.weight);
     c.y = whole(&b, c.pixels, OUT, PX_REAL, 4), c.dx = whole(&b, c.pixels, IN, PX_REAL, 5);
     c.dweight = whole(&b, OUT, c.width, PX_REAL, 6), c.dbias = whole(&b, 1, OUT, PX_REAL, 7);
-    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = taps, .x = c.x.map, .weight = c.weight.map,
-                             .y = c.y.map));
-    assert_ok(&b.ctx, px_run(b.device, convolve_input_gradient, .grid = grid, .taps = taps, .dy = c.dy.map,
-                             .weight = c.weight.map, .dx = c.dx.map));
-    assert_ok(&b.ctx, px_run(b.device, convolve_weight_gradient, .grid = grid, .taps = taps, .x = c.x.map,
-                             .dy = c.dy.map, .dweight = c.dweight.map, .dbias = c.dbias.map));
+    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = taps, .x = c.x.tensor, .weight = c.weight.tensor,
+                             .y = c.y.tensor));
+    assert_ok(&b.ctx, px_run(b.device, convolve_input_gradient, .grid = grid, .taps = taps, .dy = c.dy.tensor,
+                             .weight = c.weight.tensor, .dx = c.dx.tensor));
+    assert_ok(&b.ctx, px_run(b.device, convolve_weight_gradient, .grid = grid, .taps = taps, .x = c.x.tensor,
+                             .dy = c.dy.tensor, .dweight = c.dweight.tensor, .dbias = c.dbias.tensor));
     compute(&c);
     expect(&b, &c.y, "convolve");
     expect(&b, &c.dx, "gradient of a convolution's input");
@@ -212,7 +212,7 @@ static void test_segments(void **state) {
         const size_t rows = shapes[i][0], segments = shapes[i][1];
         enum { COLUMNS = 7 };
         const numbers x = whole(&b, rows, COLUMNS, PX_REAL, i), y = whole(&b, segments, COLUMNS, PX_REAL, 9);
-        assert_ok(&b.ctx, px_run(b.device, column_sum, .x = x.map, .y = y.map));
+        assert_ok(&b.ctx, px_run(b.device, column_sum, .x = x.tensor, .y = y.tensor));
         memset(y.host, 0, segments * COLUMNS * sizeof(double));
         for (size_t s = 0; s < segments; s++)
             for (size_t r = s * rows / segments; r < (s + 1) * rows / segments; r++)
@@ -236,17 +236,17 @@ static void test_nan_passes_relu(void **state) {
     const numbers x = whole(&b, 3, 1, PX_REAL, 1), weight = whole(&b, 1, 1, PX_REAL, 2);
     x.host[0] = -1, x.host[1] = NAN, x.host[2] = 2, weight.host[0] = 1;
     upload(&b, &x), upload(&b, &weight);
-    px_map y[4];
-    for (int i = 0; i < 4; i++) y[i] = px_arena_map(&b.arena, 3, 1, PX_REAL);
-    const px_map zero = px_arena_map(&b.arena, 3, 1, PX_REAL), bias = px_arena_map(&b.arena, 1, 1, PX_REAL);
-    assert_ok(&b.ctx, b.device->ops->clear(b.device, zero.data, px_map_bytes(&zero)));
-    assert_ok(&b.ctx, b.device->ops->clear(b.device, bias.data, px_map_bytes(&bias)));
-    assert_ok(&b.ctx, px_run(b.device, gather, .grid = grid, .taps = pixel, .rectify = true, .x = x.map, .y = y[0]));
-    assert_ok(&b.ctx, px_run(b.device, combine, .rectify = true, .sum = x.map, .y = y[1]));
-    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = pixel, .rectify_y = true, .x = x.map,
-                             .weight = weight.map, .y = y[2]));
+    px_tensor y[4];
+    for (int i = 0; i < 4; i++) y[i] = px_arena_tensor(&b.arena, 3, 1, PX_REAL);
+    const px_tensor zero = px_arena_tensor(&b.arena, 3, 1, PX_REAL), bias = px_arena_tensor(&b.arena, 1, 1, PX_REAL);
+    assert_ok(&b.ctx, b.device->ops->clear(b.device, zero.data, px_tensor_bytes(&zero)));
+    assert_ok(&b.ctx, b.device->ops->clear(b.device, bias.data, px_tensor_bytes(&bias)));
+    assert_ok(&b.ctx, px_run(b.device, gather, .grid = grid, .taps = pixel, .rectify = true, .x = x.tensor, .y = y[0]));
+    assert_ok(&b.ctx, px_run(b.device, combine, .rectify = true, .sum = x.tensor, .y = y[1]));
+    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = pixel, .rectify_y = true, .x = x.tensor,
+                             .weight = weight.tensor, .y = y[2]));
     assert_ok(&b.ctx,
-              px_run(b.device, activate, .sum = zero, .bias = bias, .add = x.map, .rectified = y[3], .count = 1));
+              px_run(b.device, activate, .sum = zero, .bias = bias, .add = x.tensor, .rectified = y[3], .count = 1));
     static const char *const names[] = {"gather", "combine", "convolve", "activate"};
     for (int i = 0; i < 4; i++) {
         if (i == 2 && strcmp(b.device->kind, "cpu") != 0) continue;
@@ -268,17 +268,18 @@ static void test_low_logits(void **state) {
     bench b;
     open_bench(&b, PX_REAL);
     const numbers logits = whole(&b, ROWS, LEVELS, PX_REAL, 1), nll = whole(&b, ROWS, 1, PX_REAL, 2);
-    const px_map target = px_arena_map(&b.arena, ROWS, 1, PX_UINT8), image = px_arena_map(&b.arena, ROWS, 1, PX_UINT8);
+    const px_tensor target = px_arena_tensor(&b.arena, ROWS, 1, PX_UINT8),
+                    image = px_arena_tensor(&b.arena, ROWS, 1, PX_UINT8);
     const uint8_t levels[ROWS] = {0, 4, 2, 3};
     for (size_t e = 0; e < ROWS * LEVELS; e++) logits.host[e] += base[e / LEVELS];
     upload(&b, &logits);
     assert_ok(&b.ctx, b.device->ops->upload(b.device, target.data, levels, ROWS));
     uint8_t drawn[ROWS];
-    assert_ok(&b.ctx, px_run(b.device, draw, .logits = logits.map, .image = image, .levels = LEVELS,
+    assert_ok(&b.ctx, px_run(b.device, draw, .logits = logits.tensor, .image = image, .levels = LEVELS,
                              .temperature = 0.01f, .seed = 1));
     assert_ok(&b.ctx, b.device->ops->download(b.device, drawn, image.data, ROWS));
-    assert_ok(&b.ctx, px_run(b.device, softmax_nll, .logits = logits.map, .target = target, .nll = nll.map));
-    px_real *found = px_test_download(b.device, nll.map);
+    assert_ok(&b.ctx, px_run(b.device, softmax_nll, .logits = logits.tensor, .target = target, .nll = nll.tensor));
+    px_real *found = px_test_download(b.device, nll.tensor);
     for (size_t r = 0; r < ROWS; r++) {
         const double *row = logits.host + r * LEVELS;
         double most = row[0], sum = 0;

@@ -11,9 +11,9 @@ static void expect_work(const char *what, px_work found, double flops, double by
                  flops, bytes);
 }
 
-static px_map map_of(size_t rows, int columns, px_type type) {
-    static char some; /* maps are looked at, not into */
-    return px_map_over(&some, rows, columns, type);
+static px_tensor tensor_of(size_t rows, int columns, px_type type) {
+    static char some; /* tensors are looked at, not into */
+    return px_tensor_of(&some, rows, columns, type);
 }
 
 static void test_operations(void **state) {
@@ -25,22 +25,22 @@ static void test_operations(void **state) {
     /* 6 pixels of 4 features through 5 of 6 taps to 8 */
     px_convolve_args convolve = {.grid = {1, 2, 3},
                                  .taps = px_taps_rectangle(2, 3, 1),
-                                 .x = map_of(6, 4, PX_BF16),
-                                 .weight = map_of(8, 6 * 4, PX_BF16),
-                                 .bias = map_of(1, 8, PX_BF16),
-                                 .y = map_of(6, 8, PX_BF16)};
+                                 .x = tensor_of(6, 4, PX_BF16),
+                                 .weight = tensor_of(8, 6 * 4, PX_BF16),
+                                 .bias = tensor_of(1, 8, PX_BF16),
+                                 .y = tensor_of(6, 8, PX_BF16)};
     expect_work("convolve", px_work_of(PX_OP_convolve, &convolve), 2. * 6 * 5 * 4 * 8,
                 2. * (6 * 4 + 5 * 4 * 8 + 8 + 6 * 8));
     convolve.add = convolve.y;
     expect_work("convolve, added to itself", px_work_of(PX_OP_convolve, &convolve), 2. * 6 * 5 * 4 * 8,
                 2. * (6 * 4 + 5 * 4 * 8 + 8 + 2 * 6 * 8));
-    const px_softmax_nll_args softmax = {.logits = map_of(6, 9, PX_REAL),
-                                         .target = map_of(6, 1, PX_UINT8),
-                                         .nll = map_of(6, 1, PX_REAL),
+    const px_softmax_nll_args softmax = {.logits = tensor_of(6, 9, PX_REAL),
+                                         .target = tensor_of(6, 1, PX_UINT8),
+                                         .nll = tensor_of(6, 1, PX_REAL),
                                          .gradient = true};
     expect_work("softmax_nll", px_work_of(PX_OP_softmax_nll, &softmax), 0, 2 * 6 * 9 * real + 6 + 6 * real);
     const px_combine_args combine = {
-        .sum = map_of(6, 4, PX_BF16), .gate = map_of(6, 4, PX_BF16), .y = map_of(6, 4, PX_BF16)};
+        .sum = tensor_of(6, 4, PX_BF16), .gate = tensor_of(6, 4, PX_BF16), .y = tensor_of(6, 4, PX_BF16)};
     expect_work("combine", px_work_of(PX_OP_combine, &combine), 0, 3. * 6 * 4 * 2);
 }
 
@@ -67,7 +67,7 @@ static void check_step(px_context *ctx, const px_model_spec *spec) {
     if (found[PX_PROFILE_WHOLE] != want)
         fail_msg("%s: the model's calls take %.17g operations, its weights %.17g", px_test_name(spec),
                  found[PX_PROFILE_WHOLE], want);
-    /* a sweep's own calls are products onto the lanes that live; its last step back gives nothing to the one before */
+    /* a recurrence's own calls are products onto the lanes that live; its last step back gives nothing to the one before */
     if (found[PX_PROFILE_OWN] > want || found[PX_PROFILE_OWN] < 0.7 * want)
         fail_msg("%s: all calls take %.17g operations, the model's %.17g", px_test_name(spec), found[PX_PROFILE_OWN],
                  want);
@@ -99,7 +99,7 @@ static px_status slow_gemm(px_device *device, const px_gemm_args *args) {
     for (const double end = px_clock_seconds() + 0.02; px_clock_seconds() < end;) continue;
     return PX_OK;
 }
-static px_status sweep_of_gemm(px_device *device, const px_sweep_args *args) {
+static px_status recurrence_of_gemm(px_device *device, const px_recurrence_args *args) {
     (void)args;
     return device->ops->gemm(device, &(px_gemm_args){0});
 }
@@ -113,15 +113,16 @@ static void test_own_time(void **state) {
     px_device_ops table = *real;
     px_profile profile;
     table.gemm = slow_gemm;
-    table.sweep_forward = sweep_of_gemm;
+    table.recurrence_forward = recurrence_of_gemm;
     device->ops = &table;
     px_profile_begin(&profile, device, PX_PROFILE_OWN);
-    assert_ok(&ctx, device->ops->sweep_forward(device, &(px_sweep_args){0}));
+    assert_ok(&ctx, device->ops->recurrence_forward(device, &(px_recurrence_args){0}));
     px_profile_end(&profile, device);
     device->ops = real;
-    const double product = profile.seconds[PX_OP_gemm], sweep = profile.seconds[PX_OP_sweep_forward];
-    if (product < 0.02 || sweep > product / 2)
-        fail_msg("found %g s of products and %g s of a recurrence, expected 0.02 s and about none", product, sweep);
+    const double product = profile.seconds[PX_OP_gemm], recurrence = profile.seconds[PX_OP_recurrence_forward];
+    if (product < 0.02 || recurrence > product / 2)
+        fail_msg("found %g s of products and %g s of a recurrence, expected 0.02 s and about none", product,
+                 recurrence);
     px_device_close(device);
 }
 

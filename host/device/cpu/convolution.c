@@ -23,13 +23,13 @@ static void px_add(px_real *sum, const void *x, px_type type, size_t count) {
     else
         for (size_t e = 0; e < count; e++) sum[e] += reals[e];
 }
-static void px_add_map(px_real *sum, const px_map *map) {
-    px_add(sum, map->data, map->type, px_map_elements(map));
+static void px_add_tensor(px_real *sum, const px_tensor *tensor) {
+    px_add(sum, tensor->data, tensor->type, px_tensor_elements(tensor));
 }
 
 /* sum = 0 where gate is not above 0. */
-static void px_close(px_real *sum, const px_map *gate) {
-    const size_t count = px_map_elements(gate);
+static void px_close(px_real *sum, const px_tensor *gate) {
+    const size_t count = px_tensor_elements(gate);
     const px_real *reals = gate->data;
     const uint16_t *halves = gate->data;
     if (gate->type == PX_BF16)
@@ -43,27 +43,27 @@ static void px_rectify(px_real *sum, size_t count) {
 }
 
 /* sum = add + bias, before the product is added. add may be sum. */
-static void px_start_panel(px_map sum, px_map add, px_map bias) {
+static void px_start_panel(px_tensor sum, px_tensor add, px_tensor bias) {
     if (add.data != sum.data) {
-        memset(sum.data, 0, px_map_bytes(&sum));
-        if (add.data) px_add_map(sum.data, &add);
+        memset(sum.data, 0, px_tensor_bytes(&sum));
+        if (add.data) px_add_tensor(sum.data, &add);
     }
-    for (size_t r = 0; bias.data && r < sum.rows; r++) px_add_map(px_map_slice(sum, r, 1).data, &bias);
+    for (size_t r = 0; bias.data && r < sum.rows; r++) px_add_tensor(px_tensor_slice(sum, r, 1).data, &bias);
 }
 
 /* y = sum, gated, + add. Gates and adds in place of sum. */
-static void px_end_panel(px_device *device, px_map y, px_map sum, px_map gate, px_map add) {
+static void px_end_panel(px_device *device, px_tensor y, px_tensor sum, px_tensor gate, px_tensor add) {
     if (gate.data) px_close(sum.data, &gate);
-    if (add.data) px_add_map(sum.data, &add);
+    if (add.data) px_add_tensor(sum.data, &add);
     if (y.data == sum.data) return;
     px_cpu_ops(y.type)->convert(device, &(px_convert_args){.x = sum, .y = y});
 }
 
 /* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
  */
-static px_map px_columns(px_device *device, px_gather_args gather, size_t rows) {
-    if (!gather.rectify && px_taps_are_the_pixel(&gather.taps)) return px_map_slice(gather.x, gather.first, rows);
-    gather.y = px_map_over(px_cpu_panel(device), rows * (size_t)gather.taps.live, gather.x.columns, gather.x.type);
+static px_tensor px_columns(px_device *device, px_gather_args gather, size_t rows) {
+    if (!gather.rectify && px_taps_are_the_pixel(&gather.taps)) return px_tensor_slice(gather.x, gather.first, rows);
+    gather.y = px_tensor_of(px_cpu_panel(device), rows * (size_t)gather.taps.live, gather.x.columns, gather.x.type);
     px_cpu_ops(gather.x.type)->gather(device, &gather);
     return gather.y;
 }
@@ -74,15 +74,17 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->y.rows;
     const bool apart = k->y.type != PX_REAL; /* the sum is wider than y */
     const size_t row = columns * px_type_size(k->x.type) + (apart ? (size_t)k->y.columns * sizeof(px_real) : 0);
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_TENSOR_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * (size_t)k->y.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
         const size_t rows = pixels - first < step ? pixels - first : step;
         const px_gather_args gather = {
             .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
-        const px_map y = px_map_slice(k->y, first, rows), operand = px_columns(device, gather, rows);
-        px_map sum = y;
-        if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&operand), rows, y.columns, PX_REAL);
+        const px_tensor y = px_tensor_slice(k->y, first, rows), operand = px_columns(device, gather, rows);
+        px_tensor sum = y;
+        if (apart)
+            sum = px_tensor_of((char *)px_cpu_panel(device) + px_tensor_padded_bytes(&operand), rows, y.columns,
+                               PX_REAL);
         const px_gemm_args gemm = {.transpose_b = true,
                                    .m = rows,
                                    .n = (size_t)y.columns,
@@ -95,17 +97,17 @@ px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
                                    .c = sum.data,
                                    .ld_c = (size_t)y.columns,
                                    .beta = 1};
-        px_start_panel(sum, px_map_slice(k->add, first, rows), k->bias);
+        px_start_panel(sum, px_tensor_slice(k->add, first, rows), k->bias);
         px_cpu_gemm_serial(device, &gemm);
-        if (k->rectify_y) px_rectify(sum.data, px_map_elements(&sum));
-        if (apart) px_end_panel(device, y, sum, (px_map){0}, (px_map){0});
+        if (k->rectify_y) px_rectify(sum.data, px_tensor_elements(&sum));
+        if (apart) px_end_panel(device, y, sum, (px_tensor){0}, (px_tensor){0});
     }
     return PX_OK;
 }
 
 /* sum = beta sum + what tap `tap` brings back from dy to the panel's pixels, the first of which is `first`. */
 static void px_return_tap(px_device *device, const px_convolve_input_gradient_args *k, int tap, size_t first,
-                          px_map sum, px_real beta) {
+                          px_tensor sum, px_real beta) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
     const px_gather_args gather = {.grid = k->grid, .taps = one, .mirror = true, .first = first, .x = k->dy};
     const px_gemm_args gemm = {.m = sum.rows,
@@ -125,12 +127,14 @@ static void px_return_tap(px_device *device, const px_convolve_input_gradient_ar
 /* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for the
  * gate. */
 static void px_return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
-    const px_map none = {0}, dx = px_map_slice(k->dx, first, rows), dy = px_map_slice(k->dy, first, rows);
-    const px_map add = px_map_slice(k->add, first, rows), gate = k->rectify ? px_map_slice(k->x, first, rows) : none;
+    const px_tensor none = {0}, dx = px_tensor_slice(k->dx, first, rows), dy = px_tensor_slice(k->dy, first, rows);
+    const px_tensor add = px_tensor_slice(k->add, first, rows),
+                    gate = k->rectify ? px_tensor_slice(k->x, first, rows) : none;
     const bool apart = dx.type != PX_REAL || (gate.data && add.data), onto = add.data && !apart;
-    px_map sum = dx;
-    if (apart) sum = px_map_over((char *)px_cpu_panel(device) + px_map_room(&dy), rows, dx.columns, PX_REAL);
-    if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_map_bytes(&dx));
+    px_tensor sum = dx;
+    if (apart)
+        sum = px_tensor_of((char *)px_cpu_panel(device) + px_tensor_padded_bytes(&dy), rows, dx.columns, PX_REAL);
+    if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_tensor_bytes(&dx));
     for (int tap = 0; tap < k->taps.live; tap++) px_return_tap(device, k, tap, first, sum, onto || tap > 0 ? 1 : 0);
     px_end_panel(device, dx, sum, gate, onto ? none : add);
 }
@@ -138,7 +142,7 @@ static void px_return_panel(px_device *device, const px_convolve_input_gradient_
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
     const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
     const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
-    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_MAP_ALIGN, row, PX_PANEL_ROWS);
+    const size_t step = px_rows_that_fit(PX_CPU_PANEL - PX_TENSOR_ALIGN, row, PX_PANEL_ROWS);
 #pragma omp parallel for schedule(dynamic) if (pixels * (size_t)k->dx.columns * (size_t)k->dy.columns > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         px_return_panel(device, k, first, pixels - first < step ? pixels - first : step);
@@ -180,7 +184,7 @@ static px_weight_cut px_cut_weight(px_device *device, const px_convolve_weight_g
 }
 
 /* bias += the sum of the rows of dy, in their order, from column `output` on. */
-static void px_add_rows(px_real *bias, size_t outputs, px_map dy, size_t output) {
+static void px_add_rows(px_real *bias, size_t outputs, px_tensor dy, size_t output) {
     for (size_t r = 0; r < dy.rows; r++)
         px_add(bias, px_element(dy.data, dy.type, (ptrdiff_t)(r * (size_t)dy.columns + output)), dy.type, outputs);
 }
@@ -206,7 +210,7 @@ static void px_sum_segment(px_device *device, const px_convolve_weight_gradient_
         gemm.k = last - first < step ? last - first : step;
         const px_gather_args gather = {
             .grid = k->grid, .taps = k->taps, .rectify = k->rectify, .first = first, .x = k->x};
-        const px_map dy = px_map_slice(k->dy, first, gemm.k);
+        const px_tensor dy = px_tensor_slice(k->dy, first, gemm.k);
         gemm.a = px_element(dy.data, dy.type, (ptrdiff_t)output);
         gemm.b = px_columns(device, gather, gemm.k).data;
         px_cpu_gemm_serial(device, &gemm);

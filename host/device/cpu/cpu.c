@@ -88,12 +88,12 @@ static px_status px_cpu_close(px_device *device) {
     return PX_OK;
 }
 
-px_status px_cpu_sweep_forward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_forward_launched(device, sweep);
+px_status px_cpu_recurrence_forward(px_device *device, const px_recurrence_args *recurrence) {
+    return px_recurrence_forward_stepwise(device, recurrence);
 }
 
-px_status px_cpu_sweep_backward(px_device *device, const px_sweep_args *sweep) {
-    return px_sweep_backward_launched(device, sweep);
+px_status px_cpu_recurrence_backward(px_device *device, const px_recurrence_args *recurrence) {
+    return px_recurrence_backward_stepwise(device, recurrence);
 }
 
 #define PX_FILL_OP(name)                .name = px_cpu_##name,

@@ -16,23 +16,23 @@
 
 static const px_taps px_the_pixel = {.stored = 1, .live = 1, .rows = 1, .columns = 1};
 
-static bool px_same(px_map a, px_map b) {
+static bool px_same(px_tensor a, px_tensor b) {
     return a.data && a.data == b.data;
 }
 
-/* How many of `most` things of `bytes` bytes, in up to three maps, are near at a time: one at least. */
+/* How many of `most` things of `bytes` bytes, in up to three tensors, are near at a time: one at least. */
 static size_t px_near(size_t bytes, size_t most) {
-    const size_t fit = bytes ? (PX_CUDA_NEAR - 2 * PX_MAP_ALIGN) / bytes : most;
+    const size_t fit = bytes ? (PX_CUDA_NEAR - 2 * PX_TENSOR_ALIGN) / bytes : most;
     return fit < 1 ? 1 : fit < most ? fit : most;
 }
 
 /* The rows `first`.. of x that a product reads: columns gathered into the panel, or x itself where they are the same.
  */
 static px_status px_columns(px_cuda *cuda, px_gather_args gather, size_t pixels, const void **columns) {
-    const px_map x = gather.x;
-    *columns = px_map_slice(x, gather.first, pixels).data;
+    const px_tensor x = gather.x;
+    *columns = px_tensor_slice(x, gather.first, pixels).data;
     if (!gather.rectify && px_taps_are_the_pixel(&gather.taps)) return PX_OK;
-    gather.y = px_map_over(cuda->panel, pixels * (size_t)gather.taps.live, x.columns, x.type);
+    gather.y = px_tensor_of(cuda->panel, pixels * (size_t)gather.taps.live, x.columns, x.type);
     *columns = gather.y.data;
     return px_cuda_ops(x.type)->gather(&cuda->base, &gather);
 }
@@ -53,7 +53,7 @@ typedef struct px_request {
     px_cudnn_pass pass;
     const px_grid *grid;
     const px_taps *taps;
-    px_map x, weight, y;
+    px_tensor x, weight, y;
     px_combine_args end;    /* of the result; sum is not read */
     size_t reserved, panel; /* bytes of the panel: in all, and for a pixel */
 } px_request;
@@ -124,7 +124,8 @@ static px_status px_plans_find(px_cuda *cuda, const px_request *r, px_plans *pla
     PX_TRY(px_plans_with_end(cuda, r, shape, plans));
     if (plans->ended || pixel) return PX_OK;
     if (px_ends(&r->end))
-        plans->images = (int)px_near(panel + px_map_bytes(&r->end.y) / (size_t)r->grid->images, (size_t)plans->images);
+        plans->images = (int)px_near(panel + px_tensor_bytes(&r->end.y) / (size_t)r->grid->images,
+                                     (size_t)plans->images);
     return px_plans_make(cuda, shape, r->grid->images, plans);
 }
 
@@ -143,24 +144,24 @@ static px_chunk px_chunk_at(const px_plans *plans, px_grid grid, int image) {
 }
 
 /* A chunk of x as cuDNN reads it: where it lies, or rectified at `panel`. */
-static px_status px_chunk_input(px_cuda *cuda, const px_chunk *chunk, px_map x, bool rectify, void *panel,
-                                px_map *input) {
-    *input = px_map_slice(x, chunk->first, chunk->pixels);
+static px_status px_chunk_input(px_cuda *cuda, const px_chunk *chunk, px_tensor x, bool rectify, void *panel,
+                                px_tensor *input) {
+    *input = px_tensor_slice(x, chunk->first, chunk->pixels);
     if (!rectify) return PX_OK;
     const px_gather_args relu = {.grid = chunk->grid,
                                  .taps = px_the_pixel,
                                  .rectify = true,
                                  .x = *input,
-                                 .y = px_map_over(panel, chunk->pixels, x.columns, x.type)};
+                                 .y = px_tensor_of(panel, chunk->pixels, x.columns, x.type)};
     *input = relu.y;
     return px_cuda_ops(x.type)->gather(&cuda->base, &relu);
 }
 
 /* The part of an end that is a chunk's; the sum lies in y, or in the panel where y holds what is added. */
 static px_combine_args px_chunk_end(const px_cuda *cuda, px_combine_args end, size_t first, size_t pixels) {
-    end.y = end.sum = px_map_slice(end.y, first, pixels);
-    end.add = px_map_slice(end.add, first, pixels);
-    end.gate = px_map_slice(end.gate, first, pixels);
+    end.y = end.sum = px_tensor_slice(end.y, first, pixels);
+    end.add = px_tensor_slice(end.add, first, pixels);
+    end.gate = px_tensor_slice(end.gate, first, pixels);
     if (px_same(end.add, end.y)) end.sum.data = cuda->panel;
     return end;
 }
@@ -173,8 +174,8 @@ static px_status px_convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, 
     for (int image = 0; image < k->grid.images; image += plans->images) {
         const px_chunk chunk = px_chunk_at(plans, k->grid, image);
         const px_combine_args end = px_chunk_end(cuda, px_convolve_end(k), chunk.first, chunk.pixels);
-        px_map input;
-        void *rest = px_same(end.sum, end.y) ? cuda->panel : cuda->panel + px_map_room(&end.sum);
+        px_tensor input;
+        void *rest = px_same(end.sum, end.y) ? cuda->panel : cuda->panel + px_tensor_padded_bytes(&end.sum);
         PX_TRY(px_chunk_input(cuda, &chunk, k->x, k->rectify, rest, &input));
         const px_cudnn_operands operands = {
             .x = input.data, .weight = k->weight.data, .y = end.sum.data, .bias = end.bias.data, .add = end.add.data};
@@ -193,7 +194,7 @@ static px_status px_convolve_by_columns(px_cuda *cuda, const px_convolve_args *k
         px_combine_args end = px_chunk_end(cuda, px_convolve_end(k), first, pixels);
         const px_product_end product_end = {.add = end.add.data, .bias = end.bias.data, .rectify = end.rectify};
         end.sum = end.y; /* a product may add to y itself */
-        if (onto) end.add = (px_map){0};
+        if (onto) end.add = (px_tensor){0};
         px_gemm_args gemm = {.transpose_b = true,
                              .m = pixels,
                              .n = out,
@@ -229,7 +230,7 @@ px_status px_cuda_convolve(px_device *device, const px_convolve_args *k) {
                                 .weight = k->weight,
                                 .y = k->y,
                                 .end = px_convolve_end(k),
-                                .reserved = PX_MAP_ALIGN,
+                                .reserved = PX_TENSOR_ALIGN,
                                 .panel = (size_t)columns * px_type_size(k->x.type)};
     PX_TRY(px_plans_find(cuda, &request, &plans));
     return plans.chunk ? px_convolve_by_cudnn(cuda, k, &plans) : px_convolve_by_columns(cuda, k);
@@ -248,7 +249,7 @@ static px_status px_input_gradient_by_cudnn(px_cuda *cuda, const px_convolve_inp
         const px_combine_args end = px_chunk_end(cuda, px_input_gradient_end(k), chunk.first, chunk.pixels);
         const px_cudnn_operands operands = {.x = end.sum.data,
                                             .weight = k->weight.data,
-                                            .y = px_map_slice(k->dy, chunk.first, chunk.pixels).data,
+                                            .y = px_tensor_slice(k->dy, chunk.first, chunk.pixels).data,
                                             .gate = end.gate.data,
                                             .add = end.add.data};
         PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
@@ -259,7 +260,7 @@ static px_status px_input_gradient_by_cudnn(px_cuda *cuda, const px_convolve_inp
 
 /* sum = beta sum + W_t^T dy(pixel - offset_t), for tap t and the rows `first`.. */
 static px_status px_return_tap(px_cuda *cuda, const px_convolve_input_gradient_args *k, int tap, size_t first,
-                               px_map sum, px_real beta) {
+                               px_tensor sum, px_real beta) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
     const size_t in = (size_t)sum.columns, out = (size_t)k->dy.columns;
     px_gemm_args gemm = {.m = sum.rows,
@@ -291,13 +292,13 @@ static px_status px_input_gradient_by_columns(px_cuda *cuda, const px_convolve_i
     for (size_t first = 0; first < k->dx.rows; first += step) {
         const size_t pixels = k->dx.rows - first < step ? k->dx.rows - first : step;
         px_combine_args end = px_chunk_end(cuda, px_input_gradient_end(k), first, pixels);
-        if (onto) end.add = (px_map){0};
-        const px_map columns = px_map_slice(k->dy, first, pixels);
-        char *panel = cuda->panel + (gathered ? px_map_room(&columns) : 0);
+        if (onto) end.add = (px_tensor){0};
+        const px_tensor columns = px_tensor_slice(k->dy, first, pixels);
+        char *panel = cuda->panel + (gathered ? px_tensor_padded_bytes(&columns) : 0);
         end.sum = end.y;
         if (apart) end.sum.data = panel;
-        const px_map total = wide ? px_map_over(panel + px_map_room(&end.sum), pixels, k->dx.columns, PX_REAL)
-                                  : end.sum;
+        const px_tensor total =
+            wide ? px_tensor_of(panel + px_tensor_padded_bytes(&end.sum), pixels, k->dx.columns, PX_REAL) : end.sum;
         for (int tap = 0; tap < k->taps.live; tap++)
             PX_TRY(px_return_tap(cuda, k, tap, first, total, tap > 0 || onto ? 1 : 0));
         if (wide) PX_TRY(px_cuda_ops(k->dx.type)->convert(&cuda->base, &(px_convert_args){.x = total, .y = end.sum}));
@@ -343,7 +344,7 @@ static px_status px_weight_gradient_part(px_cuda *cuda, const px_convolve_weight
                          .n = columns,
                          .k = length,
                          .operands = k->x.type,
-                         .a = px_map_slice(k->dy, first, length).data,
+                         .a = px_tensor_slice(k->dy, first, length).data,
                          .ld_a = out,
                          .ld_b = columns,
                          .c = sums,
@@ -359,9 +360,9 @@ static px_status px_weight_gradient_part(px_cuda *cuda, const px_convolve_weight
 }
 
 /* dweight = the sum of each group of `count` rows of sums. Only the live taps of dweight are written. */
-static px_status px_weight_gradient_total(px_cuda *cuda, const px_convolve_weight_gradient_args *k, px_map sums,
+static px_status px_weight_gradient_total(px_cuda *cuda, const px_convolve_weight_gradient_args *k, px_tensor sums,
                                           void *panel) {
-    const px_map dense = px_map_over(panel, k->dweight.rows, sums.columns, PX_REAL);
+    const px_tensor dense = px_tensor_of(panel, k->dweight.rows, sums.columns, PX_REAL);
     const bool direct = dense.columns == k->dweight.columns;
     const px_column_sum_args total = {.x = sums, .y = direct ? k->dweight : dense};
     PX_TRY(px_cuda_ops(PX_REAL)->column_sum(&cuda->base, &total));
@@ -380,10 +381,10 @@ static px_status px_weight_gradient(px_cuda *cuda, const px_convolve_weight_grad
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->dy.rows;
     const size_t at_once = px_near(gathered ? columns * px_type_size(k->x.type) : 0, pixels);
     const size_t segments = px_weight_gradient_segments(at_once, (size_t)k->dy.columns, columns);
-    px_map sums = k->dweight;
+    px_tensor sums = k->dweight;
     size_t ld = (size_t)k->dweight.columns, first = 0;
     if (segments > 1) {
-        sums = px_map_over(cuda->panel + PX_CUDA_PANEL / 2, k->dweight.rows * segments, (int)columns, PX_REAL);
+        sums = px_tensor_of(cuda->panel + PX_CUDA_PANEL / 2, k->dweight.rows * segments, (int)columns, PX_REAL);
         ld = columns * segments;
     }
     do { /* once for an empty batch too: its gradient is 0 */
@@ -397,16 +398,16 @@ static px_status px_weight_gradient(px_cuda *cuda, const px_convolve_weight_grad
 
 /* Column sums, level by level: of segments of rows, side by side, until few are left. A thread adds up a column of a
  * segment: segments are short, so that threads are many, and of a number that keeps all multiprocessors at work. */
-static px_status px_bias_gradient(px_cuda *cuda, px_map dy, px_map dbias) {
+static px_status px_bias_gradient(px_cuda *cuda, px_tensor dy, px_tensor dbias) {
     enum { SHORT = 64, MOST = 2048 };
-    px_map sums = dy;
+    px_tensor sums = dy;
     char *panel = cuda->panel;
     while (sums.rows > SHORT) {
         const size_t segments = sums.rows > SHORT * MOST ? MOST : (sums.rows + SHORT - 1) / SHORT;
-        const px_map next = px_map_over(panel, segments, dy.columns, PX_REAL);
+        const px_tensor next = px_tensor_of(panel, segments, dy.columns, PX_REAL);
         PX_TRY(px_cuda_ops(sums.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = next}));
         sums = next;
-        panel += px_map_room(&next);
+        panel += px_tensor_padded_bytes(&next);
     }
     return px_cuda_ops(sums.type)->column_sum(&cuda->base, &(px_column_sum_args){.x = sums, .y = dbias});
 }

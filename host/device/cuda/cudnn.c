@@ -70,8 +70,8 @@ static void px_builder_release(px_builder *b) {
 
 /* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
  * filter likewise: (out, rows, columns, in). bfloat16 in memory; what is passed on has none, and is float32. */
-static cudnnBackendDescriptor_t px_tensor(px_builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
-                                          int64_t features) {
+static cudnnBackendDescriptor_t px_stored_tensor(px_builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
+                                                 int64_t features) {
     const int64_t alignment = PX_CUDA_VECTOR;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
@@ -110,7 +110,7 @@ static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_sha
 static cudnnBackendDescriptor_t px_result(px_builder *b, const px_cudnn_shape *s, int end, int ends) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
     const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
-    return px_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
+    return px_stored_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
 /* to = from, ended. */
@@ -137,9 +137,9 @@ static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape
     px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
     px_finalize(b, pointwise);
     cudnnBackendDescriptor_t beside = NULL;
-    if (end == PX_CUDNN_BIAS) beside = px_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
+    if (end == PX_CUDNN_BIAS) beside = px_stored_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
     if (end == PX_CUDNN_GATE || end == PX_CUDNN_ADD)
-        beside = px_tensor(b, ends[end].id, s->images, s->height, s->width, features);
+        beside = px_stored_tensor(b, ends[end].id, s->images, s->height, s->width, features);
     cudnnBackendDescriptor_t operation = px_make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     px_put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
     px_put_descriptor(b, operation, ends[end].from, from);
@@ -155,11 +155,11 @@ static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, 
     cudnnBackendDescriptor_t convolution = px_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
                                      ? result
-                                     : px_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
-    cudnnBackendDescriptor_t weight = px_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
+                                     : px_stored_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t weight = px_stored_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
-                                     : px_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
+                                     : px_stored_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = px_make(b, px_cudnn_passes[s->pass].type);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
     px_put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
