@@ -47,6 +47,16 @@ static inline px_tensor px_test_tensor(px_arena *arena, size_t rows, int columns
     return tensor;
 }
 
+/* Gives the model these weights, as many as the flat tensor has, and frees them. */
+static inline void px_test_upload_weights(px_model *model, px_real *host) {
+    px_device *device = px_model_device(model);
+    const px_tensor weights = px_model_weights(model);
+    assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_tensor_bytes(&weights)));
+    assert_ok(device->ctx, device->ops->synchronize(device)); /* an upload may be late */
+    assert_ok(device->ctx, px_model_refresh(model));
+    free(host);
+}
+
 /* A model of this spec with initial weights, enlarged so that little fades on its way through a network this narrow, and
  * biases moved by up to a half: nothing is 0 but what has to be. PX_TEST_SEED is added to the seed, to show that a test does
  * not hold for one set of weights alone. */
@@ -64,10 +74,7 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
         for (size_t e = p->offset; e < p->offset + p->count; e++)
             host[e] = p->rank > 1 ? 2 * host[e] : host[e] + (px_real)(0.5 * px_test_number(seed, e));
     }
-    assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_tensor_bytes(&weights)));
-    assert_ok(device->ctx, device->ops->synchronize(device));
-    assert_ok(device->ctx, px_model_refresh(model));
-    free(host);
+    px_test_upload_weights(model, host);
     return model;
 }
 

@@ -68,11 +68,7 @@ static void scale_logits(bench *b) {
         if (strncmp(p->name, "head.2.", 7) != 0) continue;
         for (size_t e = p->offset; e < p->offset + p->count; e++) host[e] *= (px_real)(LARGEST / largest);
     }
-    const px_tensor weights = px_model_weights(b->model);
-    assert_ok(&b->ctx, b->device->ops->upload(b->device, weights.data, host, px_tensor_bytes(&weights)));
-    assert_ok(&b->ctx, px_model_refresh(b->model));
-    assert_ok(&b->ctx, b->device->ops->synchronize(b->device));
-    free(host);
+    px_test_upload_weights(b->model, host);
     free(full);
     free(levels);
 }
