@@ -120,7 +120,7 @@ px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGI
 px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
 # Libraries are found beside the programs. libarchive is linked statically, which leaves libxml2 and ICU (35 MB) behind;
-# what else it needs is taken from its shared twin, so that no further -dev packages are wanted.
+# what else it needs is taken from its shared library, so that no further -dev packages are wanted.
 ARCHIVE     := $(shell pkg-config --variable=libdir libarchive)/libarchive
 px_LDFLAGS  += -s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib:$$ORIGIN/../../lib:$$ORIGIN/../../../lib'
 px_LDLIBS   := $(patsubst -larchive,$(ARCHIVE).a,$(px_LDLIBS)) \
@@ -151,7 +151,7 @@ CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
 CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
 endif
-# The host's half, which tests run on a stand-in for a GPU; and all of it, with the kernels
+# The host's half, which tests run on a mock for a GPU; and all of it, with the kernels
 HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
 HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
@@ -199,20 +199,22 @@ CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/rec
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/mpi.c host/io/status.c)
 NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
-# tests/*/test_*.c are a program each; tests/support is linked into all of them
+# tests/*/test_*.c are a program each; tests/support is linked into all of them. Those of tests/unit and tests/oracle lie in
+# build/tests itself; in a folder of it lie those for a GPU (gpu), CUDA's libraries (cuda) or the mock of them (mock_cuda).
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(wildcard tests/support/*.c tests/support/*.cc) tests/fuzz/readers.c))
-TESTS           := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/oracle/test_*.c))
+TEST_SOURCES    := $(wildcard tests/unit/test_*.c tests/oracle/test_*.c)
+TESTS           := $(patsubst %.c,$(OUT)/tests/%,$(notdir $(TEST_SOURCES)))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
 # tests/oracle is an independent trainer, which these programs compare the library and the commands with
 ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/oracle/test_%,$(wildcard tests/oracle/*.c)))
-ORACLE_TESTS    := $(filter $(OUT)/tests/oracle/%,$(TESTS))
+ORACLE_TESTS    := $(filter $(OUT)/tests/test_oracle%,$(TESTS))
 # tests/cuda/test_*.c want CUDA's libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
 # tests/mock_cuda is a mock of CUDA's libraries, so that host/device/cuda runs without a GPU: these programs are linked
 # with both once more
-STANDIN_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
-STANDIN         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
-STANDIN_TESTS   := $(if $(STANDIN),$(addprefix $(STANDIN)/,test_parity test_golden test_model test_pass test_decoder))
+MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
+MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
+MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_pass test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
@@ -230,7 +232,7 @@ LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(H
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # Flags are files that change when the flags do, and what was made with them depends on them.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
@@ -304,19 +306,19 @@ $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 $(PROGRAM): $(PROGRAM_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
-$(OUT)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
+$(filter-out $(ORACLE_TESTS),$(TESTS)): $(OUT)/tests/%: $(OBJ)/tests/unit/%.o
+$(ORACLE_TESTS): $(OUT)/tests/%: $(OBJ)/tests/oracle/%.o $(ORACLE_OBJECTS)
+$(GPU_TESTS): $(OUT)/tests/%: $(OBJ)/tests/%.o
+$(TESTS) $(GPU_TESTS): $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
 	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
-$(ORACLE_TESTS): $(OUT)/tests/%: $(OBJ)/tests/%.o $(ORACLE_OBJECTS) $(SUPPORT_OBJECTS) $(LIBRARY) | $(LOADED)
-	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(CUDA_TESTS): $(OUT)/tests/cuda/%: $(OBJ)/tests/cuda/%.pic.o $(patsubst %.c,$(OBJ)/%.pic.o,host/device/cuda/cudnn.c host/device/cuda/plan_cache.c) \
 		$(SUPPORT_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/tests/mock_cuda/test_parity: $(OBJ)/tests/gpu/test_parity.o
-$(filter-out %/test_parity,$(STANDIN_TESTS)): $(OUT)/tests/mock_cuda/%: $(OBJ)/tests/unit/%.o
-$(STANDIN_TESTS): $(SUPPORT_OBJECTS) $(STANDIN_OBJECTS) $(LIBRARY)
+$(filter-out %/test_parity,$(MOCK_CUDA_TESTS)): $(OUT)/tests/mock_cuda/%: $(OBJ)/tests/unit/%.o
+$(MOCK_CUDA_TESTS): $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
@@ -327,8 +329,8 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $^ $(px_LDLIBS))
 
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
-	$(if $(STANDIN),$(STANDIN_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(ORACLE_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
-	$(patsubst $(OUT)/%,$(OBJ)/%.o,$(TESTS) $(GPU_TESTS) $(BENCHES)) \
+	$(if $(MOCK_CUDA),$(MOCK_CUDA_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(ORACLE_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
+	$(TEST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst $(OUT)/%,$(OBJ)/%.o,$(GPU_TESTS) $(BENCHES)) \
 	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
@@ -345,11 +347,11 @@ ARCHER := $(if $(findstring clang,$(CC)),$(realpath $(shell $(CC) -print-resourc
 RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1,OMP_NUM_THREADS=1)
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
-DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(foreach t,$(DOUBLE_TESTS),$(patsubst $(OUT)/%,$(call folder,double)/%,$(filter %/$t,$(TESTS)))))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(STANDIN_TESTS) ## run all tests that need no GPU, in single and in double precision
+DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
 	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
-	@STANDIN=$(abspath $(STANDIN)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@MOCK_CUDA=$(abspath $(MOCK_CUDA)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \

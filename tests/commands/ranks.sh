@@ -5,7 +5,7 @@
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-test_ranks=$(dirname "$program")/tests/unit/test_ranks
+test_ranks=$(dirname "$program")/tests/test_ranks
 silence=2 # seconds of patience in these tests
 slack=6   # seconds that mpirun, and a machine with other work, may add
 
