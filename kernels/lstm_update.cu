@@ -1,4 +1,4 @@
-/* LSTM cell, pointwise half, of one pixel's features at a time: van den Oord et al. 2016, eq. 3. Decoding's twin of
+/* LSTM cell, pointwise half, of one pixel's features at a time: van den Oord et al. 2016, eq. 3. Decoding's form of
  * lstm_cell_forward, which keeps no gates and holds c in place. */
 #include "kernels/portable/portable.h"
 

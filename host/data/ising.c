@@ -48,7 +48,7 @@ static int spin(size_t state, int column) {
 static void advance(const rule *r, int size, int row, int column, double *probability, px_ising *sums) {
     size_t bit = (size_t)1 << column, states = (size_t)1 << size;
     for (size_t state = 0; state < states; state++) {
-        if (state & bit) continue; /* it goes with its twin, whose bit is clear */
+        if (state & bit) continue; /* it goes with its mirror image, whose bit is clear */
         int left = column > 0 ? spin(state, column - 1) : 0;
         int diagonal = row > 0 && column + 1 < size ? spin(state, column + 1) : 0;
         double white = 0, both = 0;

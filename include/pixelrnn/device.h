@@ -1,4 +1,4 @@
-/* A device: a table of operations on tensors, with one filling for the CPU and one for CUDA.
+/* A device: a table of operations on tensors, with one backend for the CPU and one for CUDA.
  *
  * Models, optimisers and samplers speak to this table alone. Every operation takes one descriptor, px_NAME_args; it
  * runs in order on the device's stream, may return before the work is done (px_download and synchronize wait),
@@ -10,8 +10,8 @@
  * cell states, gradients of weights, losses. Weights and biases that are read have the type of the activations.
  * Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and rounds its result.
  *
- * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both fillings and the parity
- * test are made from it, and an operation missing from a filling is a link error. */
+ * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both backends and the parity
+ * test are made from it, and an operation missing from a backend is a link error. */
 #ifndef PIXELRNN_DEVICE_H
 #define PIXELRNN_DEVICE_H
 
@@ -467,7 +467,7 @@ px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activatio
 px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int place, px_device **device);
 void px_device_close(px_device *device);
 
-/* The two fillings. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
+/* The two backends. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
 px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device);
 

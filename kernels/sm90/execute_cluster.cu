@@ -1,5 +1,5 @@
 /* Tapes on CUDA: a cluster of blocks for each group of images, which runs step after step without leaving the chip.
- * Twin: host/device/cpu/execute.c. The pointwise steps are the portable kernels' own text.
+ * Reference: host/device/cpu/execute.c. The pointwise steps are the portable kernels' own text.
  *
  * A step is cut among the cluster's blocks; between steps stands the cluster's barrier, which also makes what one block
  * wrote visible to the others. Products are for few images and wide weights: a block stages 16 rows of A in shared

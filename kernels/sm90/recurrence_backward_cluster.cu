@@ -1,5 +1,5 @@
-/* A recurrence backward in one kernel, the weights in shared memory all along. Its portable twin is sweep_backward,
- * launched: host/device/recurrence.c and lstm_cell_backward.cu. sweep_cluster.h says who does what and where everything
+/* A recurrence backward in one kernel, the weights in shared memory all along. Its reference is recurrence_backward,
+ * stepwise: host/device/recurrence.c and lstm_cell_backward.cu. cluster.h says who does what and where everything
  * lies.
  *
  * Step t, counted from the queue's last, of every block:

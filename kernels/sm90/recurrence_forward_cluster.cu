@@ -1,5 +1,5 @@
-/* A recurrence forward in one kernel, the weights in shared memory all along. Its portable twin is sweep_forward,
- * launched: host/device/recurrence.c and lstm_cell_forward.cu. sweep_cluster.h says who does what and where everything
+/* A recurrence forward in one kernel, the weights in shared memory all along. Its reference is recurrence_forward,
+ * stepwise: host/device/recurrence.c and lstm_cell_forward.cu. cluster.h says who does what and where everything
  * lies.
  *
  * Step t of every block:   pre-activations of t from memory into registers

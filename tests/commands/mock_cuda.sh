@@ -1,14 +1,14 @@
 #!/bin/bash
 # The host's half of CUDA on a mock of its libraries (tests/mock_cuda): every operation against the CPU's, with what
 # cuBLASLt and cuDNN end themselves and without, and whole models, as graphs and by tapes too. Shows that the host asks
-# for the right thing; of a GPU it shows nothing. STANDIN is the folder of the programs that were linked with it;
+# for the right thing; of a GPU it shows nothing. MOCK_CUDA is the folder of the programs that were linked with it;
 # PX_TEST_SHORT: some of each alone.
-standin=$(realpath "${STANDIN:-.}")
+mock=$(realpath "${MOCK_CUDA:-.}")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-if [ -z "${STANDIN:-}" ]; then
-    skip "CUDA's host half on a stand-in" "make test builds it, where CUDA's headers are"
+if [ -z "${MOCK_CUDA:-}" ]; then
+    skip "CUDA's host half on a mock" "make test builds it, where CUDA's headers are"
     finish
     exit
 fi
@@ -16,8 +16,8 @@ fi
 declare -A process
 # start RUN PROGRAM [VAR=VALUE...]: begins a program; it prints to RUN.log and leaves its counts in RUN.counts
 start() {
-    env PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_STANDIN_COUNTS="$1.counts" "${@:3}" \
-        "$standin/test_$2" >"$1.log" 2>&1 &
+    env PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_MOCK_COUNTS="$1.counts" "${@:3}" \
+        "$mock/test_$2" >"$1.log" 2>&1 &
     process[$1]=$!
 }
 
@@ -25,7 +25,7 @@ passes() {
     wait "${process[$1]}" || { grep -v '^ok' "$1.log"; return 1; }
 }
 
-# counted RUN some|none COUNT...: how often the stand-in did what tests/mock_cuda/mock.h lists
+# counted RUN some|none COUNT...: how often the mock did what tests/mock_cuda/mock.h lists
 counted() {
     local name found wrong=0
     for name in "${@:3}"; do
@@ -46,7 +46,7 @@ plain='products convolutions combined replayed'
 # shellcheck disable=SC2086 # counts are words
 each_way() {
     start all parity
-    start none parity PX_STANDIN_ENDS=none
+    start none parity PX_MOCK_ENDS=none
     check 'operations, ended by the libraries' passes all
     check 'they ended all that they were asked to' counted all some $fused products_with_add $plain
     check 'they refused nothing' counted all none $refused
@@ -64,22 +64,22 @@ each_way() {
 }
 
 too_old() {
-    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_CAPABILITY=75 "$standin/test_golden" >old.log 2>&1 && return 1
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_CAPABILITY=75 "$mock/test_golden" >old.log 2>&1 && return 1
     contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later'
 }
 
 no_product() {
-    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_STANDIN_PRODUCTS=none "$standin/test_golden" >product.log 2>&1 && return 1
+    PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_PRODUCTS=none "$mock/test_golden" >product.log 2>&1 && return 1
     contains product.log 'cuBLASLt: product of '
 }
 
 # shellcheck disable=SC2086
 mixed() {
-    start even parity PX_STANDIN_ENDS=even
+    start even parity PX_MOCK_ENDS=even
     start decoder decoder PX_REPLAY=cluster
     check 'sampling by tapes' passes decoder
     check 'tapes were replayed' counted decoder some replayed
-    start refusing golden PX_STANDIN_ENDS=even
+    start refusing golden PX_MOCK_ENDS=even
     check 'golden cases, ended where features are even' passes refusing
     start pass pass
     check 'training steps as graphs' passes pass

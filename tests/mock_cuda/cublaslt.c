@@ -45,18 +45,18 @@ struct cublasLtContext {
 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
-    return status == CUBLAS_STATUS_NOT_SUPPORTED   ? "not supported (stand-in)"
-           : status == CUBLAS_STATUS_INVALID_VALUE ? "invalid value (stand-in)"
-                                                   : "error (stand-in)";
+    return status == CUBLAS_STATUS_NOT_SUPPORTED   ? "not supported (mock)"
+           : status == CUBLAS_STATUS_INVALID_VALUE ? "invalid value (mock)"
+                                                   : "error (mock)";
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
-    *handle = standin_memory(sizeof **handle);
+    *handle = mock_memory(sizeof **handle);
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-    standin_free(handle);
+    mock_free(handle);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -107,7 +107,7 @@ static cublasStatus_t set(void *opaque, int32_t kind, const field *fields, size_
         memcpy((char *)opaque + fields[i].at, value, size);
         return CUBLAS_STATUS_SUCCESS;
     }
-    return CUBLAS_STATUS_NOT_SUPPORTED; /* by the stand-in */
+    return CUBLAS_STATUS_NOT_SUPPORTED; /* by the mock */
 }
 #define SET(kind, opaque, fields, attribute, value, size)                                                              \
     set(opaque, kind, fields, sizeof(fields) / sizeof *(fields), (int)(attribute), value, size)
@@ -197,12 +197,12 @@ static cublasStatus_t check(const product *p) {
         p->c.type != p->d.type || (narrow(&p->d) && !narrow(&p->a)))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (vector && (!p->op.vector || p->d.batch != 1)) return CUBLAS_STATUS_INVALID_VALUE;
-    const char *products = getenv("PX_STANDIN_PRODUCTS");
+    const char *products = getenv("PX_MOCK_PRODUCTS");
     if (products && strcmp(products, "none") == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (p->op.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
     if (!vector && !has_relu(p->op.epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (standin_ends((int64_t)p->d.rows)) return CUBLAS_STATUS_SUCCESS;
-    standin_counted(STANDIN_products_refused);
+    if (mock_ends((int64_t)p->d.rows)) return CUBLAS_STATUS_SUCCESS;
+    mock_counted(MOCK_products_refused);
     return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
@@ -243,10 +243,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 /* A matrix of the batch as dense float32. */
 static float *widened(const layout *l, const void *data, int64_t index) {
     const int64_t rows = (int64_t)l->rows, columns = (int64_t)l->columns;
-    float *wide = standin_memory((size_t)(rows * columns) * sizeof *wide);
+    float *wide = mock_memory((size_t)(rows * columns) * sizeof *wide);
     for (int64_t column = 0; column < columns; column++)
         for (int64_t row = 0; row < rows; row++)
-            wide[column * rows + row] = standin_read(data, index * l->step + column * l->ld + row, narrow(l));
+            wide[column * rows + row] = mock_read(data, index * l->step + column * l->ld + row, narrow(l));
     return wide;
 }
 
@@ -256,11 +256,11 @@ static void end_product(const product *p, float *sums, int64_t index) {
         for (int64_t row = 0; row < rows; row++) {
             float x = p->alpha * sums[column * rows + row];
             if (p->beta != 0)
-                x += p->beta * standin_read(p->at_c, index * p->c.step + column * p->c.ld + row, narrow(&p->c));
-            if (has_bias(p->op.epilogue)) x += standin_read(p->op.vector, row, narrow(&p->d));
+                x += p->beta * mock_read(p->at_c, index * p->c.step + column * p->c.ld + row, narrow(&p->c));
+            if (has_bias(p->op.epilogue)) x += mock_read(p->op.vector, row, narrow(&p->d));
             if (has_relu(p->op.epilogue)) x = x > 0 ? x : 0;
-            if (p->poisoned) standin_spoil(&x, sizeof x);
-            standin_write(p->at_d, index * p->d.step + column * p->d.ld + row, narrow(&p->d), x);
+            if (p->poisoned) mock_spoil(&x, sizeof x);
+            mock_write(p->at_d, index * p->d.step + column * p->d.ld + row, narrow(&p->d), x);
         }
 }
 
@@ -269,16 +269,16 @@ static void run(const void *args) {
     const int rows = (int)p->d.rows, columns = (int)p->d.columns, k = (int)depth(p);
     const enum CBLAS_TRANSPOSE transposed[] = {p->op.transposed[0] == CUBLAS_OP_N ? CblasNoTrans : CblasTrans,
                                                p->op.transposed[1] == CUBLAS_OP_N ? CblasNoTrans : CblasTrans};
-    standin_spoil(p->workspace, p->workspace ? WORKSPACE : 0);
+    mock_spoil(p->workspace, p->workspace ? WORKSPACE : 0);
     for (int64_t i = 0; i < p->d.batch; i++) {
         float *a = widened(&p->a, p->at_a, i), *b = widened(&p->b, p->at_b, i);
-        float *sums = standin_memory((size_t)rows * (size_t)columns * sizeof *sums);
+        float *sums = mock_memory((size_t)rows * (size_t)columns * sizeof *sums);
         cblas_sgemm(CblasColMajor, transposed[0], transposed[1], rows, columns, k, 1, a, (int)p->a.rows, b,
                     (int)p->b.rows, 0, sums, rows);
         end_product(p, sums, i);
-        standin_free(sums);
-        standin_free(b);
-        standin_free(a);
+        mock_free(sums);
+        mock_free(b);
+        mock_free(a);
     }
 }
 
@@ -295,7 +295,7 @@ static stretch stretch_of(const void *from, const layout *l, uint32_t alignment)
 }
 
 static bool is_usable(stretch s) {
-    return s.alignment && (uintptr_t)s.from % s.alignment == 0 && standin_on_card(s.from, s.bytes);
+    return s.alignment && (uintptr_t)s.from % s.alignment == 0 && mock_on_card(s.from, s.bytes);
 }
 
 /* Whether the product keeps what its algorithm was promised, and reads nothing that it writes; C, which is not read
@@ -311,15 +311,15 @@ static bool keeps(const product *p, const algorithm *algo) {
         return false;
     if (has_bias(p->op.epilogue) && !is_usable((stretch){p->op.vector, p->d.rows * element(&p->d), algo->of_vector}))
         return false;
-    return !standin_overlap(a.from, a.bytes, d.from, d.bytes) && !standin_overlap(b.from, b.bytes, d.from, d.bytes) &&
-           (p->beta == 0 || in_place || !standin_overlap(c.from, c.bytes, d.from, d.bytes));
+    return !mock_overlap(a.from, a.bytes, d.from, d.bytes) && !mock_overlap(b.from, b.bytes, d.from, d.bytes) &&
+           (p->beta == 0 || in_place || !mock_overlap(c.from, c.bytes, d.from, d.bytes));
 }
 
 static void count_product(const product *p) {
-    standin_counted(STANDIN_products);
-    if (p->beta != 0 && p->at_c != p->at_d) standin_counted(STANDIN_products_with_add);
-    if (has_bias(p->op.epilogue)) standin_counted(STANDIN_products_with_bias);
-    if (has_relu(p->op.epilogue)) standin_counted(STANDIN_products_with_relu);
+    mock_counted(MOCK_products);
+    if (p->beta != 0 && p->at_c != p->at_d) mock_counted(MOCK_products_with_add);
+    if (has_bias(p->op.epilogue)) mock_counted(MOCK_products_with_bias);
+    if (has_relu(p->op.epilogue)) mock_counted(MOCK_products_with_relu);
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation_of, const void *alpha,
@@ -346,6 +346,5 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     p.workspace = chosen.workspace ? workspace : NULL;
     p.poisoned = chosen.poisoned;
     count_product(&p);
-    return standin_give(stream, run, &p, sizeof p) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
-                                                                  : CUBLAS_STATUS_EXECUTION_FAILED;
+    return mock_give(stream, run, &p, sizeof p) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -23,19 +23,19 @@ static const struct {
 enum { ENGINES = sizeof engines / sizeof *engines };
 
 const char *cudnnGetErrorString(cudnnStatus_t status) {
-    return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ? "not supported (stand-in)"
-           : CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM   ? "bad parameter (stand-in)"
-                                                                       : "error (stand-in)";
+    return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ? "not supported (mock)"
+           : CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM   ? "bad parameter (mock)"
+                                                                       : "error (mock)";
 }
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
-    *handle = standin_memory(sizeof **handle);
+    *handle = mock_memory(sizeof **handle);
     **handle = (struct cudnnContext){NULL};
     return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
-    standin_free(handle);
+    mock_free(handle);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -45,128 +45,124 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
 }
 
 /* A configuration of this engine for this graph. */
-static standin_descriptor *config_of(const standin_descriptor *graph, int64_t index) {
+static mock_descriptor *config_of(const mock_descriptor *graph, int64_t index) {
     cudnnBackendDescriptor_t engine, config;
     cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine);
     cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config);
-    standin_descriptor *made = engine;
-    standin_put(made, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
-    standin_put(made, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index);
-    standin_put(made, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, engines[index].notes,
-                engines[index].note);
+    mock_descriptor *made = engine;
+    mock_put(made, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+    mock_put(made, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index);
+    mock_put(made, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, engines[index].notes,
+             engines[index].note);
     made->final = true;
-    standin_put(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine);
-    ((standin_descriptor *)config)->final = true;
+    mock_put(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine);
+    ((mock_descriptor *)config)->final = true;
     cudnnBackendDestroyDescriptor(engine);
     return config;
 }
 
-cudnnStatus_t standin_rank(standin_descriptor *ranking) {
-    const standin_descriptor *graph = standin_part(ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
-    standin_convolution c;
-    const cudnnStatus_t status = standin_graph(graph, &c);
+cudnnStatus_t mock_rank(mock_descriptor *ranking) {
+    const mock_descriptor *graph = mock_part(ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+    mock_convolution c;
+    const cudnnStatus_t status = mock_graph(graph, &c);
     if (status != CUDNN_STATUS_SUCCESS) return status;
-    if (!standin_takes(c.tensor[0].size[0]) || (c.ends > 0 && !standin_ends(standin_result(&c)->size[1]))) {
-        standin_counted(STANDIN_convolutions_refused);
+    if (!mock_takes(c.tensor[0].size[0]) || (c.ends > 0 && !mock_ends(mock_result(&c)->size[1]))) {
+        mock_counted(MOCK_convolutions_refused);
         return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
     }
-    standin_descriptor *configs[ENGINES];
+    mock_descriptor *configs[ENGINES];
     int count = 0;
     for (int64_t i = 0; i < ENGINES; i++)
-        if (engines[i].mode == standin_number(ranking, CUDNN_ATTR_ENGINEHEUR_MODE))
-            configs[count++] = config_of(graph, i);
-    standin_put(ranking, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, configs);
+        if (engines[i].mode == mock_number(ranking, CUDNN_ATTR_ENGINEHEUR_MODE)) configs[count++] = config_of(graph, i);
+    mock_put(ranking, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, configs);
     while (count > 0) cudnnBackendDestroyDescriptor(configs[--count]);
     return CUDNN_STATUS_SUCCESS;
 }
 
-static const standin_descriptor *engine_of(const standin_descriptor *plan) {
-    return standin_part(standin_part(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG), CUDNN_ATTR_ENGINECFG_ENGINE);
+static const mock_descriptor *engine_of(const mock_descriptor *plan) {
+    return mock_part(mock_part(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG), CUDNN_ATTR_ENGINECFG_ENGINE);
 }
 
-cudnnStatus_t standin_ready(standin_descriptor *plan) {
-    const int64_t index = standin_number(engine_of(plan), CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+cudnnStatus_t mock_ready(mock_descriptor *plan) {
+    const int64_t index = mock_number(engine_of(plan), CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
     if (engines[index].turns_down) return CUDNN_STATUS_NOT_SUPPORTED;
-    return standin_put(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &engines[index].workspace);
+    return mock_put(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &engines[index].workspace);
 }
 
 /* ---- Running a plan ------------------------------------------------------------------------------------------------ */
 
-static size_t bytes_of(const standin_tensor *t) {
+static size_t bytes_of(const mock_tensor *t) {
     int64_t last = 0;
-    for (int i = 0; i < STANDIN_DIMENSIONS; i++) last += (t->size[i] - 1) * t->stride[i];
+    for (int i = 0; i < MOCK_DIMENSIONS; i++) last += (t->size[i] - 1) * t->stride[i];
     return (size_t)(last + 1) * (t->narrow ? 2 : 4);
 }
 
 /* The tensors of a convolution that lie in memory, and where the pack's pointers to them belong. */
 typedef struct place {
-    const standin_tensor *tensor;
+    const mock_tensor *tensor;
     void **pointer;
 } place;
 
-static int places_of(standin_run *run, place *places) {
-    standin_convolution *c = &run->convolution;
+static int places_of(mock_run *run, place *places) {
+    mock_convolution *c = &run->convolution;
     int count = 0;
-    places[count++] = (place){standin_result(c), &run->result};
+    places[count++] = (place){mock_result(c), &run->result};
     for (int i = 0; i < 3; i++)
-        if (i != standin_made(c->pass)) places[count++] = (place){&c->tensor[i], &run->tensor[i]};
+        if (i != mock_made(c->pass)) places[count++] = (place){&c->tensor[i], &run->tensor[i]};
     for (int i = 0; i < c->ends; i++)
         if (c->end[i].mode != CUDNN_POINTWISE_RELU_FWD) places[count++] = (place){&c->end[i].beside, &run->beside[i]};
     return count;
 }
 
 /* Fills in the pack's pointers: one for each tensor, and no other. What is read does not overlap the result. */
-static cudnnStatus_t place_tensors(standin_run *run, const standin_descriptor *pack) {
-    const int64_t given = standin_count_of(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
-    const int64_t *ids = standin_values(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, given);
-    void *const *pointers = standin_values(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, given);
-    place places[STANDIN_OPERANDS];
+static cudnnStatus_t place_tensors(mock_run *run, const mock_descriptor *pack) {
+    const int64_t given = mock_count_of(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+    const int64_t *ids = mock_values(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, given);
+    void *const *pointers = mock_values(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, given);
+    place places[MOCK_OPERANDS];
     const int count = places_of(run, places);
     if (given != count || !pointers) return CUDNN_STATUS_BAD_PARAM;
     for (int i = 0; i < count; i++) {
-        const standin_tensor *t = places[i].tensor;
+        const mock_tensor *t = places[i].tensor;
         int64_t at = 0;
         while (at < given && ids[at] != t->id) at++;
         if (at == given) return CUDNN_STATUS_BAD_PARAM;
         *places[i].pointer = pointers[at];
         if ((uintptr_t)pointers[at] % (uintptr_t)t->alignment != 0) return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
-        if (!standin_on_card(pointers[at], bytes_of(t))) return CUDNN_STATUS_EXECUTION_FAILED;
-        if (i > 0 &&
-            standin_overlap(pointers[at], bytes_of(t), run->result, bytes_of(standin_result(&run->convolution))))
+        if (!mock_on_card(pointers[at], bytes_of(t))) return CUDNN_STATUS_EXECUTION_FAILED;
+        if (i > 0 && mock_overlap(pointers[at], bytes_of(t), run->result, bytes_of(mock_result(&run->convolution))))
             return CUDNN_STATUS_BAD_PARAM;
     }
     return CUDNN_STATUS_SUCCESS;
 }
 
-static void count_run(const standin_convolution *c) {
-    standin_counted(STANDIN_convolutions);
+static void count_run(const mock_convolution *c) {
+    mock_counted(MOCK_convolutions);
     for (int i = 0; i < c->ends; i++) {
-        const standin_end *end = &c->end[i];
+        const mock_end *end = &c->end[i];
         const bool bias = end->beside.size[0] * end->beside.size[2] * end->beside.size[3] == 1;
-        standin_counted(end->mode == CUDNN_POINTWISE_RELU_FWD   ? STANDIN_convolutions_with_relu
-                        : end->mode == CUDNN_POINTWISE_RELU_BWD ? STANDIN_convolutions_with_gate
-                        : bias                                  ? STANDIN_convolutions_with_bias
-                                                                : STANDIN_convolutions_with_add);
+        mock_counted(end->mode == CUDNN_POINTWISE_RELU_FWD   ? MOCK_convolutions_with_relu
+                     : end->mode == CUDNN_POINTWISE_RELU_BWD ? MOCK_convolutions_with_gate
+                     : bias                                  ? MOCK_convolutions_with_bias
+                                                             : MOCK_convolutions_with_add);
     }
 }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan_of,
                                   cudnnBackendDescriptor_t pack_of) {
-    const standin_descriptor *plan = plan_of, *pack = pack_of;
+    const mock_descriptor *plan = plan_of, *pack = pack_of;
     if (!handle || !plan || !pack || !plan->final || !pack->final) return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
-    const int64_t index = standin_number(engine_of(plan), CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
-    void *const *workspace = standin_values(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, 1);
-    standin_run run = {0};
-    cudnnStatus_t status = standin_graph(standin_part(engine_of(plan), CUDNN_ATTR_ENGINE_OPERATION_GRAPH),
-                                         &run.convolution);
+    const int64_t index = mock_number(engine_of(plan), CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+    void *const *workspace = mock_values(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, 1);
+    mock_run run = {0};
+    cudnnStatus_t status = mock_graph(mock_part(engine_of(plan), CUDNN_ATTR_ENGINE_OPERATION_GRAPH), &run.convolution);
     if (status == CUDNN_STATUS_SUCCESS) status = place_tensors(&run, pack);
     if (status != CUDNN_STATUS_SUCCESS) return status;
-    if (engines[index].workspace > 0 && (!standin_on_card(*workspace, (size_t)engines[index].workspace) ||
-                                         (uintptr_t)*workspace % LEAST_ALIGNMENT != 0))
+    if (engines[index].workspace > 0 &&
+        (!mock_on_card(*workspace, (size_t)engines[index].workspace) || (uintptr_t)*workspace % LEAST_ALIGNMENT != 0))
         return CUDNN_STATUS_BAD_PARAM;
     run.convolution.poisoned = engines[index].poisons;
     count_run(&run.convolution);
-    return standin_give(handle->stream, standin_convolve, &run, sizeof run) == cudaSuccess
-               ? CUDNN_STATUS_SUCCESS
-               : CUDNN_STATUS_EXECUTION_FAILED;
+    return mock_give(handle->stream, mock_convolve, &run, sizeof run) == cudaSuccess ? CUDNN_STATUS_SUCCESS
+                                                                                     : CUDNN_STATUS_EXECUTION_FAILED;
 }

@@ -1,6 +1,6 @@
-/* cuDNN's graph interface within the stand-in: descriptors, and the convolutions that plans come down to. */
-#ifndef PIXELRNN_TESTS_STANDIN_CUDNN_STANDIN_H
-#define PIXELRNN_TESTS_STANDIN_CUDNN_STANDIN_H
+/* cuDNN's graph interface within the mock: descriptors, and the convolutions that plans come down to. */
+#ifndef PIXELRNN_TESTS_CUDNN_MOCK_H
+#define PIXELRNN_TESTS_CUDNN_MOCK_H
 
 #include "tests/mock_cuda/mock.h"
 #include <cudnn.h>
@@ -10,88 +10,88 @@ struct cudnnContext {
 };
 
 /* A tensor, its dimensions in cuDNN's order: n, features, height, width. */
-enum { STANDIN_DIMENSIONS = 4 };
-typedef struct standin_tensor {
+enum { MOCK_DIMENSIONS = 4 };
+typedef struct mock_tensor {
     int64_t id, alignment;
     bool passed, narrow; /* virtual; bfloat16 */
-    int64_t size[STANDIN_DIMENSIONS], stride[STANDIN_DIMENSIONS];
-} standin_tensor;
+    int64_t size[MOCK_DIMENSIONS], stride[MOCK_DIMENSIONS];
+} mock_tensor;
 
 /* One pass of a convolution, and the pointwise operations that end it. */
-enum { STANDIN_ENDS = 4, STANDIN_OPERANDS = 3 + STANDIN_ENDS };
-typedef enum { STANDIN_FORWARD, STANDIN_INPUT_GRADIENT, STANDIN_PASSES } standin_pass;
-typedef struct standin_end {
+enum { MOCK_ENDS = 4, MOCK_OPERANDS = 3 + MOCK_ENDS };
+typedef enum { MOCK_FORWARD, MOCK_INPUT_GRADIENT, MOCK_PASSES } mock_pass;
+typedef struct mock_end {
     cudnnPointwiseMode_t mode;
-    standin_tensor beside, to; /* beside: not of RELU_FWD */
-} standin_end;
-typedef struct standin_convolution {
-    standin_pass pass;
-    standin_tensor tensor[3]; /* x, weight, y */
-    int64_t before[2];        /* padding: rows, columns */
+    mock_tensor beside, to; /* beside: not of RELU_FWD */
+} mock_end;
+typedef struct mock_convolution {
+    mock_pass pass;
+    mock_tensor tensor[3]; /* x, weight, y */
+    int64_t before[2];     /* padding: rows, columns */
     int ends;
-    standin_end end[STANDIN_ENDS];
+    mock_end end[MOCK_ENDS];
     bool poisoned; /* by an engine that must not be chosen */
-} standin_convolution;
+} mock_convolution;
 
 /* Which of the three tensors a pass makes. */
-static inline int standin_made(standin_pass pass) {
-    return pass == STANDIN_FORWARD ? 2 : 0;
+static inline int mock_made(mock_pass pass) {
+    return pass == MOCK_FORWARD ? 2 : 0;
 }
 
 /* The tensor that the whole graph leaves in memory. */
-static inline const standin_tensor *standin_result(const standin_convolution *c) {
-    return c->ends > 0 ? &c->end[c->ends - 1].to : &c->tensor[standin_made(c->pass)];
+static inline const mock_tensor *mock_result(const mock_convolution *c) {
+    return c->ends > 0 ? &c->end[c->ends - 1].to : &c->tensor[mock_made(c->pass)];
 }
 
 /* A convolution to run: where its tensors lie. */
-typedef struct standin_run {
-    standin_convolution convolution;
+typedef struct mock_run {
+    mock_convolution convolution;
     void *tensor[3]; /* x, weight, y; not the one that the pass makes */
-    void *beside[STANDIN_ENDS], *result;
-} standin_run;
-void standin_convolve(const void *run);
+    void *beside[MOCK_ENDS], *result;
+} mock_run;
+void mock_convolve(const void *run);
 
 /* --- Descriptors: cudnn_descriptors.c ------------------------------------------------------------------------------- */
 
-typedef struct standin_value {
-    struct standin_value *next;
+typedef struct mock_value {
+    struct mock_value *next;
     cudnnBackendAttributeName_t name;
     cudnnBackendAttributeType_t type;
     int64_t count;
     void *data;
-} standin_value;
-typedef struct standin_descriptor {
+} mock_value;
+typedef struct mock_descriptor {
     cudnnBackendDescriptorType_t type;
     int users; /* the caller, and descriptors that hold it */
     bool final;
-    standin_value *values;
-} standin_descriptor;
+    mock_value *values;
+} mock_descriptor;
 
 /* The attribute's values, `count` at least, or NULL. */
-const void *standin_values(const standin_descriptor *d, cudnnBackendAttributeName_t name, int64_t count);
+const void *mock_values(const mock_descriptor *d, cudnnBackendAttributeName_t name, int64_t count);
 /* The first of them: a descriptor; or an enum or a number, 0 if there is none. */
-const standin_descriptor *standin_part(const standin_descriptor *d, cudnnBackendAttributeName_t name);
-int64_t standin_number(const standin_descriptor *d, cudnnBackendAttributeName_t name);
+const mock_descriptor *mock_part(const mock_descriptor *d, cudnnBackendAttributeName_t name);
+int64_t mock_number(const mock_descriptor *d, cudnnBackendAttributeName_t name);
 /* How many there are. */
-int64_t standin_count_of(const standin_descriptor *d, cudnnBackendAttributeName_t name);
+int64_t mock_count_of(const mock_descriptor *d, cudnnBackendAttributeName_t name);
 /* Sets an attribute, of whatever type; *target must not be final yet. */
-cudnnStatus_t standin_put(standin_descriptor *target, cudnnBackendAttributeName_t name,
-                          cudnnBackendAttributeType_t type, int64_t count, const void *values);
+cudnnStatus_t mock_put(mock_descriptor *target, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                       int64_t count, const void *values);
 
 /* --- Rules: cudnn_rules.c ------------------------------------------------------------------------------------------- */
 
 /* Whether this attribute belongs to a descriptor of this type, as these values. */
-cudnnStatus_t standin_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
-                             cudnnBackendAttributeType_t type, int64_t count);
+cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
+                          cudnnBackendAttributeType_t type, int64_t count);
 /* Whether a descriptor has all that it needs, and makes sense. */
-cudnnStatus_t standin_complete(const standin_descriptor *d);
+cudnnStatus_t mock_complete(const mock_descriptor *d);
 
 /* --- Graphs and engines: cudnn_graph.c, cudnn_engines.c --------------------------------------------------------------- */
 
 /* What a graph computes; NOT_SUPPORTED if it is not a convolution with ends. */
-cudnnStatus_t standin_graph(const standin_descriptor *graph, standin_convolution *convolution);
+cudnnStatus_t mock_graph(const mock_descriptor *graph, mock_convolution *convolution);
 /* Ranks engines for a graph; readies a plan.. */
-cudnnStatus_t standin_rank(standin_descriptor *ranking);
-cudnnStatus_t standin_ready(standin_descriptor *plan);
+cudnnStatus_t mock_rank(mock_descriptor *ranking);
+cudnnStatus_t mock_ready(mock_descriptor *plan);
 
 #endif

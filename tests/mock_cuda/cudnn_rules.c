@@ -27,8 +27,8 @@ static const rule rules[] = {
     MUST(TENSOR, TENSOR_UNIQUE_ID, INT64, 1),
     MUST(TENSOR, TENSOR_DATA_TYPE, DATA_TYPE, 1),
     MUST(TENSOR, TENSOR_BYTE_ALIGNMENT, INT64, 1),
-    MUST(TENSOR, TENSOR_DIMENSIONS, INT64, STANDIN_DIMENSIONS),
-    MUST(TENSOR, TENSOR_STRIDES, INT64, STANDIN_DIMENSIONS),
+    MUST(TENSOR, TENSOR_DIMENSIONS, INT64, MOCK_DIMENSIONS),
+    MUST(TENSOR, TENSOR_STRIDES, INT64, MOCK_DIMENSIONS),
     MAY(TENSOR, TENSOR_IS_VIRTUAL, BOOLEAN),
     MUST(CONVOLUTION, CONVOLUTION_COMP_TYPE, DATA_TYPE, 1),
     MUST(CONVOLUTION, CONVOLUTION_CONV_MODE, CONVOLUTION_MODE, 1),
@@ -60,41 +60,41 @@ static const rule rules[] = {
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
-cudnnStatus_t standin_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
-                             cudnnBackendAttributeType_t type, int64_t count) {
+cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
+                          cudnnBackendAttributeType_t type, int64_t count) {
     for (int i = 0; i < RULES; i++) {
         if (rules[i].of != of || rules[i].name != name) continue;
         if (rules[i].type != type) return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
         return rules[i].count == ANY || rules[i].count == count ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
     }
-    return CUDNN_STATUS_BAD_PARAM; /* not this descriptor's, or unknown to the stand-in */
+    return CUDNN_STATUS_BAD_PARAM; /* not this descriptor's, or unknown to the mock */
 }
 
 /* No two elements share a place: each dimension steps over all of the next smaller one's. */
 static bool is_apart(const int64_t *size, const int64_t *stride) {
-    for (int i = 0; i < STANDIN_DIMENSIONS; i++)
-        for (int j = 0; j < STANDIN_DIMENSIONS; j++)
+    for (int i = 0; i < MOCK_DIMENSIONS; i++)
+        for (int j = 0; j < MOCK_DIMENSIONS; j++)
             if (stride[j] > stride[i] && stride[j] < stride[i] * size[i] && size[j] > 1) return false;
     return true;
 }
 
-static cudnnStatus_t complete_tensor(const standin_descriptor *d) {
-    const int64_t *size = standin_values(d, CUDNN_ATTR_TENSOR_DIMENSIONS, STANDIN_DIMENSIONS);
-    const int64_t *stride = standin_values(d, CUDNN_ATTR_TENSOR_STRIDES, STANDIN_DIMENSIONS);
-    const int64_t type = standin_number(d, CUDNN_ATTR_TENSOR_DATA_TYPE);
-    const int64_t alignment = standin_number(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
+static cudnnStatus_t complete_tensor(const mock_descriptor *d) {
+    const int64_t *size = mock_values(d, CUDNN_ATTR_TENSOR_DIMENSIONS, MOCK_DIMENSIONS);
+    const int64_t *stride = mock_values(d, CUDNN_ATTR_TENSOR_STRIDES, MOCK_DIMENSIONS);
+    const int64_t type = mock_number(d, CUDNN_ATTR_TENSOR_DATA_TYPE);
+    const int64_t alignment = mock_number(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
     const int64_t element = type == CUDNN_DATA_BFLOAT16 ? 2 : 4;
-    for (int i = 0; i < STANDIN_DIMENSIONS; i++)
+    for (int i = 0; i < MOCK_DIMENSIONS; i++)
         if (size[i] < 1 || stride[i] < 1) return CUDNN_STATUS_BAD_PARAM_OUT_OF_BOUND;
     if (type != CUDNN_DATA_BFLOAT16 && type != CUDNN_DATA_FLOAT) return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
     if (alignment < 1 || alignment % element != 0) return CUDNN_STATUS_BAD_PARAM;
     return is_apart(size, stride) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
 }
 
-cudnnStatus_t standin_complete(const standin_descriptor *d) {
+cudnnStatus_t mock_complete(const mock_descriptor *d) {
     if (d->final) return CUDNN_STATUS_BAD_PARAM;
     for (int i = 0; i < RULES; i++)
-        if (rules[i].of == d->type && !rules[i].optional && standin_count_of(d, rules[i].name) == 0)
+        if (rules[i].of == d->type && !rules[i].optional && mock_count_of(d, rules[i].name) == 0)
             return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
     return d->type == CUDNN_BACKEND_TENSOR_DESCRIPTOR ? complete_tensor(d) : CUDNN_STATUS_SUCCESS;
 }

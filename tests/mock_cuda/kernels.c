@@ -1,4 +1,4 @@
-/* Kernels: each is its twin on the CPU, run when its turn on the stream comes. */
+/* Kernels: each is the CPU backend's, run when its turn on the stream comes. */
 #include "host/device/cpu/cpu.h"
 #include "kernels/portable/device_cuda.h"
 #include "tests/mock_cuda/mock.h"
@@ -7,9 +7,9 @@
 #include <string.h>
 
 static void finished(px_status status, const char *kernel) {
-    if (strcmp(kernel, "combine") == 0) standin_counted(STANDIN_combined);
+    if (strcmp(kernel, "combine") == 0) mock_counted(MOCK_combined);
     if (status == PX_OK) return;
-    fprintf(stderr, "stand-in: kernel %s fails\n", kernel);
+    fprintf(stderr, "mock: kernel %s fails\n", kernel);
     abort();
 }
 
@@ -20,7 +20,7 @@ static void finished(px_status status, const char *kernel) {
     }                                                                                                                  \
     px_status px_cuda_##as(px_device *device, const px_##name##_args *args);                                           \
     px_status px_cuda_##as(px_device *device, const px_##name##_args *args) {                                          \
-        (void)standin_give(px_cuda_stream(device), run_##as, args, sizeof *args);                                      \
+        (void)mock_give(px_cuda_stream(device), run_##as, args, sizeof *args);                                         \
         return px_cuda_launched(device, #name);                                                                        \
     }
 #define KERNEL(name)      KERNEL_AS(name, name)
@@ -44,7 +44,7 @@ static void run_replay_as(const px_replay_args *tape, px_type activation) {
     finished(px_cpu_open(&ctx, activation, &cpu), "replay");
     finished(px_cpu_replay(cpu, tape), "replay");
     px_device_close(cpu);
-    standin_counted(STANDIN_replayed);
+    mock_counted(MOCK_replayed);
 }
 static void run_replay(const void *args) {
     run_replay_as(args, PX_REAL);
@@ -54,11 +54,11 @@ static void run_replay_bf16(const void *args) {
 }
 
 px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *tape) {
-    (void)standin_give(px_cuda_stream(device), run_replay, tape, sizeof *tape);
+    (void)mock_give(px_cuda_stream(device), run_replay, tape, sizeof *tape);
     return px_cuda_launched(device, "replay");
 }
 
 px_status px_cuda_replay_cluster_bf16(px_device *device, const px_replay_args *tape) {
-    (void)standin_give(px_cuda_stream(device), run_replay_bf16, tape, sizeof *tape);
+    (void)mock_give(px_cuda_stream(device), run_replay_bf16, tape, sizeof *tape);
     return px_cuda_launched(device, "replay");
 }

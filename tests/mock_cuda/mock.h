@@ -1,4 +1,4 @@
-/* A stand-in for the CUDA runtime, cuBLASLt and cuDNN's graph interface, for machines without a GPU: test programs are
+/* A mock for the CUDA runtime, cuBLASLt and cuDNN's graph interface, for machines without a GPU: test programs are
  * linked with it and with the objects of host/device/cuda*.c as they are.
  *
  * It does on the CPU what the documentation of these libraries says they do, as late as it allows: what a stream is given
@@ -7,16 +7,16 @@
  * result). What must not be chosen (inexact engines, sums rounded part by part) can be chosen, and gives NaN.
  *
  * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their speed:
- * kernels are their twins on the CPU, and those that have none, recurrences on clusters, do not run.
+ * kernels are the CPU backend's, and those that it lacks, recurrences on clusters, do not run.
  *
- *   PX_STANDIN_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
+ *   PX_MOCK_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
  *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a
  *                       batch's last chunk may have
- *   PX_STANDIN_PRODUCTS none: cuBLASLt has no algorithm for any product
- *   PX_STANDIN_CAPABILITY the compute capability of the device, 99 for 9.9 (the default)
- *   PX_STANDIN_COUNTS   a file that the counts below are written to when the program ends */
-#ifndef PIXELRNN_TESTS_STANDIN_H
-#define PIXELRNN_TESTS_STANDIN_H
+ *   PX_MOCK_PRODUCTS none: cuBLASLt has no algorithm for any product
+ *   PX_MOCK_CAPABILITY the compute capability of the device, 99 for 9.9 (the default)
+ *   PX_MOCK_COUNTS   a file that the counts below are written to when the program ends */
+#ifndef PIXELRNN_TESTS_MOCK_H
+#define PIXELRNN_TESTS_MOCK_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@
 
 /* What was asked for and done, so that a test can see that it tests. "with" counts what the libraries end themselves,
  * "refused" what they were asked for and would not do, "left" the objects and allocations that were never destroyed or freed. */
-#define STANDIN_COUNTS(X)                                                                                              \
+#define MOCK_COUNTS(X)                                                                                                 \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \
     X(products_with_bias)                                                                                              \
@@ -42,38 +42,38 @@
     X(graphs)                                                                                                          \
     X(left)
 typedef enum {
-#define STANDIN_COUNT(name) STANDIN_##name,
-    STANDIN_COUNTS(STANDIN_COUNT)
-#undef STANDIN_COUNT
-} standin_count;
-void standin_counted(standin_count what);
+#define MOCK_COUNT(name) MOCK_##name,
+    MOCK_COUNTS(MOCK_COUNT)
+#undef MOCK_COUNT
+} mock_count;
+void mock_counted(mock_count what);
 
 /* Whether the libraries end a result of so many features themselves; and whether cuDNN takes so many images. */
-bool standin_ends(int64_t features);
-bool standin_takes(int64_t images);
+bool mock_ends(int64_t features);
+bool mock_takes(int64_t images);
 
 /* Gives the stream work to do later, with a copy of its arguments; or adds it to the graph that is being captured. */
-typedef void (*standin_work)(const void *args);
-cudaError_t standin_give(cudaStream_t stream, standin_work work, const void *args, size_t bytes);
+typedef void (*mock_work)(const void *args);
+cudaError_t mock_give(cudaStream_t stream, mock_work work, const void *args, size_t bytes);
 
 /* Does what every stream was given. An error if one is being captured, which is then spoilt. */
-cudaError_t standin_wait(void);
+cudaError_t mock_wait(void);
 
 /* Keeps the error for cudaGetLastError, and returns it. */
-cudaError_t standin_error(cudaError_t error);
+cudaError_t mock_error(cudaError_t error);
 
 /* Whether these bytes lie in one allocation of the card's memory. */
-bool standin_on_card(const void *memory, size_t bytes);
+bool mock_on_card(const void *memory, size_t bytes);
 /* Whether two stretches of memory share a byte. */
-bool standin_overlap(const void *a, size_t bytes_a, const void *b, size_t bytes_b);
+bool mock_overlap(const void *a, size_t bytes_a, const void *b, size_t bytes_b);
 /* Overwrites what no one may rely on: 0xff bytes are NaN in every type. */
-void standin_spoil(void *memory, size_t bytes);
+void mock_spoil(void *memory, size_t bytes);
 
 /* Element `index` of bfloat16 if narrow, else of float32. */
-float standin_read(const void *data, int64_t index, bool narrow);
-void standin_write(void *data, int64_t index, bool narrow, float value);
+float mock_read(const void *data, int64_t index, bool narrow);
+void mock_write(void *data, int64_t index, bool narrow, float value);
 /* malloc for what cannot fail in a test: ends the program. */
-void *standin_memory(size_t bytes);
-void standin_free(void *memory); /* NULL is allowed */
+void *mock_memory(size_t bytes);
+void mock_free(void *memory); /* NULL is allowed */
 
 #endif

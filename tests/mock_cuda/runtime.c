@@ -17,7 +17,7 @@ static struct {
     size_t bytes;
 } allocations[ALLOCATIONS]; /* of the card's memory; NULL: free */
 
-cudaError_t standin_error(cudaError_t error) {
+cudaError_t mock_error(cudaError_t error) {
     last_error = error;
     return error;
 }
@@ -30,7 +30,7 @@ cudaError_t cudaGetLastError(void) {
 
 const char *cudaGetErrorString(cudaError_t error) {
     static char words[64];
-    snprintf(words, sizeof words, "error %d of the stand-in", (int)error);
+    snprintf(words, sizeof words, "error %d of the mock", (int)error);
     return words;
 }
 
@@ -47,16 +47,16 @@ cudaError_t cudaGetDevice(int *device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-    return device == 0 ? cudaSuccess : standin_error(cudaErrorInvalidDevice);
+    return device == 0 ? cudaSuccess : mock_error(cudaErrorInvalidDevice);
 }
 
 /* Compute capability 9.9 does not exist: such a device has clusters, but code for 9.0 alone is not for it. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
-    const char *capability = getenv("PX_STANDIN_CAPABILITY");
+    const char *capability = getenv("PX_MOCK_CAPABILITY");
     const int version = capability ? atoi(capability) : 99;
-    if (device != 0) return standin_error(cudaErrorInvalidDevice);
-    *card = (struct cudaDeviceProp){.name = "stand-in on the CPU",
-                                    .uuid = {"a stand-in card"},
+    if (device != 0) return mock_error(cudaErrorInvalidDevice);
+    *card = (struct cudaDeviceProp){.name = "mock on the CPU",
+                                    .uuid = {"a mock card"},
                                     .major = version / 10,
                                     .minor = version % 10,
                                     .multiProcessorCount = 16,
@@ -68,12 +68,12 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
 /* Kernels other than those of kernels.c are for cards alone. */
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value) {
     (void)kernel, (void)attribute, (void)value;
-    return standin_error(cudaErrorNotSupported);
+    return mock_error(cudaErrorNotSupported);
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **args) {
     (void)config, (void)kernel, (void)args;
-    return standin_error(cudaErrorNotSupported);
+    return mock_error(cudaErrorNotSupported);
 }
 
 /* ---- Memory -------------------------------------------------------------------------------------------------------- */
@@ -87,21 +87,21 @@ static int allocation_of(const void *memory, size_t bytes) {
     return -1;
 }
 
-bool standin_on_card(const void *memory, size_t bytes) {
+bool mock_on_card(const void *memory, size_t bytes) {
     return allocation_of(memory, bytes) >= 0;
 }
 
 static void *aligned(size_t bytes) {
     void *memory = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     if (!memory) return NULL;
-    standin_spoil(memory, bytes < SPOILT ? bytes : SPOILT);
-    standin_counted(STANDIN_left);
+    mock_spoil(memory, bytes < SPOILT ? bytes : SPOILT);
+    mock_counted(MOCK_left);
     return memory;
 }
 
 /* What may wait for the card cannot be captured. */
 cudaError_t cudaMalloc(void **memory, size_t bytes) {
-    const cudaError_t error = standin_wait();
+    const cudaError_t error = mock_wait();
     size_t used = 0;
     int place = -1;
     *memory = NULL;
@@ -110,20 +110,20 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
         if (!allocations[i].memory) place = i;
         used += allocations[i].bytes;
     }
-    if (place < 0 || bytes > card_memory - used) return standin_error(cudaErrorMemoryAllocation);
+    if (place < 0 || bytes > card_memory - used) return mock_error(cudaErrorMemoryAllocation);
     *memory = aligned(bytes);
-    if (!*memory) return standin_error(cudaErrorMemoryAllocation);
+    if (!*memory) return mock_error(cudaErrorMemoryAllocation);
     allocations[place].memory = *memory;
     allocations[place].bytes = bytes;
     return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *memory) {
-    const cudaError_t error = standin_wait();
+    const cudaError_t error = mock_wait();
     const int place = allocation_of(memory, 0);
     if (error != cudaSuccess || !memory) return error;
-    if (place < 0 || allocations[place].memory != memory) return standin_error(cudaErrorInvalidValue);
-    standin_free(memory);
+    if (place < 0 || allocations[place].memory != memory) return mock_error(cudaErrorInvalidValue);
+    mock_free(memory);
     allocations[place].memory = NULL;
     allocations[place].bytes = 0;
     return cudaSuccess;
@@ -131,12 +131,12 @@ cudaError_t cudaFree(void *memory) {
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes) {
     *memory = aligned(bytes);
-    return *memory ? cudaSuccess : standin_error(cudaErrorMemoryAllocation);
+    return *memory ? cudaSuccess : mock_error(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFreeHost(void *memory) {
-    const cudaError_t error = standin_wait();
-    if (error == cudaSuccess) standin_free(memory);
+    const cudaError_t error = mock_wait();
+    if (error == cudaSuccess) mock_free(memory);
     return error;
 }
 
@@ -167,11 +167,11 @@ static size_t extent(size_t pitch, size_t width, size_t rows) {
 static cudaError_t give_copy(copy c, enum cudaMemcpyKind kind, cudaStream_t stream) {
     const size_t to = extent(c.to_pitch, c.width, c.rows), from = extent(c.from_pitch, c.width, c.rows);
     const bool to_card = kind != cudaMemcpyDeviceToHost, from_card = c.from && kind != cudaMemcpyHostToDevice;
-    if (c.to_pitch < c.width || (c.from && c.from_pitch < c.width)) return standin_error(cudaErrorInvalidPitchValue);
-    if (standin_on_card(c.to, to) != to_card || (c.from && standin_on_card(c.from, from) != from_card) ||
-        (c.from && standin_overlap(c.to, to, c.from, from)))
-        return standin_error(cudaErrorInvalidValue);
-    return standin_give(stream, run_copy, &c, sizeof c);
+    if (c.to_pitch < c.width || (c.from && c.from_pitch < c.width)) return mock_error(cudaErrorInvalidPitchValue);
+    if (mock_on_card(c.to, to) != to_card || (c.from && mock_on_card(c.from, from) != from_card) ||
+        (c.from && mock_overlap(c.to, to, c.from, from)))
+        return mock_error(cudaErrorInvalidValue);
+    return mock_give(stream, run_copy, &c, sizeof c);
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t rows,

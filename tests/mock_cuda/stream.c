@@ -6,7 +6,7 @@
 
 typedef struct item {
     struct item *next;
-    standin_work work;
+    mock_work work;
     size_t bytes;
     max_align_t args[];
 } item;
@@ -28,8 +28,8 @@ struct CUstream_st {
 };
 static struct CUstream_st *streams;
 
-static void append(list *to, standin_work work, const void *args, size_t bytes) {
-    item *added = standin_memory(sizeof *added + bytes);
+static void append(list *to, mock_work work, const void *args, size_t bytes) {
+    item *added = mock_memory(sizeof *added + bytes);
     added->next = NULL, added->work = work, added->bytes = bytes;
     memcpy(added->args, args, bytes);
     if (to->last)
@@ -49,30 +49,30 @@ static void finish(list *work, bool done) {
         item *first = work->first;
         if (done) first->work(first->args);
         work->first = first->next;
-        standin_free(first);
+        mock_free(first);
     }
     work->last = NULL;
 }
 
-cudaError_t standin_give(cudaStream_t stream, standin_work work, const void *args, size_t bytes) {
-    if (!stream) return standin_error(cudaErrorInvalidResourceHandle);
-    if (stream->captured && stream->spoilt) return standin_error(cudaErrorStreamCaptureInvalidated);
+cudaError_t mock_give(cudaStream_t stream, mock_work work, const void *args, size_t bytes) {
+    if (!stream) return mock_error(cudaErrorInvalidResourceHandle);
+    if (stream->captured && stream->spoilt) return mock_error(cudaErrorStreamCaptureInvalidated);
     append(stream->captured ? &stream->captured->work : &stream->work, work, args, bytes);
     return cudaSuccess;
 }
 
-cudaError_t standin_wait(void) {
+cudaError_t mock_wait(void) {
     for (struct CUstream_st *s = streams; s; s = s->next) {
         s->spoilt = s->captured != NULL;
-        if (s->spoilt) return standin_error(cudaErrorStreamCaptureUnsupported);
+        if (s->spoilt) return mock_error(cudaErrorStreamCaptureUnsupported);
     }
     for (struct CUstream_st *s = streams; s; s = s->next) finish(&s->work, true);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
-    if (flags & ~(unsigned)cudaStreamNonBlocking) return standin_error(cudaErrorInvalidValue);
-    *stream = standin_memory(sizeof **stream);
+    if (flags & ~(unsigned)cudaStreamNonBlocking) return mock_error(cudaErrorInvalidValue);
+    *stream = mock_memory(sizeof **stream);
     **stream = (struct CUstream_st){.next = streams};
     streams = *stream;
     return cudaSuccess;
@@ -80,22 +80,22 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
 
 /* Waiting for one stream waits for all: the program has no more than one on a device. */
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    return stream ? standin_wait() : standin_error(cudaErrorInvalidResourceHandle);
+    return stream ? mock_wait() : mock_error(cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     struct CUstream_st **at = &streams;
     while (*at && *at != stream) at = &(*at)->next;
-    if (!*at) return standin_error(cudaErrorInvalidResourceHandle);
+    if (!*at) return mock_error(cudaErrorInvalidResourceHandle);
     *at = stream->next;
     finish(&stream->work, true);
-    standin_free(stream);
+    mock_free(stream);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
-    if (stream->captured || mode != cudaStreamCaptureModeThreadLocal) return standin_error(cudaErrorIllegalState);
-    stream->captured = standin_memory(sizeof *stream->captured);
+    if (stream->captured || mode != cudaStreamCaptureModeThreadLocal) return mock_error(cudaErrorIllegalState);
+    stream->captured = mock_memory(sizeof *stream->captured);
     *stream->captured = (struct CUgraph_st){{0}};
     stream->spoilt = false;
     return cudaSuccess;
@@ -104,38 +104,38 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     *graph = stream->captured;
     stream->captured = NULL;
-    if (!*graph) return standin_error(cudaErrorIllegalState);
+    if (!*graph) return mock_error(cudaErrorIllegalState);
     if (!stream->spoilt) return cudaSuccess;
     cudaGraphDestroy(*graph);
     *graph = NULL;
-    return standin_error(cudaErrorStreamCaptureInvalidated);
+    return mock_error(cudaErrorStreamCaptureInvalidated);
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    if (!graph) return standin_error(cudaErrorInvalidValue);
+    if (!graph) return mock_error(cudaErrorInvalidValue);
     finish(&graph->work, false);
-    standin_free(graph);
+    mock_free(graph);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
-    if (!graph || flags) return standin_error(cudaErrorInvalidValue);
-    *executable = standin_memory(sizeof **executable);
+    if (!graph || flags) return mock_error(cudaErrorInvalidValue);
+    *executable = mock_memory(sizeof **executable);
     **executable = (struct CUgraphExec_st){{0}};
     append_all(&(*executable)->work, &graph->work);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-    if (!executable || stream->captured) return standin_error(cudaErrorInvalidValue);
+    if (!executable || stream->captured) return mock_error(cudaErrorInvalidValue);
     append_all(&stream->work, &executable->work);
-    standin_counted(STANDIN_graphs);
+    mock_counted(MOCK_graphs);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
-    if (!executable) return standin_error(cudaErrorInvalidValue);
+    if (!executable) return mock_error(cudaErrorInvalidValue);
     finish(&executable->work, false);
-    standin_free(executable);
+    mock_free(executable);
     return cudaSuccess;
 }

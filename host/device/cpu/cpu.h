@@ -1,4 +1,4 @@
-/* The CPU filling of the device table, private to its files. */
+/* The CPU backend of the device table, private to its files. */
 #ifndef PIXELRNN_DEVICE_CPU_H
 #define PIXELRNN_DEVICE_CPU_H
 
@@ -11,7 +11,7 @@ PX_ACTIVATION_OPS(PX_DECLARE_CPU_BF16)
 #undef PX_DECLARE_CPU
 #undef PX_DECLARE_CPU_BF16
 
-/* The filling for activations of this type. */
+/* The backend for activations of this type. */
 const px_device_ops *px_cpu_ops(px_type activation);
 
 enum {

@@ -1,4 +1,4 @@
-/* The CUDA filling of the device table, private to its files.
+/* The CUDA backend of the device table, private to its files.
  *
  * float32 without TF32, or bfloat16 through tensor cores with float32 sums; one stream; no atomics; libraries work in workspaces of a fixed size and only by algorithms
  * whose sums have one order. So the same command gives the same bits on the same card. */
@@ -18,7 +18,7 @@ PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
 #undef PX_DECLARE_CUDA
 #undef PX_DECLARE_CUDA_BF16
 
-/* The filling for activations of this type. */
+/* The backend for activations of this type. */
 const px_device_ops *px_cuda_ops(px_type activation);
 
 px_status px_cuda_graph_begin(px_device *device);
