@@ -7,6 +7,6 @@ PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     if (k->add.data) value += px_row(&k->add, row)[f];
     *sum = value;
     if (k->y.data) px_row(&k->y, row)[f] = value;
-    if (k->rectified.data) px_row(&k->rectified, row)[f] = value < 0 ? 0 : value; /* NaN stays */
+    if (k->relu_out.data) px_row(&k->relu_out, row)[f] = value < 0 ? 0 : value; /* NaN stays */
 }
 PX_ROW_KERNEL(activate, k->sum.rows, k->count)

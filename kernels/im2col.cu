@@ -8,7 +8,7 @@ typedef struct px_taken {
     px_real least; /* what smaller values become: 0 when rectifying */
 } px_taken;
 
-PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
+PX_FUNCTION px_taken px_taken_at(size_t row, const px_im2col_args *k) {
     const size_t live = (size_t)k->taps.live;
     const px_tap tap = k->taps.at[row % live];
     const int sign = k->mirror ? -1 : 1;
@@ -16,14 +16,14 @@ PX_FUNCTION px_taken px_taken_at(size_t row, const px_gather_args *k) {
     px_taken taken;
     taken.from = from < 0 ? NULL : px_row(&k->x, (size_t)from);
     taken.to = px_row(&k->y, row);
-    taken.least = k->rectify ? 0 : (px_real)-INFINITY;
+    taken.least = k->relu ? 0 : (px_real)-INFINITY;
     return taken;
 }
 
-PX_WIDE_ROW void gather(px_taken at, int column, const px_gather_args *k) {
+PX_WIDE_ROW void im2col(px_taken at, int column, const px_im2col_args *k) {
     (void)k;
     px_wide value = px_wide_read(at.from, column, 0);
-    PX_EACH(i) value.at[i] = px_at_least(value.at[i], at.least);
+    PX_EACH(i) value.at[i] = px_at_minimum(value.at[i], at.least);
     px_wide_write(at.to, column, value);
 }
-PX_WIDE_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns, px_is_wide(&k->x) && px_is_wide(&k->y))
+PX_WIDE_KERNEL(im2col, px_taken, px_taken_at, k->y.rows, k->y.columns, px_is_wide(&k->x) && px_is_wide(&k->y))

@@ -9,7 +9,7 @@ typedef struct px_cell {
     px_store *gates, *h, *dh; /* of this step's pixel */
     px_real *c;
     const px_real *c_prev; /* of the lane's pixel a step ago; NULL if the lane did not live then: its state was 0 */
-    px_real *carry;
+    px_real *grad_c;
     ptrdiff_t tap[3]; /* elements of operand where this cell's h begins, one a tap */
 } px_cell;
 
@@ -35,10 +35,10 @@ PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
     const ptrdiff_t live = px_recurrence_live(s, k->step), image = (ptrdiff_t)row % images,
                     place = (ptrdiff_t)row / images;
     const ptrdiff_t direction = place / live, lane = first + place % live;
-    const px_recurrence_line *line = &s->line[direction];
+    const px_recurrence_direction *line = &s->line[direction];
     const ptrdiff_t pixel = image * s->grid.height * s->grid.width + line->origin + k->step * line->step +
                             lane * line->lane;
-    const bool newborn = k->step == s->delay * lane;
+    const bool newborn = k->step == s->skew * lane;
     const ptrdiff_t operand = (direction * (s->lanes + 2) + lane + 1) * images + image;
 
     px_cell cell;
@@ -47,7 +47,7 @@ PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
     cell.dh = px_cell_row(&line->dh, pixel);
     cell.c = px_cell_row_real(&line->c, pixel);
     cell.c_prev = newborn ? NULL : px_cell_row_real(&line->c, pixel - line->step);
-    cell.carry = px_cell_row_real(&k->carry, (direction * s->lanes + lane) * images + image);
+    cell.grad_c = px_cell_row_real(&k->grad_c, (direction * s->lanes + lane) * images + image);
     for (int i = 0; i < 3; i++) {
         const int tap = i < s->taps ? i : s->taps - 1;
         cell.tap[i] = (operand - (s->first_tap + tap) * images) * k->operand.columns + tap * s->hidden;

@@ -2,21 +2,21 @@
  * Also lays h out as the operand of the next step's product, so that each step is one product and this kernel. */
 #include "kernels/lstm_cell.h"
 
-typedef struct px_forward {
+typedef struct forward {
     px_cell cell;
     const px_real *product;
     px_store *tap[3];
-} px_forward;
+} forward;
 
-PX_FUNCTION px_forward px_forward_at(size_t row, const px_lstm_cell_args *k) {
-    px_forward at;
+PX_FUNCTION forward px_forward_at(size_t row, const px_lstm_cell_args *k) {
+    forward at;
     at.cell = px_cell_at(row, k);
     at.product = px_row_real(&k->product, row);
     for (int i = 0; i < 3; i++) at.tap[i] = px_row(&k->operand, 0) + at.cell.tap[i];
     return at;
 }
 
-PX_ROW void lstm_cell_forward(px_forward at, int d, const px_lstm_cell_args *k) {
+PX_ROW void lstm_cell_forward(forward at, int d, const px_lstm_cell_args *k) {
     const int D = k->recurrence.hidden;
     px_store *gates = at.cell.gates;
     const px_real o = px_sigmoid(gates[PX_GATE_O * D + d] + at.product[PX_GATE_O * D + d]);
@@ -34,4 +34,4 @@ PX_ROW void lstm_cell_forward(px_forward at, int d, const px_lstm_cell_args *k) 
     at.cell.h[d] = h;
     at.tap[0][d] = at.tap[1][d] = at.tap[2][d] = h;
 }
-PX_PLACED_KERNEL(lstm_cell_forward, px_forward, px_forward_at, px_cell_rows(k), k->recurrence.hidden)
+PX_PLACED_KERNEL(lstm_cell_forward, forward, px_forward_at, px_cell_rows(k), k->recurrence.hidden)

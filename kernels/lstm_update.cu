@@ -3,26 +3,26 @@
 #include "kernels/portable/portable.h"
 
 /* Rows of D values, or 4 D. */
-typedef struct px_update {
+typedef struct update {
     const px_real *pre;
     px_real *c;
     const px_store *bias, *add;
     px_store *h, *sum;
-} px_update;
+} update;
 
-PX_FUNCTION px_update px_update_at(size_t row, const px_lstm_update_args *k) {
+PX_FUNCTION update px_update_at(size_t row, const px_lstm_update_args *k) {
     const size_t layer = row / k->pre.rows, image = row % k->pre.rows;
-    px_update at;
-    at.pre = px_row_real(&k->pre, layer * k->step_pre + image);
-    at.bias = px_row(&k->bias, 0) + layer * k->step_bias;
-    at.c = px_row_real(&k->c, layer * k->step_c + image);
-    at.h = px_row(&k->h, layer * k->step_h + image);
-    at.add = k->add.data ? px_row(&k->add, layer * k->step_h + image) : NULL;
-    at.sum = k->sum.data ? px_row(&k->sum, layer * k->step_c + image) : at.h; /* gcc vectorises no loop that asks */
+    update at;
+    at.pre = px_row_real(&k->pre, layer * k->stride_pre + image);
+    at.bias = px_row(&k->bias, 0) + layer * k->stride_bias;
+    at.c = px_row_real(&k->c, layer * k->stride_c + image);
+    at.h = px_row(&k->h, layer * k->stride_h + image);
+    at.add = k->add.data ? px_row(&k->add, layer * k->stride_h + image) : NULL;
+    at.sum = k->sum.data ? px_row(&k->sum, layer * k->stride_c + image) : at.h; /* gcc vectorises no loop that asks */
     return at;
 }
 
-PX_ROW void lstm_update(px_update at, int column, const px_lstm_update_args *k) {
+PX_ROW void lstm_update(update at, int column, const px_lstm_update_args *k) {
     const int D = k->h.columns, d = k->first + column;
     const px_real o = px_sigmoid(at.pre[PX_GATE_O * D + d] + at.bias[PX_GATE_O * D + d]);
     const px_real f = px_sigmoid(at.pre[PX_GATE_F * D + d] + at.bias[PX_GATE_F * D + d]);
@@ -34,4 +34,4 @@ PX_ROW void lstm_update(px_update at, int column, const px_lstm_update_args *k) 
     at.h[d] = h;
     at.sum[d] = h + (at.add ? (px_real)at.add[d] : 0);
 }
-PX_PLACED_KERNEL(lstm_update, px_update, px_update_at, (size_t)k->layers * k->pre.rows, k->count)
+PX_PLACED_KERNEL(lstm_update, update, px_update_at, (size_t)k->layers * k->pre.rows, k->count)

@@ -1,11 +1,11 @@
 /* Nats of an image: the sum of its values' nll, in double. */
 #include "kernels/portable/portable.h"
 
-PX_LANES void row_sum(size_t row, px_lane lane, const px_row_sum_args *k) {
+PX_LANES void sum_columns(size_t row, px_lane lane, const px_sum_columns_args *k) {
     const px_real *x = px_row_real(&k->x, row);
     double sum = 0;
     PX_LANE_LOOP(column, k->x.columns, reduction(+ : sum)) sum += (double)x[column];
     sum = px_lanes_sum_double(sum);
     if (lane.index == 0) px_row_double(&k->sum, row)[0] = sum;
 }
-PX_LANES_KERNEL(row_sum, k->x.rows)
+PX_LANES_KERNEL(sum_columns, k->x.rows)

@@ -21,48 +21,48 @@ typedef struct px_bench {
     int64_t updates;
 } px_bench;
 
-static px_status px_pass_train(void *context) {
+static px_status pass_train(void *context) {
     px_bench *bench = context;
     return px_step_run(bench->step, bench->levels, bench->spec->images, ++bench->updates, 1e-3);
 }
 
-static px_status px_pass_evaluate(void *context) {
+static px_status pass_evaluate(void *context) {
     px_bench *bench = context;
     PX_TRY(px_model_forward(bench->model, bench->levels, bench->spec->images, false));
     return px_model_nats(bench->model, bench->nats);
 }
 
-static px_status px_pass_sample(void *context) {
+static px_status pass_sample(void *context) {
     px_bench *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1};
     return px_sample(bench->decoder, &request, bench->drawn, bench->nats, NULL);
 }
 
-static px_status px_pass_sample_plain(void *context) {
+static px_status pass_sample_naive(void *context) {
     px_bench *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed,
                                        .images = bench->spec->images,
                                        .temperature = 1,
                                        .given = bench->levels,
                                        .keep = bench->keep};
-    return px_sample_plain(bench->model, &request, bench->drawn);
+    return px_sample_naive(bench->model, &request, bench->drawn);
 }
 
 static const struct {
     px_purpose purpose;
     px_status (*pass)(void *context);
 } px_bench_phases[PX_BENCH_PHASES] = {
-    [PX_BENCH_TRAIN] = {PX_PURPOSE_TRAIN, px_pass_train},
-    [PX_BENCH_EVALUATE] = {PX_PURPOSE_EVALUATE, px_pass_evaluate},
-    [PX_BENCH_SAMPLE] = {PX_PURPOSE_EVALUATE, px_pass_sample},
-    [PX_BENCH_SAMPLE_PLAIN] = {PX_PURPOSE_EVALUATE, px_pass_sample_plain},
+    [PX_BENCH_TRAIN] = {PX_PURPOSE_TRAIN, pass_train},
+    [PX_BENCH_EVALUATE] = {PX_PURPOSE_EVALUATE, pass_evaluate},
+    [PX_BENCH_SAMPLE] = {PX_PURPOSE_EVALUATE, pass_sample},
+    [PX_BENCH_SAMPLE_NAIVE] = {PX_PURPOSE_EVALUATE, pass_sample_naive},
 };
 const char *const px_bench_phase_names[PX_BENCH_PHASES] = {"train", "evaluate", "sample", "sample_plain"};
 
-enum { PX_BENCH_WARM_UP = 2, PX_BENCH_LEAST = 5, PX_BENCH_PROFILED = 3 };
+enum { PX_BENCH_WARM_UP = 2, PX_BENCH_MIN = 5, PX_BENCH_PROFILED = 3 };
 
 /* A field of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": most ever); 0 where the system has none. */
-static size_t px_resident(const char *field) {
+static size_t resident(const char *field) {
     char line[256];
     size_t kibibytes = 0;
     FILE *status = fopen("/proc/self/status", "r");
@@ -75,7 +75,7 @@ static size_t px_resident(const char *field) {
 }
 
 /* Random levels: the work does not depend on them. */
-static px_status px_bench_images(px_bench *bench) {
+static px_status bench_images(px_bench *bench) {
     const px_model_spec *m = &bench->spec->model;
     const size_t pixels = (size_t)m->height * (size_t)m->width, values = pixels * (size_t)m->channels;
     const size_t all = values * (size_t)bench->spec->images;
@@ -94,13 +94,13 @@ static px_status px_bench_images(px_bench *bench) {
 }
 
 /* Two forward passes give the same finite nats. */
-static px_status px_bench_check(px_bench *bench) {
+static px_status bench_check(px_bench *bench) {
     const size_t images = (size_t)bench->spec->images;
-    PX_TRY(px_pass_evaluate(bench));
+    PX_TRY(pass_evaluate(bench));
     double *first = malloc(images * sizeof *first);
     if (!first) return px_fail(bench->device->ctx, PX_ERR_MEMORY, "bench: cannot allocate %zu doubles", images);
     memcpy(first, bench->nats, images * sizeof *first);
-    px_status status = px_pass_evaluate(bench);
+    px_status status = pass_evaluate(bench);
     for (size_t n = 0; n < images && status == PX_OK; n++)
         if (!isfinite(first[n]) || first[n] != bench->nats[n])
             status = px_fail(bench->device->ctx, PX_ERR_NUMERIC,
@@ -110,10 +110,10 @@ static px_status px_bench_check(px_bench *bench) {
     return status;
 }
 
-static px_status px_bench_prepare(px_bench *bench, px_bench_result *result) {
+static px_status bench_prepare(px_bench *bench, px_bench_result *result) {
     const px_bench_spec *spec = bench->spec;
-    PX_TRY(px_bench_images(bench));
-    result->program = px_resident("VmRSS:");
+    PX_TRY(bench_images(bench));
+    result->program = resident("VmRSS:");
     PX_TRY(px_model_create(bench->device, &spec->model, &bench->model));
     PX_TRY(px_model_initialise(bench->model, spec->seed));
     PX_TRY(px_model_reserve(bench->model, spec->images, PX_PURPOSE_TRAIN));
@@ -121,10 +121,10 @@ static px_status px_bench_prepare(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_step_create(bench->model, bench->optimizer, NULL, &bench->step));
     result->plan = px_model_plan(bench->model, spec->images, PX_PURPOSE_TRAIN);
     result->optimizer = px_optimizer_bytes(bench->model, &spec->optimizer);
-    return px_bench_check(bench);
+    return bench_check(bench);
 }
 
-static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_bench_passes *passes) {
+static px_status bench_phase_take(px_bench *bench, px_bench_phase phase, px_bench_passes *passes) {
     px_times times;
     const px_purpose purpose = px_bench_phases[phase].purpose;
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
@@ -132,27 +132,27 @@ static px_status px_bench_phase_take(px_bench *bench, px_bench_phase phase, px_b
         PX_TRY(px_decoder_create(bench->model, bench->spec->images, PX_DECODER_RECORDED, &bench->decoder));
     for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_bench_phases[phase].pass(bench));
     PX_TRY(
-        px_times_take(&times, bench->device, PX_BENCH_LEAST, bench->spec->seconds, px_bench_phases[phase].pass, bench));
+        px_times_take(&times, bench->device, PX_BENCH_MIN, bench->spec->seconds, px_bench_phases[phase].pass, bench));
     passes->count = times.count;
     passes->seconds = px_times_quantiles(&times);
     passes->images = bench->spec->images;
-    if (phase == PX_BENCH_SAMPLE_PLAIN) passes->images /= (double)bench->spec->model.height * bench->spec->model.width;
+    if (phase == PX_BENCH_SAMPLE_NAIVE) passes->images /= (double)bench->spec->model.height * bench->spec->model.width;
     passes->flops = px_model_flops(bench->model, purpose) * passes->images;
     return PX_OK;
 }
 
 /* A look at the device's own rates, for a tenth of a phase's time. */
-static px_status px_bench_look(px_bench *bench, px_bench_result *result) {
+static px_status bench_measurement(px_bench *bench, px_bench_result *result) {
     return px_bench_rates_take(bench->device, bench->spec->seconds / 10, &result->rates[result->rate_count++]);
 }
 
-static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
+static px_status bench_profile(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
-    PX_TRY(px_pass_train(bench));
+    PX_TRY(pass_train(bench));
     px_status status = PX_OK;
     for (int kind = 0; kind < PX_PROFILES; kind++) {
         px_profile_begin(&result->profile[kind], bench->device, (px_profile_kind)kind);
-        for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = px_pass_train(bench);
+        for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = pass_train(bench);
         px_profile_end(&result->profile[kind], bench->device);
     }
     result->profiled = PX_BENCH_PROFILED;
@@ -160,23 +160,23 @@ static px_status px_bench_profile(px_bench *bench, px_bench_result *result) {
 }
 
 /* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
-static px_status px_bench_measure(px_bench *bench, px_bench_result *result) {
-    PX_TRY(px_bench_prepare(bench, result));
-    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_pass_train(bench));
-    if (strcmp(bench->device->kind, "cpu") == 0) result->peak = px_resident("VmHWM:");
-    PX_TRY(px_bench_look(bench, result));
+static px_status bench_measure(px_bench *bench, px_bench_result *result) {
+    PX_TRY(bench_prepare(bench, result));
+    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(pass_train(bench));
+    if (strcmp(bench->device->kind, "cpu") == 0) result->peak = resident("VmHWM:");
+    PX_TRY(bench_measurement(bench, result));
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
         if (!bench->spec->phase[phase]) continue;
-        PX_TRY(px_bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(px_bench_look(bench, result));
+        PX_TRY(bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
+        PX_TRY(bench_measurement(bench, result));
     }
-    return bench->spec->phase[PX_BENCH_TRAIN] ? px_bench_profile(bench, result) : PX_OK;
+    return bench->spec->phase[PX_BENCH_TRAIN] ? bench_profile(bench, result) : PX_OK;
 }
 
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {
     px_bench bench = {.spec = spec, .device = device};
     memset(result, 0, sizeof *result);
-    const px_status status = px_bench_measure(&bench, result);
+    const px_status status = bench_measure(&bench, result);
     px_decoder_destroy(bench.decoder);
     px_step_destroy(bench.step);
     px_optimizer_destroy(bench.optimizer);

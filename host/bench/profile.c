@@ -8,15 +8,15 @@ const char *const px_op_names[PX_OPS] = {
     PX_DEVICE_OPS(PX_NAME_OP)};
 
 /* `outer` keeps what the calling operation had counted; from here on `called` is that of this one. */
-static double px_profile_enter(px_profile *profile, px_device *device, double *outer) {
+static double profile_enter(px_profile *profile, px_device *device, double *outer) {
     if (profile->kind == PX_PROFILE_WHOLE) device->ops = profile->real;
     *outer = profile->called;
     profile->called = 0;
     return px_clock_seconds();
 }
 
-static px_status px_profile_leave(px_profile *profile, px_device *device, int op, const void *args, double start,
-                                  double outer, px_status status) {
+static px_status profile_leave(px_profile *profile, px_device *device, int op, const void *args, double start,
+                               double outer, px_status status) {
     if (status == PX_OK) status = profile->real->synchronize(device);
     const double elapsed = px_clock_seconds() - start;
     profile->seconds[op] += elapsed - profile->called;
@@ -35,9 +35,9 @@ static px_status px_profile_leave(px_profile *profile, px_device *device, int op
     static px_status px_timed_##name(px_device *device, const px_##name##_args *args) {                                \
         px_profile *profile = (px_profile *)(uintptr_t)device->ops;                                                    \
         double outer;                                                                                                  \
-        const double start = px_profile_enter(profile, device, &outer);                                                \
+        const double start = profile_enter(profile, device, &outer);                                                   \
         const px_status status = profile->real->name(device, args);                                                    \
-        return px_profile_leave(profile, device, PX_OP_##name, args, start, outer, status);                            \
+        return profile_leave(profile, device, PX_OP_##name, args, start, outer, status);                               \
     }
 PX_DEVICE_OPS(PX_TIME_OP)
 

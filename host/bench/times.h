@@ -4,15 +4,15 @@
 
 #include "pixelrnn/bench.h"
 
-enum { PX_MOST_TIMES = 1000, PX_PATIENCE = 10 };
+enum { PX_MAX_TIMES = 1000, PX_TIMEOUTS = 10 };
 
 typedef struct px_times {
     int count;
-    double seconds[PX_MOST_TIMES];
+    double seconds[PX_MAX_TIMES];
 } px_times;
 
 /* Takes the time of pass(context) at least `least` times and until `seconds` are spent, which may be 0; the device is
- * waited for. A pass so slow that `least` of them would take more than PX_PATIENCE times the seconds is taken less often,
+ * waited for. A pass so slow that `least` of them would take more than PX_TIMEOUTS times the seconds is taken less often,
  * but once. */
 px_status px_times_take(px_times *times, px_device *device, int least, double seconds, px_status (*pass)(void *context),
                         void *context);

@@ -9,20 +9,20 @@ static double px_bytes(const px_tensor *tensor) {
 
 /* The bytes of some tensors; absent ones have none. */
 #define PX_BYTES(...)                                                                                                  \
-    px_bytes_of((const px_tensor *const[]){__VA_ARGS__},                                                               \
-                sizeof((const px_tensor *const[]){__VA_ARGS__}) / sizeof(px_tensor *))
-static double px_bytes_of(const px_tensor *const *tensors, size_t count) {
+    bytes_of((const px_tensor *const[]){__VA_ARGS__},                                                                  \
+             sizeof((const px_tensor *const[]){__VA_ARGS__}) / sizeof(px_tensor *))
+static double bytes_of(const px_tensor *const *tensors, size_t count) {
     double bytes = 0;
     for (size_t i = 0; i < count; i++) bytes += px_bytes(tensors[i]);
     return bytes;
 }
 
 /* An operation that multiplies nothing. */
-static px_work px_moves(double bytes) {
+static px_work moves(double bytes) {
     return (px_work){.bytes = bytes};
 }
 
-static px_work px_work_gemm(const px_gemm_args *k) {
+static px_work work_gemm(const px_gemm_args *k) {
     const double m = (double)k->m, n = (double)k->n, depth = (double)k->k, batch = k->batch;
     const double operands = (double)px_type_size(k->operands), result = (double)px_type_size(k->result);
     return (px_work){.flops = 2 * m * n * depth * batch,
@@ -30,103 +30,103 @@ static px_work px_work_gemm(const px_gemm_args *k) {
 }
 
 /* A convolution's product, and its live weights of this type. */
-static px_work px_work_taps(const px_taps *taps, size_t pixels, int in, int out, px_type type) {
+static px_work work_taps(const px_taps *taps, size_t pixels, int in, int out, px_type type) {
     const double weights = (double)taps->live * in * out;
     return (px_work){.flops = 2 * weights * (double)pixels, .bytes = weights * (double)px_type_size(type)};
 }
 
-static px_work px_work_convolve(const px_convolve_args *k) {
-    px_work work = px_work_taps(&k->taps, k->y.rows, k->x.columns, k->y.columns, k->weight.type);
+static px_work work_convolve(const px_convolve_args *k) {
+    px_work work = work_taps(&k->taps, k->y.rows, k->x.columns, k->y.columns, k->weight.type);
     work.bytes += PX_BYTES(&k->x, &k->bias, &k->add, &k->y);
     return work;
 }
-static px_work px_work_convolve_input_gradient(const px_convolve_input_gradient_args *k) {
-    px_work work = px_work_taps(&k->taps, k->dy.rows, k->dx.columns, k->dy.columns, k->weight.type);
-    work.bytes += PX_BYTES(&k->dy, &k->add, &k->dx) + (k->rectify ? px_bytes(&k->x) : 0);
+static px_work work_convolve_input_gradient(const px_convolve_input_gradient_args *k) {
+    px_work work = work_taps(&k->taps, k->dy.rows, k->dx.columns, k->dy.columns, k->weight.type);
+    work.bytes += PX_BYTES(&k->dy, &k->add, &k->dx) + (k->relu ? px_bytes(&k->x) : 0);
     return work;
 }
-static px_work px_work_convolve_weight_gradient(const px_convolve_weight_gradient_args *k) {
-    px_work work = px_work_taps(&k->taps, k->dy.rows, k->x.columns, k->dy.columns, k->dweight.type);
+static px_work work_convolve_weight_gradient(const px_convolve_weight_gradient_args *k) {
+    px_work work = work_taps(&k->taps, k->dy.rows, k->x.columns, k->dy.columns, k->dweight.type);
     work.bytes += PX_BYTES(&k->x, &k->dy, &k->dbias);
     return work;
 }
 
 /* A recurrence reads and writes every pixel of its lines once, whatever its steps hold of it meanwhile. */
-static px_work px_work_recurrence(const px_recurrence_args *k, bool backward) {
+static px_work work_recurrence(const px_recurrence_args *k, bool backward) {
     px_work work = {0};
     for (int d = 0; d < k->directions; d++) {
-        const px_recurrence_line *line = &k->line[d];
+        const px_recurrence_direction *line = &k->line[d];
         work.flops += 2 * (double)px_tensor_elements(&line->weight) * (double)px_grid_pixels(&k->grid);
         work.bytes += PX_BYTES(&line->weight, &line->gates, &line->gates, &line->c, backward ? &line->dh : &line->h);
     }
     return work;
 }
-static px_work px_work_recurrence_forward(const px_recurrence_args *k) {
-    return px_work_recurrence(k, false);
+static px_work work_recurrence_forward(const px_recurrence_args *k) {
+    return work_recurrence(k, false);
 }
-static px_work px_work_recurrence_backward(const px_recurrence_args *k) {
-    return px_work_recurrence(k, true);
+static px_work work_recurrence_backward(const px_recurrence_args *k) {
+    return work_recurrence(k, true);
 }
 
 /* Of one step: for each living lane the gates twice, the product and the operand, and cells: c and the one before, h or
  * dh, and backward the carry twice. */
-static px_work px_work_cell(const px_lstm_cell_args *k, bool backward) {
+static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
     const px_recurrence_args *s = &k->recurrence;
     const double lanes = (double)px_recurrence_live(s, k->step) * s->grid.images * s->directions,
                  real = sizeof(px_real);
     const double store = (double)px_type_size(s->line[0].h.type), product = (double)px_type_size(k->product.type);
     const double operand = (double)px_type_size(k->operand.type);
-    return px_moves(lanes * s->hidden *
-                    (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));
+    return moves(lanes * s->hidden *
+                 (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));
 }
-static px_work px_work_lstm_cell_forward(const px_lstm_cell_args *k) {
-    return px_work_cell(k, false);
+static px_work work_lstm_cell_forward(const px_lstm_cell_args *k) {
+    return work_cell(k, false);
 }
-static px_work px_work_lstm_cell_backward(const px_lstm_cell_args *k) {
-    return px_work_cell(k, true);
+static px_work work_lstm_cell_backward(const px_lstm_cell_args *k) {
+    return work_cell(k, true);
 }
 
 /* `count` of the columns of each row. */
-static px_work px_work_lstm_update(const px_lstm_update_args *k) {
+static px_work work_lstm_update(const px_lstm_update_args *k) {
     const double share = (double)k->count / k->h.columns * k->layers;
-    return px_moves(share * PX_BYTES(&k->pre, &k->c, &k->c, &k->h, &k->add, &k->sum) + px_bytes(&k->bias));
+    return moves(share * PX_BYTES(&k->pre, &k->c, &k->c, &k->h, &k->add, &k->sum) + px_bytes(&k->bias));
 }
-static px_work px_work_activate(const px_activate_args *k) {
+static px_work work_activate(const px_activate_args *k) {
     const double share = (double)k->count / k->sum.columns;
-    return px_moves(share * PX_BYTES(&k->sum, &k->sum, &k->bias, &k->add, &k->y, &k->rectified));
+    return moves(share * PX_BYTES(&k->sum, &k->sum, &k->bias, &k->add, &k->y, &k->relu_out));
 }
-static px_work px_work_levels_to_values(const px_levels_to_values_args *k) {
-    return px_moves((double)k->values.rows * k->values.columns + px_bytes(&k->values));
+static px_work work_normalize(const px_normalize_args *k) {
+    return moves((double)k->values.rows * k->values.columns + px_bytes(&k->values));
 }
-static px_work px_work_draw(const px_draw_args *k) {
-    return px_moves((double)k->logits.rows * k->levels * (double)px_type_size(k->logits.type));
+static px_work work_sample(const px_sample_args *k) {
+    return moves((double)k->logits.rows * k->levels * (double)px_type_size(k->logits.type));
 }
-static px_work px_work_softmax_nll(const px_softmax_nll_args *k) {
-    return px_moves(PX_BYTES(&k->logits, &k->target, &k->nll) + (k->gradient ? px_bytes(&k->logits) : 0));
+static px_work work_softmax_nll(const px_softmax_nll_args *k) {
+    return moves(PX_BYTES(&k->logits, &k->target, &k->nll) + (k->gradient ? px_bytes(&k->logits) : 0));
 }
 
 /* Operations that touch their tensors once. */
 #define PX_MOVES(name, ...)                                                                                            \
-    static px_work px_work_##name(const px_##name##_args *k) {                                                         \
-        return px_moves(PX_BYTES(__VA_ARGS__));                                                                        \
+    static px_work work_##name(const px_##name##_args *k) {                                                            \
+        return moves(PX_BYTES(__VA_ARGS__));                                                                           \
     }
-PX_MOVES(gather, &k->x, &k->y)
-PX_MOVES(combine, &k->sum, &k->bias, &k->add, &k->gate, &k->y)
-PX_MOVES(convert, &k->x, &k->y)
-PX_MOVES(column_sum, &k->x, &k->y)
+PX_MOVES(im2col, &k->x, &k->y)
+PX_MOVES(bias_add_relu, &k->sum, &k->bias, &k->add, &k->relu_mask, &k->y)
+PX_MOVES(cast, &k->x, &k->y)
+PX_MOVES(sum_rows, &k->x, &k->y)
 PX_MOVES(shift_rows, &k->x, &k->add, &k->y)
 PX_MOVES(mask, &k->weight, &k->weight)
-PX_MOVES(row_sum, &k->x, &k->sum)
-PX_MOVES(square_sum, &k->x, &k->sum)
+PX_MOVES(sum_columns, &k->x, &k->sum)
+PX_MOVES(sum_squares, &k->x, &k->sum)
 PX_MOVES(clip, &k->squares, &k->scale)
-PX_MOVES(set, &k->y)
+PX_MOVES(upload_scalars, &k->y)
 PX_MOVES(sgd, &k->weights, &k->weights, &k->gradients)
 PX_MOVES(rmsprop, &k->weights, &k->weights, &k->gradients, &k->second, &k->second)
 PX_MOVES(adam, &k->weights, &k->weights, &k->gradients, &k->first, &k->first, &k->second, &k->second)
 PX_MOVES(ema, &k->weights, &k->average, &k->average)
 
 /* Steps lie in the device's memory; what they do was counted for nobody. */
-static px_work px_work_replay(const px_replay_args *k) {
+static px_work work_execute(const px_execute_args *k) {
     (void)k;
     return (px_work){0};
 }
@@ -134,7 +134,7 @@ static px_work px_work_replay(const px_replay_args *k) {
 px_work px_work_of(int op, const void *args) {
     switch (op) {
 #define PX_WORK_CASE(name)                                                                                             \
-    case PX_OP_##name: return px_work_##name(args);
+    case PX_OP_##name: return work_##name(args);
         PX_DEVICE_OPS(PX_WORK_CASE)
 #undef PX_WORK_CASE
     }

@@ -13,31 +13,30 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef struct px_bench_words {
-    px_words settings, plain;
+typedef struct bench_arguments {
+    px_arguments settings, plain;
     const char *json, *phases;
     bool phase[PX_BENCH_PHASES];
     double seconds;
     px_image_size size; /* --size is both sides */
     bool breakdown;
-} px_bench_words;
+} bench_arguments;
 
 /* What a measuring process sends back. */
-typedef struct px_bench_report {
+typedef struct bench_report {
     px_status status;
     px_context ctx;
     px_config config;
     px_image_size size;
     char kind[16], description[128]; /* of the device */
     px_bench_result result;
-} px_bench_report;
+} bench_report;
 
 enum { PX_MIB = 1 << 20 };
 
 /* --- Measuring, in a process of its own. */
 
-static px_status px_measure_config(px_context *ctx, const px_bench_words *w, const char *path,
-                                   px_bench_report *report) {
+static px_status measure_config(px_context *ctx, const bench_arguments *w, const char *path, bench_report *report) {
     px_config *c = &report->config;
     px_device *device;
     px_config_default(c);
@@ -66,7 +65,7 @@ static px_status px_measure_config(px_context *ctx, const px_bench_words *w, con
     return status;
 }
 
-static void px_send_report(int to, const px_bench_report *report) {
+static void send_report(int to, const bench_report *report) {
     const char *from = (const char *)report;
     size_t left = sizeof *report;
     while (left > 0) {
@@ -77,7 +76,7 @@ static void px_send_report(int to, const px_bench_report *report) {
     }
 }
 
-static bool px_receive_report(int from, px_bench_report *report) {
+static bool receive_report(int from, bench_report *report) {
     size_t got = 0;
     while (got < sizeof *report) {
         const ssize_t more = read(from, (char *)report + got, sizeof *report - got);
@@ -87,19 +86,19 @@ static bool px_receive_report(int from, px_bench_report *report) {
     return true;
 }
 
-static px_status px_measure_apart(px_context *ctx, const px_bench_words *w, const char *path, px_bench_report *report) {
+static px_status measure_apart(px_context *ctx, const bench_arguments *w, const char *path, bench_report *report) {
     int ends[2], how = 0;
     fflush(stdout);
     if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: no pipe");
     const pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        report->status = px_measure_config(&report->ctx, w, path, report);
-        px_send_report(ends[1], report);
+        report->status = measure_config(&report->ctx, w, path, report);
+        send_report(ends[1], report);
         _exit(0);
     }
     close(ends[1]);
-    const bool whole = child > 0 && px_receive_report(ends[0], report);
+    const bool whole = child > 0 && receive_report(ends[0], report);
     close(ends[0]);
     if (child > 0) waitpid(child, &how, 0);
     if (!whole) return px_fail(ctx, PX_ERR_DEVICE, "%s: the process that measured it ended with status %d", path, how);
@@ -109,7 +108,7 @@ static px_status px_measure_apart(px_context *ctx, const px_bench_words *w, cons
 
 /* --- The table. */
 
-static void px_print_heading(const px_bench_report *report) {
+static void print_heading(const bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf(
         "Times are of one pass over a batch; one of sample_plain, which runs the whole network for each value, draws\n"
@@ -119,7 +118,7 @@ static void px_print_heading(const px_bench_report *report) {
            "GFLOP/s", "share");
 }
 
-static void px_print_memory(const px_bench_result *r) {
+static void print_memory(const px_bench_result *r) {
     const double planned = (double)px_bench_planned(r) / PX_MIB, peak = (double)r->peak / PX_MIB;
     printf("  memory of training: planned %.1f MiB", planned);
     if (r->peak)
@@ -129,14 +128,14 @@ static void px_print_memory(const px_bench_result *r) {
 }
 
 /* A rate, and its share of the device's own; blanks where there is nothing to count. */
-static void px_print_rate(double amount, double seconds, double fastest) {
+static void print_rate(double amount, double seconds, double fastest) {
     if (amount > 0)
         printf(" %9.4g %6.1f %%", 1e-9 * amount / seconds, 100 * amount / seconds / fastest);
     else
         printf(" %18s", "");
 }
 
-static void px_print_breakdown(const px_bench_result *r, px_profile_kind kind, const char *heading) {
+static void print_breakdown(const px_bench_result *r, px_profile_kind kind, const char *heading) {
     const px_profile *profile = &r->profile[kind];
     const px_bench_rates fastest = px_bench_fastest(r);
     double all = 0;
@@ -147,32 +146,32 @@ static void px_print_breakdown(const px_bench_result *r, px_profile_kind kind, c
         if (!profile->calls[op]) continue;
         printf("  %-26s %12ld %10.2f %6.1f %%", px_op_names[op], profile->calls[op] / r->profiled,
                1e3 * profile->seconds[op] / r->profiled, 100 * profile->seconds[op] / all);
-        px_print_rate(profile->work[op].flops, profile->seconds[op], fastest.flops);
-        px_print_rate(profile->work[op].bytes, profile->seconds[op], fastest.bytes);
+        print_rate(profile->work[op].flops, profile->seconds[op], fastest.flops);
+        print_rate(profile->work[op].bytes, profile->seconds[op], fastest.bytes);
         printf("\n");
     }
 }
 
-static void px_print_bytes(const px_bench_result *r) {
+static void print_bytes(const px_bench_result *r) {
     const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
     printf("  tensors of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
            "copy's\n",
            bytes / PX_MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
 }
 
-static const char *px_precision_word(const px_config *config) {
+static const char *precision_word(const px_config *config) {
     return sizeof(px_real) == sizeof(float) ? px_config_word("precision", config->precision) : "float64";
 }
 
 /* "32 x 32 x 3". */
 enum { PX_SIZE_TEXT = 64 };
-static const char *px_size_text(const px_image_size *size, char text[PX_SIZE_TEXT]) {
+static const char *size_text(const px_image_size *size, char text[PX_SIZE_TEXT]) {
     snprintf(text, PX_SIZE_TEXT, "%lld x %lld x %lld", (long long)size->height, (long long)size->width,
              (long long)size->channels);
     return text;
 }
 
-static void px_print_report(const px_bench_report *report, bool breakdown) {
+static void print_report(const bench_report *report, bool breakdown) {
     char size[PX_SIZE_TEXT];
     const px_bench_result *r = &report->result;
     const char *name = report->config.name; /* on its first line */
@@ -185,23 +184,23 @@ static void px_print_report(const px_bench_report *report, bool breakdown) {
                100 * px_bench_share(r, (px_bench_phase)phase));
         name = "";
     }
-    printf("  images of %s, %lld levels, %lld a batch, %s\n", px_size_text(&report->size, size),
+    printf("  images of %s, %lld levels, %lld a batch, %s\n", size_text(&report->size, size),
            (long long)report->config.data.levels, (long long)report->config.train.batch_size,
-           px_precision_word(&report->config));
+           precision_word(&report->config));
     printf("  between phases: large product");
     for (int i = 0; i < r->rate_count; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
     printf(" GFLOP/s, large copy");
     for (int i = 0; i < r->rate_count; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
     printf(" GB/s\n");
-    if (r->profiled) px_print_bytes(r);
-    px_print_memory(r);
+    if (r->profiled) print_bytes(r);
+    print_memory(r);
     if (!breakdown || !r->profiled) return;
-    px_print_breakdown(r, PX_PROFILE_OWN, "training by operation");
-    px_print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
+    print_breakdown(r, PX_PROFILE_OWN, "training by operation");
+    print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
 }
 
 /* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first config's. */
-static void px_print_side_by_side(const px_bench_report *reports, int count) {
+static void print_side_by_side(const bench_report *reports, int count) {
     printf("\n%-24s", "images/s (x the first)");
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++)
         if (reports->result.phase[phase].count) printf(" %18s", px_bench_phase_names[phase]);
@@ -214,13 +213,13 @@ static void px_print_side_by_side(const px_bench_report *reports, int count) {
             const double rate = px_bench_images_per_second(&reports[i].result, (px_bench_phase)phase);
             printf(" %9.4g %6.2f x", rate, rate / px_bench_images_per_second(&reports->result, (px_bench_phase)phase));
         }
-        printf("  %s\n", px_size_text(&reports[i].size, size));
+        printf("  %s\n", size_text(&reports[i].size, size));
     }
 }
 
 /* --- JSON. */
 
-static cJSON *px_phase_json(const px_bench_result *r, int phase) {
+static cJSON *phase_json(const px_bench_result *r, int phase) {
     const px_bench_passes *p = &r->phase[phase];
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "phase", px_bench_phase_names[phase]);
@@ -236,14 +235,14 @@ static cJSON *px_phase_json(const px_bench_result *r, int phase) {
     return json;
 }
 
-static cJSON *px_rates_json(const px_bench_rates *rates) {
+static cJSON *rates_json(const px_bench_rates *rates) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "product_flops_per_second", rates->flops);
     cJSON_AddNumberToObject(json, "copy_bytes_per_second", rates->bytes);
     return json;
 }
 
-static cJSON *px_breakdown_json(const px_profile *profile, int steps) {
+static cJSON *breakdown_json(const px_profile *profile, int steps) {
     cJSON *list = cJSON_CreateArray();
     for (int op = 0; op < PX_OPS; op++) {
         if (!profile->calls[op]) continue;
@@ -258,7 +257,7 @@ static cJSON *px_breakdown_json(const px_profile *profile, int steps) {
     return list;
 }
 
-static cJSON *px_report_json(const px_bench_report *report) {
+static cJSON *report_json(const bench_report *report) {
     const px_bench_result *r = &report->result;
     const px_config *c = &report->config;
     cJSON *json = cJSON_CreateObject();
@@ -272,22 +271,22 @@ static cJSON *px_report_json(const px_bench_report *report) {
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
     cJSON_AddNumberToObject(json, "levels", (double)c->data.levels);
     cJSON_AddNumberToObject(json, "batch_size", (double)c->train.batch_size);
-    cJSON_AddStringToObject(json, "precision", px_precision_word(c));
+    cJSON_AddStringToObject(json, "precision", precision_word(c));
     cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
     for (int i = 0; i < PX_BENCH_PHASES; i++)
-        if (r->phase[i].count) cJSON_AddItemToArray(phases, px_phase_json(r, i));
-    for (int i = 0; i < r->rate_count; i++) cJSON_AddItemToArray(rates, px_rates_json(&r->rates[i]));
+        if (r->phase[i].count) cJSON_AddItemToArray(phases, phase_json(r, i));
+    for (int i = 0; i < r->rate_count; i++) cJSON_AddItemToArray(rates, rates_json(&r->rates[i]));
     cJSON_AddNumberToObject(json, "moved_bytes_per_training_step", px_bench_bytes(r));
     cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
     cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
     cJSON_AddItemToObject(json, "peak_bytes", r->peak ? cJSON_CreateNumber((double)r->peak) : cJSON_CreateNull());
-    cJSON_AddItemToObject(json, "training_by_operation", px_breakdown_json(&r->profile[PX_PROFILE_OWN], r->profiled));
-    cJSON_AddItemToObject(json, "training_by_call", px_breakdown_json(&r->profile[PX_PROFILE_WHOLE], r->profiled));
+    cJSON_AddItemToObject(json, "training_by_operation", breakdown_json(&r->profile[PX_PROFILE_OWN], r->profiled));
+    cJSON_AddItemToObject(json, "training_by_call", breakdown_json(&r->profile[PX_PROFILE_WHOLE], r->profiled));
     return json;
 }
 
 /* The frame around the reports: what ran, on what, when. */
-static cJSON *px_frame_json(int count, char **words) {
+static cJSON *frame_json(int count, char **words) {
     const time_t now = time(NULL);
     char date[32];
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
@@ -299,7 +298,7 @@ static cJSON *px_frame_json(int count, char **words) {
     return json;
 }
 
-static px_status px_write_json(px_context *ctx, const char *path, const cJSON *json) {
+static px_status write_json(px_context *ctx, const char *path, const cJSON *json) {
     char *text = cJSON_Print(json);
     if (!text) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the report", path);
     px_file_out out;
@@ -314,17 +313,17 @@ static px_status px_write_json(px_context *ctx, const char *path, const cJSON *j
 
 /* --- The command. */
 
-static bool px_is_phase(int phase, const char *name, size_t length) {
+static bool is_phase(int phase, const char *name, size_t length) {
     return strlen(px_bench_phase_names[phase]) == length && strncmp(px_bench_phase_names[phase], name, length) == 0;
 }
 
 /* The names between commas; all phases without them. */
-static px_status px_read_phases(px_context *ctx, px_bench_words *w) {
+static px_status read_phases(px_context *ctx, bench_arguments *w) {
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) w->phase[phase] = !w->phases;
     for (const char *name = w->phases; name;) {
         const size_t length = strcspn(name, ",");
         int phase = 0;
-        while (phase < PX_BENCH_PHASES && !px_is_phase(phase, name, length)) phase++;
+        while (phase < PX_BENCH_PHASES && !is_phase(phase, name, length)) phase++;
         if (phase == PX_BENCH_PHASES)
             return px_fail(
                 ctx, PX_ERR_USAGE,
@@ -336,29 +335,29 @@ static px_status px_read_phases(px_context *ctx, px_bench_words *w) {
     return PX_OK;
 }
 
-static px_status px_bench_configs(px_context *ctx, const px_bench_words *w, px_bench_report *reports, cJSON *json) {
+static px_status bench_configs(px_context *ctx, const bench_arguments *w, bench_report *reports, cJSON *json) {
     cJSON *results = cJSON_CreateArray();
     px_status status = PX_OK;
     for (int i = 0; i < w->plain.count && status == PX_OK; i++) {
-        px_bench_report *report = &reports[i];
-        status = px_measure_apart(ctx, w, w->plain.word[i], report);
+        bench_report *report = &reports[i];
+        status = measure_apart(ctx, w, w->plain.word[i], report);
         if (status != PX_OK) break;
         if (i == 0) {
-            px_print_heading(report);
+            print_heading(report);
             cJSON *device = cJSON_AddObjectToObject(json, "device");
             cJSON_AddStringToObject(device, "kind", report->kind);
             cJSON_AddStringToObject(device, "description", report->description);
         }
-        px_print_report(report, w->breakdown);
-        cJSON_AddItemToArray(results, px_report_json(report));
+        print_report(report, w->breakdown);
+        cJSON_AddItemToArray(results, report_json(report));
     }
     cJSON_AddItemToObject(json, "results", results);
-    if (status == PX_OK && w->plain.count > 1) px_print_side_by_side(reports, w->plain.count);
+    if (status == PX_OK && w->plain.count > 1) print_side_by_side(reports, w->plain.count);
     return status;
 }
 
-static px_status px_bench_command(px_context *ctx, int count, char **words) {
-    px_bench_words w = {.seconds = 3};
+static px_status bench_command(px_context *ctx, int count, char **words) {
+    bench_arguments w = {.seconds = 3};
     const px_option options[] = {{.name = "--seconds", .number = &w.seconds},
                                  {.name = "--size", .integer = &w.size.height, .least = 1},
                                  {.name = "--channels", .integer = &w.size.channels, .least = 1},
@@ -366,15 +365,15 @@ static px_status px_bench_command(px_context *ctx, int count, char **words) {
                                  {.name = "--breakdown", .flag = &w.breakdown},
                                  {.name = "--json", .text = &w.json},
                                  {.name = "--set", .each = &w.settings}};
-    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 7, &w.plain, 1, PX_MOST_WORDS));
+    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 7, &w.plain, 1, PX_MAX_ARGUMENTS));
     w.size.width = w.size.height;
-    PX_TRY(px_read_phases(ctx, &w));
+    PX_TRY(read_phases(ctx, &w));
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
-    px_bench_report *reports = calloc((size_t)w.plain.count, sizeof *reports);
+    bench_report *reports = calloc((size_t)w.plain.count, sizeof *reports);
     if (!reports) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for %d reports", w.plain.count);
-    cJSON *json = px_frame_json(count, words);
-    px_status status = px_bench_configs(ctx, &w, reports, json);
-    if (status == PX_OK && w.json) status = px_write_json(ctx, w.json, json);
+    cJSON *json = frame_json(count, words);
+    px_status status = bench_configs(ctx, &w, reports, json);
+    if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
     free(reports);
     return status;
@@ -386,4 +385,4 @@ const px_command px_command_bench = {
     "[--breakdown] [--json OUT] [--set key=value]...",
     "throughput of training, evaluation and sampling, and memory, side by side, for images of data.train's size, or "
     "data.size and data.channels where data.train is not there; an option overrides only itself",
-    .run = px_bench_command};
+    .run = bench_command};

@@ -21,11 +21,11 @@ typedef struct px_command {
     px_status (*together)(px_context *ctx, px_ranks *ranks, int count, char **words);
 } px_command;
 
-enum { PX_MOST_WORDS = 256 };
-typedef struct px_words {
+enum { PX_MAX_ARGUMENTS = 256 };
+typedef struct px_arguments {
     int count;
-    const char *word[PX_MOST_WORDS];
-} px_words;
+    const char *word[PX_MAX_ARGUMENTS];
+} px_arguments;
 
 /* One option of a command. Exactly one of text, integer, number, flag, each is set: where its value goes. */
 typedef struct px_option {
@@ -34,8 +34,8 @@ typedef struct px_option {
     int64_t *integer;
     double *number;
     bool *flag;
-    px_words *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
-    bool list;      /* each takes all words up to the next option */
+    px_arguments *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
+    bool list;          /* each takes all words up to the next option */
     bool required;
     int64_t least; /* smallest integer allowed */
 } px_option;
@@ -43,20 +43,20 @@ typedef struct px_option {
 /* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few or
  * too many plain words (least..most), each with the command's usage. */
 px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
-                       int option_count, px_words *plain, int least, int most);
+                       int option_count, px_arguments *plain, int least, int most);
 
 /* Applies --set assignments to a config and checks it. */
-px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config);
+px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config);
 
 /* Opens the device that a config asks for, in its precision: the host's number `place`; -1: whichever. */
 px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device);
 
 /* Loads the model that MODEL names, onto the device of its config after --set. */
-px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
+px_status px_cli_load_model(px_context *ctx, const char *name, const px_arguments *settings, px_model_info *info,
                             px_device **device, px_model **model);
 
 /* The same with the ranks of a job, each on a device of its own: they agree on what fails. */
-px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
+px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_arguments *settings,
                                px_model_info *info, px_device **device, px_model **model);
 
 /* The request to stop that signals make: SIGINT PX_INTERRUPTED, and SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 PX_STOPPED. A
@@ -87,7 +87,7 @@ bool px_cli_ends_with(const char *path, const char *ending);
 /* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
 int px_cli_batch(const px_config *config);
 /* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
-int px_cli_drawing_batch(const px_config *config);
+int px_cli_sampling_batch(const px_config *config);
 
 /* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are read
  * as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */

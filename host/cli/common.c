@@ -3,7 +3,7 @@
 #include "pixelrnn/checkpoint.h"
 #include <string.h>
 
-px_status px_cli_override(px_context *ctx, const char *where, const px_words *settings, px_config *config) {
+px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config) {
     for (int i = 0; i < settings->count; i++) PX_TRY(px_config_set(ctx, settings->word[i], config));
     return px_config_check(ctx, where, config);
 }
@@ -14,7 +14,7 @@ px_status px_cli_open_device(px_context *ctx, const px_config *config, int place
 }
 
 /* A setting that describes another model than the file's would be of no effect. */
-static px_status px_check_spec(px_context *ctx, const char *path, const px_model_info *info) {
+static px_status check_spec(px_context *ctx, const char *path, const px_model_info *info) {
     const px_model_spec *is = &info->spec;
     const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
     if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
@@ -24,24 +24,24 @@ static px_status px_check_spec(px_context *ctx, const char *path, const px_model
 }
 
 /* On the host's device number `place`; -1: whichever. */
-static px_status px_load_model_at(px_context *ctx, int place, const char *name, const px_words *settings,
-                                  px_model_info *info, px_device **device, px_model **model) {
+static px_status load_model_at(px_context *ctx, int place, const char *name, const px_arguments *settings,
+                               px_model_info *info, px_device **device, px_model **model) {
     char path[PX_PATH];
     px_model_info loaded;
     PX_TRY(px_checkpoint_find_model(ctx, name, path));
     PX_TRY(px_model_file_info(ctx, path, info));
     PX_TRY(px_cli_override(ctx, path, settings, &info->config));
-    PX_TRY(px_check_spec(ctx, path, info));
+    PX_TRY(check_spec(ctx, path, info));
     PX_TRY(px_cli_open_device(ctx, &info->config, place, device));
     return px_model_file_load(*device, path, &loaded, model);
 }
 
-px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_words *settings,
+px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_arguments *settings,
                                px_model_info *info, px_device **device, px_model **model) {
     const int place = ranks ? px_ranks_local(ranks) : -1;
     *model = NULL;
     *device = NULL;
-    px_status status = px_ranks_agree(ranks, px_load_model_at(ctx, place, name, settings, info, device, model));
+    px_status status = px_ranks_agree(ranks, load_model_at(ctx, place, name, settings, info, device, model));
     if (status == PX_OK) status = px_ranks_check_device(ranks, *device);
     if (status == PX_OK) return PX_OK;
     px_model_destroy(*model);
@@ -51,7 +51,7 @@ px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *nam
     return status;
 }
 
-px_status px_cli_load_model(px_context *ctx, const char *name, const px_words *settings, px_model_info *info,
+px_status px_cli_load_model(px_context *ctx, const char *name, const px_arguments *settings, px_model_info *info,
                             px_device **device, px_model **model) {
     return px_cli_load_model_on(ctx, NULL, name, settings, info, device, model);
 }
@@ -78,11 +78,11 @@ int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }
 
-int px_cli_drawing_batch(const px_config *config) {
+int px_cli_sampling_batch(const px_config *config) {
     return config->eval.batch_size > 0 ? (int)config->eval.batch_size : 64;
 }
 
-static void px_say_conversion(const px_ranks *ranks, const px_source *source, int levels) {
+static void say_conversion(const px_ranks *ranks, const px_source *source, int levels) {
     char line[PX_CONVERSION];
     if (px_source_conversion(source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
 }
@@ -90,13 +90,13 @@ static void px_say_conversion(const px_ranks *ranks, const px_source *source, in
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
                            const px_source_options *options, int levels, px_source **source) {
     PX_TRY(px_source_open_all(ctx, count, specs, options, source));
-    px_say_conversion(ranks, *source, levels);
+    say_conversion(ranks, *source, levels);
     return PX_OK;
 }
 
 px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
                            int levels, px_source **source) {
     PX_TRY(px_source_open_list(ctx, list, options, source));
-    px_say_conversion(ranks, *source, levels);
+    say_conversion(ranks, *source, levels);
     return PX_OK;
 }

@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct px_eval_words {
+typedef struct eval_arguments {
     px_ranks *ranks;
-    px_words settings, data, plain;
+    px_arguments settings, data, plain;
     const char *per_image;
     bool json;
-} px_eval_words;
+} eval_arguments;
 
-static px_status px_write_per_image(px_context *ctx, const char *path, const double *nats, size_t count) {
+static px_status write_per_image(px_context *ctx, const char *path, const double *nats, size_t count) {
     px_file_out out;
     PX_TRY(px_file_create(ctx, path, &out));
     px_status status = px_npy_write_header(ctx, path, out.stream, "<f8", 1, &count);
@@ -23,8 +23,8 @@ static px_status px_write_per_image(px_context *ctx, const char *path, const dou
     return status;
 }
 
-static px_status px_print_json(px_context *ctx, const px_model_info *info, const px_source *source,
-                               const px_evaluation *e) {
+static px_status print_json(px_context *ctx, const px_model_info *info, const px_source *source,
+                            const px_evaluation *e) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "images", (double)e->images);
     cJSON_AddNumberToObject(json, "nats_per_image", e->nats_per_image);
@@ -42,9 +42,9 @@ static px_status px_print_json(px_context *ctx, const px_model_info *info, const
     return PX_OK;
 }
 
-static px_status px_print_evaluation(px_context *ctx, const px_eval_words *w, const px_model_info *info,
-                                     const px_source *source, const px_evaluation *e) {
-    if (w->json) return px_print_json(ctx, info, source, e);
+static px_status print_evaluation(px_context *ctx, const eval_arguments *w, const px_model_info *info,
+                                  const px_source *source, const px_evaluation *e) {
+    if (w->json) return print_json(ctx, info, source, e);
     printf("%zu images of %s\n", e->images, source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
@@ -52,8 +52,8 @@ static px_status px_print_evaluation(px_context *ctx, const px_eval_words *w, co
     return PX_OK;
 }
 
-static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model,
-                                px_source *source) {
+static px_status eval_source(px_context *ctx, const eval_arguments *w, const px_model_info *info, px_model *model,
+                             px_source *source) {
     const px_evaluate_options options = {.batch = px_cli_batch(&info->config),
                                          .binarize = info->config.data.binarize,
                                          .seed = (uint64_t)info->config.seed,
@@ -69,14 +69,14 @@ static px_status px_eval_source(px_context *ctx, const px_eval_words *w, const p
     px_status status = px_evaluate(model, source, &options, nats, &progress, &evaluation);
     px_progress_clear(&progress);
     const bool root = px_ranks_rank(w->ranks) == 0;
-    if (status == PX_OK && root && w->per_image) status = px_write_per_image(ctx, w->per_image, nats, source->count);
-    if (status == PX_OK && root) status = px_print_evaluation(ctx, w, info, source, &evaluation);
+    if (status == PX_OK && root && w->per_image) status = write_per_image(ctx, w->per_image, nats, source->count);
+    if (status == PX_OK && root) status = print_evaluation(ctx, w, info, source, &evaluation);
     free(nats);
     return status;
 }
 
 /* All ranks must have one model and one set of images: figures of a mixture would be nobody's. */
-static px_status px_eval_same(const px_eval_words *w, px_model *model, const px_source *source) {
+static px_status eval_same(const eval_arguments *w, px_model *model, const px_source *source) {
     px_device *device = px_model_device(model);
     const px_tensor weights = px_model_weights(model);
     const uint64_t images = source->count;
@@ -93,7 +93,7 @@ static px_status px_eval_same(const px_eval_words *w, px_model *model, const px_
     return status;
 }
 
-static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_model_info *info, px_model *model) {
+static px_status eval_data(px_context *ctx, const eval_arguments *w, const px_model_info *info, px_model *model) {
     const char *const test = info->config.data.test;
     if (w->data.count == 0 && !*test)
         return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
@@ -105,14 +105,14 @@ static px_status px_eval_data(px_context *ctx, const px_eval_words *w, const px_
     if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
     if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
     status = px_ranks_agree(w->ranks, status);
-    if (status == PX_OK) status = px_eval_same(w, model, source);
-    if (status == PX_OK) status = px_eval_source(ctx, w, info, model, source);
+    if (status == PX_OK) status = eval_same(w, model, source);
+    if (status == PX_OK) status = eval_source(ctx, w, info, model, source);
     px_source_close(source);
     return status;
 }
 
-static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
-    px_eval_words w = {.ranks = ranks};
+static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    eval_arguments w = {.ranks = ranks};
     const px_option options[] = {{.name = "--set", .each = &w.settings},
                                  {.name = "--data", .each = &w.data, .list = true},
                                  {.name = "--per-image", .text = &w.per_image},
@@ -123,8 +123,8 @@ static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, c
     const px_status parsed = px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1);
     PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.per_image));
     PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
-    px_ranks_patience(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
-    const px_status status = px_eval_data(ctx, &w, &info, model);
+    px_ranks_set_timeouts(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
+    const px_status status = eval_data(ctx, &w, &info, model);
     px_model_destroy(model);
     px_device_close(device);
     return status;
@@ -132,4 +132,4 @@ static px_status px_eval_together(px_context *ctx, px_ranks *ranks, int count, c
 
 const px_command px_command_eval = {
     "eval", "MODEL [--data FILE...] [--per-image OUT.npy] [--json] [--set key=value]...",
-    "negative log-likelihood in nats per image and bits/dim", .together = px_eval_together};
+    "negative log-likelihood in nats per image and bits/dim", .together = eval_distributed};

@@ -7,12 +7,12 @@
 #include <limits.h>
 #include <stdio.h>
 
-typedef struct px_info_words {
-    px_words settings, plain;
+typedef struct info_arguments {
+    px_arguments settings, plain;
     px_image_size size;
-} px_info_words;
+} info_arguments;
 
-static px_status px_info_from_config(px_context *ctx, px_info_words *w, px_model_info *info) {
+static px_status info_from_config(px_context *ctx, info_arguments *w, px_model_info *info) {
     const char *path = w->plain.word[0];
     px_config *c = &info->config;
     px_config_default(c);
@@ -23,11 +23,11 @@ static px_status px_info_from_config(px_context *ctx, px_info_words *w, px_model
     return PX_OK;
 }
 
-static px_status px_info_read(px_context *ctx, px_info_words *w, px_model_info *info) {
+static px_status info_read(px_context *ctx, info_arguments *w, px_model_info *info) {
     char path[PX_PATH];
     const char *word = w->plain.word[0];
     *info = (px_model_info){.step = -1};
-    if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return px_info_from_config(ctx, w, info);
+    if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return info_from_config(ctx, w, info);
     PX_TRY(px_checkpoint_find_model(ctx, word, path));
     if (w->size.height || w->size.width || w->size.channels)
         return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model",
@@ -36,7 +36,7 @@ static px_status px_info_read(px_context *ctx, px_info_words *w, px_model_info *
     return px_cli_override(ctx, path, &w->settings, &info->config);
 }
 
-static void px_print_bytes(const char *what, size_t bytes) {
+static void print_bytes(const char *what, size_t bytes) {
     const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     double value = (double)bytes;
     int unit = 0;
@@ -44,29 +44,29 @@ static void px_print_bytes(const char *what, size_t bytes) {
     printf("  %-26s %9.2f %s\n", what, value, units[unit]);
 }
 
-static px_status px_print_memory(px_model *model, const px_config *config) {
+static px_status print_memory(px_model *model, const px_config *config) {
     const px_optimizer_spec rule = {.kind = (px_optimizer_kind)config->train.optimizer,
                                     .ema_decay = config->train.ema_decay};
     const px_memory_plan train = px_model_plan(model, (int)config->train.batch_size, PX_PURPOSE_TRAIN);
     const px_memory_plan eval = px_model_plan(model, px_cli_batch(config), PX_PURPOSE_EVALUATE);
     const size_t optimizer = px_optimizer_bytes(model, &rule);
     printf("memory, training, %lld images\n", (long long)config->train.batch_size);
-    px_print_bytes("weights", train.weights);
-    px_print_bytes("gradients", train.gradients);
-    px_print_bytes("optimizer", optimizer);
-    px_print_bytes("activations", train.activations);
-    px_print_bytes("workspace", train.workspace);
-    px_print_bytes("together", train.weights + train.gradients + optimizer + train.activations + train.workspace);
+    print_bytes("weights", train.weights);
+    print_bytes("gradients", train.gradients);
+    print_bytes("optimizer", optimizer);
+    print_bytes("activations", train.activations);
+    print_bytes("workspace", train.workspace);
+    print_bytes("together", train.weights + train.gradients + optimizer + train.activations + train.workspace);
     printf("memory, evaluation, %d images\n", px_cli_batch(config));
-    px_print_bytes("together", eval.weights + eval.activations + eval.workspace);
+    print_bytes("together", eval.weights + eval.activations + eval.workspace);
     size_t caches;
-    PX_TRY(px_decoder_plan(model, px_cli_drawing_batch(config), &caches));
-    printf("memory, sampling, %d images at a time\n", px_cli_drawing_batch(config));
-    px_print_bytes("together", eval.weights + caches + eval.workspace);
+    PX_TRY(px_decoder_plan(model, px_cli_sampling_batch(config), &caches));
+    printf("memory, sampling, %d images at a time\n", px_cli_sampling_batch(config));
+    print_bytes("together", eval.weights + caches + eval.workspace);
     return PX_OK;
 }
 
-static void px_print_field(const px_model_spec *spec) {
+static void print_field(const px_model_spec *spec) {
     const px_receptive_field field = px_model_receptive_field(spec);
     if (field.above == INT_MAX)
         printf("receptive field        %s\n", spec->kind == PX_MODEL_ROW_LSTM
@@ -78,13 +78,13 @@ static void px_print_field(const px_model_spec *spec) {
 }
 
 /* How the device runs one direction of the recurrence, and why not otherwise. */
-static void px_print_recurrence(const char *what, const px_recurrence_explanation *e) {
+static void print_recurrence(const char *what, const px_recurrence_explanation *e) {
     printf("  %-20s %s\n", what, e->words);
     for (int i = 0; i < e->taken; i++)
         printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].lacks);
 }
 
-static void px_print_recurrences(px_model *model, int images) {
+static void print_recurrences(px_model *model, int images) {
     const px_device *device = px_model_device(model);
     px_recurrence_args recurrence;
     px_recurrence_explanation forward, backward;
@@ -94,11 +94,11 @@ static void px_print_recurrences(px_model *model, int images) {
     printf("recurrence, training, %d images: by the first strategy that has what it asks for\n", images);
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
         printf("  %-20s %s\n", forward.option[i].name, forward.option[i].asks[0] ? forward.option[i].asks : "nothing");
-    px_print_recurrence("forward", &forward);
-    px_print_recurrence("backward", &backward);
+    print_recurrence("forward", &forward);
+    print_recurrence("backward", &backward);
 }
 
-static px_status px_print_info(px_model *model, const px_model_info *info) {
+static px_status print_info(px_model *model, const px_model_info *info) {
     const px_model_spec *s = &info->spec;
     size_t weights;
     const size_t live = px_parameters_live(px_model_parameters(model), &weights);
@@ -108,21 +108,21 @@ static px_status px_print_info(px_model *model, const px_model_info *info) {
     printf("precision              %s\n", px_config_word("precision", info->config.precision));
     if (info->step >= 0) printf("step                   %lld\n", (long long)info->step);
     printf("parameters             %zu (masked ones not counted)\n", live);
-    px_print_field(s);
+    print_field(s);
     printf("floating-point operations per image (live weights; pointwise work not counted)\n");
     printf("  evaluation           %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_EVALUATE));
     printf("  training             %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_TRAIN));
-    PX_TRY(px_print_memory(model, &info->config));
+    PX_TRY(print_memory(model, &info->config));
     const px_device *device = px_model_device(model);
     printf("device                 %s: %s\n", device->kind, device->description);
-    px_print_bytes("memory at most", device->memory);
+    print_bytes("memory at most", device->memory);
     if (device->limit[0]) printf("  %-26s %s\n", "which is left by", device->limit);
-    px_print_recurrences(model, (int)info->config.train.batch_size);
+    print_recurrences(model, (int)info->config.train.batch_size);
     return PX_OK;
 }
 
-static px_status px_info_run(px_context *ctx, int count, char **words) {
-    px_info_words w = {0};
+static px_status info_run(px_context *ctx, int count, char **words) {
+    info_arguments w = {0};
     const px_option options[] = {{.name = "--set", .each = &w.settings},
                                  {.name = "--height", .integer = &w.size.height, .least = 1},
                                  {.name = "--width", .integer = &w.size.width, .least = 1},
@@ -131,10 +131,10 @@ static px_status px_info_run(px_context *ctx, int count, char **words) {
     px_device *device;
     px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
-    PX_TRY(px_info_read(ctx, &w, &info));
+    PX_TRY(info_read(ctx, &w, &info));
     PX_TRY(px_cli_open_device(ctx, &info.config, -1, &device));
     px_status status = px_model_create(device, &info.spec, &model);
-    if (status == PX_OK) status = px_print_info(model, &info);
+    if (status == PX_OK) status = print_info(model, &info);
     px_model_destroy(model);
     px_device_close(device);
     return status;
@@ -145,4 +145,4 @@ const px_command px_command_info = {
     "parameters, receptive field, memory, floating-point operations per image, how recurrences run, for images of "
     "data.train's "
     "size, or data.size and data.channels where data.train is not there; an option overrides only itself",
-    .run = px_info_run};
+    .run = info_run};

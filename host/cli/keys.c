@@ -2,7 +2,7 @@
 #include "host/cli/cli.h"
 
 static px_status run(px_context *ctx, int count, char **arguments) {
-    px_words prefix;
+    px_arguments prefix;
     PX_TRY(px_cli_parse(ctx, &px_command_keys, count, arguments, NULL, 0, &prefix, 0, 1));
     return px_config_print_keys(ctx, prefix.count > 0 ? prefix.word[0] : "", stdout);
 }

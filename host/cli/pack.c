@@ -8,32 +8,32 @@
 
 enum { PX_SKIPPED_SHOWN = 20, PX_PACK_LARGEST = 32768, PX_PACK_LEVELS = 256 };
 
-typedef struct px_pack_words {
-    px_words settings, sources;
+typedef struct pack_arguments {
+    px_arguments settings, sources;
     const char *out, *split;
     int64_t size, channels; /* 0: as stored */
-} px_pack_words;
+} pack_arguments;
 
-typedef struct px_pack_view {
+typedef struct pack_view {
     px_progress progress;
     size_t skipped;
-} px_pack_view;
+} pack_view;
 
-static void px_show_done(void *user, size_t images) {
-    px_pack_view *view = user;
+static void show_done(void *user, size_t images) {
+    pack_view *view = user;
     px_progress_update(&view->progress, (int64_t)images, "");
 }
 
-static void px_show_skipped(void *user, size_t index, const char *why) {
-    px_pack_view *view = user;
+static void show_skipped(void *user, size_t index, const char *why) {
+    pack_view *view = user;
     if (view->skipped++ < PX_SKIPPED_SHOWN) px_progress_line(&view->progress, "skipped image %zu: %s", index, why);
 }
 
-static px_status px_pack_source(px_context *ctx, px_source *source, const char *path) {
-    px_pack_view view = {0};
+static px_status pack_source(px_context *ctx, px_source *source, const char *path) {
+    pack_view view = {0};
     px_packed packed;
     px_lock lock = {0};
-    const px_pack_watcher watcher = {&view, px_show_done, px_show_skipped, &px_cli_stop};
+    const px_pack_watcher watcher = {&view, show_done, show_skipped, &px_cli_stop};
     PX_TRY(px_cli_lock_output(ctx, path, &lock));
     px_progress_begin(&view.progress, stderr, "pack", 0, (int64_t)source->count);
     const px_status status = px_pack(ctx, source, path, &watcher, &packed);
@@ -51,7 +51,7 @@ static px_status px_pack_source(px_context *ctx, px_source *source, const char *
     return PX_OK;
 }
 
-static px_status px_pack_split(px_context *ctx, const char *word, px_split *split) {
+static px_status pack_split(px_context *ctx, const char *word, px_split *split) {
     static const char *const names[] = {
         [PX_SPLIT_TRAIN] = "train", [PX_SPLIT_TEST] = "test", [PX_SPLIT_VALID] = "valid"};
     *split = PX_SPLIT_TRAIN;
@@ -64,7 +64,7 @@ static px_status px_pack_split(px_context *ctx, const char *word, px_split *spli
 }
 
 /* What the words and the settings say of the sources. */
-static px_status px_pack_options(px_context *ctx, const px_pack_words *w, px_source_options *options) {
+static px_status pack_options(px_context *ctx, const pack_arguments *w, px_source_options *options) {
     px_config config;
     px_config_default(&config);
     PX_TRY(px_cli_override(ctx, "pack", &w->settings, &config));
@@ -76,19 +76,19 @@ static px_status px_pack_options(px_context *ctx, const px_pack_words *w, px_sou
     *options = px_source_options_of(&config, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
     if (w->size) options->size = (int)w->size;
     if (w->channels) options->channels = (int)w->channels;
-    return px_pack_split(ctx, w->split, &options->split);
+    return pack_split(ctx, w->split, &options->split);
 }
 
 /* The checksum lies beside the file. */
-static px_status px_pack_check_outputs(px_context *ctx, const char *out) {
+static px_status pack_check_outputs(px_context *ctx, const char *out) {
     char checksum[PX_PATH];
     PX_TRY(px_file_check_output(ctx, out));
     PX_TRY(px_file_path(ctx, checksum, "%s.sfv", out));
     return px_file_check_output(ctx, checksum);
 }
 
-static px_status px_pack_run(px_context *ctx, int count, char **words) {
-    px_pack_words w = {0};
+static px_status pack_run(px_context *ctx, int count, char **words) {
+    pack_arguments w = {0};
     const px_option options[] = {{.name = "-o", .text = &w.out, .required = true},
                                  {.name = "--size", .integer = &w.size, .least = 1},
                                  {.name = "--channels", .integer = &w.channels, .least = 1},
@@ -97,17 +97,17 @@ static px_status px_pack_run(px_context *ctx, int count, char **words) {
     px_source_options source_options;
     px_source *source;
     px_cli_catch_signals();
-    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 5, &w.sources, 1, PX_MOST_WORDS));
+    PX_TRY(px_cli_parse(ctx, &px_command_pack, count, words, options, 5, &w.sources, 1, PX_MAX_ARGUMENTS));
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
-    PX_TRY(px_pack_options(ctx, &w, &source_options));
-    PX_TRY(px_pack_check_outputs(ctx, w.out));
+    PX_TRY(pack_options(ctx, &w, &source_options));
+    PX_TRY(pack_check_outputs(ctx, w.out));
     PX_TRY(px_cli_open_data(ctx, NULL, w.sources.count, w.sources.word, &source_options, PX_PACK_LEVELS, &source));
-    const px_status status = px_pack_source(ctx, source, w.out);
+    const px_status status = pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;
 }
 
 const px_command px_command_pack = {
     "pack", "SOURCE... -o OUT.npy [--size SIDE] [--channels 1|3] [--split train|test|valid] [--set key=value]...",
-    "turns any data source into one file that is read in place", .run = px_pack_run};
+    "turns any data source into one file that is read in place", .run = pack_run};

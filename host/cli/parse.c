@@ -9,18 +9,18 @@ static px_status px_usage(px_context *ctx, const px_command *command, const char
     return px_fail(ctx, PX_ERR_USAGE, "%s%s; usage: pixelrnn %s %s", problem, word, command->name, command->usage);
 }
 
-static const px_option *px_find_option(const px_option *options, int count, const char *word) {
+static const px_option *find_option(const px_option *options, int count, const char *word) {
     for (int i = 0; i < count; i++)
         if (strcmp(options[i].name, word) == 0) return &options[i];
     return NULL;
 }
 
 /* -5 and -0.5 are values, -o and --seed are options. */
-static bool px_looks_like_option(const char *word) {
+static bool looks_like_option(const char *word) {
     return word[0] == '-' && word[1] != '\0' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
 }
 
-static px_status px_take_value(px_context *ctx, const px_option *option, const char *word) {
+static px_status take_value(px_context *ctx, const px_option *option, const char *word) {
     char *end;
     errno = 0;
     if (option->text) {
@@ -40,32 +40,32 @@ static px_status px_take_value(px_context *ctx, const px_option *option, const c
     return PX_OK;
 }
 
-static px_status px_add_word(px_context *ctx, px_words *words, const char *word) {
-    if (words->count == PX_MOST_WORDS)
-        return px_fail(ctx, PX_ERR_USAGE, "more than %d words of one kind", PX_MOST_WORDS);
+static px_status add_argument(px_context *ctx, px_arguments *words, const char *word) {
+    if (words->count == PX_MAX_ARGUMENTS)
+        return px_fail(ctx, PX_ERR_USAGE, "more than %d words of one kind", PX_MAX_ARGUMENTS);
     words->word[words->count++] = word;
     return PX_OK;
 }
 
 /* Takes option words[at] with what follows it; *next is the word after. */
-static px_status px_take_option(px_context *ctx, const px_command *command, const px_option *option, int count,
-                                char **words, int at, int *next) {
+static px_status take_option(px_context *ctx, const px_command *command, const px_option *option, int count,
+                             char **words, int at, int *next) {
     *next = at + 1;
     if (option->flag) {
         *option->flag = true;
         return PX_OK;
     }
-    if (at + 1 == count || px_looks_like_option(words[at + 1]))
+    if (at + 1 == count || looks_like_option(words[at + 1]))
         return px_usage(ctx, command, "found no value after ", words[at]);
     *next = at + 2;
-    if (!option->each) return px_take_value(ctx, option, words[at + 1]);
-    PX_TRY(px_add_word(ctx, option->each, words[at + 1]));
-    for (; option->list && *next < count && !px_looks_like_option(words[*next]); (*next)++)
-        PX_TRY(px_add_word(ctx, option->each, words[*next]));
+    if (!option->each) return take_value(ctx, option, words[at + 1]);
+    PX_TRY(add_argument(ctx, option->each, words[at + 1]));
+    for (; option->list && *next < count && !looks_like_option(words[*next]); (*next)++)
+        PX_TRY(add_argument(ctx, option->each, words[*next]));
     return PX_OK;
 }
 
-static px_status px_check_required(px_context *ctx, const px_command *command, const px_option *options, int count) {
+static px_status check_required(px_context *ctx, const px_command *command, const px_option *options, int count) {
     for (int i = 0; i < count; i++) {
         if (!options[i].required) continue;
         const bool given = options[i].text ? *options[i].text != NULL : options[i].each->count > 0;
@@ -75,18 +75,18 @@ static px_status px_check_required(px_context *ctx, const px_command *command, c
 }
 
 px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
-                       int option_count, px_words *plain, int least, int most) {
+                       int option_count, px_arguments *plain, int least, int most) {
     plain->count = 0;
     for (int at = 1; at < count;) {
-        if (!px_looks_like_option(words[at])) {
-            PX_TRY(px_add_word(ctx, plain, words[at++]));
+        if (!looks_like_option(words[at])) {
+            PX_TRY(add_argument(ctx, plain, words[at++]));
             continue;
         }
-        const px_option *option = px_find_option(options, option_count, words[at]);
+        const px_option *option = find_option(options, option_count, words[at]);
         if (!option) return px_usage(ctx, command, "found unknown option ", words[at]);
-        PX_TRY(px_take_option(ctx, command, option, count, words, at, &at));
+        PX_TRY(take_option(ctx, command, option, count, words, at, &at));
     }
     if (plain->count < least) return px_usage(ctx, command, "found too few words", "");
     if (plain->count > most) return px_usage(ctx, command, "found one word too many: ", plain->word[most]);
-    return px_check_required(ctx, command, options, option_count);
+    return check_required(ctx, command, options, option_count);
 }

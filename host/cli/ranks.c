@@ -7,12 +7,12 @@ static void px_say(const char *line) {
 }
 
 /* Called from a thread of the watch, while the main one may be waiting for a rank that is gone: nothing is tidied up. */
-static void px_leave(px_status status) {
+static void leave(px_status status) {
     _exit(px_exit_status(status));
 }
 
 px_status px_cli_join(px_context *ctx, px_ranks **ranks) {
-    static const px_ranks_end end = {px_say, px_leave, &px_cli_stop};
+    static const px_ranks_end end = {px_say, leave, &px_cli_stop};
     PX_TRY(px_ranks_open(ctx, &end, ranks));
     if (*ranks) px_cli_leave_overdue_to_monitor();
     return PX_OK;

@@ -9,18 +9,18 @@
 #include <string.h>
 #include <zlib.h>
 
-px_status px_drawing_check_path(px_context *ctx, const char *out) {
+px_status px_sampling_check_path(px_context *ctx, const char *out) {
     if (px_cli_ends_with(out, ".png") || px_cli_ends_with(out, ".npy")) return PX_OK;
     return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .png or .npy", out);
 }
 
-static size_t px_record_bytes(const px_model_spec *spec) {
+static size_t record_bytes(const px_model_spec *spec) {
     return sizeof(double) + px_image_bytes(spec);
 }
 
 /* --- What the images depend on ------------------------------------------------------------------------------------ */
 
-static px_status px_weights_checksum(px_drawing *d, uLong *checksum) {
+static px_status weights_checksum(px_sampling *d, uLong *checksum) {
     px_device *device = px_model_device(d->model);
     const px_tensor weights = px_model_weights(d->model);
     const size_t bytes = px_tensor_bytes(&weights);
@@ -34,10 +34,10 @@ static px_status px_weights_checksum(px_drawing *d, uLong *checksum) {
 
 enum { PX_WORK_LINE = 320 };
 
-static px_status px_drawing_work(px_drawing *d, char work[PX_WORK_LINE]) {
+static px_status sampling_work(px_sampling *d, char work[PX_WORK_LINE]) {
     const px_model_spec *s = px_model_spec_of(d->model);
     uLong weights = 0, given = 0;
-    PX_TRY(px_weights_checksum(d, &weights));
+    PX_TRY(weights_checksum(d, &weights));
     if (d->keep) {
         given = crc32_z(0, d->keep, (size_t)s->height * (size_t)s->width);
         given = crc32_z(given, (const Bytef *)d->given_name, strlen(d->given_name));
@@ -54,28 +54,28 @@ static px_status px_drawing_work(px_drawing *d, char work[PX_WORK_LINE]) {
 /* --- Drawing ------------------------------------------------------------------------------------------------------ */
 
 /* A rank's batch at work: what is given and what is drawn; and the records of all ranks' batches, a round. */
-typedef struct px_drawing_batch {
+typedef struct sampling_batch {
     px_decoder *decoder;
     uint8_t *given; /* 8-bit */
     uint8_t *levels;
     double *nats;
     uint8_t *records;
-} px_drawing_batch;
+} sampling_batch;
 
-static px_status px_batch_open(px_drawing *d, px_drawing_batch *b, int images) {
+static px_status batch_open(px_sampling *d, sampling_batch *b, int images) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t count = (size_t)images;
     PX_TRY(px_decoder_create(d->model, images, PX_DECODER_RECORDED, &b->decoder));
     b->given = malloc(count * px_image_bytes(s));
     b->levels = malloc(count * px_image_bytes(s));
     b->nats = calloc(count, sizeof *b->nats);
-    b->records = malloc(count * (size_t)px_ranks_count(d->ranks) * px_record_bytes(s));
+    b->records = malloc(count * (size_t)px_ranks_count(d->ranks) * record_bytes(s));
     if (b->given && b->levels && b->nats && b->records) return PX_OK;
     return px_fail(d->ctx, PX_ERR_MEMORY, "out of memory: %s of %d images at a time; lower eval.batch_size", d->command,
                    images);
 }
 
-static void px_batch_close(px_drawing_batch *b) {
+static void batch_close(sampling_batch *b) {
     px_decoder_destroy(b->decoder);
     free(b->given);
     free(b->levels);
@@ -84,11 +84,11 @@ static void px_batch_close(px_drawing_batch *b) {
 }
 
 /* Given pixels come out as they came in, not as their level's 8-bit value. */
-static void px_batch_records(const px_drawing *d, const px_drawing_batch *b, int images, uint8_t *records) {
+static void batch_records(const px_sampling *d, const sampling_batch *b, int images, uint8_t *records) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t bytes = px_image_bytes(s), channels = (size_t)s->channels;
     for (size_t n = 0; n < (size_t)images; n++) {
-        uint8_t *record = records + n * px_record_bytes(s), *pixels = record + sizeof(double);
+        uint8_t *record = records + n * record_bytes(s), *pixels = record + sizeof(double);
         memcpy(record, &b->nats[n], sizeof(double));
         for (size_t i = 0; i < bytes; i++)
             pixels[i] = d->keep && d->keep[i / channels] ? b->given[n * bytes + i]
@@ -97,8 +97,8 @@ static void px_batch_records(const px_drawing *d, const px_drawing_batch *b, int
 }
 
 /* Images first .. first + images - 1, as records. */
-static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, int images, uint8_t *records,
-                               px_progress *progress) {
+static px_status batch_draw(px_sampling *d, sampling_batch *b, int first, int images, uint8_t *records,
+                            px_progress *progress) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t bytes = px_image_bytes(s);
     px_sample_request request = {.seed = d->seed,
@@ -113,70 +113,70 @@ static px_status px_batch_draw(px_drawing *d, px_drawing_batch *b, int first, in
         request.given = b->levels;
     }
     PX_TRY(px_sample(b->decoder, &request, b->levels, b->nats, progress));
-    px_batch_records(d, b, images, records);
+    batch_records(d, b, images, records);
     return PX_OK;
 }
 
 /* Images first .. first + images - 1, each rank its share. */
-static px_status px_round_draw(px_drawing *d, px_drawing_batch *b, int first, int images, px_progress *progress) {
-    const size_t bytes = px_record_bytes(px_model_spec_of(d->model));
+static px_status round_draw(px_sampling *d, sampling_batch *b, int first, int images, px_progress *progress) {
+    const size_t bytes = record_bytes(px_model_spec_of(d->model));
     const px_share share = px_ranks_share(d->ranks, (size_t)images, 1);
-    const px_status status = px_batch_draw(d, b, first + (int)share.first, (int)share.count,
-                                           b->records + share.first * bytes, progress);
+    const px_status status = batch_draw(d, b, first + (int)share.first, (int)share.count,
+                                        b->records + share.first * bytes, progress);
     PX_TRY(px_ranks_agree(d->ranks, status));
     PX_TRY(px_ranks_gather(d->ranks, b->records, (size_t)images, 1, bytes));
-    return px_ranks_agree(d->ranks, d->journal ? px_journal_append(d->journal, b->records, (size_t)images) : PX_OK);
+    return px_ranks_agree(d->ranks, d->journal ? px_resume_file_append(d->journal, b->records, (size_t)images) : PX_OK);
 }
 
-static px_status px_drawing_draw(px_drawing *d, int first) {
+static px_status sampling_sample(px_sampling *d, int first) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const int ranks = px_ranks_count(d->ranks), left = d->count - first, each = (left + ranks - 1) / ranks;
     const int batch = each < d->batch ? each : d->batch, round = batch * ranks;
-    px_drawing_batch b = {0};
+    sampling_batch b = {0};
     px_progress progress;
     px_progress_begin(&progress, px_cli_talk(d->ranks), d->command, 0,
                       (int64_t)((left + round - 1) / round) * s->height * s->width);
-    px_status status = px_ranks_agree(d->ranks, px_batch_open(d, &b, batch));
+    px_status status = px_ranks_agree(d->ranks, batch_open(d, &b, batch));
     for (int n = first; n < d->count && status == PX_OK; n += round) {
-        status = px_round_draw(d, &b, n, d->count - n < round ? d->count - n : round, &progress);
+        status = round_draw(d, &b, n, d->count - n < round ? d->count - n : round, &progress);
         progress.done = (int64_t)((n - first) / round + 1) * s->height * s->width;
     }
     px_progress_clear(&progress);
-    px_batch_close(&b);
+    batch_close(&b);
     return status;
 }
 
 /* All ranks must be about to draw the same images. Rank 0 opens the journal, and says how many it has. */
-static px_status px_drawing_open(px_drawing *d, uint64_t *done) {
+static px_status sampling_open(px_sampling *d, uint64_t *done) {
     char work[PX_WORK_LINE] = "";
-    px_status status = px_ranks_agree(d->ranks, px_drawing_work(d, work));
+    px_status status = px_ranks_agree(d->ranks, sampling_work(d, work));
     if (status == PX_OK) status = px_ranks_same_program(d->ranks);
     if (status == PX_OK) status = px_ranks_same(d->ranks, "the model or the request", work, sizeof work);
     if (status == PX_OK) status = px_ranks_same(d->ranks, "-n", &d->count, sizeof d->count);
     PX_TRY(status);
     if (px_ranks_rank(d->ranks) == 0) status = px_cli_lock_output(d->ctx, d->out, &d->lock);
     if (px_ranks_rank(d->ranks) == 0 && status == PX_OK)
-        status = px_journal_open(d->ctx, d->out, work, px_record_bytes(px_model_spec_of(d->model)), &d->journal);
+        status = px_resume_file_open(d->ctx, d->out, work, record_bytes(px_model_spec_of(d->model)), &d->journal);
     PX_TRY(px_ranks_agree(d->ranks, status));
-    *done = d->journal ? px_journal_count(d->journal) : 0;
+    *done = d->journal ? px_resume_file_count(d->journal) : 0;
     return px_ranks_broadcast(d->ranks, done, sizeof *done);
 }
 
-static px_status px_drawing_stopped(px_drawing *d, px_status stop) {
-    const size_t done = px_journal_count(d->journal);
+static px_status sampling_stopped(px_sampling *d, px_status stop) {
+    const size_t done = px_resume_file_count(d->journal);
     if (done == 0) return px_fail(d->ctx, stop, "%s: stopped before the first batch was drawn", d->command);
     return px_fail(d->ctx, stop, "%s: stopped; %s.journal holds %zu of %d images, and the same command goes on",
                    d->command, d->out, done, d->count);
 }
 
-px_status px_drawing_run(px_drawing *d) {
+px_status px_sampling_run(px_sampling *d) {
     uint64_t done;
-    PX_TRY(px_drawing_open(d, &done));
+    PX_TRY(sampling_open(d, &done));
     if (done > 0)
         fprintf(px_cli_talk(d->ranks), "%s: going on after %llu images of an interrupted run\n", d->command,
                 (unsigned long long)done);
-    const px_status status = done < (uint64_t)d->count ? px_drawing_draw(d, (int)done) : PX_OK;
-    if (px_status_is_stop(status) && d->journal) return px_drawing_stopped(d, status);
+    const px_status status = done < (uint64_t)d->count ? sampling_sample(d, (int)done) : PX_OK;
+    if (px_status_is_stop(status) && d->journal) return sampling_stopped(d, status);
     if (status == PX_OK) px_stop_hold(&px_cli_stop); /* all is drawn: what is left is to write it */
     return status;
 }
@@ -186,16 +186,16 @@ px_status px_drawing_run(px_drawing *d) {
 enum { PX_RECORDS_AT_ONCE = 256 };
 
 /* What is done with each record. */
-typedef px_status (*px_record_visitor)(void *visitor, const uint8_t *pixels, double nats);
+typedef px_status (*record_visitor)(void *visitor, const uint8_t *pixels, double nats);
 
-static px_status px_drawing_visit(px_drawing *d, int first, int count, px_record_visitor visit, void *visitor) {
-    const size_t bytes = px_record_bytes(px_model_spec_of(d->model));
+static px_status sampling_visit(px_sampling *d, int first, int count, record_visitor visit, void *visitor) {
+    const size_t bytes = record_bytes(px_model_spec_of(d->model));
     uint8_t *records = malloc(PX_RECORDS_AT_ONCE * bytes);
     if (!records) return px_fail(d->ctx, PX_ERR_MEMORY, "%s: no memory for the images", d->command);
     px_status status = PX_OK;
     for (int n = 0; n < count && status == PX_OK; n += PX_RECORDS_AT_ONCE) {
         const int part = count - n < PX_RECORDS_AT_ONCE ? count - n : PX_RECORDS_AT_ONCE;
-        status = px_journal_read(d->journal, (size_t)(first + n), (size_t)part, records);
+        status = px_resume_file_read(d->journal, (size_t)(first + n), (size_t)part, records);
         for (int i = 0; i < part && status == PX_OK; i++) {
             double nats;
             memcpy(&nats, records + (size_t)i * bytes, sizeof nats);
@@ -206,15 +206,15 @@ static px_status px_drawing_visit(px_drawing *d, int first, int count, px_record
     return status;
 }
 
-typedef struct px_pixel_visitor {
+typedef struct pixel_visitor {
     px_context *ctx;
     px_file_out *out; /* or, if NULL, to memory: */
     uint8_t *pixels;
     size_t bytes;
-} px_pixel_visitor;
+} pixel_visitor;
 
-static px_status px_visit_pixels(void *visitor, const uint8_t *pixels, double nats) {
-    px_pixel_visitor *v = visitor;
+static px_status visit_pixels(void *visitor, const uint8_t *pixels, double nats) {
+    pixel_visitor *v = visitor;
     (void)nats;
     if (v->out) return px_file_write(v->ctx, v->out, pixels, v->bytes);
     memcpy(v->pixels, pixels, v->bytes);
@@ -222,30 +222,30 @@ static px_status px_visit_pixels(void *visitor, const uint8_t *pixels, double na
     return PX_OK;
 }
 
-px_status px_drawing_read(px_drawing *d, int first, int count, uint8_t *pixels) {
-    px_pixel_visitor visitor = {.pixels = pixels, .bytes = px_image_bytes(px_model_spec_of(d->model))};
-    return px_drawing_visit(d, first, count, px_visit_pixels, &visitor);
+px_status px_sampling_read(px_sampling *d, int first, int count, uint8_t *pixels) {
+    pixel_visitor visitor = {.pixels = pixels, .bytes = px_image_bytes(px_model_spec_of(d->model))};
+    return sampling_visit(d, first, count, visit_pixels, &visitor);
 }
 
-px_status px_drawing_write_npy(px_drawing *d) {
+px_status px_sampling_write_npy(px_sampling *d) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const size_t shape[] = {(size_t)d->count, (size_t)s->height, (size_t)s->width, (size_t)s->channels};
     px_file_out out;
     PX_TRY(px_file_create(d->ctx, d->out, &out));
-    px_pixel_visitor visitor = {.ctx = d->ctx, .out = &out, .bytes = px_image_bytes(s)};
+    pixel_visitor visitor = {.ctx = d->ctx, .out = &out, .bytes = px_image_bytes(s)};
     px_status status = px_npy_write_header(d->ctx, d->out, out.stream, "|u1", 4, shape);
-    if (status == PX_OK) status = px_drawing_visit(d, 0, d->count, px_visit_pixels, &visitor);
+    if (status == PX_OK) status = sampling_visit(d, 0, d->count, visit_pixels, &visitor);
     if (status == PX_OK) status = px_file_commit(d->ctx, &out);
     px_file_abandon(&out);
     return status;
 }
 
-typedef struct px_nats_visitor {
+typedef struct nats_visitor {
     double count, sum, squares;
-} px_nats_visitor;
+} nats_visitor;
 
-static px_status px_visit_nats(void *visitor, const uint8_t *pixels, double nats) {
-    px_nats_visitor *v = visitor;
+static px_status visit_nats(void *visitor, const uint8_t *pixels, double nats) {
+    nats_visitor *v = visitor;
     (void)pixels;
     v->count++;
     v->sum += nats;
@@ -253,14 +253,14 @@ static px_status px_visit_nats(void *visitor, const uint8_t *pixels, double nats
     return PX_OK;
 }
 
-px_status px_drawing_finish(px_drawing *d, const char *what) {
+px_status px_sampling_finish(px_sampling *d, const char *what) {
     const px_model_spec *s = px_model_spec_of(d->model);
     const px_sample_request request = {.keep = d->keep};
     const size_t values = px_sample_values(s, &request);
-    px_nats_visitor v = {0};
-    PX_TRY(px_drawing_visit(d, 0, d->count, px_visit_nats, &v));
+    nats_visitor v = {0};
+    PX_TRY(sampling_visit(d, 0, d->count, visit_nats, &v));
     const double mean = v.sum / v.count, variance = v.squares / v.count - mean * mean;
-    px_journal_remove(d->journal);
+    px_resume_file_remove(d->journal);
     printf("%s in %s\n", what, d->out);
     if (values == 0) return PX_OK;
     printf("%s %.3f nats each under the model", d->keep ? "what was drawn:" : "NLL:", mean);
@@ -269,7 +269,7 @@ px_status px_drawing_finish(px_drawing *d, const char *what) {
     return PX_OK;
 }
 
-void px_drawing_close(px_drawing *d) {
-    px_journal_close(d->journal);
+void px_sampling_close(px_sampling *d) {
+    px_resume_file_close(d->journal);
     px_lock_release(&d->lock);
 }

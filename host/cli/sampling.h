@@ -11,7 +11,7 @@
 #include "pixelrnn/logging.h"
 #include "pixelrnn/sample.h"
 
-typedef struct px_drawing {
+typedef struct px_sampling {
     px_context *ctx;
     px_model *model;
     px_ranks *ranks;
@@ -26,26 +26,26 @@ typedef struct px_drawing {
     void *context;
     const char *given_name;
 
-    px_lock lock;        /* rank 0's, of out */
-    px_journal *journal; /* rank 0's; after px_drawing_run: `count` records */
-} px_drawing;
+    px_lock lock;            /* rank 0's, of out */
+    px_resume_file *journal; /* rank 0's; after px_sampling_run: `count` records */
+} px_sampling;
 
 /* PX_ERR_USAGE unless out ends with .png or .npy. */
-px_status px_drawing_check_path(px_context *ctx, const char *out);
+px_status px_sampling_check_path(px_context *ctx, const char *out);
 
 /* Draws what the journal lacks; an interrupted drawing goes on where it stopped. Stopped, it leaves the batches that were
  * finished in the journal, and says so. */
-px_status px_drawing_run(px_drawing *drawing);
+px_status px_sampling_run(px_sampling *drawing);
 /* What follows is rank 0's.
  *
  * Writes all images as [count, H, W, C]. */
-px_status px_drawing_write_npy(px_drawing *drawing);
+px_status px_sampling_write_npy(px_sampling *drawing);
 /* 8-bit pixels of images first .. first + count - 1. */
-px_status px_drawing_read(px_drawing *drawing, int first, int count, uint8_t *pixels);
+px_status px_sampling_read(px_sampling *drawing, int first, int count, uint8_t *pixels);
 /* The journal has served: removes it, and prints what was drawn with its NLL. */
-px_status px_drawing_finish(px_drawing *drawing, const char *what);
+px_status px_sampling_finish(px_sampling *drawing, const char *what);
 /* Closes what was opened; an unfinished journal stays. */
-void px_drawing_close(px_drawing *drawing);
+void px_sampling_close(px_sampling *drawing);
 
 /* Bytes of an image, one a value. */
 static inline size_t px_image_bytes(const px_model_spec *spec) {

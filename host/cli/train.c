@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void px_introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
+static void introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
     fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
@@ -16,7 +16,7 @@ static void px_introduce(const px_config *config, const px_device *device, const
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
 }
 
-static void px_conclude(const px_train_result *result, const char *run) {
+static void conclude(const px_train_result *result, const char *run) {
     if (result->stop != PX_OK) {
         printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
         return;
@@ -31,16 +31,16 @@ static void px_conclude(const px_train_result *result, const char *run) {
 }
 
 /* What the words and the config say. */
-typedef struct px_train_words {
+typedef struct train_arguments {
     px_config config;
     bool init, resume, accept_data;
     int argument_count;
     char **arguments;                  /* the command line, from "train" on */
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
-} px_train_words;
+} train_arguments;
 
 /* CONFIG is a file, or a run folder, whose config.yaml it then is. */
-static px_status px_train_config_path(px_context *ctx, const char *config, char path[PX_PATH]) {
+static px_status train_config_path(px_context *ctx, const char *config, char path[PX_PATH]) {
     if (!px_file_is_folder(config)) return px_file_path(ctx, path, "%s", config);
     PX_TRY(px_file_path(ctx, path, "%s/config.yaml", config));
     if (px_file_exists(path)) return PX_OK;
@@ -48,8 +48,8 @@ static px_status px_train_config_path(px_context *ctx, const char *config, char 
                    config);
 }
 
-static px_status px_train_read(px_context *ctx, int count, char **words, px_train_words *w) {
-    px_words settings = {0}, plain;
+static px_status train_read(px_context *ctx, int count, char **words, train_arguments *w) {
+    px_arguments settings = {0}, plain;
     const char *init = NULL, *out = NULL;
     char path[PX_PATH];
     const px_option options[] = {{.name = "--set", .each = &settings},
@@ -58,7 +58,7 @@ static px_status px_train_read(px_context *ctx, int count, char **words, px_trai
                                  {.name = "--accept-data", .flag = &w->accept_data},
                                  {.name = "-o", .text = &out}};
     PX_TRY(px_cli_parse(ctx, &px_command_train, count, words, options, 5, &plain, 1, 1));
-    PX_TRY(px_train_config_path(ctx, plain.word[0], path));
+    PX_TRY(train_config_path(ctx, plain.word[0], path));
     px_config_default(&w->config);
     PX_TRY(px_config_load(ctx, path, &w->config));
     PX_TRY(px_cli_override(ctx, path, &settings, &w->config));
@@ -70,7 +70,7 @@ static px_status px_train_read(px_context *ctx, int count, char **words, px_trai
     return out ? px_file_path(ctx, w->run, "%s", out) : px_file_path(ctx, w->run, "runs/%s", w->config.name);
 }
 
-static px_status px_train_on(px_device *device, px_ranks *ranks, const px_train_words *w) {
+static px_status train_on(px_device *device, px_ranks *ranks, const train_arguments *w) {
     px_train_result result;
     const px_train_options work = {.config = &w->config,
                                    .run = w->run,
@@ -83,24 +83,24 @@ static px_status px_train_on(px_device *device, px_ranks *ranks, const px_train_
                                    .argument_count = w->argument_count,
                                    .arguments = w->arguments};
     PX_TRY(px_ranks_check_device(ranks, device));
-    px_introduce(&w->config, device, w->run, ranks);
+    introduce(&w->config, device, w->run, ranks);
     const px_status status = px_train(device, &work, &result);
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
     PX_TRY(status);
-    if (px_ranks_rank(ranks) == 0) px_conclude(&result, w->run);
+    if (px_ranks_rank(ranks) == 0) conclude(&result, w->run);
     device->ctx->message[0] = '\0'; /* a stop has been told */
     return result.stop;
 }
 
-static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, char **words) {
-    px_train_words w = {0};
+static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, char **words) {
+    train_arguments w = {0};
     px_device *device = NULL;
-    PX_TRY(px_ranks_agree(ranks, px_train_read(ctx, count, words, &w)));
-    px_ranks_patience(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
+    PX_TRY(px_ranks_agree(ranks, train_read(ctx, count, words, &w)));
+    px_ranks_set_timeouts(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
     px_status status = px_cli_open_device(ctx, &w.config, ranks ? px_ranks_local(ranks) : -1, &device);
     status = px_ranks_agree(ranks, status);
-    if (status == PX_OK) status = px_train_on(device, ranks, &w);
+    if (status == PX_OK) status = train_on(device, ranks, &w);
     px_device_close(device);
     return status;
 }
@@ -108,4 +108,4 @@ static px_status px_train_together(px_context *ctx, px_ranks *ranks, int count, 
 const px_command px_command_train = {
     "train", "CONFIG.yaml|RUN [--set key=value]... [--init MODEL] [--resume] [--accept-data] [-o RUN]",
     "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other images)",
-    .together = px_train_together};
+    .together = train_distributed};

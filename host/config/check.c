@@ -18,8 +18,8 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
 }
 
 /* The first key whose values differ, spelt out; NULL: there is none. */
-static const px_key *px_config_difference(const px_config *a, const px_config *b, bool fixed,
-                                          char of_a[PX_CONFIG_STRING], char of_b[PX_CONFIG_STRING]) {
+static const px_key *config_difference(const px_config *a, const px_config *b, bool fixed, char of_a[PX_CONFIG_STRING],
+                                       char of_b[PX_CONFIG_STRING]) {
     for (const px_key *key = px_keys; key->name; key++) {
         px_key_write(key, a, of_a);
         px_key_write(key, b, of_b);
@@ -42,14 +42,14 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
     px_config same_data = *mine; /* its content is compared, not its place */
     memcpy(same_data.data.train, first->data.train, sizeof first->data.train);
     memcpy(same_data.data.test, first->data.test, sizeof first->data.test);
-    const px_key *key = px_config_difference(first, &same_data, false, expected, found);
+    const px_key *key = config_difference(first, &same_data, false, expected, found);
     if (!key) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %.200s, expected %.200s as on rank 0", key->name, found, expected);
 }
 
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given) {
     char before[PX_CONFIG_STRING], now[PX_CONFIG_STRING];
-    const px_key *key = px_config_difference(held, given, true, before, now);
+    const px_key *key = config_difference(held, given, true, before, now);
     if (!key) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %.200s, expected %.200s as the run was begun with", where,
                    key->name, now, before);

@@ -36,7 +36,7 @@ static px_status pack_row(px_context *ctx, const char *path, size_t row, const u
 }
 
 /* Turns text into pixels. */
-static px_status pack(px_context *ctx, const char *path, const px_contents *contents, uint8_t *pixels,
+static px_status pack(px_context *ctx, const char *path, const px_byte_source *contents, uint8_t *pixels,
                       px_extent *extent) {
     const uint8_t *text = contents->bytes, *end = contents->bytes + contents->size;
     size_t rows = 0, expected = 0;
@@ -59,18 +59,18 @@ static px_status pack(px_context *ctx, const char *path, const px_contents *cont
     return PX_OK;
 }
 
-px_status px_amat_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
+px_status px_amat_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
                        px_source **source) {
     (void)options;
     px_extent extent = {0};
-    px_contents pixels = {.bytes = malloc(contents.size / 2 + 1)}; /* digits have something between them */
-    px_status status = px_contents_load(ctx, path, px_memory_limit, &contents);
+    px_byte_source pixels = {.bytes = malloc(contents.size / 2 + 1)}; /* digits have something between them */
+    px_status status = px_byte_source_load(ctx, path, px_memory_limit, &contents);
     if (status == PX_OK && !pixels.bytes)
         status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold its pixels in memory", path);
     if (status == PX_OK) status = pack(ctx, path, &contents, pixels.bytes, &extent);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     if (status != PX_OK) {
-        px_contents_free(&pixels);
+        px_byte_source_free(&pixels);
         return status;
     }
     px_array array = px_array_plain(3, (size_t[]){extent.count, extent.height, extent.width}, 0);

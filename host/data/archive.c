@@ -24,7 +24,7 @@ static const char *meaning_of(const char *reason) {
  * reading of a member names it. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
     char label[PX_LABEL];
-    if (archive->contents) PX_TRY(px_contents_check(ctx, archive->path, archive->contents));
+    if (archive->contents) PX_TRY(px_byte_source_check(ctx, archive->path, archive->contents));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
     if (code == ENOMEM) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
@@ -35,8 +35,8 @@ static px_status fail_archive(px_context *ctx, const px_archive *archive, const 
 }
 
 /* Contents in a file are read through its descriptor, whose own place nothing else uses: one archive at a time. */
-static int open_bytes(struct archive *handle, const px_contents *contents) {
-    if (!px_contents_in_file(contents)) return archive_read_open_memory(handle, contents->bytes, contents->size);
+static int open_bytes(struct archive *handle, const px_byte_source *contents) {
+    if (!px_byte_source_in_file(contents)) return archive_read_open_memory(handle, contents->bytes, contents->size);
     lseek(contents->file.descriptor, 0, SEEK_SET);
     return archive_read_open_fd(handle, contents->file.descriptor, BLOCK);
 }
@@ -48,7 +48,7 @@ static void support_filters(struct archive *handle) {
     archive_read_support_filter_zstd(handle);
 }
 
-px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
+px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
                           px_archive *archive) {
     *archive = (px_archive){.handle = archive_read_new(), .format = format, .path = path, .contents = contents};
     if (!archive->handle) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
@@ -131,7 +131,7 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
  * the first bytes: those that lie there are the same. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place) {
-    const px_contents *contents = archive->contents;
+    const px_byte_source *contents = archive->contents;
     uint8_t stored[PX_ARCHIVE_HEAD];
     size_t more = 0;
     *in_place = false;
@@ -143,7 +143,7 @@ px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_mem
     if (!contents || head == 0 || head > member->size || member->sparse || *offset > contents->size ||
         contents->size - *offset < member->size)
         return PX_OK;
-    PX_TRY(px_contents_copy(ctx, archive->path, contents, *offset, head, stored));
+    PX_TRY(px_byte_source_copy(ctx, archive->path, contents, *offset, head, stored));
     *in_place = memcmp(archive->head, stored, head) == 0;
     return PX_OK;
 }

@@ -19,8 +19,8 @@ typedef struct px_archive {
     struct archive *handle;
     px_archive_format format;
     const char *path;
-    const px_contents *contents; /* NULL: opened by its path */
-    const char *name;            /* of the current member, for messages; NULL: none */
+    const px_byte_source *contents; /* NULL: opened by its path */
+    const char *name;               /* of the current member, for messages; NULL: none */
     /* Of the current member: its first bytes, read already by px_archive_in_place and not yet handed out. */
     uint8_t head[PX_ARCHIVE_HEAD];
     size_t head_from, head_to;
@@ -37,7 +37,7 @@ enum { PX_LABEL = 512 };
 /* PX_ERR_FILE if it cannot be read, PX_ERR_FORMAT if it is damaged, PX_ERR_MEMORY: so do all that follow.
  *   contents  what is read, borrowed until it is closed; NULL: the file at path, unpacked if it is compressed
  *   path      for messages; not copied */
-px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
+px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
                           px_archive *archive);
 /* Moves on to the next member that is a file. PX_ERR_FORMAT too if it does not say its size. In a zip, the members
  * after one that could not be read are found by its directory. */

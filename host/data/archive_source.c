@@ -30,22 +30,22 @@ typedef struct place_list {
 typedef struct findings {
     px_name_list names; /* of pictures */
     place_list pictures;
-    px_contents memory; /* what does not lie in the file as it is */
-    size_t capacity;    /* of memory */
+    px_byte_source memory; /* what does not lie in the file as it is */
+    size_t capacity;       /* of memory */
     size_t left_out[PX_FORMATS_LEFT_OUT];
     px_cifar_batches batches;
 } findings;
 
-typedef struct px_archive_source {
-    px_picture_set set;
-    px_contents file; /* nothing if it is compressed */
+typedef struct archive_source {
+    px_image_set set;
+    px_byte_source file; /* nothing if it is compressed */
     findings found;
-} px_archive_source;
+} archive_source;
 
 static void free_findings(findings *f) {
     px_name_list_free(&f->names);
     free(f->pictures.place);
-    px_contents_free(&f->memory);
+    px_byte_source_free(&f->memory);
 }
 
 /* Walking -------------------------------------------------------------------------------------------------------------
@@ -83,10 +83,10 @@ static px_status add_place(px_context *ctx, const char *path, place at, place_li
 /* Reads the current member into memory, piece by piece: its size may be a lie. Above `most` bytes it is left. */
 static px_status hold(px_context *ctx, px_archive *archive, size_t most, findings *f, place *at) {
     enum { PIECE = 1 << 20 };
-    px_contents *memory = &f->memory;
+    px_byte_source *memory = &f->memory;
     *at = (place){memory->size, 0, IN_MEMORY};
     for (size_t got = PIECE; got == PIECE && at->size <= most && memory->size <= px_memory_limit;) {
-        PX_TRY(px_contents_reserve(ctx, archive->path, PIECE, &f->capacity, memory));
+        PX_TRY(px_byte_source_reserve(ctx, archive->path, PIECE, &f->capacity, memory));
         const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
         if (status != PX_OK) {
             memory->size = at->offset;
@@ -98,7 +98,7 @@ static px_status hold(px_context *ctx, px_archive *archive, size_t most, finding
     return PX_OK;
 }
 
-/* A picture above PX_PICTURE_BYTES is refused when it is decoded. What a zip cannot unpack is one bad picture; in a tar
+/* A picture above PX_IMAGE_BYTES is refused when it is decoded. What a zip cannot unpack is one bad picture; in a tar
  * nothing could be found after it. */
 static px_status add_picture(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
     place at = {0, member->size, IN_FILE};
@@ -106,7 +106,7 @@ static px_status add_picture(px_context *ctx, px_archive *archive, const px_memb
     px_status status = PX_OK;
     PX_TRY(px_name_list_add(ctx, archive->path, member->name, &f->names));
     if (archive->contents) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
-    if (status == PX_OK && !in_place) status = hold(ctx, archive, PX_PICTURE_BYTES, f, &at);
+    if (status == PX_OK && !in_place) status = hold(ctx, archive, PX_IMAGE_BYTES, f, &at);
     if (status == PX_ERR_FORMAT && archive->format == PX_ARCHIVE_ZIP)
         at.where = DAMAGED;
     else
@@ -128,9 +128,9 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, find
     for (;;) {
         PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
-        px_picture_count_left_out(member.name, f->left_out);
+        px_image_count_left_out(member.name, f->left_out);
         f->batches.python |= px_cifar_python_named(member.name);
-        if (px_picture_named(member.name))
+        if (px_image_named(member.name))
             PX_TRY(add_picture(ctx, archive, &member, f));
         else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name))
             PX_TRY(add_batch(ctx, archive, &member, split, f));
@@ -142,7 +142,7 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, find
     }
 }
 
-static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_contents *contents,
+static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
                           px_split split, findings *f) {
     px_archive archive;
     PX_TRY(px_archive_open(ctx, format, path, contents, &archive));
@@ -151,7 +151,7 @@ static px_status find_all(px_context *ctx, px_archive_format format, const char 
     return status;
 }
 
-px_status px_zip_holds_pictures(px_context *ctx, const char *path, const px_contents *zip, bool *pictures) {
+px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *pictures) {
     px_archive archive;
     px_member member;
     bool found = true;
@@ -162,7 +162,7 @@ px_status px_zip_holds_pictures(px_context *ctx, const char *path, const px_cont
         status = px_archive_next(ctx, &archive, &member, &found);
         if (status != PX_OK || !found) continue;
         const char *dot = strrchr(member.name, '.');
-        *pictures |= px_picture_format_of_name(member.name) != PX_PICTURE_UNKNOWN;
+        *pictures |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
         if (!dot || strcmp(dot, ".npy") != 0) continue;
         *pictures = false;
         break;
@@ -174,11 +174,11 @@ px_status px_zip_holds_pictures(px_context *ctx, const char *path, const px_cont
 /* Reading -------------------------------------------------------------------------------------------------------------
  */
 
-static px_status load(px_picture_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
-    const px_archive_source *self = (const px_archive_source *)set;
+static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
+    const archive_source *self = (const archive_source *)set;
     const char *path = set->base.name;
     place at = self->found.pictures.place[index];
-    if (at.size > PX_PICTURE_BYTES) at.size = (size_t)PX_PICTURE_BYTES + 1; /* refused when it is decoded */
+    if (at.size > PX_IMAGE_BYTES) at.size = (size_t)PX_IMAGE_BYTES + 1; /* refused when it is decoded */
     *encoded = (px_encoded){.size = at.size};
     px_archive_label(path, px_name_list_at(&self->found.names, index), encoded->name);
     if (at.where == DAMAGED)
@@ -192,12 +192,12 @@ static px_status load(px_picture_set *set, px_context *ctx, size_t index, px_enc
     encoded->bytes = encoded->owned = malloc(at.size + 1);
     if (!encoded->owned)
         return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", encoded->name, at.size);
-    return px_contents_copy(ctx, path, &self->file, at.offset, at.size, encoded->owned);
+    return px_byte_source_copy(ctx, path, &self->file, at.offset, at.size, encoded->owned);
 }
 
 static void close_source(px_source *source) {
-    px_archive_source *self = (px_archive_source *)source;
-    px_contents_free(&self->file);
+    archive_source *self = (archive_source *)source;
+    px_byte_source_free(&self->file);
     free_findings(&self->found);
     free(self);
 }
@@ -206,37 +206,37 @@ static void close_source(px_source *source) {
  */
 
 /* Takes file and findings over if it succeeds. */
-static px_status create(px_context *ctx, const char *path, const px_contents *file, const findings *found,
-                        const px_source_options *options, px_picture_set **set) {
-    PX_TRY(px_picture_set_create(ctx, sizeof(px_archive_source), path, found->pictures.count, found->left_out, options,
-                                 set));
-    ((px_archive_source *)*set)->file = *file;
-    ((px_archive_source *)*set)->found = *found;
+static px_status create(px_context *ctx, const char *path, const px_byte_source *file, const findings *found,
+                        const px_source_options *options, px_image_set **set) {
+    PX_TRY(
+        px_image_set_create(ctx, sizeof(archive_source), path, found->pictures.count, found->left_out, options, set));
+    ((archive_source *)*set)->file = *file;
+    ((archive_source *)*set)->found = *found;
     (*set)->load = load;
     (*set)->base.close = close_source;
     return PX_OK;
 }
 
-px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_contents file,
+px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_byte_source file,
                                  const px_source_options *options, px_source **source) {
     findings found = {0};
-    px_picture_set *set;
+    px_image_set *set;
     px_status status = find_all(ctx, format, path, file.size > 0 ? &file : NULL, options->split, &found);
     if (status == PX_OK && found.batches.python && found.pictures.count == 0) status = px_cifar_fail_python(ctx, path);
     if (status == PX_OK && found.batches.found) {
-        const px_contents batches = found.memory;
-        found.memory = (px_contents){0};
-        px_contents_free(&file);
+        const px_byte_source batches = found.memory;
+        found.memory = (px_byte_source){0};
+        px_byte_source_free(&file);
         free_findings(&found);
         return px_cifar_tar_open(ctx, path, batches, &found.batches, options, source);
     }
     if (status == PX_OK) status = create(ctx, path, &file, &found, options, &set);
     if (status != PX_OK) {
-        px_contents_free(&file);
+        px_byte_source_free(&file);
         free_findings(&found);
         return status;
     }
-    status = px_picture_set_measure(ctx, set);
+    status = px_image_set_measure(ctx, set);
     if (status == PX_OK)
         *source = &set->base;
     else

@@ -17,8 +17,8 @@ typedef struct slot {
     px_context ctx;
 } slot;
 
-typedef struct px_archive_stream {
-    px_picture_set set;
+typedef struct archive_stream {
+    px_image_set set;
     px_archive archive;
     size_t first, count; /* pictures in the window */
     size_t most;         /* that it has room for */
@@ -26,19 +26,19 @@ typedef struct px_archive_stream {
     uint8_t *pixels; /* of each */
     px_status failed;
     px_context failure; /* what stopped the reading after them */
-} px_archive_stream;
+} archive_stream;
 
 /* Moves on to the next picture. */
 static px_status next_picture(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
     do PX_TRY(px_archive_next(ctx, archive, member, found));
-    while (*found && !px_picture_named(member->name));
+    while (*found && !px_image_named(member->name));
     return PX_OK;
 }
 
 /* Reads the picture that the archive stands at, and its end, where a zip's checksum is compared. One above
- * PX_PICTURE_BYTES is cut there, and refused when decoded. */
+ * PX_IMAGE_BYTES is cut there, and refused when decoded. */
 static px_status take_picture(px_context *ctx, px_archive *archive, const px_member *member, px_encoded *encoded) {
-    const size_t bytes = 1 + (member->size <= PX_PICTURE_BYTES ? member->size : (size_t)PX_PICTURE_BYTES);
+    const size_t bytes = 1 + (member->size <= PX_IMAGE_BYTES ? member->size : (size_t)PX_IMAGE_BYTES);
     px_archive_label(archive->path, member->name, encoded->name);
     encoded->owned = malloc(bytes);
     if (!encoded->owned)
@@ -78,8 +78,8 @@ static px_status count_pictures(px_context *ctx, px_archive *archive, bool measu
         bool found;
         PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
-        px_picture_count_left_out(member.name, c->left_out);
-        if (!px_picture_named(member.name)) continue;
+        px_image_count_left_out(member.name, c->left_out);
+        if (!px_image_named(member.name)) continue;
         c->pictures++;
         if (measure && c->height == 0) PX_TRY(measure_picture(ctx, archive, &member, c));
     }
@@ -99,7 +99,7 @@ static px_status examine(px_context *ctx, px_archive_format format, const char *
 /* Reading ------------------------------------------------------------------------------------------------------------
  */
 
-static void empty_window(px_archive_stream *self) {
+static void empty_window(archive_stream *self) {
     for (size_t i = 0; i < self->count; i++) px_encoded_free(&self->slots[i].encoded);
     self->first += self->count;
     self->count = 0;
@@ -107,7 +107,7 @@ static void empty_window(px_archive_stream *self) {
 
 /* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. A member that a zip cannot
  * unpack is one bad picture. */
-static void take_window(px_archive_stream *self) {
+static void take_window(archive_stream *self) {
     size_t bytes = 0;
     while (self->failed == PX_OK && self->count < self->most && bytes < window_bytes) {
         slot *s = &self->slots[self->count];
@@ -129,7 +129,7 @@ static void take_window(px_archive_stream *self) {
     if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no picture can be read after it */
 }
 
-static void fill_window(px_archive_stream *self) {
+static void fill_window(archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
     empty_window(self);
     take_window(self);
@@ -137,12 +137,12 @@ static void fill_window(px_archive_stream *self) {
     for (size_t i = 0; i < self->count; i++) {
         slot *s = &self->slots[i];
         if (s->status == PX_OK)
-            s->status = px_picture_set_decode(&s->ctx, &self->set, &s->encoded, self->pixels + i * image);
+            s->status = px_image_set_decode(&s->ctx, &self->set, &s->encoded, self->pixels + i * image);
     }
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    px_archive_stream *self = (px_archive_stream *)source;
+    archive_stream *self = (archive_stream *)source;
     if (index < self->first)
         return px_fail(ctx, PX_ERR_FILE, "%s: image %zu was asked for after image %zu, expected ascending order",
                        source->name, index, self->first);
@@ -158,7 +158,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
 }
 
 static void close_source(px_source *source) {
-    px_archive_stream *self = (px_archive_stream *)source;
+    archive_stream *self = (archive_stream *)source;
     if (self->slots) empty_window(self);
     px_archive_close(&self->archive);
     free(self->slots);
@@ -166,7 +166,7 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-static px_status prepare(px_context *ctx, px_archive_format format, px_archive_stream *self) {
+static px_status prepare(px_context *ctx, px_archive_format format, archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
     self->most = image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (image + 1);
     self->slots = calloc(self->most, sizeof *self->slots);
@@ -179,17 +179,17 @@ static px_status prepare(px_context *ctx, px_archive_format format, px_archive_s
 px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
                                  const px_source_options *options, px_source **source) {
     counted c;
-    px_picture_set *set;
+    px_image_set *set;
     PX_TRY(examine(ctx, format, path, options->size == 0, &c));
     if (c.pictures == 0) return PX_OK;
-    PX_TRY(px_picture_set_create(ctx, sizeof(px_archive_stream), path, c.pictures, c.left_out, options, &set));
+    PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, c.pictures, c.left_out, options, &set));
     if (!set->resize) {
         set->base.height = c.height;
         set->base.width = c.width;
     }
     set->base.read = read_image;
     set->base.close = close_source;
-    px_status status = prepare(ctx, format, (px_archive_stream *)set);
+    px_status status = prepare(ctx, format, (archive_stream *)set);
     if (status == PX_OK)
         *source = &set->base;
     else

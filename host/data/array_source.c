@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct px_array_source {
+typedef struct array_source {
     px_source base;
-    px_contents contents;
+    px_byte_source contents;
     px_array array;
-} px_array_source;
+} array_source;
 
 void px_array_decode(const px_array *array, const uint8_t *stored, uint8_t *pixels) {
     const px_extent *e = &array->extent;
@@ -23,19 +23,19 @@ void px_array_decode(const px_array *array, const uint8_t *stored, uint8_t *pixe
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    const px_array_source *self = (const px_array_source *)source;
+    const array_source *self = (const array_source *)source;
     const px_array *array = &self->array;
     size_t bytes = px_source_image_bytes(source), offset = array->offset + index * array->stride;
     uint8_t *stored = array->planes ? malloc(bytes) : pixels;
     if (!stored) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
-    px_status status = px_contents_copy(ctx, source->name, &self->contents, offset, bytes, stored);
+    px_status status = px_byte_source_copy(ctx, source->name, &self->contents, offset, bytes, stored);
     if (status == PX_OK) px_array_decode(array, stored, pixels);
     if (stored != pixels) free(stored);
     return status;
 }
 
 static void close_source(px_source *source) {
-    px_contents_free(&((px_array_source *)source)->contents);
+    px_byte_source_free(&((array_source *)source)->contents);
     free(source);
 }
 
@@ -56,7 +56,7 @@ static void scatter(const px_array *array, const uint8_t *bytes, size_t column, 
 }
 
 /* Reads the array from contents, some columns at a time, into `ordered` in C order. */
-static px_status reorder(px_context *ctx, const char *path, const px_contents *contents, const px_array *array,
+static px_status reorder(px_context *ctx, const char *path, const px_byte_source *contents, const px_array *array,
                          uint8_t *ordered) {
     const size_t images = array->extent.count, columns = array->stride, window = (size_t)1 << 20;
     const size_t most = images < window ? window / images : 1;
@@ -65,7 +65,7 @@ static px_status reorder(px_context *ctx, const char *path, const px_contents *c
     px_status status = PX_OK;
     for (size_t first = 0, count; first < columns && status == PX_OK; first += count) {
         count = columns - first < most ? columns - first : most;
-        status = px_contents_copy(ctx, path, contents, array->offset + first * images, count * images, bytes);
+        status = px_byte_source_copy(ctx, path, contents, array->offset + first * images, count * images, bytes);
         for (size_t c = 0; c < count && status == PX_OK; c++) scatter(array, bytes + c * images, first + c, ordered);
     }
     free(bytes);
@@ -73,37 +73,37 @@ static px_status reorder(px_context *ctx, const char *path, const px_contents *c
 }
 
 /* Replaces contents by the images in C order, in memory. */
-static px_status to_c_order(px_context *ctx, const char *path, px_contents *contents, px_array *array) {
+static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *contents, px_array *array) {
     const size_t bytes = array->extent.count * array->stride;
     if (bytes > px_memory_limit)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found %zu bytes in Fortran order, expected at most %zu; save the array in C order "
                        "(numpy.ascontiguousarray)",
                        path, bytes, px_memory_limit);
-    px_contents ordered = {.bytes = malloc(bytes), .size = bytes};
+    px_byte_source ordered = {.bytes = malloc(bytes), .size = bytes};
     if (!ordered.bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", path, bytes);
     px_status status = reorder(ctx, path, contents, array, ordered.bytes);
-    px_contents_free(status == PX_OK ? contents : &ordered);
+    px_byte_source_free(status == PX_OK ? contents : &ordered);
     if (status != PX_OK) return status;
     *contents = ordered;
     array->offset = 0;
     return PX_OK;
 }
 
-px_status px_array_open(px_context *ctx, const char *path, px_contents contents, const px_array *array,
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source contents, const px_array *array,
                         px_source **source) {
     px_array stored = *array;
     px_source *made;
-    px_status status = px_source_create(ctx, sizeof(px_array_source), path, array->extent, &made);
+    px_status status = px_source_create(ctx, sizeof(array_source), path, array->extent, &made);
     if (status == PX_OK && array->fortran) {
         status = to_c_order(ctx, path, &contents, &stored);
         if (status != PX_OK) free(made);
     }
     if (status != PX_OK) {
-        px_contents_free(&contents);
+        px_byte_source_free(&contents);
         return status;
     }
-    px_array_source *self = (px_array_source *)made;
+    array_source *self = (array_source *)made;
     self->contents = contents;
     self->array = stored;
     self->base.intensities = stored.binary;

@@ -3,20 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-px_status px_contents_open(px_context *ctx, const char *path, px_contents *contents) {
+px_status px_byte_source_open(px_context *ctx, const char *path, px_byte_source *contents) {
     px_file_in file;
-    *contents = (px_contents){0};
+    *contents = (px_byte_source){0};
     PX_TRY(px_file_open(ctx, path, &file));
     if (file.size > 0)
-        *contents = (px_contents){.size = file.size, .file = file};
+        *contents = (px_byte_source){.size = file.size, .file = file};
     else
         px_file_close(&file);
     return PX_OK;
 }
 
-px_status px_contents_load(px_context *ctx, const char *path, size_t limit, px_contents *contents) {
+px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, px_byte_source *contents) {
     const size_t size = contents->size;
-    if (!px_contents_in_file(contents)) return PX_OK;
+    if (!px_byte_source_in_file(contents)) return PX_OK;
     if (size > limit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected at most %zu", path, size, limit);
     uint8_t *bytes = malloc(size);
@@ -27,18 +27,19 @@ px_status px_contents_load(px_context *ctx, const char *path, size_t limit, px_c
         return status;
     }
     px_file_close(&contents->file);
-    *contents = (px_contents){.bytes = bytes, .size = size};
+    *contents = (px_byte_source){.bytes = bytes, .size = size};
     return PX_OK;
 }
 
-px_status px_contents_read(px_context *ctx, const char *path, size_t limit, px_contents *contents) {
-    PX_TRY(px_contents_open(ctx, path, contents));
-    px_status status = px_contents_load(ctx, path, limit, contents);
-    if (status != PX_OK) px_contents_free(contents);
+px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *contents) {
+    PX_TRY(px_byte_source_open(ctx, path, contents));
+    px_status status = px_byte_source_load(ctx, path, limit, contents);
+    if (status != PX_OK) px_byte_source_free(contents);
     return status;
 }
 
-px_status px_contents_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity, px_contents *contents) {
+px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
+                                 px_byte_source *contents) {
     size_t wanted = contents->size + room;
     if (wanted <= *capacity) return PX_OK;
     if (wanted < 2 * *capacity) wanted = 2 * *capacity;
@@ -49,19 +50,19 @@ px_status px_contents_reserve(px_context *ctx, const char *path, size_t room, si
     return PX_OK;
 }
 
-px_status px_contents_copy(px_context *ctx, const char *path, const px_contents *contents, size_t offset, size_t bytes,
-                           void *to) {
-    if (px_contents_in_file(contents)) return px_file_read_at(ctx, path, &contents->file, offset, bytes, to);
+px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *contents, size_t offset,
+                              size_t bytes, void *to) {
+    if (px_byte_source_in_file(contents)) return px_file_read_at(ctx, path, &contents->file, offset, bytes, to);
     if (bytes > 0) memcpy(to, contents->bytes + offset, bytes);
     return PX_OK;
 }
 
-px_status px_contents_check(px_context *ctx, const char *path, const px_contents *contents) {
-    return px_contents_in_file(contents) ? px_file_check(ctx, path, &contents->file) : PX_OK;
+px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *contents) {
+    return px_byte_source_in_file(contents) ? px_file_check(ctx, path, &contents->file) : PX_OK;
 }
 
-void px_contents_free(px_contents *contents) {
-    if (px_contents_in_file(contents)) px_file_close(&contents->file);
+void px_byte_source_free(px_byte_source *contents) {
+    if (px_byte_source_in_file(contents)) px_file_close(&contents->file);
     free(contents->bytes);
-    *contents = (px_contents){0};
+    *contents = (px_byte_source){0};
 }

@@ -6,38 +6,39 @@
 #include <stdint.h>
 
 /* All zero: no bytes. */
-typedef struct px_contents {
+typedef struct px_byte_source {
     uint8_t *bytes; /* in memory, malloc's; NULL: in the file, which is held open */
     size_t size;
     px_file_in file;
-} px_contents;
+} px_byte_source;
 
 /* Holds a file open. PX_ERR_FILE if it cannot be opened, or is no file. An empty one has no bytes, and is not held. */
-px_status px_contents_open(px_context *ctx, const char *path, px_contents *contents);
+px_status px_byte_source_open(px_context *ctx, const char *path, px_byte_source *contents);
 
 /* Brings what is in a file into memory. PX_ERR_FILE; PX_ERR_MEMORY; PX_ERR_FORMAT if it is above `limit` bytes. */
-px_status px_contents_load(px_context *ctx, const char *path, size_t limit, px_contents *contents);
+px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, px_byte_source *contents);
 
 /* Both: the whole of a file in memory. */
-px_status px_contents_read(px_context *ctx, const char *path, size_t limit, px_contents *contents);
+px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *contents);
 
 /* Makes room in memory for `room` bytes after those of contents. *capacity is what contents->bytes holds, 0 at first.
  * PX_ERR_MEMORY, after which contents are as they were. */
-px_status px_contents_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity, px_contents *contents);
+px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
+                                 px_byte_source *contents);
 
 /* Copies `bytes` bytes from `offset` on, which must be there: offset + bytes <= size. From several threads at once.
  * PX_ERR_FILE if the file is too short for it by now. */
-px_status px_contents_copy(px_context *ctx, const char *path, const px_contents *contents, size_t offset, size_t bytes,
-                           void *to);
+px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *contents, size_t offset,
+                              size_t bytes, void *to);
 
 /* PX_ERR_FILE if the file is shorter now than when it was opened. */
-px_status px_contents_check(px_context *ctx, const char *path, const px_contents *contents);
+px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *contents);
 
-static inline bool px_contents_in_file(const px_contents *contents) {
+static inline bool px_byte_source_in_file(const px_byte_source *contents) {
     return !contents->bytes && contents->size > 0;
 }
 
 /* Closes or frees; contents are empty then. */
-void px_contents_free(px_contents *contents);
+void px_byte_source_free(px_byte_source *contents);
 
 #endif

@@ -14,21 +14,21 @@ typedef struct piece {
     px_context ctx;
 } piece;
 
-static size_t piece_bytes(const px_contents *contents, size_t index) {
+static size_t piece_bytes(const px_byte_source *contents, size_t index) {
     const size_t left = contents->size - index * PIECE;
     return left < PIECE ? left : PIECE;
 }
 
-static void read_piece(const char *path, const px_contents *contents, size_t index, piece *p) {
+static void read_piece(const char *path, const px_byte_source *contents, size_t index, piece *p) {
     const size_t bytes = piece_bytes(contents, index);
     uint8_t *data = malloc(bytes);
-    p->status = data ? px_contents_copy(&p->ctx, path, contents, index * PIECE, bytes, data)
+    p->status = data ? px_byte_source_copy(&p->ctx, path, contents, index * PIECE, bytes, data)
                      : px_fail(&p->ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
     if (p->status == PX_OK) p->crc = crc32_z(crc32_z(0, NULL, 0), data, bytes);
     free(data);
 }
 
-static px_status take_crc(px_context *ctx, const char *path, const px_contents *contents, uint32_t *crc) {
+static px_status take_crc(px_context *ctx, const char *path, const px_byte_source *contents, uint32_t *crc) {
     const size_t count = (contents->size + PIECE - 1) / PIECE;
     piece *pieces = malloc((count + 1) * sizeof *pieces);
     if (!pieces) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
@@ -67,7 +67,7 @@ static px_status find_stated(px_context *ctx, const char *sfv, char *text, const
                    name);
 }
 
-px_status px_checksum_check(px_context *ctx, const char *path, const px_contents *contents) {
+px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *contents) {
     char sfv[PX_PATH];
     px_context ignored;
     char *text;

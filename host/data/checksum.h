@@ -9,6 +9,6 @@
  * not end in .npy. This is done before the first image is read. The whole file is read for it, by all threads: 0.15 s for
  * 400 MB in the page cache on one core, 0.08 s on two. PX_ERR_FORMAT if they differ, or if path.sfv has no checksum of this
  * file. */
-px_status px_checksum_check(px_context *ctx, const char *path, const px_contents *contents);
+px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *contents);
 
 #endif

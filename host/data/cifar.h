@@ -34,7 +34,7 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
 
 /* The batches, put together in memory in order. Takes tar over, and frees it. PX_ERR_FORMAT if one is missing, twice
  * there, or not whole. */
-px_status px_cifar_tar_open(px_context *ctx, const char *path, px_contents tar, const px_cifar_batches *batches,
+px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source tar, const px_cifar_batches *batches,
                             const px_source_options *options, px_source **source);
 
 #endif

@@ -31,11 +31,11 @@ bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
     return fits(&ten, bytes, size) || fits(&hundred, bytes, size);
 }
 
-static px_status check_labels(px_context *ctx, const char *path, const px_contents *contents, const kind *k,
+static px_status check_labels(px_context *ctx, const char *path, const px_byte_source *contents, const kind *k,
                               size_t count) {
     for (size_t n = 0; n < count; n++) {
         uint8_t labels[MOST_LABELS];
-        PX_TRY(px_contents_copy(ctx, path, contents, n * record_bytes(k), (size_t)k->labels, labels));
+        PX_TRY(px_byte_source_copy(ctx, path, contents, n * record_bytes(k), (size_t)k->labels, labels));
         for (int i = 0; i < k->labels; i++)
             if (labels[i] >= k->classes[i])
                 return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path,
@@ -44,12 +44,12 @@ static px_status check_labels(px_context *ctx, const char *path, const px_conten
     return PX_OK;
 }
 
-static px_status open_records(px_context *ctx, const char *path, px_contents contents, const kind *k,
+static px_status open_records(px_context *ctx, const char *path, px_byte_source contents, const kind *k,
                               px_source **source) {
     size_t count = contents.size / record_bytes(k);
     px_status status = check_labels(ctx, path, &contents, k, count);
     if (status != PX_OK) {
-        px_contents_free(&contents);
+        px_byte_source_free(&contents);
         return status;
     }
     px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
@@ -59,7 +59,7 @@ static px_status open_records(px_context *ctx, const char *path, px_contents con
     return px_array_open(ctx, path, contents, &array, source);
 }
 
-px_status px_cifar_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
+px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
                         px_source **source) {
     (void)options;
     return open_records(ctx, path, contents, contents.size % record_bytes(&ten) == 0 ? &ten : &hundred, source);
@@ -153,10 +153,10 @@ static px_status check_batches(px_context *ctx, const char *path, const px_cifar
     return PX_OK;
 }
 
-px_status px_cifar_tar_open(px_context *ctx, const char *path, px_contents tar, const px_cifar_batches *batches,
+px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source tar, const px_cifar_batches *batches,
                             const px_source_options *options, px_source **source) {
     size_t bytes;
-    px_contents joined = {0};
+    px_byte_source joined = {0};
     px_status status = check_batches(ctx, path, batches, options->split, &bytes);
     if (status == PX_OK) {
         joined.bytes = malloc(bytes);
@@ -164,11 +164,11 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_contents tar, 
     }
     for (int i = 0; status == PX_OK && joined.size < bytes; i++) {
         const px_cifar_batch *batch = &batches->batch[i];
-        status = px_contents_copy(ctx, path, &tar, batch->offset, batch->size, joined.bytes + joined.size);
+        status = px_byte_source_copy(ctx, path, &tar, batch->offset, batch->size, joined.bytes + joined.size);
         joined.size += batch->size;
     }
-    px_contents_free(&tar);
+    px_byte_source_free(&tar);
     if (status == PX_OK) return open_records(ctx, path, joined, batches->hundred ? &hundred : &ten, source);
-    px_contents_free(&joined);
+    px_byte_source_free(&joined);
     return status;
 }

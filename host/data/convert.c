@@ -17,7 +17,7 @@ static void change_channels(const uint8_t *pixels, size_t count, int from, int t
     if (from == to) {
         memcpy(changed, pixels, count * (size_t)from);
     } else if (to == 1) {
-        for (size_t i = 0; i < count; i++) changed[i] = px_picture_luma(pixels + 3 * i);
+        for (size_t i = 0; i < count; i++) changed[i] = px_image_luma(pixels + 3 * i);
     } else {
         for (size_t i = 0; i < count; i++) memset(changed + 3 * i, pixels[i], 3);
     }
@@ -31,7 +31,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     px_status status = from->read(from, ctx, index, image);
     bool same = from->height == source->height && from->width == source->width;
     if (status == PX_OK && !same)
-        px_picture_shrink(image, from->height, from->width, from->channels, source->height, shrunk);
+        px_image_downsample(image, from->height, from->width, from->channels, source->height, shrunk);
     if (status == PX_OK) change_channels(same ? image : shrunk, area, from->channels, source->channels, pixels);
     free(image);
     return status;

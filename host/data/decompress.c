@@ -4,11 +4,11 @@
 #include "host/data/archive.h"
 
 static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, const char *advice,
-                          px_contents *contents) {
+                          px_byte_source *contents) {
     enum { CHUNK = 1 << 20 };
     size_t capacity = 0, got;
     do {
-        PX_TRY(px_contents_reserve(ctx, archive->path, CHUNK, &capacity, contents));
+        PX_TRY(px_byte_source_reserve(ctx, archive->path, CHUNK, &capacity, contents));
         PX_TRY(px_archive_read(ctx, archive, contents->bytes + contents->size, CHUNK, &got));
         contents->size += got;
         if (contents->size > limit)
@@ -18,16 +18,16 @@ static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, co
     return PX_OK;
 }
 
-px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_contents *contents) {
+px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_byte_source *contents) {
     px_archive archive;
     px_member member;
     bool found;
-    *contents = (px_contents){0};
+    *contents = (px_byte_source){0};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
     px_status status = px_archive_next(ctx, &archive, &member, &found);
     if (status == PX_OK && found) status = read_all(ctx, &archive, limit, advice, contents);
     px_archive_close(&archive);
-    if (status != PX_OK) px_contents_free(contents);
+    if (status != PX_OK) px_byte_source_free(contents);
     return status;
 }
 

@@ -43,11 +43,11 @@ static const stroke glyphs[10][MAX_STROKES] = {
 };
 /* clang-format on */
 
-typedef struct px_digits_source {
+typedef struct digits_source {
     px_source base;
     px_split split;
     uint64_t seed;
-} px_digits_source;
+} digits_source;
 
 /* The uniform numbers of one image, in the order they are taken. */
 typedef struct dice {
@@ -127,7 +127,7 @@ static void draw_stroke(uint8_t *pixels, int size, const stroke *s, double radiu
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     (void)ctx;
-    const px_digits_source *self = (const px_digits_source *)source;
+    const digits_source *self = (const digits_source *)source;
     int size = source->width;
     const double jitter = 0.027;
     dice d = {.seed = self->seed, .item = px_source_item(self->split, index)};
@@ -155,8 +155,8 @@ px_status px_digits_open(px_context *ctx, const char *spec, const px_source_opti
         return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, size, MIN_SIZE, MAX_SIZE);
     size_t side = (size_t)size;
     px_extent extent = {images[options->split], side, side, 1};
-    PX_TRY(px_source_create(ctx, sizeof(px_digits_source), spec, extent, source));
-    px_digits_source *self = (px_digits_source *)*source;
+    PX_TRY(px_source_create(ctx, sizeof(digits_source), spec, extent, source));
+    digits_source *self = (digits_source *)*source;
     self->split = options->split;
     self->seed = options->seed;
     self->base.concurrent = true;

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct px_folder_source {
-    px_picture_set set;
+typedef struct folder_source {
+    px_image_set set;
     px_name_list names;
-} px_folder_source;
+} folder_source;
 
 static int by_name(const FTSENT **a, const FTSENT **b) {
     return strcmp((*a)->fts_name, (*b)->fts_name);
@@ -22,8 +22,8 @@ static px_status list(px_context *ctx, const char *folder, FTS *tree, px_name_li
     while (errno = 0, (entry = fts_read(tree)) != NULL) {
         switch (entry->fts_info) {
         case FTS_F:
-            px_picture_count_left_out(entry->fts_name, left_out);
-            if (px_picture_named(entry->fts_name)) PX_TRY(px_name_list_add(ctx, folder, entry->fts_path, names));
+            px_image_count_left_out(entry->fts_name, left_out);
+            if (px_image_named(entry->fts_name)) PX_TRY(px_name_list_add(ctx, folder, entry->fts_path, names));
             break;
         case FTS_D: /* hidden folders hold thumbnails and the like */
             if (entry->fts_level > 0 && entry->fts_name[0] == '.') fts_set(tree, entry, FTS_SKIP);
@@ -48,35 +48,35 @@ static px_status list_folder(px_context *ctx, const char *folder, px_name_list *
     return status;
 }
 
-static px_status load(px_picture_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
-    const char *path = px_name_list_at(&((px_folder_source *)set)->names, index);
-    px_contents file;
-    PX_TRY(px_contents_read(ctx, path, PX_PICTURE_BYTES, &file));
+static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
+    const char *path = px_name_list_at(&((folder_source *)set)->names, index);
+    px_byte_source file;
+    PX_TRY(px_byte_source_read(ctx, path, PX_IMAGE_BYTES, &file));
     *encoded = (px_encoded){.bytes = file.bytes, .size = file.size, .owned = file.bytes};
     px_archive_label(path, NULL, encoded->name);
     return PX_OK;
 }
 
 static void close_source(px_source *source) {
-    px_name_list_free(&((px_folder_source *)source)->names);
+    px_name_list_free(&((folder_source *)source)->names);
     free(source);
 }
 
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_name_list names = {0};
     size_t left_out[PX_FORMATS_LEFT_OUT] = {0};
-    px_picture_set *set = NULL;
+    px_image_set *set = NULL;
     px_status status = list_folder(ctx, path, &names, left_out);
     if (status == PX_OK)
-        status = px_picture_set_create(ctx, sizeof(px_folder_source), path, names.count, left_out, options, &set);
+        status = px_image_set_create(ctx, sizeof(folder_source), path, names.count, left_out, options, &set);
     if (status != PX_OK) {
         px_name_list_free(&names);
         return status;
     }
-    ((px_folder_source *)set)->names = names;
+    ((folder_source *)set)->names = names;
     set->load = load;
     set->base.close = close_source;
-    status = px_picture_set_measure(ctx, set);
+    status = px_image_set_measure(ctx, set);
     if (status == PX_OK)
         *source = &set->base;
     else

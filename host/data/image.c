@@ -26,18 +26,18 @@ static const struct {
 };
 
 /* Damage of a JPEG includes kinds that are not decoded: arithmetic coding, lossless ones. */
-static px_status fail_decoder(px_context *ctx, const char *name, px_picture_format format) {
+static px_status fail_decoder(px_context *ctx, const char *name, px_image_format format) {
     const char *reason = stbi_failure_reason();
     for (size_t i = 0; reason && i < sizeof failures / sizeof *failures; i++)
         if (strstr(reason, failures[i].reason))
             return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s", name, failures[i].meaning);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found a damaged %s, or one of an unusual kind, expected one that is whole",
-                   name, px_picture_format_name(format));
+                   name, px_image_format_name(format));
 }
 
 /* What is no PNG and no JPEG: its format if it is a known one, else its first bytes. */
 static px_status fail_format(px_context *ctx, const char *name, const uint8_t *bytes, size_t size) {
-    const char *format = px_picture_format_name(px_picture_format_of_bytes(bytes, size));
+    const char *format = px_image_format_name(px_image_format_of_bytes(bytes, size));
     char head[3 * 8 + 1] = "";
     for (size_t i = 0; i < size && i < 8; i++) snprintf(head + 3 * i, 4, " %02x", bytes[i]);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found %s%s, expected a PNG or JPEG picture", name,
@@ -89,18 +89,18 @@ static px_status apply_orientation(px_context *ctx, const char *name, int orient
 
 /* What is known of a picture before it is decoded. */
 typedef struct picture {
-    px_picture_format format;
+    px_image_format format;
     px_jpeg jpeg;
     int height, width; /* as stored */
 } picture;
 
 static px_status inspect(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, picture *p) {
     int channels;
-    *p = (picture){.format = px_picture_format_of_bytes(bytes, size)};
-    if (size > PX_PICTURE_BYTES)
+    *p = (picture){.format = px_image_format_of_bytes(bytes, size)};
+    if (size > PX_IMAGE_BYTES)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a file of more than %d bytes, expected at most that", name,
-                       PX_PICTURE_BYTES);
-    if (!px_picture_is_read(p->format)) return fail_format(ctx, name, bytes, size);
+                       PX_IMAGE_BYTES);
+    if (!px_image_is_read(p->format)) return fail_format(ctx, name, bytes, size);
     p->jpeg = px_jpeg_inspect(bytes, size);
     if (!p->jpeg.tables_fit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a Huffman table of more than 256 symbols, expected fewer", name);
@@ -109,9 +109,9 @@ static px_status inspect(px_context *ctx, const char *name, const uint8_t *bytes
         stbi_image_free(stbi_load_from_memory(bytes, (int)size, &p->width, &p->height, &channels, 1));
         return fail_decoder(ctx, name, p->format);
     }
-    if (p->height < 1 || p->width < 1 || (int64_t)p->height * p->width > PX_PICTURE_PIXELS)
+    if (p->height < 1 || p->width < 1 || (int64_t)p->height * p->width > PX_IMAGE_PIXELS)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a picture of %d x %d pixels, expected at most %d in all", name,
-                       p->height, p->width, PX_PICTURE_PIXELS);
+                       p->height, p->width, PX_IMAGE_PIXELS);
     return PX_OK;
 }
 
@@ -121,20 +121,20 @@ static void shown_size(const picture *p, int *height, int *width) {
     *width = swap ? p->height : p->width;
 }
 
-px_status px_picture_measure(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int *height,
-                             int *width) {
+px_status px_image_measure(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int *height,
+                           int *width) {
     picture p;
     PX_TRY(inspect(ctx, name, bytes, size, &p));
     shown_size(&p, height, width);
     return PX_OK;
 }
 
-px_status px_picture_decode(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int channels,
-                            uint8_t **pixels, int *height, int *width) {
+px_status px_image_decode(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int channels,
+                          uint8_t **pixels, int *height, int *width) {
     picture p;
     int stored;
     PX_TRY(inspect(ctx, name, bytes, size, &p));
-    if (p.format == PX_PICTURE_PNG) PX_TRY(px_png_check(ctx, name, bytes, size));
+    if (p.format == PX_IMAGE_PNG) PX_TRY(px_png_check(ctx, name, bytes, size));
     if (!p.jpeg.ended)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a JPEG that ends after %zu bytes, expected an end marker", name,
                        size);
@@ -144,11 +144,11 @@ px_status px_picture_decode(px_context *ctx, const char *name, const uint8_t *by
     return apply_orientation(ctx, name, p.jpeg.orientation, p.height, p.width, channels, pixels);
 }
 
-px_status px_picture_read(px_context *ctx, const char *path, int channels, uint8_t **pixels, int *height, int *width) {
-    px_contents file;
-    PX_TRY(px_contents_read(ctx, path, PX_PICTURE_BYTES, &file));
-    px_status status = px_picture_decode(ctx, path, file.bytes, file.size, channels, pixels, height, width);
-    px_contents_free(&file);
+px_status px_image_read(px_context *ctx, const char *path, int channels, uint8_t **pixels, int *height, int *width) {
+    px_byte_source file;
+    PX_TRY(px_byte_source_read(ctx, path, PX_IMAGE_BYTES, &file));
+    px_status status = px_image_decode(ctx, path, file.bytes, file.size, channels, pixels, height, width);
+    px_byte_source_free(&file);
     return status;
 }
 
@@ -174,7 +174,7 @@ static void area_mean(const uint8_t *pixels, size_t stride, size_t channels, siz
     for (size_t c = 0; c < channels; c++) mean[c] = (uint8_t)((sum[c] + all / 2) / all);
 }
 
-void px_picture_shrink(const uint8_t *pixels, int height, int width, int channels, int side, uint8_t *shrunk) {
+void px_image_downsample(const uint8_t *pixels, int height, int width, int channels, int side, uint8_t *shrunk) {
     size_t square = (size_t)(height < width ? height : width), out = (size_t)side, depth = (size_t)channels;
     size_t stride = (size_t)width * depth;
     const uint8_t *corner = pixels + ((size_t)height - square) / 2 * stride + ((size_t)width - square) / 2 * depth;

@@ -11,7 +11,7 @@ void px_encoded_free(px_encoded *encoded) {
 
 px_status px_encoded_measure(px_context *ctx, const px_encoded *encoded, int *height, int *width) {
     uint8_t *pixels;
-    PX_TRY(px_picture_decode(ctx, encoded->name, encoded->bytes, encoded->size, 1, &pixels, height, width));
+    PX_TRY(px_image_decode(ctx, encoded->name, encoded->bytes, encoded->size, 1, &pixels, height, width));
     free(pixels);
     return PX_OK;
 }
@@ -24,7 +24,7 @@ px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count,
 /* ImageNet's training archive is a tar of tars, one for each class. */
 static px_status fail_empty(px_context *ctx, const char *path, const size_t left_out[PX_FORMATS_LEFT_OUT]) {
     char text[PX_LEFT_OUT_TEXT];
-    const size_t tars = left_out[PX_PICTURE_TAR - PX_PICTURE_GIF];
+    const size_t tars = left_out[PX_IMAGE_TAR - PX_IMAGE_GIF];
     px_source_left_out(left_out, text);
     if (tars > 0)
         return px_fail(
@@ -36,16 +36,16 @@ static px_status fail_empty(px_context *ctx, const char *path, const size_t left
                    path, text[0] ? " but " : "", text, text[0] ? ", which are not read" : "");
 }
 
-px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
-                                const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
-                                px_picture_set **set) {
+px_status px_image_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
+                              const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
+                              px_image_set **set) {
     if (count == 0) return fail_empty(ctx, path, left_out);
     size_t side = (size_t)options->size;
     px_extent extent = {count, side, side, options->channels ? (size_t)options->channels : 3};
     px_source *source;
     PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
     memcpy(source->left_out, left_out, sizeof source->left_out);
-    *set = (px_picture_set *)source;
+    *set = (px_image_set *)source;
     (*set)->resize = side > 0;
     source->stored.varies = side > 0;
     source->stored.height = source->stored.width = 0;
@@ -53,28 +53,28 @@ px_status px_picture_set_create(px_context *ctx, size_t bytes, const char *path,
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    px_picture_set *set = (px_picture_set *)source;
+    px_image_set *set = (px_image_set *)source;
     px_encoded encoded = {0};
     px_status status = set->load(set, ctx, index, &encoded);
-    if (status == PX_OK) status = px_picture_set_decode(ctx, set, &encoded, pixels);
+    if (status == PX_OK) status = px_image_set_decode(ctx, set, &encoded, pixels);
     px_encoded_free(&encoded);
     return status;
 }
 
 /* What size the first picture has before it is resized, if that can be read. */
-static void look_at_first(px_picture_set *set) {
+static void look_at_first(px_image_set *set) {
     px_context ignored;
     px_encoded encoded = {0};
     int height, width;
     if (set->load(set, &ignored, 0, &encoded) == PX_OK &&
-        px_picture_measure(&ignored, encoded.name, encoded.bytes, encoded.size, &height, &width) == PX_OK) {
+        px_image_measure(&ignored, encoded.name, encoded.bytes, encoded.size, &height, &width) == PX_OK) {
         set->base.stored.height = height;
         set->base.stored.width = width;
     }
     px_encoded_free(&encoded);
 }
 
-px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
+px_status px_image_set_measure(px_context *ctx, px_image_set *set) {
     set->base.concurrent = true;
     set->base.read = read_image;
     if (set->resize) look_at_first(set);
@@ -90,12 +90,11 @@ px_status px_picture_set_measure(px_context *ctx, px_picture_set *set) {
     return status == PX_ERR_FORMAT ? px_fail_none_readable(ctx, set->base.name, set->base.count, &first) : status;
 }
 
-px_status px_picture_set_decode(px_context *ctx, const px_picture_set *set, const px_encoded *encoded,
-                                uint8_t *pixels) {
+px_status px_image_set_decode(px_context *ctx, const px_image_set *set, const px_encoded *encoded, uint8_t *pixels) {
     const px_source *base = &set->base;
     uint8_t *decoded;
     int height, width;
-    PX_TRY(px_picture_measure(ctx, encoded->name, encoded->bytes, encoded->size, &height, &width));
+    PX_TRY(px_image_measure(ctx, encoded->name, encoded->bytes, encoded->size, &height, &width));
     bool fits = height == base->height && width == base->width;
     if (!fits && !set->resize)
         return px_fail(ctx, PX_ERR_SHAPE,
@@ -105,12 +104,12 @@ px_status px_picture_set_decode(px_context *ctx, const px_picture_set *set, cons
     if (!fits && (height < base->height || width < base->width))
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %d x %d pixels, expected at least %d x %d", encoded->name, height,
                        width, base->height, base->width);
-    PX_TRY(px_picture_decode(ctx, encoded->name, encoded->bytes, encoded->size, base->channels, &decoded, &height,
-                             &width));
+    PX_TRY(
+        px_image_decode(ctx, encoded->name, encoded->bytes, encoded->size, base->channels, &decoded, &height, &width));
     if (fits)
         memcpy(pixels, decoded, px_source_image_bytes(base));
     else
-        px_picture_shrink(decoded, height, width, base->channels, base->height, pixels);
+        px_image_downsample(decoded, height, width, base->channels, base->height, pixels);
     free(decoded);
     return PX_OK;
 }

@@ -87,17 +87,17 @@ px_status px_ising_statistics(px_context *ctx, int size, px_ising *statistics) {
 /* Sampling -----------------------------------------------------------------------------------------------------------
  */
 
-typedef struct px_ising_source {
+typedef struct ising_source {
     px_source base;
     px_split split;
     uint64_t seed;
     rule rule;
-} px_ising_source;
+} ising_source;
 
 /* Pixel n of the lattice takes uniform number n: the one half or the other of the random words at place n / 2. */
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     (void)ctx;
-    const px_ising_source *self = (const px_ising_source *)source;
+    const ising_source *self = (const ising_source *)source;
     uint64_t item = px_source_item(self->split, index);
     int size = source->width;
     int8_t line[PX_ISING_MAX_SIZE + 1] = {0}; /* spins of the row above, overwritten from the left; then 0: outside */
@@ -125,8 +125,8 @@ px_status px_ising_open(px_context *ctx, const char *spec, const px_source_optio
     PX_TRY(px_ising_statistics(ctx, size, &statistics));
     size_t side = (size_t)size;
     px_extent extent = {images[options->split], side, side, 1};
-    PX_TRY(px_source_create(ctx, sizeof(px_ising_source), spec, extent, source));
-    px_ising_source *self = (px_ising_source *)*source;
+    PX_TRY(px_source_create(ctx, sizeof(ising_source), spec, extent, source));
+    ising_source *self = (ising_source *)*source;
     self->split = options->split;
     self->seed = options->seed;
     self->rule = make_rule();

@@ -164,7 +164,7 @@ static px_status allocate_slots(px_loader *loader) {
 
 static void release(px_loader *loader) {
     for (int i = 0; i < 2; i++)
-        if (loader->slots[i].levels) loader->device->ops->release_host(loader->device, loader->slots[i].levels);
+        if (loader->slots[i].levels) loader->device->ops->free_host(loader->device, loader->slots[i].levels);
     pthread_cond_destroy(&loader->changed);
     pthread_mutex_destroy(&loader->lock);
     free(loader);

@@ -5,8 +5,8 @@
 #include "host/data/formats.h"
 
 enum {
-    PX_NPY_DIMENSIONS = 32,              /* numpy's own limit before version 2 */
-    PX_NPY_HEADER_MOST = 12 + (1 << 16), /* no header of ours or numpy's is longer */
+    PX_NPY_DIMENSIONS = 32,             /* numpy's own limit before version 2 */
+    PX_NPY_HEADER_MAX = 12 + (1 << 16), /* no header of ours or numpy's is longer */
 };
 
 typedef struct px_npy_header {

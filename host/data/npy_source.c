@@ -2,24 +2,24 @@
 #include "host/data/npy_header.h"
 #include <stdlib.h>
 
-static px_status find_images(px_context *ctx, const char *path, const px_contents *contents, px_array *array) {
+static px_status find_images(px_context *ctx, const char *path, const px_byte_source *contents, px_array *array) {
     px_npy_header h;
-    const size_t size = contents->size < PX_NPY_HEADER_MOST ? contents->size : PX_NPY_HEADER_MOST;
+    const size_t size = contents->size < PX_NPY_HEADER_MAX ? contents->size : PX_NPY_HEADER_MAX;
     uint8_t *head = malloc(size);
     if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
-    px_status status = px_contents_copy(ctx, path, contents, 0, size, head);
+    px_status status = px_byte_source_copy(ctx, path, contents, 0, size, head);
     if (status == PX_OK) status = px_npy_header_parse(ctx, path, head, size, &h);
     free(head);
     return status == PX_OK ? px_npy_images(ctx, path, &h, contents->size, array) : status;
 }
 
-px_status px_npy_source_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
-                             px_source **source) {
+px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source contents,
+                             const px_source_options *options, px_source **source) {
     (void)options;
     px_array array;
     px_status status = find_images(ctx, path, &contents, &array);
     if (status != PX_OK) {
-        px_contents_free(&contents);
+        px_byte_source_free(&contents);
         return status;
     }
     return px_array_open(ctx, path, contents, &array, source);

@@ -37,16 +37,16 @@ typedef struct arrays {
 } arrays;
 
 /* The source of a deflated array read in order. */
-typedef struct px_npz_stream {
+typedef struct npz_stream {
     px_source base;
-    px_contents zip;
+    px_byte_source zip;
     px_archive archive;
     px_array array;
     size_t next; /* image the archive stands at */
     px_status failed;
     px_context failure; /* what stopped the reading: libarchive would go on after a wrong checksum */
     uint8_t image[];
-} px_npz_stream;
+} npz_stream;
 
 bool px_zip_recognise(const uint8_t *bytes, size_t size) {
     return size >= 4 && bytes[0] == 'P' && bytes[1] == 'K' &&
@@ -59,7 +59,7 @@ bool px_zip_recognise(const uint8_t *bytes, size_t size) {
 /* Reads the beginning of the member that the archive stands at, and its header in it. */
 static px_status read_head(px_context *ctx, px_archive *archive, const char *name, uint8_t *head, size_t *got,
                            px_npy_header *h) {
-    PX_TRY(px_archive_read(ctx, archive, head, PX_NPY_HEADER_MOST, got));
+    PX_TRY(px_archive_read(ctx, archive, head, PX_NPY_HEADER_MAX, got));
     return px_npy_header_parse(ctx, name, head, *got, h);
 }
 
@@ -119,7 +119,7 @@ static px_status note_member(px_context *ctx, px_archive *archive, const px_memb
 }
 
 static px_status note_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
-    uint8_t *head = malloc(PX_NPY_HEADER_MOST);
+    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
     if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
     px_status status = PX_OK;
     for (bool found = true; status == PX_OK; a->files++) {
@@ -156,7 +156,7 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
                    path, a->files, a->cannot, *a->cannot ? "" : "none");
 }
 
-static px_status find_member(px_context *ctx, const char *path, const px_contents *zip,
+static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
                              const px_source_options *options, candidate *best) {
     px_archive archive;
     arrays a = {.best = {.rank = NONE}};
@@ -169,7 +169,7 @@ static px_status find_member(px_context *ctx, const char *path, const px_content
 }
 
 /* Opens the zip at the member, of which `skip` bytes are passed over. */
-static px_status open_member(px_context *ctx, px_archive_format format, const char *path, const px_contents *zip,
+static px_status open_member(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *zip,
                              const candidate *best, size_t skip, px_archive *archive, px_member *member) {
     uint8_t passed[256];
     bool found = true;
@@ -187,13 +187,13 @@ static px_status open_member(px_context *ctx, px_archive_format format, const ch
 }
 
 /* Where the member begins in the file, if it is stored as it is. */
-static px_status find_in_place(px_context *ctx, const char *path, const px_contents *zip, const candidate *best,
+static px_status find_in_place(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                                px_array *array, size_t *size, size_t *offset, bool *in_place) {
     px_archive archive;
     px_member member;
     px_npy_header h;
     size_t got;
-    uint8_t *head = malloc(PX_NPY_HEADER_MOST);
+    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
     if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
     px_status status = open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member);
     if (status == PX_OK) {
@@ -218,8 +218,8 @@ static px_status fail_short(px_context *ctx, const char *name, size_t found, siz
 }
 
 /* All of it into memory; its end is read too, where libarchive compares its checksum. */
-static px_status unpack(px_context *ctx, const char *path, const px_contents *zip, const candidate *best, size_t size,
-                        px_contents *unpacked) {
+static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
+                        size_t size, px_byte_source *unpacked) {
     px_archive archive;
     px_member member;
     if (size > px_memory_limit)
@@ -233,11 +233,11 @@ static px_status unpack(px_context *ctx, const char *path, const px_contents *zi
     if (status == PX_OK) status = px_archive_read(ctx, &archive, unpacked->bytes, size + 1, &unpacked->size);
     px_archive_close(&archive);
     if (status == PX_OK && unpacked->size != size) status = fail_short(ctx, best->name, unpacked->size, size);
-    if (status != PX_OK) px_contents_free(unpacked);
+    if (status != PX_OK) px_byte_source_free(unpacked);
     return status;
 }
 
-static px_status read_next(px_context *ctx, px_npz_stream *self) {
+static px_status read_next(px_context *ctx, npz_stream *self) {
     size_t got;
     PX_TRY(px_archive_read(ctx, &self->archive, self->image, self->array.stride, &got));
     if (got < self->array.stride) return fail_short(ctx, self->base.name, got, self->array.stride);
@@ -248,7 +248,7 @@ static px_status read_next(px_context *ctx, px_npz_stream *self) {
 }
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    px_npz_stream *self = (px_npz_stream *)source;
+    npz_stream *self = (npz_stream *)source;
     if (index + 1 < self->next)
         return px_fail(ctx, PX_ERR_FILE, "%s: image %zu was asked for after image %zu, expected ascending order",
                        source->name, index, self->next - 1);
@@ -262,18 +262,18 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
 }
 
 static void close_source(px_source *source) {
-    px_npz_stream *self = (px_npz_stream *)source;
+    npz_stream *self = (npz_stream *)source;
     px_archive_close(&self->archive);
-    px_contents_free(&self->zip);
+    px_byte_source_free(&self->zip);
     free(self);
 }
 
-static px_status open_stream(px_context *ctx, const char *path, px_contents zip, const candidate *best,
+static px_status open_stream(px_context *ctx, const char *path, px_byte_source zip, const candidate *best,
                              const px_array *array, px_source **source) {
     px_member member;
     px_source *made;
-    PX_TRY(px_source_create(ctx, sizeof(px_npz_stream) + array->stride, path, array->extent, &made));
-    px_npz_stream *self = (px_npz_stream *)made;
+    PX_TRY(px_source_create(ctx, sizeof(npz_stream) + array->stride, path, array->extent, &made));
+    npz_stream *self = (npz_stream *)made;
     self->array = *array;
     self->base.intensities = array->binary;
     if (array->binary) self->base.stored.levels = 2;
@@ -291,7 +291,7 @@ static px_status open_stream(px_context *ctx, const char *path, px_contents zip,
 }
 
 /* zip stays the caller's after a failure, and where it was unpacked (*source then does not need it). */
-static px_status open_array(px_context *ctx, const char *path, px_contents *zip, const px_source_options *options,
+static px_status open_array(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
                             px_source **source) {
     candidate best;
     px_array array;
@@ -299,25 +299,25 @@ static px_status open_array(px_context *ctx, const char *path, px_contents *zip,
     bool in_place;
     PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
-    px_contents taken = *zip;
+    px_byte_source taken = *zip;
     if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
         array.offset += offset;
-        *zip = (px_contents){0};
+        *zip = (px_byte_source){0};
         return px_array_open(ctx, path, taken, &array, source);
     }
     if (options->access == PX_ACCESS_IN_ORDER && !array.fortran) {
         px_status status = open_stream(ctx, path, taken, &best, &array, source);
-        if (status == PX_OK) *zip = (px_contents){0};
+        if (status == PX_OK) *zip = (px_byte_source){0};
         return status;
     }
-    px_contents unpacked = {0};
+    px_byte_source unpacked = {0};
     PX_TRY(unpack(ctx, path, zip, &best, size, &unpacked));
     return px_array_open(ctx, path, unpacked, &array, source);
 }
 
-px_status px_npz_open(px_context *ctx, const char *path, px_contents contents, const px_source_options *options,
+px_status px_npz_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
                       px_source **source) {
     px_status status = open_array(ctx, path, &contents, options, source);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     return status;
 }

@@ -11,7 +11,7 @@
 
 /* Words of a name that say its split. A file with none of them is of no split. */
 enum { SPLITS = 3, NO_SPLIT = SPLITS };
-static const char *const split_words[SPLITS][5] = {
+static const char *const split_arguments[SPLITS][5] = {
     [PX_SPLIT_TRAIN] = {"train", "training", "data_batch"},
     [PX_SPLIT_TEST] = {"test", "testing", "t10k"},
     [PX_SPLIT_VALID] = {"val", "valid", "validation"},
@@ -31,7 +31,7 @@ static bool has_word(const char *name, const char *word) {
 static int split_of(const char *name) {
     static const px_split order[SPLITS] = {PX_SPLIT_TEST, PX_SPLIT_VALID, PX_SPLIT_TRAIN};
     for (int i = 0; i < SPLITS; i++)
-        for (const char *const *word = split_words[order[i]]; *word; word++)
+        for (const char *const *word = split_arguments[order[i]]; *word; word++)
             if (has_word(name, *word)) return (int)order[i];
     return NO_SPLIT;
 }
@@ -93,7 +93,7 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
             ctx, PX_ERR_FORMAT,
             "%s: found %d array files (the first: %.200s), none named for %s, expected \"%s\" or \"%s\" in a "
             "name",
-            path, count, entries[0]->d_name, names[asked], split_words[asked][0], split_words[asked][2]);
+            path, count, entries[0]->d_name, names[asked], split_arguments[asked][0], split_arguments[asked][2]);
     for (int i = 0; i < count && split != NO_SPLIT; i++)
         if (split_of(entries[i]->d_name) == NO_SPLIT)
             return px_fail(ctx, PX_ERR_FORMAT,

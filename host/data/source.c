@@ -47,26 +47,26 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
 }
 
 /* Opens contents by what they are; takes them over. */
-static px_status open_contents(px_context *ctx, const char *path, const char *where, px_contents contents,
+static px_status open_contents(px_context *ctx, const char *path, const char *where, px_byte_source contents,
                                const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
-    px_status status = px_contents_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
+    px_status status = px_byte_source_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
     if (status == PX_OK && options->array && !px_zip_recognise(head, contents.size))
         status = px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
     for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
         if (formats[i].recognise(head, contents.size)) return formats[i].open(ctx, path, contents, options, source);
     if (status == PX_OK) status = fail_unknown(ctx, path, where, head, contents.size);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     return status;
 }
 
 /* An archive of pictures that are not all in place: read in order, it takes little memory. Takes contents over. */
-static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_contents contents,
-                                     const px_source_options *options, px_source **source) {
+static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path,
+                                     px_byte_source contents, const px_source_options *options, px_source **source) {
     px_status status = PX_OK;
     if (options->access == PX_ACCESS_IN_ORDER) status = px_archive_stream_open(ctx, format, path, options, source);
     if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, contents, options, source);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     return status;
 }
 
@@ -75,38 +75,38 @@ bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
 }
 
 /* libarchive opens the file by itself. It unpacks what is compressed twice too, so what comes out is not. */
-static px_status open_compressed(px_context *ctx, const char *path, px_contents packed,
+static px_status open_compressed(px_context *ctx, const char *path, px_byte_source packed,
                                  const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
     char where[32];
     size_t size;
-    px_contents contents;
-    px_status status = px_contents_copy(ctx, path, &packed, 0, packed.size < HEAD ? packed.size : HEAD, head);
+    px_byte_source contents;
+    px_status status = px_byte_source_copy(ctx, path, &packed, 0, packed.size < HEAD ? packed.size : HEAD, head);
     snprintf(where, sizeof where, " inside %s", px_compression_of_bytes(head, HEAD));
-    px_contents_free(&packed);
+    px_byte_source_free(&packed);
     if (status == PX_OK) status = px_decompress_head(ctx, path, HEAD, head, &size);
     PX_TRY(status);
     if (px_tar_recognise(head, size)) return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, packed, options, source);
     PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &contents));
     if (!px_compressed_recognise(contents.bytes, contents.size))
         return open_contents(ctx, path, where, contents, options, source);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
 }
 
-static px_status open_tar(px_context *ctx, const char *path, px_contents tar, const px_source_options *options,
+static px_status open_tar(px_context *ctx, const char *path, px_byte_source tar, const px_source_options *options,
                           px_source **source) {
     return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
 }
 
 /* A zip holds an array, or pictures. Read in order, its checksums are compared. */
-static px_status open_zip(px_context *ctx, const char *path, px_contents zip, const px_source_options *options,
+static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip, const px_source_options *options,
                           px_source **source) {
     bool pictures;
-    const px_status status = px_zip_holds_pictures(ctx, path, &zip, &pictures);
+    const px_status status = px_zip_holds_images(ctx, path, &zip, &pictures);
     if (status == PX_OK && !pictures) return px_npz_open(ctx, path, zip, options, source);
     if (status == PX_OK) return open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source);
-    px_contents_free(&zip);
+    px_byte_source_free(&zip);
     return status;
 }
 
@@ -118,12 +118,12 @@ static px_status open_folder(px_context *ctx, const char *path, const px_source_
 }
 
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_contents contents;
+    px_byte_source contents;
     if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
-    PX_TRY(px_contents_open(ctx, path, &contents));
+    PX_TRY(px_byte_source_open(ctx, path, &contents));
     const px_status status = px_checksum_check(ctx, path, &contents);
     if (status == PX_OK) return open_contents(ctx, path, "", contents, options, source);
-    px_contents_free(&contents);
+    px_byte_source_free(&contents);
     return status;
 }
 

@@ -6,10 +6,10 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 
-typedef px_status (*px_open_function)(px_context *ctx, px_type activation, int place, px_device **device);
+typedef px_status (*open_function)(px_context *ctx, px_type activation, int place, px_device **device);
 
 /* Whether the driver's library is on this machine; without it CUDA's libraries need not be tried. */
-static bool px_driver_is_there(void) {
+static bool driver_is_there(void) {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     if (driver) dlclose(driver);
     return driver != NULL;
@@ -17,11 +17,11 @@ static bool px_driver_is_there(void) {
 
 px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
     *device = NULL;
-    if (!px_driver_is_there())
+    if (!driver_is_there())
         return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
     void *library = dlopen("libpixelrnn_cuda.so", RTLD_NOW | RTLD_LOCAL); /* stays: CUDA does not unload cleanly */
     if (!library) return px_fail(ctx, PX_ERR_DEVICE, "CUDA cannot be loaded, or is not built in: %s", dlerror());
-    px_open_function open = NULL;
+    open_function open = NULL;
     *(void **)&open = dlsym(library, "px_cuda_open");
     if (!open) return px_fail(ctx, PX_ERR_DEVICE, "libpixelrnn_cuda.so: %s", dlerror());
     return open(ctx, activation, place, device);

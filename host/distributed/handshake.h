@@ -5,7 +5,7 @@
 #include "host/distributed/heartbeat.h"
 
 /* Finds rank 0's door at place and knocks as `rank`; *line is the connection. */
-px_status px_connect(px_context *ctx, const px_watch_place *place, int rank, int *line);
+px_status px_connect(px_context *ctx, const px_heartbeat_address *place, int rank, int *line);
 
 /* Lets in whoever knocks with the token before `deadline` (seconds of the monotonic clock); *rank tells who it is, -1 that
  * nobody came. A stranger is shown out. */

@@ -10,45 +10,45 @@
 #include "pixelrnn/ranks.h"
 #include <stdint.h>
 
-typedef struct px_watch px_watch;
+typedef struct px_heartbeat px_heartbeat;
 
-/* Where rank 0 can be reached: filled by px_watch_listen there, read by px_watch_open everywhere else. */
-enum { PX_WATCH_ADDRESSES = 16 };
-typedef struct px_watch_place {
+/* Where rank 0 can be reached: filled by px_heartbeat_listen there, read by px_heartbeat_open everywhere else. */
+enum { PX_HEARTBEAT_ADDRESSES = 16 };
+typedef struct px_heartbeat_address {
     uint64_t token; /* of this job */
     uint16_t port;
     uint16_t count;
-    uint32_t address[PX_WATCH_ADDRESSES]; /* IPv4, in network order */
-} px_watch_place;
+    uint32_t address[PX_HEARTBEAT_ADDRESSES]; /* IPv4, in network order */
+} px_heartbeat_address;
 
-typedef struct px_watch_options {
+typedef struct px_heartbeat_options {
     const px_ranks_end *end;
     int rank, count;
     void (*name)(const void *names, int rank, char name[PX_RANK_NAME]); /* names a rank, for messages */
     const void *names;
-} px_watch_options;
+} px_heartbeat_options;
 
 /* On rank 0: opens the door. */
-px_status px_watch_listen(px_context *ctx, px_watch_place *place, int *door);
+px_status px_heartbeat_listen(px_context *ctx, px_heartbeat_address *place, int *door);
 
 /* Rank 0 lets the others in by door, which it takes over; the others find it at place. All at about the same time.
  * PX_ERR_DEVICE names who could not be reached, and where. */
-px_status px_watch_open(px_context *ctx, const px_watch_options *options, const px_watch_place *place, int door,
-                        px_watch **watch);
+px_status px_heartbeat_open(px_context *ctx, const px_heartbeat_options *options, const px_heartbeat_address *place,
+                            int door, px_heartbeat **watch);
 
-void px_watch_patience(px_watch *watch, double silence, double stall);
+void px_heartbeat_set_timeouts(px_heartbeat *watch, double silence, double stall);
 
 /* This rank has come to its next collective call. NULL is allowed. */
-void px_watch_step(px_watch *watch);
+void px_heartbeat_count_collective(px_heartbeat *watch);
 
 /* Something that the thread is to look after as well, once a beat; what it finds ends the job. NULL: no longer. */
-typedef px_status (*px_watch_check)(void *object, px_context *ctx);
-void px_watch_also(px_watch *watch, px_watch_check check, void *object);
+typedef px_status (*px_heartbeat_check)(void *object, px_context *ctx);
+void px_heartbeat_add_check(px_heartbeat *watch, px_heartbeat_check check, void *object);
 
 /* Ends the other ranks: rank 0 prints the line, with this rank's name. Returns once it is on its way. */
-void px_watch_fail(px_watch *watch, px_status status, const char *line);
+void px_heartbeat_fail(px_heartbeat *watch, px_status status, const char *line);
 
 /* Says farewell, so that the end of this process is nobody's loss, and stops the thread. */
-void px_watch_close(px_watch *watch);
+void px_heartbeat_close(px_heartbeat *watch);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* How many processes, and by which launcher; 0: there is none. */
-static int px_launched_by(const char **launcher) {
+static int launched_by(const char **launcher) {
     /* Open MPI's mpirun; MPICH's and Intel's; SLURM's srun (its batch script has no step). A step of one task may be a
      * shell, in which MPI would not start. */
     static const struct {
@@ -25,7 +25,7 @@ static int px_launched_by(const char **launcher) {
 
 int px_ranks_launched(void) {
     const char *launcher;
-    return px_launched_by(&launcher);
+    return launched_by(&launcher);
 }
 
 int px_ranks_launched_local(void) {
@@ -35,9 +35,9 @@ int px_ranks_launched_local(void) {
     return 0;
 }
 
-typedef px_status (*px_mpi_open_function)(px_context *ctx, px_mpi **mpi);
+typedef px_status (*mpi_open_function)(px_context *ctx, px_mpi **mpi);
 
-static px_status px_mpi_load(px_context *ctx, px_mpi_open_function *open) {
+static px_status mpi_load(px_context *ctx, mpi_open_function *open) {
     void *library = dlopen("libpixelrnn_mpi.so", RTLD_NOW | RTLD_LOCAL); /* stays: MPI does not unload cleanly */
     if (!library) return px_fail(ctx, PX_ERR_DEVICE, "%s", dlerror());
     *(void **)open = dlsym(library, "px_mpi_open_here");
@@ -46,10 +46,10 @@ static px_status px_mpi_load(px_context *ctx, px_mpi_open_function *open) {
 
 px_status px_mpi_open(px_context *ctx, px_mpi **mpi) {
     const char *launcher;
-    const int launched = px_launched_by(&launcher);
-    px_mpi_open_function open = NULL;
+    const int launched = launched_by(&launcher);
+    mpi_open_function open = NULL;
     *mpi = NULL;
-    if (px_mpi_load(ctx, &open) != PX_OK) {
+    if (mpi_load(ctx, &open) != PX_OK) {
         const px_context why = *ctx;
         return px_fail(ctx, PX_ERR_DEVICE, "%s started %d ranks, but MPI cannot be loaded, or is not built in: %.800s",
                        launcher, launched, why.message);

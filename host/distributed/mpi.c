@@ -29,7 +29,7 @@ typedef struct px_ask {
 /* Sums of one step that wait in line: more than buckets there are blocks in a model, a sum may wait for room. */
 enum { PX_ASKS = 64 };
 
-typedef struct px_mpi_here {
+typedef struct mpi_here {
     px_mpi base;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -40,11 +40,11 @@ typedef struct px_mpi_here {
     int error;                 /* the first of MPI's */
     double summing;            /* seconds spent on sums since they were last asked for */
     bool started;
-} px_mpi_here;
+} mpi_here;
 
 /* --- In the thread ------------------------------------------------------------------------------------------------ */
 
-static int px_ask_begin(const px_ask *ask, MPI_Request *request) {
+static int ask_begin(const px_ask *ask, MPI_Request *request) {
     const MPI_Datatype real = sizeof(px_real) == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE;
     switch (ask->kind) {
     case PX_ASK_GATHER:
@@ -57,17 +57,17 @@ static int px_ask_begin(const px_ask *ask, MPI_Request *request) {
     return MPI_SUCCESS;
 }
 
-static int px_ask_do(const px_ask *ask) {
+static int ask_do(const px_ask *ask) {
     const struct timespec nap = {.tv_nsec = 20000};
     MPI_Request request = MPI_REQUEST_NULL;
-    int error = px_ask_begin(ask, &request), done = 0;
+    int error = ask_begin(ask, &request), done = 0;
     while (error == MPI_SUCCESS && (error = MPI_Test(&request, &done, MPI_STATUS_IGNORE)) == MPI_SUCCESS && !done)
         nanosleep(&nap, NULL);
     return error;
 }
 
 /* Waits until something is asked, and lets MPI finish what it has sent meanwhile. */
-static void px_mpi_idle(px_mpi_here *mpi) {
+static void mpi_idle(mpi_here *mpi) {
     while (mpi->first == mpi->last) {
         struct timespec soon;
         int ignored;
@@ -83,7 +83,7 @@ static void px_mpi_idle(px_mpi_here *mpi) {
     }
 }
 
-static int px_mpi_meet(px_mpi_here *mpi) {
+static int mpi_meet(mpi_here *mpi) {
     MPI_Comm host;
     int threads, error = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &threads);
     if (error != MPI_SUCCESS) return error;
@@ -97,20 +97,20 @@ static int px_mpi_meet(px_mpi_here *mpi) {
     return MPI_Comm_free(&host);
 }
 
-static void *px_mpi_work(void *argument) {
-    px_mpi_here *mpi = argument;
-    const int met = px_mpi_meet(mpi);
+static void *mpi_work(void *argument) {
+    mpi_here *mpi = argument;
+    const int met = mpi_meet(mpi);
     pthread_mutex_lock(&mpi->lock);
     mpi->error = met;
     mpi->started = true;
     pthread_cond_broadcast(&mpi->done);
     for (bool on = met == MPI_SUCCESS; on;) {
-        px_mpi_idle(mpi);
+        mpi_idle(mpi);
         const px_ask ask = mpi->queue[mpi->first % PX_ASKS];
         const bool spoilt = mpi->error != MPI_SUCCESS; /* what follows a failure is not begun */
         pthread_mutex_unlock(&mpi->lock);
         const double begun = px_clock_seconds();
-        const int error = spoilt ? MPI_SUCCESS : ask.kind == PX_ASK_END ? MPI_Finalize() : px_ask_do(&ask);
+        const int error = spoilt ? MPI_SUCCESS : ask.kind == PX_ASK_END ? MPI_Finalize() : ask_do(&ask);
         pthread_mutex_lock(&mpi->lock);
         if (ask.kind == PX_ASK_SUM) mpi->summing += px_clock_seconds() - begun;
         if (!spoilt) mpi->error = error;
@@ -124,7 +124,7 @@ static void *px_mpi_work(void *argument) {
 
 /* --- In the caller's thread --------------------------------------------------------------------------------------- */
 
-static px_status px_mpi_said(px_context *ctx, int error) {
+static px_status mpi_said(px_context *ctx, int error) {
     char text[MPI_MAX_ERROR_STRING] = "";
     int length;
     if (error == MPI_SUCCESS) return PX_OK;
@@ -132,7 +132,7 @@ static px_status px_mpi_said(px_context *ctx, int error) {
     return px_fail(ctx, PX_ERR_DEVICE, "MPI: %.900s", text);
 }
 
-static void px_mpi_ask(px_mpi_here *mpi, const px_ask *ask) {
+static void mpi_ask(mpi_here *mpi, const px_ask *ask) {
     pthread_mutex_lock(&mpi->lock);
     while (mpi->last - mpi->first == PX_ASKS) pthread_cond_wait(&mpi->done, &mpi->lock);
     mpi->queue[mpi->last++ % PX_ASKS] = *ask;
@@ -140,16 +140,16 @@ static void px_mpi_ask(px_mpi_here *mpi, const px_ask *ask) {
     pthread_mutex_unlock(&mpi->lock);
 }
 
-static px_status px_mpi_await(px_mpi_here *mpi, px_context *ctx) {
+static px_status mpi_await(mpi_here *mpi, px_context *ctx) {
     pthread_mutex_lock(&mpi->lock);
     while (mpi->first != mpi->last) pthread_cond_wait(&mpi->done, &mpi->lock);
     const int error = mpi->error;
     pthread_mutex_unlock(&mpi->lock);
-    return px_mpi_said(ctx, error);
+    return mpi_said(ctx, error);
 }
 
-static px_status px_mpi_gather(px_mpi *base, px_context *ctx, void *all, const size_t *offsets) {
-    px_mpi_here *mpi = (px_mpi_here *)base;
+static px_status mpi_gather(px_mpi *base, px_context *ctx, void *all, const size_t *offsets) {
+    mpi_here *mpi = (mpi_here *)base;
     const size_t count = (size_t)base->count;
     if (offsets[count] > INT_MAX)
         return px_fail(ctx, PX_ERR_SHAPE, "ranks: cannot gather %zu bytes at once, %d at most", offsets[count],
@@ -160,73 +160,70 @@ static px_status px_mpi_gather(px_mpi *base, px_context *ctx, void *all, const s
         counts[r] = (int)(offsets[r + 1] - offsets[r]);
         places[r] = (int)offsets[r];
     }
-    px_mpi_ask(mpi, &(px_ask){.kind = PX_ASK_GATHER, .data = all, .counts = counts, .places = places});
-    const px_status status = px_mpi_await(mpi, ctx);
+    mpi_ask(mpi, &(px_ask){.kind = PX_ASK_GATHER, .data = all, .counts = counts, .places = places});
+    const px_status status = mpi_await(mpi, ctx);
     free(counts);
     return status;
 }
 
-static px_status px_mpi_broadcast(px_mpi *base, px_context *ctx, void *data, size_t bytes) {
-    px_mpi_here *mpi = (px_mpi_here *)base;
+static px_status mpi_broadcast(px_mpi *base, px_context *ctx, void *data, size_t bytes) {
+    mpi_here *mpi = (mpi_here *)base;
     const size_t most = 1 << 30;
     for (size_t done = 0; done < bytes; done += most) {
         const size_t part = bytes - done < most ? bytes - done : most;
-        px_mpi_ask(mpi, &(px_ask){.kind = PX_ASK_BROADCAST, .data = (char *)data + done, .count = (int)part});
+        mpi_ask(mpi, &(px_ask){.kind = PX_ASK_BROADCAST, .data = (char *)data + done, .count = (int)part});
     }
-    return px_mpi_await(mpi, ctx);
+    return mpi_await(mpi, ctx);
 }
 
-static px_status px_mpi_sum(px_mpi *base, px_context *ctx, px_real *values, size_t count) {
+static px_status mpi_sum(px_mpi *base, px_context *ctx, px_real *values, size_t count) {
     if (count > INT_MAX) return px_fail(ctx, PX_ERR_SHAPE, "ranks: a bucket of %zu elements is too large", count);
-    px_mpi_ask((px_mpi_here *)base, &(px_ask){.kind = PX_ASK_SUM, .data = values, .count = (int)count});
+    mpi_ask((mpi_here *)base, &(px_ask){.kind = PX_ASK_SUM, .data = values, .count = (int)count});
     return PX_OK;
 }
 
-static px_status px_mpi_finish(px_mpi *base, px_context *ctx, px_reduction_times *times) {
-    px_mpi_here *mpi = (px_mpi_here *)base;
+static px_status mpi_finish(px_mpi *base, px_context *ctx, px_reduction_times *times) {
+    mpi_here *mpi = (mpi_here *)base;
     const double begun = px_clock_seconds();
-    PX_TRY(px_mpi_await(mpi, ctx));
+    PX_TRY(mpi_await(mpi, ctx));
     times->exposed += px_clock_seconds() - begun;
     times->reduce += mpi->summing; /* the thread rests */
     mpi->summing = 0;
     return PX_OK;
 }
 
-static void px_mpi_release(px_mpi_here *mpi) {
+static void mpi_release(mpi_here *mpi) {
     pthread_cond_destroy(&mpi->done);
     pthread_cond_destroy(&mpi->asked);
     pthread_mutex_destroy(&mpi->lock);
     free(mpi);
 }
 
-static void px_mpi_close(px_mpi *base) {
-    px_mpi_here *mpi = (px_mpi_here *)base;
-    px_mpi_ask(mpi, &(px_ask){.kind = PX_ASK_END});
+static void mpi_close(px_mpi *base) {
+    mpi_here *mpi = (mpi_here *)base;
+    mpi_ask(mpi, &(px_ask){.kind = PX_ASK_END});
     pthread_join(mpi->thread, NULL);
-    px_mpi_release(mpi);
+    mpi_release(mpi);
 }
 
-static const px_mpi_ops px_mpi_here_ops = {.gather = px_mpi_gather,
-                                           .broadcast = px_mpi_broadcast,
-                                           .sum = px_mpi_sum,
-                                           .finish = px_mpi_finish,
-                                           .close = px_mpi_close};
+static const px_mpi_ops mpi_here_ops = {
+    .gather = mpi_gather, .broadcast = mpi_broadcast, .sum = mpi_sum, .finish = mpi_finish, .close = mpi_close};
 
 px_status px_mpi_open_here(px_context *ctx, px_mpi **out) {
     sigset_t all, before;
-    px_mpi_here *mpi = calloc(1, sizeof *mpi);
+    mpi_here *mpi = calloc(1, sizeof *mpi);
     *out = NULL;
     if (!mpi) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for MPI's thread");
-    mpi->base.ops = &px_mpi_here_ops;
+    mpi->base.ops = &mpi_here_ops;
     pthread_mutex_init(&mpi->lock, NULL);
     pthread_cond_init(&mpi->asked, NULL);
     pthread_cond_init(&mpi->done, NULL);
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failed = pthread_create(&mpi->thread, NULL, px_mpi_work, mpi);
+    const int failed = pthread_create(&mpi->thread, NULL, mpi_work, mpi);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) {
-        px_mpi_release(mpi);
+        mpi_release(mpi);
         return px_fail(ctx, PX_ERR_MEMORY, "ranks: no thread for MPI: %s", strerror(failed));
     }
     pthread_mutex_lock(&mpi->lock);
@@ -237,8 +234,8 @@ px_status px_mpi_open_here(px_context *ctx, px_mpi **out) {
         *out = &mpi->base;
         return PX_OK;
     }
-    const px_status status = px_mpi_said(ctx, error);
+    const px_status status = mpi_said(ctx, error);
     pthread_join(mpi->thread, NULL);
-    px_mpi_release(mpi);
+    mpi_release(mpi);
     return status;
 }

@@ -14,99 +14,97 @@ _Static_assert(sizeof(ncclUniqueId) == PX_NCCL_ID, "rank 0 passes an id of this 
 
 /* The clock of one step, in events. What is past PX_TIMED buckets is timed as one. */
 enum { PX_TIMED = 64 };
-typedef struct px_nccl_clock {
+typedef struct nccl_clock {
     cudaEvent_t begun[PX_TIMED], ended[PX_TIMED];
     cudaEvent_t passed; /* the backward pass is over */
     int buckets;
-} px_nccl_clock;
+} nccl_clock;
 
-typedef struct px_nccl_here {
+typedef struct nccl_here {
     px_nccl base;
     px_cuda *cuda;
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t ready;      /* the device's stream has made a bucket */
-    px_nccl_clock clock[2]; /* of the step at work, and of the one before */
+    cudaEvent_t ready;   /* the device's stream has made a bucket */
+    nccl_clock clock[2]; /* of the step at work, and of the one before */
     long steps;
-} px_nccl_here;
+} nccl_here;
 
-static px_status px_nccl_said(px_context *ctx, ncclResult_t result, const char *doing) {
+static px_status nccl_said(px_context *ctx, ncclResult_t result, const char *doing) {
     if (result == ncclSuccess) return PX_OK;
     return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", doing, ncclGetErrorString(result));
 }
 
-static px_status px_nccl_cuda(px_context *ctx, cudaError_t error, const char *doing) {
+static px_status nccl_cuda(px_context *ctx, cudaError_t error, const char *doing) {
     if (error == cudaSuccess) return PX_OK;
     return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", doing, cudaGetErrorString(error));
 }
 
 /* Waits until the last call is under way on the device, or has failed. */
-static px_status px_nccl_settle(px_nccl_here *nccl, px_context *ctx, ncclResult_t result, const char *doing) {
+static px_status nccl_wait(nccl_here *nccl, px_context *ctx, ncclResult_t result, const char *doing) {
     const struct timespec nap = {.tv_nsec = 10000};
     while (result == ncclInProgress) {
         const ncclResult_t asked = ncclCommGetAsyncError(nccl->comm, &result);
-        if (asked != ncclSuccess) return px_nccl_said(ctx, asked, doing);
+        if (asked != ncclSuccess) return nccl_said(ctx, asked, doing);
         if (result == ncclInProgress) nanosleep(&nap, NULL);
     }
-    return px_nccl_said(ctx, result, doing);
+    return nccl_said(ctx, result, doing);
 }
 
-static px_status px_nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_t count) {
-    px_nccl_here *nccl = (px_nccl_here *)base;
-    px_nccl_clock *clock = &nccl->clock[nccl->steps % 2];
+static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_t count) {
+    nccl_here *nccl = (nccl_here *)base;
+    nccl_clock *clock = &nccl->clock[nccl->steps % 2];
     const int at = clock->buckets < PX_TIMED ? clock->buckets : PX_TIMED - 1;
-    PX_TRY(px_nccl_cuda(ctx, cudaEventRecord(nccl->ready, nccl->cuda->stream), "mark a bucket"));
-    PX_TRY(px_nccl_cuda(ctx, cudaStreamWaitEvent(nccl->stream, nccl->ready, 0), "wait for a bucket"));
-    if (clock->buckets < PX_TIMED)
-        PX_TRY(px_nccl_cuda(ctx, cudaEventRecord(clock->begun[at], nccl->stream), "time it"));
-    PX_TRY(px_nccl_settle(nccl, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, nccl->comm, nccl->stream),
-                          "sum a bucket"));
+    PX_TRY(nccl_cuda(ctx, cudaEventRecord(nccl->ready, nccl->cuda->stream), "mark a bucket"));
+    PX_TRY(nccl_cuda(ctx, cudaStreamWaitEvent(nccl->stream, nccl->ready, 0), "wait for a bucket"));
+    if (clock->buckets < PX_TIMED) PX_TRY(nccl_cuda(ctx, cudaEventRecord(clock->begun[at], nccl->stream), "time it"));
+    PX_TRY(nccl_wait(nccl, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, nccl->comm, nccl->stream),
+                     "sum a bucket"));
     clock->buckets++;
-    return px_nccl_cuda(ctx, cudaEventRecord(clock->ended[at], nccl->stream), "time it");
+    return nccl_cuda(ctx, cudaEventRecord(clock->ended[at], nccl->stream), "time it");
 }
 
 /* What the step before took; its events are over. */
-static px_status px_nccl_read(px_context *ctx, const px_nccl_clock *clock, px_reduction_times *times) {
+static px_status nccl_read(px_context *ctx, const nccl_clock *clock, px_reduction_times *times) {
     const int timed = clock->buckets < PX_TIMED ? clock->buckets : PX_TIMED;
     float milliseconds = 0;
     for (int i = 0; i < timed; i++) {
-        PX_TRY(px_nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->begun[i], clock->ended[i]), "read a time"));
+        PX_TRY(nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->begun[i], clock->ended[i]), "read a time"));
         times->reduce += 1e-3 * (double)milliseconds;
     }
     if (timed == 0) return PX_OK;
-    PX_TRY(
-        px_nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->passed, clock->ended[timed - 1]), "read a time"));
+    PX_TRY(nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->passed, clock->ended[timed - 1]), "read a time"));
     if (milliseconds > 0) times->exposed += 1e-3 * (double)milliseconds;
     return PX_OK;
 }
 
-static px_status px_nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times *times) {
-    px_nccl_here *nccl = (px_nccl_here *)base;
-    px_nccl_clock *clock = &nccl->clock[nccl->steps % 2], *before = &nccl->clock[(nccl->steps + 1) % 2];
+static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times *times) {
+    nccl_here *nccl = (nccl_here *)base;
+    nccl_clock *clock = &nccl->clock[nccl->steps % 2], *before = &nccl->clock[(nccl->steps + 1) % 2];
     const int last = clock->buckets < PX_TIMED ? clock->buckets - 1 : PX_TIMED - 1;
-    PX_TRY(px_nccl_cuda(ctx, cudaEventRecord(clock->passed, nccl->cuda->stream), "time the backward pass"));
+    PX_TRY(nccl_cuda(ctx, cudaEventRecord(clock->passed, nccl->cuda->stream), "time the backward pass"));
     if (last >= 0)
-        PX_TRY(px_nccl_cuda(ctx, cudaStreamWaitEvent(nccl->cuda->stream, clock->ended[last], 0), "wait for the sums"));
-    PX_TRY(px_nccl_read(ctx, before, times));
+        PX_TRY(nccl_cuda(ctx, cudaStreamWaitEvent(nccl->cuda->stream, clock->ended[last], 0), "wait for the sums"));
+    PX_TRY(nccl_read(ctx, before, times));
     before->buckets = 0;
     nccl->steps++;
     return PX_OK;
 }
 
-static px_status px_nccl_check(px_nccl *base, px_context *ctx) {
-    px_nccl_here *nccl = (px_nccl_here *)base;
+static px_status nccl_check(px_nccl *base, px_context *ctx) {
+    nccl_here *nccl = (nccl_here *)base;
     ncclResult_t result = ncclSuccess;
     const ncclResult_t asked = ncclCommGetAsyncError(nccl->comm, &result);
     if (asked != ncclSuccess) result = asked;
     if (result == ncclSuccess || result == ncclInProgress) return PX_OK;
-    px_nccl_said(ctx, result, "communicate");
+    nccl_said(ctx, result, "communicate");
     ncclCommAbort(nccl->comm); /* lets go of what waits on the device; this process ends now */
     return PX_ERR_DEVICE;
 }
 
 /* Every sum is over on every rank by now, or the job has failed: neither has to wait for the others. */
-static void px_nccl_close(px_nccl *base) {
-    px_nccl_here *nccl = (px_nccl_here *)base;
+static void nccl_close(px_nccl *base) {
+    nccl_here *nccl = (nccl_here *)base;
     if (nccl->comm) ncclCommAbort(nccl->comm);
     for (int c = 0; c < 2; c++) {
         for (int i = 0; i < PX_TIMED; i++) {
@@ -120,46 +118,46 @@ static void px_nccl_close(px_nccl *base) {
     free(nccl);
 }
 
-static px_status px_nccl_equip(px_nccl_here *nccl, px_context *ctx) {
-    PX_TRY(px_nccl_cuda(ctx, cudaStreamCreateWithFlags(&nccl->stream, cudaStreamNonBlocking), "create a stream"));
-    PX_TRY(px_nccl_cuda(ctx, cudaEventCreateWithFlags(&nccl->ready, cudaEventDisableTiming), "create an event"));
+static px_status nccl_equip(nccl_here *nccl, px_context *ctx) {
+    PX_TRY(nccl_cuda(ctx, cudaStreamCreateWithFlags(&nccl->stream, cudaStreamNonBlocking), "create a stream"));
+    PX_TRY(nccl_cuda(ctx, cudaEventCreateWithFlags(&nccl->ready, cudaEventDisableTiming), "create an event"));
     for (int c = 0; c < 2; c++) {
-        PX_TRY(px_nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].passed), "create an event"));
+        PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].passed), "create an event"));
         for (int i = 0; i < PX_TIMED; i++) {
-            PX_TRY(px_nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].begun[i]), "create an event"));
-            PX_TRY(px_nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].ended[i]), "create an event"));
+            PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].begun[i]), "create an event"));
+            PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].ended[i]), "create an event"));
         }
     }
     return PX_OK;
 }
 
-static px_status px_nccl_join(px_nccl_here *nccl, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
+static px_status nccl_join(nccl_here *nccl, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    return px_nccl_settle(nccl, ctx, ncclCommInitRankConfig(&nccl->comm, count, *id, rank, &config), "meet the others");
+    return nccl_wait(nccl, ctx, ncclCommInitRankConfig(&nccl->comm, count, *id, rank, &config), "meet the others");
 }
 
-static const px_nccl_ops px_nccl_here_ops = {
-    .sum = px_nccl_sum, .finish = px_nccl_finish, .check = px_nccl_check, .close = px_nccl_close};
+static const px_nccl_ops nccl_here_ops = {
+    .sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
 
 px_status px_nccl_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]) {
-    return px_nccl_said(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "make an id");
+    return nccl_said(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "make an id");
 }
 
 px_status px_nccl_open_here(px_context *ctx, px_device *device, int rank, int count, const unsigned char id[PX_NCCL_ID],
                             px_nccl **out) {
     ncclUniqueId unique;
-    px_nccl_here *nccl = calloc(1, sizeof *nccl);
+    nccl_here *nccl = calloc(1, sizeof *nccl);
     *out = NULL;
     if (!nccl) return px_fail(ctx, PX_ERR_MEMORY, "NCCL: no memory for it");
-    nccl->base.ops = &px_nccl_here_ops;
+    nccl->base.ops = &nccl_here_ops;
     nccl->cuda = (px_cuda *)device;
     memcpy(&unique, id, sizeof unique);
-    px_status status = px_nccl_equip(nccl, ctx);
-    if (status == PX_OK) status = px_nccl_join(nccl, ctx, &unique, rank, count);
+    px_status status = nccl_equip(nccl, ctx);
+    if (status == PX_OK) status = nccl_join(nccl, ctx, &unique, rank, count);
     if (status == PX_OK)
         *out = &nccl->base;
     else
-        px_nccl_close(&nccl->base);
+        nccl_close(&nccl->base);
     return status;
 }

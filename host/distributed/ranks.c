@@ -24,7 +24,7 @@ void px_ranks_name(const px_ranks *ranks, int rank, char name[PX_RANK_NAME]) {
 
 /* --- Shares ------------------------------------------------------------------------------------------------------- */
 
-static size_t px_share_begin(size_t total, size_t unit, int rank, int count) {
+static size_t share_begin(size_t total, size_t unit, int rank, int count) {
     const size_t groups = (total + unit - 1) / unit;
     const size_t first = unit * (groups * (size_t)rank / (size_t)count);
     return first < total ? first : total;
@@ -32,8 +32,8 @@ static size_t px_share_begin(size_t total, size_t unit, int rank, int count) {
 
 px_share px_ranks_share(const px_ranks *ranks, size_t total, size_t unit) {
     const int rank = px_ranks_rank(ranks), count = px_ranks_count(ranks);
-    const size_t first = px_share_begin(total, unit, rank, count);
-    return (px_share){first, px_share_begin(total, unit, rank + 1, count) - first};
+    const size_t first = share_begin(total, unit, rank, count);
+    return (px_share){first, share_begin(total, unit, rank + 1, count) - first};
 }
 
 /* --- Telling each other ------------------------------------------------------------------------------------------- */
@@ -43,8 +43,8 @@ px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit,
     const int count = px_ranks_count(ranks);
     size_t *offsets = malloc(((size_t)count + 1) * sizeof *offsets);
     if (!offsets) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %d offsets", count);
-    for (int rank = 0; rank <= count; rank++) offsets[rank] = size * px_share_begin(total, unit, rank, count);
-    px_watch_step(ranks->watch);
+    for (int rank = 0; rank <= count; rank++) offsets[rank] = size * share_begin(total, unit, rank, count);
+    px_heartbeat_count_collective(ranks->watch);
     px_stop_hold(ranks->stop); /* who waits for another rank is not late */
     const px_status status = ranks->mpi->ops->gather(ranks->mpi, ranks->ctx, all, offsets);
     px_stop_release(ranks->stop);
@@ -54,7 +54,7 @@ px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit,
 
 px_status px_ranks_broadcast(px_ranks *ranks, void *data, size_t bytes) {
     if (!ranks) return PX_OK;
-    px_watch_step(ranks->watch);
+    px_heartbeat_count_collective(ranks->watch);
     px_stop_hold(ranks->stop);
     const px_status status = ranks->mpi->ops->broadcast(ranks->mpi, ranks->ctx, data, bytes);
     px_stop_release(ranks->stop);
@@ -62,13 +62,13 @@ px_status px_ranks_broadcast(px_ranks *ranks, void *data, size_t bytes) {
 }
 
 /* How a rank's work went. */
-typedef struct px_outcome {
+typedef struct outcome {
     px_status status;
     px_context said;
-} px_outcome;
+} outcome;
 
 /* The first failure becomes everyone's. */
-static px_status px_ranks_settle(px_ranks *ranks, const px_outcome *outcomes) {
+static px_status ranks_wait(px_ranks *ranks, const outcome *outcomes) {
     const int count = px_ranks_count(ranks);
     int first = 0;
     bool alike = true;
@@ -86,13 +86,13 @@ static px_status px_ranks_settle(px_ranks *ranks, const px_outcome *outcomes) {
 px_status px_ranks_agree(px_ranks *ranks, px_status status) {
     if (!ranks) return status;
     const size_t count = (size_t)px_ranks_count(ranks);
-    px_outcome *outcomes = calloc(count, sizeof *outcomes);
+    outcome *outcomes = calloc(count, sizeof *outcomes);
     if (!outcomes) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu outcomes", count);
-    px_outcome *mine = &outcomes[px_ranks_rank(ranks)];
+    outcome *mine = &outcomes[px_ranks_rank(ranks)];
     mine->status = status;
     if (status != PX_OK) mine->said = *ranks->ctx;
     status = px_ranks_gather(ranks, outcomes, count, 1, sizeof *outcomes);
-    if (status == PX_OK) status = px_ranks_settle(ranks, outcomes);
+    if (status == PX_OK) status = ranks_wait(ranks, outcomes);
     free(outcomes);
     return status;
 }
@@ -114,7 +114,7 @@ px_status px_ranks_same(px_ranks *ranks, const char *what, const void *mine, siz
 }
 
 /* The program's file, whole: another build may round otherwise. */
-static px_status px_ranks_read_program(px_ranks *ranks, uint64_t *sum) {
+static px_status ranks_read_program(px_ranks *ranks, uint64_t *sum) {
     static const char path[] = "/proc/self/exe";
     char buffer[1 << 14];
     size_t got;
@@ -129,19 +129,19 @@ static px_status px_ranks_read_program(px_ranks *ranks, uint64_t *sum) {
 px_status px_ranks_same_program(px_ranks *ranks) {
     if (!ranks) return PX_OK;
     uint64_t sum = 0;
-    PX_TRY(px_ranks_agree(ranks, px_ranks_read_program(ranks, &sum)));
+    PX_TRY(px_ranks_agree(ranks, ranks_read_program(ranks, &sum)));
     return px_ranks_same(ranks, "the program's file", &sum, sizeof sum);
 }
 
 /* What a rank computes on. */
-typedef struct px_seat {
+typedef struct device_identity {
     char kind[16], identity[64];
-} px_seat;
+} device_identity;
 
 /* This rank's seat against those of the ranks before it. */
-static px_status px_ranks_check_seat(px_ranks *ranks, const px_seat *seats) {
+static px_status ranks_check_identity(px_ranks *ranks, const device_identity *seats) {
     const int rank = px_ranks_rank(ranks);
-    const px_seat *mine = &seats[rank];
+    const device_identity *mine = &seats[rank];
     char name[PX_RANK_NAME];
     for (int r = 0; r < rank; r++) {
         px_ranks_name(ranks, r, name);
@@ -158,13 +158,13 @@ static px_status px_ranks_check_seat(px_ranks *ranks, const px_seat *seats) {
 px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
     if (!ranks) return PX_OK;
     const size_t count = (size_t)px_ranks_count(ranks);
-    px_seat *seats = calloc(count, sizeof *seats);
+    device_identity *seats = calloc(count, sizeof *seats);
     if (!seats) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu devices", count);
-    px_seat *mine = &seats[px_ranks_rank(ranks)];
+    device_identity *mine = &seats[px_ranks_rank(ranks)];
     snprintf(mine->kind, sizeof mine->kind, "%s", device->kind);
     snprintf(mine->identity, sizeof mine->identity, "%s", device->identity);
     px_status status = px_ranks_gather(ranks, seats, count, 1, sizeof *seats);
-    if (status == PX_OK) status = px_ranks_agree(ranks, px_ranks_check_seat(ranks, seats));
+    if (status == PX_OK) status = px_ranks_agree(ranks, ranks_check_identity(ranks, seats));
     free(seats);
     return status;
 }
@@ -172,7 +172,7 @@ px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
 /* --- Meeting and parting ------------------------------------------------------------------------------------------ */
 
 /* A rank's share of the host's cores, where the launcher has not bound it to some. */
-static void px_ranks_divide_cores(const px_ranks *ranks) {
+static void ranks_divide_cores(const px_ranks *ranks) {
     cpu_set_t mine;
     const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0) return;
@@ -181,7 +181,7 @@ static void px_ranks_divide_cores(const px_ranks *ranks) {
     omp_set_num_threads(threads > 0 ? threads : 1);
 }
 
-static px_status px_ranks_exchange_hosts(px_ranks *ranks) {
+static px_status ranks_exchange_hosts(px_ranks *ranks) {
     const size_t count = (size_t)ranks->mpi->count;
     ranks->hosts = calloc(count, sizeof *ranks->hosts);
     if (!ranks->hosts) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu names", count);
@@ -189,26 +189,26 @@ static px_status px_ranks_exchange_hosts(px_ranks *ranks) {
     return px_ranks_gather(ranks, ranks->hosts, count, 1, sizeof *ranks->hosts);
 }
 
-static void px_ranks_name_for_watch(const void *names, int rank, char name[PX_RANK_NAME]) {
+static void ranks_name_for_heartbeat(const void *names, int rank, char name[PX_RANK_NAME]) {
     px_ranks_name(names, rank, name);
 }
 
-static px_status px_ranks_begin(px_ranks *ranks, const px_ranks_end *end) {
+static px_status ranks_begin(px_ranks *ranks, const px_ranks_end *end) {
     px_context *ctx = ranks->ctx;
-    px_watch_place place = {0};
+    px_heartbeat_address place = {0};
     int door = -1;
     PX_TRY(px_mpi_open(ctx, &ranks->mpi));
-    PX_TRY(px_ranks_exchange_hosts(ranks));
-    px_ranks_divide_cores(ranks);
-    const px_status listening = ranks->mpi->rank == 0 ? px_watch_listen(ctx, &place, &door) : PX_OK;
+    PX_TRY(ranks_exchange_hosts(ranks));
+    ranks_divide_cores(ranks);
+    const px_status listening = ranks->mpi->rank == 0 ? px_heartbeat_listen(ctx, &place, &door) : PX_OK;
     PX_TRY(px_ranks_agree(ranks, listening));
     PX_TRY(px_ranks_broadcast(ranks, &place, sizeof place));
-    const px_watch_options options = {.end = end,
-                                      .rank = ranks->mpi->rank,
-                                      .count = ranks->mpi->count,
-                                      .name = px_ranks_name_for_watch,
-                                      .names = ranks};
-    return px_ranks_agree(ranks, px_watch_open(ctx, &options, &place, door, &ranks->watch));
+    const px_heartbeat_options options = {.end = end,
+                                          .rank = ranks->mpi->rank,
+                                          .count = ranks->mpi->count,
+                                          .name = ranks_name_for_heartbeat,
+                                          .names = ranks};
+    return px_ranks_agree(ranks, px_heartbeat_open(ctx, &options, &place, door, &ranks->watch));
 }
 
 px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out) {
@@ -219,7 +219,7 @@ px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out
     if (!ranks) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for them");
     ranks->ctx = ctx;
     ranks->stop = end->stop;
-    const px_status status = px_ranks_begin(ranks, end);
+    const px_status status = ranks_begin(ranks, end);
     if (status == PX_OK) {
         *out = ranks;
         return PX_OK;
@@ -235,15 +235,15 @@ px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out
     return status;
 }
 
-void px_ranks_patience(px_ranks *ranks, double silence, double stall) {
-    if (ranks) px_watch_patience(ranks->watch, silence, stall);
+void px_ranks_set_timeouts(px_ranks *ranks, double silence, double stall) {
+    if (ranks) px_heartbeat_set_timeouts(ranks->watch, silence, stall);
 }
 
 void px_ranks_close(px_ranks *ranks, px_status status) {
     if (!ranks) return;
     const bool together = status == PX_OK || px_status_is_stop(status) || ranks->agreed;
-    if (ranks->watch && !together) px_watch_fail(ranks->watch, status, ranks->ctx->message);
-    px_watch_close(ranks->watch);
+    if (ranks->watch && !together) px_heartbeat_fail(ranks->watch, status, ranks->ctx->message);
+    px_heartbeat_close(ranks->watch);
     ranks->ctx->message[0] = '\0';
     if (ranks->mpi && together) ranks->mpi->ops->close(ranks->mpi); /* else it would wait for the others */
     free(ranks->hosts);

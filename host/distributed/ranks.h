@@ -55,7 +55,7 @@ px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl);
 struct px_ranks {
     px_context *ctx;
     px_mpi *mpi;
-    px_watch *watch;
+    px_heartbeat *watch;
     px_stop *stop;               /* of px_ranks_end */
     char (*hosts)[PX_HOST_NAME]; /* of each rank */
     bool agreed;                 /* all ranks have failed, and know it */

@@ -17,25 +17,25 @@ struct px_reduction {
     px_reduction_times times;
 };
 
-static void px_reduction_carve(px_reduction *r, px_arena *arena) {
+static void reduction_lay_out(px_reduction *r, px_arena *arena) {
     r->squares = px_arena_tensor(arena, r->gradients.rows, 1, PX_FLOAT64);
     r->scale = px_arena_tensor(arena, 1, 2, PX_FLOAT64);
 }
 
 /* For the watch, every beat: NCCL finds some faults by itself. */
-static px_status px_reduction_check(void *reduction, px_context *ctx) {
+static px_status reduction_check(void *reduction, px_context *ctx) {
     px_reduction *r = reduction;
     return r->nccl->ops->check(r->nccl, ctx);
 }
 
-static px_status px_reduction_begin(px_reduction *r) {
+static px_status reduction_begin(px_reduction *r) {
     px_arena plan = px_arena_plan();
-    px_reduction_carve(r, &plan);
-    PX_TRY(px_arena_hold(&r->arena, r->device, plan.peak));
-    px_reduction_carve(r, &r->arena);
+    reduction_lay_out(r, &plan);
+    PX_TRY(px_arena_allocate(&r->arena, r->device, plan.peak));
+    reduction_lay_out(r, &r->arena);
     if (strcmp(r->device->kind, "cpu") == 0) return PX_OK;
     PX_TRY(px_nccl_open(r->ranks, r->device, &r->nccl));
-    px_watch_also(r->ranks->watch, px_reduction_check, r);
+    px_heartbeat_add_check(r->ranks->watch, reduction_check, r);
     return PX_OK;
 }
 
@@ -51,7 +51,7 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
                         .gradients = gradients,
                         .bucket = (bucket_bytes + row - 1) / row,
                         .waiting = gradients.rows};
-    const px_status status = px_reduction_begin(r);
+    const px_status status = reduction_begin(r);
     if (status == PX_OK)
         *out = r;
     else
@@ -62,18 +62,18 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
 void px_reduction_destroy(px_reduction *r) {
     if (!r) return;
     if (r->nccl) {
-        px_watch_also(r->ranks->watch, NULL, NULL);
+        px_heartbeat_add_check(r->ranks->watch, NULL, NULL);
         r->nccl->ops->close(r->nccl);
     }
-    px_arena_release(&r->arena);
+    px_arena_free(&r->arena);
     free(r);
 }
 
 /* Rows first .. waiting - 1 are final: takes their own squares, and sends them. */
-static px_status px_reduction_send(px_reduction *r, size_t first) {
+static px_status reduction_send(px_reduction *r, size_t first) {
     const size_t rows = r->waiting - first;
     const px_tensor bucket = px_tensor_slice(r->gradients, first, rows);
-    PX_TRY(px_run(r->device, square_sum, .x = bucket, .sum = px_tensor_slice(r->squares, first, rows)));
+    PX_TRY(px_run(r->device, sum_squares, .x = bucket, .sum = px_tensor_slice(r->squares, first, rows)));
     r->waiting = first;
     px_mpi *mpi = r->ranks->mpi;
     return r->nccl ? r->nccl->ops->sum(r->nccl, r->ranks->ctx, bucket.data, px_tensor_elements(&bucket))
@@ -84,13 +84,13 @@ px_status px_reduction_ready(void *context, size_t first) {
     px_reduction *r = context;
     const size_t columns = (size_t)r->gradients.columns, row = (first + columns - 1) / columns;
     if (row >= r->waiting || (first > 0 && r->waiting - row < r->bucket)) return PX_OK;
-    return px_reduction_send(r, row);
+    return reduction_send(r, row);
 }
 
 px_status px_reduction_finish(px_reduction *r) {
     if (!r) return PX_OK;
     px_mpi *mpi = r->ranks->mpi;
-    px_watch_step(r->ranks->watch);
+    px_heartbeat_count_collective(r->ranks->watch);
     r->waiting = r->gradients.rows;
     r->times.steps++;
     PX_TRY(px_run(r->device, clip, .squares = r->squares, .scale = r->scale));

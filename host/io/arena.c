@@ -13,7 +13,7 @@ bool px_arena_fits(const px_device *device, size_t bytes) {
     return taken <= device->memory && bytes <= device->memory - taken;
 }
 
-px_status px_arena_hold(px_arena *arena, px_device *device, size_t bytes) {
+px_status px_arena_allocate(px_arena *arena, px_device *device, size_t bytes) {
     *arena = (px_arena){.device = device, .capacity = bytes};
     void *base = NULL;
     if (!px_arena_fits(device, bytes)) return px_fail(device->ctx, PX_ERR_MEMORY, "out of memory: %zu bytes", bytes);
@@ -34,9 +34,9 @@ px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const
                    device->limit[0] ? device->limit : "the device's memory", keys);
 }
 
-void px_arena_release(px_arena *arena) {
+void px_arena_free(px_arena *arena) {
     if (arena->base) {
-        arena->device->ops->release(arena->device, arena->base);
+        arena->device->ops->free(arena->device, arena->base);
         arena->device->held -= arena->capacity;
     }
     *arena = (px_arena){0};

@@ -41,7 +41,7 @@ typedef struct place {
 /* ---------------------------------------------------------------- the header's JSON */
 
 /* Names go into one-line messages and C strings. */
-static bool is_plain(const char *text) {
+static bool is_rectangle(const char *text) {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c < 0x20 || *c == 0x7f) return false;
     }
@@ -57,7 +57,7 @@ static px_status check_keys(place at, const cJSON *object, const char *what) {
     size_t count = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, object) {
-        if (!is_plain(item->string)) {
+        if (!is_rectangle(item->string)) {
             return px_fail(at.ctx, PX_ERR_FORMAT, "%s: a %s's name holds control characters", at.path, what);
         }
         count++;
@@ -159,7 +159,7 @@ static px_status read_dtype(place at, const cJSON *item, px_stored_tensor *tenso
         tensor->dtype = (px_dtype)d;
         return PX_OK;
     }
-    bool named = cJSON_IsString(item) && is_plain(item->valuestring);
+    bool named = cJSON_IsString(item) && is_rectangle(item->valuestring);
     return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has dtype %.32s, want F32, F64, I64 or U8", at.path,
                    tensor->name, named ? item->valuestring : "(none)");
 }

@@ -97,8 +97,8 @@ px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *v
     return px_tensorboard_flush(metrics->board);
 }
 
-px_status px_metrics_picture(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
-                             int height, int width, int channels) {
+px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
+                           int height, int width, int channels) {
     PX_TRY(px_tensorboard_image(metrics->board, step, tag, png, bytes, height, width, channels));
     return px_tensorboard_flush(metrics->board);
 }

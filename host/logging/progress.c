@@ -128,7 +128,7 @@ static void fit(const px_progress *progress, int width, line_parts parts) {
 
 /* ---------------------------------------------------------------- drawing */
 
-static void draw(px_progress *progress, const char *detail, double now) {
+static void sample(px_progress *progress, const char *detail, double now) {
     line_parts parts;
     describe(progress, detail, now, parts);
     if (progress->terminal) fit(progress, line_width(progress), parts);
@@ -160,13 +160,13 @@ void px_progress_begin(px_progress *progress, FILE *out, const char *label, int6
                               .started = now,
                               .drawn = now};
     snprintf(progress->label, sizeof progress->label, "%s", label);
-    if (progress->terminal) draw(progress, "", now);
+    if (progress->terminal) sample(progress, "", now);
 }
 
 void px_progress_update(px_progress *progress, int64_t done, const char *detail) {
     progress->done = done;
     double now = now_seconds();
-    if (now - progress->drawn >= (progress->terminal ? REDRAW_SECONDS : PLAIN_SECONDS)) draw(progress, detail, now);
+    if (now - progress->drawn >= (progress->terminal ? REDRAW_SECONDS : PLAIN_SECONDS)) sample(progress, detail, now);
 }
 
 void px_progress_clear(px_progress *progress) {
@@ -187,7 +187,7 @@ void px_progress_line(px_progress *progress, const char *format, ...) {
 }
 
 void px_progress_end(px_progress *progress, const char *detail) {
-    draw(progress, detail, now_seconds());
+    sample(progress, detail, now_seconds());
     if (!progress->terminal) return;
     fputc('\n', progress->out);
     fflush(progress->out);

@@ -15,7 +15,7 @@ typedef struct px_row_lstm {
     px_block block;
     px_lstm lstm;
     px_linear expand;
-    px_tensor scratch;
+    px_tensor temporary;
 } px_row_lstm;
 
 enum { PX_LEFT, PX_RIGHT, PX_DIRECTIONS };
@@ -25,7 +25,7 @@ typedef struct px_diagonal {
     px_lstm lstm[PX_DIRECTIONS];
     px_linear expand;
     px_tensor h; /* (P, h): left plus right moved down by a row */
-    px_tensor scratch;
+    px_tensor temporary;
 } px_diagonal;
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static px_status px_diagonal_create(px_model *model, int index, px_block **block) {
+static px_status diagonal_create(px_model *model, int index, px_block **block) {
     px_diagonal *b = calloc(1, sizeof *b);
     if (!b) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate block %d", index);
     b->block.kind = &px_block_diagonal_bilstm;
@@ -27,50 +27,50 @@ static px_recurrence_args px_diagonal_recurrence(const px_model *model, const px
         .grid = grid,
         .steps = grid.height + grid.width - 1,
         .lanes = grid.height,
-        .delay = 1,
-        .life = grid.width,
+        .skew = 1,
+        .length = grid.width,
         .taps = 2,
         .first_tap = -1,
         .hidden = model->spec.hidden,
         .directions = PX_DIRECTIONS,
-        .line = {[PX_LEFT] = px_lstm_line(model, &b->lstm[PX_LEFT], 0, 1, last),
-                 [PX_RIGHT] = px_lstm_line(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
-        .scratch = b->scratch};
+        .line = {[PX_LEFT] = px_lstm_direction(model, &b->lstm[PX_LEFT], 0, 1, last),
+                 [PX_RIGHT] = px_lstm_direction(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
+        .temporary = b->temporary};
 }
 
-static void px_diagonal_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
+static void diagonal_lay_out(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary) {
     px_diagonal *b = (px_diagonal *)block;
-    for (int d = 0; d < PX_DIRECTIONS; d++) px_lstm_carve(model, &b->lstm[d], images, keep, scratch);
-    b->h = px_pixel_tensor(model, keep, images, model->spec.hidden);
-    b->scratch = (px_tensor){0};
+    for (int d = 0; d < PX_DIRECTIONS; d++) px_lstm_lay_out(model, &b->lstm[d], images, saved, temporary);
+    b->h = px_pixel_tensor(model, saved, images, model->spec.hidden);
+    b->temporary = (px_tensor){0};
     const px_recurrence_args recurrence =
         px_diagonal_recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
-    b->scratch = px_arena_tensor(scratch, px_recurrence_scratch(&recurrence), 1, PX_UINT8);
+    b->temporary = px_arena_tensor(temporary, px_recurrence_temporary_bytes(&recurrence), 1, PX_UINT8);
 }
 
-static px_status px_diagonal_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
+static px_status diagonal_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_diagonal *b = (px_diagonal *)block;
     const px_recurrence_args recurrence = px_diagonal_recurrence(model, block, model->grid);
-    for (int d = 0; d < PX_DIRECTIONS; d++) PX_TRY(px_lstm_feed(model, &b->lstm[d], u));
+    for (int d = 0; d < PX_DIRECTIONS; d++) PX_TRY(px_lstm_input_forward(model, &b->lstm[d], u));
     PX_TRY(model->device->ops->recurrence_forward(model->device, &recurrence));
     PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = 1,
-                  .x = px_at_work(model, b->lstm[PX_RIGHT].h), .add = px_at_work(model, b->lstm[PX_LEFT].h),
-                  .y = px_at_work(model, b->h)));
+                  .x = px_current(model, b->lstm[PX_RIGHT].h), .add = px_current(model, b->lstm[PX_LEFT].h),
+                  .y = px_current(model, b->h)));
     return px_linear_forward(model, &b->expand, b->h, add, y);
 }
 
-static px_status px_diagonal_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
+static px_status diagonal_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_diagonal *b = (px_diagonal *)block;
     const px_recurrence_args recurrence = px_diagonal_recurrence(model, block, model->grid);
     px_lstm *left = &b->lstm[PX_LEFT], *right = &b->lstm[PX_RIGHT];
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->h, g));
     PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->h, (px_tensor){0}, left->dh));
-    PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = -1, .x = px_at_work(model, left->dh),
-                  .y = px_at_work(model, right->dh)));
+    PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = -1, .x = px_current(model, left->dh),
+                  .y = px_current(model, right->dh)));
     PX_TRY(model->device->ops->recurrence_backward(model->device, &recurrence));
-    PX_TRY(px_lstm_return(model, left, u, add, g));
-    return px_lstm_return(model, right, u, g, g);
+    PX_TRY(px_lstm_input_backward(model, left, u, add, g));
+    return px_lstm_input_backward(model, right, u, g, g);
 }
 
-const px_block_kind px_block_diagonal_bilstm = {px_diagonal_create, px_diagonal_carve, px_diagonal_forward,
-                                                px_diagonal_backward, px_diagonal_recurrence};
+const px_block_kind px_block_diagonal_bilstm = {diagonal_create, diagonal_lay_out, diagonal_forward, diagonal_backward,
+                                                px_diagonal_recurrence};

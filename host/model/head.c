@@ -17,18 +17,18 @@ px_status px_head_create(px_model *model, px_head *head) {
                                                   .taps = px_taps_rectangle(1, 1, 0),
                                                   .mask = PX_MASK_B,
                                                   .gain = i < 2 ? 2 : 0.1,
-                                                  .reads = i == 0 ? PX_READS_RELU : PX_READS_RECTIFIED,
-                                                  .rectifies = i < 2}));
+                                                  .reads = i == 0 ? PX_READS_RELU : PX_READS_STORED_RELU,
+                                                  .gives_relu = i < 2}));
     }
     return PX_OK;
 }
 
-void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *keep) {
+void px_head_lay_out(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *saved) {
     const px_model_spec *s = &model->spec;
-    for (int i = 0; i < 2; i++) head->hidden[i] = px_pixel_tensor(model, keep, images, s->head);
-    head->logits = px_pixel_tensor(model, keep, images, s->channels * s->levels);
+    for (int i = 0; i < 2; i++) head->hidden[i] = px_pixel_tensor(model, saved, images, s->head);
+    head->logits = px_pixel_tensor(model, saved, images, s->channels * s->levels);
     if (purpose != PX_PURPOSE_TRAIN) return;
-    for (int i = 0; i < 2; i++) head->hidden_gradient[i] = px_pixel_tensor(model, keep, images, s->head);
+    for (int i = 0; i < 2; i++) head->hidden_gradient[i] = px_pixel_tensor(model, saved, images, s->head);
 }
 
 px_status px_head_forward(px_model *model, px_head *head, px_tensor u) {

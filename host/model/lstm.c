@@ -28,32 +28,32 @@ px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index) {
                                               .gain = 1});
 }
 
-void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch) {
+void px_lstm_lay_out(px_model *model, px_lstm *lstm, int images, px_arena *saved, px_arena *temporary) {
     const int h = model->spec.hidden;
-    lstm->gates = px_pixel_tensor(model, keep, images, PX_GATES * h);
-    lstm->h = px_pixel_tensor(model, keep, images, h);
-    lstm->c = px_arena_tensor(keep, lstm->h.rows, h, PX_REAL);
-    if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_tensor(model, scratch, images, h);
+    lstm->gates = px_pixel_tensor(model, saved, images, PX_GATES * h);
+    lstm->h = px_pixel_tensor(model, saved, images, h);
+    lstm->c = px_arena_tensor(saved, lstm->h.rows, h, PX_REAL);
+    if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_tensor(model, temporary, images, h);
 }
 
-px_recurrence_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                                ptrdiff_t lane) {
+px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                                          ptrdiff_t lane) {
     const px_parameter *weight = &model->parameters.items[lstm->state_to_state.weight];
-    return (px_recurrence_line){.origin = origin,
-                                .step = step,
-                                .lane = lane,
-                                .weight = px_parameter_tensor(weight, model->operands),
-                                .gates = lstm->gates,
-                                .c = lstm->c,
-                                .h = lstm->h,
-                                .dh = lstm->dh};
+    return (px_recurrence_direction){.origin = origin,
+                                     .step = step,
+                                     .lane = lane,
+                                     .weight = px_parameter_tensor(weight, model->compute_weights),
+                                     .gates = lstm->gates,
+                                     .c = lstm->c,
+                                     .h = lstm->h,
+                                     .dh = lstm->dh};
 }
 
-px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_tensor u) {
+px_status px_lstm_input_forward(px_model *model, px_lstm *lstm, px_tensor u) {
     return px_linear_forward(model, &lstm->input_to_state, u, (px_tensor){0}, lstm->gates);
 }
 
-px_status px_lstm_return(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g) {
+px_status px_lstm_input_backward(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g) {
     PX_TRY(px_linear_weight_gradient(model, &lstm->state_to_state, lstm->h, lstm->gates));
     PX_TRY(px_linear_weight_gradient(model, &lstm->input_to_state, u, lstm->gates));
     return px_linear_input_gradient(model, &lstm->input_to_state, lstm->gates, u, add, g);

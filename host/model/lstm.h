@@ -17,15 +17,15 @@ px_status px_lstm_create(px_model *model, px_lstm *lstm, const char *name, px_ta
 /* Adds the layer from h back to 2h features, blocks.INDEX.expand. */
 px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index);
 
-void px_lstm_carve(px_model *model, px_lstm *lstm, int images, px_arena *keep, px_arena *scratch);
+void px_lstm_lay_out(px_model *model, px_lstm *lstm, int images, px_arena *saved, px_arena *temporary);
 
-/* The LSTM as a line of a recurrence over the given path (px_recurrence_line). */
-px_recurrence_line px_lstm_line(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                                ptrdiff_t lane);
+/* The LSTM as a line of a recurrence over the given path (px_recurrence_direction). */
+px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
+                                          ptrdiff_t lane);
 
 /* Before the recurrence: gates = input_to_state(u). */
-px_status px_lstm_feed(px_model *model, px_lstm *lstm, px_tensor u);
+px_status px_lstm_input_forward(px_model *model, px_lstm *lstm, px_tensor u);
 /* After the backward recurrence, when gates hold their gradients: gradients of all weights; g = add + gradient of u. */
-px_status px_lstm_return(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g);
+px_status px_lstm_input_backward(px_model *model, px_lstm *lstm, px_tensor u, px_tensor add, px_tensor g);
 
 #endif

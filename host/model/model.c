@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const px_block_kind *const px_block_kinds[] = {
+static const px_block_kind *const block_kinds[] = {
     [PX_MODEL_PIXELCNN] = &px_block_pixelcnn,
     [PX_MODEL_ROW_LSTM] = &px_block_row_lstm,
     [PX_MODEL_DIAGONAL_BILSTM] = &px_block_diagonal_bilstm,
@@ -12,7 +12,7 @@ static const px_block_kind *const px_block_kinds[] = {
 
 /* --- Parameters --------------------------------------------------------------------------------------------------- */
 
-static px_status px_model_check(px_context *ctx, const px_model_spec *s) {
+static px_status model_check(px_context *ctx, const px_model_spec *s) {
     if (s->channels != 1 && s->channels != 3)
         return px_fail(ctx, PX_ERR_CONFIG, "images have %d channels, expected 1 or 3", s->channels);
     if (s->levels < 2 || s->levels > 256)
@@ -25,7 +25,7 @@ static px_status px_model_check(px_context *ctx, const px_model_spec *s) {
     return PX_OK;
 }
 
-static px_status px_model_create_layers(px_model *model) {
+static px_status model_create_layers(px_model *model) {
     const px_model_spec *s = &model->spec;
     const int features = 2 * s->hidden;
     PX_TRY(px_linear_create(model, &model->stem,
@@ -38,7 +38,7 @@ static px_status px_model_create_layers(px_model *model) {
                                               .gain = 1}));
     for (int l = 0; l < s->layers; l++) {
         const int first = model->parameters.count;
-        PX_TRY(px_block_kinds[s->kind]->create(model, l, &model->blocks[l]));
+        PX_TRY(block_kinds[s->kind]->create(model, l, &model->blocks[l]));
         model->blocks[l]->first = first;
         if (!s->skip) continue;
         char name[32];
@@ -55,31 +55,31 @@ static px_status px_model_create_layers(px_model *model) {
     return px_head_create(model, &model->head);
 }
 
-static px_status px_model_allocate_weights(px_model *model, size_t bytes) {
+static px_status model_allocate_weights(px_model *model, size_t bytes) {
     px_device *device = model->device;
-    const px_status status = px_arena_hold(&model->weight_arena, device, bytes);
+    const px_status status = px_arena_allocate(&model->weight_arena, device, bytes);
     if (status != PX_ERR_MEMORY) return status;
     return px_arena_fail(device, "the model needs", bytes, "model.hidden, model.head or model.layers");
 }
 
-static void px_model_carve_weights(px_model *model, px_arena *arena) {
+static void model_lay_out_weights(px_model *model, px_arena *arena) {
     const size_t rows = px_parameters_rows(&model->parameters);
     const px_type read = model->device->activation;
     model->own_weights = model->weights = px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
-    model->operands = read == PX_REAL ? model->weights : px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, read);
+    model->compute_weights = read == PX_REAL ? model->weights : px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, read);
 }
 
-static px_status px_model_hold_weights(px_model *model) {
+static px_status model_allocate_flat(px_model *model) {
     px_arena plan = px_arena_plan();
-    px_model_carve_weights(model, &plan);
-    PX_TRY(px_model_allocate_weights(model, plan.peak));
-    px_model_carve_weights(model, &model->weight_arena);
+    model_lay_out_weights(model, &plan);
+    PX_TRY(model_allocate_weights(model, plan.peak));
+    model_lay_out_weights(model, &model->weight_arena);
     return PX_OK;
 }
 
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **out) {
     *out = NULL;
-    PX_TRY(px_model_check(device->ctx, spec));
+    PX_TRY(model_check(device->ctx, spec));
     px_model *model = calloc(1, sizeof *model);
     if (!model) return px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate it");
     model->device = device;
@@ -89,9 +89,9 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     model->skips = calloc((size_t)spec->layers, sizeof *model->skips);
     model->u = calloc((size_t)spec->layers + 1, sizeof *model->u);
     px_status status = model->blocks && model->skips && model->u
-                           ? px_model_create_layers(model)
+                           ? model_create_layers(model)
                            : px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate %d layers", spec->layers);
-    if (status == PX_OK) status = px_model_hold_weights(model);
+    if (status == PX_OK) status = model_allocate_flat(model);
     if (status != PX_OK) {
         px_model_destroy(model);
         return status;
@@ -100,19 +100,19 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     return PX_OK;
 }
 
-static void px_model_let_go(px_model *model) {
+static void model_free_buffers(px_model *model) {
     model->reservation++;
-    px_arena_release(&model->keep);
-    px_arena_release(&model->scratch);
+    px_arena_free(&model->saved);
+    px_arena_free(&model->temporary);
     model->reserved = 0;
 }
 
 void px_model_destroy(px_model *model) {
     if (!model) return;
     for (int l = 0; model->blocks && l < model->spec.layers; l++) free(model->blocks[l]);
-    px_model_let_go(model);
-    px_arena_release(&model->weight_arena);
-    px_arena_release(&model->gradient_arena);
+    model_free_buffers(model);
+    px_arena_free(&model->weight_arena);
+    px_arena_free(&model->gradient_arena);
     px_parameters_free(&model->parameters);
     free(model->blocks);
     free(model->skips);
@@ -152,13 +152,13 @@ px_tensor px_model_images(px_model *model) {
 
 px_status px_model_use_weights(px_model *model, px_tensor weights) {
     model->weights = weights.data ? weights : model->own_weights;
-    if (model->operands.type == PX_REAL) model->operands = model->weights;
+    if (model->compute_weights.type == PX_REAL) model->compute_weights = model->weights;
     return px_model_refresh(model);
 }
 
 px_status px_model_refresh(px_model *model) {
-    if (model->operands.type == PX_REAL) return PX_OK;
-    return px_run(model->device, convert, .x = model->weights, .y = model->operands);
+    if (model->compute_weights.type == PX_REAL) return PX_OK;
+    return px_run(model->device, cast, .x = model->weights, .y = model->compute_weights);
 }
 
 void px_model_part_of(px_model *model, int images) {
@@ -172,87 +172,87 @@ void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *cont
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 /* Hands every part of the network its tensors. Training keeps each block's; evaluation lets all blocks share. */
-static void px_model_carve(px_model *model, int images) {
+static void model_lay_out(px_model *model, int images) {
     const px_model_spec *s = &model->spec;
     const bool train = model->purpose == PX_PURPOSE_TRAIN;
-    px_arena *keep = &model->keep, *scratch = &model->scratch;
+    px_arena *saved = &model->saved, *temporary = &model->temporary;
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
-    model->images = px_arena_tensor(keep, (size_t)images, values, PX_UINT8);
-    model->values = px_pixel_tensor(model, keep, images, s->channels);
-    model->nll = px_arena_tensor(keep, (size_t)images * (size_t)values, 1, PX_REAL);
-    model->nats = px_arena_tensor(keep, (size_t)images, 1, PX_FLOAT64);
+    model->images = px_arena_tensor(saved, (size_t)images, values, PX_UINT8);
+    model->values = px_pixel_tensor(model, saved, images, s->channels);
+    model->nll = px_arena_tensor(saved, (size_t)images * (size_t)values, 1, PX_REAL);
+    model->nats = px_arena_tensor(saved, (size_t)images, 1, PX_FLOAT64);
     for (int l = 0; l <= s->layers; l++)
-        model->u[l] = l == 0 || train ? px_pixel_tensor(model, keep, images, features) : model->u[0];
-    model->features = s->skip ? px_pixel_tensor(model, keep, images, features) : model->u[s->layers];
+        model->u[l] = l == 0 || train ? px_pixel_tensor(model, saved, images, features) : model->u[0];
+    model->features = s->skip ? px_pixel_tensor(model, saved, images, features) : model->u[s->layers];
     if (train) {
-        model->g = px_pixel_tensor(model, keep, images, features);
-        model->g_features = s->skip ? px_pixel_tensor(model, keep, images, features) : model->g;
+        model->g = px_pixel_tensor(model, saved, images, features);
+        model->g_features = s->skip ? px_pixel_tensor(model, saved, images, features) : model->g;
     }
     for (int l = 0; l < s->layers; l++) {
-        const size_t mark = keep->used;
-        model->blocks[l]->kind->carve(model, model->blocks[l], images, keep, scratch);
-        px_arena_rewind(scratch, 0);
-        if (!train && l < s->layers - 1) px_arena_rewind(keep, mark);
+        const size_t mark = saved->used;
+        model->blocks[l]->kind->lay_out(model, model->blocks[l], images, saved, temporary);
+        px_arena_rewind(temporary, 0);
+        if (!train && l < s->layers - 1) px_arena_rewind(saved, mark);
     }
-    px_head_carve(model, &model->head, images, model->purpose, keep);
+    px_head_lay_out(model, &model->head, images, model->purpose, saved);
 }
 
 /* Carves over the given arenas (planning ones, or those held). */
-static void px_model_carve_over(px_model *model, px_arena keep, px_arena scratch, int images, px_purpose purpose) {
+static void model_lay_out_over(px_model *model, px_arena saved, px_arena temporary, int images, px_purpose purpose) {
     model->purpose = purpose;
-    model->keep = keep;
-    model->scratch = scratch;
-    px_model_carve(model, images);
+    model->saved = saved;
+    model->temporary = temporary;
+    model_lay_out(model, images);
 }
 
 /* What is held while the tensors are those of a plan. */
-typedef struct px_held {
-    px_arena keep, scratch;
+typedef struct px_buffers {
+    px_arena saved, temporary;
     px_purpose purpose;
-} px_held;
+} px_buffers;
 
-static px_held px_model_rehearse(px_model *model, int images, px_purpose purpose) {
-    const px_held held = {model->keep, model->scratch, model->purpose};
-    px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
-    return held;
+static px_buffers model_dry_run(px_model *model, int images, px_purpose purpose) {
+    const px_buffers buffers = {model->saved, model->temporary, model->purpose};
+    model_lay_out_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    return buffers;
 }
 
-static void px_model_return_to(px_model *model, px_held held) {
-    held.keep.used = held.scratch.used = 0;
-    px_model_carve_over(model, held.keep, held.scratch, model->reserved, held.purpose);
+static void model_return_to(px_model *model, px_buffers buffers) {
+    buffers.saved.used = buffers.temporary.used = 0;
+    model_lay_out_over(model, buffers.saved, buffers.temporary, model->reserved, buffers.purpose);
 }
 
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
-    const px_held held = px_model_rehearse(model, images, purpose);
-    px_memory_plan plan = {.activations = model->keep.peak + model->scratch.peak,
+    const px_buffers buffers = model_dry_run(model, images, purpose);
+    px_memory_plan plan = {.activations = model->saved.peak + model->temporary.peak,
                            .workspace = model->device->workspace};
     plan.weights = model->weight_arena.used;
     plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_tensor_bytes(&model->own_weights) : 0;
-    px_model_return_to(model, held);
+    model_return_to(model, buffers);
     return plan;
 }
 
 bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence) {
     const px_block *block = model->blocks[0];
     if (!block->kind->recurrence) return false;
-    const px_held held = px_model_rehearse(model, images, PX_PURPOSE_TRAIN);
+    const px_buffers buffers = model_dry_run(model, images, PX_PURPOSE_TRAIN);
     *recurrence = block->kind->recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
-    px_model_return_to(model, held);
+    model_return_to(model, buffers);
     return true;
 }
 
-static px_status px_model_hold(px_model *model, int images, px_purpose purpose) {
+static px_status model_allocate(px_model *model, int images, px_purpose purpose) {
     px_device *device = model->device;
-    px_model_carve_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
-    const size_t keep_bytes = model->keep.peak, scratch_bytes = model->scratch.peak;
-    px_arena keep = {0}, scratch = {0};
-    px_status status = px_arena_hold(&keep, device, keep_bytes);
-    if (status == PX_OK) status = px_arena_hold(&scratch, device, scratch_bytes);
-    px_model_carve_over(model, keep, scratch, status == PX_OK ? images : 0, purpose);
+    model_lay_out_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
+    const size_t saved_bytes = model->saved.peak, temporary_bytes = model->temporary.peak;
+    px_arena saved = {0}, temporary = {0};
+    px_status status = px_arena_allocate(&saved, device, saved_bytes);
+    if (status == PX_OK) status = px_arena_allocate(&temporary, device, temporary_bytes);
+    model_lay_out_over(model, saved, temporary, status == PX_OK ? images : 0, purpose);
     PX_TRY(status);
     model->reserved = images;
     if (purpose != PX_PURPOSE_TRAIN || model->gradient_arena.base) return PX_OK;
-    PX_TRY(px_arena_hold(&model->gradient_arena, device, px_tensor_bytes(&model->own_weights)));
+    PX_TRY(px_arena_allocate(&model->gradient_arena, device, px_tensor_bytes(&model->own_weights)));
     model->gradients = px_arena_tensor(&model->gradient_arena, model->own_weights.rows, model->own_weights.columns,
                                        PX_REAL);
     return device->ops->clear(device, model->gradients.data, px_tensor_bytes(&model->gradients));
@@ -265,8 +265,8 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
     const bool train = purpose == PX_PURPOSE_TRAIN;
     const size_t more = plan.activations + (train && !model->gradient_arena.base ? plan.gradients : 0);
     char need[64];
-    px_model_let_go(model);
-    const px_status status = px_arena_fits(device, more) ? px_model_hold(model, images, purpose) : PX_ERR_MEMORY;
+    model_free_buffers(model);
+    const px_status status = px_arena_fits(device, more) ? model_allocate(model, images, purpose) : PX_ERR_MEMORY;
     if (status != PX_ERR_MEMORY) return status;
     snprintf(need, sizeof need, "%d images need", images);
     return px_arena_fail(device, need, more,
@@ -276,12 +276,12 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
 
 /* --- Passes ------------------------------------------------------------------------------------------------------- */
 
-static px_status px_model_network(px_model *model) {
+static px_status model_network(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_tensor none = {0};
-    PX_TRY(px_run(model->device, levels_to_values,
+    PX_TRY(px_run(model->device, normalize,
                   .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
-                  .values = px_at_work(model, model->values), .levels = s->levels));
+                  .values = px_current(model, model->values), .levels = s->levels));
     PX_TRY(px_linear_forward(model, &model->stem, model->values, none, model->u[0]));
     for (int l = 0; l < s->layers; l++) {
         px_block *block = model->blocks[l];
@@ -291,41 +291,41 @@ static px_status px_model_network(px_model *model) {
                                      model->features));
     }
     if (s->skip)
-        PX_TRY(px_run(model->device, combine, .sum = px_at_work(model, model->features),
-                      .add = px_at_work(model, model->u[s->layers]), .y = px_at_work(model, model->features)));
+        PX_TRY(px_run(model->device, bias_add_relu, .sum = px_current(model, model->features),
+                      .add = px_current(model, model->u[s->layers]), .y = px_current(model, model->features)));
     return px_head_forward(model, &model->head, model->features);
 }
 
 px_status px_model_logits(px_model *model, int images, px_tensor *logits) {
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    PX_TRY(px_model_network(model));
-    *logits = px_at_work(model, model->head.logits);
+    PX_TRY(model_network(model));
+    *logits = px_current(model, model->head.logits);
     return PX_OK;
 }
 
-px_status px_model_take(px_model *model, const uint8_t *levels, int images) {
+px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images) {
     const px_tensor head = px_tensor_first_rows(model->images, (size_t)images);
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
     return model->device->ops->upload(model->device, head.data, levels, px_tensor_bytes(&head));
 }
 
-px_status px_model_score(px_model *model, bool gradient) {
+px_status px_model_loss(px_model *model, bool gradient) {
     const px_model_spec *s = &model->spec;
     const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
     const size_t images = (size_t)model->grid.images, all = values * images;
     const size_t whole = model->part_of > 0 ? values * (size_t)model->part_of : all;
-    PX_TRY(px_model_network(model));
+    PX_TRY(model_network(model));
     PX_TRY(px_run(model->device, softmax_nll,
                   .logits = {model->head.logits.data, all, s->levels, model->head.logits.type},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_tensor_first_rows(model->nll, all),
                   .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
-    return px_run(model->device, row_sum, .x = {model->nll.data, images, (int)values, PX_REAL},
+    return px_run(model->device, sum_columns, .x = {model->nll.data, images, (int)values, PX_REAL},
                   .sum = px_tensor_first_rows(model->nats, images));
 }
 
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
-    PX_TRY(px_model_take(model, levels, images));
-    return px_model_score(model, gradient);
+    PX_TRY(px_model_upload_batch(model, levels, images));
+    return px_model_loss(model, gradient);
 }
 
 px_work_shape px_model_shape(const px_model *model) {
@@ -337,7 +337,7 @@ bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b) {
 }
 
 /* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */
-static px_status px_model_passed(px_model *model, int parameter) {
+static px_status model_passed(px_model *model, int parameter) {
     return model->ready ? model->ready(model->waiting, model->parameters.items[parameter].offset) : PX_OK;
 }
 
@@ -345,7 +345,7 @@ px_status px_model_backward(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_tensor none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
-    PX_TRY(px_model_passed(model, model->head.layer[0].weight));
+    PX_TRY(model_passed(model, model->head.layer[0].weight));
     for (int l = s->layers - 1; l >= 0; l--) {
         px_block *block = model->blocks[l];
         if (s->skip) {
@@ -354,10 +354,10 @@ px_status px_model_backward(px_model *model) {
                                             l == s->layers - 1 ? model->g_features : model->g, model->g));
         }
         PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->g : none, model->g));
-        PX_TRY(px_model_passed(model, block->first));
+        PX_TRY(model_passed(model, block->first));
     }
     PX_TRY(px_linear_weight_gradient(model, &model->stem, model->values, model->g));
-    return px_model_passed(model, model->stem.weight);
+    return model_passed(model, model->stem.weight);
 }
 
 px_status px_model_nats(px_model *model, double *nats) {

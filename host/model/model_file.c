@@ -22,17 +22,17 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
 
-static px_status px_metadata_text(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
-                                  const char **value) {
+static px_status metadata_text(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
+                               const char **value) {
     *value = px_safetensors_metadata(file, key);
     if (*value) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata has no \"%s\"; expected a pixelrnn model", path, key);
 }
 
-static px_status px_metadata_integer(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
-                                     int64_t most, int64_t *value) {
+static px_status metadata_integer(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
+                                  int64_t most, int64_t *value) {
     const char *text;
-    PX_TRY(px_metadata_text(ctx, path, file, key, &text));
+    PX_TRY(metadata_text(ctx, path, file, key, &text));
     char *end;
     errno = 0;
     *value = strtoll(text, &end, 10);
@@ -41,16 +41,16 @@ static px_status px_metadata_integer(px_context *ctx, const char *path, const px
                    key, text, (long long)most);
 }
 
-static px_status px_read_info(px_context *ctx, const char *path, const px_safetensors *file, px_model_info *info) {
+static px_status read_info(px_context *ctx, const char *path, const px_safetensors *file, px_model_info *info) {
     static const char *const keys[] = {"height", "width", "channels", "levels", "step"};
     const char *format, *config;
     int64_t value[5];
-    PX_TRY(px_metadata_text(ctx, path, file, "format", &format));
+    PX_TRY(metadata_text(ctx, path, file, "format", &format));
     if (strcmp(format, "pixelrnn") != 0)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata format: found \"%.40s\", expected \"pixelrnn\"", path, format);
-    PX_TRY(px_metadata_text(ctx, path, file, "config", &config));
+    PX_TRY(metadata_text(ctx, path, file, "config", &config));
     for (int i = 0; i < 5; i++)
-        PX_TRY(px_metadata_integer(ctx, path, file, keys[i], i < 4 ? 65535 : INT64_MAX, &value[i]));
+        PX_TRY(metadata_integer(ctx, path, file, keys[i], i < 4 ? 65535 : INT64_MAX, &value[i]));
     px_config_default(&info->config);
     PX_TRY(px_config_parse(ctx, path, config, &info->config));
     if (info->config.data.levels != value[3])
@@ -64,20 +64,19 @@ static px_status px_read_info(px_context *ctx, const char *path, const px_safete
 px_status px_model_file_info(px_context *ctx, const char *path, px_model_info *info) {
     px_safetensors *file;
     PX_TRY(px_safetensors_open(ctx, path, &file));
-    const px_status status = px_read_info(ctx, path, file, info);
+    const px_status status = read_info(ctx, path, file, info);
     px_safetensors_close(file);
     return status;
 }
 
-static void px_shape_text(char text[96], int rank, const int64_t *shape) {
+static void shape_text(char text[96], int rank, const int64_t *shape) {
     size_t used = (size_t)snprintf(text, 96, "[");
     for (int i = 0; i < rank && used < 80; i++)
         used += (size_t)snprintf(text + used, 96 - used, "%s%lld", i ? ", " : "", (long long)shape[i]);
     snprintf(text + used, 96 - used, "]");
 }
 
-static px_status px_check_shape(px_context *ctx, const char *path, const px_stored_tensor *tensor,
-                                const px_parameter *p) {
+static px_status check_shape(px_context *ctx, const char *path, const px_stored_tensor *tensor, const px_parameter *p) {
     int64_t want[PX_TENSOR_RANK] = {0};
     bool same = tensor->rank == p->rank && (tensor->dtype == PX_DTYPE_F32 || tensor->dtype == PX_DTYPE_F64);
     for (int i = 0; i < p->rank; i++) {
@@ -86,18 +85,18 @@ static px_status px_check_shape(px_context *ctx, const char *path, const px_stor
     }
     if (same) return PX_OK;
     char found[96], expected[96];
-    px_shape_text(found, tensor->rank, tensor->shape);
-    px_shape_text(expected, p->rank, want);
+    shape_text(found, tensor->rank, tensor->shape);
+    shape_text(expected, p->rank, want);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: found %s %s, expected F32 %s", path, tensor->name,
                    px_dtype_name(tensor->dtype), found, expected);
 }
 
 /* One tensor into host memory laid out as the flat tensor. */
-static px_status px_read_tensor(px_context *ctx, const char *path, const px_safetensors *file, const char *name,
-                                const px_parameters *parameters, const px_parameter *p, px_real *flat) {
+static px_status read_tensor(px_context *ctx, const char *path, const px_safetensors *file, const char *name,
+                             const px_parameters *parameters, const px_parameter *p, px_real *flat) {
     const px_stored_tensor *tensor = px_safetensors_find(file, name);
     if (!tensor) return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s is missing", path, name);
-    PX_TRY(px_check_shape(ctx, path, tensor, p));
+    PX_TRY(check_shape(ctx, path, tensor, p));
     for (size_t e = 0; e < p->count; e++) {
         const double value = px_stored_tensor_value(tensor, e);
         if (!isfinite((px_real)value))
@@ -110,8 +109,7 @@ static px_status px_read_tensor(px_context *ctx, const char *path, const px_safe
     return PX_OK;
 }
 
-static px_status px_read_flat(px_model *model, const px_safetensors *file, const char *path,
-                              const px_named_flat *named) {
+static px_status read_flat(px_model *model, const px_safetensors *file, const char *path, const px_named_flat *named) {
     px_device *device = px_model_device(model);
     const px_parameters *parameters = px_model_parameters(model);
     px_real *flat = calloc(parameters->elements, sizeof *flat);
@@ -120,7 +118,7 @@ static px_status px_read_flat(px_model *model, const px_safetensors *file, const
     for (int i = 0; i < parameters->count && status == PX_OK; i++) {
         char name[PX_TENSOR_NAME];
         snprintf(name, sizeof name, "%s%s", named->prefix, parameters->items[i].name);
-        status = px_read_tensor(device->ctx, path, file, name, parameters, &parameters->items[i], flat);
+        status = read_tensor(device->ctx, path, file, name, parameters, &parameters->items[i], flat);
     }
     if (status == PX_OK)
         status = device->ops->upload(device, named->flat.data, flat, parameters->elements * sizeof *flat);
@@ -135,7 +133,7 @@ px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, 
     PX_TRY(px_safetensors_open(ctx, path, &file));
     const int want = count * px_model_parameters(model)->count, found = px_safetensors_count(file);
     px_status status = PX_OK;
-    for (int i = 0; i < count && status == PX_OK; i++) status = px_read_flat(model, file, path, &flats[i]);
+    for (int i = 0; i < count && status == PX_OK; i++) status = read_flat(model, file, path, &flats[i]);
     if (status == PX_OK && found != want)
         status = px_fail(ctx, PX_ERR_FORMAT, "%s: found %d tensors, expected %d", path, found, want);
     px_safetensors_close(file);
@@ -161,8 +159,8 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
 /* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 /* The tensors of one flat tensor in host memory, narrowed to float32. */
-static void px_flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,
-                            px_stored_tensor *tensors) {
+static void flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,
+                         px_stored_tensor *tensors) {
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         px_stored_tensor *t = &tensors[i];
@@ -186,8 +184,8 @@ px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, 
     for (int i = 0; i < count && status == PX_OK; i++) {
         status = device->ops->download(device, flat, flats[i].flat.data, elements * sizeof *flat);
         if (status == PX_OK)
-            px_flat_tensors(parameters, flats[i].prefix, flat, narrow + (size_t)i * elements,
-                            tensors + i * parameters->count);
+            flat_tensors(parameters, flats[i].prefix, flat, narrow + (size_t)i * elements,
+                         tensors + i * parameters->count);
     }
     if (status == PX_OK)
         status = px_safetensors_write(device->ctx, path, tensors, count * parameters->count, metadata, metadata_count);

@@ -5,14 +5,14 @@
 #include "pixelrnn/model.h"
 
 /* What a layer reads of its input x: x; relu(x), which it makes as it reads; or x, which its maker has rectified. */
-typedef enum { PX_READS_PLAIN, PX_READS_RELU, PX_READS_RECTIFIED } px_reads;
+typedef enum { PX_READS_PLAIN, PX_READS_RELU, PX_READS_STORED_RELU } px_reads;
 
 /* A masked convolution with its parameters; most have one tap. */
 typedef struct px_linear {
     int weight, bias; /* indices of parameters; no bias: -1 */
     px_taps taps;
     px_reads reads;
-    bool rectifies; /* what it gives, as it is stored: nobody needs it otherwise */
+    bool gives_relu; /* what it gives, as it is stored: nobody needs it otherwise */
 } px_linear;
 
 typedef struct px_linear_spec {
@@ -23,7 +23,7 @@ typedef struct px_linear_spec {
     int gates;   /* outputs are this many tensors, each grouped by colour on its own; forget gates' bias starts at 1 */
     double gain; /* see px_parameter */
     px_reads reads;
-    bool rectifies;
+    bool gives_relu;
     bool no_bias;
 } px_linear_spec;
 
@@ -50,7 +50,7 @@ typedef struct px_block_kind {
     /* Allocates the block and adds its parameters, named blocks.<index>.<...>. */
     px_status (*create)(px_model *model, int index, px_block **block);
     /* Takes tensors from keep (what backward needs of forward) and from scratch (what lives within one call). */
-    void (*carve)(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch);
+    void (*lay_out)(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary);
     /* y = add + block(u). add may be absent or u; y may be u. */
     px_status (*forward)(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y);
     /* g: gradient of block(u) in, add + gradient of u out. add may be absent or g. */
@@ -75,7 +75,7 @@ typedef struct px_head {
 } px_head;
 
 px_status px_head_create(px_model *model, px_head *head);
-void px_head_carve(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *keep);
+void px_head_lay_out(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *saved);
 px_status px_head_forward(px_model *model, px_head *head, px_tensor u);
 /* g = gradient of u. */
 px_status px_head_backward(px_model *model, px_head *head, px_tensor u, px_tensor g);
@@ -84,10 +84,10 @@ struct px_model {
     px_device *device;
     px_model_spec spec;
     px_parameters parameters;
-    px_arena weight_arena, gradient_arena, keep, scratch;
+    px_arena weight_arena, gradient_arena, saved, temporary;
     px_tensor weights, own_weights, gradients;
     px_tensor
-        operands; /* the weights as products read them: a copy of the activations' type, or the weights themselves */
+        compute_weights; /* the weights as products read them: a copy of the activations' type, or the weights themselves */
 
     px_linear stem;
     px_block **blocks;
@@ -112,7 +112,7 @@ struct px_model {
 };
 
 /* The first rows of a tensor made for the reserved batch: those of the batch at work. */
-static inline px_tensor px_at_work(const px_model *model, px_tensor tensor) {
+static inline px_tensor px_current(const px_model *model, px_tensor tensor) {
     return px_tensor_first_rows(tensor, px_grid_pixels(&model->grid));
 }
 

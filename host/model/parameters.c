@@ -48,7 +48,7 @@ px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat) {
 }
 
 /* Inputs of the centre tap that mask and colour groups leave to an output. */
-static bool px_centre_live(const px_parameters *parameters, const px_parameter *p, int output, int input) {
+static bool centre_live(const px_parameters *parameters, const px_parameter *p, int output, int input) {
     const int from = input * parameters->colours / p->inputs;
     const int to = output % p->period * parameters->colours / p->period;
     return p->mask == PX_MASK_NONE || (p->mask == PX_MASK_A ? from < to : from <= to);
@@ -59,12 +59,12 @@ bool px_parameter_live(const px_parameters *parameters, const px_parameter *p, s
     const size_t row = (size_t)p->taps * (size_t)p->inputs, column = element % row;
     const int tap = (int)(column / (size_t)p->inputs), input = (int)(column % (size_t)p->inputs);
     if (tap != p->live - 1) return tap < p->live;
-    return px_centre_live(parameters, p, (int)(element / row), input);
+    return centre_live(parameters, p, (int)(element / row), input);
 }
 
-static int px_live_fan_in(const px_parameters *parameters, const px_parameter *p, int output) {
+static int live_fan_in(const px_parameters *parameters, const px_parameter *p, int output) {
     int fan_in = (p->live - 1) * p->inputs;
-    for (int input = 0; input < p->inputs; input++) fan_in += px_centre_live(parameters, p, output, input);
+    for (int input = 0; input < p->inputs; input++) fan_in += centre_live(parameters, p, output, input);
     return fan_in;
 }
 
@@ -76,28 +76,28 @@ size_t px_parameters_live(const px_parameters *parameters, size_t *weights) {
             all += p->count;
             continue;
         }
-        for (int output = 0; output < p->outputs; output++) of_weights += (size_t)px_live_fan_in(parameters, p, output);
+        for (int output = 0; output < p->outputs; output++) of_weights += (size_t)live_fan_in(parameters, p, output);
     }
     if (weights) *weights = of_weights;
     return all + of_weights;
 }
 
 /* Box and Muller's normal from one draw of four words. */
-static double px_normal(uint64_t seed, uint64_t tensor, uint64_t element) {
+static double normal(uint64_t seed, uint64_t tensor, uint64_t element) {
     const px_random4 r = px_random(seed, PX_RANDOM_WEIGHTS, tensor, element);
     const double radius = sqrt(-2 * log(px_uniform(r.word[0], r.word[1])));
     return radius * cos(6.283185307179586 * px_uniform(r.word[2], r.word[3]));
 }
 
-static void px_initialise_weight(const px_parameters *parameters, int index, uint64_t seed, px_real *to) {
+static void initialise_weight(const px_parameters *parameters, int index, uint64_t seed, px_real *to) {
     const px_parameter *p = &parameters->items[index];
     const size_t row = (size_t)p->taps * (size_t)p->inputs;
     for (int output = 0; output < p->outputs; output++) {
-        const int fan_in = px_live_fan_in(parameters, p, output);
+        const int fan_in = live_fan_in(parameters, p, output);
         const double deviation = fan_in ? sqrt(p->gain / fan_in) : 0;
         for (size_t element = (size_t)output * row; element < (size_t)(output + 1) * row; element++)
             if (px_parameter_live(parameters, p, element))
-                to[element] = (px_real)(deviation * px_normal(seed, (uint64_t)index, element));
+                to[element] = (px_real)(deviation * normal(seed, (uint64_t)index, element));
     }
 }
 
@@ -105,7 +105,7 @@ void px_parameters_initialise(const px_parameters *parameters, uint64_t seed, px
     memset(flat, 0, parameters->elements * sizeof *flat);
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
-        if (p->rank > 1) px_initialise_weight(parameters, i, seed, flat + p->offset);
+        if (p->rank > 1) initialise_weight(parameters, i, seed, flat + p->offset);
         for (int f = 0; f < p->forget_count; f++) flat[p->offset + (size_t)(p->forget_first + f)] = 1;
     }
 }

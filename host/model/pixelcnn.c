@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static px_status px_pixelcnn_create(px_model *model, int index, px_block **block) {
+static px_status pixelcnn_create(px_model *model, int index, px_block **block) {
     px_pixelcnn *b = calloc(1, sizeof *b);
     if (!b) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate block %d", index);
     b->block.kind = &px_block_pixelcnn;
@@ -15,31 +15,31 @@ static px_status px_pixelcnn_create(px_model *model, int index, px_block **block
     snprintf(reduce, sizeof reduce, "blocks.%d.reduce", index);
     snprintf(conv, sizeof conv, "blocks.%d.conv", index);
     snprintf(expand, sizeof expand, "blocks.%d.expand", index);
-    px_linear_spec spec = {.mask = PX_MASK_B, .gates = 1, .gain = 2, .reads = PX_READS_RELU, .rectifies = true};
+    px_linear_spec spec = {.mask = PX_MASK_B, .gates = 1, .gain = 2, .reads = PX_READS_RELU, .gives_relu = true};
     spec.name = reduce, spec.inputs = 2 * h, spec.outputs = h, spec.taps = one;
     PX_TRY(px_linear_create(model, &b->reduce, &spec));
-    spec.name = conv, spec.inputs = h, spec.outputs = h, spec.taps = top, spec.reads = PX_READS_RECTIFIED;
+    spec.name = conv, spec.inputs = h, spec.outputs = h, spec.taps = top, spec.reads = PX_READS_STORED_RELU;
     PX_TRY(px_linear_create(model, &b->conv, &spec));
-    spec.name = expand, spec.inputs = h, spec.outputs = 2 * h, spec.taps = one, spec.rectifies = false;
+    spec.name = expand, spec.inputs = h, spec.outputs = 2 * h, spec.taps = one, spec.gives_relu = false;
     return px_linear_create(model, &b->expand, &spec);
 }
 
-static void px_pixelcnn_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
+static void pixelcnn_lay_out(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    b->reduced = px_pixel_tensor(model, keep, images, model->spec.hidden);
-    b->convolved = px_pixel_tensor(model, keep, images, model->spec.hidden);
+    b->reduced = px_pixel_tensor(model, saved, images, model->spec.hidden);
+    b->convolved = px_pixel_tensor(model, saved, images, model->spec.hidden);
     if (model->purpose != PX_PURPOSE_TRAIN) return;
-    for (int i = 0; i < 2; i++) b->gradient[i] = px_pixel_tensor(model, scratch, images, model->spec.hidden);
+    for (int i = 0; i < 2; i++) b->gradient[i] = px_pixel_tensor(model, temporary, images, model->spec.hidden);
 }
 
-static px_status px_pixelcnn_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
+static px_status pixelcnn_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_pixelcnn *b = (px_pixelcnn *)block;
     PX_TRY(px_linear_forward(model, &b->reduce, u, (px_tensor){0}, b->reduced));
     PX_TRY(px_linear_forward(model, &b->conv, b->reduced, (px_tensor){0}, b->convolved));
     return px_linear_forward(model, &b->expand, b->convolved, add, y);
 }
 
-static px_status px_pixelcnn_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
+static px_status pixelcnn_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_pixelcnn *b = (px_pixelcnn *)block;
     px_tensor d_convolved = b->gradient[0], d_reduced = b->gradient[1];
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->convolved, g));
@@ -50,5 +50,4 @@ static px_status px_pixelcnn_backward(px_model *model, px_block *block, px_tenso
     return px_linear_input_gradient(model, &b->reduce, d_reduced, u, add, g);
 }
 
-const px_block_kind px_block_pixelcnn = {px_pixelcnn_create, px_pixelcnn_carve, px_pixelcnn_forward,
-                                         px_pixelcnn_backward, NULL};
+const px_block_kind px_block_pixelcnn = {pixelcnn_create, pixelcnn_lay_out, pixelcnn_forward, pixelcnn_backward, NULL};

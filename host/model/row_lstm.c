@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static px_status px_row_lstm_create(px_model *model, int index, px_block **block) {
+static px_status row_lstm_create(px_model *model, int index, px_block **block) {
     px_row_lstm *b = calloc(1, sizeof *b);
     if (!b) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate block %d", index);
     b->block.kind = &px_block_row_lstm;
@@ -17,45 +17,45 @@ static px_status px_row_lstm_create(px_model *model, int index, px_block **block
 }
 
 /* The recurrence: one step a row, one lane a column. */
-static px_recurrence_args px_row_lstm_recurrence(const px_model *model, const px_block *block, px_grid grid) {
+static px_recurrence_args row_lstm_recurrence(const px_model *model, const px_block *block, px_grid grid) {
     const px_row_lstm *b = (const px_row_lstm *)block;
     return (px_recurrence_args){.grid = grid,
                                 .steps = grid.height,
                                 .lanes = grid.width,
-                                .life = grid.height,
+                                .length = grid.height,
                                 .taps = 3,
                                 .first_tap = -1,
                                 .hidden = model->spec.hidden,
                                 .directions = 1,
-                                .line = {px_lstm_line(model, &b->lstm, 0, grid.width, 1)},
-                                .scratch = b->scratch};
+                                .line = {px_lstm_direction(model, &b->lstm, 0, grid.width, 1)},
+                                .temporary = b->temporary};
 }
 
-static void px_row_lstm_carve(px_model *model, px_block *block, int images, px_arena *keep, px_arena *scratch) {
+static void row_lstm_lay_out(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary) {
     px_row_lstm *b = (px_row_lstm *)block;
-    px_lstm_carve(model, &b->lstm, images, keep, scratch);
-    b->scratch = (px_tensor){0};
-    const px_recurrence_args recurrence =
-        px_row_lstm_recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
-    b->scratch = px_arena_tensor(scratch, px_recurrence_scratch(&recurrence), 1, PX_UINT8);
+    px_lstm_lay_out(model, &b->lstm, images, saved, temporary);
+    b->temporary = (px_tensor){0};
+    const px_recurrence_args recurrence = row_lstm_recurrence(model, block,
+                                                              (px_grid){images, model->spec.height, model->spec.width});
+    b->temporary = px_arena_tensor(temporary, px_recurrence_temporary_bytes(&recurrence), 1, PX_UINT8);
 }
 
-static px_status px_row_lstm_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
+static px_status row_lstm_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_recurrence_args recurrence = px_row_lstm_recurrence(model, block, model->grid);
-    PX_TRY(px_lstm_feed(model, &b->lstm, u));
+    const px_recurrence_args recurrence = row_lstm_recurrence(model, block, model->grid);
+    PX_TRY(px_lstm_input_forward(model, &b->lstm, u));
     PX_TRY(model->device->ops->recurrence_forward(model->device, &recurrence));
     return px_linear_forward(model, &b->expand, b->lstm.h, add, y);
 }
 
-static px_status px_row_lstm_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
+static px_status row_lstm_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
     px_row_lstm *b = (px_row_lstm *)block;
-    const px_recurrence_args recurrence = px_row_lstm_recurrence(model, block, model->grid);
+    const px_recurrence_args recurrence = row_lstm_recurrence(model, block, model->grid);
     PX_TRY(px_linear_weight_gradient(model, &b->expand, b->lstm.h, g));
     PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->lstm.h, (px_tensor){0}, b->lstm.dh));
     PX_TRY(model->device->ops->recurrence_backward(model->device, &recurrence));
-    return px_lstm_return(model, &b->lstm, u, add, g);
+    return px_lstm_input_backward(model, &b->lstm, u, add, g);
 }
 
-const px_block_kind px_block_row_lstm = {px_row_lstm_create, px_row_lstm_carve, px_row_lstm_forward,
-                                         px_row_lstm_backward, px_row_lstm_recurrence};
+const px_block_kind px_block_row_lstm = {row_lstm_create, row_lstm_lay_out, row_lstm_forward, row_lstm_backward,
+                                         row_lstm_recurrence};

@@ -1,18 +1,18 @@
 /* Features that are kept while pixels come one by one. */
 #include "host/sample/decode.h"
 
-static px_cache px_cache_carve_type(const px_decoder *d, px_arena *arena, int layers, int slots, int features,
-                                    px_type type) {
+static px_cache cache_lay_out_type(const px_decoder *d, px_arena *arena, int layers, int slots, int features,
+                                   px_type type) {
     const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->group;
     return (px_cache){px_arena_tensor(arena, rows, features, type), slots};
 }
 
-px_cache px_cache_carve(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    return px_cache_carve_type(d, arena, layers, slots, features, d->model->device->activation);
+px_cache px_cache_lay_out(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
+    return cache_lay_out_type(d, arena, layers, slots, features, d->model->device->activation);
 }
 
-px_cache px_cache_carve_reals(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    return px_cache_carve_type(d, arena, layers, slots, features, PX_REAL);
+px_cache px_cache_lay_out_real(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
+    return cache_lay_out_type(d, arena, layers, slots, features, PX_REAL);
 }
 
 size_t px_cache_step(const px_decoder *d, const px_cache *cache) {

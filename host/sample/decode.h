@@ -31,7 +31,7 @@ typedef struct px_colours {
 typedef struct px_decode_kind {
     size_t size; /* of its struct */
     void (*create)(px_decoder *decoder);
-    void (*carve)(px_decoder *decoder, px_arena *arena);
+    void (*lay_out)(px_decoder *decoder, px_arena *arena);
     px_status (*begin)(px_decoder *decoder);
     /* For all blocks: what the rows above give this row; what the pixels before give this pixel. */
     px_status (*row)(px_decoder *decoder);
@@ -46,13 +46,13 @@ extern const px_decode_kind px_decode_pixelcnn, px_decode_row_lstm, px_decode_di
 
 struct px_decoder {
     px_model *model;
-    px_device *device; /* where operations go: the model's, or the tape's */
-    px_tape *tape;     /* NULL: direct */
+    px_device *device;           /* where operations go: the model's, or the tape's */
+    px_command_buffer *commands; /* NULL: direct */
     px_arena arena;
     size_t group_bytes;  /* of a group's memory; the tensors below are those of the first */
     int group, groups;   /* images that fit a group, and groups */
     int total;           /* images at work */
-    int images, at_work; /* of them in a group, and the groups they fill */
+    int images, current; /* of them in a group, and the groups they fill */
     int row, column;     /* the pixel at work; column -1 before the first of a row */
     px_tensor levels;    /* (images of a group, H W C) PX_UINT8 */
     px_tensor nats;      /* (images, 1) PX_FLOAT64 */
@@ -60,7 +60,7 @@ struct px_decoder {
     px_cache stem_sum;   /* (2h) the stem's products, as far as they are known; a row */
     px_tensor sum;       /* what the products of the layer at work give: px_decode_sum */
     px_cache u;          /* (2h) of layers + 1: the stem's, then each block's; a row */
-    px_cache rectified;  /* relu of u; the last layer's is what the head reads. The pixel at work */
+    px_cache relu_out;   /* relu of u; the last layer's is what the head reads. The pixel at work */
     px_cache features;   /* with skips, their sum as reals */
     px_cache hidden[2];  /* the head's */
     px_cache logits;
@@ -72,8 +72,8 @@ struct px_decoder {
 /* --- cache.c ------------------------------------------------------------------------------------------------------ */
 
 /* Activations, or reals: sums that several products add to, and cell states. */
-px_cache px_cache_carve(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
-px_cache px_cache_carve_reals(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
+px_cache px_cache_lay_out(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
+px_cache px_cache_lay_out_real(const px_decoder *decoder, px_arena *arena, int layers, int slots, int features);
 /* One layer's rows from the pixel at (row, column) on, `pixels` pixels of the images at work. */
 px_tensor px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
 /* The pixel at work. */
@@ -105,7 +105,7 @@ px_status px_stack_centre(const px_decoder *decoder, const px_stack *stack, int 
                           px_tensor y, px_real beta);
 /* sum += bias + add, y = sum, rectified = relu(sum), in these colours; all but sum may be absent. */
 px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours,
-                            px_tensor sum, px_tensor add, px_tensor y, px_tensor rectified);
+                            px_tensor sum, px_tensor add, px_tensor y, px_tensor relu_out);
 /* The bias of one layer. */
 px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
 

@@ -4,7 +4,7 @@
 
 enum { PX_STEM_ROWS = 4 };
 
-static const px_decode_kind *const px_decode_kinds[] = {
+static const px_decode_kind *const decode_kinds[] = {
     [PX_MODEL_PIXELCNN] = &px_decode_pixelcnn,
     [PX_MODEL_ROW_LSTM] = &px_decode_row_lstm,
     [PX_MODEL_DIAGONAL_BILSTM] = &px_decode_diagonal_bilstm,
@@ -19,36 +19,36 @@ static int px_widest(const px_model_spec *s) {
     return s->channels * s->levels > widest ? s->channels * s->levels : widest;
 }
 
-enum { PX_GROUP_LEAST = 8 }; /* images a worker needs at least for its products to be worth their weights' way */
+enum { PX_GROUP_MIN = 8 }; /* images a worker needs at least for its products to be worth their weights' way */
 
 /* The memory of one group of images. */
-static void px_decoder_carve(px_decoder *d, px_arena *arena) {
+static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     const px_model_spec *s = &d->model->spec;
     const int features = 2 * s->hidden, width = s->width;
     d->levels = px_arena_tensor(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
     d->nats = px_arena_tensor(arena, (size_t)d->group, 1, PX_FLOAT64);
-    d->values = px_cache_carve(d, arena, 1, PX_STEM_ROWS * width, s->channels);
-    d->stem_sum = px_cache_carve_reals(d, arena, 1, width, features);
+    d->values = px_cache_lay_out(d, arena, 1, PX_STEM_ROWS * width, s->channels);
+    d->stem_sum = px_cache_lay_out_real(d, arena, 1, width, features);
     d->sum = px_arena_tensor(arena, (size_t)d->group, px_widest(s), PX_REAL);
-    d->u = px_cache_carve(d, arena, s->layers + 1, width, features);
-    d->rectified = px_cache_carve(d, arena, s->layers + 1, 1, features);
-    if (s->skip) d->features = px_cache_carve_reals(d, arena, 1, 1, features);
-    for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_carve(d, arena, 1, 1, s->head);
-    d->logits = px_cache_carve(d, arena, 1, 1, s->channels * s->levels);
-    d->kind->carve(d, arena);
+    d->u = px_cache_lay_out(d, arena, s->layers + 1, width, features);
+    d->relu_out = px_cache_lay_out(d, arena, s->layers + 1, 1, features);
+    if (s->skip) d->features = px_cache_lay_out_real(d, arena, 1, 1, features);
+    for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_lay_out(d, arena, 1, 1, s->head);
+    d->logits = px_cache_lay_out(d, arena, 1, 1, s->channels * s->levels);
+    d->kind->lay_out(d, arena);
 }
 
-/* One group a worker, none of them smaller than PX_GROUP_LEAST. */
-static void px_decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
+/* One group a worker, none of them smaller than PX_GROUP_MIN. */
+static void decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
     const int workers = mode == PX_DECODER_RECORDED ? d->device->workers : 0;
     d->group = workers > 0 ? (images + workers - 1) / workers : images;
-    if (d->group < PX_GROUP_LEAST && workers > 0) d->group = images < PX_GROUP_LEAST ? images : PX_GROUP_LEAST;
+    if (d->group < PX_GROUP_MIN && workers > 0) d->group = images < PX_GROUP_MIN ? images : PX_GROUP_MIN;
     d->groups = d->group > 0 ? (images + d->group - 1) / d->group : 1;
 }
 
-static px_status px_decoder_make(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
+static px_status decoder_make(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     px_decoder *d = calloc(1, sizeof *d);
-    const px_decode_kind *kind = px_decode_kinds[model->spec.kind];
+    const px_decode_kind *kind = decode_kinds[model->spec.kind];
     void *blocks = calloc(1, kind->size);
     *out = d;
     if (!d || !blocks) {
@@ -63,41 +63,41 @@ static px_status px_decoder_make(px_model *model, int images, px_decoder_mode mo
         d->skip = px_stack_of(d, &model->skips[0], model->spec.layers > 1 ? &model->skips[1] : NULL, 1);
     for (int i = 0; i < 3; i++) d->head[i] = px_stack_alone(&model->head.layer[i]);
     kind->create(d);
-    px_decoder_divide(d, images, mode);
+    decoder_divide(d, images, mode);
     px_arena plan = px_arena_plan();
-    px_decoder_carve(d, &plan);
+    decoder_lay_out(d, &plan);
     d->group_bytes = plan.peak;
     return PX_OK;
 }
 
 /* The groups' memory, and the steps of a tape behind it. */
-static size_t px_decoder_bytes(const px_decoder *d) {
-    return (size_t)d->groups * d->group_bytes + px_tape_bytes();
+static size_t decoder_bytes(const px_decoder *d) {
+    return (size_t)d->groups * d->group_bytes + px_command_buffer_bytes();
 }
 
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes) {
     px_decoder *d;
-    PX_TRY(px_decoder_make(model, images, PX_DECODER_RECORDED, &d));
-    *bytes = px_decoder_bytes(d);
+    PX_TRY(decoder_make(model, images, PX_DECODER_RECORDED, &d));
+    *bytes = decoder_bytes(d);
     px_decoder_destroy(d);
     return PX_OK;
 }
 
-static px_status px_decoder_hold(px_decoder *d, px_decoder_mode mode) {
+static px_status decoder_allocate(px_decoder *d, px_decoder_mode mode) {
     px_device *device = d->model->device;
-    PX_TRY(px_arena_hold(&d->arena, device, px_decoder_bytes(d)));
-    px_decoder_carve(d, &d->arena);
+    PX_TRY(px_arena_allocate(&d->arena, device, decoder_bytes(d)));
+    decoder_lay_out(d, &d->arena);
     if (mode == PX_DECODER_DIRECT || device->workers == 0) return PX_OK;
-    PX_TRY(px_tape_open(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->tape));
-    d->device = px_tape_device(d->tape);
+    PX_TRY(px_command_buffer_open(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->commands));
+    d->device = px_command_buffer_device(d->commands);
     return PX_OK;
 }
 
 px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     *out = NULL;
-    PX_TRY(px_decoder_make(model, images, mode, out));
-    const size_t bytes = px_decoder_bytes(*out);
-    const px_status status = px_decoder_hold(*out, mode);
+    PX_TRY(decoder_make(model, images, mode, out));
+    const size_t bytes = decoder_bytes(*out);
+    const px_status status = decoder_allocate(*out, mode);
     char need[64];
     if (status == PX_OK) return PX_OK;
     px_decoder_destroy(*out);
@@ -109,8 +109,8 @@ px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, p
 
 void px_decoder_destroy(px_decoder *d) {
     if (!d) return;
-    px_tape_close(d->tape);
-    px_arena_release(&d->arena);
+    px_command_buffer_close(d->commands);
+    px_arena_free(&d->arena);
     free(d->blocks);
     free(d);
 }
@@ -128,11 +128,11 @@ int px_decoder_capacity(const px_decoder *d) {
 /* --- Images ------------------------------------------------------------------------------------------------------- */
 
 /* Images of one group, and where its part of a tensor lies. */
-static size_t px_group_images(const px_decoder *d, int group) {
+static size_t group_images(const px_decoder *d, int group) {
     const int left = d->total - group * d->images;
     return (size_t)(left < d->images ? left : d->images);
 }
-static void *px_group_data(const px_decoder *d, px_tensor tensor, int group) {
+static void *group_data(const px_decoder *d, px_tensor tensor, int group) {
     return (char *)tensor.data + (size_t)group * d->group_bytes;
 }
 
@@ -141,31 +141,30 @@ px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
     const size_t bytes = (size_t)d->levels.columns;
     d->total = images;
     d->images = images < d->group ? images : d->group;
-    d->at_work = d->images > 0 ? (images + d->images - 1) / d->images : 0;
+    d->current = d->images > 0 ? (images + d->images - 1) / d->images : 0;
     d->row = 0;
     d->column = -1;
-    for (int g = 0; g < d->at_work; g++) {
-        void *to = px_group_data(d, d->levels, g);
+    for (int g = 0; g < d->current; g++) {
+        void *to = group_data(d, d->levels, g);
         PX_TRY(device->ops->clear(device, to, (size_t)d->images * bytes));
-        PX_TRY(device->ops->clear(device, px_group_data(d, d->nats, g), (size_t)d->images * sizeof(double)));
+        PX_TRY(device->ops->clear(device, group_data(d, d->nats, g), (size_t)d->images * sizeof(double)));
         if (levels)
             PX_TRY(device->ops->upload(device, to, levels + (size_t)g * (size_t)d->images * bytes,
-                                       px_group_images(d, g) * bytes));
+                                       group_images(d, g) * bytes));
     }
     if (levels) PX_TRY(device->ops->synchronize(device)); /* levels are the caller's again */
-    if (d->tape) px_tape_begin(d->tape, d->at_work, d->images, d->arena.base, d->group_bytes);
+    if (d->commands) px_command_buffer_begin(d->commands, d->current, d->images, d->arena.base, d->group_bytes);
     return d->kind->begin(d);
 }
 
 px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
     px_device *device = d->model->device;
     const size_t bytes = (size_t)d->levels.columns;
-    if (d->tape) PX_TRY(px_tape_flush(d->tape));
-    for (int g = 0; g < d->at_work; g++) {
-        const size_t first = (size_t)g * (size_t)d->images, images = px_group_images(d, g);
-        PX_TRY(device->ops->download(device, levels + first * bytes, px_group_data(d, d->levels, g), images * bytes));
-        if (nats)
-            PX_TRY(device->ops->download(device, nats + first, px_group_data(d, d->nats, g), images * sizeof *nats));
+    if (d->commands) PX_TRY(px_command_buffer_flush(d->commands));
+    for (int g = 0; g < d->current; g++) {
+        const size_t first = (size_t)g * (size_t)d->images, images = group_images(d, g);
+        PX_TRY(device->ops->download(device, levels + first * bytes, group_data(d, d->levels, g), images * bytes));
+        if (nats) PX_TRY(device->ops->download(device, nats + first, group_data(d, d->nats, g), images * sizeof *nats));
     }
     return PX_OK;
 }
@@ -173,28 +172,28 @@ px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
 /* --- Pixels ------------------------------------------------------------------------------------------------------- */
 
 /* Before the first pixel of a row: what the rows above give it. */
-static px_status px_decoder_row(px_decoder *d) {
+static px_status decoder_row(px_decoder *d) {
     PX_TRY(px_cache_clear(d, &d->stem_sum));
     PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
     return d->kind->row(d);
 }
 
 /* The pixel's values, as far as they stand in the images. */
-static px_status px_decoder_read(const px_decoder *d) {
+static px_status decoder_read(const px_decoder *d) {
     const px_model_spec *s = &d->model->spec;
-    return px_run(d->device, levels_to_values, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
+    return px_run(d->device, normalize, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
                   .values = px_cache_here(d, &d->values, 0), .levels = s->levels,
                   .first = (d->row * s->width + d->column) * s->channels);
 }
 
 px_status px_decoder_next(px_decoder *d) {
-    if (d->column >= 0) PX_TRY(px_decoder_read(d));
+    if (d->column >= 0) PX_TRY(decoder_read(d));
     if (d->column == d->model->spec.width - 1) {
         PX_TRY(d->kind->row_done(d));
         d->row++;
         d->column = -1;
     }
-    if (d->column < 0) PX_TRY(px_decoder_row(d));
+    if (d->column < 0) PX_TRY(decoder_row(d));
     d->column++;
     PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->stem_sum));
     return d->kind->pixel(d);
@@ -209,33 +208,33 @@ px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_
     const px_tensor sum = px_decode_sum(d, next.columns);
     PX_TRY(px_stack_centre(d, expand, layer, colours, x, sum, 0));
     return px_stack_activate(d, expand, layer, colours, sum, d->model->spec.residual ? u : (px_tensor){0}, next,
-                             px_cache_here(d, &d->rectified, layer + 1));
+                             px_cache_here(d, &d->relu_out, layer + 1));
 }
 
 /* features += skip(u of `layer` + 1); the last one adds u itself, and rectifies for the head. */
-static px_status px_decode_skip(px_decoder *d, int layer, px_colours colours) {
+static px_status decode_skip(px_decoder *d, int layer, px_colours colours) {
     const int last = d->model->spec.layers - 1;
     const px_tensor none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
     PX_TRY(px_stack_centre(d, &d->skip, layer, colours, u, features, layer > 0));
     return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, none,
-                             layer == last ? px_cache_here(d, &d->rectified, last + 1) : none);
+                             layer == last ? px_cache_here(d, &d->relu_out, last + 1) : none);
 }
 
 /* The features of these colours, through all layers. */
-static px_status px_decode_features(px_decoder *d, px_colours colours) {
+static px_status decode_features(px_decoder *d, px_colours colours) {
     const px_tensor none = {0}, u = px_cache_here(d, &d->u, 0), sum = px_cache_here(d, &d->stem_sum, 0);
     PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), sum, 1));
-    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_here(d, &d->rectified, 0)));
+    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_here(d, &d->relu_out, 0)));
     for (int layer = 0; layer < d->model->spec.layers; layer++) {
         PX_TRY(d->kind->advance(d, layer, colours));
-        if (d->model->spec.skip) PX_TRY(px_decode_skip(d, layer, colours));
+        if (d->model->spec.skip) PX_TRY(decode_skip(d, layer, colours));
     }
     return PX_OK;
 }
 
-static px_status px_decode_head(px_decoder *d, px_colours colours) {
+static px_status decode_head(px_decoder *d, px_colours colours) {
     const px_tensor none = {0}, logits = px_cache_here(d, &d->logits, 0);
-    px_tensor x = px_cache_here(d, &d->rectified, d->model->spec.layers);
+    px_tensor x = px_cache_here(d, &d->relu_out, d->model->spec.layers);
     for (int i = 0; i < 2; i++) {
         const px_tensor hidden = px_cache_here(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
         PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, sum, 0));
@@ -249,25 +248,25 @@ static px_status px_decode_head(px_decoder *d, px_colours colours) {
 
 px_status px_decoder_logits(px_decoder *d, int channel, px_tensor *logits) {
     const px_colours colours = {channel, channel + 1};
-    if (channel > 0) PX_TRY(px_decoder_read(d));
-    PX_TRY(px_decode_features(d, colours));
-    PX_TRY(px_decode_head(d, colours));
+    if (channel > 0) PX_TRY(decoder_read(d));
+    PX_TRY(decode_features(d, colours));
+    PX_TRY(decode_head(d, colours));
     *logits = px_cache_here(d, &d->logits, 0);
     return PX_OK;
 }
 
-px_status px_decoder_draw(px_decoder *d, int channel, double temperature, uint64_t seed, uint64_t first_image) {
+px_status px_decoder_sample(px_decoder *d, int channel, double temperature, uint64_t seed, uint64_t first_image) {
     const px_model_spec *s = &d->model->spec;
     px_tensor logits;
     PX_TRY(px_decoder_logits(d, channel, &logits));
-    return px_run(d->device, draw, .logits = logits, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
+    return px_run(d->device, sample, .logits = logits, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
                   .nats = px_tensor_first_rows(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
                   .levels = s->levels, .column = (d->row * s->width + d->column) * s->channels + channel,
                   .temperature = (px_real)temperature, .seed = seed, .first_image = first_image,
-                  .place = px_draw_place(d->row, d->column, channel));
+                  .place = px_sample_key(d->row, d->column, channel));
 }
 
-px_status px_decoder_pass(px_decoder *d) {
-    PX_TRY(px_decoder_read(d));
-    return px_decode_features(d, (px_colours){0, d->model->spec.channels});
+px_status px_decoder_skip(px_decoder *d) {
+    PX_TRY(decoder_read(d));
+    return decode_features(d, (px_colours){0, d->model->spec.channels});
 }

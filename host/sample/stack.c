@@ -6,26 +6,26 @@ px_stack px_stack_alone(const px_linear *linear) {
     return (px_stack){.first = linear, .layers = 1, .gates = 1};
 }
 
-static const px_parameter *px_weight_of(const px_decoder *d, const px_linear *linear) {
+static const px_parameter *weight_of(const px_decoder *d, const px_linear *linear) {
     return &d->model->parameters.items[linear->weight];
 }
 
 px_stack px_stack_of(const px_decoder *d, const px_linear *first, const px_linear *second, int gates) {
     px_stack stack = {.first = first, .layers = d->model->spec.layers, .gates = gates};
-    if (second) stack.step = px_weight_of(d, second)->offset - px_weight_of(d, first)->offset;
+    if (second) stack.step = weight_of(d, second)->offset - weight_of(d, first)->offset;
     return stack;
 }
 
 px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
-    px_tensor bias = px_parameter_tensor(&d->model->parameters.items[s->first->bias], d->model->operands);
+    px_tensor bias = px_parameter_tensor(&d->model->parameters.items[s->first->bias], d->model->compute_weights);
     bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->step));
     return bias;
 }
 
 /* y += one tap's part of the pixels (row, column) .. (row, column + columns - 1), for all layers; a tap reads nothing
  * outside the image. */
-static px_status px_stack_tap(const px_decoder *d, const px_stack *s, int tap, int column, int columns,
-                              const px_cache *x, const px_cache *y) {
+static px_status stack_tap(const px_decoder *d, const px_stack *s, int tap, int column, int columns, const px_cache *x,
+                           const px_cache *y) {
     const int width = d->model->spec.width, down = s->first->taps.at[tap].row, right = s->first->taps.at[tap].column;
     int end = column + columns;
     if (column + right < 0) column = -right;
@@ -33,38 +33,38 @@ static px_status px_stack_tap(const px_decoder *d, const px_stack *s, int tap, i
     if (d->row + down < 0 || column >= end) return PX_OK;
     const px_tensor from = px_cache_at(d, x, 0, d->row + down, column + right, end - column);
     const px_tensor to = px_cache_at(d, y, 0, d->row, column, end - column);
-    const px_tensor weight = px_parameter_tensor(px_weight_of(d, s->first), d->model->operands);
+    const px_tensor weight = px_parameter_tensor(weight_of(d, s->first), d->model->compute_weights);
     const size_t in = (size_t)from.columns, out = (size_t)to.columns;
     return px_run(d->device, gemm, .transpose_b = true, .m = from.rows, .n = out, .k = in, .operands = from.type,
                   .result = to.type, .a = from.data, .ld_a = in,
                   .b = px_element(weight.data, weight.type, (ptrdiff_t)((size_t)tap * in)),
                   .ld_b = (size_t)weight.columns, .c = to.data, .ld_c = out, .beta = 1, .batch = s->layers,
-                  .step_a = (ptrdiff_t)(px_cache_step(d, x) * in), .step_b = (ptrdiff_t)s->step,
-                  .step_c = (ptrdiff_t)(px_cache_step(d, y) * out));
+                  .stride_a = (ptrdiff_t)(px_cache_step(d, x) * in), .stride_b = (ptrdiff_t)s->step,
+                  .stride_c = (ptrdiff_t)(px_cache_step(d, y) * out));
 }
 
 px_status px_stack_above(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
     for (int t = 0; t < s->first->taps.live; t++)
-        if (s->first->taps.at[t].row < 0) PX_TRY(px_stack_tap(d, s, t, 0, d->model->spec.width, x, y));
+        if (s->first->taps.at[t].row < 0) PX_TRY(stack_tap(d, s, t, 0, d->model->spec.width, x, y));
     return PX_OK;
 }
 
 px_status px_stack_beside(const px_decoder *d, const px_stack *s, int column, const px_cache *x, const px_cache *y) {
     for (int t = 0; t < s->first->taps.live; t++) {
         const px_tap at = s->first->taps.at[t];
-        if (at.row == 0 && at.column != 0) PX_TRY(px_stack_tap(d, s, t, column, 1, x, y));
+        if (at.row == 0 && at.column != 0) PX_TRY(stack_tap(d, s, t, column, 1, x, y));
     }
     return PX_OK;
 }
 
 px_status px_stack_row(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
-    return px_stack_tap(d, s, s->first->taps.live - 1, 0, d->model->spec.width, x, y);
+    return stack_tap(d, s, s->first->taps.live - 1, 0, d->model->spec.width, x, y);
 }
 
 px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor x,
                           px_tensor y, px_real beta) {
-    const px_parameter *p = px_weight_of(d, s->first);
-    const px_tensor weight = px_parameter_tensor(p, d->model->operands);
+    const px_parameter *p = weight_of(d, s->first);
+    const px_tensor weight = px_parameter_tensor(p, d->model->compute_weights);
     const int centre = s->first->taps.live - 1, period = y.columns / s->gates;
     const int first = px_colour_first(d, period, colours.first), end = px_colour_first(d, period, colours.end);
     const int seen = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
@@ -75,13 +75,12 @@ px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_
                   .operands = x.type, .result = y.type, .a = x.data, .ld_a = in,
                   .b = px_element(weight.data, weight.type, (ptrdiff_t)place), .ld_b = wide,
                   .c = px_element(y.data, y.type, first), .ld_c = (size_t)y.columns, .beta = beta, .batch = s->gates,
-                  .step_b = (ptrdiff_t)((size_t)period * wide), .step_c = period);
+                  .stride_b = (ptrdiff_t)((size_t)period * wide), .stride_c = period);
 }
 
 px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor sum,
-                            px_tensor add, px_tensor y, px_tensor rectified) {
+                            px_tensor add, px_tensor y, px_tensor relu_out) {
     const int first = px_colour_first(d, sum.columns, colours.first);
     return px_run(d->device, activate, .sum = sum, .bias = px_stack_bias(d, s, layer), .add = add, .y = y,
-                  .rectified = rectified, .first = first,
-                  .count = px_colour_first(d, sum.columns, colours.end) - first);
+                  .relu_out = relu_out, .first = first, .count = px_colour_first(d, sum.columns, colours.end) - first);
 }

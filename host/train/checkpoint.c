@@ -27,14 +27,13 @@ bool px_checkpoint_exists(const char *run, int64_t step) {
 /* --- What goes into which file ------------------------------------------------------------------------------------ */
 
 /* The flat tensor that model.safetensors holds. */
-static px_tensor px_model_flat(px_model *model, const px_optimizer *optimizer) {
+static px_tensor model_flat(px_model *model, const px_optimizer *optimizer) {
     const px_tensor average = px_optimizer_average(optimizer);
     return average.data ? average : px_model_weights(model);
 }
 
 /* The flat tensors that optimizer.safetensors holds: moments, and the weights where the model file has their average. */
-static int px_optimizer_flats(px_model *model, const px_optimizer *optimizer,
-                              px_named_flat flats[PX_OPTIMIZER_STATES]) {
+static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int found = px_optimizer_states(optimizer, states);
     int count = 0;
@@ -48,13 +47,13 @@ static int px_optimizer_flats(px_model *model, const px_optimizer *optimizer,
 }
 
 /* Seventeen digits: cJSON's own fifteen lose the last bits, and a resumed run its equality. */
-static void px_state_add(cJSON *json, const char *key, double value) {
+static void state_add(cJSON *json, const char *key, double value) {
     char text[32];
     snprintf(text, sizeof text, "%.17g", value);
     cJSON_AddRawToObject(json, key, text);
 }
 
-static void px_digest_add(cJSON *json, const char *name, const px_source_digest *digest) {
+static void digest_add(cJSON *json, const char *name, const px_source_digest *digest) {
     char checksum[16];
     if (digest->images == 0) return;
     cJSON *item = cJSON_AddObjectToObject(json, name);
@@ -68,18 +67,18 @@ static void px_digest_add(cJSON *json, const char *name, const px_source_digest 
 
 void px_state_add_data(cJSON *json, const px_train_state *state) {
     cJSON *data = cJSON_AddObjectToObject(json, "data");
-    px_digest_add(data, "train", &state->train);
-    px_digest_add(data, "test", &state->test);
+    digest_add(data, "train", &state->train);
+    digest_add(data, "test", &state->test);
 }
 
-static char *px_state_text(const px_train_state *state) {
+static char *state_text(const px_train_state *state) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "step", (double)state->step);
-    if (isfinite(state->best_nats_per_image)) px_state_add(json, "best_nats_per_image", state->best_nats_per_image);
+    if (isfinite(state->best_nats_per_image)) state_add(json, "best_nats_per_image", state->best_nats_per_image);
     cJSON_AddNumberToObject(json, "best_step", (double)state->best_step);
     if (state->evaluation_due) cJSON_AddTrueToObject(json, "evaluation_due");
     if (state->samples_due) cJSON_AddTrueToObject(json, "samples_due");
-    px_state_add(json, "window_nats", state->window_nats);
+    state_add(json, "window_nats", state->window_nats);
     cJSON_AddNumberToObject(json, "window_steps", (double)state->window_steps);
     px_state_add_data(json, state);
     char *text = cJSON_Print(json);
@@ -87,48 +86,48 @@ static char *px_state_text(const px_train_state *state) {
     return text;
 }
 
-static px_status px_state_save(px_context *ctx, const px_train_state *state, const char *path) {
-    char *text = px_state_text(state);
+static px_status state_save(px_context *ctx, const px_train_state *state, const char *path) {
+    char *text = state_text(state);
     const px_status status = text ? px_file_write_text(ctx, path, text)
                                   : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory", path);
     free(text);
     return status;
 }
 
-static bool px_state_number(const cJSON *json, const char *key, double *value) {
+static bool state_number(const cJSON *json, const char *key, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
     if (cJSON_IsNumber(item)) *value = item->valuedouble;
     return cJSON_IsNumber(item);
 }
 
 /* Without one, as in a state that an older version saved: no digest. */
-static px_source_digest px_digest_read(const cJSON *json, const char *name) {
+static px_source_digest digest_read(const cJSON *json, const char *name) {
     static const char *const keys[] = {"images", "height", "width", "channels"};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), name);
     const char *checksum = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "checksum"));
     uint64_t number[4];
     for (int i = 0; i < 4; i++) {
         double value = -1;
-        if (!px_state_number(item, keys[i], &value) || !(value >= 0 && value <= 1e15)) return (px_source_digest){0};
+        if (!state_number(item, keys[i], &value) || !(value >= 0 && value <= 1e15)) return (px_source_digest){0};
         number[i] = (uint64_t)value;
     }
     return (px_source_digest){number[0], number[1], number[2], number[3], checksum ? strtoull(checksum, NULL, 16) : 0};
 }
 
-static px_status px_state_load(px_context *ctx, const char *path, int64_t step, px_train_state *state) {
+static px_status state_load(px_context *ctx, const char *path, int64_t step, px_train_state *state) {
     char *text;
     PX_TRY(px_file_read_text(ctx, path, 1 << 16, &text));
     cJSON *json = cJSON_Parse(text);
     double found = -1, best_step = 0, window_steps = 0;
     *state = (px_train_state){.best_nats_per_image = INFINITY};
-    const bool whole = px_state_number(json, "step", &found) && px_state_number(json, "best_step", &best_step) &&
-                       px_state_number(json, "window_nats", &state->window_nats) &&
-                       px_state_number(json, "window_steps", &window_steps);
-    px_state_number(json, "best_nats_per_image", &state->best_nats_per_image);
+    const bool whole = state_number(json, "step", &found) && state_number(json, "best_step", &best_step) &&
+                       state_number(json, "window_nats", &state->window_nats) &&
+                       state_number(json, "window_steps", &window_steps);
+    state_number(json, "best_nats_per_image", &state->best_nats_per_image);
     state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
     state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
-    state->train = px_digest_read(json, "train");
-    state->test = px_digest_read(json, "test");
+    state->train = digest_read(json, "train");
+    state->test = digest_read(json, "test");
     cJSON_Delete(json);
     free(text);
     state->step = (int64_t)found, state->best_step = (int64_t)best_step, state->window_steps = (int64_t)window_steps;
@@ -139,32 +138,32 @@ static px_status px_state_load(px_context *ctx, const char *path, int64_t step, 
 /* --- Saving ------------------------------------------------------------------------------------------------------- */
 
 /* Renames a folder to path.rejected, or path.rejected.2 and so on. */
-static px_status px_set_aside(px_context *ctx, const char *path, char name[PX_PATH]) {
+static px_status set_aside(px_context *ctx, const char *path, char name[PX_PATH]) {
     PX_TRY(px_file_path(ctx, name, "%s.rejected", path));
     for (int i = 2; px_file_exists(name); i++) PX_TRY(px_file_path(ctx, name, "%s.rejected.%d", path, i));
     return rename(path, name) == 0 ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
 }
 
 /* Clears a link's name of a folder. The copy of a checkpoint that is there is removed; any other is set aside. */
-static px_status px_checkpoint_clear(px_context *ctx, const char *run, const char *link, const char *temporary) {
+static px_status checkpoint_clear(px_context *ctx, const char *run, const char *link, const char *temporary) {
     char path[PX_PATH];
     px_model_info info;
     struct stat found;
     if (lstat(link, &found) != 0 || !S_ISDIR(found.st_mode)) return PX_OK;
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", link));
     const bool copy = px_model_file_info(ctx, path, &info) == PX_OK && px_checkpoint_exists(run, info.step);
-    if (!copy) return px_set_aside(ctx, link, path);
+    if (!copy) return set_aside(ctx, link, path);
     if (rename(link, temporary) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
     return px_file_remove_folder(ctx, temporary);
 }
 
 /* Points RUN/checkpoints/name at a step's folder, in one move: a link, or else a text file. */
-static px_status px_checkpoint_link(px_context *ctx, const char *run, const char *name, int64_t step) {
+static px_status checkpoint_link(px_context *ctx, const char *run, const char *name, int64_t step) {
     char link[PX_PATH], temporary[PX_PATH], target[32];
     PX_TRY(px_file_path(ctx, link, "%s/checkpoints/%s", run, name));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", link));
     snprintf(target, sizeof target, "%0*lld", PX_STEP_DIGITS, (long long)step);
-    PX_TRY(px_checkpoint_clear(ctx, run, link, temporary));
+    PX_TRY(checkpoint_clear(ctx, run, link, temporary));
     unlink(temporary);
     if (symlink(target, temporary) == 0) {
         if (rename(temporary, link) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
@@ -186,27 +185,27 @@ px_status px_checkpoint_try_link(px_context *ctx, const char *run) {
 }
 
 px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step) {
-    return px_checkpoint_link(ctx, run, "best", step);
+    return checkpoint_link(ctx, run, "best", step);
 }
 
 px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step) {
-    return px_checkpoint_link(ctx, run, "newest", step);
+    return checkpoint_link(ctx, run, "newest", step);
 }
 
-static px_status px_checkpoint_fill(const char *folder, px_model *model, const px_optimizer *optimizer,
-                                    const px_config *config, const px_train_state *state) {
+static px_status checkpoint_fill(const char *folder, px_model *model, const px_optimizer *optimizer,
+                                 const px_config *config, const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
     char path[PX_PATH];
     px_named_flat flats[PX_OPTIMIZER_STATES];
-    const int count = px_optimizer_flats(model, optimizer, flats);
+    const int count = optimizer_flats(model, optimizer, flats);
     PX_TRY(px_file_remove_folder(ctx, folder));
     PX_TRY(px_file_make_folder(ctx, folder));
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
-    PX_TRY(px_model_file_save(model, px_model_flat(model, optimizer), config, state->step, path));
+    PX_TRY(px_model_file_save(model, model_flat(model, optimizer), config, state->step, path));
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
     PX_TRY(px_flats_save(model, flats, count, NULL, 0, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
-    return px_state_save(ctx, state, path);
+    return state_save(ctx, state, path);
 }
 
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
@@ -217,9 +216,9 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", folder));
     if (px_file_exists(folder)) {
         PX_TRY(px_file_path(ctx, json, "%s/state.json", folder));
-        PX_TRY(px_state_save(ctx, state, json));
+        PX_TRY(state_save(ctx, state, json));
     } else {
-        PX_TRY(px_checkpoint_fill(temporary, model, optimizer, config, state));
+        PX_TRY(checkpoint_fill(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
     return px_checkpoint_mark_newest(ctx, run, state->step);
@@ -228,7 +227,7 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
 /* --- Finding, loading, pruning ------------------------------------------------------------------------------------ */
 
 /* A checkpoint's step from its folder's name; -1 for any other name. */
-static int64_t px_checkpoint_step(const char *name) {
+static int64_t checkpoint_step(const char *name) {
     char *end;
     const long long step = strtoll(name, &end, 10);
     return strlen(name) >= PX_STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
@@ -244,7 +243,7 @@ int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
     DIR *folder = px_file_path(&ignored, path, "%s/checkpoints", run) == PX_OK ? opendir(path) : NULL;
     int64_t newest = -1;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        const int64_t step = px_checkpoint_step(entry->d_name);
+        const int64_t step = checkpoint_step(entry->d_name);
         if (step > newest && step < before) newest = step;
     }
     if (folder) closedir(folder);
@@ -252,23 +251,23 @@ int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
 }
 
 /* Reads all that is needed to use its model; state: what it says of the run. */
-static px_status px_checkpoint_check(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
+static px_status checkpoint_check(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
     char folder[PX_PATH], path[PX_PATH];
     px_model_info info;
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
     PX_TRY(px_model_file_info(ctx, path, &info));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
-    return px_state_load(ctx, path, step, state);
+    return state_load(ctx, path, step, state);
 }
 
 /* The step that the newest whole checkpoint calls the best, if that is still there, else its own. Without a whole one,
  * the newest there is, whose faults are then named by what opens it; -1: there is none. */
-static int64_t px_checkpoint_best(const char *run) {
+static int64_t checkpoint_best(const char *run) {
     px_context ignored;
     px_train_state state;
     int64_t step = px_checkpoint_newest(run);
-    while (step >= 0 && px_checkpoint_check(&ignored, run, step, &state) != PX_OK)
+    while (step >= 0 && checkpoint_check(&ignored, run, step, &state) != PX_OK)
         step = px_checkpoint_newest_before(run, step);
     if (step < 0) return px_checkpoint_newest(run);
     const bool evaluated = isfinite(state.best_nats_per_image);
@@ -280,7 +279,7 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
     if (!px_file_is_folder(model)) return px_file_path(ctx, path, "%s", model);
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", model));
     if (px_file_exists(path)) return PX_OK;
-    const int64_t best = px_checkpoint_best(model);
+    const int64_t best = checkpoint_best(model);
     if (best < 0)
         return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints", model);
     char folder[PX_PATH];
@@ -289,8 +288,8 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
 }
 
 /* Weights fit images of any size, a run's figures do not. */
-static px_status px_check_images(px_context *ctx, const char *path, const px_model_spec *found,
-                                 const px_model_spec *want) {
+static px_status check_images(px_context *ctx, const char *path, const px_model_spec *found,
+                              const px_model_spec *want) {
     if (found->height == want->height && found->width == want->width && found->channels == want->channels) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG,
                    "%s: found a model of images of %d x %d x %d, expected %d x %d x %d as in data.train", path,
@@ -303,39 +302,39 @@ px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, con
     char folder[PX_PATH], path[PX_PATH];
     px_model_info info;
     px_named_flat flats[PX_OPTIMIZER_STATES];
-    const int count = px_optimizer_flats(model, optimizer, flats);
-    const px_named_flat weights = {"", px_model_flat(model, optimizer)};
+    const int count = optimizer_flats(model, optimizer, flats);
+    const px_named_flat weights = {"", model_flat(model, optimizer)};
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
     PX_TRY(px_model_file_info(ctx, path, &info));
-    PX_TRY(px_check_images(ctx, path, &info.spec, px_model_spec_of(model)));
+    PX_TRY(check_images(ctx, path, &info.spec, px_model_spec_of(model)));
     PX_TRY(px_flats_load(model, &weights, 1, path));
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
     PX_TRY(px_flats_load(model, flats, count, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
     *config = info.config;
-    return px_state_load(ctx, path, step, state);
+    return state_load(ctx, path, step, state);
 }
 
 px_status px_checkpoint_reject(px_context *ctx, const char *run, int64_t step, char name[PX_PATH]) {
     char folder[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
-    return px_set_aside(ctx, folder, name);
+    return set_aside(ctx, folder, name);
 }
 
-static int px_newer_first(const void *a, const void *b) {
+static int newer_first(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x < y) - (x > y);
 }
 
 /* Reads the names in a folder of checkpoints: steps into `steps` (at most `most`, the rest stays for the next time),
  * and removes what ends in .partial. */
-static px_status px_checkpoint_list(px_context *ctx, const char *path, int64_t *steps, int most, int *count) {
+static px_status checkpoint_list(px_context *ctx, const char *path, int64_t *steps, int most, int *count) {
     DIR *folder = opendir(path);
     px_status status = PX_OK;
     *count = 0;
     for (struct dirent *entry; folder && status == PX_OK && (entry = readdir(folder));) {
-        const int64_t step = px_checkpoint_step(entry->d_name);
+        const int64_t step = checkpoint_step(entry->d_name);
         const size_t length = strlen(entry->d_name);
         if (step >= 0 && *count < most) steps[(*count)++] = step;
         if (length < 8 || strcmp(entry->d_name + length - 8, ".partial") != 0) continue;
@@ -347,7 +346,7 @@ static px_status px_checkpoint_list(px_context *ctx, const char *path, int64_t *
     return status;
 }
 
-static px_status px_checkpoint_remove(px_context *ctx, const char *run, int64_t step) {
+static px_status checkpoint_remove(px_context *ctx, const char *run, int64_t step) {
     char path[PX_PATH], gone[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, step, path));
     PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
@@ -361,9 +360,9 @@ px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, in
     int count;
     char path[PX_PATH];
     PX_TRY(px_file_path(ctx, path, "%s/checkpoints", run));
-    PX_TRY(px_checkpoint_list(ctx, path, steps, MOST, &count));
-    qsort(steps, (size_t)count, sizeof *steps, px_newer_first);
+    PX_TRY(checkpoint_list(ctx, path, steps, MOST, &count));
+    qsort(steps, (size_t)count, sizeof *steps, newer_first);
     for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++)
-        if (steps[i] != best_step) PX_TRY(px_checkpoint_remove(ctx, run, steps[i]));
+        if (steps[i] != best_step) PX_TRY(checkpoint_remove(ctx, run, steps[i]));
     return PX_OK;
 }

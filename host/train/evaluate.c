@@ -11,14 +11,14 @@ typedef struct px_moments {
     double mean, squares;
 } px_moments;
 
-static void px_moments_add(px_moments *moments, double value) {
+static void moments_add(px_moments *moments, double value) {
     const double distance = value - moments->mean;
     moments->count++;
     moments->mean += distance / (double)moments->count;
     moments->squares += distance * (value - moments->mean);
 }
 
-static px_evaluation px_moments_evaluation(const px_moments *m, size_t values) {
+static px_evaluation moments_evaluation(const px_moments *m, size_t values) {
     const double count = (double)m->count;
     return (px_evaluation){.images = m->count,
                            .nats_per_image = m->mean,
@@ -35,7 +35,7 @@ px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px
 }
 
 /* What is done with each batch of a pass. */
-typedef px_status (*px_batch_visitor)(void *visitor, const px_batch *batch);
+typedef px_status (*batch_visitor)(void *visitor, const px_batch *batch);
 
 /* The images of a source that a pass takes. */
 typedef struct px_selection {
@@ -54,7 +54,7 @@ static px_status px_select(px_context *ctx, const px_source *source, size_t limi
 }
 
 /* Asked before a batch, `left` of the images from the last. */
-static px_status px_visit_stopped(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
+static px_status visit_stopped(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
     const px_status asked = px_stop_poll(stop);
     if (asked == PX_OK) return PX_OK;
     return px_fail(ctx, asked, "%s: stopped after %zu of %zu images, without a result", source->name, part.count - left,
@@ -63,7 +63,7 @@ static px_status px_visit_stopped(px_context *ctx, const px_source *source, px_s
 
 /* Hands images part.first .. part.first + part.count - 1 of the selection to visit, batch by batch, in file order. */
 static px_status px_visit(px_device *device, px_source *source, const px_selection *selection,
-                          const px_evaluate_options *o, px_share part, px_batch_visitor visit, void *visitor) {
+                          const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
     const px_loader_options options = {.levels = o->levels,
                                        .batch_size = o->batch,
                                        .order = PX_LOADER_PASS,
@@ -77,7 +77,7 @@ static px_status px_visit(px_device *device, px_source *source, const px_selecti
     px_status status = PX_OK;
     for (int64_t step = (int64_t)(part.first / (size_t)o->batch); left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        status = px_visit_stopped(device->ctx, source, o->stop, part, left);
+        status = visit_stopped(device->ctx, source, o->stop, part, left);
         if (status == PX_OK) status = px_loader_next(loader, step, &batch);
         if (status != PX_OK || batch.images == 0) break;
         if ((size_t)batch.images > left) batch.images = (int)left;
@@ -90,7 +90,7 @@ static px_status px_visit(px_device *device, px_source *source, const px_selecti
 
 /* --- A model ------------------------------------------------------------------------------------------------------ */
 
-typedef struct px_model_visitor {
+typedef struct model_visitor {
     px_model *model;
     const px_source *source;
     const px_selection *selection;
@@ -98,10 +98,10 @@ typedef struct px_model_visitor {
     px_progress *progress;
     size_t done;
     double sum; /* of nats, for the progress line */
-} px_model_visitor;
+} model_visitor;
 
-static px_status px_visit_model(void *visitor, const px_batch *batch) {
-    px_model_visitor *v = visitor;
+static px_status visit_model(void *visitor, const px_batch *batch) {
+    model_visitor *v = visitor;
     double *nats = v->nats + batch->first;
     PX_TRY(px_model_forward(v->model, batch->levels, batch->images, false));
     PX_TRY(px_model_nats(v->model, nats));
@@ -120,14 +120,14 @@ static px_status px_visit_model(void *visitor, const px_batch *batch) {
 }
 
 /* nats of all images of the selection, this rank's by its model, the others' by theirs. */
-static px_status px_evaluate_images(px_model *model, px_source *source, const px_selection *selection,
-                                    const px_evaluate_options *o, double *nats, px_progress *progress) {
+static px_status evaluate_images(px_model *model, px_source *source, const px_selection *selection,
+                                 const px_evaluate_options *o, double *nats, px_progress *progress) {
     px_device *device = px_model_device(model);
     const size_t unit = (size_t)o->batch;
-    px_model_visitor visitor = {
+    model_visitor visitor = {
         .model = model, .source = source, .selection = selection, .nats = nats, .progress = progress};
     const px_share part = px_ranks_share(o->ranks, selection->count, unit);
-    PX_TRY(px_ranks_agree(o->ranks, px_visit(device, source, selection, o, part, px_visit_model, &visitor)));
+    PX_TRY(px_ranks_agree(o->ranks, px_visit(device, source, selection, o, part, visit_model, &visitor)));
     return px_ranks_gather(o->ranks, nats, selection->count, unit, sizeof *nats);
 }
 
@@ -140,12 +140,12 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
     px_status status = px_select(device->ctx, source, options->limit, options->seed, &selection);
     double *nats = per_image ? per_image : malloc(selection.count * sizeof *nats);
     if (!nats) status = px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %zu figures", selection.count);
-    if (status == PX_OK) status = px_evaluate_images(model, source, &selection, options, nats, progress);
+    if (status == PX_OK) status = evaluate_images(model, source, &selection, options, nats, progress);
     px_moments moments = {0};
-    for (size_t i = 0; i < selection.count && status == PX_OK; i++) px_moments_add(&moments, nats[i]);
+    for (size_t i = 0; i < selection.count && status == PX_OK; i++) moments_add(&moments, nats[i]);
     if (!per_image) free(nats);
     free(selection.indices);
-    *evaluation = px_moments_evaluation(&moments, (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
+    *evaluation = moments_evaluation(&moments, (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
     return status;
 }
 
@@ -153,37 +153,37 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
 
 enum { PX_INDEPENDENT_IMAGES = 10000 };
 
-typedef struct px_independent_visitor {
+typedef struct independent_visitor {
     size_t values, levels;
     uint32_t *counts; /* (values, levels) */
     size_t counted;   /* images behind counts */
     px_moments moments;
-} px_independent_visitor;
+} independent_visitor;
 
-static px_status px_count_batch(void *visitor, const px_batch *batch) {
-    px_independent_visitor *v = visitor;
+static px_status count_batch(void *visitor, const px_batch *batch) {
+    independent_visitor *v = visitor;
     for (int n = 0; n < batch->images; n++)
         for (size_t i = 0; i < v->values; i++) v->counts[i * v->levels + batch->levels[(size_t)n * v->values + i]]++;
     v->counted += (size_t)batch->images;
     return PX_OK;
 }
 
-static px_status px_score_batch(void *visitor, const px_batch *batch) {
-    px_independent_visitor *v = visitor;
+static px_status loss_of_batch(void *visitor, const px_batch *batch) {
+    independent_visitor *v = visitor;
     for (int n = 0; n < batch->images; n++) {
         double nats = 0;
         for (size_t i = 0; i < v->values; i++) {
             const double count = v->counts[i * v->levels + batch->levels[(size_t)n * v->values + i]] + 1.0;
             nats -= log(count / (double)(v->counted + v->levels));
         }
-        px_moments_add(&v->moments, nats);
+        moments_add(&v->moments, nats);
     }
     return PX_OK;
 }
 
 /* A pass of this rank alone over `limit` images. */
-static px_status px_visit_alone(px_device *device, px_source *source, size_t limit, const px_evaluate_options *options,
-                                px_batch_visitor visit, void *visitor) {
+static px_status visit_single_process(px_device *device, px_source *source, size_t limit,
+                                      const px_evaluate_options *options, batch_visitor visit, void *visitor) {
     px_selection selection;
     PX_TRY(px_select(device->ctx, source, limit, options->seed, &selection));
     const px_status status = px_visit(device, source, &selection, options, (px_share){0, selection.count}, visit,
@@ -194,13 +194,13 @@ static px_status px_visit_alone(px_device *device, px_source *source, size_t lim
 
 px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
                                   const px_evaluate_options *options, px_evaluation *evaluation) {
-    px_independent_visitor visitor = {.levels = (size_t)options->levels};
+    independent_visitor visitor = {.levels = (size_t)options->levels};
     visitor.values = (size_t)train->height * (size_t)train->width * (size_t)train->channels;
     visitor.counts = calloc(visitor.values * visitor.levels, sizeof *visitor.counts);
     if (!visitor.counts) return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate counts of levels");
-    px_status status = px_visit_alone(device, train, PX_INDEPENDENT_IMAGES, options, px_count_batch, &visitor);
-    if (status == PX_OK) status = px_visit_alone(device, test, options->limit, options, px_score_batch, &visitor);
+    px_status status = visit_single_process(device, train, PX_INDEPENDENT_IMAGES, options, count_batch, &visitor);
+    if (status == PX_OK) status = visit_single_process(device, test, options->limit, options, loss_of_batch, &visitor);
     free(visitor.counts);
-    *evaluation = px_moments_evaluation(&visitor.moments, visitor.values);
+    *evaluation = moments_evaluation(&visitor.moments, visitor.values);
     return status;
 }

@@ -13,7 +13,7 @@ struct px_optimizer {
     px_tensor numbers;                /* (1, PX_UPDATE_NUMBERS): of the update to come */
 };
 
-static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
+static void optimizer_lay_out(px_optimizer *o, px_arena *arena) {
     const px_tensor flat = px_model_weights(o->model);
     if (o->spec.kind == PX_OPTIMIZER_ADAM) o->first = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
     if (o->spec.kind != PX_OPTIMIZER_SGD) o->second = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
@@ -26,23 +26,23 @@ static void px_optimizer_carve(px_optimizer *o, px_arena *arena) {
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
     px_optimizer dry = {.model = (px_model *)model, .spec = *spec};
     px_arena plan = px_arena_plan();
-    px_optimizer_carve(&dry, &plan);
+    optimizer_lay_out(&dry, &plan);
     return plan.peak;
 }
 
-static px_status px_optimizer_hold(px_optimizer *o) {
+static px_status optimizer_allocate(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     const size_t bytes = px_optimizer_bytes(o->model, &o->spec);
-    const px_status status = px_arena_hold(&o->arena, device, bytes);
+    const px_status status = px_arena_allocate(&o->arena, device, bytes);
     if (status != PX_ERR_MEMORY) return status;
     return px_arena_fail(device, "the optimiser needs", bytes, "model.hidden, model.head or model.layers");
 }
 
-static px_status px_optimizer_begin(px_optimizer *o) {
+static px_status optimizer_begin(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
-    PX_TRY(px_optimizer_hold(o));
+    PX_TRY(optimizer_allocate(o));
     PX_TRY(device->ops->clear(device, o->arena.base, o->arena.capacity));
-    px_optimizer_carve(o, &o->arena);
+    optimizer_lay_out(o, &o->arena);
     if (!o->average.data) return PX_OK;
     return device->ops->copy(device, o->average.data, px_model_weights(o->model).data, px_tensor_bytes(&o->average));
 }
@@ -53,7 +53,7 @@ px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px
     if (!o) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "optimizer: cannot allocate it");
     o->model = model;
     o->spec = *spec;
-    const px_status status = px_optimizer_begin(o);
+    const px_status status = optimizer_begin(o);
     if (status != PX_OK) {
         px_optimizer_destroy(o);
         return status;
@@ -64,19 +64,19 @@ px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px
 
 void px_optimizer_destroy(px_optimizer *o) {
     if (!o) return;
-    px_arena_release(&o->arena);
+    px_arena_free(&o->arena);
     free(o);
 }
 
 px_status px_optimizer_prepare(px_optimizer *o, int64_t update, double rate) {
     const px_optimizer_spec *s = &o->spec;
-    return px_run(px_model_device(o->model), set, .y = o->numbers,
+    return px_run(px_model_device(o->model), upload_scalars, .y = o->numbers,
                   .value = {[PX_UPDATE_RATE] = rate,
                             [PX_UPDATE_CORRECTION1] = 1 - pow(s->beta1, (double)update),
                             [PX_UPDATE_CORRECTION2] = 1 - pow(s->beta2, (double)update)});
 }
 
-static px_status px_optimizer_step(px_optimizer *o) {
+static px_status optimizer_step(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     const px_tensor weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
     const px_optimizer_spec *s = &o->spec;
@@ -97,9 +97,9 @@ static px_status px_optimizer_step(px_optimizer *o) {
 
 px_status px_optimizer_update(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
-    PX_TRY(px_run(device, square_sum, .x = px_model_gradients(o->model), .sum = o->squares));
+    PX_TRY(px_run(device, sum_squares, .x = px_model_gradients(o->model), .sum = o->squares));
     PX_TRY(px_run(device, clip, .squares = o->squares, .scale = o->scale, .clip = o->spec.clip_norm));
-    PX_TRY(px_optimizer_step(o));
+    PX_TRY(optimizer_step(o));
     PX_TRY(px_model_refresh(o->model));
     if (!o->average.data) return PX_OK;
     return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,

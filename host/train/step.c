@@ -25,28 +25,28 @@ void px_step_destroy(px_step *step) {
     free(step);
 }
 
-static px_status px_step_forward(void *context) {
+static px_status step_forward(void *context) {
     px_step *s = context;
-    return px_model_score(s->model, true);
+    return px_model_loss(s->model, true);
 }
 
-static px_status px_step_learn(px_step *s) {
+static px_status step_learn(px_step *s) {
     PX_TRY(px_model_backward(s->model)); /* gradients leave for the other ranks while it runs */
     PX_TRY(px_reduction_finish(s->reduction));
     return px_optimizer_update(s->optimizer);
 }
 
-static px_status px_step_whole(void *context) {
-    PX_TRY(px_step_forward(context));
-    return px_step_learn(context);
+static px_status step_whole(void *context) {
+    PX_TRY(step_forward(context));
+    return step_learn(context);
 }
 
 px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t update, double rate) {
     px_device *device = px_model_device(s->model);
-    PX_TRY(px_model_take(s->model, levels, images));
+    PX_TRY(px_model_upload_batch(s->model, levels, images));
     PX_TRY(px_optimizer_prepare(s->optimizer, update, rate));
     const px_work_shape shape = px_model_shape(s->model);
-    if (!s->reduction) return px_pass_run(&s->pass, device, shape, px_step_whole, s);
-    PX_TRY(px_pass_run(&s->pass, device, shape, px_step_forward, s));
-    return px_step_learn(s);
+    if (!s->reduction) return px_pass_run(&s->pass, device, shape, step_whole, s);
+    PX_TRY(px_pass_run(&s->pass, device, shape, step_forward, s));
+    return step_learn(s);
 }

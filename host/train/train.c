@@ -2,7 +2,7 @@
 #include "host/train/trainer.h"
 #include "pixelrnn/clock.h"
 
-static px_status px_train_loop(px_trainer *t) {
+static px_status train_loop(px_trainer *t) {
     PX_TRY(px_trainer_report_due(t)); /* what a stop cut short */
     while (t->state.step < t->config->train.steps && t->stop == PX_OK) {
         px_batch batch;
@@ -11,7 +11,7 @@ static px_status px_train_loop(px_trainer *t) {
         const double rate = px_learning_rate(t->config, t->state.step);
         /* Forward, backward, reduction, update: step.c */
         PX_TRY(px_step_run(t->step, batch.levels, batch.images, t->state.step + 1, rate));
-        PX_TRY(px_trainer_observe(t));
+        PX_TRY(px_trainer_collect(t));
         PX_TRY(px_trainer_report(t));
     }
     return px_ranks_agree(t->ranks, px_trainer_save(t)); /* no rank leaves before rank 0 has saved */
@@ -26,7 +26,7 @@ px_status px_train(px_device *device, const px_train_options *options, px_train_
     px_status status = px_trainer_open(&trainer);
     if (status == PX_OK) {
         px_progress_begin(&trainer.progress, options->out, "train", trainer.state.step, options->config->train.steps);
-        status = px_train_loop(&trainer);
+        status = train_loop(&trainer);
         px_progress_clear(&trainer.progress);
     }
     result->step = trainer.state.step;

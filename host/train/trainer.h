@@ -68,12 +68,12 @@ px_status px_trainer_write_config(px_trainer *trainer);
 px_status px_trainer_same_work(px_trainer *trainer);
 px_status px_trainer_same_data(px_trainer *trainer);
 /* Gives every rank what rank 0 begins with: weights, the optimiser's state, the step. */
-px_status px_trainer_spread(px_trainer *trainer);
+px_status px_trainer_broadcast(px_trainer *trainer);
 void px_trainer_close(px_trainer *trainer);
 
 /* After an update: takes in the loss (waits for it) and what the other ranks have to say, then whatever is due at this
  * step: a line of metrics, a checkpoint, an evaluation, samples. */
-px_status px_trainer_observe(px_trainer *trainer);
+px_status px_trainer_collect(px_trainer *trainer);
 px_status px_trainer_report(px_trainer *trainer);
 /* The evaluation and the samples that the state says are still due at its step. */
 px_status px_trainer_report_due(px_trainer *trainer);

@@ -5,29 +5,29 @@
 #include <string.h>
 
 /* What the images lose on their way to the model, in one line. */
-static void px_trainer_say_conversion(const px_trainer *t, const px_source *source) {
+static void trainer_say_conversion(const px_trainer *t, const px_source *source) {
     char line[PX_CONVERSION];
     if (px_source_conversion(source, (int)t->config->data.levels, line)) fprintf(t->options->out, "%s\n", line);
 }
 
-static px_status px_trainer_open_data(px_trainer *t) {
+static px_status trainer_open_data(px_trainer *t) {
     const px_config *c = t->config;
     if (!c->data.train[0])
         return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
     px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
     PX_TRY(px_source_open_list(t->ctx, c->data.train, &options, &t->train));
-    px_trainer_say_conversion(t, t->train);
+    trainer_say_conversion(t, t->train);
     t->result->entropy = t->train->entropy;
     if (!c->data.test[0]) return PX_OK;
     options.split = PX_SPLIT_TEST;
     PX_TRY(px_source_open_list(t->ctx, c->data.test, &options, &t->test));
-    if (strcmp(c->data.train, c->data.test) != 0) px_trainer_say_conversion(t, t->test);
+    if (strcmp(c->data.train, c->data.test) != 0) trainer_say_conversion(t, t->test);
     return PX_OK;
 }
 
 enum { PX_SAMPLES_AT_ONCE = 64 };
 
-static px_status px_trainer_open_model(px_trainer *t) {
+static px_status trainer_open_model(px_trainer *t) {
     const px_config *c = t->config;
     const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
     const px_optimizer_spec rule = {.kind = (px_optimizer_kind)c->train.optimizer,
@@ -70,7 +70,7 @@ px_status px_trainer_write_config(px_trainer *t) {
 }
 
 /* The config of the run to be resumed must agree with the one given. */
-static px_status px_trainer_check_config(px_trainer *t) {
+static px_status trainer_check_config(px_trainer *t) {
     char path[PX_PATH];
     PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
     px_config_default(&t->before);
@@ -79,7 +79,7 @@ static px_status px_trainer_check_config(px_trainer *t) {
 }
 
 /* Locks the run folder, once there is one. */
-static px_status px_trainer_lock(px_trainer *t) {
+static px_status trainer_lock(px_trainer *t) {
     char path[PX_PATH];
     if (t->lock.path[0] || !px_file_is_folder(t->options->run)) return PX_OK;
     PX_TRY(px_file_path(t->ctx, path, "%s/lock", t->options->run));
@@ -90,13 +90,13 @@ static px_status px_trainer_lock(px_trainer *t) {
 
 /* Refuses to begin where another process is at work or where a run lies, and to resume with another config than it was
  * begun with. */
-static px_status px_trainer_check_run(px_trainer *t) {
+static px_status trainer_check_run(px_trainer *t) {
     const char *run = t->options->run;
-    PX_TRY(px_trainer_lock(t));
+    PX_TRY(trainer_lock(t));
     PX_TRY(px_file_check_folder(t->ctx, run));
     const int64_t newest = px_checkpoint_newest(run);
     if (newest < 0) return PX_OK;
-    if (t->options->resume) return px_trainer_check_config(t);
+    if (t->options->resume) return trainer_check_config(t);
     return px_fail(
         t->ctx, PX_ERR_USAGE,
         "%s: already holds a run, trained to step %lld; --resume goes on with it, another -o begins a new one", run,
@@ -104,11 +104,11 @@ static px_status px_trainer_check_run(px_trainer *t) {
 }
 
 /* A fresh run, or the newest whole checkpoint of an old one. */
-static px_status px_trainer_open_run(px_trainer *t) {
+static px_status trainer_open_run(px_trainer *t) {
     const char *run = t->options->run;
     char folder[PX_PATH];
     PX_TRY(px_file_make_folder(t->ctx, run));
-    PX_TRY(px_trainer_check_run(t)); /* again: another process may have begun meanwhile */
+    PX_TRY(trainer_check_run(t)); /* again: another process may have begun meanwhile */
     PX_TRY(px_trainer_resume(t));
     PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
     PX_TRY(px_file_make_folder(t->ctx, folder));
@@ -124,13 +124,13 @@ static px_status px_trainer_open_run(px_trainer *t) {
 }
 
 /* Test images must be of the training images' size. */
-static px_status px_trainer_same_size(px_trainer *t) {
+static px_status trainer_same_size(px_trainer *t) {
     const px_model_spec spec = px_model_spec_from(t->config, t->train->height, t->train->width, t->train->channels);
     return px_evaluate_check(t->ctx, &spec, t->test);
 }
 
 /* What is known of the data before a step is taken. */
-static px_status px_trainer_baseline(px_trainer *t) {
+static px_status trainer_baseline(px_trainer *t) {
     if (!t->test || !t->root) return PX_OK;
     const px_evaluate_options options = px_trainer_evaluation(t);
     if (options.limit > 0 && options.limit < t->test->count)
@@ -140,7 +140,7 @@ static px_status px_trainer_baseline(px_trainer *t) {
 }
 
 /* This rank's share of a batch, and that of the rank that has most. */
-static px_status px_trainer_divide(px_trainer *t) {
+static px_status trainer_divide(px_trainer *t) {
     const int images = (int)t->config->train.batch_size, ranks = px_ranks_count(t->ranks);
     if (images < ranks)
         return px_fail(t->ctx, PX_ERR_CONFIG,
@@ -151,21 +151,21 @@ static px_status px_trainer_divide(px_trainer *t) {
 }
 
 /* A step sums the gradients of all ranks over the whole batch. */
-static px_status px_trainer_open_step(px_trainer *t) {
+static px_status trainer_open_step(px_trainer *t) {
     const double bucket = t->config->parallel.bucket_mib * (1 << 20);
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
     px_model_part_of(t->model, (int)t->config->train.batch_size);
     return px_step_create(t->model, t->optimizer, t->reduction, &t->step);
 }
 
-static px_status px_trainer_open_images(px_trainer *t) {
-    PX_TRY(px_trainer_divide(t));
-    PX_TRY(px_trainer_open_data(t));
-    return t->test ? px_trainer_same_size(t) : PX_OK;
+static px_status trainer_open_images(px_trainer *t) {
+    PX_TRY(trainer_divide(t));
+    PX_TRY(trainer_open_data(t));
+    return t->test ? trainer_same_size(t) : PX_OK;
 }
 
 /* A stop asked for during the set-up, before anything was changed. */
-static px_status px_trainer_stopped(px_trainer *t) {
+static px_status trainer_stopped(px_trainer *t) {
     const px_status asked = px_stop_poll(t->options->stop);
     return asked == PX_OK ? PX_OK : px_fail(t->ctx, asked, "train: stopped before its first step");
 }
@@ -173,15 +173,15 @@ static px_status px_trainer_stopped(px_trainer *t) {
 /* What may fail on one rank alone is agreed on, so that none waits for it. */
 px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_trainer_same_work(t));
-    PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_check_run(t) : PX_OK));
-    PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_images(t)));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? trainer_check_run(t) : PX_OK));
+    PX_TRY(px_ranks_agree(t->ranks, trainer_open_images(t)));
     PX_TRY(px_trainer_same_data(t));
-    PX_TRY(px_ranks_agree(t->ranks, px_trainer_baseline(t)));
-    PX_TRY(px_ranks_agree(t->ranks, px_trainer_open_model(t)));
-    PX_TRY(px_trainer_open_step(t));
-    PX_TRY(px_ranks_agree(t->ranks, px_trainer_stopped(t)));
-    PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_open_run(t) : PX_OK));
-    return px_trainer_spread(t);
+    PX_TRY(px_ranks_agree(t->ranks, trainer_baseline(t)));
+    PX_TRY(px_ranks_agree(t->ranks, trainer_open_model(t)));
+    PX_TRY(trainer_open_step(t));
+    PX_TRY(px_ranks_agree(t->ranks, trainer_stopped(t)));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? trainer_open_run(t) : PX_OK));
+    return px_trainer_broadcast(t);
 }
 
 void px_trainer_close(px_trainer *t) {

@@ -16,8 +16,8 @@ px_status px_trainer_same_work(px_trainer *t) {
 
 /* --- Data --------------------------------------------------------------------------------------------------------- */
 
-static px_status px_source_compare(px_context *ctx, const px_source *source, const px_source_digest *first,
-                                   const px_source_digest *mine) {
+static px_status source_compare(px_context *ctx, const px_source *source, const px_source_digest *first,
+                                const px_source_digest *mine) {
     char found[PX_DIGEST_TEXT], expected[PX_DIGEST_TEXT];
     if (px_source_digest_same(first, mine)) return PX_OK;
     px_source_digest_text(mine, found);
@@ -25,22 +25,22 @@ static px_status px_source_compare(px_context *ctx, const px_source *source, con
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
-static px_status px_trainer_same_source(px_trainer *t, px_source *source, px_source_digest *mine) {
+static px_status trainer_same_source(px_trainer *t, px_source *source, px_source_digest *mine) {
     if (!source) return PX_OK;
     PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
     px_source_digest first = *mine;
     PX_TRY(px_ranks_broadcast(t->ranks, &first, sizeof first));
-    return px_ranks_agree(t->ranks, px_source_compare(t->ctx, source, &first, mine));
+    return px_ranks_agree(t->ranks, source_compare(t->ctx, source, &first, mine));
 }
 
 px_status px_trainer_same_data(px_trainer *t) {
-    PX_TRY(px_trainer_same_source(t, t->train, &t->train_digest));
-    return px_trainer_same_source(t, t->test, &t->test_digest);
+    PX_TRY(trainer_same_source(t, t->train, &t->train_digest));
+    return trainer_same_source(t, t->test, &t->test_digest);
 }
 
 /* --- What rank 0 begins with --------------------------------------------------------------------------------------- */
 
-static px_status px_trainer_spread_tensor(px_trainer *t, px_tensor tensor) {
+static px_status trainer_broadcast_tensor(px_trainer *t, px_tensor tensor) {
     const size_t bytes = px_tensor_bytes(&tensor);
     void *host = malloc(bytes);
     px_status status = host ? PX_OK : px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory to pass %zu bytes on", bytes);
@@ -53,12 +53,12 @@ static px_status px_trainer_spread_tensor(px_trainer *t, px_tensor tensor) {
     return status;
 }
 
-px_status px_trainer_spread(px_trainer *t) {
+px_status px_trainer_broadcast(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
-    if (t->ranks) PX_TRY(px_trainer_spread_tensor(t, px_model_weights(t->model)));
+    if (t->ranks) PX_TRY(trainer_broadcast_tensor(t, px_model_weights(t->model)));
     PX_TRY(px_model_refresh(t->model));
-    for (int i = 0; i < count; i++) PX_TRY(px_trainer_spread_tensor(t, states[i].tensor));
+    for (int i = 0; i < count; i++) PX_TRY(trainer_broadcast_tensor(t, states[i].tensor));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_step = t->state.step;
     return PX_OK;

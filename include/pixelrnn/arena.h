@@ -1,7 +1,7 @@
 /* Memory is planned, then held: an arena hands out tensors from one allocation that is never grown.
  *
  * The same code carves an arena twice. First over no memory (px_arena_plan): addresses are made up, only the sizes
- * count. Then, after px_arena_hold has allocated what was counted, for good. */
+ * count. Then, after px_arena_allocate has allocated what was counted, for good. */
 #ifndef PIXELRNN_ARENA_H
 #define PIXELRNN_ARENA_H
 
@@ -23,10 +23,10 @@ px_arena px_arena_plan(void);
  * hand out more than there is, and end the process later. */
 bool px_arena_fits(const px_device *device, size_t bytes);
 
-/* Allocates `bytes` on device; PX_ERR_MEMORY if they do not fit or cannot be had. Released by px_arena_release, also when
+/* Allocates `bytes` on device; PX_ERR_MEMORY if they do not fit or cannot be had. Released by px_arena_free, also when
  * never held. */
-px_status px_arena_hold(px_arena *arena, px_device *device, size_t bytes);
-void px_arena_release(px_arena *arena);
+px_status px_arena_allocate(px_arena *arena, px_device *device, size_t bytes);
+void px_arena_free(px_arena *arena);
 
 /* PX_ERR_MEMORY as "out of memory: NEED 1.20 GiB beside 0.50 GiB that are held, of 1.50 GiB that LIMIT leaves; lower KEYS".
  * need: "the model needs". */

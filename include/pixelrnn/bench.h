@@ -53,7 +53,7 @@ typedef enum {
     PX_BENCH_TRAIN,
     PX_BENCH_EVALUATE,
     PX_BENCH_SAMPLE,
-    PX_BENCH_SAMPLE_PLAIN,
+    PX_BENCH_SAMPLE_NAIVE,
     PX_BENCH_PHASES
 } px_bench_phase;
 extern const char *const px_bench_phase_names[PX_BENCH_PHASES];

@@ -64,7 +64,7 @@ typedef struct px_config {
     } eval;
     struct {
         double bucket_mib;         /* gradients that leave together */
-        double silence_s, stall_s; /* px_ranks_patience */
+        double silence_s, stall_s; /* px_ranks_set_timeouts */
     } parallel;
 } px_config;
 

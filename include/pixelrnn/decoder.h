@@ -7,7 +7,7 @@
  * full pass's up to rounding.
  *
  * Each call may run at once on the device, for all images together. Or calls are recorded, and replayed for groups of
- * images by the device's workers (px_replay_args), a few rows at a time: the way to draw images, where nobody looks at
+ * images by the device's workers (px_execute_args), a few rows at a time: the way to draw images, where nobody looks at
  * the logits on the host. */
 #ifndef PIXELRNN_DECODER_H
 #define PIXELRNN_DECODER_H
@@ -42,10 +42,10 @@ px_status px_decoder_next(px_decoder *decoder);
 /* logits (images, C * L), of which columns channel * L .. are now those of this channel; read them before the next call.
  * Channels are asked for in order, each when the one before has its level. */
 px_status px_decoder_logits(px_decoder *decoder, int channel, px_tensor *logits);
-/* The same, and draws the value: see px_draw_args. The nats of each image add up. */
-px_status px_decoder_draw(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);
+/* The same, and draws the value: see px_sample_args. The nats of each image add up. */
+px_status px_decoder_sample(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);
 /* Takes the pixel's values, all of which are given, without computing logits. */
-px_status px_decoder_pass(px_decoder *decoder);
+px_status px_decoder_skip(px_decoder *decoder);
 
 /* Ends what is under way. levels [images, H, W, C] gets all values, nats, if not NULL, the sums of each image. */
 px_status px_decoder_finish(px_decoder *decoder, uint8_t *levels, double *nats);

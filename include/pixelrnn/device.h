@@ -36,7 +36,7 @@ typedef struct px_gemm_args {
     size_t ld_a, ld_b, ld_c;
     px_real beta;
     int batch;
-    ptrdiff_t step_a, step_b, step_c;
+    ptrdiff_t stride_a, stride_b, stride_c;
 } px_gemm_args;
 
 /* Where the taps of a convolution read, relative to the pixel they write: (row, column) offsets.
@@ -63,7 +63,7 @@ static inline bool px_taps_are_the_pixel(const px_taps *taps) {
 typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
-    bool rectify, rectify_y;
+    bool relu, relu_y;
     px_tensor x;      /* [in]  (P, in) activation */
     px_tensor weight; /* [in]  (out, stored * in) as activations */
     px_tensor bias;   /* [in]  (1, out) as activations, or absent */
@@ -76,7 +76,7 @@ typedef struct px_convolve_args {
 typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
-    bool rectify;
+    bool relu;
     px_tensor dy;     /* [in]  (P, out) activation */
     px_tensor weight; /* [in]  (out, stored * in) as activations */
     px_tensor x;      /* [in]  (P, in) activation, read only with rectify */
@@ -89,7 +89,7 @@ typedef struct px_convolve_input_gradient_args {
 typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
-    bool rectify;
+    bool relu;
     px_tensor x;       /* [in]  (P, in) activation */
     px_tensor dy;      /* [in]  (P, out) activation */
     px_tensor dweight; /* [out] (out, stored * in) */
@@ -98,37 +98,37 @@ typedef struct px_convolve_weight_gradient_args {
 
 /* Makes the columns of a convolution: y(pixel * live + t, :) = x(pixel + offset_t, :), or relu of it, or 0 outside.
  * mirror reads pixel - offset_t instead (input gradients). Row 0 of y belongs to pixel `first`. */
-typedef struct px_gather_args {
+typedef struct px_im2col_args {
     px_grid grid;
     px_taps taps;
-    bool rectify, mirror;
+    bool relu, mirror;
     size_t first;
     px_tensor x; /* [in]  (P, F) activation */
     px_tensor y; /* [out] (pixels * live, F) activation */
-} px_gather_args;
+} px_im2col_args;
 
 /* y = sum + bias + add; with gate present, sum counts only where gate > 0; with rectify, y is relu of all that. Any of
  * sum and add may be y. */
-typedef struct px_combine_args {
-    bool rectify;
-    px_tensor sum;  /* [in]  (R, F) activation or absent */
-    px_tensor bias; /* [in]  (1, F) as activations, or absent */
-    px_tensor add;  /* [in]  (R, F) activation or absent */
-    px_tensor gate; /* [in]  (R, F) activation or absent */
-    px_tensor y;    /* [out] (R, F) activation */
-} px_combine_args;
+typedef struct px_bias_add_relu_args {
+    bool relu;
+    px_tensor sum;       /* [in]  (R, F) activation or absent */
+    px_tensor bias;      /* [in]  (1, F) as activations, or absent */
+    px_tensor add;       /* [in]  (R, F) activation or absent */
+    px_tensor relu_mask; /* [in]  (R, F) activation or absent */
+    px_tensor y;         /* [out] (R, F) activation */
+} px_bias_add_relu_args;
 
 /* y = x, as activations are stored. */
-typedef struct px_convert_args {
+typedef struct px_cast_args {
     px_tensor x; /* [in]  (R, F) */
     px_tensor y; /* [out] (R, F) activation */
-} px_convert_args;
+} px_cast_args;
 
 /* y(s, f) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, f), in their order. */
-typedef struct px_column_sum_args {
+typedef struct px_sum_rows_args {
     px_tensor x; /* [in]  (R, F) activation */
     px_tensor y; /* [out] (S, F) */
-} px_column_sum_args;
+} px_sum_rows_args;
 
 /* y(i, j) = add(i, j) + x(i - down, j) in every image, x being 0 outside. add may be y or absent. */
 typedef struct px_shift_rows_args {
@@ -148,20 +148,20 @@ typedef struct px_mask_args {
 } px_mask_args;
 
 /* values(r, c) = 2 * level / (levels - 1) - 1, the level being image(r, first + c). */
-typedef struct px_levels_to_values_args {
+typedef struct px_normalize_args {
     px_tensor image;  /* [in]  (R, columns) PX_UINT8 */
     px_tensor values; /* [out] (R, C) activation */
     int levels, first;
-} px_levels_to_values_args;
+} px_normalize_args;
 
 /* sum += bias + add, y = sum and rectified = max(sum, 0), in columns first .. first + count - 1 of every row: the
  * pointwise end of a layer of which only one colour group is due. */
 typedef struct px_activate_args {
-    px_tensor sum;       /* [in, out] (R, F) */
-    px_tensor bias;      /* [in]  (1, F) as activations */
-    px_tensor add;       /* [in]  (R, F) activation or absent */
-    px_tensor y;         /* [out] (R, F) activation or absent */
-    px_tensor rectified; /* [out] (R, F) activation or absent */
+    px_tensor sum;      /* [in, out] (R, F) */
+    px_tensor bias;     /* [in]  (1, F) as activations */
+    px_tensor add;      /* [in]  (R, F) activation or absent */
+    px_tensor y;        /* [out] (R, F) activation or absent */
+    px_tensor relu_out; /* [out] (R, F) activation or absent */
     int first, count;
 } px_activate_args;
 
@@ -182,35 +182,35 @@ enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
  * Maps are reals; or, where a device runs it on clusters (host/device/recurrence_strategy.c), bfloat16 but for c.
  * Two directions run side by side; their weights must lie in one allocation. */
 enum { PX_MAX_DIRECTIONS = 2 };
-typedef struct px_recurrence_line {
+typedef struct px_recurrence_direction {
     ptrdiff_t origin, step, lane; /* pixel = origin + t * step + l * lane, in pixels of one image */
     px_tensor weight;             /* (4 D, taps * D) as activations */
     px_tensor gates;              /* (P, 4 D) activation */
     px_tensor c;                  /* (P, D) */
     px_tensor h, dh;              /* (P, D) activation */
-} px_recurrence_line;
+} px_recurrence_direction;
 typedef struct px_recurrence_args {
     px_grid grid;
-    int steps, lanes, delay, life;
+    int steps, lanes, skew, length;
     int taps, first_tap;
     int hidden;
     int directions;
-    px_recurrence_line line[PX_MAX_DIRECTIONS];
-    px_tensor scratch; /* px_recurrence_scratch bytes, PX_UINT8; contents do not matter */
+    px_recurrence_direction line[PX_MAX_DIRECTIONS];
+    px_tensor temporary; /* px_recurrence_temporary_bytes bytes, PX_UINT8; contents do not matter */
 } px_recurrence_args;
 typedef px_recurrence_args px_recurrence_forward_args;
 typedef px_recurrence_args px_recurrence_backward_args;
 
 /* Bytes of scratch that a recurrence of these sizes needs. */
-size_t px_recurrence_scratch(const px_recurrence_args *recurrence);
+size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence);
 
 /* The first lane that lives at step t, and how many do (they are neighbours). */
 PX_HOST_DEVICE int px_recurrence_first(const px_recurrence_args *s, int t) {
-    int first = s->delay ? t - s->life + 1 : 0;
+    int first = s->skew ? t - s->length + 1 : 0;
     return first > 0 ? first : 0;
 }
 PX_HOST_DEVICE int px_recurrence_live(const px_recurrence_args *s, int t) {
-    int last = s->delay && t < s->lanes - 1 ? t : s->lanes - 1;
+    int last = s->skew && t < s->lanes - 1 ? t : s->lanes - 1;
     return last - px_recurrence_first(s, t) + 1;
 }
 
@@ -225,7 +225,7 @@ typedef struct px_lstm_cell_args {
     px_tensor product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
     px_tensor
         operand; /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
-    px_tensor carry; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
+    px_tensor grad_c; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
@@ -242,7 +242,7 @@ typedef struct px_lstm_update_args {
     px_tensor add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */
     int first, count;
     int layers;
-    size_t step_pre, step_bias, step_c, step_h;
+    size_t stride_pre, stride_bias, stride_c, stride_h;
 } px_lstm_update_args;
 
 /* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
@@ -256,14 +256,14 @@ typedef struct px_softmax_nll_args {
 } px_softmax_nll_args;
 
 /* sum(n) = sum of the columns of row n of x, in double. */
-typedef struct px_row_sum_args {
+typedef struct px_sum_columns_args {
     px_tensor x;   /* [in]  (N, M) */
     px_tensor sum; /* [out] (N, 1) PX_FLOAT64 */
-} px_row_sum_args;
+} px_sum_columns_args;
 
 /* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
  * (seed, first_image + row, place); nats += -ln of its probability at temperature 1. */
-typedef struct px_draw_args {
+typedef struct px_sample_args {
     px_tensor logits; /* [in]  (N, stride) activation: the L logits of the value start at column `offset` of row n */
     px_tensor image;  /* [out] (N, values) PX_UINT8 */
     px_tensor nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
@@ -271,17 +271,17 @@ typedef struct px_draw_args {
     int levels, column;
     px_real temperature;
     uint64_t seed, first_image, place;
-} px_draw_args;
+} px_sample_args;
 /* The place of a value in its image, as its random number is keyed. */
-static inline uint64_t px_draw_place(int row, int column, int channel) {
+static inline uint64_t px_sample_key(int row, int column, int channel) {
     return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
 }
 
 /* Sums of squares, one per row: the first half of a global norm. */
-typedef struct px_square_sum_args {
+typedef struct px_sum_squares_args {
     px_tensor x;   /* [in]  (R, F) */
     px_tensor sum; /* [out] (R, 1) PX_FLOAT64 */
-} px_square_sum_args;
+} px_sum_squares_args;
 
 /* norm = sqrt of the sum of squares; scale = min(1, clip / norm), or 1 when clip is 0. */
 typedef struct px_clip_args {
@@ -292,14 +292,14 @@ typedef struct px_clip_args {
 
 /* y(0, i) = value[i] for each column i of y: a few numbers, copied when this is called, so nothing on the host need stay
  * for them. They reach the device beside a recorded graph, which reads them where they lie. */
-enum { PX_SET_MOST = 4 };
-typedef struct px_set_args {
-    px_tensor y; /* [out] (1, up to PX_SET_MOST) PX_FLOAT64 */
-    double value[PX_SET_MOST];
-} px_set_args;
+enum { PX_MAX_SCALARS = 4 };
+typedef struct px_upload_scalars_args {
+    px_tensor y; /* [out] (1, up to PX_MAX_SCALARS) PX_FLOAT64 */
+    double value[PX_MAX_SCALARS];
+} px_upload_scalars_args;
 
 /* Optimiser updates over all parameters at once; every gradient is read as scale(0) * g. rate and corrections are
- * numbers of the update, in the device's memory: one recorded update serves for all (px_set_args).
+ * numbers of the update, in the device's memory: one recorded update serves for all (px_upload_scalars_args).
  *   SGD:      w -= rate * g
  *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
  *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
@@ -333,33 +333,33 @@ typedef struct px_ema_args {
  * the first `bytes` bytes from `memory` on, group 0's, stands for the same place of every group. Images are numbered
  * on from group to group, `images` each. Groups are independent workers: a thread each on the CPU, a cluster of blocks
  * on CUDA; within one, the steps follow each other. */
-#define PX_TAPE_OPS(X) X(gemm) X(levels_to_values) X(activate) X(lstm_update) X(draw)
+#define PX_COMMAND_OPS(X) X(gemm) X(normalize) X(activate) X(lstm_update) X(sample)
 typedef struct px_clear_args {
     void *memory; /* set to 0 */
     size_t bytes;
 } px_clear_args;
 typedef enum {
-#define PX_TAPE_STEP(name) PX_STEP_##name,
-    PX_TAPE_OPS(PX_TAPE_STEP)
-#undef PX_TAPE_STEP
-        PX_STEP_clear
-} px_tape_op;
-typedef struct px_tape_step {
-    px_tape_op op;
+#define PX_COMMAND_CODE(name) PX_COMMAND_##name,
+    PX_COMMAND_OPS(PX_COMMAND_CODE)
+#undef PX_COMMAND_CODE
+        PX_COMMAND_clear
+} px_command_op;
+typedef struct px_device_command {
+    px_command_op op;
     union {
-#define PX_TAPE_ARGS(name) px_##name##_args name;
-        PX_TAPE_OPS(PX_TAPE_ARGS)
-#undef PX_TAPE_ARGS
+#define PX_COMMAND_ARGS(name) px_##name##_args name;
+        PX_COMMAND_OPS(PX_COMMAND_ARGS)
+#undef PX_COMMAND_ARGS
         px_clear_args clear;
     } args;
-} px_tape_step;
-typedef struct px_replay_args {
-    const px_tape_step *steps; /* in device memory */
+} px_device_command;
+typedef struct px_execute_args {
+    const px_device_command *steps; /* in device memory */
     int count;
     int groups, images;
     char *memory;
     size_t bytes;
-} px_replay_args;
+} px_execute_args;
 
 typedef struct px_device px_device;
 
@@ -370,15 +370,15 @@ typedef struct px_device px_device;
     X(lstm_cell_forward)                                                                                               \
     X(lstm_cell_backward)                                                                                              \
     X(lstm_update)                                                                                                     \
-    X(gather)                                                                                                          \
-    X(combine)                                                                                                         \
-    X(convert)                                                                                                         \
-    X(column_sum)                                                                                                      \
+    X(im2col)                                                                                                          \
+    X(bias_add_relu)                                                                                                   \
+    X(cast)                                                                                                            \
+    X(sum_rows)                                                                                                        \
     X(shift_rows)                                                                                                      \
-    X(levels_to_values)                                                                                                \
+    X(normalize)                                                                                                       \
     X(activate)                                                                                                        \
     X(softmax_nll)                                                                                                     \
-    X(draw)
+    X(sample)
 #define PX_COMMON_OPS(X)                                                                                               \
     X(gemm)                                                                                                            \
     X(convolve)                                                                                                        \
@@ -387,15 +387,15 @@ typedef struct px_device px_device;
     X(recurrence_forward)                                                                                              \
     X(recurrence_backward)                                                                                             \
     X(mask)                                                                                                            \
-    X(row_sum)                                                                                                         \
-    X(square_sum)                                                                                                      \
+    X(sum_columns)                                                                                                     \
+    X(sum_squares)                                                                                                     \
     X(clip)                                                                                                            \
-    X(set)                                                                                                             \
+    X(upload_scalars)                                                                                                  \
     X(sgd)                                                                                                             \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \
     X(ema)                                                                                                             \
-    X(replay)
+    X(execute)
 #define PX_DEVICE_OPS(X)                                                                                               \
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
@@ -410,9 +410,9 @@ typedef struct px_device px_device;
  * device is as it was before. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
-    X(release, (px_device * device, void *memory))                                                                     \
+    X(free, (px_device * device, void *memory))                                                                        \
     X(allocate_host, (px_device * device, size_t bytes, void **memory))                                                \
-    X(release_host, (px_device * device, void *memory))                                                                \
+    X(free_host, (px_device * device, void *memory))                                                                   \
     X(upload, (px_device * device, void *to, const void *from_host, size_t bytes))                                     \
     X(download, (px_device * device, void *to_host, const void *from, size_t bytes))                                   \
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
@@ -421,7 +421,7 @@ typedef struct px_device px_device;
     X(graph_begin, (px_device * device))                                                                               \
     X(graph_end, (px_device * device, void **graph))                                                                   \
     X(graph_run, (px_device * device, void *graph))                                                                    \
-    X(graph_release, (px_device * device, void *graph))                                                                \
+    X(graph_destroy, (px_device * device, void *graph))                                                                \
     X(close, (px_device * device))
 
 typedef struct px_device_ops {

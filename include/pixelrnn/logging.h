@@ -53,8 +53,8 @@ px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *v
 /* The record of a start: a JSON object with a number named "start", on one line. Flushed. */
 px_status px_metrics_record(px_metrics *metrics, const char *json);
 /* A picture for TensorBoard, PNG bytes. */
-px_status px_metrics_picture(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
-                             int height, int width, int channels);
+px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
+                           int height, int width, int channels);
 void px_metrics_close(px_metrics *metrics);
 
 /* --- Pictures. */

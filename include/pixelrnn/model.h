@@ -65,10 +65,10 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
 /* Copies `images` images (host memory, [images, H, W, C], as px_device's upload reads it) to the device: the batch at
  * work from here on. */
-px_status px_model_take(px_model *model, const uint8_t *levels, int images);
+px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images);
 /* Runs the network on that batch up to the nats of each image. With gradient, also leaves the gradient of the loss (mean
  * over the batch of nats / (H W C)) with respect to the logits. */
-px_status px_model_score(px_model *model, bool gradient);
+px_status px_model_loss(px_model *model, bool gradient);
 /* Both. */
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
 /* Gradients of all parameters, for the batch of the last score with gradient. */

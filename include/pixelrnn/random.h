@@ -12,7 +12,7 @@
 enum {
     PX_RANDOM_WEIGHTS = 1, /* initial weights:       item = tensor,  place = element */
     PX_RANDOM_ORDER,       /* order of an epoch:     item = epoch,   place = index or round */
-    PX_RANDOM_DRAW,        /* a drawn value:         item = image,   place = row << 32 | column << 8 | channel */
+    PX_RANDOM_SAMPLE,      /* a drawn value:         item = image,   place = row << 32 | column << 8 | channel */
     PX_RANDOM_DATA,        /* procedural images:     item = image,   place = anything the source likes */
     PX_RANDOM_AUGMENT,     /* of a training image:   item = index in its source, place = epoch << 32 | what for */
     PX_RANDOM_SUBSET,      /* some of many images:   item = 0,       place = round << 32 | half of an index */

@@ -74,7 +74,7 @@ px_status px_ranks_agree(px_ranks *ranks, px_status status);
 
 /* How long a rank may be silent (its process stopped, its host or link down), and how long it may keep the others
  * waiting while its process still answers, before the job is ended. Seconds. */
-void px_ranks_patience(px_ranks *ranks, double silence, double stall);
+void px_ranks_set_timeouts(px_ranks *ranks, double silence, double stall);
 
 /* PX_ERR_CONFIG unless `bytes` bytes at mine are the same on every rank; names the first rank that differs from rank 0,
  * and `what` it is that differs. */

@@ -1,7 +1,7 @@
 /* Drawing images value by value, in the order row, column, channel; completing images of which some pixels are given.
  *
  * A value is the least level at which the cumulative probability is above u = px_uniform(word 0, word 1) of
- * px_random(seed, PX_RANDOM_DRAW, image, row << 32 | column << 8 | channel); probabilities are softmax(logits /
+ * px_random(seed, PX_RANDOM_SAMPLE, image, row << 32 | column << 8 | channel); probabilities are softmax(logits /
  * temperature). So image n of a seed is the same picture whatever the batch. */
 #ifndef PIXELRNN_SAMPLE_H
 #define PIXELRNN_SAMPLE_H
@@ -29,7 +29,7 @@ px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8
 
 /* The same by running the whole network for every value, on a model reserved for the images: the plain way, which px_sample
  * is held to. */
-px_status px_sample_plain(px_model *model, const px_sample_request *request, uint8_t *levels);
+px_status px_sample_naive(px_model *model, const px_sample_request *request, uint8_t *levels);
 
 /* Values that the request draws of each image. */
 size_t px_sample_values(const px_model_spec *spec, const px_sample_request *request);

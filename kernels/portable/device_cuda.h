@@ -15,10 +15,10 @@ cudaStream_t px_cuda_stream(px_device *device);
 /* PX_OK if the launch just made was accepted; else PX_ERR_DEVICE with a message that names the kernel. */
 px_status px_cuda_launched(px_device *device, const char *kernel);
 
-/* A tape's replay by clusters of blocks, sm_90 and later; PX_REPLAY_BLOCKS multiprocessors a group. */
-enum { PX_REPLAY_BLOCKS = 8 };
-px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *tape);
-px_status px_cuda_replay_cluster_bf16(px_device *device, const px_replay_args *tape);
+/* A tape's replay by clusters of blocks, sm_90 and later; PX_EXECUTE_BLOCKS multiprocessors a group. */
+enum { PX_EXECUTE_BLOCKS = 8 };
+px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *commands);
+px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *commands);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
  *
  * One element of a row whose addresses px_taken_at(row, k) found once:
  *
- *   PX_ROW void gather(px_taken at, int column, const px_gather_args *k) { ... }
+ *   PX_ROW void gather(px_taken at, int column, const px_im2col_args *k) { ... }
  *   PX_PLACED_KERNEL(gather, px_taken, px_taken_at, k->y.rows, k->y.columns)
  *
  * One row, shared by lanes, each of which takes its share of PX_LANE_LOOP(column, columns, reduction(+ : sum)):

@@ -9,7 +9,7 @@
 #define PX_ROW      static __device__ __forceinline__
 #define PX_LANES    static __device__ __forceinline__
 
-enum { PX_WARP = 32, PX_BLOCK = 256, PX_MOST_BLOCKS = 132 * 32 };
+enum { PX_WARP = 32, PX_BLOCK = 256, PX_MAX_BLOCKS = 132 * 32 };
 
 /* Blocks of 256 threads: as many columns as a power of two from 1 to 256 needs, the other threads take further rows. */
 static inline dim3 px_block_shape(int columns) {
@@ -19,7 +19,7 @@ static inline dim3 px_block_shape(int columns) {
 }
 static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     size_t blocks = (rows + rows_a_block - 1) / rows_a_block;
-    return (unsigned)(blocks < (size_t)PX_MOST_BLOCKS ? blocks : (size_t)PX_MOST_BLOCKS);
+    return (unsigned)(blocks < (size_t)PX_MAX_BLOCKS ? blocks : (size_t)PX_MAX_BLOCKS);
 }
 
 /* The rows of 0 .. rows - 1 that this thread's part of the grid takes. */

@@ -2,7 +2,7 @@
  * 16 bytes, so that enough of the memory's bandwidth is asked for, or 1 where a tensor's columns or address do not allow it;
  * on the CPU 1, whose compiler makes vectors of the column loop.
  *
- *   PX_WIDE_ROW void gather(px_taken at, int column, const px_gather_args *k) {
+ *   PX_WIDE_ROW void gather(px_taken at, int column, const px_im2col_args *k) {
  *       px_wide x = px_wide_read(at.from, column, 0); // 0 where at.from is NULL
  *       PX_EACH(i) x.at[i] = ...;
  *       px_wide_write(at.to, column, x);
@@ -16,7 +16,7 @@
 #include "kernels/portable/portable.h"
 
 /* x, or least where that is more; NaN stays. */
-PX_FUNCTION px_real px_at_least(px_real x, px_real least) {
+PX_FUNCTION px_real px_at_minimum(px_real x, px_real least) {
     return x < least ? least : x;
 }
 

@@ -35,7 +35,7 @@
 enum {
     PX_CLUSTER_LANES = 64,                  /* rows of a wgmma */
     PX_CLUSTER_ROWS = PX_CLUSTER_LANES + 2, /* with a guard on either side */
-    PX_CLUSTER_MOST = 8,                    /* blocks of a cluster that every device of sm_90 grants */
+    PX_CLUSTER_MAX = 8,                     /* blocks of a cluster that every device of sm_90 grants */
     PX_CLUSTER_GROUPS = 2,                  /* warpgroups of a block, at most */
     PX_CLUSTER_GROUP = 128,                 /* threads of a warpgroup */
     PX_CLUSTER_UNITS = 16,                  /* units are dealt out by so many: what one wgmma takes of K */
@@ -53,7 +53,7 @@ typedef struct px_cluster {
     int groups; /* warpgroups of a block: 1 or 2 */
     int images; /* that it recurrences one after the other; the last cluster may have fewer */
     int hidden, taps, first_tap;
-    int unit[PX_CLUSTER_MOST + 1];
+    int unit[PX_CLUSTER_MAX + 1];
 } px_cluster;
 
 /* The recurrence split among clusters of so many blocks and images; groups is 0 where that cannot be. */
@@ -139,7 +139,7 @@ PX_HOST_DEVICE int px_cluster_count(const px_recurrence_args *s, const px_cluste
 /* Steps that so many images take, one after the other: as many as device.h says if it is one. A lane rests for a step
  * between two images; the last lane begins delay * (lanes - 1) steps after the first. */
 PX_HOST_DEVICE int px_cluster_steps(const px_recurrence_args *s, int images) {
-    return images * (s->life + 1) - 1 + s->delay * (s->lanes - 1);
+    return images * (s->length + 1) - 1 + s->skew * (s->lanes - 1);
 }
 
 /* The queue of cluster `number`. It is the same for all blocks of the cluster. */
@@ -160,11 +160,11 @@ PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_recurrence_args *s,
  * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way.
  * (32 bits: tensors of 2^31 pixels have no room on any device.) */
 PX_HOST_DEVICE int px_lane_pixel(const px_recurrence_args *s, const px_cluster_queue *queue, int step, int lane) {
-    const px_recurrence_line *line = &s->line[queue->direction];
-    const int start = s->delay * lane, period = s->life + 1, p = step - start;
+    const px_recurrence_direction *line = &s->line[queue->direction];
+    const int start = s->skew * lane, period = s->length + 1, p = step - start;
     if (lane >= s->lanes || p < 0) return -1;
     const int image = (int)((unsigned)p / (unsigned)period), place = p - image * period;
-    if (image >= queue->images || place == s->life) return -1;
+    if (image >= queue->images || place == s->length) return -1;
     return (queue->first + image) * s->grid.height * s->grid.width + (int)line->origin +
            (start + place) * (int)line->step + lane * (int)line->lane;
 }
@@ -209,7 +209,7 @@ PX_HOST_DEVICE px_cluster_shared px_cluster_share(uint32_t weights, uint32_t chu
     shared.buffer = chunks * PX_CLUSTER_ROWS * PX_CHUNK_BYTES;
     shared.rows = px_cluster_part(&used, 2 * shared.buffer);
     shared.mailbox = px_cluster_part(&used, mailbox);
-    shared.barriers = px_cluster_part(&used, 2 * PX_CLUSTER_MOST * sizeof(uint64_t));
+    shared.barriers = px_cluster_part(&used, 2 * PX_CLUSTER_MAX * sizeof(uint64_t));
     shared.bytes = used;
     return shared;
 }
@@ -281,7 +281,7 @@ PX_HOST_DEVICE uint32_t px_forward_parcel_bytes(const px_cluster *c, int block) 
 /* The barrier on which a block waits at a step for the parcel of `source`, and that wait's parity: one barrier a source
  * and buffer, whose phases are the steps 1, 3, 5, ... or 2, 4, 6, ... */
 PX_HOST_DEVICE uint32_t px_forward_barrier(int step, int source) {
-    return (uint32_t)(step % 2 * PX_CLUSTER_MOST + source) * (uint32_t)sizeof(uint64_t);
+    return (uint32_t)(step % 2 * PX_CLUSTER_MAX + source) * (uint32_t)sizeof(uint64_t);
 }
 PX_HOST_DEVICE uint32_t px_forward_parity(int step) {
     return (uint32_t)(step - 1) / 2 % 2;
@@ -434,7 +434,7 @@ PX_HOST_DEVICE void px_cluster_cell_forward(const float *sums, int second, px_ei
  * gates [in] activated, [out] gradient of pre; carry [in, out]. */
 PX_HOST_DEVICE void px_cluster_cell_backward(const float *later, int second, const px_eight *dh,
                                              const px_eight_floats *c, const px_eight_floats *c_prev, px_eight *gates,
-                                             px_eight_floats *carry) {
+                                             px_eight_floats *grad_c) {
     px_eight_floats gradient[PX_GATES];
     PX_UNROLL
     for (int u = 0; u < PX_CHUNK; u++) {
@@ -442,8 +442,8 @@ PX_HOST_DEVICE void px_cluster_cell_backward(const float *later, int second, con
         const float tanh_c = px_cluster_tanh(c->value[u]);
         const float o = px_eight_get(&gates[PX_GATE_O], u), f = px_eight_get(&gates[PX_GATE_F], u);
         const float i = px_eight_get(&gates[PX_GATE_I], u), g = px_eight_get(&gates[PX_GATE_G], u);
-        const float dc = d * o * (1 - tanh_c * tanh_c) + carry->value[u];
-        carry->value[u] = dc * f;
+        const float dc = d * o * (1 - tanh_c * tanh_c) + grad_c->value[u];
+        grad_c->value[u] = dc * f;
         gradient[PX_GATE_O].value[u] = d * tanh_c * o * (1 - o);
         gradient[PX_GATE_F].value[u] = dc * c_prev->value[u] * f * (1 - f);
         gradient[PX_GATE_I].value[u] = dc * g * i * (1 - i);

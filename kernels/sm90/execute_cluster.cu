@@ -16,69 +16,69 @@
 namespace cg = cooperative_groups;
 
 enum {
-    PX_REPLAY_WARPS = 8,                  /* of a block */
-    PX_REPLAY_ROWS = 16,                  /* of A at a time */
-    PX_REPLAY_LANES = 8,                  /* that share a column */
-    PX_REPLAY_STEP = 4 * PX_REPLAY_LANES, /* of K that these lanes take at once */
-    PX_REPLAY_SPAN = 1024,                /* of K at a time, a multiple of that */
+    PX_EXECUTE_WARPS = 8,                   /* of a block */
+    PX_EXECUTE_ROWS = 16,                   /* of A at a time */
+    PX_EXECUTE_LANES = 8,                   /* that share a column */
+    PX_EXECUTE_STEP = 4 * PX_EXECUTE_LANES, /* of K that these lanes take at once */
+    PX_EXECUTE_SPAN = 1024,                 /* of K at a time, a multiple of that */
 };
 
 /* A thread's place among those that run a step. */
-typedef struct px_worker {
+typedef struct worker {
     int block, blocks; /* of the cluster */
     int warp, lane;
-} px_worker;
+} worker;
 
-/* Rows first .. first + PX_REPLAY_ROWS - 1 of A, k0 .. k0 + span - 1; 0 past the last row and up to a whole step. */
-static __device__ void px_replay_stage(const px_gemm_args *g, const px_store *a, size_t first, size_t k0, int span,
-                                       px_worker w, px_real *staged) {
-    const int whole = (span + PX_REPLAY_STEP - 1) / PX_REPLAY_STEP * PX_REPLAY_STEP;
-    for (int row = w.warp; row < PX_REPLAY_ROWS; row += PX_REPLAY_WARPS)
+/* Rows first .. first + PX_EXECUTE_ROWS - 1 of A, k0 .. k0 + span - 1; 0 past the last row and up to a whole step. */
+static __device__ void execute_stage(const px_gemm_args *g, const px_store *a, size_t first, size_t k0, int span,
+                                     worker w, px_real *staged) {
+    const int whole = (span + PX_EXECUTE_STEP - 1) / PX_EXECUTE_STEP * PX_EXECUTE_STEP;
+    for (int row = w.warp; row < PX_EXECUTE_ROWS; row += PX_EXECUTE_WARPS)
         for (int k = w.lane; k < whole; k += 32)
-            staged[row * PX_REPLAY_SPAN + k] = first + row < g->m && k < span
-                                                   ? (px_real)a[(first + row) * g->ld_a + k0 + k]
-                                                   : 0;
+            staged[row * PX_EXECUTE_SPAN + k] = first + row < g->m && k < span
+                                                    ? (px_real)a[(first + row) * g->ld_a + k0 + k]
+                                                    : 0;
 }
 
 /* The lane's share of one column's sums for the staged rows. B's rows may begin anywhere, so they are read one by one. */
-static __device__ void px_replay_column(const px_store *b, int span, int part, const px_real *staged,
-                                        px_real sum[PX_REPLAY_ROWS]) {
-    for (int k = 4 * part; k < span; k += PX_REPLAY_STEP) {
+static __device__ void execute_column(const px_store *b, int span, int part, const px_real *staged,
+                                      px_real sum[PX_EXECUTE_ROWS]) {
+    for (int k = 4 * part; k < span; k += PX_EXECUTE_STEP) {
         px_real weight[4];
 #pragma unroll
         for (int i = 0; i < 4; i++) weight[i] = k + i < span ? (px_real)b[k + i] : 0;
 #pragma unroll
-        for (int row = 0; row < PX_REPLAY_ROWS; row++) {
-            const float4 x = *(const float4 *)(staged + row * PX_REPLAY_SPAN + k);
+        for (int row = 0; row < PX_EXECUTE_ROWS; row++) {
+            const float4 x = *(const float4 *)(staged + row * PX_EXECUTE_SPAN + k);
             sum[row] += x.x * weight[0] + x.y * weight[1] + x.z * weight[2] + x.w * weight[3];
         }
     }
 }
 
 /* c = a b^T + beta c for one problem; only b transposed, and c of reals, as the decoder has it. Warp-uniform but for the columns. */
-static __device__ void px_replay_problem(const px_gemm_args *g, int problem, px_worker w, px_real *staged) {
-    const px_store *a = (const px_store *)g->a + problem * g->step_a;
-    const px_store *b = (const px_store *)g->b + problem * g->step_b;
-    px_real *c = (px_real *)g->c + problem * g->step_c;
-    const int columns_a_warp = 32 / PX_REPLAY_LANES, part = w.lane % PX_REPLAY_LANES;
-    const size_t stride = (size_t)w.blocks * PX_REPLAY_WARPS * columns_a_warp;
-    const size_t begin = ((size_t)w.block * PX_REPLAY_WARPS + w.warp) * columns_a_warp;
-    for (size_t first = 0; first < g->m; first += PX_REPLAY_ROWS)
-        for (size_t k0 = 0; k0 < g->k; k0 += PX_REPLAY_SPAN) {
-            const int span = (int)(g->k - k0 < PX_REPLAY_SPAN ? g->k - k0 : PX_REPLAY_SPAN);
+static __device__ void execute_problem(const px_gemm_args *g, int problem, worker w, px_real *staged) {
+    const px_store *a = (const px_store *)g->a + problem * g->stride_a;
+    const px_store *b = (const px_store *)g->b + problem * g->stride_b;
+    px_real *c = (px_real *)g->c + problem * g->stride_c;
+    const int columns_a_warp = 32 / PX_EXECUTE_LANES, part = w.lane % PX_EXECUTE_LANES;
+    const size_t stride = (size_t)w.blocks * PX_EXECUTE_WARPS * columns_a_warp;
+    const size_t begin = ((size_t)w.block * PX_EXECUTE_WARPS + w.warp) * columns_a_warp;
+    for (size_t first = 0; first < g->m; first += PX_EXECUTE_ROWS)
+        for (size_t k0 = 0; k0 < g->k; k0 += PX_EXECUTE_SPAN) {
+            const int span = (int)(g->k - k0 < PX_EXECUTE_SPAN ? g->k - k0 : PX_EXECUTE_SPAN);
             const px_real beta = k0 == 0 ? g->beta : 1;
             __syncthreads(); /* the rows staged before have been read */
-            px_replay_stage(g, a, first, k0, span, w, staged);
+            execute_stage(g, a, first, k0, span, w, staged);
             __syncthreads();
             for (size_t at = begin; at < g->n; at += stride) {
-                const size_t column = at + w.lane / PX_REPLAY_LANES;
-                px_real sum[PX_REPLAY_ROWS] = {0};
-                if (column < g->n) px_replay_column(b + column * g->ld_b + k0, span, part, staged, sum);
+                const size_t column = at + w.lane / PX_EXECUTE_LANES;
+                px_real sum[PX_EXECUTE_ROWS] = {0};
+                if (column < g->n) execute_column(b + column * g->ld_b + k0, span, part, staged, sum);
 #pragma unroll
-                for (int row = 0; row < PX_REPLAY_ROWS; row++) {
-                    for (int distance = 1; distance < PX_REPLAY_LANES; distance *= 2)
+                for (int row = 0; row < PX_EXECUTE_ROWS; row++) {
+                    for (int distance = 1; distance < PX_EXECUTE_LANES; distance *= 2)
                         sum[row] += __shfl_xor_sync(0xffffffffu, sum[row], distance);
-                    if (row % PX_REPLAY_LANES != part || column >= g->n || first + row >= g->m) continue;
+                    if (row % PX_EXECUTE_LANES != part || column >= g->n || first + row >= g->m) continue;
                     px_real *to = c + (first + row) * g->ld_c + column;
                     *to = sum[row] + (beta == 0 ? 0 : beta * *to);
                 }
@@ -87,81 +87,81 @@ static __device__ void px_replay_problem(const px_gemm_args *g, int problem, px_
 }
 
 /* Rows and columns of a pointwise step, dealt out to all threads of the cluster. */
-#define PX_REPLAY_EACH(rows, columns, ...)                                                                             \
-    for (size_t row = (size_t)w.block * PX_REPLAY_WARPS + w.warp; row < (size_t)(rows);                                \
-         row += (size_t)w.blocks * PX_REPLAY_WARPS)                                                                    \
+#define PX_EXECUTE_EACH(rows, columns, ...)                                                                            \
+    for (size_t row = (size_t)w.block * PX_EXECUTE_WARPS + w.warp; row < (size_t)(rows);                               \
+         row += (size_t)w.blocks * PX_EXECUTE_WARPS)                                                                   \
         for (int column = w.lane; column < (columns); column += 32) __VA_ARGS__
 
-static __device__ void px_replay_step(const px_tape_step *step, px_worker w, px_real *staged) {
+static __device__ void execute_command(const px_device_command *step, worker w, px_real *staged) {
     switch (step->op) {
-    case PX_STEP_gemm:
+    case PX_COMMAND_gemm:
         for (int problem = 0; problem < step->args.gemm.batch; problem++)
-            px_replay_problem(&step->args.gemm, problem, w, staged);
+            execute_problem(&step->args.gemm, problem, w, staged);
         break;
-    case PX_STEP_levels_to_values: {
-        const px_levels_to_values_args *k = &step->args.levels_to_values;
-        PX_REPLAY_EACH(k->values.rows, k->values.columns, levels_to_values(row, column, k));
+    case PX_COMMAND_normalize: {
+        const px_normalize_args *k = &step->args.normalize;
+        PX_EXECUTE_EACH(k->values.rows, k->values.columns, normalize(row, column, k));
         break;
     }
-    case PX_STEP_activate: {
+    case PX_COMMAND_activate: {
         const px_activate_args *k = &step->args.activate;
-        PX_REPLAY_EACH(k->sum.rows, k->count, activate(row, column, k));
+        PX_EXECUTE_EACH(k->sum.rows, k->count, activate(row, column, k));
         break;
     }
-    case PX_STEP_lstm_update: {
+    case PX_COMMAND_lstm_update: {
         const px_lstm_update_args *k = &step->args.lstm_update;
-        PX_REPLAY_EACH(k->layers * k->pre.rows, k->count, lstm_update(px_update_at(row, k), column, k));
+        PX_EXECUTE_EACH(k->layers * k->pre.rows, k->count, lstm_update(px_update_at(row, k), column, k));
         break;
     }
-    case PX_STEP_draw: {
-        const px_draw_args *k = &step->args.draw;
+    case PX_COMMAND_sample: {
+        const px_sample_args *k = &step->args.sample;
         const px_lane lane = {w.lane, 32};
-        for (size_t row = (size_t)w.block * PX_REPLAY_WARPS + w.warp; row < k->image.rows;
-             row += (size_t)w.blocks * PX_REPLAY_WARPS)
-            draw(row, lane, k);
+        for (size_t row = (size_t)w.block * PX_EXECUTE_WARPS + w.warp; row < k->image.rows;
+             row += (size_t)w.blocks * PX_EXECUTE_WARPS)
+            sample(row, lane, k);
         break;
     }
-    case PX_STEP_clear: {
+    case PX_COMMAND_clear: {
         const px_clear_args *k = &step->args.clear;
-        const size_t threads = (size_t)w.blocks * PX_REPLAY_WARPS * 32;
-        for (size_t i = ((size_t)w.block * PX_REPLAY_WARPS + w.warp) * 32 + w.lane; i < k->bytes / 4; i += threads)
+        const size_t threads = (size_t)w.blocks * PX_EXECUTE_WARPS * 32;
+        for (size_t i = ((size_t)w.block * PX_EXECUTE_WARPS + w.warp) * 32 + w.lane; i < k->bytes / 4; i += threads)
             ((uint32_t *)k->memory)[i] = 0;
         break;
     }
     }
 }
 
-static __global__ void replay_kernel(const px_replay_args args) {
+static __global__ void execute_kernel(const px_execute_args args) {
     extern __shared__ __align__(16) px_real staged[];
-    __shared__ px_tape_step step;
+    __shared__ px_device_command step;
     cg::cluster_group cluster = cg::this_cluster();
-    px_worker w;
+    worker w;
     w.block = (int)cluster.block_rank(), w.blocks = (int)cluster.num_blocks();
     w.warp = (int)threadIdx.y, w.lane = (int)threadIdx.x;
     const int group = (int)(blockIdx.x / cluster.num_blocks());
     for (int i = 0; i < args.count; i++) {
-        if (w.warp == 0 && w.lane == 0) step = px_tape_step_of(&args, group, i);
+        if (w.warp == 0 && w.lane == 0) step = px_command_of(&args, group, i);
         cluster.sync(); /* step i - 1 is done in every block, and this block's step is there */
-        px_replay_step(&step, w, staged);
+        execute_command(&step, w, staged);
         __syncthreads(); /* before the step is written over */
     }
 }
 
 /* A replay on a card with clusters. */
-extern "C" px_status PX_OP(cuda, replay_cluster)(px_device *device, const px_replay_args *k) {
-    const size_t shared = (size_t)PX_REPLAY_ROWS * PX_REPLAY_SPAN * sizeof(px_real);
+extern "C" px_status PX_OP(cuda, execute_cluster)(px_device *device, const px_execute_args *k) {
+    const size_t shared = (size_t)PX_EXECUTE_ROWS * PX_EXECUTE_SPAN * sizeof(px_real);
     if (k->groups == 0 || k->count == 0) return PX_OK;
-    cudaFuncSetAttribute(replay_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    cudaFuncSetAttribute(execute_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     cudaLaunchConfig_t launch = {};
     cudaLaunchAttribute cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = PX_REPLAY_BLOCKS, cluster.val.clusterDim.y = 1, cluster.val.clusterDim.z = 1;
-    launch.gridDim = dim3((unsigned)k->groups * PX_REPLAY_BLOCKS);
-    launch.blockDim = dim3(32, PX_REPLAY_WARPS);
+    cluster.val.clusterDim.x = PX_EXECUTE_BLOCKS, cluster.val.clusterDim.y = 1, cluster.val.clusterDim.z = 1;
+    launch.gridDim = dim3((unsigned)k->groups * PX_EXECUTE_BLOCKS);
+    launch.blockDim = dim3(32, PX_EXECUTE_WARPS);
     launch.dynamicSmemBytes = shared;
     launch.stream = px_cuda_stream(device);
     launch.attrs = &cluster;
     launch.numAttrs = 1;
-    cudaLaunchKernelEx(&launch, replay_kernel, *k);
+    cudaLaunchKernelEx(&launch, execute_kernel, *k);
     return px_cuda_launched(device, "replay");
 }

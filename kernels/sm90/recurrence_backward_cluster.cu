@@ -29,7 +29,7 @@
 #include "kernels/sm90/gates.h"
 
 /* The weights from this block's gates to all units, and zeros for the rows: all threads. */
-static __device__ void backward_load(const px_cluster &c, const px_recurrence_line &line, int block, uint32_t base,
+static __device__ void backward_load(const px_cluster &c, const px_recurrence_direction &line, int block, uint32_t base,
                                      const px_cluster_shared &shared) {
     const int chunks = px_backward_depth(&c) / PX_CHUNK, columns = px_backward_columns(&c);
     for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
@@ -73,18 +73,18 @@ static __device__ __forceinline__ void backward_product(const px_cluster &c, flo
 
 /* dh and c of the thread's units at a pixel; 0 where its lane does not live. */
 static __device__ __forceinline__ px_eight backward_dh(const px_cluster &c, const px_cluster_thread &at,
-                                                       const px_recurrence_line &line, int pixel) {
+                                                       const px_recurrence_direction &line, int pixel) {
     return pixel < 0 ? px_eight{} : px_load((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
 }
 static __device__ __forceinline__ px_eight_floats backward_cell(const px_cluster &c, const px_cluster_thread &at,
-                                                                const px_recurrence_line &line, int pixel) {
+                                                                const px_recurrence_direction &line, int pixel) {
     return pixel < 0 ? px_eight_floats{}
                      : px_load_floats((const float *)line.c.data + px_cluster_state(&c, &at, pixel));
 }
 
 /* Asks for what a step reads: gates and dh of its pixel, c of the one before. */
 static __device__ __forceinline__ void backward_ask(const px_cluster &c, const px_cluster_thread &at,
-                                                    const px_recurrence_line &line, int pixel, int before) {
+                                                    const px_recurrence_direction &line, int pixel, int before) {
     px_gates_ask(c, at, line.gates, pixel);
     if (pixel >= 0) px_prefetch((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
     if (before >= 0) px_prefetch((const float *)line.c.data + px_cluster_state(&c, &at, before));
@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_shared shared = px_backward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
-    const px_recurrence_line &line = s.line[queue.direction];
+    const px_recurrence_direction &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
@@ -114,7 +114,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     px_cluster_sync();
 
     int pixel[2], before_pixel[2], asked_pixel[2]; /* where the thread's lanes stand here and the two steps before */
-    px_eight_floats cell[2], carry[2] = {};
+    px_eight_floats cell[2], grad_c[2] = {};
     PX_UNROLL
     for (int second = 0; second < 2; second++) {
         pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 1, second);
@@ -150,10 +150,10 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
             if (pixel[second] < 0) {
-                carry[second] = px_eight_floats{};
+                grad_c[second] = px_eight_floats{};
             } else {
                 px_cluster_cell_backward(later, second, &dh[second], &cell[second], &before[second], gates[second],
-                                         &carry[second]);
+                                         &grad_c[second]);
                 px_gates_write(c, at, line.gates, pixel[second], gates[second]);
             }
             PX_UNROLL

@@ -29,7 +29,7 @@
 #include "kernels/sm90/gates.h"
 
 /* The weights of this block's columns, and zeros for the state: all threads. */
-static __device__ void forward_load(const px_cluster &c, const px_recurrence_line &line, int block, uint32_t base,
+static __device__ void forward_load(const px_cluster &c, const px_recurrence_direction &line, int block, uint32_t base,
                                     const px_cluster_shared &shared) {
     const int chunks = c.hidden / PX_CHUNK, columns = px_forward_columns(&c);
     for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
@@ -69,14 +69,14 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_shared shared = px_forward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / c.blocks);
-    const px_recurrence_line &line = s.line[queue.direction];
+    const px_recurrence_direction &line = s.line[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
     const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
     const bool other = peer < c.blocks && peer != block;
 
     forward_load(c, line, block, base, shared);
-    if (threadIdx.x < 2 * PX_CLUSTER_MOST) px_barrier_init(barriers + threadIdx.x * (uint32_t)sizeof(uint64_t), 1);
+    if (threadIdx.x < 2 * PX_CLUSTER_MAX) px_barrier_init(barriers + threadIdx.x * (uint32_t)sizeof(uint64_t), 1);
     px_barrier_init_done();
     px_fence_async();
     px_cluster_sync();

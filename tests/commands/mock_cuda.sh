@@ -38,9 +38,9 @@ counted() {
 }
 
 fused='products_with_bias products_with_relu
-    convolutions_with_bias convolutions_with_gate convolutions_with_add convolutions_with_relu'
+    convolutions_with_bias convolutions_with_relu_mask convolutions_with_add convolutions_with_relu'
 refused='products_refused convolutions_refused'
-plain='products convolutions combined replayed'
+plain='products convolutions combined executed'
 
 # Two at a time
 # shellcheck disable=SC2086 # counts are words
@@ -78,7 +78,7 @@ mixed() {
     start even parity PX_MOCK_ENDS=even
     start decoder decoder PX_REPLAY=cluster
     check 'sampling by tapes' passes decoder
-    check 'tapes were replayed' counted decoder some replayed
+    check 'command buffers were executed' counted decoder some executed
     start refusing golden PX_MOCK_ENDS=even
     check 'golden cases, ended where features are even' passes refusing
     start pass pass

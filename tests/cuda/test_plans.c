@@ -44,7 +44,7 @@ static const struct layer {
 static const struct want {
     const char *name;
     px_cudnn_pass pass;
-    int64_t ends[PX_CUDNN_ENDS];
+    int64_t ends[PX_CUDNN_EPILOGUES];
     bool planned; /* precompiled; else nothing is known here */
 } wants[] = {
     {"forward", PX_CUDNN_FORWARD, {0}, true},
@@ -55,8 +55,8 @@ static const struct want {
      {[PX_CUDNN_BIAS] = 1, [PX_CUDNN_ADD] = 1, [PX_CUDNN_RELU] = 1},
      false},
     {"input gradient", PX_CUDNN_INPUT_GRADIENT, {0}, true},
-    {"input gradient, gate", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_GATE] = 1}, false},
-    {"input gradient, gate, add", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_GATE] = 1, [PX_CUDNN_ADD] = 1}, false},
+    {"input gradient, gate", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1}, false},
+    {"input gradient, gate, add", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1, [PX_CUDNN_ADD] = 1}, false},
 };
 
 static px_cudnn_shape shape_of(const struct layer *layer, const struct want *want) {

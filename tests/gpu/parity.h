@@ -43,13 +43,13 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_lstm_cell_forward] = 1,
                                           [OP_lstm_cell_backward] = 1,
                                           [OP_lstm_update] = 1,
-                                          [OP_combine] = 1,
-                                          [OP_convert] = 1,
+                                          [OP_bias_add_relu] = 1,
+                                          [OP_cast] = 1,
                                           [OP_shift_rows] = 1,
-                                          [OP_levels_to_values] = 1,
+                                          [OP_normalize] = 1,
                                           [OP_activate] = 1,
                                           [OP_softmax_nll] = 1,
-                                          [OP_replay] = 2};
+                                          [OP_execute] = 2};
 
 /* What is held against what: a device for each side, its precision, and how much of a rounding may lie between them.
  * bfloat16 differs from float32 by the rounding itself. CPU and CUDA differ by up to twice that, where their sums fall on
@@ -251,12 +251,12 @@ typedef struct recurrence {
 /* Sets the lines of both sides to these tensors; `reversed` puts the second direction's weights before the first's. */
 static inline void recurrence_join(recurrence *s, px_recurrence_args args, bool reversed) {
     const size_t rows = (size_t)(PX_GATES * args.hidden);
-    const pair scratch = make(px_recurrence_scratch(&args), 1, PX_UINT8, PX_UINT8, POISONED);
+    const pair temporary = make(px_recurrence_temporary_bytes(&args), 1, PX_UINT8, PX_UINT8, POISONED);
     for (int side = 0; side < SIDES; side++) {
         s->on[side] = args;
-        s->on[side].scratch = scratch.on[side];
+        s->on[side].temporary = temporary.on[side];
         for (int d = 0; d < args.directions; d++) {
-            px_recurrence_line *line = &s->on[side].line[d];
+            px_recurrence_direction *line = &s->on[side].line[d];
             const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
             line->weight = px_tensor_slice(s->weight.on[side], first, rows);
             line->gates = s->gates[d].on[side], line->dh = s->dh[d].on[side];
@@ -283,7 +283,7 @@ static inline px_status open_sides(const mode *of, bool cuda) {
 static inline void close_sides(void) {
     for (int side = 0; side < SIDES; side++) {
         free(the.host[side]);
-        if (the.pool[side]) the.device[side]->ops->release(the.device[side], the.pool[side]);
+        if (the.pool[side]) the.device[side]->ops->free(the.device[side], the.pool[side]);
         px_device_close(the.device[side]);
     }
 }

@@ -22,13 +22,13 @@ static void check_gemm(void) {
                    b = activations(batch * rows_b, (int)ld_b, RANDOM);
         const pair c = (i % 2 ? reals : activations)(batch * g->m, (int)ld_c, RANDOM);
         const size_t start = g->backwards ? (batch - 1) * rows_b : 0;
-        const ptrdiff_t step_b = (ptrdiff_t)(rows_b * ld_b);
+        const ptrdiff_t stride_b = (ptrdiff_t)(rows_b * ld_b);
         BOTH(gemm, .transpose_a = g->transpose_a, .transpose_b = g->transpose_b, .m = g->m, .n = g->n, .k = g->k,
              .operands = a.on[side].type, .result = c.on[side].type, .a = a.on[side].data,
              .b = px_tensor_slice(b.on[side], start, rows_b).data, .c = c.on[side].data, .ld_a = ld_a ? ld_a : 1,
              .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta, .batch = g->batch,
-             .step_a = (ptrdiff_t)(rows_a * ld_a), .step_b = g->backwards ? -step_b : step_b,
-             .step_c = (ptrdiff_t)(g->m * ld_c));
+             .stride_a = (ptrdiff_t)(rows_a * ld_a), .stride_b = g->backwards ? -stride_b : stride_b,
+             .stride_c = (ptrdiff_t)(g->m * ld_c));
         EXPECT(gemm, c);
     }
 }
@@ -40,7 +40,7 @@ typedef struct convolution {
     px_grid grid;
     px_taps taps;
     px_width_case width;
-    bool rectify, rectify_y;
+    bool relu, relu_y;
     addend add;
 } convolution;
 
@@ -56,16 +56,16 @@ static void each_convolution(void (*check)(const convolution *)) {
                 convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
                                  .width = large ? px_large_width : px_width_cases[size % PX_COUNT(px_width_cases)],
                                  .taps = px_taps_of(&px_taps_cases[t]),
-                                 .rectify = variant % 2,
-                                 .rectify_y = variant / 2 % 2,
+                                 .relu = variant % 2,
+                                 .relu_y = variant / 2 % 2,
                                  .add = (addend)(variant / 4)};
                 if (large && brief) c.grid.images = 24;    /* two chunks and a little, or one and a little */
                 if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
                 if (!large && brief && (t + size + (size_t)variant) % 3 != 0) continue;
-                if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.rectify)) continue;
+                if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.relu)) continue;
                 CASE("%s, %d images of %d x %d, %d to %d features, x %srectified, y %srectified, added to %s",
                      px_taps_cases[t].name, c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out,
-                     c.rectify ? "" : "not ", c.rectify_y ? "" : "not ", adds[c.add]);
+                     c.relu ? "" : "not ", c.relu_y ? "" : "not ", adds[c.add]);
                 check(&c);
             }
 }
@@ -73,10 +73,10 @@ static void each_convolution(void (*check)(const convolution *)) {
 static void check_one_convolve(const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair bias = c->add == ADD && c->rectify ? absent : activations(1, c->width.out, RANDOM);
+    const pair bias = c->add == ADD && c->relu ? absent : activations(1, c->width.out, RANDOM);
     const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
     const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
-    BOTH(convolve, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .rectify_y = c->rectify_y, .x = x.on[side],
+    BOTH(convolve, .grid = c->grid, .taps = c->taps, .relu = c->relu, .relu_y = c->relu_y, .x = x.on[side],
          .weight = weight.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
     EXPECT(convolve, y);
 }
@@ -86,14 +86,14 @@ static void check_convolve(void) {
 }
 
 static void check_one_input_gradient(const convolution *c) {
-    if (c->rectify_y) return; /* whoever reads y gates its gradient */
+    if (c->relu_y) return; /* whoever reads y gates its gradient */
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair dy = activations(pixels, c->width.out, RANDOM),
                weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair x = c->rectify ? activations(pixels, c->width.in, RANDOM) : absent;
+    const pair x = c->relu ? activations(pixels, c->width.in, RANDOM) : absent;
     const pair dx = activations(pixels, c->width.in, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
     const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.in, RANDOM) : dx;
-    BOTH(convolve_input_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .dy = dy.on[side],
+    BOTH(convolve_input_gradient, .grid = c->grid, .taps = c->taps, .relu = c->relu, .dy = dy.on[side],
          .weight = weight.on[side], .x = x.on[side], .add = add.on[side], .dx = dx.on[side]);
     EXPECT(convolve_input_gradient, dx);
 }
@@ -103,14 +103,14 @@ static void check_convolve_input_gradient(void) {
 }
 
 static void check_one_weight_gradient(const convolution *c) {
-    enum { LARGE = 1000 };                     /* pixels whose sums are cut in segments */
-    if (c->rectify_y || c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
+    enum { LARGE = 1000 };                  /* pixels whose sums are cut in segments */
+    if (c->relu_y || c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
     const size_t pixels = px_grid_pixels(&c->grid);
     const pair x = activations(pixels, c->width.in, RANDOM), dy = activations(pixels, c->width.out, RANDOM);
     const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
     const bool biased = c->add == NO_ADD || pixels >= LARGE;
     const pair dbias = biased ? reals(1, c->width.out, POISONED) : absent;
-    BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .rectify = c->rectify, .x = x.on[side],
+    BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .relu = c->relu, .x = x.on[side],
          .dy = dy.on[side], .dweight = dweight.on[side], .dbias = dbias.on[side]);
     EXPECT(convolve_weight_gradient, dweight);
     if (dbias.on[0].data) EXPECT(convolve_weight_gradient, dbias);
@@ -186,20 +186,20 @@ static void check_cells(const px_recurrence_args *args, bool reversed, bool back
         const recurrence s = recurrence_over(*args, reversed, RANDOM);
         const pair product = (backward ? activations : reals)(lines * lanes, PX_GATES * args->hidden, RANDOM);
         const pair operand = (backward ? reals : activations)(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
-        const pair carry = reals(lines * lanes, args->hidden, RANDOM);
+        const pair grad_c = reals(lines * lanes, args->hidden, RANDOM);
         for (int side = 0; side < SIDES; side++) {
             const px_device_ops *ops = the.device[side]->ops;
             const px_lstm_cell_args cell = {.recurrence = s.on[side],
                                             .step = steps[i],
                                             .product = product.on[side],
                                             .operand = operand.on[side],
-                                            .carry = carry.on[side]};
+                                            .grad_c = grad_c.on[side]};
             assert_ok(&the.ctx, (backward ? ops->lstm_cell_backward : ops->lstm_cell_forward)(the.device[side], &cell));
         }
         the.ran[backward ? OP_lstm_cell_backward : OP_lstm_cell_forward]++;
         expect_equal(&product, operation, "product");
         expect_equal(&operand, operation, "operand");
-        expect_equal(&carry, operation, "carry");
+        expect_equal(&grad_c, operation, "carry");
         expect_recurrence(&s, args->directions, operation);
     }
 }
@@ -212,59 +212,59 @@ static void check_lstm_cell_backward(void) {
     each_recurrence(check_cells, true);
 }
 
-static void check_gather(void) {
+static void check_im2col(void) {
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
         for (size_t g = 0; g < PX_COUNT(px_grid_cases); g++)
             for (int variant = 0; variant < 8; variant++) {
                 const px_grid grid = px_grid_cases[g];
                 const px_taps taps = px_taps_of(&px_taps_cases[t]);
-                const bool rectify = variant & 1, mirror = variant & 2;
+                const bool relu = variant & 1, mirror = variant & 2;
                 const size_t pixels = px_grid_pixels(&grid), first = variant & 4 ? pixels / 2 : 0;
                 const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in;
                 CASE("%s, %d images of %d x %d, %d features, rectify %d, mirror %d, from %zu", px_taps_cases[t].name,
-                     grid.images, grid.height, grid.width, features, rectify, mirror, first);
+                     grid.images, grid.height, grid.width, features, relu, mirror, first);
                 const pair x = activations(pixels, features, RANDOM);
                 const pair y = activations((pixels - first) * (size_t)taps.live, features, POISONED);
-                BOTH(gather, .grid = grid, .taps = taps, .rectify = rectify, .mirror = mirror, .first = first,
+                BOTH(im2col, .grid = grid, .taps = taps, .relu = relu, .mirror = mirror, .first = first,
                      .x = x.on[side], .y = y.on[side]);
-                EXPECT(gather, y);
+                EXPECT(im2col, y);
             }
 }
 
-static void check_combine(void) {
+static void check_bias_add_relu(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++)
         for (int variant = 0; variant < 32; variant++) {
             const px_tensor_case m = px_tensor_cases[i];
             CASE("%zu x %d, variant %d", m.rows, m.columns, variant);
             const pair x = activations(m.rows, m.columns, RANDOM), other = activations(m.rows, m.columns, RANDOM);
             const pair bias = variant & 1 ? activations(1, m.columns, RANDOM) : absent;
-            const pair gate = variant & 2 ? activations(m.rows, m.columns, RANDOM) : absent;
+            const pair relu_mask = variant & 2 ? activations(m.rows, m.columns, RANDOM) : absent;
             const pair y = variant & 4 ? activations(m.rows, m.columns, POISONED) : x; /* in place: sum, or add, is y */
             const pair sum = variant & 8 ? x : other, add = variant & 8 ? (m.rows % 2 ? absent : other) : x;
-            BOTH(combine, .rectify = variant & 16, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side],
-                 .gate = gate.on[side], .y = y.on[side]);
-            EXPECT(combine, y);
+            BOTH(bias_add_relu, .relu = variant & 16, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side],
+                 .relu_mask = relu_mask.on[side], .y = y.on[side]);
+            EXPECT(bias_add_relu, y);
         }
 }
 
-static void check_convert(void) {
+static void check_cast(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
         const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
         const pair y = activations(px_tensor_cases[i].rows, px_tensor_cases[i].columns, POISONED);
-        BOTH(convert, .x = x.on[side], .y = y.on[side]);
-        EXPECT(convert, y);
+        BOTH(cast, .x = x.on[side], .y = y.on[side]);
+        EXPECT(cast, y);
     }
 }
 
-static void check_column_sum(void) {
+static void check_sum_rows(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++)
         for (size_t segments = 1; segments <= 6; segments += 5) {
             const px_tensor_case m = px_tensor_cases[i];
             CASE("%zu x %d in %zu segments", m.rows, m.columns, segments);
             const pair x = activations(m.rows, m.columns, RANDOM), y = reals(segments, m.columns, POISONED);
-            BOTH(column_sum, .x = x.on[side], .y = y.on[side]);
-            EXPECT(column_sum, y);
+            BOTH(sum_rows, .x = x.on[side], .y = y.on[side]);
+            EXPECT(sum_rows, y);
         }
 }
 
@@ -300,19 +300,19 @@ static void check_mask(void) {
         }
 }
 
-static void check_levels_to_values(void) {
+static void check_normalize(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const int count = i % 2 ? 256 : 2;
         CASE("%zu x %d of %d levels", px_tensor_cases[i].rows, px_tensor_cases[i].columns, count);
         const pair image = levels(px_tensor_cases[i].rows, px_tensor_cases[i].columns, count);
         const pair values = activations(px_tensor_cases[i].rows, px_tensor_cases[i].columns, POISONED);
-        BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = count);
-        EXPECT(levels_to_values, values);
+        BOTH(normalize, .image = image.on[side], .values = values.on[side], .levels = count);
+        EXPECT(normalize, values);
     }
     CASE("%s", "3 columns of 7");
     const pair image = levels(5, 7, 256), values = activations(5, 3, POISONED);
-    BOTH(levels_to_values, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
-    EXPECT(levels_to_values, values);
+    BOTH(normalize, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
+    EXPECT(normalize, values);
 }
 
 static void check_activate(void) {
@@ -324,12 +324,12 @@ static void check_activate(void) {
         const pair sum = reals(rows, columns, RANDOM), bias = activations(1, columns, RANDOM);
         const pair add = plain ? absent : activations(rows, columns, RANDOM);
         const pair y = plain ? absent : activations(rows, columns, RANDOM);
-        const pair rectified = plain ? absent : activations(rows, columns, RANDOM);
+        const pair relu_out = plain ? absent : activations(rows, columns, RANDOM);
         BOTH(activate, .sum = sum.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side],
-             .rectified = rectified.on[side], .first = first, .count = columns - first);
+             .relu_out = relu_out.on[side], .first = first, .count = columns - first);
         EXPECT(activate, sum);
         if (!plain) EXPECT(activate, y);
-        if (!plain) EXPECT(activate, rectified);
+        if (!plain) EXPECT(activate, relu_out);
     }
 }
 
@@ -355,8 +355,8 @@ static void check_lstm_update(void) {
         BOTH(lstm_update, .pre = px_tensor_first_rows(pre.on[side], cases[i].rows),
              .bias = px_tensor_first_rows(bias.on[side], 1), .c = c.on[side], .h = h.on[side], .add = add.on[side],
              .sum = sum.on[side], .first = cases[i].first, .count = cases[i].count, .layers = cases[i].layers,
-             .step_pre = cases[i].apart, .step_bias = (size_t)(4 * D), .step_c = cases[i].apart,
-             .step_h = cases[i].apart);
+             .stride_pre = cases[i].apart, .stride_bias = (size_t)(4 * D), .stride_c = cases[i].apart,
+             .stride_h = cases[i].apart);
         EXPECT(lstm_update, c);
         EXPECT(lstm_update, h);
         if (cases[i].summed) EXPECT(lstm_update, sum);
@@ -379,17 +379,17 @@ static void check_softmax_nll(void) {
     }
 }
 
-static void check_row_sum(void) {
+static void check_sum_columns(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
         const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
         const pair sum = doubles(px_tensor_cases[i].rows, 1, POISONED);
-        BOTH(row_sum, .x = x.on[side], .sum = sum.on[side]);
-        EXPECT(row_sum, sum);
+        BOTH(sum_columns, .x = x.on[side], .sum = sum.on[side]);
+        EXPECT(sum_columns, sum);
     }
 }
 
-static void check_draw(void) {
+static void check_sample(void) {
     static const int counts[] = {2, 5, 256};
     for (size_t i = 0; i < PX_COUNT(counts) * 2; i++) {
         const int count = counts[i / 2];
@@ -397,11 +397,11 @@ static void check_draw(void) {
         CASE("%zu images, %d levels", images, count);
         const pair logits = activations(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
         const pair nats = doubles(images, 1, RANDOM);
-        BOTH(draw, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
+        BOTH(sample, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
              .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
              .seed = 3, .first_image = 1000, .place = i);
-        EXPECT(draw, image);
-        EXPECT(draw, nats);
+        EXPECT(sample, image);
+        EXPECT(sample, nats);
     }
 }
 
@@ -418,62 +418,63 @@ static px_tensor part_of(const pair *memory, int side, int group, part which) {
 }
 
 /* A tape of two groups: each kind of step, on memory of the group's and on weights beside it. */
-static void check_replay(void) {
+static void check_execute(void) {
     enum { STEPS = 7 };
     CASE("%d steps, %d groups", STEPS, GROUPS);
     const pair weight = activations(OUT, IN, RANDOM), bias = activations(1, OUT, RANDOM);
-    const pair tape = levels(STEPS * sizeof(px_tape_step), 1, 2), memory = levels(GROUPS * PARTS, PX_TENSOR_ALIGN, 256);
+    const pair tape = levels(STEPS * sizeof(px_device_command), 1, 2),
+               memory = levels(GROUPS * PARTS, PX_TENSOR_ALIGN, 256);
     for (int side = 0; side < SIDES; side++) {
         px_tensor at[PARTS];
         for (int which = 0; which < PARTS; which++) at[which] = part_of(&memory, side, 0, (part)which);
-        const px_tape_step steps[STEPS] = {
-            {PX_STEP_levels_to_values, .args.levels_to_values = {at[PART_LEVELS], at[PART_X], 256, 0}},
-            {PX_STEP_clear, .args.clear = {at[PART_Y].data, px_tensor_bytes(&at[PART_Y])}},
-            {PX_STEP_clear, .args.clear = {at[PART_C].data, px_tensor_bytes(&at[PART_C])}},
-            {PX_STEP_gemm, .args.gemm = {.transpose_b = true,
-                                         .m = IMAGES,
-                                         .n = OUT,
-                                         .k = IN,
-                                         .operands = at[PART_X].type,
-                                         .a = at[PART_X].data,
-                                         .ld_a = IN,
-                                         .b = weight.on[side].data,
-                                         .ld_b = IN,
-                                         .c = at[PART_Y].data,
-                                         .ld_c = OUT,
-                                         .beta = 1,
-                                         .batch = 1}},
-            {PX_STEP_activate,
+        const px_device_command steps[STEPS] = {
+            {PX_COMMAND_normalize, .args.normalize = {at[PART_LEVELS], at[PART_X], 256, 0}},
+            {PX_COMMAND_clear, .args.clear = {at[PART_Y].data, px_tensor_bytes(&at[PART_Y])}},
+            {PX_COMMAND_clear, .args.clear = {at[PART_C].data, px_tensor_bytes(&at[PART_C])}},
+            {PX_COMMAND_gemm, .args.gemm = {.transpose_b = true,
+                                            .m = IMAGES,
+                                            .n = OUT,
+                                            .k = IN,
+                                            .operands = at[PART_X].type,
+                                            .a = at[PART_X].data,
+                                            .ld_a = IN,
+                                            .b = weight.on[side].data,
+                                            .ld_b = IN,
+                                            .c = at[PART_Y].data,
+                                            .ld_c = OUT,
+                                            .beta = 1,
+                                            .batch = 1}},
+            {PX_COMMAND_activate,
              .args.activate = {.sum = at[PART_Y], .bias = bias.on[side], .y = at[PART_LOGITS], .count = OUT}},
-            {PX_STEP_lstm_update,
+            {PX_COMMAND_lstm_update,
              .args.lstm_update =
                  {.pre = at[PART_Y], .bias = bias.on[side], .c = at[PART_C], .h = at[PART_H], .count = 1, .layers = 1}},
-            {PX_STEP_draw, .args.draw = {.logits = at[PART_LOGITS],
-                                         .image = at[PART_LEVELS],
-                                         .levels = OUT,
-                                         .column = 2,
-                                         .temperature = 1,
-                                         .seed = 3}}};
+            {PX_COMMAND_sample, .args.sample = {.logits = at[PART_LOGITS],
+                                                .image = at[PART_LEVELS],
+                                                .levels = OUT,
+                                                .column = 2,
+                                                .temperature = 1,
+                                                .seed = 3}}};
         const px_device_ops *ops = the.device[side]->ops;
         assert_ok(&the.ctx, ops->upload(the.device[side], tape.on[side].data, steps, sizeof steps));
         assert_ok(&the.ctx, ops->synchronize(the.device[side]));
     }
-    BOTH(replay, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
+    BOTH(execute, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
          .memory = memory.on[side].data, .bytes = PARTS * PX_TENSOR_ALIGN);
     for (int group = 0; group < GROUPS; group++)
         for (int which = 0; which < PARTS; which++) {
             const pair found = {{part_of(&memory, 0, group, (part)which), part_of(&memory, 1, group, (part)which)}};
-            EXPECT(replay, found);
+            EXPECT(execute, found);
         }
 }
 
-static void check_square_sum(void) {
+static void check_sum_squares(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
         const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
         const pair sum = doubles(px_tensor_cases[i].rows, 1, POISONED);
-        BOTH(square_sum, .x = x.on[side], .sum = sum.on[side]);
-        EXPECT(square_sum, sum);
+        BOTH(sum_squares, .x = x.on[side], .sum = sum.on[side]);
+        EXPECT(sum_squares, sum);
     }
 }
 
@@ -488,12 +489,12 @@ static void check_clip(void) {
     }
 }
 
-static void check_set(void) {
-    for (int columns = 1; columns <= PX_SET_MOST; columns++) {
+static void check_upload_scalars(void) {
+    for (int columns = 1; columns <= PX_MAX_SCALARS; columns++) {
         CASE("%d numbers", columns);
         const pair y = doubles(1, columns, POISONED);
-        BOTH(set, .y = y.on[side], .value = {0.1, -3, 1e-300, 7});
-        EXPECT(set, y);
+        BOTH(upload_scalars, .y = y.on[side], .value = {0.1, -3, 1e-300, 7});
+        EXPECT(upload_scalars, y);
     }
 }
 
@@ -572,9 +573,9 @@ static void memory(void **state) {
         assert_ok(&the.ctx, device->ops->download(device, host, to, BYTES));
         for (int i = 0; i < BYTES; i++)
             assert_int_equal(((uint8_t *)host)[i], i < 1 || i > BYTES / 2 ? (uint8_t)(i * 7) : 0);
-        assert_ok(&the.ctx, device->ops->release_host(device, host));
-        assert_ok(&the.ctx, device->ops->release(device, to));
-        assert_ok(&the.ctx, device->ops->release(device, from));
+        assert_ok(&the.ctx, device->ops->free_host(device, host));
+        assert_ok(&the.ctx, device->ops->free(device, to));
+        assert_ok(&the.ctx, device->ops->free(device, from));
     }
 }
 

@@ -142,7 +142,7 @@ static void count_run(const mock_convolution *c) {
         const mock_end *end = &c->end[i];
         const bool bias = end->beside.size[0] * end->beside.size[2] * end->beside.size[3] == 1;
         mock_counted(end->mode == CUDNN_POINTWISE_RELU_FWD   ? MOCK_convolutions_with_relu
-                     : end->mode == CUDNN_POINTWISE_RELU_BWD ? MOCK_convolutions_with_gate
+                     : end->mode == CUDNN_POINTWISE_RELU_BWD ? MOCK_convolutions_with_relu_mask
                      : bias                                  ? MOCK_convolutions_with_bias
                                                              : MOCK_convolutions_with_add);
     }

@@ -28,37 +28,37 @@ static void finished(px_status status, const char *kernel) {
 PX_ACTIVATION_OPS(KERNEL)
 PX_ACTIVATION_OPS(KERNEL_BF16)
 KERNEL(mask)
-KERNEL(row_sum)
-KERNEL(square_sum)
+KERNEL(sum_columns)
+KERNEL(sum_squares)
 KERNEL(clip)
-KERNEL(set)
+KERNEL(upload_scalars)
 KERNEL(sgd)
 KERNEL(rmsprop)
 KERNEL(adam)
 KERNEL(ema)
 
 /* A tape's products work in the panels of a CPU of its own. */
-static void run_replay_as(const px_replay_args *tape, px_type activation) {
+static void run_execute_as(const px_execute_args *tape, px_type activation) {
     px_context ctx = {0};
     px_device *cpu;
     finished(px_cpu_open(&ctx, activation, &cpu), "replay");
-    finished(px_cpu_replay(cpu, tape), "replay");
+    finished(px_cpu_execute(cpu, tape), "replay");
     px_device_close(cpu);
-    mock_counted(MOCK_replayed);
+    mock_counted(MOCK_executed);
 }
-static void run_replay(const void *args) {
-    run_replay_as(args, PX_REAL);
+static void run_execute(const void *args) {
+    run_execute_as(args, PX_REAL);
 }
-static void run_replay_bf16(const void *args) {
-    run_replay_as(args, PX_BF16);
+static void run_execute_bf16(const void *args) {
+    run_execute_as(args, PX_BF16);
 }
 
-px_status px_cuda_replay_cluster(px_device *device, const px_replay_args *tape) {
-    (void)mock_give(px_cuda_stream(device), run_replay, tape, sizeof *tape);
+px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *tape) {
+    (void)mock_give(px_cuda_stream(device), run_execute, tape, sizeof *tape);
     return px_cuda_launched(device, "replay");
 }
 
-px_status px_cuda_replay_cluster_bf16(px_device *device, const px_replay_args *tape) {
-    (void)mock_give(px_cuda_stream(device), run_replay_bf16, tape, sizeof *tape);
+px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *tape) {
+    (void)mock_give(px_cuda_stream(device), run_execute_bf16, tape, sizeof *tape);
     return px_cuda_launched(device, "replay");
 }

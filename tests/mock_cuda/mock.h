@@ -33,12 +33,12 @@
     X(products_refused)                                                                                                \
     X(convolutions)                                                                                                    \
     X(convolutions_with_bias)                                                                                          \
-    X(convolutions_with_gate)                                                                                          \
+    X(convolutions_with_relu_mask)                                                                                     \
     X(convolutions_with_add)                                                                                           \
     X(convolutions_with_relu)                                                                                          \
     X(convolutions_refused)                                                                                            \
     X(combined)                                                                                                        \
-    X(replayed)                                                                                                        \
+    X(executed)                                                                                                        \
     X(graphs)                                                                                                          \
     X(left)
 typedef enum {

@@ -234,8 +234,8 @@ static var *relu(const oracle_model *m, const var *x, int count) {
 }
 
 static var *relu_layer(const oracle_model *m, const char *name, const var *x, int count) {
-    var *rectified = relu(m, x, count), *y = layer(m, name, rectified);
-    free(rectified);
+    var *relu_out = relu(m, x, count), *y = layer(m, name, relu_out);
+    free(relu_out);
     return y;
 }
 

@@ -102,7 +102,7 @@ void observe_picture(const oracle_images *shape, int count, int columns, const c
     int height, width;
     px_context ctx;
     if (columns == 0) columns = (int)fmin(count, ceil(sqrt((double)count * shape->height / shape->width)));
-    if (px_picture_read(&ctx, path, channels, &pixels, &height, &width) != PX_OK) return;
+    if (px_image_read(&ctx, path, channels, &pixels, &height, &width) != PX_OK) return;
     for (int n = 0; n < count; n++)
         for (int i = 0; i < shape->height * shape->width * channels; i++) {
             const int row = i / channels / shape->width, column = i / channels % shape->width;

@@ -27,7 +27,7 @@ enum {
     MOST_STORES = 1024,
     MOST_ASKED = 64,
     MOST_MESSAGES = 1 << 16,
-    MOST_BARRIERS = 2 * PX_CLUSTER_MOST,
+    MOST_BARRIERS = 2 * PX_CLUSTER_MAX,
 };
 
 px_index threadIdx, blockIdx, blockDim;
@@ -77,10 +77,10 @@ struct message {
 static struct {
     ucontext_t scheduler;
     fibre *fibres, *now;
-    block blocks[PX_CLUSTER_MOST];
+    block blocks[PX_CLUSTER_MAX];
     message *messages;
     int count, threads, messages_waiting;
-    long synced[PX_CLUSTER_MOST], clustered; /* arrivals so far */
+    long synced[PX_CLUSTER_MAX], clustered; /* arrivals so far */
     uint32_t bytes, barriers;
     uint64_t seed, draws;
     long moves; /* whatever lets somebody go on */

@@ -29,7 +29,7 @@ static void test_rounding(void **state) {
     px_context ctx = {0};
     px_device *device = px_test_device_of(&ctx, PX_BF16);
     px_arena arena = {0};
-    assert_ok(&ctx, px_arena_hold(&arena, device, 1 << 20));
+    assert_ok(&ctx, px_arena_allocate(&arena, device, 1 << 20));
     const px_tensor x = px_arena_tensor(&arena, PATTERNS / 256, 256, PX_REAL),
                     y = px_arena_tensor(&arena, x.rows, 256, PX_BF16);
     px_real *from = malloc(PATTERNS * sizeof *from);
@@ -38,7 +38,7 @@ static void test_rounding(void **state) {
     for (size_t i = 0; i < sizeof lower / sizeof *lower; i++) {
         for (uint32_t p = 0; p < PATTERNS; p++) from[p] = (px_real)float_of(p << 16 | lower[i]);
         assert_ok(&ctx, device->ops->upload(device, x.data, from, px_tensor_bytes(&x)));
-        assert_ok(&ctx, px_run(device, convert, .x = x, .y = y));
+        assert_ok(&ctx, px_run(device, cast, .x = x, .y = y));
         assert_ok(&ctx, device->ops->download(device, to, y.data, px_tensor_bytes(&y)));
         for (uint32_t p = 0; p < PATTERNS; p++) {
             const uint16_t want = nearest(p, lower[i]), found = px_to_bfloat16((float)from[p]);
@@ -53,7 +53,7 @@ static void test_rounding(void **state) {
     }
     free(from);
     free(to);
-    px_arena_release(&arena);
+    px_arena_free(&arena);
     px_device_close(device);
 }
 
@@ -143,7 +143,7 @@ static void test_gradients(void **state) {
 }
 
 static void expect_copy(bench *b, px_tensor of, const char *when) {
-    px_real *weights = px_test_download(b->device, of), *found = px_test_download(b->device, b->model->operands);
+    px_real *weights = px_test_download(b->device, of), *found = px_test_download(b->device, b->model->compute_weights);
     for (size_t e = 0; e < px_tensor_elements(&of); e++) {
         const px_real want = px_from_bfloat16(px_to_bfloat16((float)weights[e]));
         if (found[e] != want)

@@ -9,12 +9,12 @@
 
 static void read_one(const fuzz_reader *reader, const char *folder, const char *name) {
     px_context ctx = {""};
-    px_contents file;
+    px_byte_source file;
     char path[PX_PATH];
     assert_ok(&ctx, px_file_path(&ctx, path, "%s/%s", folder, name));
-    assert_ok(&ctx, px_contents_read(&ctx, path, 1 << 20, &file));
+    assert_ok(&ctx, px_byte_source_read(&ctx, path, 1 << 20, &file));
     px_status status = reader->read(&ctx, file.bytes, file.size);
-    px_contents_free(&file);
+    px_byte_source_free(&file);
     bool bad = strncmp(name, "bad_", 4) == 0;
     if (bad && status == PX_OK) fail_msg("%s: was read, expected it to be refused", path);
     if (!bad && status != PX_OK) fail_msg("%s: %s", path, ctx.message);

@@ -344,7 +344,7 @@ static void content_has_a_limit(void **state) {
     blob b = idx_blob(8, 100, 5, 5, 2500);
     write_gzip(&b);
     px_context ctx = {""};
-    px_contents contents;
+    px_byte_source contents;
     assert_int_equal(px_decompress(&ctx, path, 2515, "cut it", &contents), PX_ERR_FORMAT);
     assert_non_null(strstr(ctx.message, "found more than 2515 bytes of content, expected at most that: cut it"));
     assert_null(contents.bytes);
@@ -365,7 +365,7 @@ static void long_content_is_unpacked_whole(void **state) {
     assert_int_equal(gzwrite(file, bytes, BYTES), BYTES);
     assert_int_equal(gzclose(file), Z_OK);
     px_context ctx = {""};
-    px_contents contents;
+    px_byte_source contents;
     assert_int_equal(px_decompress(&ctx, path, BYTES, "cut it", &contents), PX_OK);
     assert_int_equal(contents.size, BYTES);
     assert_memory_equal(contents.bytes, bytes, BYTES);

@@ -353,7 +353,7 @@ static void means_are_rounded(void **state) {
     static const uint8_t pixels[3][4] = {{10, 11, 11, 11}, {10, 11, 11, 10}, {10, 11, 10, 10}};
     for (int i = 0; i < 3; i++) {
         uint8_t mean;
-        px_picture_shrink(pixels[i], 2, 2, 1, 1, &mean);
+        px_image_downsample(pixels[i], 2, 2, 1, 1, &mean);
         assert_int_equal(mean, i < 2 ? 11 : 10);
     }
 }
@@ -374,8 +374,8 @@ static void long_names_are_cut(void **state) {
 static void bytes_past_the_end_tell_no_format(void **state) {
     (void)state;
     const uint8_t webp[] = "RIFF\x24\0\0\0WEBP";
-    assert_int_equal(px_picture_format_of_bytes(webp, 12), PX_PICTURE_WEBP);
-    assert_int_equal(px_picture_format_of_bytes(webp, 11), PX_PICTURE_UNKNOWN);
+    assert_int_equal(px_image_format_of_bytes(webp, 12), PX_IMAGE_WEBP);
+    assert_int_equal(px_image_format_of_bytes(webp, 11), PX_IMAGE_UNKNOWN);
 }
 
 /* Files of formats that are not read are counted, also where several sets are joined. */
@@ -639,9 +639,9 @@ static void check_shown(const blob *b, int orientation) {
     px_context ctx = {""};
     uint8_t *pixels;
     int height, width, measured_height, measured_width;
-    px_status status = px_picture_decode(&ctx, "picture", b->bytes, b->size, 1, &pixels, &height, &width);
+    px_status status = px_image_decode(&ctx, "picture", b->bytes, b->size, 1, &pixels, &height, &width);
     if (status != PX_OK) fail_msg("%s", ctx.message);
-    assert_int_equal(px_picture_measure(&ctx, "picture", b->bytes, b->size, &measured_height, &measured_width), PX_OK);
+    assert_int_equal(px_image_measure(&ctx, "picture", b->bytes, b->size, &measured_height, &measured_width), PX_OK);
     const bool swap = orientation >= 5;
     assert_int_equal(height, swap ? EXIF_WIDTH : EXIF_HEIGHT);
     assert_int_equal(width, swap ? EXIF_HEIGHT : EXIF_WIDTH);

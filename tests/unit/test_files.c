@@ -219,24 +219,24 @@ static void file_is_read_in_pieces(void **state) {
 }
 
 /* From the first record on; a torn one does not count. */
-static void journal_keeps_its_records(void **state) {
+static void resume_file_keeps_its_records(void **state) {
     (void)state;
     char records[13] = "";
-    px_journal *journal;
+    px_resume_file *journal;
     for (size_t count = 0; count < 3; count++) {
-        assert_int_equal(px_journal_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
-        assert_int_equal(px_journal_count(journal), count);
-        assert_int_equal(px_journal_append(journal, count == 0 ? "aaaa" : count == 1 ? "bbbb" : "cccc", 1), PX_OK);
-        px_journal_close(journal);
+        assert_int_equal(px_resume_file_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
+        assert_int_equal(px_resume_file_count(journal), count);
+        assert_int_equal(px_resume_file_append(journal, count == 0 ? "aaaa" : count == 1 ? "bbbb" : "cccc", 1), PX_OK);
+        px_resume_file_close(journal);
     }
     assert_int_equal(truncate(px_test_path("work.journal"), 10 + 11), 0);
-    assert_int_equal(px_journal_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
-    assert_int_equal(px_journal_count(journal), 2);
-    assert_int_equal(px_journal_append(journal, "ddddeeee", 2), PX_OK);
-    assert_int_equal(px_journal_read(journal, 1, 3, records), PX_OK);
+    assert_int_equal(px_resume_file_open(&ctx, px_test_path("work"), "some work", 4, &journal), PX_OK);
+    assert_int_equal(px_resume_file_count(journal), 2);
+    assert_int_equal(px_resume_file_append(journal, "ddddeeee", 2), PX_OK);
+    assert_int_equal(px_resume_file_read(journal, 1, 3, records), PX_OK);
     assert_string_equal(records, "bbbbddddeeee");
-    px_journal_remove(journal);
-    px_journal_close(journal);
+    px_resume_file_remove(journal);
+    px_resume_file_close(journal);
     assert_false(px_file_exists(px_test_path("work.journal")));
 }
 
@@ -562,7 +562,7 @@ int main(void) {
         cmocka_unit_test(folders_are_made_and_removed),
         cmocka_unit_test(file_is_read_by_place),
         cmocka_unit_test(file_is_read_in_pieces),
-        cmocka_unit_test(journal_keeps_its_records),
+        cmocka_unit_test(resume_file_keeps_its_records),
         cmocka_unit_test(file_that_shrinks_is_told),
         cmocka_unit_test(only_files_are_read_by_place),
         cmocka_unit_test(safetensors_round_trip),

@@ -12,10 +12,10 @@
 enum { SMALL = 200, PICKED = 150 }; /* elements: all of a tensor, or so many of a larger one */
 static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6, 1e-7};
 
-typedef struct px_gradient_case {
+typedef struct gradient_case {
     px_model_spec spec;
     int images;
-} px_gradient_case;
+} gradient_case;
 
 /* layers, hidden, head, residual, skip, height, width, channels, levels: each row for all three kinds. */
 #define ROWS(X)                                                                                                        \
@@ -37,14 +37,14 @@ typedef struct px_gradient_case {
     CASE_OF(PX_MODEL_PIXELCNN, images, __VA_ARGS__)                                                                    \
     CASE_OF(PX_MODEL_ROW_LSTM, images, __VA_ARGS__)                                                                    \
     CASE_OF(PX_MODEL_DIAGONAL_BILSTM, images, __VA_ARGS__)
-static px_gradient_case cases[] = {ROWS(CASES)};
+static gradient_case cases[] = {ROWS(CASES)};
 enum { COUNT = sizeof cases / sizeof cases[0] };
 
 typedef struct px_check {
     px_context ctx;
     px_device *device;
     px_model *model;
-    const px_gradient_case *now;
+    const gradient_case *now;
     uint8_t *levels;
     px_real *weights, *gradients; /* host copies of the flat tensors */
     double loss;                  /* with these weights */

@@ -33,13 +33,13 @@ static bool begin(px_bench *bench) {
     }
     *bench = (px_bench){0};
     bench->device = px_test_device(&bench->ctx);
-    assert_ok(&bench->ctx, px_arena_hold(&bench->arena, bench->device, 8 << 20));
+    assert_ok(&bench->ctx, px_arena_allocate(&bench->arena, bench->device, 8 << 20));
     return true;
 }
 
 static void end(px_bench *bench) {
     print_message("  worst %.2g of the largest over %d elements\n", bench->worst, bench->elements);
-    px_arena_release(&bench->arena);
+    px_arena_free(&bench->arena);
     px_device_close(bench->device);
 }
 
@@ -125,13 +125,13 @@ static px_taps taps_of(int index) {
     }
 }
 
-typedef struct px_convolution {
+typedef struct convolution {
     px_convolve_args forward;
     px_tensor input_of_y; /* what y holds before the convolution: add, when add is aliased */
-} px_convolution;
+} convolution;
 
 static double convolve(px_bench *bench, const void *args) {
-    const px_convolution *c = args;
+    const convolution *c = args;
     px_device *device = bench->device;
     if (c->input_of_y.data)
         assert_ok(&bench->ctx,
@@ -148,13 +148,13 @@ static void away_from_zero(px_bench *bench, px_tensor tensor) {
     free(host);
 }
 
-static void check_input_gradient(px_bench *bench, const px_convolution *c, int add) {
+static void check_input_gradient(px_bench *bench, const convolution *c, int add) {
     const px_convolve_args *f = &c->forward;
     const px_tensor dx = number_tensor(bench, f->x.rows, f->x.columns, 11, 1);
     const px_tensor added = number_tensor(bench, f->x.rows, f->x.columns, add == ADD_ALIASED ? 11 : 12, 1);
     assert_ok(&bench->ctx,
-              px_run(bench->device, convolve_input_gradient, .grid = f->grid, .taps = f->taps, .rectify = f->rectify,
-                     .dy = bench->weighting, .weight = f->weight, .x = f->rectify ? f->x : (px_tensor){0},
+              px_run(bench->device, convolve_input_gradient, .grid = f->grid, .taps = f->taps, .relu = f->relu,
+                     .dy = bench->weighting, .weight = f->weight, .x = f->relu ? f->x : (px_tensor){0},
                      .add = add == ADD_ABSENT    ? (px_tensor){0}
                             : add == ADD_ALIASED ? dx
                                                  : added,
@@ -165,13 +165,13 @@ static void check_input_gradient(px_bench *bench, const px_convolution *c, int a
     free(found);
 }
 
-static void check_weight_gradient(px_bench *bench, const px_convolution *c) {
+static void check_weight_gradient(px_bench *bench, const convolution *c) {
     const px_convolve_args *f = &c->forward;
     const px_tensor dweight = number_tensor(bench, f->weight.rows, f->weight.columns, 13, 1);
     const px_tensor dbias = f->bias.data ? number_tensor(bench, 1, f->bias.columns, 14, 1) : (px_tensor){0};
     px_real *before = px_test_download(bench->device, dweight);
     assert_ok(&bench->ctx,
-              px_run(bench->device, convolve_weight_gradient, .grid = f->grid, .taps = f->taps, .rectify = f->rectify,
+              px_run(bench->device, convolve_weight_gradient, .grid = f->grid, .taps = f->taps, .relu = f->relu,
                      .x = f->x, .dy = bench->weighting, .dweight = dweight, .dbias = dbias));
     px_real *found = px_test_download(bench->device, dweight);
     const size_t row = (size_t)dweight.columns, live = (size_t)(f->taps.live * f->x.columns);
@@ -191,15 +191,15 @@ static void check_weight_gradient(px_bench *bench, const px_convolution *c) {
     free(found);
 }
 
-static void check_convolution(px_bench *bench, const px_shape *shape, px_taps taps, bool rectify, int add) {
+static void check_convolution(px_bench *bench, const px_shape *shape, px_taps taps, bool relu, int add) {
     const size_t pixels = px_grid_pixels(&shape->grid), mark = bench->arena.used;
-    px_convolution c = {.forward = {.grid = shape->grid, .taps = taps, .rectify = rectify}};
+    convolution c = {.forward = {.grid = shape->grid, .taps = taps, .relu = relu}};
     snprintf(bench->name, sizeof bench->name,
              "convolve %d x %d x %d, %d to %d features, %d taps at (%d, %d)..., %s, %s", shape->grid.images,
              shape->grid.height, shape->grid.width, shape->in, shape->out, taps.live, taps.at[0].row, taps.at[0].column,
-             rectify ? "rectified" : "plain", adds[add]);
+             relu ? "rectified" : "plain", adds[add]);
     c.forward.x = number_tensor(bench, pixels, shape->in, 1, 1);
-    if (rectify) away_from_zero(bench, c.forward.x);
+    if (relu) away_from_zero(bench, c.forward.x);
     c.forward.weight = number_tensor(bench, (size_t)shape->out, taps.stored * shape->in, 2, 1);
     c.forward.bias = number_tensor(bench, 1, shape->out, 3, 1);
     if (add == ADD_ABSENT) c.forward.bias = (px_tensor){0};
@@ -261,18 +261,18 @@ static px_swept make_recurrence(px_bench *bench, px_grid grid, int hidden, int g
     s->directions = geometry >= BOTH_ROWS ? 2 : 1;
     s->steps = rows ? grid.height : grid.height + grid.width - 1;
     s->lanes = rows ? grid.width : grid.height;
-    s->delay = rows ? 0 : 1;
-    s->life = rows ? grid.height : grid.width;
+    s->skew = rows ? 0 : 1;
+    s->length = rows ? grid.height : grid.width;
     s->taps = rows ? 3 : 2;
-    s->scratch = px_arena_tensor(&bench->arena, px_recurrence_scratch(s), 1, PX_UINT8);
+    s->temporary = px_arena_tensor(&bench->arena, px_recurrence_temporary_bytes(s), 1, PX_UINT8);
     const size_t pixels = px_grid_pixels(&grid);
     for (int d = 0; d < s->directions; d++) {
         const bool right = geometry == RIGHT || (geometry == BOTH_DIAGONALS && d == 1);
         const uint64_t seed = (uint64_t)(10 * d);
-        px_recurrence_line *line = &s->line[d];
-        *line = (px_recurrence_line){.step = grid.width, .lane = 1};
-        if (!rows) *line = (px_recurrence_line){.step = 1, .lane = grid.width - 1};
-        if (right) *line = (px_recurrence_line){.origin = grid.width - 1, .step = -1, .lane = grid.width + 1};
+        px_recurrence_direction *line = &s->line[d];
+        *line = (px_recurrence_direction){.step = grid.width, .lane = 1};
+        if (!rows) *line = (px_recurrence_direction){.step = 1, .lane = grid.width - 1};
+        if (right) *line = (px_recurrence_direction){.origin = grid.width - 1, .step = -1, .lane = grid.width + 1};
         line->weight = number_tensor(bench, (size_t)(4 * hidden), s->taps * hidden, seed + 1, 1);
         line->gates = number_tensor(bench, pixels, 4 * hidden, seed + 2, 1);
         line->c = number_tensor(bench, pixels, hidden, seed + 3, 1);
@@ -300,7 +300,7 @@ static void check_recurrence(px_bench *bench, px_grid grid, int hidden, int geom
     assert_ok(&bench->ctx, device->ops->recurrence_backward(device, &swept.recurrence));
     px_real *dinput[PX_MAX_DIRECTIONS], *dweight[PX_MAX_DIRECTIONS];
     for (int d = 0; d < swept.recurrence.directions; d++) {
-        const px_recurrence_line *line = &swept.recurrence.line[d];
+        const px_recurrence_direction *line = &swept.recurrence.line[d];
         const px_tensor gradient = number_tensor(bench, line->weight.rows, line->weight.columns, 7, 1);
         assert_ok(&bench->ctx, px_run(device, convolve_weight_gradient, .grid = grid, .taps = taps_of_line(geometry, d),
                                       .x = line->h, .dy = line->gates, .dweight = gradient));

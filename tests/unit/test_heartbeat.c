@@ -30,34 +30,34 @@ static void leave(px_status status) {
 static px_stop stop; /* of each process */
 static const px_ranks_end end = {say, leave, &stop};
 
-typedef void (*px_deed)(px_watch *watch, int rank);
+typedef void (*action)(px_heartbeat *watch, int rank);
 
 /* A rank's life: it meets the others, does its deed over and over, and leaves. */
-static void live(int rank, const px_watch_place *place, int door, px_deed deed) {
+static void live(int rank, const px_heartbeat_address *place, int door, action deed) {
     px_context ctx;
-    px_watch *watch;
-    const px_watch_options options = {.end = &end, .rank = rank, .count = RANKS, .name = name_rank};
-    if (px_watch_open(&ctx, &options, place, rank == 0 ? door : -1, &watch) != PX_OK) {
+    px_heartbeat *watch;
+    const px_heartbeat_options options = {.end = &end, .rank = rank, .count = RANKS, .name = name_rank};
+    if (px_heartbeat_open(&ctx, &options, place, rank == 0 ? door : -1, &watch) != PX_OK) {
         say(ctx.message);
         leave(PX_OK);
     }
-    px_watch_patience(watch, silence, stall);
+    px_heartbeat_set_timeouts(watch, silence, stall);
     for (int i = 0; i < life; i++) {
         deed(watch, rank);
         usleep(20000);
     }
-    px_watch_close(watch);
+    px_heartbeat_close(watch);
     _exit(0);
 }
 
 /* Runs ranks that do this. said: all that was printed; statuses: how each ended. Seconds until the last had. */
-static double job(px_deed deed, char *said, size_t size, int statuses[RANKS]) {
+static double job(action deed, char *said, size_t size, int statuses[RANKS]) {
     px_context ctx;
-    px_watch_place place;
+    px_heartbeat_address place;
     int door;
     pid_t ranks[RANKS], stopped = 0;
     assert_int_equal(pipe(lines), 0);
-    assert_ok(&ctx, px_watch_listen(&ctx, &place, &door));
+    assert_ok(&ctx, px_heartbeat_listen(&ctx, &place, &door));
     const double begun = px_clock_seconds();
     for (int rank = 0; rank < RANKS; rank++) {
         ranks[rank] = fork();
@@ -84,7 +84,7 @@ static double job(px_deed deed, char *said, size_t size, int statuses[RANKS]) {
 }
 
 /* `rank` does the deed; the others must end with `status`, and one line must have been said. */
-static void expect_end(px_deed deed, int rank, px_status status, double within, const char *line) {
+static void expect_end(action deed, int rank, px_status status, double within, const char *line) {
     char said[4096];
     int statuses[RANKS];
     life = 1000;
@@ -95,9 +95,9 @@ static void expect_end(px_deed deed, int rank, px_status status, double within, 
     if (took > within + slack) fail_msg("the job ended after %.2f s, expected %.2f", took, within);
 }
 
-static void in_step(px_watch *watch, int rank) {
+static void in_step(px_heartbeat *watch, int rank) {
     (void)rank;
-    px_watch_step(watch);
+    px_heartbeat_count_collective(watch);
 }
 
 static void a_job_that_goes_well_ends_in_silence(void **state) {
@@ -109,11 +109,11 @@ static void a_job_that_goes_well_ends_in_silence(void **state) {
     for (int r = 0; r < RANKS; r++) assert_int_equal(statuses[r], 0);
 }
 
-static void dies_2(px_watch *watch, int rank) {
+static void dies_2(px_heartbeat *watch, int rank) {
     (void)watch;
     if (rank == 2) raise(SIGKILL);
 }
-static void dies_0(px_watch *watch, int rank) {
+static void dies_0(px_heartbeat *watch, int rank) {
     (void)watch;
     if (rank == 0) raise(SIGKILL);
 }
@@ -123,7 +123,7 @@ static void a_rank_that_dies_is_named(void **state) {
     expect_end(dies_0, 0, PX_ERR_DEVICE, 0.5, "rank 0 ended without a word: killed, or crashed\n");
 }
 
-static void stops_1(px_watch *watch, int rank) {
+static void stops_1(px_heartbeat *watch, int rank) {
     (void)watch;
     if (rank == 1) raise(SIGSTOP);
 }
@@ -133,12 +133,12 @@ static void a_rank_that_is_stopped_is_named(void **state) {
                "rank 1 has been silent for 1 s: it is stopped, for its host answers\n");
 }
 
-static void hangs_1(px_watch *watch, int rank) {
-    if (rank != 1) px_watch_step(watch);
+static void hangs_1(px_heartbeat *watch, int rank) {
+    if (rank != 1) px_heartbeat_count_collective(watch);
     if (rank == 1) sleep(30);
 }
-static void hangs_0(px_watch *watch, int rank) {
-    if (rank != 0) px_watch_step(watch);
+static void hangs_0(px_heartbeat *watch, int rank) {
+    if (rank != 0) px_heartbeat_count_collective(watch);
     if (rank == 0) sleep(30);
 }
 static void a_rank_that_keeps_the_others_waiting_is_named(void **state) {
@@ -149,9 +149,9 @@ static void a_rank_that_keeps_the_others_waiting_is_named(void **state) {
                "rank 0 has kept the others waiting for 1 s: it hangs, though its process answers\n");
 }
 
-static void fails_2(px_watch *watch, int rank) {
+static void fails_2(px_heartbeat *watch, int rank) {
     if (rank != 2) return;
-    px_watch_fail(watch, PX_ERR_FORMAT, "images.npy: it is torn");
+    px_heartbeat_fail(watch, PX_ERR_FORMAT, "images.npy: it is torn");
     _exit(1);
 }
 static void what_one_says_rank_0_passes_on(void **state) {
@@ -163,21 +163,21 @@ static px_status finds_fault(void *object, px_context *ctx) {
     (void)object;
     return px_fail(ctx, PX_ERR_DEVICE, "a cable has been pulled");
 }
-static void checks_1(px_watch *watch, int rank) {
-    if (rank == 1) px_watch_also(watch, finds_fault, NULL);
+static void checks_1(px_heartbeat *watch, int rank) {
+    if (rank == 1) px_heartbeat_add_check(watch, finds_fault, NULL);
 }
 static void what_a_check_finds_ends_the_job(void **state) {
     (void)state;
     expect_end(checks_1, -1, PX_ERR_DEVICE, 2, "rank 1: a cable has been pulled\n");
 }
 
-static void asked_2(px_watch *watch, int rank) {
-    px_watch_step(watch);
+static void asked_2(px_heartbeat *watch, int rank) {
+    px_heartbeat_count_collective(watch);
     if (rank == 2) px_stop_ask(&stop, PX_INTERRUPTED);
     if (stop.asked != PX_INTERRUPTED) return;
     usleep(500000); /* the other ranks hear of it meanwhile */
     dprintf(lines[1], "asked\n");
-    px_watch_close(watch);
+    px_heartbeat_close(watch);
     _exit(0);
 }
 static void a_stop_of_one_is_a_stop_of_all(void **state) {
@@ -190,7 +190,7 @@ static void a_stop_of_one_is_a_stop_of_all(void **state) {
     for (int r = 0; r < RANKS; r++) assert_int_equal(statuses[r], 0);
 }
 
-static void overdue_1(px_watch *watch, int rank) {
+static void overdue_1(px_heartbeat *watch, int rank) {
     (void)watch;
     if (rank != 1) return;
     stop.asked = PX_STOPPED;
@@ -215,28 +215,28 @@ static int count_open_files(void) {
 /* A stranger who knocks, and one with the wrong token, are not let in; ranks still meet, and nothing is left open. */
 static void strangers_are_kept_out(void **state) {
     px_context ctx;
-    px_watch_place place, wrong;
-    px_watch *watch;
+    px_heartbeat_address place, wrong;
+    px_heartbeat *watch;
     int door, how;
     (void)state;
     const int before = count_open_files();
-    assert_ok(&ctx, px_watch_listen(&ctx, &place, &door));
-    const px_watch_options first = {.end = &end, .rank = 0, .count = 2, .name = name_rank};
-    const px_watch_options second = {.end = &end, .rank = 1, .count = 2, .name = name_rank};
+    assert_ok(&ctx, px_heartbeat_listen(&ctx, &place, &door));
+    const px_heartbeat_options first = {.end = &end, .rank = 0, .count = 2, .name = name_rank};
+    const px_heartbeat_options second = {.end = &end, .rank = 1, .count = 2, .name = name_rank};
     const pid_t other = fork();
     if (other == 0) {
         wrong = place;
         wrong.token ^= 1;
         wrong.count = 1;
-        if (px_watch_open(&ctx, &second, &wrong, -1, &watch) == PX_OK) _exit(1);
-        if (px_watch_open(&ctx, &second, &place, -1, &watch) != PX_OK) _exit(2);
-        px_watch_close(watch);
+        if (px_heartbeat_open(&ctx, &second, &wrong, -1, &watch) == PX_OK) _exit(1);
+        if (px_heartbeat_open(&ctx, &second, &place, -1, &watch) != PX_OK) _exit(2);
+        px_heartbeat_close(watch);
         _exit(0);
     }
-    assert_ok(&ctx, px_watch_open(&ctx, &first, &place, door, &watch));
+    assert_ok(&ctx, px_heartbeat_open(&ctx, &first, &place, door, &watch));
     assert_int_equal(waitpid(other, &how, 0), other);
     assert_int_equal(how, 0);
-    px_watch_close(watch);
+    px_heartbeat_close(watch);
     assert_int_equal(count_open_files(), before);
 }
 

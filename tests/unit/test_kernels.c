@@ -15,11 +15,11 @@ typedef struct px_desk {
 static void begin(px_desk *desk) {
     *desk = (px_desk){0};
     desk->device = px_test_device(&desk->ctx);
-    assert_ok(&desk->ctx, px_arena_hold(&desk->arena, desk->device, 16 << 20));
+    assert_ok(&desk->ctx, px_arena_allocate(&desk->arena, desk->device, 16 << 20));
 }
 
 static void end(px_desk *desk) {
-    px_arena_release(&desk->arena);
+    px_arena_free(&desk->arena);
     px_device_close(desk->device);
 }
 
@@ -93,18 +93,18 @@ static void test_mask(void **state) {
 
 /* --- Pixels ------------------------------------------------------------------------------------------------------- */
 
-static void check_gather(px_desk *desk, px_grid grid, bool mirror, bool rectify, size_t first) {
+static void check_im2col(px_desk *desk, px_grid grid, bool mirror, bool relu, size_t first) {
     static const px_taps taps = {.stored = 6, .live = 5, .at = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0}, {9, 9}}};
     enum { FEATURES = 3 };
     const size_t pixels = px_grid_pixels(&grid), rows = pixels - first, mark = desk->arena.used;
     const px_tensor x = px_test_tensor(&desk->arena, pixels, FEATURES, 1, 1);
     const px_tensor y = px_test_tensor(&desk->arena, rows * 5, FEATURES, 2, 1);
-    assert_ok(&desk->ctx, px_run(desk->device, gather, .grid = grid, .taps = taps, .rectify = rectify, .mirror = mirror,
+    assert_ok(&desk->ctx, px_run(desk->device, im2col, .grid = grid, .taps = taps, .relu = relu, .mirror = mirror,
                                  .first = first, .x = x, .y = y));
     px_real *from = px_test_download(desk->device, x), *found = px_test_download(desk->device, y);
     char what[128];
     snprintf(what, sizeof what, "gather from %d x %d x %d, pixel %zu on%s%s", grid.images, grid.height, grid.width,
-             first, mirror ? ", mirrored" : "", rectify ? ", rectified" : "");
+             first, mirror ? ", mirrored" : "", relu ? ", rectified" : "");
     const int H = grid.height, W = grid.width;
     for (size_t e = 0; e < rows * 5 * FEATURES; e++) {
         const px_tap tap = taps.at[e / FEATURES % 5];
@@ -113,7 +113,7 @@ static void check_gather(px_desk *desk, px_grid grid, bool mirror, bool rectify,
         px_real want = 0;
         if (i >= 0 && i < H && j >= 0 && j < W)
             want = from[(size_t)((pixel / (H * W) * H + i) * W + j) * FEATURES + e % FEATURES];
-        expect(what, e, (double)found[e], rectify && want < 0 ? 0 : (double)want);
+        expect(what, e, (double)found[e], relu && want < 0 ? 0 : (double)want);
     }
     free(from);
     free(found);
@@ -123,14 +123,14 @@ static void check_gather(px_desk *desk, px_grid grid, bool mirror, bool rectify,
 static const px_grid grids[] = {{1, 1, 1}, {2, 3, 4}, {3, 1, 5}, {2, 5, 1}, {0, 3, 4}};
 enum { GRIDS = sizeof grids / sizeof grids[0] };
 
-static void test_gather(void **state) {
+static void test_im2col(void **state) {
     (void)state;
     px_desk desk;
     begin(&desk);
     for (int i = 0; i < 4 * GRIDS; i++) {
         const px_grid grid = grids[i / 4];
-        check_gather(&desk, grid, i & 1, i & 2, 0);
-        check_gather(&desk, grid, i & 1, i & 2, px_grid_pixels(&grid) / 2);
+        check_im2col(&desk, grid, i & 1, i & 2, 0);
+        check_im2col(&desk, grid, i & 1, i & 2, px_grid_pixels(&grid) / 2);
     }
     end(&desk);
 }
@@ -170,7 +170,7 @@ static void test_shift_rows(void **state) {
     end(&desk);
 }
 
-static void test_levels_to_values(void **state) {
+static void test_normalize(void **state) {
     (void)state;
     static const int levels[] = {2, 3, 5, 16, 256};
     px_desk desk;
@@ -182,7 +182,7 @@ static void test_levels_to_values(void **state) {
         uint8_t host[256];
         for (int l = 0; l < count; l++) host[l] = (uint8_t)l;
         put(&desk, image, host);
-        assert_ok(&desk.ctx, px_run(desk.device, levels_to_values, .image = image, .values = values, .levels = count));
+        assert_ok(&desk.ctx, px_run(desk.device, normalize, .image = image, .values = values, .levels = count));
         px_real *found = px_test_download(desk.device, values);
         expect("value of level 0", 0, (double)found[0], -1);
         expect("value of the last level", (size_t)count - 1, (double)found[count - 1], 1);
@@ -200,7 +200,7 @@ static void test_levels_to_values(void **state) {
 /* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
 /* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact. */
-static void test_combine(void **state) {
+static void test_bias_add_relu(void **state) {
     (void)state;
     px_desk desk;
     begin(&desk);
@@ -208,22 +208,23 @@ static void test_combine(void **state) {
         const int rows = 5, features = i < 64 ? 7 : 133, least = -rows * features - 5;
         const size_t mark = desk.arena.used;
         const px_tensor sum = counting_from(&desk, least, (size_t)rows, features),
-                        gate = counting_from(&desk, -rows * features / 2, (size_t)rows, features); /* 0 among them */
+                        relu_mask = counting_from(&desk, -rows * features / 2, (size_t)rows,
+                                                  features); /* 0 among them */
         const px_tensor bias = counting(&desk, 1, features), add = counting(&desk, (size_t)rows, features);
         const px_tensor none = {0}, other = counting(&desk, (size_t)rows, features);
-        const bool biased = i & 1, added = i & 2, gated = i & 4, rectified = i & 8;
+        const bool biased = i & 1, added = i & 2, masked = i & 4, relu_out = i & 8;
         const px_tensor y = i / 16 % 4 == 1   ? sum
                             : i / 16 % 4 == 2 ? add
                                               : other; /* aliased with one, the other, or none */
         assert_ok(&desk.ctx,
-                  px_run(desk.device, combine, .rectify = rectified, .sum = sum, .bias = biased ? bias : none,
-                         .add = added ? add : none, .gate = gated ? gate : none, .y = y));
-        px_real *open = px_test_download(desk.device, gate), *found = px_test_download(desk.device, y);
+                  px_run(desk.device, bias_add_relu, .relu = relu_out, .sum = sum, .bias = biased ? bias : none,
+                         .add = added ? add : none, .relu_mask = masked ? relu_mask : none, .y = y));
+        px_real *open = px_test_download(desk.device, relu_mask), *found = px_test_download(desk.device, y);
         for (size_t e = 0; e < px_tensor_elements(&y); e++) {
-            const double of_sum = gated && open[e] <= 0 ? 0 : least + (double)e;
+            const double of_sum = masked && open[e] <= 0 ? 0 : least + (double)e;
             const double all = of_sum + (biased ? (double)(e % (size_t)features + 1) : 0) +
                                (added ? (double)(e + 1) : 0);
-            expect("combine", e, (double)found[e], rectified ? fmax(all, 0) : all);
+            expect("combine", e, (double)found[e], relu_out ? fmax(all, 0) : all);
         }
         free(open);
         free(found);
@@ -249,11 +250,11 @@ static void test_convolve_rectified(void **state) {
         const px_tensor bias = i & 2 ? px_test_tensor(&desk.arena, 1, OUT, 3, 1) : none;
         const px_tensor add = i & 4 ? px_test_tensor(&desk.arena, pixels, OUT, 4, 1) : none;
         px_real *y[2];
-        for (int rectified = 0; rectified < 2; rectified++) {
+        for (int relu_out = 0; relu_out < 2; relu_out++) {
             const px_tensor to = px_test_tensor(&desk.arena, pixels, OUT, 5, 1);
-            assert_ok(&desk.ctx, px_run(desk.device, convolve, .grid = grid, .taps = taps, .rectify_y = rectified,
-                                        .x = x, .weight = weight, .bias = bias, .add = add, .y = to));
-            y[rectified] = px_test_download(desk.device, to);
+            assert_ok(&desk.ctx, px_run(desk.device, convolve, .grid = grid, .taps = taps, .relu_y = relu_out, .x = x,
+                                        .weight = weight, .bias = bias, .add = add, .y = to));
+            y[relu_out] = px_test_download(desk.device, to);
         }
         int below = 0;
         for (size_t e = 0; e < pixels * OUT; e++) {
@@ -281,9 +282,9 @@ static void test_sums(void **state) {
         const px_tensor x = counting(&desk, rows, (int)columns), down = counting(&desk, 1, (int)columns);
         const px_tensor across = px_arena_tensor(&desk.arena, rows, 1, PX_FLOAT64);
         const px_tensor squares = px_arena_tensor(&desk.arena, rows, 1, PX_FLOAT64);
-        assert_ok(&desk.ctx, px_run(desk.device, column_sum, .x = x, .y = down));
-        assert_ok(&desk.ctx, px_run(desk.device, row_sum, .x = x, .sum = across));
-        assert_ok(&desk.ctx, px_run(desk.device, square_sum, .x = x, .sum = squares));
+        assert_ok(&desk.ctx, px_run(desk.device, sum_rows, .x = x, .y = down));
+        assert_ok(&desk.ctx, px_run(desk.device, sum_columns, .x = x, .sum = across));
+        assert_ok(&desk.ctx, px_run(desk.device, sum_squares, .x = x, .sum = squares));
         double found[2][128];
         assert_ok(&desk.ctx, desk.device->ops->download(desk.device, found[0], across.data, rows * sizeof(double)));
         assert_ok(&desk.ctx, desk.device->ops->download(desk.device, found[1], squares.data, rows * sizeof(double)));
@@ -313,8 +314,8 @@ enum { DRAWS = 100000, LEVELS = 7, STRIDE = 11, OFFSET = 3, VALUES = 2 };
 static const double drawn_logits[LEVELS] = {0.5, -1, 2, 0, -3, 1.5, -0.25};
 
 /* Draws `count` images from the same logits into levels; first_image and place as given. */
-static void draw(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t place,
-                 uint8_t *levels) {
+static void sample(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t place,
+                   uint8_t *levels) {
     const size_t mark = desk->arena.used;
     const px_tensor logits = px_arena_tensor(&desk->arena, count, STRIDE, PX_REAL);
     const px_tensor image = px_arena_tensor(&desk->arena, count, VALUES, PX_UINT8);
@@ -328,7 +329,7 @@ static void draw(px_desk *desk, size_t count, double temperature, uint64_t seed,
                                                                                         : drawn_logits[l - OFFSET]);
     put(desk, logits, host);
     put(desk, image, bytes);
-    assert_ok(&desk->ctx, px_run(desk->device, draw, .logits = logits, .image = image, .offset = OFFSET,
+    assert_ok(&desk->ctx, px_run(desk->device, sample, .logits = logits, .image = image, .offset = OFFSET,
                                  .levels = LEVELS, .column = 1, .temperature = (px_real)temperature, .seed = seed,
                                  .first_image = first_image, .place = place));
     assert_ok(&desk->ctx, desk->device->ops->download(desk->device, bytes, image.data, count * VALUES));
@@ -341,7 +342,7 @@ static void draw(px_desk *desk, size_t count, double temperature, uint64_t seed,
     px_arena_rewind(&desk->arena, mark);
 }
 
-static void test_draw_frequencies(void **state) {
+static void test_sample_frequencies(void **state) {
     (void)state;
     static const double temperatures[] = {1, 0.5, 2};
     static uint8_t levels[DRAWS];
@@ -351,7 +352,7 @@ static void test_draw_frequencies(void **state) {
         double share[LEVELS], total = 0;
         size_t count[256] = {0};
         for (int l = 0; l < LEVELS; l++) total += share[l] = exp(drawn_logits[l] / temperatures[i]);
-        draw(&desk, DRAWS, temperatures[i], 5, 0, 77, levels);
+        sample(&desk, DRAWS, temperatures[i], 5, 0, 77, levels);
         for (size_t r = 0; r < DRAWS; r++) count[levels[r]]++;
         for (int l = 0; l < LEVELS; l++) {
             const double p = share[l] / total, sigma = sqrt(DRAWS * p * (1 - p));
@@ -363,25 +364,25 @@ static void test_draw_frequencies(void **state) {
         for (int l = 0; l < 256; l++)
             if (count[l]) fail_msg("level %d was drawn; there are %d", l, LEVELS);
     }
-    draw(&desk, 1000, 1e-3, 5, 0, 77, levels); /* nearly cold: the likeliest alone */
+    sample(&desk, 1000, 1e-3, 5, 0, 77, levels); /* nearly cold: the likeliest alone */
     for (size_t r = 0; r < 1000; r++) expect("level drawn at temperature 0.001", r, levels[r], 2);
     end(&desk);
 }
 
 /* The number is a function of seed, image and place: whatever the batch, and another for any other of them. */
-static void test_draw_is_a_function(void **state) {
+static void test_sample_is_a_function(void **state) {
     (void)state;
     enum { COUNT = 400 };
     static uint8_t whole[COUNT], part[COUNT];
     px_desk desk;
     begin(&desk);
-    draw(&desk, COUNT, 1, 5, 1000, 77, whole);
-    draw(&desk, COUNT, 1, 5, 1000, 77, part);
+    sample(&desk, COUNT, 1, 5, 1000, 77, whole);
+    sample(&desk, COUNT, 1, 5, 1000, 77, part);
     assert_memory_equal(whole, part, COUNT);
-    draw(&desk, COUNT - 123, 1, 5, 1123, 77, part);
+    sample(&desk, COUNT - 123, 1, 5, 1123, 77, part);
     assert_memory_equal(whole + 123, part, COUNT - 123);
     for (int i = 0; i < 3; i++) {
-        draw(&desk, COUNT, 1, i == 0 ? 6 : 5, i == 1 ? 5000 : 1000, i == 2 ? 78 : 77, part);
+        sample(&desk, COUNT, 1, i == 0 ? 6 : 5, i == 1 ? 5000 : 1000, i == 2 ? 78 : 77, part);
         int same = 0;
         for (int r = 0; r < COUNT; r++) same += whole[r] == part[r];
         if (same > COUNT / 2)
@@ -395,17 +396,17 @@ static void test_draw_is_a_function(void **state) {
 }
 
 /* Inversion with the documented number: what the program drew once it draws always. */
-static void test_draw_is_inversion(void **state) {
+static void test_sample_is_inversion(void **state) {
     (void)state;
     enum { COUNT = 2000 };
     static uint8_t levels[COUNT];
     px_desk desk;
     begin(&desk);
-    draw(&desk, COUNT, 1, 5, 40, 77, levels);
+    sample(&desk, COUNT, 1, 5, 40, 77, levels);
     double total = 0;
     for (int l = 0; l < LEVELS; l++) total += exp(drawn_logits[l]);
     for (size_t r = 0; r < COUNT; r++) {
-        const px_random4 random = px_random(5, PX_RANDOM_DRAW, 40 + r, 77);
+        const px_random4 random = px_random(5, PX_RANDOM_SAMPLE, 40 + r, 77);
         const double at = px_uniform(random.word[0], random.word[1]);
         double below = 0;
         int want = 0;
@@ -444,15 +445,15 @@ static void test_philox(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mask),
-        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_im2col),
         cmocka_unit_test(test_shift_rows),
-        cmocka_unit_test(test_levels_to_values),
-        cmocka_unit_test(test_combine),
+        cmocka_unit_test(test_normalize),
+        cmocka_unit_test(test_bias_add_relu),
         cmocka_unit_test(test_convolve_rectified),
         cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_draw_frequencies),
-        cmocka_unit_test(test_draw_is_a_function),
-        cmocka_unit_test(test_draw_is_inversion),
+        cmocka_unit_test(test_sample_frequencies),
+        cmocka_unit_test(test_sample_is_a_function),
+        cmocka_unit_test(test_sample_is_inversion),
         cmocka_unit_test(test_philox),
     };
     omp_set_num_threads(1); /* waking others costs more than most of these tensors do */

@@ -125,14 +125,14 @@ static void arenas_keep_to_the_limit(void **state) {
     assert_int_equal(px_cpu_open(&ctx, PX_REAL, &device), PX_OK);
     device->memory = device->workspace + 1000;
     strcpy(device->limit, "the memory limit FILE");
-    assert_int_equal(px_arena_hold(&first, device, 600), PX_OK);
+    assert_int_equal(px_arena_allocate(&first, device, 600), PX_OK);
     assert_true(px_arena_fits(device, 400) && !px_arena_fits(device, 401));
-    assert_int_equal(px_arena_hold(&second, device, 401), PX_ERR_MEMORY);
+    assert_int_equal(px_arena_allocate(&second, device, 401), PX_ERR_MEMORY);
     assert_int_equal(px_arena_fail(device, "a test needs", (size_t)3 << 30, "train.batch_size"), PX_ERR_MEMORY);
     assert_non_null(strstr(ctx.message, "out of memory: a test needs 3.000 GiB beside "));
     assert_non_null(strstr(ctx.message, " GiB that the memory limit FILE leaves; lower train.batch_size"));
-    px_arena_release(&second);
-    px_arena_release(&first);
+    px_arena_free(&second);
+    px_arena_free(&first);
     assert_true(px_arena_fits(device, 1000));
     px_device_close(device);
 }

@@ -122,14 +122,14 @@ static px_status allocate_host(px_device *device, size_t bytes, void **memory) {
     return *memory ? PX_OK : px_fail(device->ctx, PX_ERR_MEMORY, "no %zu bytes", bytes);
 }
 
-static px_status release_host(px_device *device, void *memory) {
+static px_status free_host(px_device *device, void *memory) {
     (void)device;
     free(memory);
     allocations--;
     return PX_OK;
 }
 
-static const px_device_ops ops = {.allocate_host = allocate_host, .release_host = release_host};
+static const px_device_ops ops = {.allocate_host = allocate_host, .free_host = free_host};
 static px_context context;
 static px_device device = {.ops = &ops, .ctx = &context, .kind = "test"};
 

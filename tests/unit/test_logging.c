@@ -170,7 +170,7 @@ static void events_read_back(void **state) {
     const px_metric values[] = {{"train/nats", 79.5}, {"zero", 0}};
     px_metrics *metrics = open_metrics(0);
     assert_int_equal(px_metrics_write(metrics, 12, values, 2), PX_OK);
-    assert_int_equal(px_metrics_picture(metrics, 12, "samples", "PNG", 3, 20, 30, 3), PX_OK);
+    assert_int_equal(px_metrics_image(metrics, 12, "samples", "PNG", 3, 20, 30, 3), PX_OK);
     px_metrics *resumed = open_metrics(7);
 
     char pattern[128];

@@ -48,16 +48,16 @@ static void update_reference(px_reference *r, const px_real *gradients, int upda
     }
 }
 
-typedef struct px_run_of {
+typedef struct run_of {
     px_context ctx;
     px_device *device;
     px_model *model;
     px_optimizer *optimizer;
     px_reference reference;
     char name[256];
-} px_run_of;
+} run_of;
 
-static void make_reference(px_run_of *run, const px_optimizer_spec *spec) {
+static void make_reference(run_of *run, const px_optimizer_spec *spec) {
     px_reference *r = &run->reference;
     r->spec = *spec;
     r->count = px_model_parameters(run->model)->elements;
@@ -72,7 +72,7 @@ static void make_reference(px_run_of *run, const px_optimizer_spec *spec) {
 }
 
 /* A flat tensor: masked elements and gaps exactly 0, the rest as the reference has it. */
-static void expect_flat(px_run_of *run, const char *name, px_tensor flat, const double *want, double tolerance,
+static void expect_flat(run_of *run, const char *name, px_tensor flat, const double *want, double tolerance,
                         int update) {
     const px_parameters *parameters = px_model_parameters(run->model);
     px_real *found = px_test_download(run->device, flat);
@@ -93,7 +93,7 @@ static void expect_flat(px_run_of *run, const char *name, px_tensor flat, const 
     free(found);
 }
 
-static void check_update(px_run_of *run, int update) {
+static void check_update(run_of *run, int update) {
     const px_reference *r = &run->reference;
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = px_optimizer_states(run->optimizer, states);
@@ -112,7 +112,7 @@ static void check_update(px_run_of *run, int update) {
     assert_true(!px_optimizer_average(run->optimizer).data == (r->spec.ema_decay == 0));
 }
 
-static void run_steps(px_run_of *run, const px_model_spec *spec, const px_optimizer_spec *optimizer) {
+static void run_steps(run_of *run, const px_model_spec *spec, const px_optimizer_spec *optimizer) {
     uint8_t *levels = px_test_images(spec, IMAGES, 4);
     bool clipped = false;
     for (int update = 1; update <= STEPS; update++) {
@@ -151,7 +151,7 @@ static void test_case(void **state) {
                                 .width = 3,
                                 .channels = 3,
                                 .levels = 5};
-    px_run_of run = {0};
+    run_of run = {0};
     run.device = px_test_device(&run.ctx);
     run.model = px_test_model(run.device, &spec, 3);
     snprintf(run.name, sizeof run.name, "%s with %s", px_test_name(&spec),
@@ -175,13 +175,13 @@ static void test_clip(void **state) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
     px_arena arena;
-    assert_ok(&ctx, px_arena_hold(&arena, device, 1 << 16));
+    assert_ok(&ctx, px_arena_allocate(&arena, device, 1 << 16));
     const px_tensor x = px_test_tensor(&arena, 3, 7, 1, 0), sum = px_arena_tensor(&arena, 3, 1, PX_FLOAT64);
     const px_tensor scale = px_arena_tensor(&arena, 1, 2, PX_FLOAT64);
     const px_real three = 3, four = -4;
     assert_ok(&ctx, device->ops->upload(device, (px_real *)x.data + 2, &three, sizeof three));
     assert_ok(&ctx, device->ops->upload(device, (px_real *)x.data + 20, &four, sizeof four));
-    assert_ok(&ctx, px_run(device, square_sum, .x = x, .sum = sum));
+    assert_ok(&ctx, px_run(device, sum_squares, .x = x, .sum = sum));
     for (int i = 0; i < 4; i++) {
         double found[2];
         assert_ok(&ctx, px_run(device, clip, .squares = sum, .scale = scale, .clip = clips[i]));
@@ -190,7 +190,7 @@ static void test_clip(void **state) {
             fail_msg("clip %g: scale %.17g and norm %.17g, expected exactly %g and 5", clips[i], found[0], found[1],
                      scales[i]);
     }
-    px_arena_release(&arena);
+    px_arena_free(&arena);
     px_device_close(device);
 }
 

@@ -110,7 +110,7 @@ static px_device *open_device(px_context *ctx, px_type activation, mode how) {
     the.table.upload = refuse_upload, the.table.download = refuse_download, the.table.synchronize = refuse_synchronize;
     the.table.copy = refuse_copy, the.table.clear = refuse_clear;
     the.table.graph_begin = begin, the.table.graph_end = end, the.table.graph_run = run;
-    the.table.graph_release = release;
+    the.table.graph_destroy = release;
     device->ops = &the.table;
     return device;
 }

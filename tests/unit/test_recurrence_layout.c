@@ -158,7 +158,7 @@ static void check_shared(const px_cluster *c) {
                          shared.barriers);
         }
         for (int buffer = 0; buffer < 2; buffer++)
-            for (int source = 0; source < PX_CLUSTER_MOST; source++)
+            for (int source = 0; source < PX_CLUSTER_MAX; source++)
                 mark(bytes, shared.barriers + px_forward_barrier(buffer, source), sizeof(uint64_t), shared.barriers,
                      shared.bytes);
         free(bytes);
@@ -187,8 +187,8 @@ static long pixel_at(const px_recurrence_args *s, int direction, int image, int 
 
 /* A lane that lives stands on its pixel, and its taps lead to that pixel's neighbours or to lanes that do not live. */
 static void check_lane(const px_recurrence_args *s, const px_cluster_queue *q, int image, int lane, int place) {
-    const bool diagonal = s->delay == 1;
-    const int step = image * (s->life + 1) + s->delay * lane + place;
+    const bool diagonal = s->skew == 1;
+    const int step = image * (s->length + 1) + s->skew * lane + place;
     const int row = diagonal ? lane : place, column = diagonal ? place : lane;
     EXPECT_EQUAL(px_lane_pixel(s, q, step, lane), pixel_at(s, q->direction, q->first + image, row, column),
                  "image %d, lane %d, place %d", image, lane, place);
@@ -213,8 +213,8 @@ static void check_lanes(const px_recurrence_args *s, int images) {
         assert_in_range(q.images, 1, images);
         for (int image = 0; image < q.images; image++)
             for (int lane = 0; lane < s->lanes; lane++)
-                for (int place = 0; place < s->life; place++) check_lane(s, &q, image, lane, place);
-        for (int step = -1; step <= q.steps + s->life; step++)
+                for (int place = 0; place < s->length; place++) check_lane(s, &q, image, lane, place);
+        for (int step = -1; step <= q.steps + s->length; step++)
             for (int lane = 0; lane < PX_CLUSTER_LANES; lane++) {
                 const int pixel = px_lane_pixel(s, &q, step, lane);
                 if (pixel < 0) continue;
@@ -291,7 +291,7 @@ static both_recurrences make_recurrences(desk *d, px_recurrence_args shape) {
     make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
               3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
     for (int i = 0; i < shape.directions; i++) {
-        px_recurrence_line *real = &s.stepwise.line[i], *half = &s.cluster.line[i];
+        px_recurrence_direction *real = &s.stepwise.line[i], *half = &s.cluster.line[i];
         const size_t rows = (size_t)(PX_GATES * shape.hidden);
         real->weight = px_tensor_slice(weight[0], (size_t)i * rows, rows);
         half->weight = px_tensor_slice(weight[1], (size_t)i * rows, rows);
@@ -302,18 +302,19 @@ static both_recurrences make_recurrences(desk *d, px_recurrence_args shape) {
         real->c.columns = half->c.columns = shape.hidden;
         half->c.type = PX_REAL;
     }
-    s.stepwise.scratch = (px_tensor){malloc(px_recurrence_scratch(&shape)), px_recurrence_scratch(&shape), 1, PX_UINT8};
-    assert_non_null(s.stepwise.scratch.data);
+    s.stepwise.temporary = (px_tensor){malloc(px_recurrence_temporary_bytes(&shape)),
+                                       px_recurrence_temporary_bytes(&shape), 1, PX_UINT8};
+    assert_non_null(s.stepwise.temporary.data);
     return s;
 }
 
 static void release_recurrences(both_recurrences *s) {
     px_recurrence_args *sides[] = {&s->stepwise, &s->cluster};
-    free(s->stepwise.scratch.data);
+    free(s->stepwise.temporary.data);
     for (int side = 0; side < 2; side++) {
         free(sides[side]->line[0].weight.data);
         for (int i = 0; i < sides[side]->directions; i++) {
-            px_recurrence_line *line = &sides[side]->line[i];
+            px_recurrence_direction *line = &sides[side]->line[i];
             void *tensors[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
             for (int k = 0; k < 4; k++) free(tensors[k]);
         }
@@ -441,7 +442,7 @@ static void test_choice(void **state) {
     s.line[1].h.data = (char *)16 + 4;
     EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "a tensor off by 4 bytes");
     px_recurrence_args slow = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
-    slow.delay = 2;
+    slow.skew = 2;
     const px_recurrence_args refused[] = {
         slow,
         px_diagonal_recurrence((px_grid){1, 64, 5}, 32),

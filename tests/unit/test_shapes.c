@@ -15,11 +15,11 @@ typedef struct bench {
 static void open_bench(bench *b, px_type activation) {
     *b = (bench){0};
     b->device = px_test_device_of(&b->ctx, activation);
-    assert_ok(&b->ctx, px_arena_hold(&b->arena, b->device, 64 << 20));
+    assert_ok(&b->ctx, px_arena_allocate(&b->arena, b->device, 64 << 20));
 }
 
 static void close_bench(bench *b) {
-    px_arena_release(&b->arena);
+    px_arena_free(&b->arena);
     px_device_close(b->device);
 }
 
@@ -89,8 +89,8 @@ static void check_product(bench *b, const product *p, px_type operands, px_type 
                               .n = p->n, .k = p->k, .operands = operands, .result = result, .a = a.tensor.data,
                               .b = second.tensor.data, .c = c.tensor.data, .ld_a = p->transpose_a ? p->m : p->k,
                               .ld_b = p->transpose_b ? p->k : p->n, .ld_c = p->n, .beta = 1, .batch = p->batch,
-                              .step_a = (ptrdiff_t)(p->m * p->k), .step_b = (ptrdiff_t)(p->k * p->n),
-                              .step_c = (ptrdiff_t)(p->m * p->n)));
+                              .stride_a = (ptrdiff_t)(p->m * p->k), .stride_b = (ptrdiff_t)(p->k * p->n),
+                              .stride_c = (ptrdiff_t)(p->m * p->n)));
     for (size_t i = 0; i < px_tensor_elements(&c.tensor); i++) {
         const size_t problem = i / (p->m * p->n), in_problem = i % (p->m * p->n);
         c.host[i] += element_of_product(p, a.host + problem * p->m * p->k, second.host + problem * p->k * p->n,
@@ -212,7 +212,7 @@ static void test_segments(void **state) {
         const size_t rows = shapes[i][0], segments = shapes[i][1];
         enum { COLUMNS = 7 };
         const numbers x = whole(&b, rows, COLUMNS, PX_REAL, i), y = whole(&b, segments, COLUMNS, PX_REAL, 9);
-        assert_ok(&b.ctx, px_run(b.device, column_sum, .x = x.tensor, .y = y.tensor));
+        assert_ok(&b.ctx, px_run(b.device, sum_rows, .x = x.tensor, .y = y.tensor));
         memset(y.host, 0, segments * COLUMNS * sizeof(double));
         for (size_t s = 0; s < segments; s++)
             for (size_t r = s * rows / segments; r < (s + 1) * rows / segments; r++)
@@ -241,12 +241,12 @@ static void test_nan_passes_relu(void **state) {
     const px_tensor zero = px_arena_tensor(&b.arena, 3, 1, PX_REAL), bias = px_arena_tensor(&b.arena, 1, 1, PX_REAL);
     assert_ok(&b.ctx, b.device->ops->clear(b.device, zero.data, px_tensor_bytes(&zero)));
     assert_ok(&b.ctx, b.device->ops->clear(b.device, bias.data, px_tensor_bytes(&bias)));
-    assert_ok(&b.ctx, px_run(b.device, gather, .grid = grid, .taps = pixel, .rectify = true, .x = x.tensor, .y = y[0]));
-    assert_ok(&b.ctx, px_run(b.device, combine, .rectify = true, .sum = x.tensor, .y = y[1]));
-    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = pixel, .rectify_y = true, .x = x.tensor,
+    assert_ok(&b.ctx, px_run(b.device, im2col, .grid = grid, .taps = pixel, .relu = true, .x = x.tensor, .y = y[0]));
+    assert_ok(&b.ctx, px_run(b.device, bias_add_relu, .relu = true, .sum = x.tensor, .y = y[1]));
+    assert_ok(&b.ctx, px_run(b.device, convolve, .grid = grid, .taps = pixel, .relu_y = true, .x = x.tensor,
                              .weight = weight.tensor, .y = y[2]));
     assert_ok(&b.ctx,
-              px_run(b.device, activate, .sum = zero, .bias = bias, .add = x.tensor, .rectified = y[3], .count = 1));
+              px_run(b.device, activate, .sum = zero, .bias = bias, .add = x.tensor, .relu_out = y[3], .count = 1));
     static const char *const names[] = {"gather", "combine", "convolve", "activate"};
     for (int i = 0; i < 4; i++) {
         if (i == 2 && strcmp(b.device->kind, "cpu") != 0) continue;
@@ -275,7 +275,7 @@ static void test_low_logits(void **state) {
     upload(&b, &logits);
     assert_ok(&b.ctx, b.device->ops->upload(b.device, target.data, levels, ROWS));
     uint8_t drawn[ROWS];
-    assert_ok(&b.ctx, px_run(b.device, draw, .logits = logits.tensor, .image = image, .levels = LEVELS,
+    assert_ok(&b.ctx, px_run(b.device, sample, .logits = logits.tensor, .image = image, .levels = LEVELS,
                              .temperature = 0.01f, .seed = 1));
     assert_ok(&b.ctx, b.device->ops->download(b.device, drawn, image.data, ROWS));
     assert_ok(&b.ctx, px_run(b.device, softmax_nll, .logits = logits.tensor, .target = target, .nll = nll.tensor));

@@ -94,9 +94,9 @@ static struct {
     int draws, losses, ask_at; /* ask_at: 0: never */
 } the;
 
-static px_status draw(px_device *device, const px_draw_args *args) {
+static px_status sample(px_device *device, const px_sample_args *args) {
     if (++the.draws == the.ask_at) px_stop_ask(&the.stop, PX_STOPPED);
-    return the.real->draw(device, args);
+    return the.real->sample(device, args);
 }
 static px_status softmax_nll(px_device *device, const px_softmax_nll_args *args) {
     if (++the.losses == the.ask_at) px_stop_ask(&the.stop, PX_INTERRUPTED);
@@ -107,7 +107,7 @@ static void count_calls(px_device *device, int ask_at) {
     memset(&the, 0, sizeof the);
     the.real = device->ops;
     the.table = *device->ops;
-    the.table.draw = draw;
+    the.table.sample = sample;
     the.table.softmax_nll = softmax_nll;
     the.ask_at = ask_at;
     device->ops = &the.table;

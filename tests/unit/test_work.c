@@ -39,9 +39,9 @@ static void test_operations(void **state) {
                                          .nll = tensor_of(6, 1, PX_REAL),
                                          .gradient = true};
     expect_work("softmax_nll", px_work_of(PX_OP_softmax_nll, &softmax), 0, 2 * 6 * 9 * real + 6 + 6 * real);
-    const px_combine_args combine = {
-        .sum = tensor_of(6, 4, PX_BF16), .gate = tensor_of(6, 4, PX_BF16), .y = tensor_of(6, 4, PX_BF16)};
-    expect_work("combine", px_work_of(PX_OP_combine, &combine), 0, 3. * 6 * 4 * 2);
+    const px_bias_add_relu_args bias_add_relu = {
+        .sum = tensor_of(6, 4, PX_BF16), .relu_mask = tensor_of(6, 4, PX_BF16), .y = tensor_of(6, 4, PX_BF16)};
+    expect_work("combine", px_work_of(PX_OP_bias_add_relu, &bias_add_relu), 0, 3. * 6 * 4 * 2);
 }
 
 /* Grey images have one group: masks keep all of the centre tap, or, the stem's, none of it. */

@@ -16,74 +16,74 @@ extern char *openblas_get_corename(void) __attribute__((weak));
 extern void *blas_memory_alloc(int position) __attribute__((weak));
 extern void blas_memory_free(void *memory) __attribute__((weak));
 
-static px_status px_cpu_allocate(px_device *device, size_t bytes, void **memory) {
+static px_status cpu_allocate(px_device *device, size_t bytes, void **memory) {
     *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
     if (!*memory) return px_fail(device->ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes", bytes);
     return PX_OK;
 }
 
-static px_status px_cpu_release(px_device *device, void *memory) {
+static px_status cpu_free(px_device *device, void *memory) {
     (void)device;
     free(memory);
     return PX_OK;
 }
 
-static px_status px_cpu_allocate_host(px_device *device, size_t bytes, void **memory) {
-    return px_cpu_allocate(device, bytes, memory);
+static px_status cpu_allocate_host(px_device *device, size_t bytes, void **memory) {
+    return cpu_allocate(device, bytes, memory);
 }
 
-static px_status px_cpu_release_host(px_device *device, void *memory) {
-    return px_cpu_release(device, memory);
+static px_status cpu_free_host(px_device *device, void *memory) {
+    return cpu_free(device, memory);
 }
 
-static px_status px_cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
+static px_status cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
     (void)device;
     if (bytes) memmove(to, from, bytes);
     return PX_OK;
 }
 
-static px_status px_cpu_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
-    return px_cpu_copy(device, to, from_host, bytes);
+static px_status cpu_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
+    return cpu_copy(device, to, from_host, bytes);
 }
 
-static px_status px_cpu_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    return px_cpu_copy(device, to_host, from, bytes);
+static px_status cpu_download(px_device *device, void *to_host, const void *from, size_t bytes) {
+    return cpu_copy(device, to_host, from, bytes);
 }
 
-static px_status px_cpu_clear(px_device *device, void *memory, size_t bytes) {
+static px_status cpu_clear(px_device *device, void *memory, size_t bytes) {
     (void)device;
     if (bytes) memset(memory, 0, bytes);
     return PX_OK;
 }
 
-static px_status px_cpu_synchronize(px_device *device) {
+static px_status cpu_synchronize(px_device *device) {
     (void)device;
     return PX_OK;
 }
 
-static px_status px_cpu_no_graphs(px_device *device) {
+static px_status cpu_no_graphs(px_device *device) {
     return px_fail(device->ctx, PX_ERR_DEVICE, "cpu: has no graphs");
 }
-static px_status px_cpu_graph_begin(px_device *device) {
-    return px_cpu_no_graphs(device);
+static px_status cpu_graph_begin(px_device *device) {
+    return cpu_no_graphs(device);
 }
-static px_status px_cpu_graph_end(px_device *device, void **graph) {
+static px_status cpu_graph_end(px_device *device, void **graph) {
     *graph = NULL;
-    return px_cpu_no_graphs(device);
+    return cpu_no_graphs(device);
 }
-static px_status px_cpu_graph_run(px_device *device, void *graph) {
+static px_status cpu_graph_run(px_device *device, void *graph) {
     (void)graph;
-    return px_cpu_no_graphs(device);
+    return cpu_no_graphs(device);
 }
-static px_status px_cpu_graph_release(px_device *device, void *graph) {
+static px_status cpu_graph_destroy(px_device *device, void *graph) {
     (void)graph;
-    return px_cpu_no_graphs(device);
+    return cpu_no_graphs(device);
 }
 
-static px_status px_cpu_close(px_device *device) {
+static px_status cpu_close(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
     free(cpu->sums);
-    free(cpu->panels);
+    free(cpu->workspaces);
     free(cpu);
     return PX_OK;
 }
@@ -98,27 +98,27 @@ px_status px_cpu_recurrence_backward(px_device *device, const px_recurrence_args
 
 #define PX_FILL_OP(name)                .name = px_cpu_##name,
 #define PX_FILL_BF16(name)              .name = px_cpu_##name##_bf16,
-#define PX_FILL_MEMORY(name, signature) .name = px_cpu_##name,
-static const px_device_ops px_cpu_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
-static const px_device_ops px_cpu_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
-                                              PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+#define PX_FILL_MEMORY(name, signature) .name = cpu_##name,
+static const px_device_ops cpu_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops cpu_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                           PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
 
 const px_device_ops *px_cpu_ops(px_type activation) {
-    return activation == PX_BF16 ? &px_cpu_bf16 : &px_cpu_real;
+    return activation == PX_BF16 ? &cpu_bf16 : &cpu_real;
 }
 
-void *px_cpu_panel(px_device *device) {
+void *px_cpu_workspace(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
     const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
-    return cpu->panels + (size_t)thread * cpu->panel;
+    return cpu->workspaces + (size_t)thread * cpu->workspace_stride;
 }
 
-px_real *px_cpu_reals(px_device *device) {
-    return (px_real *)((char *)px_cpu_panel(device) + PX_CPU_PANEL);
+px_real *px_cpu_float32(px_device *device) {
+    return (px_real *)((char *)px_cpu_workspace(device) + PX_CPU_WORKSPACE);
 }
 
 /* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
-static void px_cpu_describe(px_cpu *cpu) {
+static void cpu_describe(px_cpu *cpu) {
     char line[256], name[96] = "CPU";
     FILE *info = fopen("/proc/cpuinfo", "r");
     while (info && fgets(line, sizeof line, info))
@@ -129,7 +129,7 @@ static void px_cpu_describe(px_cpu *cpu) {
 }
 
 /* Takes and gives back a buffer of the BLAS for each thread, all at once: the BLAS keeps them for later. */
-static px_status px_cpu_map_buffers(px_context *ctx, int threads) {
+static px_status cpu_map_buffers(px_context *ctx, int threads) {
     void **buffers = calloc((size_t)threads, sizeof *buffers);
     if (!buffers) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the names of %d buffers", threads);
     for (int i = 0; i < threads; i++) buffers[i] = blas_memory_alloc(0);
@@ -140,7 +140,7 @@ static px_status px_cpu_map_buffers(px_context *ctx, int threads) {
 
 /* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a buffer
  * in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process. */
-static px_status px_cpu_start_threads(px_context *ctx, int threads) {
+static px_status cpu_start_threads(px_context *ctx, int threads) {
     enum { BUFFER = 128 << 20, STACK = 8 << 20 }; /* bytes: OpenBLAS's BUFFER_SIZE, at most; the usual stack */
     const size_t bytes = (size_t)threads * (size_t)(blas_memory_alloc ? BUFFER + STACK : STACK);
     struct rlimit space;
@@ -157,29 +157,29 @@ static px_status px_cpu_start_threads(px_context *ctx, int threads) {
     munmap(probe, bytes);
 #pragma omp parallel num_threads(threads)
     (void)omp_get_thread_num();
-    return blas_memory_alloc ? px_cpu_map_buffers(ctx, threads) : PX_OK;
+    return blas_memory_alloc ? cpu_map_buffers(ctx, threads) : PX_OK;
 }
 
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
-    PX_TRY(px_cpu_start_threads(ctx, omp_get_max_threads()));
+    PX_TRY(cpu_start_threads(ctx, omp_get_max_threads()));
     px_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
     cpu->threads = omp_get_max_threads();
-    cpu->panel = PX_CPU_PANEL + (activation == PX_BF16 ? PX_CPU_REALS * sizeof(px_real) : 0);
+    cpu->workspace_stride = PX_CPU_WORKSPACE + (activation == PX_BF16 ? PX_CPU_FLOAT32 * sizeof(px_real) : 0);
     cpu->base = (px_device){
         .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
-    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->panel;
+    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->workspace_stride;
     const px_memory_limit limit = px_limit_memory("");
     cpu->base.memory = limit.bytes > PX_CPU_SPARE ? limit.bytes - PX_CPU_SPARE : 0;
     snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
-    cpu->panels = aligned_alloc(256, (size_t)cpu->threads * cpu->panel);
-    px_cpu_describe(cpu);
+    cpu->workspaces = aligned_alloc(256, (size_t)cpu->threads * cpu->workspace_stride);
+    cpu_describe(cpu);
     *device = &cpu->base;
-    if (cpu->sums && cpu->panels) return PX_OK;
+    if (cpu->sums && cpu->workspaces) return PX_OK;
     px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes of workspace", cpu->base.workspace);
-    px_cpu_close(*device);
+    cpu_close(*device);
     *device = NULL;
     return PX_ERR_MEMORY;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    PX_CUDA_LEAST_MAJOR = 8,    /* kernels are built for compute capability 8.0 and later */
+    PX_CUDA_MIN_MAJOR = 8,      /* kernels are built for compute capability 8.0 and later */
     PX_CUDA_CLUSTERS_MAJOR = 9, /* clusters of blocks came with 9.0 */
 };
 
@@ -35,7 +35,7 @@ static px_status px_cuda_allocate(px_device *device, size_t bytes, void **memory
     return px_cuda_check(device, cudaMalloc(memory, bytes), doing);
 }
 
-static px_status px_cuda_release(px_device *device, void *memory) {
+static px_status px_cuda_free(px_device *device, void *memory) {
     return px_cuda_check(device, cudaFree(memory), "free device memory");
 }
 
@@ -46,18 +46,18 @@ static px_status px_cuda_allocate_host(px_device *device, size_t bytes, void **m
     return px_cuda_check(device, cudaMallocHost(memory, bytes), doing);
 }
 
-static px_status px_cuda_release_host(px_device *device, void *memory) {
+static px_status px_cuda_free_host(px_device *device, void *memory) {
     return px_cuda_check(device, cudaFreeHost(memory), "free page-locked memory");
 }
 
-static px_status px_cuda_move(px_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                              const char *doing) {
+static px_status cuda_move(px_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                           const char *doing) {
     if (bytes == 0) return PX_OK;
     return px_cuda_check(device, cudaMemcpyAsync(to, from, bytes, kind, px_cuda_stream(device)), doing);
 }
 
 static px_status px_cuda_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
-    return px_cuda_move(device, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
+    return cuda_move(device, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
 }
 
 static px_status px_cuda_synchronize(px_device *device) {
@@ -65,12 +65,12 @@ static px_status px_cuda_synchronize(px_device *device) {
 }
 
 static px_status px_cuda_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    PX_TRY(px_cuda_move(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
+    PX_TRY(cuda_move(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
     return px_cuda_synchronize(device);
 }
 
 static px_status px_cuda_copy(px_device *device, void *to, const void *from, size_t bytes) {
-    return px_cuda_move(device, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
+    return cuda_move(device, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
 }
 
 static px_status px_cuda_clear(px_device *device, void *memory, size_t bytes) {
@@ -82,39 +82,39 @@ static px_status px_cuda_close(px_device *device) {
     px_cuda *cuda = (px_cuda *)device;
     px_status status = cuda->stream ? px_cuda_synchronize(device) : PX_OK;
     px_cuda_cache_clear(&cuda->convolutions);
-    px_cuda_cache_clear(&cuda->products);
+    px_cuda_cache_clear(&cuda->gemms);
     if (cuda->dnn) cudnnDestroy(cuda->dnn);
     if (cuda->blas) cublasLtDestroy(cuda->blas);
-    cudaFree(cuda->panel);
-    cudaFree(cuda->library);
+    cudaFree(cuda->workspace);
+    cudaFree(cuda->library_workspace);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
     free(cuda);
     return status;
 }
 
-px_status px_cuda_replay(px_device *device, const px_replay_args *tape) {
-    return (device->activation == PX_BF16 ? px_cuda_replay_cluster_bf16 : px_cuda_replay_cluster)(device, tape);
+px_status px_cuda_execute(px_device *device, const px_execute_args *commands) {
+    return (device->activation == PX_BF16 ? px_cuda_execute_cluster_bf16 : px_cuda_execute_cluster)(device, commands);
 }
 
 #define PX_FILL_OP(name)                .name = px_cuda_##name,
 #define PX_FILL_BF16(name)              .name = px_cuda_##name##_bf16,
 #define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
-static const px_device_ops px_cuda_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
-static const px_device_ops px_cuda_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
-                                               PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops cuda_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
+                                            PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
 
 const px_device_ops *px_cuda_ops(px_type activation) {
-    return activation == PX_BF16 ? &px_cuda_bf16 : &px_cuda_real;
+    return activation == PX_BF16 ? &cuda_bf16 : &cuda_real;
 }
 
 /* Whether the environment asks for another path than the usual one. */
-static bool px_cuda_wanted(const char *name, const char *value) {
+static bool cuda_wanted(const char *name, const char *value) {
     const char *found = getenv(name);
     return found && strcmp(found, value) == 0;
 }
 
 /* Looks for a card that the kernels run on, and describes it. */
-static px_status px_cuda_probe(px_cuda *cuda, int place) {
+static px_status cuda_probe(px_cuda *cuda, int place) {
     px_context *ctx = cuda->base.ctx;
     struct cudaDeviceProp card;
     int count = 0, device = 0;
@@ -129,9 +129,9 @@ static px_status px_cuda_probe(px_cuda *cuda, int place) {
     if (place >= 0) PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(place < count ? place : 0), "choose a device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "find the current device"));
     PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&card, device), "read the device's properties"));
-    if (card.major < PX_CUDA_LEAST_MAJOR)
+    if (card.major < PX_CUDA_MIN_MAJOR)
         return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s has compute capability %d.%d, want %d.0 or later",
-                       card.name, card.major, card.minor, PX_CUDA_LEAST_MAJOR);
+                       card.name, card.major, card.minor, PX_CUDA_MIN_MAJOR);
     snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
              card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
     cuda->base.memory = card.totalGlobalMem;
@@ -140,19 +140,19 @@ static px_status px_cuda_probe(px_cuda *cuda, int place) {
     cuda->base.capability = 10 * card.major + card.minor;
     cuda->base.multiprocessors = card.multiProcessorCount;
     cuda->base.shared = card.sharedMemPerBlockOptin;
-    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && px_cuda_wanted("PX_REPLAY", "cluster"))
-        cuda->base.workers = card.multiProcessorCount / PX_REPLAY_BLOCKS;
-    cuda->base.graphs = !px_cuda_wanted("PX_GRAPH", "0");
-    cuda->ends = !px_cuda_wanted("PX_ENDS", "0");
+    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && cuda_wanted("PX_REPLAY", "cluster"))
+        cuda->base.workers = card.multiProcessorCount / PX_EXECUTE_BLOCKS;
+    cuda->base.graphs = !cuda_wanted("PX_GRAPH", "0");
+    cuda->ends = !cuda_wanted("PX_ENDS", "0");
     return PX_OK;
 }
 
 /* Makes what the operations work with. What stands when a step fails is released by px_cuda_close. */
-static px_status px_cuda_equip(px_cuda *cuda) {
+static px_status cuda_equip(px_cuda *cuda) {
     px_device *device = &cuda->base;
     PX_TRY(px_cuda_check(device, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "create a stream"));
-    PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY, &cuda->library));
-    PX_TRY(px_cuda_allocate(device, PX_CUDA_PANEL, (void **)&cuda->panel));
+    PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY_WORKSPACE, &cuda->library_workspace));
+    PX_TRY(px_cuda_allocate(device, PX_CUDA_WORKSPACE, (void **)&cuda->workspace));
     const cublasStatus_t blas = cublasLtCreate(&cuda->blas);
     if (blas != CUBLAS_STATUS_SUCCESS)
         return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: start: %s", cublasLtGetStatusString(blas));
@@ -167,11 +167,11 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device
                              .ctx = ctx,
                              .activation = activation,
                              .kind = "cuda",
-                             .workspace = PX_CUDA_LIBRARY + PX_CUDA_PANEL};
-    cuda->products = (px_cuda_cache){.key_size = sizeof(px_product_shape), .release = free};
+                             .workspace = PX_CUDA_LIBRARY_WORKSPACE + PX_CUDA_WORKSPACE};
+    cuda->gemms = (px_cuda_cache){.key_size = sizeof(px_gemm_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
-    px_status status = px_cuda_probe(cuda, place);
-    if (status == PX_OK) status = px_cuda_equip(cuda);
+    px_status status = cuda_probe(cuda, place);
+    if (status == PX_OK) status = cuda_equip(cuda);
     if (status == PX_OK)
         *device = &cuda->base;
     else

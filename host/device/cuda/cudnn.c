@@ -13,8 +13,8 @@ struct px_cudnn_plan {
 };
 
 /* Tensors in memory, and from PX_ID_PASSED on those that one operation of a graph hands to the next. */
-enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_GATE, PX_ID_ADD, PX_ID_PASSED, PX_TENSORS = 6 };
-enum { PX_MOST_ENGINES = 64, PX_MOST_DESCRIPTORS = 24 };
+enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_RELU_MASK, PX_ID_ADD, PX_ID_PASSED, PX_TENSORS = 6 };
+enum { PX_MAX_ENGINES = 64, PX_MAX_DESCRIPTORS = 24 };
 
 /* The two passes differ only in the names of their attributes. */
 static const struct {
@@ -37,63 +37,63 @@ static const struct {
 
 /* Descriptors under construction. After the first failure nothing more is done, so that building reads straight down.
  */
-typedef struct px_builder {
+typedef struct builder {
     cudnnStatus_t status;
     int count;
-    cudnnBackendDescriptor_t made[PX_MOST_DESCRIPTORS];
-} px_builder;
+    cudnnBackendDescriptor_t made[PX_MAX_DESCRIPTORS];
+} builder;
 
-static cudnnBackendDescriptor_t px_make(px_builder *b, cudnnBackendDescriptorType_t type) {
+static cudnnBackendDescriptor_t make(builder *b, cudnnBackendDescriptorType_t type) {
     cudnnBackendDescriptor_t descriptor = NULL;
     if (b->status == CUDNN_STATUS_SUCCESS) b->status = cudnnBackendCreateDescriptor(type, &descriptor);
     if (descriptor) b->made[b->count++] = descriptor;
     return descriptor;
 }
 
-static void px_put(px_builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+static void px_put(builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
                    cudnnBackendAttributeType_t type, int64_t count, const void *values) {
     if (b->status == CUDNN_STATUS_SUCCESS) b->status = cudnnBackendSetAttribute(descriptor, name, type, count, values);
 }
 
-static void px_put_descriptor(px_builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
-                              cudnnBackendDescriptor_t value) {
+static void put_descriptor(builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                           cudnnBackendDescriptor_t value) {
     px_put(b, descriptor, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
 }
 
-static void px_finalize(px_builder *b, cudnnBackendDescriptor_t descriptor) {
+static void finalize(builder *b, cudnnBackendDescriptor_t descriptor) {
     if (b->status == CUDNN_STATUS_SUCCESS) b->status = cudnnBackendFinalize(descriptor);
 }
 
-static void px_builder_release(px_builder *b) {
+static void builder_release(builder *b) {
     while (b->count > 0) cudnnBackendDestroyDescriptor(b->made[--b->count]);
 }
 
 /* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
  * filter likewise: (out, rows, columns, in). bfloat16 in memory; what is passed on has none, and is float32. */
-static cudnnBackendDescriptor_t px_stored_tensor(px_builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
+static cudnnBackendDescriptor_t px_stored_tensor(builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
                                                  int64_t features) {
     const int64_t alignment = PX_CUDA_VECTOR;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
     const bool passed = id >= PX_ID_PASSED;
     const cudnnDataType_t type = passed ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
-    cudnnBackendDescriptor_t tensor = px_make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+    cudnnBackendDescriptor_t tensor = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dimensions);
     px_put(b, tensor, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
-    px_finalize(b, tensor);
+    finalize(b, tensor);
     return tensor;
 }
 
-static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_shape *s) {
+static cudnnBackendDescriptor_t px_convolution(builder *b, const px_cudnn_shape *s) {
     const cudnnDataType_t type = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dimensions = 2, ones[2] = {1, 1};
     const int64_t before[2] = {s->rows - 1, s->centre}, after[2] = {0, s->columns - 1 - s->centre};
-    cudnnBackendDescriptor_t convolution = px_make(b, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+    cudnnBackendDescriptor_t convolution = make(b, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dimensions);
@@ -101,20 +101,20 @@ static cudnnBackendDescriptor_t px_convolution(px_builder *b, const px_cudnn_sha
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, ones);
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before);
     px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after);
-    px_finalize(b, convolution);
+    finalize(b, convolution);
     return convolution;
 }
 
 /* The pass's result as end number `end` of `ends` leaves it, 0 being the pass itself: passed on, or, the last, in memory.
  */
-static cudnnBackendDescriptor_t px_result(px_builder *b, const px_cudnn_shape *s, int end, int ends) {
+static cudnnBackendDescriptor_t px_result(builder *b, const px_cudnn_shape *s, int end, int ends) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
     const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
     return px_stored_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
 /* to = from, ended. */
-static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape *s, px_cudnn_end end,
+static cudnnBackendDescriptor_t px_pointwise(builder *b, const px_cudnn_shape *s, px_cudnn_epilogue end,
                                              cudnnBackendDescriptor_t from, cudnnBackendDescriptor_t to) {
     static const struct {
         cudnnPointwiseMode_t mode;
@@ -123,8 +123,8 @@ static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape
     } ends[] = {
         [PX_CUDNN_BIAS] = {CUDNN_POINTWISE_ADD, PX_ID_BIAS, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
                            CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
-        [PX_CUDNN_GATE] = {CUDNN_POINTWISE_RELU_BWD, PX_ID_GATE, CUDNN_ATTR_OPERATION_POINTWISE_DYDESC,
-                           CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_DXDESC},
+        [PX_CUDNN_RELU_MASK] = {CUDNN_POINTWISE_RELU_BWD, PX_ID_RELU_MASK, CUDNN_ATTR_OPERATION_POINTWISE_DYDESC,
+                                CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_DXDESC},
         [PX_CUDNN_ADD] = {CUDNN_POINTWISE_ADD, PX_ID_ADD, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
                           CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
         [PX_CUDNN_RELU] = {CUDNN_POINTWISE_RELU_FWD, 0, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, 0,
@@ -132,25 +132,25 @@ static cudnnBackendDescriptor_t px_pointwise(px_builder *b, const px_cudnn_shape
     };
     const cudnnDataType_t type = CUDNN_DATA_FLOAT;
     const int64_t features = s->pass == PX_CUDNN_FORWARD ? s->out : s->in;
-    cudnnBackendDescriptor_t pointwise = px_make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    cudnnBackendDescriptor_t pointwise = make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &ends[end].mode);
     px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    px_finalize(b, pointwise);
+    finalize(b, pointwise);
     cudnnBackendDescriptor_t beside = NULL;
     if (end == PX_CUDNN_BIAS) beside = px_stored_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
-    if (end == PX_CUDNN_GATE || end == PX_CUDNN_ADD)
+    if (end == PX_CUDNN_RELU_MASK || end == PX_CUDNN_ADD)
         beside = px_stored_tensor(b, ends[end].id, s->images, s->height, s->width, features);
-    cudnnBackendDescriptor_t operation = px_make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-    px_put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
-    px_put_descriptor(b, operation, ends[end].from, from);
-    if (beside) px_put_descriptor(b, operation, ends[end].beside, beside);
-    px_put_descriptor(b, operation, ends[end].to, to);
-    px_finalize(b, operation);
+    cudnnBackendDescriptor_t operation = make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
+    put_descriptor(b, operation, ends[end].from, from);
+    if (beside) put_descriptor(b, operation, ends[end].beside, beside);
+    put_descriptor(b, operation, ends[end].to, to);
+    finalize(b, operation);
     return operation;
 }
 
 /* This pass of this convolution, into `result`. */
-static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
+static cudnnBackendDescriptor_t px_pass(builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
     const float one = 1, zero = 0;
     cudnnBackendDescriptor_t convolution = px_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
@@ -160,39 +160,39 @@ static cudnnBackendDescriptor_t px_pass(px_builder *b, const px_cudnn_shape *s, 
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
                                      : px_stored_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
-    cudnnBackendDescriptor_t operation = px_make(b, px_cudnn_passes[s->pass].type);
-    px_put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
-    px_put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
-    px_put_descriptor(b, operation, px_cudnn_passes[s->pass].weight, weight);
-    px_put_descriptor(b, operation, px_cudnn_passes[s->pass].y, y);
+    cudnnBackendDescriptor_t operation = make(b, px_cudnn_passes[s->pass].type);
+    put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
+    put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
+    put_descriptor(b, operation, px_cudnn_passes[s->pass].weight, weight);
+    put_descriptor(b, operation, px_cudnn_passes[s->pass].y, y);
     px_put(b, operation, px_cudnn_passes[s->pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
     px_put(b, operation, px_cudnn_passes[s->pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
-    px_finalize(b, operation);
+    finalize(b, operation);
     return operation;
 }
 
-/* The graph: the pass, and its ends in the order of px_cudnn_end. */
-static cudnnBackendDescriptor_t px_graph(px_builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
-    cudnnBackendDescriptor_t operations[1 + PX_CUDNN_ENDS];
+/* The graph: the pass, and its ends in the order of px_cudnn_epilogue. */
+static cudnnBackendDescriptor_t px_graph(builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
+    cudnnBackendDescriptor_t operations[1 + PX_CUDNN_EPILOGUES];
     int ends = 0, done = 0;
-    for (int end = 0; end < PX_CUDNN_ENDS; end++) ends += s->ends[end] != 0;
+    for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) ends += s->ends[end] != 0;
     cudnnBackendDescriptor_t result = px_result(b, s, 0, ends);
     operations[0] = px_pass(b, s, result);
-    for (int end = 0; end < PX_CUDNN_ENDS; end++) {
+    for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) {
         if (!s->ends[end]) continue;
         cudnnBackendDescriptor_t next = px_result(b, s, ++done, ends);
-        operations[done] = px_pointwise(b, s, (px_cudnn_end)end, result, next);
+        operations[done] = px_pointwise(b, s, (px_cudnn_epilogue)end, result, next);
         result = next;
     }
-    cudnnBackendDescriptor_t graph = px_make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    cudnnBackendDescriptor_t graph = make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1 + ends, operations);
     if (!cuda->described) px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
-    px_finalize(b, graph);
+    finalize(b, graph);
     return graph;
 }
 
 /* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order. */
-static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
+static bool engine_is_exact(cudnnBackendDescriptor_t config) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,
         [CUDNN_NUMERICAL_NOTE_FFT] = true,
@@ -204,8 +204,8 @@ static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
         [CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13] = true};
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
-    px_builder b = {0};
-    cudnnBackendDescriptor_t engine = px_make(&b, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+    builder b = {0};
+    cudnnBackendDescriptor_t engine = make(&b, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
     if (b.status == CUDNN_STATUS_SUCCESS)
         b.status = cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                             &count, &engine);
@@ -215,71 +215,71 @@ static bool px_engine_is_exact(cudnnBackendDescriptor_t config) {
     bool exact = b.status == CUDNN_STATUS_SUCCESS;
     for (int64_t i = 0; exact && i < count; i++)
         exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT && !refused[notes[i]];
-    px_builder_release(&b);
+    builder_release(&b);
     return exact;
 }
 
 /* The plan of this configuration, or NULL if its engine turns the shape down or wants more workspace than there is. */
-static cudnnBackendDescriptor_t px_plan_of(const px_cuda *cuda, cudnnBackendDescriptor_t config) {
+static cudnnBackendDescriptor_t plan_of(const px_cuda *cuda, cudnnBackendDescriptor_t config) {
     int64_t bytes = 0, count = 0;
-    px_builder b = {0};
-    cudnnBackendDescriptor_t plan = px_make(&b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    builder b = {0};
+    cudnnBackendDescriptor_t plan = make(&b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     if (cuda->described)
-        px_put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
+        put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
     else
         px_put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
-    px_put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
-    px_finalize(&b, plan);
+    put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+    finalize(&b, plan);
     if (b.status == CUDNN_STATUS_SUCCESS)
         b.status = cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
                                             &bytes);
-    if (b.status == CUDNN_STATUS_SUCCESS && bytes <= PX_CUDA_LIBRARY) return plan;
-    px_builder_release(&b);
+    if (b.status == CUDNN_STATUS_SUCCESS && bytes <= PX_CUDA_LIBRARY_WORKSPACE) return plan;
+    builder_release(&b);
     return NULL;
 }
 
 /* The first configuration of this mode's ranking that will do becomes the plan's. */
-static cudnnStatus_t px_plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
-                                    px_cudnn_plan *plan) {
-    cudnnBackendDescriptor_t configs[PX_MOST_ENGINES] = {0};
+static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
+                                 px_cudnn_plan *plan) {
+    cudnnBackendDescriptor_t configs[PX_MAX_ENGINES] = {0};
     int64_t count = 0;
-    px_builder b = {0};
-    cudnnBackendDescriptor_t ranking = px_make(&b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    px_put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-    if (cuda->described) px_put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, cuda->described);
+    builder b = {0};
+    cudnnBackendDescriptor_t ranking = make(&b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+    if (cuda->described) put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, cuda->described);
     px_put(&b, ranking, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    px_finalize(&b, ranking);
-    for (int i = 0; i < PX_MOST_ENGINES && b.status == CUDNN_STATUS_SUCCESS; i++)
+    finalize(&b, ranking);
+    for (int i = 0; i < PX_MAX_ENGINES && b.status == CUDNN_STATUS_SUCCESS; i++)
         b.status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]);
     if (b.status == CUDNN_STATUS_SUCCESS)
         b.status = cudnnBackendGetAttribute(ranking, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                            PX_MOST_ENGINES, &count, configs);
+                                            PX_MAX_ENGINES, &count, configs);
     if (b.status != CUDNN_STATUS_SUCCESS) count = 0;
-    for (int64_t i = 0; i < count && i < PX_MOST_ENGINES && !plan->plan; i++) {
-        if (px_engine_is_exact(configs[i])) plan->plan = px_plan_of(cuda, configs[i]);
+    for (int64_t i = 0; i < count && i < PX_MAX_ENGINES && !plan->plan; i++) {
+        if (engine_is_exact(configs[i])) plan->plan = plan_of(cuda, configs[i]);
         if (!plan->plan) continue;
         plan->config = configs[i]; /* lives as long as the plan */
         configs[i] = NULL;
     }
-    for (int i = 0; i < PX_MOST_ENGINES; i++)
+    for (int i = 0; i < PX_MAX_ENGINES; i++)
         if (configs[i]) cudnnBackendDestroyDescriptor(configs[i]);
-    px_builder_release(&b);
+    builder_release(&b);
     return b.status;
 }
 
-static cudnnStatus_t px_plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
+static cudnnStatus_t plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
-    px_builder b = {0};
+    builder b = {0};
     cudnnBackendDescriptor_t graph = px_graph(&b, cuda, &plan->shape);
     cudnnStatus_t status = b.status;
     for (int i = 0; b.status == CUDNN_STATUS_SUCCESS && i < 2 && !plan->plan; i++)
-        status = px_plan_choose(cuda, graph, modes[i], plan);
-    px_builder_release(&b);
+        status = plan_choose(cuda, graph, modes[i], plan);
+    builder_release(&b);
     return status;
 }
 
 /* Creates cuDNN's handle before the first plan: models in float32 never need it, and it takes its time and memory. */
-static px_status px_cudnn_start(px_cuda *cuda) {
+static px_status cudnn_start(px_cuda *cuda) {
     if (cuda->dnn || cuda->described) return PX_OK;
     cudnnStatus_t status = cudnnCreate(&cuda->dnn);
     if (status == CUDNN_STATUS_SUCCESS) status = cudnnSetStream(cuda->dnn, cuda->stream);
@@ -290,11 +290,11 @@ static px_status px_cudnn_start(px_cuda *cuda) {
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan) {
     px_cudnn_plan *kept = px_cuda_cache_find(&cuda->convolutions, shape);
     if (!kept) {
-        PX_TRY(px_cudnn_start(cuda));
+        PX_TRY(cudnn_start(cuda));
         kept = calloc(1, sizeof *kept);
         if (!kept) return px_fail(cuda->base.ctx, PX_ERR_MEMORY, "cuda: cannot allocate %zu bytes", sizeof *kept);
         kept->shape = *shape;
-        const cudnnStatus_t status = px_plan_make(cuda, kept);
+        const cudnnStatus_t status = plan_make(cuda, kept);
         px_cuda_cache_add(&cuda->convolutions, kept);
         /* That a shape is not supported is an answer; anything else is a mistake of ours. */
         if (status != CUDNN_STATUS_SUCCESS && CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED)
@@ -304,22 +304,22 @@ px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const p
     return PX_OK;
 }
 
-px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_operands *operands) {
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_tensors *operands) {
     const int64_t *ends = plan->shape.ends;
     int64_t ids[PX_TENSORS] = {PX_ID_X, PX_ID_WEIGHT, PX_ID_Y};
     void *pointers[PX_TENSORS] = {operands->x, operands->weight, operands->y};
     int count = 3;
     if (ends[PX_CUDNN_BIAS]) ids[count] = PX_ID_BIAS, pointers[count++] = operands->bias;
-    if (ends[PX_CUDNN_GATE]) ids[count] = PX_ID_GATE, pointers[count++] = operands->gate;
+    if (ends[PX_CUDNN_RELU_MASK]) ids[count] = PX_ID_RELU_MASK, pointers[count++] = operands->relu_mask;
     if (ends[PX_CUDNN_ADD]) ids[count] = PX_ID_ADD, pointers[count++] = operands->add;
-    px_builder b = {0};
-    cudnnBackendDescriptor_t pack = px_make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    builder b = {0};
+    cudnnBackendDescriptor_t pack = make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
     px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &cuda->library);
-    px_finalize(&b, pack);
+    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &cuda->library_workspace);
+    finalize(&b, pack);
     if (b.status == CUDNN_STATUS_SUCCESS) b.status = cudnnBackendExecute(cuda->dnn, plan->plan, pack);
-    px_builder_release(&b);
+    builder_release(&b);
     if (b.status == CUDNN_STATUS_SUCCESS) return PX_OK;
     return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: run a convolution: %s", cudnnGetErrorString(b.status));
 }

@@ -21,6 +21,6 @@ px_status px_cuda_graph_run(px_device *device, void *graph) {
     return px_cuda_check(device, cudaGraphLaunch((cudaGraphExec_t)graph, px_cuda_stream(device)), "launch a graph");
 }
 
-px_status px_cuda_graph_release(px_device *device, void *graph) {
+px_status px_cuda_graph_destroy(px_device *device, void *graph) {
     return px_cuda_check(device, cudaGraphExecDestroy((cudaGraphExec_t)graph), "release a graph");
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* FNV-1a over 8-byte words; the multiplication carries upwards, so the upper bits choose the slot. */
-static size_t px_cuda_cache_slot(const px_cuda_cache *cache, const void *key) {
+static size_t cuda_cache_slot(const px_cuda_cache *cache, const void *key) {
     uint64_t hash = 0xcbf29ce484222325u, word;
     for (size_t at = 0; at < cache->key_size; at += sizeof word) {
         memcpy(&word, (const char *)key + at, sizeof word);
@@ -13,14 +13,14 @@ static size_t px_cuda_cache_slot(const px_cuda_cache *cache, const void *key) {
 }
 
 void *px_cuda_cache_find(const px_cuda_cache *cache, const void *key) {
-    size_t slot = px_cuda_cache_slot(cache, key);
+    size_t slot = cuda_cache_slot(cache, key);
     while (cache->slot[slot] && memcmp(cache->slot[slot], key, cache->key_size) != 0) slot = (slot + 1) % PX_CUDA_SLOTS;
     return cache->slot[slot];
 }
 
 void px_cuda_cache_add(px_cuda_cache *cache, void *entry) {
     if (cache->used >= PX_CUDA_SLOTS / 4 * 3) px_cuda_cache_clear(cache);
-    size_t slot = px_cuda_cache_slot(cache, entry);
+    size_t slot = cuda_cache_slot(cache, entry);
     while (cache->slot[slot]) slot = (slot + 1) % PX_CUDA_SLOTS;
     cache->slot[slot] = entry;
     cache->used++;

@@ -6,8 +6,8 @@
 const void *px_recurrence_forward_cluster_sm90(void);
 const void *px_recurrence_backward_cluster_sm90(int blocks);
 
-static px_status px_cuda_recurrence_cluster(px_device *device, const px_recurrence_args *s,
-                                            const px_recurrence_choice *choice, const void *kernel) {
+static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_args *s,
+                                         const px_recurrence_choice *choice, const void *kernel) {
     const px_cluster *cluster = &choice->cluster;
     const unsigned blocks = (unsigned)cluster->blocks;
     cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {blocks, 1, 1}};
@@ -29,11 +29,11 @@ static px_status px_cuda_recurrence_cluster(px_device *device, const px_recurren
 px_status px_cuda_recurrence_forward(px_device *device, const px_recurrence_args *s) {
     const px_recurrence_choice choice = px_recurrence_choose(device, s, false);
     if (choice.strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_forward_stepwise(device, s);
-    return px_cuda_recurrence_cluster(device, s, &choice, px_recurrence_forward_cluster_sm90());
+    return cuda_recurrence_cluster(device, s, &choice, px_recurrence_forward_cluster_sm90());
 }
 
 px_status px_cuda_recurrence_backward(px_device *device, const px_recurrence_args *s) {
     const px_recurrence_choice choice = px_recurrence_choose(device, s, true);
     if (choice.strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_backward_stepwise(device, s);
-    return px_cuda_recurrence_cluster(device, s, &choice, px_recurrence_backward_cluster_sm90(choice.cluster.blocks));
+    return cuda_recurrence_cluster(device, s, &choice, px_recurrence_backward_cluster_sm90(choice.cluster.blocks));
 }
