@@ -14,12 +14,13 @@
  * reduced and scattered within a host, then each rank's part between hosts, then gathered. T is proportional to the
  * images a rank has, which flatters small shares: a GPU is not fully used by them. */
 #include "host/bench/times.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include "pixelrnn/config.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/random.h"
-#include "pixelrnn/step.h"
+#include "kernels/portable/random.h"
+#include "host/train/step.h"
+#include "host/model/internal.h"
 #include <cjson/cJSON.h>
 #include <limits.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_KERNELS_TAPE_H
 #define PIXELRNN_KERNELS_TAPE_H
 
-#include "pixelrnn/device.h"
+#include "host/device/backend.h"
 
 PX_HOST_DEVICE void *px_command_moved(const px_execute_args *k, int group, const void *address) {
     const char *at = (const char *)address;

@@ -3,6 +3,7 @@
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 
 #include "kernels/portable/portable.h"
+#include "host/device/backend.h"
 
 /* Rows of D values, or 4 D. */
 typedef struct px_cell {

@@ -1,7 +1,7 @@
 /* The bench of a model: check, warm up, measure. */
 #include "host/bench/times.h"
-#include "pixelrnn/random.h"
-#include "pixelrnn/step.h"
+#include "kernels/portable/random.h"
+#include "host/train/step.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Time by operation. */
-#include "pixelrnn/bench.h"
-#include "pixelrnn/clock.h"
+#include "host/bench/bench.h"
+#include "host/io/clock.h"
 #include <string.h>
 
 const char *const px_op_names[PX_OPS] = {

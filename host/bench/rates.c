@@ -1,6 +1,6 @@
 /* Repeated measurements; the rates of a large product and a large copy. */
 #include "host/bench/times.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include <stdlib.h>
 
 static int compare_seconds(const void *a, const void *b) {

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_BENCH_TIMES_H
 #define PIXELRNN_BENCH_TIMES_H
 
-#include "pixelrnn/bench.h"
+#include "host/bench/bench.h"
 
 enum { PX_MAX_TIMES = 1000, PX_TIMEOUTS = 10 };
 

@@ -3,8 +3,8 @@
  * Each config is measured in a process of its own, so that its peak of memory is its own; the parent opens no device,
  * since neither OpenMP's threads nor CUDA survive a fork. */
 #include "host/cli/cli.h"
-#include "pixelrnn/bench.h"
-#include "pixelrnn/file.h"
+#include "host/bench/bench.h"
+#include "host/io/file.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>

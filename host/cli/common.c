@@ -1,6 +1,6 @@
 /* What several commands do alike. */
 #include "host/cli/cli.h"
-#include "pixelrnn/checkpoint.h"
+#include "host/train/checkpoint.h"
 #include <string.h>
 
 px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config) {

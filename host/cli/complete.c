@@ -5,7 +5,7 @@
 #include "host/cli/sampling.h"
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/loader.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,9 @@
 /* pixelrnn eval: negative log-likelihood of images under a model. */
 #include "host/cli/cli.h"
 #include "pixelrnn/evaluate.h"
-#include "pixelrnn/npy.h"
+#include "host/data/npy.h"
+#include "host/logging/logging.h"
+#include "host/device/backend.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>

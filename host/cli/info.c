@@ -1,9 +1,10 @@
 /* pixelrnn info: what a config or a model costs, before anyone runs out. */
 #include "host/cli/cli.h"
-#include "pixelrnn/checkpoint.h"
+#include "host/train/checkpoint.h"
 #include "pixelrnn/decoder.h"
-#include "pixelrnn/optimizer.h"
-#include "pixelrnn/recurrence.h"
+#include "host/train/optimizer.h"
+#include "host/device/recurrence_choice.h"
+#include "host/model/internal.h"
 #include <limits.h>
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* pixelrnn pack: any data source into one .npy file. */
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/logging.h"
+#include "host/io/file.h"
+#include "host/logging/logging.h"
 #include <stdio.h>
 #include <string.h>
 

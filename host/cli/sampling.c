@@ -2,7 +2,8 @@
 #include "host/cli/sampling.h"
 #include "host/cli/cli.h"
 #include "pixelrnn/loader.h"
-#include "pixelrnn/npy.h"
+#include "host/data/npy.h"
+#include "host/device/backend.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

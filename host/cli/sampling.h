@@ -4,11 +4,11 @@
 #define PIXELRNN_CLI_DRAWING_H
 
 #include "host/io/lock.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/resume_file.h"
+#include "host/io/file.h"
+#include "host/io/resume_file.h"
 #include "pixelrnn/model.h"
 #include "pixelrnn/ranks.h"
-#include "pixelrnn/logging.h"
+#include "host/logging/logging.h"
 #include "pixelrnn/sample.h"
 
 typedef struct px_sampling {

@@ -1,6 +1,6 @@
 /* How a command is asked to stop: the handlers of signals, and the end by force of one that does not answer. */
 #include "host/cli/cli.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>

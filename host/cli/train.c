@@ -1,7 +1,8 @@
 /* pixelrnn train: from a config file to a run folder. */
 #include "host/cli/cli.h"
-#include "pixelrnn/checkpoint.h"
+#include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
+#include "host/device/backend.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* YAML into px_config: one document of scalars, in a mapping of sections, read as libyaml's events. */
 #include "host/config/keys.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -8,7 +8,7 @@
 #include "host/data/cifar.h"
 #include "host/data/name_list.h"
 #include "host/data/image_set.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
 #include "host/data/archive_source.h"
 #include "host/data/image_set.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Augmentation that respects likelihoods, keyed as all randomness is. */
 #include "pixelrnn/loader.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 
 enum { PX_FLIP_PLACE = 0, PX_BINARIZE_PLACE = 1 }; /* of a value: PX_BINARIZE_PLACE + value / 4 */
 

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_DATA_CONTENTS_H
 #define PIXELRNN_DATA_CONTENTS_H
 
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <stdint.h>
 
 /* All zero: no bytes. */

@@ -1,6 +1,6 @@
 /* A source whose images are made smaller, or given other channels, as they are read. */
 #include "host/data/formats.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

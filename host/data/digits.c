@@ -3,7 +3,7 @@
  * A digit is a few strokes in the unit square, y downward. Every image jitters their points, then slants, stretches and
  * moves the whole, picks a pen, and covers each pixel by its distance to the nearest stroke: 0 paper, 255 ink. */
 #include "host/data/formats.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Folders of pictures: every read opens a file. What is held is the list of their names. */
 #include "host/data/name_list.h"
 #include "host/data/image_set.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <errno.h>
 #include <fts.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Reading pictures through stb_image, turning them as EXIF says, and making them smaller. */
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include "host/data/byte_source.h"
 #include "host/data/jpeg.h"
 #include "host/data/image_format.h"

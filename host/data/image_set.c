@@ -1,6 +1,6 @@
 /* Pictures brought to one size. */
 #include "host/data/image_set.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* builtin:ising: sampling the causal lattice of pixelrnn/ising.h, and its exact statistics. */
-#include "pixelrnn/ising.h"
+#include "host/data/ising.h"
 #include "host/data/formats.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include <math.h>
 #include <stdlib.h>
 

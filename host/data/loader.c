@@ -1,5 +1,6 @@
 /* The loader: a thread fills one slot while the other is in use. */
 #include "pixelrnn/loader.h"
+#include "host/device/backend.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* .npy files: writing headers. */
-#include "pixelrnn/npy.h"
+#include "host/data/npy.h"
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Packing: windows of images are read side by side, then written one after the other. */
 #include "host/data/pack.h"
 #include "host/data/formats.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/npy.h"
+#include "host/io/file.h"
+#include "host/data/npy.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * Black and Rogaway 2002, "Ciphers with arbitrary finite domains") leaves a bijection of 0..count-1, in under 4 rounds
  * of walking on average. */
 #include "pixelrnn/loader.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include <stdlib.h>
 
 enum { ROUNDS = 8 };

@@ -6,7 +6,7 @@
 #include "host/data/cifar.h"
 #include "host/data/decompress.h"
 #include "host/data/formats.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

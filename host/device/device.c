@@ -1,5 +1,6 @@
 /* Opening a device by name. */
 #include "pixelrnn/device.h"
+#include "host/device/backend.h"
 
 px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device) {
     return px_device_open_at(ctx, kind, activation, -1, device);

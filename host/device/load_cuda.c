@@ -2,7 +2,7 @@
  *
  * So the program starts at once and small on machines without a GPU, and on those without CUDA's libraries, too: loading
  * cuBLAS and cuDNN takes 0.16 s and 210 MB there. */
-#include "pixelrnn/device.h"
+#include "host/device/backend.h"
 #include <dlfcn.h>
 #include <stdbool.h>
 

@@ -3,7 +3,8 @@
 #define PIXELRNN_DEVICE_RECURRENCE_H
 
 #include "kernels/sm90/cluster.h"
-#include "pixelrnn/recurrence.h"
+#include "host/device/recurrence_choice.h"
+#include "host/device/backend.h"
 
 px_status px_recurrence_forward_stepwise(px_device *device, const px_recurrence_args *recurrence);
 px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence_args *recurrence);

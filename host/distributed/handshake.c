@@ -1,6 +1,6 @@
 /* How the ranks of a watch find each other: rank 0 listens on every address of its host, the others try them in turn. */
 #include "host/distributed/handshake.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

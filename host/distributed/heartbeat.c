@@ -1,7 +1,7 @@
 /* The watch's thread: beats out, beats in, and what follows from their absence. */
 #include "host/distributed/heartbeat.h"
 #include "host/distributed/handshake.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include <errno.h>
 #include <math.h>
 #include <poll.h>

@@ -8,7 +8,7 @@
  * A sum of one length over one number of ranks has one order: MPI_Iallreduce chooses its algorithm by these alone. (Open
  * MPI's does, and all ranks get the same bits; a test holds it to both.) */
 #include "host/distributed/ranks.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include <limits.h>
 #include <mpi.h>
 #include <pthread.h>

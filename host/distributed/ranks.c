@@ -1,5 +1,6 @@
 /* The ranks of a job: meeting, shares, and what they tell each other. */
 #include "host/distributed/ranks.h"
+#include "host/device/backend.h"
 #include <omp.h>
 #include <sched.h>
 #include <stdio.h>

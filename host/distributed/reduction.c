@@ -1,6 +1,7 @@
 /* Gradients on their way: which rows are final, which make a bucket, and who carries them. */
 #include "host/distributed/ranks.h"
-#include "pixelrnn/arena.h"
+#include "host/io/arena.h"
+#include "host/device/backend.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Memory is planned, then held. */
-#include "pixelrnn/arena.h"
+#include "host/io/arena.h"
+#include "host/device/backend.h"
 #include <assert.h>
 
 enum { PX_ARENA_ALIGN = 256 };

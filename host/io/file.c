@@ -1,5 +1,5 @@
 /* Files that appear whole or not at all, and folders. */
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <stdarg.h>
 #include <errno.h>
 #include <fcntl.h>

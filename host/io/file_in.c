@@ -1,5 +1,5 @@
 /* Files that are read by place. */
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>

@@ -3,6 +3,7 @@
 #define PIXELRNN_BASE_LIMITS_H
 
 #include "pixelrnn/device.h"
+#include "host/device/backend.h"
 #include <stddef.h>
 
 /* The tightest of the limits on memory, less what this process already takes of it. */

@@ -5,7 +5,7 @@
 #ifndef PIXELRNN_BASE_LOCK_H
 #define PIXELRNN_BASE_LOCK_H
 
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 
 typedef struct px_lock {
     int descriptor; /* valid while path is not empty */

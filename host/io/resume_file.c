@@ -1,6 +1,6 @@
 /* Records of long work, appended to a file. */
-#include "pixelrnn/resume_file.h"
-#include "pixelrnn/file.h"
+#include "host/io/resume_file.h"
+#include "host/io/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

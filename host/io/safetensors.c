@@ -1,7 +1,7 @@
 /* safetensors files: reading. Everything is checked before anything is used. */
-#include "host/io/safetensors.h"
+#include "host/io/safetensors_dtype.h"
 #include "host/io/file_kind.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* safetensors files: writing. */
-#include "pixelrnn/file.h"
-#include "host/io/safetensors.h"
+#include "host/io/file.h"
+#include "host/io/safetensors_dtype.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>

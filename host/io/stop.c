@@ -1,6 +1,6 @@
 /* A request to stop, and how long its answer may take. */
 #include "pixelrnn/stop.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 
 const char px_stop_overdue_line[] =
     "asked to stop, but the work under way has not ended 10 s after its usual time: ended without saving it; the same "

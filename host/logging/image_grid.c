@@ -1,6 +1,6 @@
 /* Pictures: many images in one PNG. */
-#include "pixelrnn/file.h"
-#include "pixelrnn/logging.h"
+#include "host/io/file.h"
+#include "host/logging/logging.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* metrics.jsonl, and the same figures for TensorBoard. */
 #include "host/logging/tensorboard.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* One line of progress, redrawn on a terminal, printed now and then elsewhere. */
-#include "pixelrnn/logging.h"
+#include "host/logging/logging.h"
 #include <stdarg.h>
 #include <langinfo.h>
 #include <locale.h>

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_HOST_TENSORBOARD_H
 #define PIXELRNN_HOST_TENSORBOARD_H
 
-#include "pixelrnn/logging.h"
+#include "host/logging/logging.h"
 #include <stddef.h>
 
 typedef struct px_tensorboard px_tensorboard;

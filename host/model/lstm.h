@@ -3,6 +3,8 @@
 #define PIXELRNN_MODEL_LSTM_H
 
 #include "host/model/network.h"
+#include "host/device/backend.h"
+#include "host/io/arena.h"
 
 typedef struct px_lstm {
     px_linear input_to_state; /* (P, 2h) to (P, 4h), mask B */

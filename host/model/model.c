@@ -1,5 +1,6 @@
 /* The whole network: stem, blocks, skips, head; its memory; its forward and backward passes. */
 #include "host/model/network.h"
+#include "host/model/internal.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

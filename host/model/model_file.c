@@ -1,6 +1,9 @@
 /* Model files: flat maps to and from safetensors. */
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
+#include "host/model/flat_file.h"
+#include "host/device/backend.h"
+#include "host/model/internal.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

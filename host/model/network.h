@@ -3,6 +3,10 @@
 #define PIXELRNN_MODEL_NETWORK_H
 
 #include "pixelrnn/model.h"
+#include "host/device/backend.h"
+#include "host/io/arena.h"
+#include "host/model/parameters.h"
+#include "host/model/internal.h"
 
 /* What a layer reads of its input x: x; relu(x), which it makes as it reads; or x, which its maker has rectified. */
 typedef enum { PX_READS_PLAIN, PX_READS_RELU, PX_READS_STORED_RELU } px_reads;

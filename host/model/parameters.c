@@ -1,6 +1,6 @@
 /* The list of named tensors, their masks and their initial values. */
-#include "pixelrnn/parameters.h"
-#include "pixelrnn/random.h"
+#include "host/model/parameters.h"
+#include "kernels/portable/random.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* A device that records what the decoder asks for, and has it replayed for all groups of images. */
 #include "host/sample/command_buffer.h"
 #include "pixelrnn/tensor.h"
+#include "host/device/backend.h"
 #include <stdlib.h>
 
 enum { PX_MAX_RECORDED = 4096 }; /* recorded before they are replayed */

@@ -1,5 +1,7 @@
 /* Sampling: pixel by pixel over a decoder. */
 #include "pixelrnn/sample.h"
+#include "host/device/backend.h"
+#include "host/logging/logging.h"
 
 static bool sample_given(const px_sample_request *request, int pixel) {
     return request->keep && request->keep[pixel];

@@ -2,6 +2,8 @@
  */
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
+#include "host/model/flat_file.h"
+#include "host/device/backend.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>

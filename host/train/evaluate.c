@@ -1,6 +1,8 @@
 /* Negative log-likelihood of a set of images. */
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/loader.h"
+#include "host/device/backend.h"
+#include "host/logging/logging.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

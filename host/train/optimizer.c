@@ -1,5 +1,8 @@
 /* Optimisers over the flat tensors of weights and gradients. */
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
+#include "host/io/arena.h"
+#include "host/device/backend.h"
+#include "host/model/internal.h"
 #include <math.h>
 #include <stdlib.h>
 

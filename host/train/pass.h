@@ -3,6 +3,7 @@
 #define PIXELRNN_TRAIN_PASS_H
 
 #include "pixelrnn/model.h"
+#include "host/model/internal.h"
 
 typedef struct px_pass {
     void *graph;

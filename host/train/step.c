@@ -1,5 +1,5 @@
 /* A training step, recorded as far as a graph reaches. */
-#include "pixelrnn/step.h"
+#include "host/train/step.h"
 #include "host/train/pass.h"
 #include <stdlib.h>
 

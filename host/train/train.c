@@ -1,6 +1,7 @@
 /* Training: the loop. */
 #include "host/train/trainer.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
+#include "host/device/backend.h"
 
 static px_status train_loop(px_trainer *t) {
     PX_TRY(px_trainer_report_due(t)); /* what a stop cut short */

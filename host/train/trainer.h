@@ -3,11 +3,12 @@
 #define PIXELRNN_TRAIN_TRAINER_H
 
 #include "host/io/lock.h"
-#include "pixelrnn/checkpoint.h"
+#include "host/train/checkpoint.h"
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/loader.h"
-#include "pixelrnn/step.h"
+#include "host/train/step.h"
 #include "pixelrnn/train.h"
+#include "host/logging/logging.h"
 
 typedef struct px_trainer {
     px_context *ctx;

@@ -1,6 +1,7 @@
 /* Setting a training run up: data, model, optimiser, run folder, resuming. */
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
+#include "host/model/internal.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,7 @@
 /* What makes the ranks of a run train one model: they compare what they were given, and begin with what rank 0 has. */
 #include "host/train/trainer.h"
+#include "host/device/backend.h"
+#include "host/model/internal.h"
 #include <stdlib.h>
 
 px_status px_trainer_same_work(px_trainer *t) {

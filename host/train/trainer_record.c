@@ -1,6 +1,7 @@
 /* The record of a start: what metrics.jsonl says of the steps that follow it. */
 #include "host/train/trainer.h"
 #include "pixelrnn/version.h"
+#include "host/device/backend.h"
 #include <cjson/cJSON.h>
 #include <omp.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* What a training step leaves behind: metrics, evaluations, samples, checkpoints. */
 #include "host/train/trainer.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include "pixelrnn/sample.h"
+#include "host/model/internal.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

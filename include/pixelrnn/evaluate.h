@@ -4,9 +4,10 @@
 
 #include "pixelrnn/model.h"
 #include "pixelrnn/ranks.h"
-#include "pixelrnn/logging.h"
 #include "pixelrnn/source.h"
 #include "pixelrnn/stop.h"
+
+struct px_progress; /* host/logging/logging.h; NULL reports nothing */
 
 typedef struct px_evaluation {
     size_t images;
@@ -30,7 +31,7 @@ typedef struct px_evaluate_options {
  * progress, if not NULL, is told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names
  * the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
-                      px_progress *progress, px_evaluation *evaluation);
+                      struct px_progress *progress, px_evaluation *evaluation);
 
 /* NLL under independent pixels: a value (i, j, c) has level l with probability (n + 1) / (N + L), where n of N images of
  * `train`, at most 10,000, chosen by the seed, have level l there. It takes the images of `test` that px_evaluate takes.

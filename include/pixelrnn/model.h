@@ -6,9 +6,8 @@
 #ifndef PIXELRNN_MODEL_H
 #define PIXELRNN_MODEL_H
 
-#include "pixelrnn/arena.h"
 #include "pixelrnn/config.h"
-#include "pixelrnn/parameters.h"
+#include "pixelrnn/device.h"
 
 typedef struct px_model_spec {
     px_model_kind kind;
@@ -36,18 +35,12 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
 void px_model_destroy(px_model *model);
 
 const px_model_spec *px_model_spec_of(const px_model *model);
-const px_parameters *px_model_parameters(const px_model *model);
 px_device *px_model_device(const px_model *model);
 
 /* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0. Products
  * read a copy of the weights where activations are bfloat16: whoever writes to the weights calls px_model_refresh. */
 px_tensor px_model_weights(const px_model *model);
 px_tensor px_model_gradients(const px_model *model);
-/* Lets the model read other weights of the same layout (an average of them); an absent tensor goes back to its own. */
-px_status px_model_use_weights(px_model *model, px_tensor weights);
-/* Makes the copy anew; without one there is nothing to do. */
-px_status px_model_refresh(px_model *model);
-
 /* Initial weights of a seed (px_parameters_initialise). Tensors are listed in this order: the stem; for each block its
  * own tensors, then its skip; head.0, head.1, head.2; a bias behind its weight. A Diagonal BiLSTM block has left before
  * right, an LSTM input_to_state before state_to_state, and every block its expand last. The gain is 2 for head.0,
@@ -56,9 +49,6 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
-/* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
- * have types but no memory. false: there is none (PixelCNN). */
-bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence);
 /* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
  * memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
@@ -73,22 +63,6 @@ px_status px_model_loss(px_model *model, bool gradient);
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
 /* Gradients of all parameters, for the batch of the last score with gradient. */
 px_status px_model_backward(px_model *model);
-/* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
-void px_model_part_of(px_model *model, int images);
-/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final and
- * their work has been given to the device; first falls to 0. NULL: nobody listens. */
-typedef px_status (*px_gradients_ready)(void *context, size_t first);
-void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
-/* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
- * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
-typedef struct px_work_shape {
-    uint64_t reservation; /* which of the reservations so far holds the tensors */
-    const void *weights;  /* those in use */
-    int images, part_of;  /* of the batch at work */
-} px_work_shape;
-px_work_shape px_model_shape(const px_model *model);
-bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b);
-
 /* nats of each image of the last forward, `images` doubles; waits for them. */
 px_status px_model_nats(px_model *model, double *nats);
 

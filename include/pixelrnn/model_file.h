@@ -4,9 +4,7 @@
 #define PIXELRNN_MODEL_FILE_H
 
 #include "pixelrnn/config.h"
-#include "pixelrnn/file.h"
 #include "pixelrnn/model.h"
-#include "pixelrnn/safetensors.h"
 
 /* What a file's metadata says. */
 typedef struct px_model_info {
@@ -29,15 +27,5 @@ px_status px_model_file_load_weights(const char *path, px_model *model);
 
 /* Writes a flat map of the model's (weights, or their average) as a model file, which appears whole or not at all. */
 px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path);
-
-/* Flat tensors as tensors named prefix + parameter name, for files with several of them (optimizer.safetensors). */
-typedef struct px_named_flat {
-    const char *prefix; /* "", "first.", ... */
-    px_tensor flat;
-} px_named_flat;
-px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
-                        int metadata_count, const char *path);
-/* Every tensor of every flat must be in the file, finite and 0 where masked; the file must hold nothing else. */
-px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, const char *path);
 
 #endif

@@ -7,8 +7,9 @@
 #define PIXELRNN_SAMPLE_H
 
 #include "pixelrnn/decoder.h"
-#include "pixelrnn/logging.h"
 #include "pixelrnn/stop.h"
+
+struct px_progress; /* host/logging/logging.h; NULL reports nothing */
 
 typedef struct px_sample_request {
     uint64_t seed;
@@ -25,7 +26,7 @@ typedef struct px_sample_request {
  * nothing is given, its NLL. progress, if not NULL, counts pixels. PX_STOPPED or PX_INTERRUPTED leaves levels and nats
  * undefined, and the decoder ready to begin again. */
 px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
-                    px_progress *progress);
+                    struct px_progress *progress);
 
 /* The same by running the whole network for every value, on a model reserved for the images: the plain way, which px_sample
  * is held to. */

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_KERNELS_DEVICE_CUDA_H
 #define PIXELRNN_KERNELS_DEVICE_CUDA_H
 
-#include "pixelrnn/device.h"
+#include "host/device/backend.h"
 #include <cuda_runtime_api.h>
 
 #ifdef __cplusplus

@@ -25,8 +25,8 @@
 #ifndef PIXELRNN_KERNELS_PORTABLE_H
 #define PIXELRNN_KERNELS_PORTABLE_H
 
-#include "pixelrnn/device.h"
-#include "pixelrnn/random.h"
+#include "host/device/backend.h"
+#include "kernels/portable/random.h"
 #include <math.h>
 
 typedef struct px_lane {

@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_KERNELS_PORTABLE_CPU_H
 #define PIXELRNN_KERNELS_PORTABLE_CPU_H
 
+#include "host/device/backend.h"
 #include <string.h>
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 #ifndef PIXELRNN_KERNELS_STORE_H
 #define PIXELRNN_KERNELS_STORE_H
 
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 
 #ifndef PX_STORE_BF16
 typedef px_real px_store;

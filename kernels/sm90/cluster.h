@@ -22,8 +22,8 @@
 #ifndef PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 #define PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 
-#include "pixelrnn/bfloat16.h"
-#include "pixelrnn/device.h"
+#include "kernels/portable/bfloat16.h"
+#include "host/device/backend.h"
 #include <math.h>
 
 #ifdef __CUDA_ARCH__

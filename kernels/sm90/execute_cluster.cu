@@ -163,5 +163,5 @@ extern "C" px_status PX_OP(cuda, execute_cluster)(px_device *device, const px_ex
     launch.attrs = &cluster;
     launch.numAttrs = 1;
     cudaLaunchKernelEx(&launch, execute_kernel, *k);
-    return px_cuda_launched(device, "replay");
+    return px_cuda_launched(device, "execute");
 }

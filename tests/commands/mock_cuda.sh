@@ -40,7 +40,7 @@ counted() {
 fused='products_with_bias products_with_relu
     convolutions_with_bias convolutions_with_relu_mask convolutions_with_add convolutions_with_relu'
 refused='products_refused convolutions_refused'
-plain='products convolutions combined executed'
+plain='products convolutions epilogues executed'
 
 # Two at a time
 # shellcheck disable=SC2086 # counts are words
@@ -56,7 +56,7 @@ each_way() {
     check 'they ended nothing' counted none none $fused
     start model model
     check 'golden cases, ends switched off' passes off
-    check 'they were asked for products and convolutions alone' counted off some products convolutions combined
+    check 'they were asked for products and convolutions alone' counted off some products convolutions epilogues
     check 'they were asked for no ends' counted off none $fused products_with_add $refused
     start golden golden
     check 'models' passes model

@@ -2,8 +2,8 @@
 #include "tests/fuzz/readers.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/image.h"
-#include "pixelrnn/safetensors.h"
+#include "host/data/image.h"
+#include "host/io/safetensors.h"
 #include "pixelrnn/source.h"
 #include <ctype.h>
 #include <stdio.h>

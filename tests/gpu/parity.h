@@ -4,8 +4,9 @@
 #define PIXELRNN_TESTS_GPU_PARITY_H
 
 #include "tests/support/support.h"
-#include "pixelrnn/bfloat16.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/bfloat16.h"
+#include "kernels/portable/random.h"
+#include "host/device/backend.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  * PX_PARITY=float32 or bfloat16 runs one precision alone. */
 #include "tests/gpu/parity.h"
 #include "tests/support/cases.h"
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 
 static void check_gemm(void) {
     for (size_t i = 0; i < 2 * PX_COUNT(px_gemm_cases); i++) {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static void finished(px_status status, const char *kernel) {
-    if (strcmp(kernel, "combine") == 0) mock_counted(MOCK_combined);
+    if (strcmp(kernel, "bias_add_relu") == 0) mock_counted(MOCK_epilogues);
     if (status == PX_OK) return;
     fprintf(stderr, "mock: kernel %s fails\n", kernel);
     abort();
@@ -41,8 +41,8 @@ KERNEL(ema)
 static void run_execute_as(const px_execute_args *tape, px_type activation) {
     px_context ctx = {0};
     px_device *cpu;
-    finished(px_cpu_open(&ctx, activation, &cpu), "replay");
-    finished(px_cpu_execute(cpu, tape), "replay");
+    finished(px_cpu_open(&ctx, activation, &cpu), "execute");
+    finished(px_cpu_execute(cpu, tape), "execute");
     px_device_close(cpu);
     mock_counted(MOCK_executed);
 }
@@ -55,10 +55,10 @@ static void run_execute_bf16(const void *args) {
 
 px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *tape) {
     (void)mock_give(px_cuda_stream(device), run_execute, tape, sizeof *tape);
-    return px_cuda_launched(device, "replay");
+    return px_cuda_launched(device, "execute");
 }
 
 px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *tape) {
     (void)mock_give(px_cuda_stream(device), run_execute_bf16, tape, sizeof *tape);
-    return px_cuda_launched(device, "replay");
+    return px_cuda_launched(device, "execute");
 }

@@ -37,7 +37,7 @@
     X(convolutions_with_add)                                                                                           \
     X(convolutions_with_relu)                                                                                          \
     X(convolutions_refused)                                                                                            \
-    X(combined)                                                                                                        \
+    X(epilogues)                                                                                                       \
     X(executed)                                                                                                        \
     X(graphs)                                                                                                          \
     X(left)

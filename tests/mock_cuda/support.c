@@ -1,6 +1,6 @@
 /* What the mock's files share: counts, what the environment asks for, numbers, memory. */
 #include "tests/mock_cuda/mock.h"
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* What a run of the program left in its folder, by the names that oracle_report gives. */
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include "tests/oracle/oracle.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* Configs and images for the oracle's tests. */
 #include "tests/oracle/settings.h"
 #include "tests/support/support.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

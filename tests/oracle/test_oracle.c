@@ -2,8 +2,8 @@
  * every key of the config has the effect it is said to have. */
 #include "host/config/keys.h"
 #include "host/distributed/ranks.h"
-#include "pixelrnn/clock.h"
-#include "pixelrnn/file.h"
+#include "host/io/clock.h"
+#include "host/io/file.h"
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/train.h"
 #include "tests/support/model.h"

@@ -3,7 +3,7 @@
 #define PIXELRNN_TESTS_DATA_FILES_H
 
 #include "tests/support/support.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>

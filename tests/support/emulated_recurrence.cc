@@ -10,7 +10,7 @@
 #include "tests/support/emulated_sm90.h"
 #include "kernels/sm90/recurrence_forward_cluster.cu"
 #include "kernels/sm90/recurrence_backward_cluster.cu"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,10 +2,13 @@
 #ifndef PIXELRNN_TESTS_MODEL_SUPPORT_H
 #define PIXELRNN_TESTS_MODEL_SUPPORT_H
 
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 #include "pixelrnn/model.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include "tests/support/support.h"
+#include "host/device/backend.h"
+#include "host/io/arena.h"
+#include "host/model/internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* What test programs share. */
 #include "tests/support/support.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* bfloat16: the rounding itself, on every pattern; the copy of the weights that products read; forward and gradients of
  * whole models beside float32's. The operations are held to float32's one by one by tests/commands/precision.sh. */
 #include "host/model/network.h"
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
 #include "tests/support/model.h"
 #include <math.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "pixelrnn/ising.h"
+#include "host/data/ising.h"
 #include "pixelrnn/source.h"
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* Run folders where symbolic links cannot be made, and what tells one set of images from another. */
 #include "tests/support/support.h"
-#include "pixelrnn/checkpoint.h"
-#include "pixelrnn/file.h"
+#include "host/train/checkpoint.h"
+#include "host/io/file.h"
 #include "pixelrnn/source.h"
 #include "pixelrnn/train.h"
 #include "pixelrnn/version.h"

@@ -2,7 +2,7 @@
  * refused with a message. What a reader must not do besides ends the process (tests/fuzz/readers.c). */
 #include "tests/support/support.h"
 #include "host/data/byte_source.h"
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include "tests/fuzz/readers.h"
 #include <dirent.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "host/data/decompress.h"
-#include "pixelrnn/npy.h"
+#include "host/data/npy.h"
 #include "pixelrnn/source.h"
 #include <archive.h>
 #include <archive_entry.h>

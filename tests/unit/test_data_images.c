@@ -3,7 +3,7 @@
 #include "host/data/archive.h"
 #include "host/data/jpeg.h"
 #include "host/data/image_format.h"
-#include "pixelrnn/image.h"
+#include "host/data/image.h"
 #include <sys/stat.h>
 #include <unistd.h>
 

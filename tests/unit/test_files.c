@@ -1,8 +1,8 @@
 /* Files that appear whole or not at all, and safetensors files: round trips, full disks, hostile headers. */
 #include "tests/support/support.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/resume_file.h"
-#include "pixelrnn/safetensors.h"
+#include "host/io/file.h"
+#include "host/io/resume_file.h"
+#include "host/io/safetensors.h"
 #include <errno.h>
 #include <glob.h>
 #include <stdlib.h>

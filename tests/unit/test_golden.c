@@ -3,12 +3,13 @@
  * Cases are the folders of tests/golden, or those of the folder that PX_GOLDEN names. Each tensor is compared relative
  * to its own largest magnitude: to 1e-4 in float32, where sums of a few hundred rounded products differ by about 1e-6
  * and RMSProp's division by a small root enlarges that; to 1e-6 in the double build. */
-#include "pixelrnn/file.h"
+#include "host/io/file.h"
 #include "pixelrnn/loader.h"
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
 #include "pixelrnn/source.h"
 #include "tests/support/model.h"
+#include "host/io/safetensors.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The watch over ranks, with processes of its own and without MPI: what is said about one that dies, stops, hangs or
  * fails, and by whom; how soon; and what is no fault at all. */
 #include "host/distributed/heartbeat.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include "tests/support/support.h"
 #include <dirent.h>
 #include <signal.h>

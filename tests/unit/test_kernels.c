@@ -103,7 +103,7 @@ static void check_im2col(px_desk *desk, px_grid grid, bool mirror, bool relu, si
                                  .first = first, .x = x, .y = y));
     px_real *from = px_test_download(desk->device, x), *found = px_test_download(desk->device, y);
     char what[128];
-    snprintf(what, sizeof what, "gather from %d x %d x %d, pixel %zu on%s%s", grid.images, grid.height, grid.width,
+    snprintf(what, sizeof what, "im2col from %d x %d x %d, pixel %zu on%s%s", grid.images, grid.height, grid.width,
              first, mirror ? ", mirrored" : "", relu ? ", rectified" : "");
     const int H = grid.height, W = grid.width;
     for (size_t e = 0; e < rows * 5 * FEATURES; e++) {
@@ -224,7 +224,7 @@ static void test_bias_add_relu(void **state) {
             const double of_sum = masked && open[e] <= 0 ? 0 : least + (double)e;
             const double all = of_sum + (biased ? (double)(e % (size_t)features + 1) : 0) +
                                (added ? (double)(e + 1) : 0);
-            expect("combine", e, (double)found[e], relu_out ? fmax(all, 0) : all);
+            expect("bias_add_relu", e, (double)found[e], relu_out ? fmax(all, 0) : all);
         }
         free(open);
         free(found);
@@ -295,13 +295,13 @@ static void test_sums(void **state) {
                 const double value = (double)(r * columns + c + 1);
                 sum += value, square += value * value;
             }
-            expect("row_sum", r, found[0][r], sum);
-            expect("square_sum", r, found[1][r], square);
+            expect("sum_columns", r, found[0][r], sum);
+            expect("sum_squares", r, found[1][r], square);
         }
         for (size_t c = 0; c < columns; c++) {
             double sum = 0;
             for (size_t r = 0; r < rows; r++) sum += (double)(r * columns + c + 1);
-            expect("column_sum", c, (double)of_columns[c], sum);
+            expect("sum_rows", c, (double)of_columns[c], sum);
         }
         free(of_columns);
     }

@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "host/io/limits.h"
-#include "pixelrnn/arena.h"
-#include "pixelrnn/file.h"
+#include "host/io/arena.h"
+#include "host/io/file.h"
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "pixelrnn/loader.h"
+#include "host/device/backend.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

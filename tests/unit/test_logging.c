@@ -1,8 +1,8 @@
 /* What a person and their tools see of a run: progress, metrics.jsonl, TensorBoard events, pictures. */
 #include "tests/support/support.h"
 #include "host/logging/tensorboard.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/logging.h"
+#include "host/io/file.h"
+#include "host/logging/logging.h"
 #include "tensorboard.pb-c.h"
 #include <fcntl.h>
 #include <glob.h>

@@ -1,8 +1,9 @@
 /* Model files: what is saved is loaded, and a file that is not what it says is refused with a message that names why. */
 #include "pixelrnn/model_file.h"
-#include "pixelrnn/checkpoint.h"
-#include "pixelrnn/optimizer.h"
+#include "host/train/checkpoint.h"
+#include "host/train/optimizer.h"
 #include "tests/support/model.h"
+#include "host/model/flat_file.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Optimisers: five steps of each on every kind of model, with clipping and averaging, against the equations of device.h
  * worked out in double from the same gradients; masked elements stay exactly 0 in weights and in every state. */
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
 #include "tests/support/model.h"
 #include <math.h>
 #include <omp.h>

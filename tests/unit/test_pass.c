@@ -3,7 +3,7 @@
  *
  * CUDA records itself. For the CPU a table stands before the device's that records calls and repeats them. */
 #include "host/distributed/ranks.h"
-#include "pixelrnn/step.h"
+#include "host/train/step.h"
 #include "tests/support/model.h"
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "tests/support/support.h"
 #include "tests/support/emulated_recurrence.h"
 #include "host/device/recurrence.h"
-#include "pixelrnn/random.h"
+#include "kernels/portable/random.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/train.h"
 #include "tests/support/support.h"
+#include "host/device/backend.h"
 #include <math.h>
 
 static px_config config_of(px_schedule_kind kind) {

@@ -1,7 +1,7 @@
 /* Operations on shapes that are cut into several tiles, panels and segments, and on values at the ends of their range.
  * Operands are small whole numbers, so that every order of additions gives the same sum and results are exact. */
 #include "tests/support/model.h"
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 #include "host/model/network.h"
 #include <math.h>
 #include <string.h>
@@ -217,7 +217,7 @@ static void test_segments(void **state) {
         for (size_t s = 0; s < segments; s++)
             for (size_t r = s * rows / segments; r < (s + 1) * rows / segments; r++)
                 for (size_t c = 0; c < COLUMNS; c++) y.host[s * COLUMNS + c] += x.host[r * COLUMNS + c];
-        expect(&b, &y, "column_sum");
+        expect(&b, &y, "sum_rows");
         free(x.host), free(y.host);
     }
     close_bench(&b);
@@ -247,7 +247,7 @@ static void test_nan_passes_relu(void **state) {
                              .weight = weight.tensor, .y = y[2]));
     assert_ok(&b.ctx,
               px_run(b.device, activate, .sum = zero, .bias = bias, .add = x.tensor, .relu_out = y[3], .count = 1));
-    static const char *const names[] = {"gather", "combine", "convolve", "activate"};
+    static const char *const names[] = {"im2col", "bias_add_relu", "convolve", "activate"};
     for (int i = 0; i < 4; i++) {
         if (i == 2 && strcmp(b.device->kind, "cpu") != 0) continue;
         px_real *found = px_test_download(b.device, y[i]);

@@ -1,5 +1,5 @@
 /* Requests to stop: what is asked and answered, when an answer is overdue, and how soon evaluation and sampling answer. */
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/sample.h"
 #include "pixelrnn/stop.h"

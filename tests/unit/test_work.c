@@ -3,7 +3,7 @@
 #include "tests/support/model.h"
 #include "host/model/network.h"
 #include "host/bench/times.h"
-#include "pixelrnn/clock.h"
+#include "host/io/clock.h"
 
 static void expect_work(const char *what, px_work found, double flops, double bytes) {
     if (found.flops != flops || found.bytes != bytes)
@@ -41,7 +41,7 @@ static void test_operations(void **state) {
     expect_work("softmax_nll", px_work_of(PX_OP_softmax_nll, &softmax), 0, 2 * 6 * 9 * real + 6 + 6 * real);
     const px_bias_add_relu_args bias_add_relu = {
         .sum = tensor_of(6, 4, PX_BF16), .relu_mask = tensor_of(6, 4, PX_BF16), .y = tensor_of(6, 4, PX_BF16)};
-    expect_work("combine", px_work_of(PX_OP_bias_add_relu, &bias_add_relu), 0, 3. * 6 * 4 * 2);
+    expect_work("bias_add_relu", px_work_of(PX_OP_bias_add_relu, &bias_add_relu), 0, 3. * 6 * 4 * 2);
 }
 
 /* Grey images have one group: masks keep all of the centre tap, or, the stem's, none of it. */

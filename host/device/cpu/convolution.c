@@ -2,7 +2,7 @@
  *
  * Panels, segments and tiles are cut by the shapes alone; see cpu_gemm.c for why. */
 #include "host/device/cpu/cpu.h"
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 #include <string.h>
 
 /* Rows of so many bytes that fit `bytes`, between 1 and most. */

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_DEVICE_CPU_H
 #define PIXELRNN_DEVICE_CPU_H
 
-#include "pixelrnn/device.h"
+#include "host/device/backend.h"
 
 #define PX_DECLARE_CPU(name)      px_status px_cpu_##name(px_device *device, const px_##name##_args *args);
 #define PX_DECLARE_CPU_BF16(name) px_status px_cpu_##name##_bf16(px_device *device, const px_##name##_args *args);

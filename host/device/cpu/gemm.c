@@ -3,7 +3,7 @@
  * Tiles are cut by the problem's shape alone, so results are the same bits for any number of threads. bfloat16 goes
  * through reals, block by block: its products are exact there, sums are float32, and a result is rounded once. */
 #include "host/device/cpu/cpu.h"
-#include "pixelrnn/bfloat16.h"
+#include "kernels/portable/bfloat16.h"
 #include <cblas.h>
 
 #ifdef PX_DOUBLE

@@ -6,6 +6,7 @@
 #define PIXELRNN_DEVICE_CUDA_H
 
 #include "kernels/portable/device_cuda.h"
+#include "host/device/backend.h"
 #include <cublasLt.h>
 #include <cudnn.h>
 

@@ -70,8 +70,8 @@ static void builder_release(builder *b) {
 
 /* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
  * filter likewise: (out, rows, columns, in). bfloat16 in memory; what is passed on has none, and is float32. */
-static cudnnBackendDescriptor_t px_stored_tensor(builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
-                                                 int64_t features) {
+static cudnnBackendDescriptor_t describe_tensor(builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
+                                                int64_t features) {
     const int64_t alignment = PX_CUDA_VECTOR;
     const int64_t dimensions[4] = {n, features, height, width};
     const int64_t strides[4] = {height * width * features, 1, width * features, features};
@@ -110,7 +110,7 @@ static cudnnBackendDescriptor_t px_convolution(builder *b, const px_cudnn_shape 
 static cudnnBackendDescriptor_t px_result(builder *b, const px_cudnn_shape *s, int end, int ends) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
     const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
-    return px_stored_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
+    return describe_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
 /* to = from, ended. */
@@ -137,9 +137,9 @@ static cudnnBackendDescriptor_t px_pointwise(builder *b, const px_cudnn_shape *s
     px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
     finalize(b, pointwise);
     cudnnBackendDescriptor_t beside = NULL;
-    if (end == PX_CUDNN_BIAS) beside = px_stored_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
+    if (end == PX_CUDNN_BIAS) beside = describe_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
     if (end == PX_CUDNN_RELU_MASK || end == PX_CUDNN_ADD)
-        beside = px_stored_tensor(b, ends[end].id, s->images, s->height, s->width, features);
+        beside = describe_tensor(b, ends[end].id, s->images, s->height, s->width, features);
     cudnnBackendDescriptor_t operation = make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
     put_descriptor(b, operation, ends[end].from, from);
@@ -155,11 +155,11 @@ static cudnnBackendDescriptor_t px_pass(builder *b, const px_cudnn_shape *s, cud
     cudnnBackendDescriptor_t convolution = px_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
                                      ? result
-                                     : px_stored_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
-    cudnnBackendDescriptor_t weight = px_stored_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
+                                     : describe_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t weight = describe_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
-                                     : px_stored_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
+                                     : describe_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = make(b, px_cudnn_passes[s->pass].type);
     put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
     put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);

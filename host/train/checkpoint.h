@@ -17,8 +17,8 @@
 #define PIXELRNN_CHECKPOINT_H
 
 #include "pixelrnn/config.h"
-#include "pixelrnn/file.h"
-#include "pixelrnn/optimizer.h"
+#include "host/io/file.h"
+#include "host/train/optimizer.h"
 #include "pixelrnn/source.h"
 
 /* What training carries from step to step besides weights and moments. */

@@ -6,8 +6,9 @@
 #ifndef PIXELRNN_BENCH_H
 #define PIXELRNN_BENCH_H
 
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
 #include "pixelrnn/sample.h"
+#include "host/device/backend.h"
 
 /* --- Time by operation: the device's table is replaced by one that takes the time of every call and passes it on.
  * The device is waited for after each timed call, so a profiled pass on CUDA is slower than a plain one. */

@@ -7,6 +7,7 @@
 #define PIXELRNN_PARAMETERS_H
 
 #include "pixelrnn/device.h"
+#include <stdbool.h>
 
 typedef enum { PX_MASK_NONE, PX_MASK_A, PX_MASK_B } px_mask_kind;
 

@@ -5,7 +5,7 @@
 #ifndef PIXELRNN_RANDOM_H
 #define PIXELRNN_RANDOM_H
 
-#include "pixelrnn/inline.h"
+#include "kernels/portable/inline.h"
 #include <stdint.h>
 
 /* What a random number is for: keeps the streams of one seed apart. */

@@ -9,7 +9,7 @@
 #ifndef PIXELRNN_STEP_H
 #define PIXELRNN_STEP_H
 
-#include "pixelrnn/optimizer.h"
+#include "host/train/optimizer.h"
 #include "pixelrnn/ranks.h"
 
 typedef struct px_step px_step;

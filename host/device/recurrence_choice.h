@@ -3,7 +3,7 @@
 #ifndef PIXELRNN_RECURRENCE_H
 #define PIXELRNN_RECURRENCE_H
 
-#include "pixelrnn/device.h"
+#include "host/device/backend.h"
 
 enum { PX_RECURRENCE_STRATEGIES = 2, PX_RECURRENCE_TEXT = 384 };
 

@@ -3,7 +3,7 @@
 #ifndef PIXELRNN_BFLOAT16_H
 #define PIXELRNN_BFLOAT16_H
 
-#include "pixelrnn/inline.h"
+#include "kernels/portable/inline.h"
 #include <stdint.h>
 #include <string.h>
 
