@@ -5,14 +5,13 @@
  *                                          holds such a prediction against a measurement on R CPU ranks
  *
  * The model. A step on one rank takes T, a third of it forward and the rest backward, in which gradients become final
- * from the last parameter to the first, at an even rate (a parameter costs the same work wherever it stands). They leave
- * in the buckets of host/distributed/reduction.c, one after the other, each as soon as it is whole and the one before is
- * done. What is left of the last one when the backward pass is over is exposed, and the step takes T + exposed:
- *   efficiency = T / (T + exposed).
- * A bucket of n bytes over R ranks, g of them on each of H hosts, takes
- *   2 (g-1)/g n / inside + 2 (H-1)/H (n/g) / between + 2 log2(g) latency_inside + 2 log2(H) latency_between:
- * reduced and scattered within a host, then each rank's part between hosts, then gathered. T is proportional to the
- * images a rank has, which flatters small shares: a GPU is not fully used by them. */
+ * from the last parameter to the first, at an even rate (a parameter costs the same work wherever it stands). They
+ * leave in the buckets of host/distributed/reduction.c, one after the other, each as soon as it is whole and the one
+ * before is done. What is left of the last one when the backward pass is over is exposed, and the step takes T +
+ * exposed: efficiency = T / (T + exposed). A bucket of n bytes over R ranks, g of them on each of H hosts, takes 2
+ * (g-1)/g n / inside + 2 (H-1)/H (n/g) / between + 2 log2(g) latency_inside + 2 log2(H) latency_between: reduced and
+ * scattered within a host, then each rank's part between hosts, then gathered. T is proportional to the images a rank
+ * has, which flatters small shares: a GPU is not fully used by them. */
 #include "host/bench/times.h"
 #include "host/io/clock.h"
 #include "pixelrnn/config.h"

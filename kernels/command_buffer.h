@@ -1,4 +1,5 @@
-/* A tape's step, moved from the first group's memory to another's: the one place that knows which fields are addresses. */
+/* A tape's step, moved from the first group's memory to another's: the one place that knows which fields are addresses.
+ */
 #ifndef PIXELRNN_KERNELS_TAPE_H
 #define PIXELRNN_KERNELS_TAPE_H
 

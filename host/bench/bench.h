@@ -107,8 +107,9 @@ double px_bench_images_per_second(const px_bench_result *result, px_bench_phase 
 px_bench_rates px_bench_fastest(const px_bench_result *result);
 /* Useful FLOP/s of a phase as a share of the large product's. */
 double px_bench_share(const px_bench_result *result, px_bench_phase phase);
-/* Bytes that the operations of a training step must move at least, by themselves: the sum of px_work_of over the model's
- * calls. What stays in a cache from one operation to the next may come cheaper. 0 if training was not wanted. */
+/* Bytes that the operations of a training step must move at least, by themselves: the sum of px_work_of over the
+ * model's calls. What stays in a cache from one operation to the next may come cheaper. 0 if training was not wanted.
+ */
 double px_bench_bytes(const px_bench_result *result);
 
 /* PX_ERR_NUMERIC if the check fails. */

@@ -12,8 +12,8 @@ typedef struct px_times {
 } px_times;
 
 /* Takes the time of pass(context) at least `least` times and until `seconds` are spent, which may be 0; the device is
- * waited for. A pass so slow that `least` of them would take more than PX_TIMEOUTS times the seconds is taken less often,
- * but once. */
+ * waited for. A pass so slow that `least` of them would take more than PX_TIMEOUTS times the seconds is taken less
+ * often, but once. */
 px_status px_times_take(px_times *times, px_device *device, int least, double seconds, px_status (*pass)(void *context),
                         void *context);
 

@@ -1,6 +1,7 @@
 /* What each operation cannot do without, from its descriptor: floating-point operations of its products and sums of
- * products, and the bytes of its tensors, each tensor read or written once as the descriptor lists it. What an implementation
- * moves beside (gathered columns, sums that are combined later) is not counted, nor is pointwise arithmetic. */
+ * products, and the bytes of its tensors, each tensor read or written once as the descriptor lists it. What an
+ * implementation moves beside (gathered columns, sums that are combined later) is not counted, nor is pointwise
+ * arithmetic. */
 #include "host/bench/bench.h"
 
 static double px_bytes(const px_tensor *tensor) {

@@ -199,7 +199,8 @@ static void print_report(const bench_report *report, bool breakdown) {
     print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
 }
 
-/* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first config's. */
+/* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first
+ * config's. */
 static void print_side_by_side(const bench_report *reports, int count) {
     printf("\n%-24s", "images/s (x the first)");
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++)

@@ -40,8 +40,8 @@ typedef struct px_option {
     int64_t least; /* smallest integer allowed */
 } px_option;
 
-/* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few or
- * too many plain words (least..most), each with the command's usage. */
+/* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few
+ * or too many plain words (least..most), each with the command's usage. */
 px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
                        int option_count, px_arguments *plain, int least, int most);
 
@@ -70,16 +70,16 @@ void px_cli_leave_overdue_to_monitor(void);
 /* Locks an output file OUT for this process, by OUT.lock. Says so where the file system has no locks. */
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
 
-/* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints what
- * went wrong. */
+/* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints
+ * what went wrong. */
 px_status px_cli_join(px_context *ctx, px_ranks **ranks);
 px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
 
 /* Standard error on rank 0, which alone talks; elsewhere a stream that nobody reads. */
 FILE *px_cli_talk(const px_ranks *ranks);
 
-/* What a command does once its arguments are read, with the status of that: fails before any work is done if `path`, its
- * output, cannot be written by rank 0. NULL: no output was asked for. The ranks agree. */
+/* What a command does once its arguments are read, with the status of that: fails before any work is done if `path`,
+ * its output, cannot be written by rank 0. NULL: no output was asked for. The ranks agree. */
 px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
 
 bool px_cli_ends_with(const char *path, const char *ending);
@@ -89,8 +89,8 @@ int px_cli_batch(const px_config *config);
 /* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
 int px_cli_sampling_batch(const px_config *config);
 
-/* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are read
- * as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
+/* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are
+ * read as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
                            const px_source_options *options, int levels, px_source **source);
 /* The same for a list as a config holds it. */

@@ -81,10 +81,10 @@ static bool hold_standard_files(void) {
 
 /* Sets what libraries read from the environment before main, and starts the program once more with it.
  *
- * OpenMP's threads spin at a barrier only briefly, then sleep, unless the caller has decided otherwise: a recurrence has a
- * thousand small loops a step, and where other processes have the cores, threads that spin made tiny models a hundred
- * times slower. OpenBLAS starts no threads of its own: they are never used, and each maps a buffer of 128 MiB, for which
- * it asks for ever where the address space is limited. */
+ * OpenMP's threads spin at a barrier only briefly, then sleep, unless the caller has decided otherwise: a recurrence
+ * has a thousand small loops a step, and where other processes have the cores, threads that spin made tiny models a
+ * hundred times slower. OpenBLAS starts no threads of its own: they are never used, and each maps a buffer of 128 MiB,
+ * for which it asks for ever where the address space is limited. */
 static void prepare_environment(char **words) {
     const bool decided = getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME");
     const char *blas = getenv("OPENBLAS_NUM_THREADS");
@@ -93,8 +93,8 @@ static void prepare_environment(char **words) {
     if (setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) execv("/proc/self/exe", words);
 }
 
-/* A launcher ends all ranks as soon as one ends badly. A rank that leaves the message to the first on its host gives that
- * one so many seconds; the launcher cuts the wait short. */
+/* A launcher ends all ranks as soon as one ends badly. A rank that leaves the message to the first on its host gives
+ * that one so many seconds; the launcher cuts the wait short. */
 enum { PX_SILENT_SECONDS = 5 };
 
 static int finish(px_context *ctx, px_status status) {

@@ -6,7 +6,8 @@ static void px_say(const char *line) {
     fprintf(stderr, "pixelrnn: %s\n", line);
 }
 
-/* Called from a thread of the watch, while the main one may be waiting for a rank that is gone: nothing is tidied up. */
+/* Called from a thread of the watch, while the main one may be waiting for a rank that is gone: nothing is tidied up.
+ */
 static void leave(px_status status) {
     _exit(px_exit_status(status));
 }

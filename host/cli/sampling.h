@@ -33,8 +33,8 @@ typedef struct px_sampling {
 /* PX_ERR_USAGE unless out ends with .png or .npy. */
 px_status px_sampling_check_path(px_context *ctx, const char *out);
 
-/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. Stopped, it leaves the batches that were
- * finished in the journal, and says so. */
+/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. Stopped, it leaves the batches that
+ * were finished in the journal, and says so. */
 px_status px_sampling_run(px_sampling *drawing);
 /* What follows is rank 0's.
  *

@@ -8,8 +8,8 @@
 
 px_stop px_cli_stop;
 
-/* Seconds after the first Ctrl-C from which on a second one counts: a shell, a terminal and GNU timeout may send a signal
- * twice at once. */
+/* Seconds after the first Ctrl-C from which on a second one counts: a shell, a terminal and GNU timeout may send a
+ * signal twice at once. */
 static const double second_interrupt_s = 0.5;
 
 static const char first_interrupt[] = "stopping; Ctrl-C again ends at once, without saving\n";

@@ -39,8 +39,8 @@ const px_key *px_key_find(const char *name);
 /* The first key of section `name`, or NULL if there is no such section. */
 const px_key *px_key_section(const char *name);
 
-/* The key whose name is nearest to one that does not exist: misspelt, or in the wrong section; of a misspelt section the
- * first key. */
+/* The key whose name is nearest to one that does not exist: misspelt, or in the wrong section; of a misspelt section
+ * the first key. */
 const px_key *px_key_nearest(const char *name);
 
 /* The part of the name after its section. */

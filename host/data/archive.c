@@ -127,8 +127,8 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
     return PX_OK;
 }
 
-/* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told by
- * the first bytes: those that lie there are the same. */
+/* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told
+ * by the first bytes: those that lie there are the same. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place) {
     const px_byte_source *contents = archive->contents;

@@ -42,11 +42,11 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
 /* Moves on to the next member that is a file. PX_ERR_FORMAT too if it does not say its size. In a zip, the members
  * after one that could not be read are found by its directory. */
 px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *member, bool *found);
-/* Reads on in the member; fewer than `bytes` at its end only. The end of a zip's member is where its checksum is compared:
- * PX_ERR_FORMAT if it differs. */
+/* Reads on in the member; fewer than `bytes` at its end only. The end of a zip's member is where its checksum is
+ * compared: PX_ERR_FORMAT if it differs. */
 px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got);
-/* Whether the member's bytes lie in the contents as they are, and where. To be asked before the member is read, which then
- * begins with its first byte all the same. */
+/* Whether the member's bytes lie in the contents as they are, and where. To be asked before the member is read, which
+ * then begins with its first byte all the same. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place);
 void px_archive_close(px_archive *archive);

@@ -1,9 +1,9 @@
 /* Pictures in a tar or a zip, to be read in any order; and CIFAR-10's batches in a tar.
  *
- * The archive is read through once, when it is opened, and a list says where each picture is found again. Pictures that lie
- * in the file as they are (of a plain tar, and those that a zip stores) stay there, and are read with pread. Others (of a
- * compressed tar, and those that a zip deflates) are held in memory as the PNG or JPEG files that they are, up to 4 GiB in
- * all. The list takes 24 bytes a picture, and its name. */
+ * The archive is read through once, when it is opened, and a list says where each picture is found again. Pictures that
+ * lie in the file as they are (of a plain tar, and those that a zip stores) stay there, and are read with pread. Others
+ * (of a compressed tar, and those that a zip deflates) are held in memory as the PNG or JPEG files that they are, up to
+ * 4 GiB in all. The list takes 24 bytes a picture, and its name. */
 #include "host/data/archive_source.h"
 #include "host/data/cifar.h"
 #include "host/data/name_list.h"

@@ -13,8 +13,8 @@ px_status px_archive_source_open(px_context *ctx, px_archive_format format, cons
 /* Whether a zip is a set of pictures: it has some, or formats that are not read, and no .npy. */
 px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *pictures);
 
-/* A compressed tar or a zip of pictures, read in order in constant memory. *source stays NULL if there are no pictures in
- * it. */
+/* A compressed tar or a zip of pictures, read in order in constant memory. *source stays NULL if there are no pictures
+ * in it. */
 px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
                                  const px_source_options *options, px_source **source);
 

@@ -1,7 +1,7 @@
 /* Compressed tars and zips of pictures, read in order in constant memory.
  *
- * The archive is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the other,
- * and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
+ * The archive is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the
+ * other, and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
 #include "host/data/archive_source.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
@@ -105,8 +105,8 @@ static void empty_window(archive_stream *self) {
     self->count = 0;
 }
 
-/* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. A member that a zip cannot
- * unpack is one bad picture. */
+/* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. A member that a zip
+ * cannot unpack is one bad picture. */
 static void take_window(archive_stream *self) {
     size_t bytes = 0;
     while (self->failed == PX_OK && self->count < self->most && bytes < window_bytes) {

@@ -12,16 +12,16 @@ enum {
 };
 
 /* Decodes a picture file to uint8 [height, width, channels], channels 1 or 3 as asked for; to be freed. PX_ERR_FILE or
- * PX_ERR_FORMAT with the reason. Colour becomes grey by its luma; transparency is left out. A JPEG is turned as its EXIF
- * orientation says. It must have its end marker; a PNG's CRC-32s and its Adler-32 must be those of its data. */
+ * PX_ERR_FORMAT with the reason. Colour becomes grey by its luma; transparency is left out. A JPEG is turned as its
+ * EXIF orientation says. It must have its end marker; a PNG's CRC-32s and its Adler-32 must be those of its data. */
 px_status px_image_read(px_context *ctx, const char *path, int channels, uint8_t **pixels, int *height, int *width);
 
 /* The same from `size` bytes in memory, `name` naming them in messages. */
 px_status px_image_decode(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int channels,
                           uint8_t **pixels, int *height, int *width);
 
-/* The size that px_image_decode gives a picture in memory, from its header alone. PX_ERR_FORMAT if there is none, or it is
- * above PX_IMAGE_PIXELS. */
+/* The size that px_image_decode gives a picture in memory, from its header alone. PX_ERR_FORMAT if there is none, or it
+ * is above PX_IMAGE_PIXELS. */
 px_status px_image_measure(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int *height,
                            int *width);
 

@@ -2,8 +2,8 @@
  *
  * Huffman tables (B.2.4.2) stand in segments FF C4: a byte that names one, 16 bytes that count its symbols of 1 to 16
  * bits, the symbols. EXIF stands in a segment FF E1: "Exif", two zeros, then a TIFF header ("II" or "MM" for the byte
- * order, 42, the offset of the first directory) and that directory: a count, then entries of 12 bytes (tag, type, count,
- * value). */
+ * order, 42, the offset of the first directory) and that directory: a count, then entries of 12 bytes (tag, type,
+ * count, value). */
 #include "host/data/jpeg.h"
 #include <string.h>
 
@@ -15,7 +15,8 @@ static size_t segment_length(const uint8_t *bytes, size_t size, size_t at) {
     return size - at >= LENGTH ? (size_t)bytes[at] << 8 | bytes[at + 1] : 0;
 }
 
-/* The tables of a segment whose length stands at `at`. Where the file ends within one, stb_image takes zeros for the rest.
+/* The tables of a segment whose length stands at `at`. Where the file ends within one, stb_image takes zeros for the
+ * rest.
  */
 static bool tables_fit(const uint8_t *bytes, size_t size, size_t at) {
     size_t left = segment_length(bytes, size, at);

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 typedef struct px_jpeg {
-    /* Whether no Huffman table has more than the 256 symbols that there are. stb_image 2.27 writes beyond its arrays for
-     * one that claims more. */
+    /* Whether no Huffman table has more than the 256 symbols that there are. stb_image 2.27 writes beyond its arrays
+     * for one that claims more. */
     bool tables_fit;
     /* Whether an end marker follows the compressed pixels. stb_image takes pixels that are missing for grey. */
     bool ended;

@@ -19,9 +19,10 @@ typedef struct px_packed {
 } px_packed;
 
 /* Writes the source's images to path, uint8 [N, H, W, C], in their order; several threads read a concurrent source.
- * Images whose read is PX_ERR_FORMAT are left out and told of, anything else ends it: unequal sizes too. The memory it takes does not grow
- * with the source. path appears whole or not at all; after it path.sfv, a line "NAME CRC32" as `cksfv` and `rhash -c`
- * read it. After a failure, or stopped, both are as they were. PX_ERR_FORMAT if no image could be read. */
+ * Images whose read is PX_ERR_FORMAT are left out and told of, anything else ends it: unequal sizes too. The memory it
+ * takes does not grow with the source. path appears whole or not at all; after it path.sfv, a line "NAME CRC32" as
+ * `cksfv` and `rhash -c` read it. After a failure, or stopped, both are as they were. PX_ERR_FORMAT if no image could
+ * be read. */
 px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_watcher *watcher,
                   px_packed *packed);
 

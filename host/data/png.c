@@ -1,6 +1,6 @@
-/* PNG's checksums (ISO/IEC 15948): after a signature of 8 bytes, chunks of a length, a type of four letters, the data, and
- * the CRC-32 of type and data. The data of all chunks IDAT, one after the other, are a zlib stream, which ends with the
- * Adler-32 of what it unpacks to. */
+/* PNG's checksums (ISO/IEC 15948): after a signature of 8 bytes, chunks of a length, a type of four letters, the data,
+ * and the CRC-32 of type and data. The data of all chunks IDAT, one after the other, are a zlib stream, which ends with
+ * the Adler-32 of what it unpacks to. */
 #include "host/data/png.h"
 #include <stdbool.h>
 #include <string.h>

@@ -159,8 +159,8 @@ static px_status open_spec(px_context *ctx, const char *spec, const px_source_op
     return builtin ? open_builtin(ctx, spec, options, source) : open_path(ctx, spec, options, source);
 }
 
-/* Opens spec and settles the meaning of its bytes. A source that is read in order is opened again if more than its first
- * image was read for that. */
+/* Opens spec and settles the meaning of its bytes. A source that is read in order is opened again if more than its
+ * first image was read for that. */
 static px_status open_intensities(px_context *ctx, const char *spec, const px_source_options *options,
                                   px_source **source) {
     size_t seen;

@@ -5,10 +5,11 @@
  * allocates nothing, and returns PX_ERR_DEVICE with a message if a library or a launch fails. Sizes are the caller's
  * promise: the model checks them once, when it is made. Outputs must not alias inputs unless the descriptor says so.
  *
- * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16. Tensors
- * that a descriptor marks "activation" are of that type; all others that are not said to be something else are PX_REAL:
- * cell states, gradients of weights, losses. Weights and biases that are read have the type of the activations.
- * Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and rounds its result.
+ * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16.
+ * Tensors that a descriptor marks "activation" are of that type; all others that are not said to be something else are
+ * PX_REAL: cell states, gradients of weights, losses. Weights and biases that are read have the type of the
+ * activations. Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and
+ * rounds its result.
  *
  * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both backends and the parity
  * test are made from it, and an operation missing from a backend is a link error. */
@@ -214,9 +215,9 @@ PX_HOST_DEVICE int px_recurrence_live(const px_recurrence_args *s, int t) {
     return last - px_recurrence_first(s, t) + 1;
 }
 
-/* One step of a recurrence: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images + image.
- * operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes +
- * lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). What a
+/* One step of a recurrence: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images +
+ * image. operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes
+ * + lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). What a
  * product reads is of the activations' type, what it gives is not: each of the two tensors is one forward, the other
  * backward. */
 typedef struct px_lstm_cell_args {
@@ -290,8 +291,8 @@ typedef struct px_clip_args {
     double clip;
 } px_clip_args;
 
-/* y(0, i) = value[i] for each column i of y: a few numbers, copied when this is called, so nothing on the host need stay
- * for them. They reach the device beside a recorded graph, which reads them where they lie. */
+/* y(0, i) = value[i] for each column i of y: a few numbers, copied when this is called, so nothing on the host need
+ * stay for them. They reach the device beside a recorded graph, which reads them where they lie. */
 enum { PX_MAX_SCALARS = 4 };
 typedef struct px_upload_scalars_args {
     px_tensor y; /* [out] (1, up to PX_MAX_SCALARS) PX_FLOAT64 */
@@ -362,8 +363,8 @@ typedef struct px_execute_args {
 } px_execute_args;
 
 /* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
- * there is one for each type of them (kernels/portable/portable.h), then those that no precision changes, or that look at the
- * types of their tensors themselves. */
+ * there is one for each type of them (kernels/portable/portable.h), then those that no precision changes, or that look
+ * at the types of their tensors themselves. */
 #define PX_ACTIVATION_OPS(X)                                                                                           \
     X(lstm_cell_forward)                                                                                               \
     X(lstm_cell_backward)                                                                                              \
@@ -399,8 +400,8 @@ typedef struct px_execute_args {
     PX_COMMON_OPS(X)
 
 /* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
- * copies in stream order. download and synchronize return when everything before them is done; until then what upload reads
- * must not change.
+ * copies in stream order. download and synchronize return when everything before them is done; until then what upload
+ * reads must not change.
  *
  * Graphs, on a device that has them: operations between graph_begin and graph_end are recorded instead of run, with
  * their addresses and numbers; graph_run runs them all, as often as wanted, at the cost of one launch. Allocations,
@@ -455,7 +456,8 @@ struct px_device {
 /* px_run(device, OP, .field = value, ...): runs one operation with a descriptor written in place. */
 #define px_run(device, op, ...) ((device)->ops->op((device), &(px_##op##_args){__VA_ARGS__}))
 
-/* The two backends. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card. */
+/* The two backends. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card.
+ */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
 px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device);
 

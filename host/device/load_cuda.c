@@ -1,7 +1,7 @@
 /* CUDA as a library of its own: libpixelrnn_cuda.so, beside the program, loaded when a CUDA device is asked for.
  *
- * So the program starts at once and small on machines without a GPU, and on those without CUDA's libraries, too: loading
- * cuBLAS and cuDNN takes 0.16 s and 210 MB there. */
+ * So the program starts at once and small on machines without a GPU, and on those without CUDA's libraries, too:
+ * loading cuBLAS and cuDNN takes 0.16 s and 210 MB there. */
 #include "host/device/backend.h"
 #include <dlfcn.h>
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* The recurrence, stepwise: each step is one product onto the step before, for all directions at once, and one cell kernel.
+/* The recurrence, stepwise: each step is one product onto the step before, for all directions at once, and one cell
+ * kernel.
  *
  * The cell writes each h to the places where the next step's lanes look for it, so the product's operand is always laid
  * out and a tap costs no copy. Lanes come before images, so the lanes that live at a step are neighbours. */

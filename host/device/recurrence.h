@@ -18,8 +18,8 @@ typedef struct px_recurrence_choice {
     char words[128];    /* the choice as a line for people */
 } px_recurrence_choice;
 
-/* The first strategy of the table in sweep_strategy.c that this device, these sizes and these tensors allow. Tensors without
- * data count as aligned, so that a plan can be described before there is memory. */
+/* The first strategy of the table in sweep_strategy.c that this device, these sizes and these tensors allow. Tensors
+ * without data count as aligned, so that a plan can be described before there is memory. */
 px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *recurrence, bool backward);
 
 #endif

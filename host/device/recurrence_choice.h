@@ -1,5 +1,5 @@
-/* How a device runs a recurrence (px_recurrence_args): the strategies there are, what each asks for, and which is taken. These are
- * the words of the choice itself, which is made at every recurrence from the same conditions. */
+/* How a device runs a recurrence (px_recurrence_args): the strategies there are, what each asks for, and which is
+ * taken. These are the words of the choice itself, which is made at every recurrence from the same conditions. */
 #ifndef PIXELRNN_RECURRENCE_H
 #define PIXELRNN_RECURRENCE_H
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A strategy and all that it asks for. If the environment variable PX_RECURRENCE names a strategy, the others are not taken. */
+/* A strategy and all that it asks for. If the environment variable PX_RECURRENCE names a strategy, the others are not
+ * taken. */
 typedef struct recurrence_row {
     const char *name;
     px_recurrence_strategy strategy;

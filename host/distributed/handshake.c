@@ -1,4 +1,5 @@
-/* How the ranks of a watch find each other: rank 0 listens on every address of its host, the others try them in turn. */
+/* How the ranks of a watch find each other: rank 0 listens on every address of its host, the others try them in turn.
+ */
 #include "host/distributed/handshake.h"
 #include "host/io/clock.h"
 #include <arpa/inet.h>
@@ -16,7 +17,8 @@
 
 static const double PX_HANDSHAKE_SECONDS = 2; /* for one address to answer */
 
-/* Who knocks: the token keeps out other jobs, port scanners, and a host that has the same address on another network. */
+/* Who knocks: the token keeps out other jobs, port scanners, and a host that has the same address on another network.
+ */
 typedef struct handshake {
     uint64_t token;
     int64_t rank;

@@ -19,12 +19,12 @@
  * since a rank may rightly keep the others waiting while it writes a checkpoint or draws samples. */
 static const double PX_GATHERING = 60, PX_PARTING = 0.3, PX_SILENCE = 15, PX_STALL = 1800;
 
-/* Seconds that a rank stays when a host is out of reach, for its launcher to notice by itself: Open MPI's mpirun, told of
- * the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
+/* Seconds that a rank stays when a host is out of reach, for its launcher to notice by itself: Open MPI's mpirun, told
+ * of the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
 static const double PX_SHUTDOWN_SECONDS = 10;
 
-/* Seconds that a rank stays when rank 0 is lost, for rank 1 to say so before a launcher, told of the end of any rank, ends
- * all. */
+/* Seconds that a rank stays when rank 0 is lost, for rank 1 to say so before a launcher, told of the end of any rank,
+ * ends all. */
 static const double PX_DEFERENCE = 2;
 
 typedef enum {
@@ -241,7 +241,8 @@ static void heartbeat_checks(px_heartbeat *watch) {
     watch->options.end->leave(status);
 }
 
-/* Whoever sleeps hears nothing: after a time stopped (a suspended job, a laptop's lid) all get their full time again. */
+/* Whoever sleeps hears nothing: after a time stopped (a suspended job, a laptop's lid) all get their full time again.
+ */
 static void heartbeat_reset_deadlines(px_heartbeat *watch, double now) {
     const double slept = now - watch->looked;
     watch->looked = now;

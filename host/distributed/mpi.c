@@ -1,12 +1,12 @@
 /* MPI between CPU ranks, and the wires of all: libpixelrnn_mpi.so.
  *
- * One thread makes every call of MPI, from MPI_Init on. What is asked of it stands in a queue and is done in that order,
- * one at a time, so the order is the same on all ranks. It polls with short sleeps: a core that computes is worth more
- * than a reduction that starts some microseconds earlier. Between two requests it still looks after MPI now and then,
- * since what it sent last may need its help to arrive.
+ * One thread makes every call of MPI, from MPI_Init on. What is asked of it stands in a queue and is done in that
+ * order, one at a time, so the order is the same on all ranks. It polls with short sleeps: a core that computes is
+ * worth more than a reduction that starts some microseconds earlier. Between two requests it still looks after MPI now
+ * and then, since what it sent last may need its help to arrive.
  *
- * A sum of one length over one number of ranks has one order: MPI_Iallreduce chooses its algorithm by these alone. (Open
- * MPI's does, and all ranks get the same bits; a test holds it to both.) */
+ * A sum of one length over one number of ranks has one order: MPI_Iallreduce chooses its algorithm by these alone.
+ * (Open MPI's does, and all ranks get the same bits; a test holds it to both.) */
 #include "host/distributed/ranks.h"
 #include "host/io/clock.h"
 #include <limits.h>

@@ -1,5 +1,5 @@
-/* NCCL between CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a stream of their own, each bucket as soon as the
- * device's stream has made it.
+/* NCCL between CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a stream of their own, each bucket as soon as
+ * the device's stream has made it.
  *
  * The communicator does not block: a call that is still under way is waited for with an eye on NCCL's asynchronous
  * errors, and the watch looks at these every beat. A rank that waits for one that is gone is ended by the watch. */

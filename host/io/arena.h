@@ -19,8 +19,8 @@ typedef struct px_arena {
 /* A planning arena: hands out tensors without memory and counts them. */
 px_arena px_arena_plan(void);
 
-/* Whether `bytes` more fit into device->memory, beside the device's workspace and what its arenas hold. The system would
- * hand out more than there is, and end the process later. */
+/* Whether `bytes` more fit into device->memory, beside the device's workspace and what its arenas hold. The system
+ * would hand out more than there is, and end the process later. */
 bool px_arena_fits(const px_device *device, size_t bytes);
 
 /* Allocates `bytes` on device; PX_ERR_MEMORY if they do not fit or cannot be had. Released by px_arena_free, also when
@@ -28,8 +28,8 @@ bool px_arena_fits(const px_device *device, size_t bytes);
 px_status px_arena_allocate(px_arena *arena, px_device *device, size_t bytes);
 void px_arena_free(px_arena *arena);
 
-/* PX_ERR_MEMORY as "out of memory: NEED 1.20 GiB beside 0.50 GiB that are held, of 1.50 GiB that LIMIT leaves; lower KEYS".
- * need: "the model needs". */
+/* PX_ERR_MEMORY as "out of memory: NEED 1.20 GiB beside 0.50 GiB that are held, of 1.50 GiB that LIMIT leaves; lower
+ * KEYS". need: "the model needs". */
 px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const char *keys);
 
 /* The next map of the given shape, 256-byte aligned, uninitialised. Holding less than was planned is a programming

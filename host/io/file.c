@@ -24,8 +24,8 @@ static bool written_in_place(const px_file_out *out) {
     return out->temporary[0] == 0;
 }
 
-/* Fails with errno's reason unless what stands at `place` is a folder in which files can be made; `path` is what is to be
- * made there. */
+/* Fails with errno's reason unless what stands at `place` is a folder in which files can be made; `path` is what is to
+ * be made there. */
 static px_status check_place(px_context *ctx, const char *path, const char *place) {
     if (px_file_exists(place) && !px_file_is_folder(place))
         return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(ENOTDIR));

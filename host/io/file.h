@@ -17,8 +17,8 @@ __attribute__((format(printf, 3, 4)))
 px_status
 px_file_path(px_context *ctx, char path[PX_PATH], const char *format, ...);
 
-/* Why the operating system refused path, for a message: strerror, or, for a relative path, that the current folder has been
- * deleted. error is errno. */
+/* Why the operating system refused path, for a message: strerror, or, for a relative path, that the current folder has
+ * been deleted. error is errno. */
 const char *px_file_reason(const char *path, int error);
 
 typedef struct px_file_out {
@@ -26,9 +26,9 @@ typedef struct px_file_out {
     char path[1024], temporary[1040];
 } px_file_out;
 
-/* Whether a file can be written at path, or a folder made there, as far as that can be told without writing anything: for
- * commands to ask before their work. PX_ERR_FILE with the operating system's reason: a folder that is missing or cannot
- * be written, a folder in the file's place, a file in the folder's, a name that is too long. */
+/* Whether a file can be written at path, or a folder made there, as far as that can be told without writing anything:
+ * for commands to ask before their work. PX_ERR_FILE with the operating system's reason: a folder that is missing or
+ * cannot be written, a folder in the file's place, a file in the folder's, a name that is too long. */
 px_status px_file_check_output(px_context *ctx, const char *path);
 px_status px_file_check_folder(px_context *ctx, const char *path);
 
@@ -36,11 +36,11 @@ px_status px_file_check_folder(px_context *ctx, const char *path);
  * place. PX_ERR_FILE for a folder, a missing folder, a name too long. After a failure out may be abandoned, not
  * written. */
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out);
-/* Flushes, syncs to disk and closes, and leaves only the renaming to the commit: for files that must appear together. On
- * failure (ENOSPC) the temporary is removed and path is as it was. */
+/* Flushes, syncs to disk and closes, and leaves only the renaming to the commit: for files that must appear together.
+ * On failure (ENOSPC) the temporary is removed and path is as it was. */
 px_status px_file_finish(px_context *ctx, px_file_out *out);
-/* Finishes what is not finished yet, renames it into place, and syncs the folder, so that the name lasts. After a failure
- * as above. */
+/* Finishes what is not finished yet, renames it into place, and syncs the folder, so that the name lasts. After a
+ * failure as above. */
 px_status px_file_commit(px_context *ctx, px_file_out *out);
 /* Removes the temporary; does nothing after a commit or a failed create. */
 void px_file_abandon(px_file_out *out);
@@ -48,8 +48,8 @@ void px_file_abandon(px_file_out *out);
 /* fwrite or PX_ERR_FILE with the operating system's reason. */
 px_status px_file_write(px_context *ctx, px_file_out *out, const void *data, size_t bytes);
 
-/* A file that is read by place, and not mapped: a page of a map ends the process when it is touched after another process
- * has cut the file before it. */
+/* A file that is read by place, and not mapped: a page of a map ends the process when it is touched after another
+ * process has cut the file before it. */
 typedef struct px_file_in {
     int descriptor;
     size_t size; /* when it was opened */
@@ -57,8 +57,8 @@ typedef struct px_file_in {
 
 /* PX_ERR_FILE if it cannot be opened, or is no file. After a failure there is nothing to close. */
 px_status px_file_open(px_context *ctx, const char *path, px_file_in *in);
-/* Copies `bytes` bytes from `offset` on; offset + bytes <= in->size. From several threads at once. PX_ERR_FILE if the file
- * is too short for it by now. */
+/* Copies `bytes` bytes from `offset` on; offset + bytes <= in->size. From several threads at once. PX_ERR_FILE if the
+ * file is too short for it by now. */
 px_status px_file_read_at(px_context *ctx, const char *path, const px_file_in *in, size_t offset, size_t bytes,
                           void *to);
 /* PX_ERR_FILE if the file is shorter now than it was when it was opened. */

@@ -14,8 +14,8 @@ typedef struct px_memory_limit {
 } px_memory_limit;
 
 /* Compares the machine's memory, RLIMIT_AS, and the limits of this process's control group and of all groups above it
- * (memory.max of version 2, memory.limit_in_bytes of version 1). What cannot be read is no limit. Files of /proc and /sys
- * are looked for under `root`: "" but in tests. */
+ * (memory.max of version 2, memory.limit_in_bytes of version 1). What cannot be read is no limit. Files of /proc and
+ * /sys are looked for under `root`: "" but in tests. */
 px_memory_limit px_limit_memory(const char *root);
 
 /* Processors that the CPU quotas of this process's control group and of those above it come to, rounded up (cpu.max of

@@ -13,8 +13,8 @@ typedef struct px_lock {
     char warning[256]; /* a line to be shown, or "": the file system has no locks */
 } px_lock;
 
-/* Takes the lock, whose file is path; its folder must exist. A lock of all zeros is not taken, and a lock that was taken
- * already is left as it is. PX_ERR_FILE, naming process and host, if another process has it. On a file system
+/* Takes the lock, whose file is path; its folder must exist. A lock of all zeros is not taken, and a lock that was
+ * taken already is left as it is. PX_ERR_FILE, naming process and host, if another process has it. On a file system
  * without locks it succeeds with a warning, and protects from nothing. */
 px_status px_lock_take(px_context *ctx, const char *path, px_lock *lock);
 /* Removes the file and gives the lock up. A lock that was not taken is allowed. */

@@ -1,4 +1,5 @@
-/* Work that takes long and is done record by record, kept in a file so that an interrupted run goes on where it stopped.
+/* Work that takes long and is done record by record, kept in a file so that an interrupted run goes on where it
+ * stopped.
  *
  * A journal for OUT is the file OUT.journal: a line that tells its work from any other, then the records, all of one
  * size. A record that was cut off is dropped. The caller sees to it that no other process has the journal open. */
@@ -10,10 +11,9 @@
 
 typedef struct px_resume_file px_resume_file;
 
-/* Goes on with the journal of `out`, or begins one. work is one line (without its end) that names everything the records
- * depend on. PX_ERR_USAGE, naming the file, if it is of other work.
- * Close with px_resume_file_close (NULL is allowed), which keeps the file if there is a record
- * in it. */
+/* Goes on with the journal of `out`, or begins one. work is one line (without its end) that names everything the
+ * records depend on. PX_ERR_USAGE, naming the file, if it is of other work. Close with px_resume_file_close (NULL is
+ * allowed), which keeps the file if there is a record in it. */
 px_status px_resume_file_open(px_context *ctx, const char *out, const char *work, size_t record_bytes,
                               px_resume_file **journal);
 void px_resume_file_close(px_resume_file *journal);

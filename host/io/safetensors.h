@@ -29,7 +29,8 @@ typedef struct px_metadata {
 
 typedef struct px_safetensors px_safetensors;
 
-/* Reads a file into memory, its tensors once its header is found good. Close with px_safetensors_close (NULL is allowed); what it handed out is valid until then. */
+/* Reads a file into memory, its tensors once its header is found good. Close with px_safetensors_close (NULL is
+ * allowed); what it handed out is valid until then. */
 px_status px_safetensors_open(px_context *ctx, const char *path, px_safetensors **file);
 void px_safetensors_close(px_safetensors *file);
 

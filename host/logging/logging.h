@@ -42,8 +42,8 @@ typedef struct px_metric {
 typedef struct px_metrics px_metrics;
 
 /* Opens folder/metrics.jsonl to append and a new folder/events.out.tfevents.*. When resuming at `step` the lines past
- * it, and a torn last line, are cut off first. The lines with a step then read as those of an uninterrupted run; records
- * of starts all stay. TensorBoard is told to forget what older event files say past it. */
+ * it, and a torn last line, are cut off first. The lines with a step then read as those of an uninterrupted run;
+ * records of starts all stay. TensorBoard is told to forget what older event files say past it. */
 px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **metrics);
 /* Removes from folder/metrics.jsonl what it says of `name` at `step`, which is to be found anew. Call it before
  * px_metrics_open. */

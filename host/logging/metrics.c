@@ -16,8 +16,8 @@ struct px_metrics {
 
 /* ---------------------------------------------------------------- resuming */
 
-/* A whole line of ours that records a start or is not past `step`, and is not the one of `step` that has `name`, if that is
- * not NULL. */
+/* A whole line of ours that records a start or is not past `step`, and is not the one of `step` that has `name`, if
+ * that is not NULL. */
 static bool belongs(const char *line, size_t length, int64_t step, const char *name) {
     if (length == 0 || line[length - 1] != '\n') return false;
     cJSON *object = cJSON_ParseWithLength(line, length);

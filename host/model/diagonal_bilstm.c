@@ -1,5 +1,5 @@
-/* Diagonal BiLSTM block: u + expand(h_left(i, j) + h_right(i - 1, j)), both swept diagonal by diagonal, from the left and
- * from the right edge. van den Oord et al. 2016, section 3.2. */
+/* Diagonal BiLSTM block: u + expand(h_left(i, j) + h_right(i - 1, j)), both swept diagonal by diagonal, from the left
+ * and from the right edge. van den Oord et al. 2016, section 3.2. */
 #include "host/model/blocks.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +18,8 @@ static px_status diagonal_create(px_model *model, int index, px_block **block) {
     return px_lstm_create_expand(model, &b->expand, index);
 }
 
-/* The recurrence: one step a diagonal, one lane a row, which enters a step after the row above it. From the left, lane i stands
- * on column t - i at step t; from the right, on its mirror image. */
+/* The recurrence: one step a diagonal, one lane a row, which enters a step after the row above it. From the left, lane
+ * i stands on column t - i at step t; from the right, on its mirror image. */
 static px_recurrence_args px_diagonal_recurrence(const px_model *model, const px_block *block, px_grid grid) {
     const px_diagonal *b = (const px_diagonal *)block;
     const int last = grid.width - 1;

@@ -1,4 +1,5 @@
-/* The parts of a model's interface that training, sampling, the commands and the bench use, and library users do not. */
+/* The parts of a model's interface that training, sampling, the commands and the bench use, and library users do not.
+ */
 #ifndef PIXELRNN_MODEL_INTERNAL_H
 #define PIXELRNN_MODEL_INTERNAL_H
 
@@ -18,8 +19,8 @@ px_status px_model_refresh(px_model *model);
 bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence);
 /* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
 void px_model_part_of(px_model *model, int images);
-/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final and
- * their work has been given to the device; first falls to 0. NULL: nobody listens. */
+/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final
+ * and their work has been given to the device; first falls to 0. NULL: nobody listens. */
 typedef px_status (*px_gradients_ready)(void *context, size_t first);
 void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
 /* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,

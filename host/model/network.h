@@ -41,8 +41,8 @@ px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_s
 
 /* y = add + layer(x), rectified where the layer does that. add may be absent or y. */
 px_status px_linear_forward(px_model *model, const px_linear *linear, px_tensor x, px_tensor add, px_tensor y);
-/* dx = add + (gradient of x from that of y), of x as it was before any relu. add may be absent or dx. x is not looked at
- * by a layer that reads it plain. */
+/* dx = add + (gradient of x from that of y), of x as it was before any relu. add may be absent or dx. x is not looked
+ * at by a layer that reads it plain. */
 px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_tensor dy, px_tensor x, px_tensor add,
                                    px_tensor dx);
 /* Gradients of weight (masked) and bias, into the model's. */
@@ -90,8 +90,8 @@ struct px_model {
     px_parameters parameters;
     px_arena weight_arena, gradient_arena, saved, temporary;
     px_tensor weights, own_weights, gradients;
-    px_tensor
-        compute_weights; /* the weights as products read them: a copy of the activations' type, or the weights themselves */
+    px_tensor compute_weights; /* the weights as products read them: a copy of the activations' type, or the weights
+                                  themselves */
 
     px_linear stem;
     px_block **blocks;

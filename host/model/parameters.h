@@ -1,8 +1,8 @@
 /* The parameters of a model: one list of named tensors, from which everything that needs to agree about them is made:
  * memory, initial values, masks, checkpoint names and shapes, optimiser state, gradient tests.
  *
- * All weights lie in one flat tensor, all gradients in another of the same layout (an optimiser's state too), each tensor
- * at the same offset; the gaps between tensors stay 0. */
+ * All weights lie in one flat tensor, all gradients in another of the same layout (an optimiser's state too), each
+ * tensor at the same offset; the gaps between tensors stay 0. */
 #ifndef PIXELRNN_PARAMETERS_H
 #define PIXELRNN_PARAMETERS_H
 

@@ -1,5 +1,6 @@
 /* Row LSTM block: u + expand(h), h swept row by row.
- * van den Oord et al. 2016, section 3.1 and eq. 3: input_to_state is 3 x 1 with mask B, state_to_state 3 x 1 unmasked. */
+ * van den Oord et al. 2016, section 3.1 and eq. 3: input_to_state is 3 x 1 with mask B, state_to_state 3 x 1 unmasked.
+ */
 #include "host/model/blocks.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,8 @@
 
 typedef struct px_command_buffer px_command_buffer;
 
-/* Records for `real`; steps: px_command_buffer_bytes of its memory. PX_ERR_MEMORY; closed even then. NULL may be closed. */
+/* Records for `real`; steps: px_command_buffer_bytes of its memory. PX_ERR_MEMORY; closed even then. NULL may be
+ * closed. */
 px_status px_command_buffer_open(px_device *real, void *steps, px_command_buffer **commands);
 void px_command_buffer_close(px_command_buffer *commands);
 size_t px_command_buffer_bytes(void);

@@ -7,8 +7,8 @@
 #include "host/model/blocks.h"
 #include "pixelrnn/decoder.h"
 
-/* Features of `slots` pixels for each layer: (layers * slots * images, F), the images of a pixel side by side, so that a
- * run of pixels is a run of rows. slots is W (one row of pixels), a multiple of it, or 1: the pixel at work alone. */
+/* Features of `slots` pixels for each layer: (layers * slots * images, F), the images of a pixel side by side, so that
+ * a run of pixels is a run of rows. slots is W (one row of pixels), a multiple of it, or 1: the pixel at work alone. */
 typedef struct px_cache {
     px_tensor tensor;
     int slots;

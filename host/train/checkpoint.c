@@ -34,7 +34,8 @@ static px_tensor model_flat(px_model *model, const px_optimizer *optimizer) {
     return average.data ? average : px_model_weights(model);
 }
 
-/* The flat tensors that optimizer.safetensors holds: moments, and the weights where the model file has their average. */
+/* The flat tensors that optimizer.safetensors holds: moments, and the weights where the model file has their average.
+ */
 static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int found = px_optimizer_states(optimizer, states);

@@ -38,7 +38,8 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
                              const px_train_state *state);
 
 /* Point best and newest at the checkpoint of a step. They replace whatever has the name: another link, a file, or the
- * folder that a copy with links followed leaves. Where no link can be made, a text file with the step takes its place. */
+ * folder that a copy with links followed leaves. Where no link can be made, a text file with the step takes its place.
+ */
 px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step);
 px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step);
 /* PX_ERR_FILE, with the operating system's reason, where RUN/checkpoints cannot hold symbolic links. */
@@ -61,8 +62,9 @@ bool px_checkpoint_exists(const char *run, int64_t step);
  * it for a checkpoint again; name: what it is called now. */
 px_status px_checkpoint_reject(px_context *ctx, const char *run, int64_t step, char name[PX_PATH]);
 
-/* The model file behind MODEL: a .safetensors file, a checkpoint folder, or a run folder: of its newest whole checkpoint
- * or, where there was an evaluation, of the one that this calls the best. PX_ERR_FILE names what was looked for. */
+/* The model file behind MODEL: a .safetensors file, a checkpoint folder, or a run folder: of its newest whole
+ * checkpoint or, where there was an evaluation, of the one that this calls the best. PX_ERR_FILE names what was looked
+ * for. */
 px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path[PX_PATH]);
 
 /* Removes what an interruption left half-written, and all but the `keep` newest checkpoints and the best (keep 0: none

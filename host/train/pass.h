@@ -12,8 +12,8 @@ typedef struct px_pass {
     px_work_shape shape; /* what the recorded operations depend on */
 } px_pass;
 
-/* Runs body(context), or the graph that was made of it for the same shape. Without graphs on the device: just body. What
- * body does but give work to the device happens only where it runs itself. */
+/* Runs body(context), or the graph that was made of it for the same shape. Without graphs on the device: just body.
+ * What body does but give work to the device happens only where it runs itself. */
 px_status px_pass_run(px_pass *pass, px_device *device, px_work_shape shape, px_status (*body)(void *context),
                       void *context);
 

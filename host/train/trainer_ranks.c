@@ -40,7 +40,8 @@ px_status px_trainer_same_data(px_trainer *t) {
     return trainer_same_source(t, t->test, &t->test_digest);
 }
 
-/* --- What rank 0 begins with --------------------------------------------------------------------------------------- */
+/* --- What rank 0 begins with ---------------------------------------------------------------------------------------
+ */
 
 static px_status trainer_broadcast_tensor(px_trainer *t, px_tensor tensor) {
     const size_t bytes = px_tensor_bytes(&tensor);

@@ -31,7 +31,8 @@ static px_status compare_data(px_trainer *t, const px_config *saved) {
     return PX_OK;
 }
 
-/* Loads the newest checkpoint that is whole; `saved` becomes its config. If none is, the message is that of the newest. */
+/* Loads the newest checkpoint that is whole; `saved` becomes its config. If none is, the message is that of the newest.
+ */
 static px_status load_newest(px_trainer *t, px_config *saved) {
     const char *run = t->options->run;
     const int64_t newest = px_checkpoint_newest(run);

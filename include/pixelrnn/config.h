@@ -84,8 +84,8 @@ px_status px_config_set(px_context *ctx, const char *assignment, px_config *conf
 /* What no single key can show wrong: contradictions between keys. Call after the last load and set. */
 px_status px_config_check(px_context *ctx, const char *where, const px_config *config);
 
-/* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the config
- * it was begun with, `held`, and in the one given now. */
+/* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the
+ * config it was begun with, `held`, and in the one given now. */
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
 
 /* Calls visit for each key whose values differ, with both as a config spells them. */

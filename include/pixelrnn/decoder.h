@@ -1,10 +1,10 @@
 /* Incremental evaluation: a model's logits value by value, a whole image at the cost of about one pass.
  *
  * A decoder goes over the pixels of a batch of images in raster order, and keeps for each layer what later pixels will
- * read of it: one row of features. Per row it computes what the rows above give the whole row, per pixel what the pixels
- * beside give, both for all layers at once; then, for each channel, only the features of that colour group, which read
- * the groups up to it. Together that is the arithmetic of one pass, less what the masks leave out. The logits are the
- * full pass's up to rounding.
+ * read of it: one row of features. Per row it computes what the rows above give the whole row, per pixel what the
+ * pixels beside give, both for all layers at once; then, for each channel, only the features of that colour group,
+ * which read the groups up to it. Together that is the arithmetic of one pass, less what the masks leave out. The
+ * logits are the full pass's up to rounding.
  *
  * Each call may run at once on the device, for all images together. Or calls are recorded, and replayed for groups of
  * images by the device's workers (px_execute_args), a few rows at a time: the way to draw images, where nobody looks at
@@ -33,14 +33,15 @@ const px_model_spec *px_decoder_spec(const px_decoder *decoder);
 px_context *px_decoder_context(const px_decoder *decoder);
 int px_decoder_capacity(const px_decoder *decoder);
 
-/* Starts over with `images` images, before their first pixel. levels [images, H, W, C] are those that are given; NULL: all
- * 0. What is not given yet may be anything: the masks keep it from mattering. */
+/* Starts over with `images` images, before their first pixel. levels [images, H, W, C] are those that are given; NULL:
+ * all 0. What is not given yet may be anything: the masks keep it from mattering. */
 px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *levels);
 
-/* Steps onto the next pixel in raster order; then either its logits are asked for, channel by channel, or it is passed. */
+/* Steps onto the next pixel in raster order; then either its logits are asked for, channel by channel, or it is passed.
+ */
 px_status px_decoder_next(px_decoder *decoder);
-/* logits (images, C * L), of which columns channel * L .. are now those of this channel; read them before the next call.
- * Channels are asked for in order, each when the one before has its level. */
+/* logits (images, C * L), of which columns channel * L .. are now those of this channel; read them before the next
+ * call. Channels are asked for in order, each when the one before has its level. */
 px_status px_decoder_logits(px_decoder *decoder, int channel, px_tensor *logits);
 /* The same, and draws the value: see px_sample_args. The nats of each image add up. */
 px_status px_decoder_sample(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);

@@ -27,15 +27,16 @@ typedef struct px_evaluate_options {
     px_stop *stop; /* polled before each batch; NULL: never */
 } px_evaluate_options;
 
-/* Evaluates all images of source, or those that are chosen, in file order. per_image, if not NULL, gets the nats of each;
- * progress, if not NULL, is told of this rank's. Every rank has the figures of all images afterwards. PX_ERR_NUMERIC names
- * the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
+/* Evaluates all images of source, or those that are chosen, in file order. per_image, if not NULL, gets the nats of
+ * each; progress, if not NULL, is told of this rank's. Every rank has the figures of all images afterwards.
+ * PX_ERR_NUMERIC names the first image whose NLL is not finite; PX_ERR_CONFIG if the images are not of the model's
+ * size; PX_STOPPED or PX_INTERRUPTED, on all ranks if on one, says how far it came. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       struct px_progress *progress, px_evaluation *evaluation);
 
-/* NLL under independent pixels: a value (i, j, c) has level l with probability (n + 1) / (N + L), where n of N images of
- * `train`, at most 10,000, chosen by the seed, have level l there. It takes the images of `test` that px_evaluate takes.
- * What a model must beat. */
+/* NLL under independent pixels: a value (i, j, c) has level l with probability (n + 1) / (N + L), where n of N images
+ * of `train`, at most 10,000, chosen by the seed, have level l there. It takes the images of `test` that px_evaluate
+ * takes. What a model must beat. */
 px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
                                   const px_evaluate_options *options, px_evaluation *evaluation);
 

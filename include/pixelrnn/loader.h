@@ -53,11 +53,13 @@ void px_loader_close(px_loader *loader);
 /* The place in the source of position `index` < count of an epoch: a keyed permutation of 0..count-1. A Feistel network
  * permutes the numbers below the smallest power of four, 4^b, that is at least count; it is applied to the index, and
  * again to its own result until that is below count. It has 8 rounds on halves of b bits, (left, right) ->
- * (right, left ^ f), where f is the low b bits of word 0 of px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 | right). */
+ * (right, left ^ f), where f is the low b bits of word 0 of px_random(seed, PX_RANDOM_ORDER, epoch, round << 32 |
+ * right). */
 size_t px_permute(uint64_t seed, uint64_t epoch, size_t count, size_t index);
 
 /* Chooses `chosen` <= count of the indices 0..count-1 by the seed, and writes them in ascending order: the images at
- * positions 0..chosen-1 of a permutation like px_permute's of epoch 0, of PX_RANDOM_SUBSET instead of PX_RANDOM_ORDER. */
+ * positions 0..chosen-1 of a permutation like px_permute's of epoch 0, of PX_RANDOM_SUBSET instead of PX_RANDOM_ORDER.
+ */
 void px_choose(uint64_t seed, size_t count, size_t chosen, size_t *indices);
 
 /* Mirrors an image left to right where word 0 of px_random(seed, PX_RANDOM_AUGMENT, index, epoch << 32) is even.

@@ -37,8 +37,9 @@ void px_model_destroy(px_model *model);
 const px_model_spec *px_model_spec_of(const px_model *model);
 px_device *px_model_device(const px_model *model);
 
-/* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0. Products
- * read a copy of the weights where activations are bfloat16: whoever writes to the weights calls px_model_refresh. */
+/* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0.
+ * Products read a copy of the weights where activations are bfloat16: whoever writes to the weights calls
+ * px_model_refresh. */
 px_tensor px_model_weights(const px_model *model);
 px_tensor px_model_gradients(const px_model *model);
 /* Initial weights of a seed (px_parameters_initialise). Tensors are listed in this order: the stem; for each block its
@@ -49,15 +50,15 @@ px_status px_model_initialise(px_model *model, uint64_t seed);
 
 /* What a batch of `images` costs, found by a dry run of the carving. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
-/* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the device's
- * memory, says what the plan was and which key shrinks it. */
+/* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the
+ * device's memory, says what the plan was and which key shrinks it. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
 /* Copies `images` images (host memory, [images, H, W, C], as px_device's upload reads it) to the device: the batch at
  * work from here on. */
 px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images);
-/* Runs the network on that batch up to the nats of each image. With gradient, also leaves the gradient of the loss (mean
- * over the batch of nats / (H W C)) with respect to the logits. */
+/* Runs the network on that batch up to the nats of each image. With gradient, also leaves the gradient of the loss
+ * (mean over the batch of nats / (H W C)) with respect to the logits. */
 px_status px_model_loss(px_model *model, bool gradient);
 /* Both. */
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);

@@ -1,14 +1,15 @@
 /* Ranks: the processes of one job, which train or evaluate one model together. mpirun or srun starts them.
  *
- * A process that no launcher started is alone: its `px_ranks *` is NULL, and every function here takes NULL for one rank
- * that has nobody to talk to. MPI is a library of its own, loaded when a launcher is seen; NCCL is another, loaded when
- * the device is CUDA.
+ * A process that no launcher started is alone: its `px_ranks *` is NULL, and every function here takes NULL for one
+ * rank that has nobody to talk to. MPI is a library of its own, loaded when a launcher is seen; NCCL is another, loaded
+ * when the device is CUDA.
  *
  * Work is cut by images: of `total` things in a row, rank r of R has those from total r / R to total (r + 1) / R. What
  * ranks compute from gathered figures is the same on all of them, bit for bit, since all have the same figures in the
  * same order.
  *
- * All functions but px_ranks_share, _rank, _count and _name are collective: every rank calls them, in the same order. */
+ * All functions but px_ranks_share, _rank, _count and _name are collective: every rank calls them, in the same order.
+ */
 #ifndef PIXELRNN_RANKS_H
 #define PIXELRNN_RANKS_H
 
@@ -29,10 +30,10 @@ typedef struct px_ranks_end {
     px_stop *stop;
 } px_ranks_end;
 
-/* Meets the other ranks, if a launcher started several, and starts the watch over them. A launcher's only rank takes the
- * same path where MPI can be had, and is alone elsewhere.
- * PX_ERR_DEVICE: a launcher started several, but MPI is not built in, cannot be loaded, or sees another number of them.
- * Leaves OpenMP as many threads as this rank's share of the host's cores, unless OMP_NUM_THREADS says how many. */
+/* Meets the other ranks, if a launcher started several, and starts the watch over them. A launcher's only rank takes
+ * the same path where MPI can be had, and is alone elsewhere. PX_ERR_DEVICE: a launcher started several, but MPI is not
+ * built in, cannot be loaded, or sees another number of them. Leaves OpenMP as many threads as this rank's share of the
+ * host's cores, unless OMP_NUM_THREADS says how many. */
 px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **ranks);
 
 /* Leaves the job with the status of this rank's work. Of a failure rank 0 must have printed ctx->message by then: a
@@ -86,12 +87,13 @@ px_status px_ranks_same_program(px_ranks *ranks);
 /* All ranks compute on devices of one kind, and no two on one GPU: else PX_ERR_CONFIG. */
 px_status px_ranks_check_device(px_ranks *ranks, const px_device *device);
 
-/* --- Gradients: the flat tensors of all ranks are summed in buckets, last rows first, while the backward pass still makes
- * the earlier ones: by MPI's thread on the CPU, by NCCL on a stream of its own on CUDA. Sums have one order for one
- * number of ranks. Alone, a reduction is NULL and costs nothing. */
+/* --- Gradients: the flat tensors of all ranks are summed in buckets, last rows first, while the backward pass still
+ * makes the earlier ones: by MPI's thread on the CPU, by NCCL on a stream of its own on CUDA. Sums have one order for
+ * one number of ranks. Alone, a reduction is NULL and costs nothing. */
 typedef struct px_reduction px_reduction;
 
-/* gradients: (R, F), on device. Buckets are the fewest rows that have bucket_bytes. PX_ERR_DEVICE: CUDA without NCCL. */
+/* gradients: (R, F), on device. Buckets are the fewest rows that have bucket_bytes. PX_ERR_DEVICE: CUDA without NCCL.
+ */
 px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor gradients, size_t bucket_bytes,
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);

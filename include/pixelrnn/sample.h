@@ -21,15 +21,15 @@ typedef struct px_sample_request {
     px_stop *stop;        /* polled before each row of pixels; NULL: never */
 } px_sample_request;
 
-/* Draws the values that are not given. levels [images, H, W, C] gets all of them, the given ones untouched. nats, if not
- * NULL, gets for each image -ln p of what was drawn (at temperature 1, whatever the request's): for an image of which
- * nothing is given, its NLL. progress, if not NULL, counts pixels. PX_STOPPED or PX_INTERRUPTED leaves levels and nats
- * undefined, and the decoder ready to begin again. */
+/* Draws the values that are not given. levels [images, H, W, C] gets all of them, the given ones untouched. nats, if
+ * not NULL, gets for each image -ln p of what was drawn (at temperature 1, whatever the request's): for an image of
+ * which nothing is given, its NLL. progress, if not NULL, counts pixels. PX_STOPPED or PX_INTERRUPTED leaves levels and
+ * nats undefined, and the decoder ready to begin again. */
 px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
                     struct px_progress *progress);
 
-/* The same by running the whole network for every value, on a model reserved for the images: the plain way, which px_sample
- * is held to. */
+/* The same by running the whole network for every value, on a model reserved for the images: the plain way, which
+ * px_sample is held to. */
 px_status px_sample_naive(px_model *model, const px_sample_request *request, uint8_t *levels);
 
 /* Values that the request draws of each image. */

@@ -3,9 +3,9 @@
  * A spec is a path, FILE.npz:NAME for one array of a zip, or builtin:NAME (digits, ising). The format of a file is
  * recognised by its content. Files that are read in place are read with pread, so they may be larger than memory.
  *
- * Where FILE.npy.sfv lies beside FILE.npy, as pixelrnn pack writes it, the file's CRC-32 is compared with it when the file
- * is opened, once, before the first image is read. All threads read the whole file for it: 0.15 s for 400 MB in the page
- * cache on one core, 0.08 s on two.
+ * Where FILE.npy.sfv lies beside FILE.npy, as pixelrnn pack writes it, the file's CRC-32 is compared with it when the
+ * file is opened, once, before the first image is read. All threads read the whole file for it: 0.15 s for 400 MB in
+ * the page cache on one core, 0.08 s on two.
  *
  *   .npy             uint8 or bool; [N, H, W, C], [N, H, W], [N, S S], or [N, 3 S S] in planes R, G, B. C order is read
  *                    in place. Fortran order is reordered in memory, up to 4 GiB, by every command
@@ -24,7 +24,8 @@
  *                    (parts.c), in natural order
  *
  * Images are uint8, [H, W, C]. Their bytes are 8-bit intensities: level floor(v * L / 256) of L. Arrays may hold levels
- * instead; px_values says how they are read. Sets that are binary by nature (.amat, bool arrays, ising) give 0 and 255. */
+ * instead; px_values says how they are read. Sets that are binary by nature (.amat, bool arrays, ising) give 0 and 255.
+ */
 #ifndef PIXELRNN_SOURCE_H
 #define PIXELRNN_SOURCE_H
 
@@ -33,12 +34,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Procedural sets give other images for each split; CIFAR's tars, folders of parts and some .npz hold several splits. */
+/* Procedural sets give other images for each split; CIFAR's tars, folders of parts and some .npz hold several splits.
+ */
 typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST, PX_SPLIT_VALID } px_split;
 
-/* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read from the
- * beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to 4 GiB
- * (PX_ERR_FORMAT above, which says what to do). In order they take the same memory whatever their size. */
+/* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read
+ * from the beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to
+ * 4 GiB (PX_ERR_FORMAT above, which says what to do). In order they take the same memory whatever their size. */
 typedef enum {
     PX_ACCESS_ANY,      /* images in any order, and as often as wanted */
     PX_ACCESS_IN_ORDER, /* no index below one that was read before */
@@ -48,7 +50,8 @@ typedef enum {
  * quantise back to them (px_dequantise), so that all readers of a source see intensities.
  *
  * AUTO reads images from the first one on until a byte reaches 256 / L. That is nearly always the first image; only a
- * set without such a byte is read to its end, once. All bytes are zero: level 0 either way. With L 256 nothing is read. */
+ * set without such a byte is read to its end, once. All bytes are zero: level 0 either way. With L 256 nothing is read.
+ */
 typedef enum {
     PX_VALUES_AUTO,      /* intensities; PX_ERR_CONFIG if some byte is not zero and none reaches 256 / L */
     PX_VALUES_INTENSITY, /* intensities, whatever the bytes are */
@@ -96,10 +99,10 @@ struct px_source {
     size_t left_out[PX_FORMATS_LEFT_OUT];
     bool intensities; /* its bytes are known to be intensities: options' values no longer matter */
     bool concurrent;  /* read may be called from several threads at once, each with a context of its own */
-    /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from any
-     * one thread at a time. PX_ERR_FORMAT: this picture is damaged, or smaller than the size asked for; others may be
-     * read. PX_ERR_SHAPE: no size was asked for, and it is not as large as the first. PX_ERR_FILE: what lies behind the
-     * source cannot be read on: it shrank, or its compressed stream is damaged. */
+    /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from
+     * any one thread at a time. PX_ERR_FORMAT: this picture is damaged, or smaller than the size asked for; others may
+     * be read. PX_ERR_SHAPE: no size was asked for, and it is not as large as the first. PX_ERR_FILE: what lies behind
+     * the source cannot be read on: it shrank, or its compressed stream is damaged. */
     px_status (*read)(px_source *source, px_context *ctx, size_t index, uint8_t *pixels);
     void (*close)(px_source *source); /* frees source itself */
 };
@@ -122,8 +125,8 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
  * PX_ERR_CONFIG for images smaller than size) it stays the caller's. */
 px_status px_source_convert(px_context *ctx, px_source *source, int size, int channels, px_source **converted);
 
-/* Writes what is lost when source's images are read as `levels` levels: "FILE: 28 x 28 x 1 to 16 x 16, 256 to 2 levels",
- * with the part that applies. Returns false, and writes "", if nothing is converted. */
+/* Writes what is lost when source's images are read as `levels` levels: "FILE: 28 x 28 x 1 to 16 x 16, 256 to 2
+ * levels", with the part that applies. Returns false, and writes "", if nothing is converted. */
 enum { PX_CONVERSION = 1344 };
 bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]);
 
@@ -137,8 +140,8 @@ px_status px_source_open_list(px_context *ctx, const char *list, const px_source
 /* How the data of a config are to be opened. */
 struct px_config;
 px_source_options px_source_options_of(const struct px_config *config, px_split split, px_access access);
-/* What tells one set of images from another: its shape, and a CRC-32 of up to 64 images that lie evenly over it, the first
- * and the last among them. A set of any size is compared without being read whole. images 0: there is none. */
+/* What tells one set of images from another: its shape, and a CRC-32 of up to 64 images that lie evenly over it, the
+ * first and the last among them. A set of any size is compared without being read whole. images 0: there is none. */
 typedef struct px_source_digest {
     uint64_t images, height, width, channels, checksum;
 } px_source_digest;

@@ -21,7 +21,8 @@ typedef struct px_stop {
     _Atomic double longest_seconds; /* the longest interval between two polls so far */
 } px_stop;
 
-/* Makes the request: PX_STOPPED, or PX_INTERRUPTED, which also replaces an earlier PX_STOPPED. Safe in a signal handler.
+/* Makes the request: PX_STOPPED, or PX_INTERRUPTED, which also replaces an earlier PX_STOPPED. Safe in a signal
+ * handler.
  */
 void px_stop_ask(px_stop *stop, px_status how);
 
@@ -36,8 +37,8 @@ void px_stop_release(px_stop *stop);
 /* Seconds that a piece of work may take beyond the longest one so far, or beyond the request before any has ended. */
 enum { PX_STOP_PATIENCE_S = 10 };
 
-/* Whether the request was made, and the piece of work under way should long have ended, but has not: it hangs. Safe in a
- * signal handler. */
+/* Whether the request was made, and the piece of work under way should long have ended, but has not: it hangs. Safe in
+ * a signal handler. */
 bool px_stop_overdue(const px_stop *stop);
 /* What a process says that ends because of that. One line, without a newline. */
 extern const char px_stop_overdue_line[];

@@ -40,10 +40,11 @@ typedef struct px_train_result {
 
 /* Trains on device until config->train.steps. Every rank takes its share of each batch. PX_ERR_CONFIG if there are more
  * ranks than images in a batch, if the ranks disagree in config, data or program, or if the images are not those that
- * the run to be resumed was trained on, unless accept_data. PX_ERR_NUMERIC if a loss or gradient is not finite, naming the
- * step and the last good checkpoint; those after it are renamed (px_checkpoint_reject), so that the run can be resumed
- * from there. PX_ERR_FILE if another process is at work in the run folder. A stop asked of one rank stops all: PX_OK with
- * result->stop, and the checkpoint is written; or PX_STOPPED or PX_INTERRUPTED before the run folder was changed. */
+ * the run to be resumed was trained on, unless accept_data. PX_ERR_NUMERIC if a loss or gradient is not finite, naming
+ * the step and the last good checkpoint; those after it are renamed (px_checkpoint_reject), so that the run can be
+ * resumed from there. PX_ERR_FILE if another process is at work in the run folder. A stop asked of one rank stops all:
+ * PX_OK with result->stop, and the checkpoint is written; or PX_STOPPED or PX_INTERRUPTED before the run folder was
+ * changed. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 
 /* Learning rate of update s = `step` (from 0), with W = warmup_steps, T = steps, r = learning_rate, f = final_rate:

@@ -1,5 +1,5 @@
-/* bfloat16: the upper half of a float32. Eight significant bits, so that rounding is off by 2^-8 of a value at most, and
- * float32's range: nothing that float32 holds overflows but its last half step, and gradients do not fade. */
+/* bfloat16: the upper half of a float32. Eight significant bits, so that rounding is off by 2^-8 of a value at most,
+ * and float32's range: nothing that float32 holds overflows but its last half step, and gradients do not fade. */
 #ifndef PIXELRNN_BFLOAT16_H
 #define PIXELRNN_BFLOAT16_H
 

@@ -20,8 +20,8 @@
  * lanes are the 32 threads of a warp. cc makes px_cpu_NAME: OpenMP over rows, simd over columns; a row has one lane.
  * Results never depend on the number of threads: every element has one writer, and sums run in one order.
  *
- * A text that says px_row or px_store touches activations. It is compiled once more with PX_STORE_BF16, as C++, where px_store is a bfloat16
- * (store.h), and then makes px_cuda_NAME_bf16 or px_cpu_NAME_bf16. */
+ * A text that says px_row or px_store touches activations. It is compiled once more with PX_STORE_BF16, as C++, where
+ * px_store is a bfloat16 (store.h), and then makes px_cuda_NAME_bf16 or px_cpu_NAME_bf16. */
 #ifndef PIXELRNN_KERNELS_PORTABLE_H
 #define PIXELRNN_KERNELS_PORTABLE_H
 

@@ -1,5 +1,6 @@
 /* px_store: what activations are stored as. A text reads it as a float and writes a float to it; all arithmetic is in
- * px_real. Without PX_STORE_BF16 it is px_real itself; with it, in C++ on either target, a bfloat16 that converts in passing.
+ * px_real. Without PX_STORE_BF16 it is px_real itself; with it, in C++ on either target, a bfloat16 that converts in
+ * passing.
  *
  * Where a choice has it on one side, say which type it is to have, which else would be the other side's:
  * inside ? (px_real)x[column] : 0. */

@@ -1,6 +1,6 @@
-/* Kernels that only move activations, and do little to them on the way, take PX_WIDE neighbouring ones at a time: on CUDA
- * 16 bytes, so that enough of the memory's bandwidth is asked for, or 1 where a tensor's columns or address do not allow it;
- * on the CPU 1, whose compiler makes vectors of the column loop.
+/* Kernels that only move activations, and do little to them on the way, take PX_WIDE neighbouring ones at a time: on
+ * CUDA 16 bytes, so that enough of the memory's bandwidth is asked for, or 1 where a tensor's columns or address do not
+ * allow it; on the CPU 1, whose compiler makes vectors of the column loop.
  *
  *   PX_WIDE_ROW void gather(px_taken at, int column, const px_im2col_args *k) {
  *       px_wide x = px_wide_read(at.from, column, 0); // 0 where at.from is NULL

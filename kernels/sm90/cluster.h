@@ -1,11 +1,11 @@
 /* A recurrence on thread-block clusters: who does what, and where everything lies. Index functions that the kernels
  * recurrence_*_cluster.cu, their launch and the host's test share; no CUDA here.
  *
- * One cluster recurrences some images in one direction, each lane going from one image to the next without waiting for the
- * other lanes. Its blocks split the hidden units, and every block keeps the weights of its units in shared memory from
- * the first step to the last. A block's warpgroups (128 threads each) own a slot of 32 units of all lanes: at every
- * step a warpgroup makes a product with 64 rows, the lanes, by wgmma, which leaves in each thread 2 lanes x 8 units
- * (x 4 gates): all that the cell needs, so that its state never leaves the registers.
+ * One cluster recurrences some images in one direction, each lane going from one image to the next without waiting for
+ * the other lanes. Its blocks split the hidden units, and every block keeps the weights of its units in shared memory
+ * from the first step to the last. A block's warpgroups (128 threads each) own a slot of 32 units of all lanes: at
+ * every step a warpgroup makes a product with 64 rows, the lanes, by wgmma, which leaves in each thread 2 lanes x 8
+ * units (x 4 gates): all that the cell needs, so that its state never leaves the registers.
  *
  * Three orders make that so:
  * - Chunks. A matrix that wgmma reads lies in chunks of 8 values of K: chunk after chunk, in it row after row, 16 bytes
@@ -47,7 +47,8 @@ enum {
     PX_CLUSTER_ALIGN = 128,             /* of the parts of shared memory */
 };
 
-/* How a recurrence is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold. */
+/* How a recurrence is split. Block b owns the units unit[b] .. unit[b + 1] - 1: some, and no more than its slots hold.
+ */
 typedef struct px_cluster {
     int blocks; /* of the cluster: 1, 2, 4 or 8 */
     int groups; /* warpgroups of a block: 1 or 2 */
@@ -152,8 +153,8 @@ PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_recurrence_args *s,
     return queue;
 }
 
-/* Row of the direction's tensors on which a lane stands at a step, -1 if it does not live: step delay * lane + p finds the
- * lane at place p mod (life + 1) of image p / (life + 1), and place `life` is its rest.
+/* Row of the direction's tensors on which a lane stands at a step, -1 if it does not live: step delay * lane + p finds
+ * the lane at place p mod (life + 1) of image p / (life + 1), and place `life` is its rest.
  *
  * Who does not live has the state 0. By its rest a lane finds 0 beside its next image's first pixel, as beside the
  * first image's; and no tap leads from one image to another, for it leads to the same p (the lane above, with delay 1)

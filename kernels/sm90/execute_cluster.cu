@@ -40,7 +40,8 @@ static __device__ void execute_stage(const px_gemm_args *g, const px_store *a, s
                                                     : 0;
 }
 
-/* The lane's share of one column's sums for the staged rows. B's rows may begin anywhere, so they are read one by one. */
+/* The lane's share of one column's sums for the staged rows. B's rows may begin anywhere, so they are read one by one.
+ */
 static __device__ void execute_column(const px_store *b, int span, int part, const px_real *staged,
                                       px_real sum[PX_EXECUTE_ROWS]) {
     for (int k = 4 * part; k < span; k += PX_EXECUTE_STEP) {
@@ -55,7 +56,8 @@ static __device__ void execute_column(const px_store *b, int span, int part, con
     }
 }
 
-/* c = a b^T + beta c for one problem; only b transposed, and c of reals, as the decoder has it. Warp-uniform but for the columns. */
+/* c = a b^T + beta c for one problem; only b transposed, and c of reals, as the decoder has it. Warp-uniform but for
+ * the columns. */
 static __device__ void execute_problem(const px_gemm_args *g, int problem, worker w, px_real *staged) {
     const px_store *a = (const px_store *)g->a + problem * g->stride_a;
     const px_store *b = (const px_store *)g->b + problem * g->stride_b;

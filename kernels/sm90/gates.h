@@ -1,5 +1,5 @@
-/* The gates of a pixel in the device's memory, those of a thread's eight units: how both recurrences on clusters read, write
- * and ask for them. Pixel -1 is none (px_cluster_pixel). */
+/* The gates of a pixel in the device's memory, those of a thread's eight units: how both recurrences on clusters read,
+ * write and ask for them. Pixel -1 is none (px_cluster_pixel). */
 #ifndef PIXELRNN_KERNELS_RECURRENCE_GATES_H
 #define PIXELRNN_KERNELS_RECURRENCE_GATES_H
 

@@ -25,7 +25,8 @@ static void add(px_cuda_cache *cache, uint64_t number) {
     px_cuda_cache_add(cache, made);
 }
 
-/* A full cache is emptied and goes on; an entry is found until then, whatever lies in the slots before it; nothing leaks. */
+/* A full cache is emptied and goes on; an entry is found until then, whatever lies in the slots before it; nothing
+ * leaks. */
 static void test_more_entries_than_slots(void **state) {
     (void)state;
     enum { ENTRIES = 2 * PX_CUDA_SLOTS, ROOM = PX_CUDA_SLOTS / 4 * 3 };

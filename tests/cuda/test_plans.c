@@ -1,7 +1,7 @@
 /* cuDNN's own answers, without a GPU: plans made by the real library for a card that is described to it. So every graph
- * that host/device/cuda/cudnn.c builds is one that cuDNN takes, and the table below says for which of them, of the shapes
- * of the models in configs/, it has precompiled engines on an H200. Nothing is run. Engines that are compiled when they
- * are needed (those that gate or add) want a driver to do that, and cannot be had here. */
+ * that host/device/cuda/cudnn.c builds is one that cuDNN takes, and the table below says for which of them, of the
+ * shapes of the models in configs/, it has precompiled engines on an H200. Nothing is run. Engines that are compiled
+ * when they are needed (those that gate or add) want a driver to do that, and cannot be had here. */
 #include "host/device/cuda/cuda.h"
 #include "tests/support/support.h"
 #include <string.h>

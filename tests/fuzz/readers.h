@@ -1,5 +1,5 @@
-/* Every reader of files, as a function of a file's bytes: what fuzz.c feeds with noise, and test_corpus.c with the files
- * of tests/fuzz/corpus. */
+/* Every reader of files, as a function of a file's bytes: what fuzz.c feeds with noise, and test_corpus.c with the
+ * files of tests/fuzz/corpus. */
 #ifndef PIXELRNN_TESTS_FUZZ_READERS_H
 #define PIXELRNN_TESTS_FUZZ_READERS_H
 

@@ -1,5 +1,5 @@
-/* The harness of the tests that hold two devices against each other: the same tensors on both, and their comparison. Each
- * of these programs includes it, and takes what it needs. */
+/* The harness of the tests that hold two devices against each other: the same tensors on both, and their comparison.
+ * Each of these programs includes it, and takes what it needs. */
 #ifndef PIXELRNN_TESTS_GPU_PARITY_H
 #define PIXELRNN_TESTS_GPU_PARITY_H
 
@@ -22,7 +22,8 @@ static const double of_sums = 1e-4;
 /* Rounding to bfloat16 is off by 2^-8 of a value at most. */
 static const double of_rounding = 1.0 / 256;
 
-/* The same tensor on both sides. Where the sides' precisions differ, an activation holds the same values in two types. */
+/* The same tensor on both sides. Where the sides' precisions differ, an activation holds the same values in two types.
+ */
 typedef struct pair {
     px_tensor on[SIDES];
 } pair;
@@ -34,8 +35,8 @@ enum { PX_DEVICE_OPS(INDEX) OPERATIONS };
 #define NAME(name) #name,
 static const char *const names[] = {PX_DEVICE_OPS(NAME)};
 
-/* How many roundings to bfloat16 lie between an operation's inputs and what it gives. A recurrence rounds h and the gates at
- * each of up to 9 steps, and its weights let little of that fade. */
+/* How many roundings to bfloat16 lie between an operation's inputs and what it gives. A recurrence rounds h and the
+ * gates at each of up to 9 steps, and its weights let little of that fade. */
 static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_convolve] = 1,
                                           [OP_convolve_input_gradient] = 1,
@@ -53,8 +54,8 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_execute] = 2};
 
 /* What is held against what: a device for each side, its precision, and how much of a rounding may lie between them.
- * bfloat16 differs from float32 by the rounding itself. CPU and CUDA differ by up to twice that, where their sums fall on
- * two sides of a tie; and CUDA rounds a convolution's sum once more, before something is added. */
+ * bfloat16 differs from float32 by the rounding itself. CPU and CUDA differ by up to twice that, where their sums fall
+ * on two sides of a tie; and CUDA rounds a convolution's sum once more, before something is added. */
 typedef struct mode {
     const char *name;
     px_type type[SIDES];
@@ -73,8 +74,9 @@ static struct {
     uint64_t seed;
     const mode *mode;
     bool cuda;
-    int skewed; /* half of the cases run on tensors some of which only their elements align: a bit for every fourth tensor */
-    int made; /* tensors of this case */
+    int skewed; /* half of the cases run on tensors some of which only their elements align: a bit for every fourth
+                   tensor */
+    int made;   /* tensors of this case */
     int ran[OPERATIONS];
     double worst[OPERATIONS]; /* difference found */
     char note[160];           /* the case, for messages */

@@ -44,8 +44,8 @@ typedef struct convolution {
     addend add;
 } convolution;
 
-/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. PX_TEST_SHORT: on
- * every third, and smaller large ones. */
+/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. PX_TEST_SHORT:
+ * on every third, and smaller large ones. */
 static void each_convolution(void (*check)(const convolution *)) {
     const bool brief = getenv("PX_TEST_SHORT") != NULL;
     static const char *const adds[] = {"nothing", "a tensor", "the result"};

@@ -100,8 +100,8 @@ static void check_cluster(px_recurrence_args args, bool several) {
 }
 
 /* Every size of cluster with every number of slots that it can have; one lane, 64 lanes, H != W, one step; one image
- * and several a cluster, with one or some left over for the last. Row LSTM's weights do not fit where only diagonals are
- * named. */
+ * and several a cluster, with one or some left over for the last. Row LSTM's weights do not fit where only diagonals
+ * are named. */
 static void clusters(void **state) {
     (void)state;
     enum { ROWS = 1, DIAGONALS = 2, BOTH_KINDS = ROWS | DIAGONALS };

@@ -60,7 +60,8 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* ---- Descriptors --------------------------------------------------------------------------------------------------- */
+/* ---- Descriptors ---------------------------------------------------------------------------------------------------
+ */
 
 cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t opaque, size_t size, cudaDataType type,
                                                  uint64_t rows, uint64_t columns, int64_t ld) {
@@ -141,7 +142,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
     return SET(PREFERENCE, opaque, fields, attribute, value, size);
 }
 
-/* ---- A product ----------------------------------------------------------------------------------------------------- */
+/* ---- A product -----------------------------------------------------------------------------------------------------
+ */
 
 /* A product with all that it takes to run it. */
 typedef struct product {
@@ -238,7 +240,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* ---- Running it ---------------------------------------------------------------------------------------------------- */
+/* ---- Running it ----------------------------------------------------------------------------------------------------
+ */
 
 /* A matrix of the batch as dense float32. */
 static float *widened(const layout *l, const void *data, int64_t index) {

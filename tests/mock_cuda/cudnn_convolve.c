@@ -1,5 +1,5 @@
-/* A convolution with its ends, computed: on dense float32 copies of its tensors, features last, by a product for each tap
- * and row of an image; then the ends, one after the other. */
+/* A convolution with its ends, computed: on dense float32 copies of its tensors, features last, by a product for each
+ * tap and row of an image; then the ends, one after the other. */
 #include "tests/mock_cuda/cudnn_mock.h"
 #include <cblas.h>
 #include <stdlib.h>

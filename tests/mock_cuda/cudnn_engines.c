@@ -89,7 +89,8 @@ cudnnStatus_t mock_ready(mock_descriptor *plan) {
     return mock_put(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &engines[index].workspace);
 }
 
-/* ---- Running a plan ------------------------------------------------------------------------------------------------ */
+/* ---- Running a plan ------------------------------------------------------------------------------------------------
+ */
 
 static size_t bytes_of(const mock_tensor *t) {
     int64_t last = 0;

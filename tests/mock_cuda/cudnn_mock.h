@@ -51,7 +51,8 @@ typedef struct mock_run {
 } mock_run;
 void mock_convolve(const void *run);
 
-/* --- Descriptors: cudnn_descriptors.c ------------------------------------------------------------------------------- */
+/* --- Descriptors: cudnn_descriptors.c -------------------------------------------------------------------------------
+ */
 
 typedef struct mock_value {
     struct mock_value *next;
@@ -78,7 +79,8 @@ int64_t mock_count_of(const mock_descriptor *d, cudnnBackendAttributeName_t name
 cudnnStatus_t mock_put(mock_descriptor *target, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                        int64_t count, const void *values);
 
-/* --- Rules: cudnn_rules.c ------------------------------------------------------------------------------------------- */
+/* --- Rules: cudnn_rules.c -------------------------------------------------------------------------------------------
+ */
 
 /* Whether this attribute belongs to a descriptor of this type, as these values. */
 cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
@@ -86,7 +88,8 @@ cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttribute
 /* Whether a descriptor has all that it needs, and makes sense. */
 cudnnStatus_t mock_complete(const mock_descriptor *d);
 
-/* --- Graphs and engines: cudnn_graph.c, cudnn_engines.c --------------------------------------------------------------- */
+/* --- Graphs and engines: cudnn_graph.c, cudnn_engines.c
+ * --------------------------------------------------------------- */
 
 /* What a graph computes; NOT_SUPPORTED if it is not a convolution with ends. */
 cudnnStatus_t mock_graph(const mock_descriptor *graph, mock_convolution *convolution);

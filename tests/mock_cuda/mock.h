@@ -1,20 +1,19 @@
 /* A mock for the CUDA runtime, cuBLASLt and cuDNN's graph interface, for machines without a GPU: test programs are
  * linked with it and with the objects of host/device/cuda*.c as they are.
  *
- * It does on the CPU what the documentation of these libraries says they do, as late as it allows: what a stream is given
- * runs when somebody waits for it. It refuses what they refuse (types, sizes, leading dimensions, alignment other than
- * was promised, memory that is not the card's), and some things that they would take and spoil (operands that overlap a
- * result). What must not be chosen (inexact engines, sums rounded part by part) can be chosen, and gives NaN.
+ * It does on the CPU what the documentation of these libraries says they do, as late as it allows: what a stream is
+ * given runs when somebody waits for it. It refuses what they refuse (types, sizes, leading dimensions, alignment other
+ * than was promised, memory that is not the card's), and some things that they would take and spoil (operands that
+ * overlap a result). What must not be chosen (inexact engines, sums rounded part by part) can be chosen, and gives NaN.
  *
- * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their speed:
- * kernels are the CPU backend's, and those that it lacks, recurrences on clusters, do not run.
+ * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their
+ * speed: kernels are the CPU backend's, and those that it lacks, recurrences on clusters, do not run.
  *
- *   PX_MOCK_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number of
- *                       a result's features. With even, cuDNN has no engine at all for two images, such as those that a
- *                       batch's last chunk may have
- *   PX_MOCK_PRODUCTS none: cuBLASLt has no algorithm for any product
- *   PX_MOCK_CAPABILITY the compute capability of the device, 99 for 9.9 (the default)
- *   PX_MOCK_COUNTS   a file that the counts below are written to when the program ends */
+ *   PX_MOCK_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number
+ * of a result's features. With even, cuDNN has no engine at all for two images, such as those that a batch's last chunk
+ * may have PX_MOCK_PRODUCTS none: cuBLASLt has no algorithm for any product PX_MOCK_CAPABILITY the compute capability
+ * of the device, 99 for 9.9 (the default) PX_MOCK_COUNTS   a file that the counts below are written to when the program
+ * ends */
 #ifndef PIXELRNN_TESTS_MOCK_H
 #define PIXELRNN_TESTS_MOCK_H
 
@@ -24,7 +23,8 @@
 #include <stdint.h>
 
 /* What was asked for and done, so that a test can see that it tests. "with" counts what the libraries end themselves,
- * "refused" what they were asked for and would not do, "left" the objects and allocations that were never destroyed or freed. */
+ * "refused" what they were asked for and would not do, "left" the objects and allocations that were never destroyed or
+ * freed. */
 #define MOCK_COUNTS(X)                                                                                                 \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \

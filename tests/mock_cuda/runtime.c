@@ -34,7 +34,8 @@ const char *cudaGetErrorString(cudaError_t error) {
     return words;
 }
 
-/* ---- The card ------------------------------------------------------------------------------------------------------ */
+/* ---- The card ------------------------------------------------------------------------------------------------------
+ */
 
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = 1;
@@ -76,7 +77,8 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *ke
     return mock_error(cudaErrorNotSupported);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------------- */
+/* ---- Memory --------------------------------------------------------------------------------------------------------
+ */
 
 static int allocation_of(const void *memory, size_t bytes) {
     const char *from = memory;
@@ -140,7 +142,8 @@ cudaError_t cudaFreeHost(void *memory) {
     return error;
 }
 
-/* ---- Copies -------------------------------------------------------------------------------------------------------- */
+/* ---- Copies --------------------------------------------------------------------------------------------------------
+ */
 
 /* Rows of `width` bytes, so far apart; from NULL: `value` instead. */
 typedef struct copy {

@@ -148,8 +148,8 @@ void oracle_report(const px_config *config, const char *init, figures *report);
 void observe_folder(const px_config *config, const char *folder, figures *report);
 /* One number of a step in metrics.jsonl; NAN if it is not there. */
 double observe_metric(const char *folder, int step, const char *name);
-/* The pixels of a picture of `count` images of this shape, `columns` a row (0: nearly square), as "samples STEP: image I
- * value V". */
+/* The pixels of a picture of `count` images of this shape, `columns` a row (0: nearly square), as "samples STEP: image
+ * I value V". */
 void observe_picture(const oracle_images *shape, int count, int columns, const char *path, int step, figures *report);
 
 #endif

@@ -1,9 +1,10 @@
-/* Running the program in the folder of settings.h, and reading what it prints. What goes wrong fails the running test. */
+/* Running the program in the folder of settings.h, and reading what it prints. What goes wrong fails the running test.
+ */
 #ifndef PIXELRNN_TESTS_ORACLE_PROGRAM_H
 #define PIXELRNN_TESTS_ORACLE_PROGRAM_H
 
-/* Finds the program ($PIXELRNN, or build/pixelrnn) and the device under test ($PX_TEST_DEVICE, or cpu). Commands see them
- * as $PIXELRNN and $DEVICE. -1: there is no program. */
+/* Finds the program ($PIXELRNN, or build/pixelrnn) and the device under test ($PX_TEST_DEVICE, or cpu). Commands see
+ * them as $PIXELRNN and $DEVICE. -1: there is no program. */
 int program_find(void);
 
 /* Runs a shell command; its output is in the files out and err. Its exit status is returned, or 128 and its signal. */

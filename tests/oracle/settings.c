@@ -9,7 +9,8 @@
 
 char settings_folder[64];
 
-/* Images whose pixels come in squares of block x block of one value below `distinct`, which is a function of seed and place.
+/* Images whose pixels come in squares of block x block of one value below `distinct`, which is a function of seed and
+ * place.
  */
 static void make_images(const char *name, uint64_t seed, size_t count, int height, int width, int channels, int block,
                         uint32_t distinct) {

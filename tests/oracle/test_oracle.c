@@ -167,8 +167,8 @@ static void run_is_the_oracles(void **state) {
     check_run(&config);
 }
 
-/* Two steps, then three more, after which the second is still the best: nothing may tell the run from one that was never
- * stopped. */
+/* Two steps, then three more, after which the second is still the best: nothing may tell the run from one that was
+ * never stopped. */
 static void resumed_run_is_the_oracles(void **state) {
     (void)state;
     px_config config = settings_config(BASE_SETTINGS,

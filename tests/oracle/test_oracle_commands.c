@@ -1,6 +1,6 @@
-/* The commands train, eval, sample and complete against the oracle (tests/oracle): every number that they print or write
- * is computed once more from the images, the model file and the config. Also the keys of the config whose effect is seen
- * in commands alone. */
+/* The commands train, eval, sample and complete against the oracle (tests/oracle): every number that they print or
+ * write is computed once more from the images, the model file and the config. Also the keys of the config whose effect
+ * is seen in commands alone. */
 #include "tests/oracle/cases.h"
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/program.h"
@@ -298,7 +298,8 @@ static double sample(const trained *t, const request *r, size_t n, uint8_t *leve
     return sum;
 }
 
-/* out.npy holds `count` images as the oracle samples them, given pixels as they were; the figures printed are theirs. */
+/* out.npy holds `count` images as the oracle samples them, given pixels as they were; the figures printed are theirs.
+ */
 static void check_samples(const trained *t, const request *r, size_t count, const char *line) {
     const oracle_model *m = &t->model;
     const size_t values = values_of(m), channels = (size_t)m->channels;

@@ -1,5 +1,6 @@
 /* kernels/sm90/sm90.h for a C++ compiler: the same functions on an emulated cluster, so that the kernels' own text runs
- * on the CPU. tests/support/emulated_recurrence.cc says how; a thread is a fibre, and yields where the device's would wait. */
+ * on the CPU. tests/support/emulated_recurrence.cc says how; a thread is a fibre, and yields where the device's would
+ * wait. */
 #ifndef PIXELRNN_KERNELS_SM90_H /* in place of that one */
 #define PIXELRNN_KERNELS_SM90_H
 

@@ -60,9 +60,9 @@ static inline void px_test_upload_weights(px_model *model, px_real *host) {
     free(host);
 }
 
-/* A model of this spec with initial weights, enlarged so that little fades on its way through a network this narrow, and
- * biases moved by up to a half: nothing is 0 but what has to be. PX_TEST_SEED is added to the seed, to show that a test does
- * not hold for one set of weights alone. */
+/* A model of this spec with initial weights, enlarged so that little fades on its way through a network this narrow,
+ * and biases moved by up to a half: nothing is 0 but what has to be. PX_TEST_SEED is added to the seed, to show that a
+ * test does not hold for one set of weights alone. */
 static inline px_model *px_test_model(px_device *device, const px_model_spec *spec, uint64_t seed) {
     px_model *model;
     const char *other = getenv("PX_TEST_SEED");

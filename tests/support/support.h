@@ -21,8 +21,8 @@ px_device *px_test_device(px_context *ctx);
 /* The same with activations of this type. */
 px_device *px_test_device_of(px_context *ctx, px_type activation);
 
-/* A folder of the test's own under /tmp, as a group's set-up and its removal, and the path of a file in it, which is good
- * until the fourth call after. */
+/* A folder of the test's own under /tmp, as a group's set-up and its removal, and the path of a file in it, which is
+ * good until the fourth call after. */
 extern char px_test_folder[64];
 int px_test_folder_make(void **state);
 int px_test_folder_remove(void **state);

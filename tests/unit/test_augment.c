@@ -1,4 +1,5 @@
-/* Augmentation: flips and stochastic binarisation are functions of seed, epoch and image, with the right frequencies. */
+/* Augmentation: flips and stochastic binarisation are functions of seed, epoch and image, with the right frequencies.
+ */
 #include "pixelrnn/loader.h"
 #include "tests/support/support.h"
 #include <math.h>

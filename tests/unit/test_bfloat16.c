@@ -14,7 +14,8 @@ static float float_of(uint32_t bits) {
     return value;
 }
 
-/* Of the float whose upper half is `upper` and whose lower half is `lower`: the nearest bfloat16, from the definition. */
+/* Of the float whose upper half is `upper` and whose lower half is `lower`: the nearest bfloat16, from the definition.
+ */
 static uint16_t nearest(uint32_t upper, uint32_t lower) {
     if ((upper & 0x7f80) == 0x7f80 && ((upper & 0x7f) | lower)) return 0x7fff; /* NaN */
     const bool up = lower > 0x8000 || (lower == 0x8000 && upper % 2 == 1);
@@ -108,10 +109,10 @@ static double cosine(const px_real *a, const px_real *b, size_t count) {
     return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
 }
 
-/* The loss is off by less than a rounding, since a mean over values leaves little of theirs. The terms of a gradient went
- * through some 20 roundings, of 2^-8 / sqrt(3) each in the mean: noise of 1 % of their length. On random images they
- * nearly cancel, which leaves a sum a tenth as long as theirs at most: an angle of 0.1, cosine 0.995, for all tensors
- * together; a tensor alone may have three times that angle. */
+/* The loss is off by less than a rounding, since a mean over values leaves little of theirs. The terms of a gradient
+ * went through some 20 roundings, of 2^-8 / sqrt(3) each in the mean: noise of 1 % of their length. On random images
+ * they nearly cancel, which leaves a sum a tenth as long as theirs at most: an angle of 0.1, cosine 0.995, for all
+ * tensors together; a tensor alone may have three times that angle. */
 static const double of_all = 0.995, of_tensor = 0.955;
 
 static void test_gradients(void **state) {

@@ -1,8 +1,8 @@
 /* Causality by perturbation: a changed value reaches the logits that it should, and no others.
  *
  * Which values each logit may read is worked out here from the equations alone, tap by tap and feature by feature,
- * as sets of values. Then every value of an image is changed in turn, and each value's logits must differ exactly if the
- * set says so: bit for bit the same where it does not, whatever stands between. A relu can hide a dependency, so it
+ * as sets of values. Then every value of an image is changed in turn, and each value's logits must differ exactly if
+ * the set says so: bit for bit the same where it does not, whatever stands between. A relu can hide a dependency, so it
  * counts as seen if it shows with any of a few weights and images. */
 #include "tests/support/model.h"
 #include <omp.h>
@@ -59,7 +59,8 @@ static px_set read_whole(const px_model_spec *s, const px_wires *wires, const px
     return all;
 }
 
-/* What output b's centre tap reads at a pixel, of the `from` features there. Outputs are grouped anew every `period`. */
+/* What output b's centre tap reads at a pixel, of the `from` features there. Outputs are grouped anew every `period`.
+ */
 static void read_centre(const px_model_spec *s, px_centre centre, const px_set *from, int features, int b, int period,
                         px_set *reads) {
     const int group = b % period * s->channels / period;
@@ -69,7 +70,8 @@ static void read_centre(const px_model_spec *s, px_centre centre, const px_set *
     }
 }
 
-/* A masked convolution: adds to what `to` can depend on. Outputs are `parts` tensors (gates), each grouped on its own. */
+/* A masked convolution: adds to what `to` can depend on. Outputs are `parts` tensors (gates), each grouped on its own.
+ */
 static void connect(const px_model_spec *s, const px_wires *wires, const px_sets *from, px_sets *to, int parts) {
     for (int i = 0; i < s->height; i++)
         for (int j = 0; j < s->width; j++) {

@@ -513,7 +513,8 @@ static void sizes_are_converted(void **state) {
     px_source_close(converted);
     source = open_source(path, (px_source_options){0});
     assert_int_equal(px_source_convert(&ctx, source, 3, 0, &converted), PX_OK);
-    /* The pixels are 1 + column + 6 row, and columns weigh 3 1 - -, - 2 2 -, - - 1 3: their means are 1/4, 3/2, 11/4. */
+    /* The pixels are 1 + column + 6 row, and columns weigh 3 1 - -, - 2 2 -, - - 1 3: their means are 1/4, 3/2, 11/4.
+     */
     check_image(converted, 0, (uint8_t[]){3, 4, 5, 10, 12, 13, 18, 19, 20});
     px_source_close(converted);
 }

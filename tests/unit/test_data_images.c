@@ -160,7 +160,8 @@ static void unequal_sizes_are_told(void **state) {
         }
 }
 
-/* Damage ---------------------------------------------------------------------------------------------------------------
+/* Damage
+ * ---------------------------------------------------------------------------------------------------------------
  */
 
 /* A PNG whose header says 100,000 x 100,000, a bomb of few bytes, and of 15,000 x 15,000. */
@@ -429,8 +430,8 @@ static void big_endian_put(uint8_t *at, uint32_t value) {
     for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * (3 - i));
 }
 
-/* A PNG of 4 x 6 with one chunk of data, damaged: a byte of its data, or with a correct CRC their last byte, which belongs to
- * the Adler-32, or a text chunk that is not needed to decode it. */
+/* A PNG of 4 x 6 with one chunk of data, damaged: a byte of its data, or with a correct CRC their last byte, which
+ * belongs to the Adler-32, or a text chunk that is not needed to decode it. */
 static void damaged_png_make(blob *b, int damage) {
     png_make(b, 4, 6, 3, 10);
     uint8_t *type = memmem(b->bytes, b->size, "IDAT", 4);
@@ -710,7 +711,8 @@ static void a_turned_picture_gives_the_size(void **state) {
         }
 }
 
-/* Tars ------------------------------------------------------------------------------------------------------------------
+/* Tars
+ * ------------------------------------------------------------------------------------------------------------------
  */
 
 /* A tar that ends early, or whose headers lie. Cut inside gzip, read in order, it is found out before any reading. */

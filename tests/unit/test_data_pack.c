@@ -243,7 +243,8 @@ static void a_damaged_npz_is_not_packed(void **state) {
     }
 }
 
-/* What was packed is compared with its checksum when it is opened: any byte of several pieces that are read side by side. */
+/* What was packed is compared with its checksum when it is opened: any byte of several pieces that are read side by
+ * side. */
 static void packed_files_are_compared_with_their_checksums(void **state) {
     (void)state;
     enum { SIZE = 128 + 10 * 1000 * 1000 };

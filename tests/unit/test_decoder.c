@@ -26,11 +26,11 @@ static const px_model_spec specs[] = {
     {PX_MODEL_DIAGONAL_BILSTM, 1, 2, 40, true, false, 3, 4, 1, 2},
 };
 /* Sums in another order, relative to the largest logit, and to an image's nats plus one nat a value: the rounding of a
- * logit is an absolute error of a value's nats, however likely the value is. In bfloat16 the full pass also rounds what a decoder
- * keeps as reals: a rounding for each of the 14 cells that a state can pass in these networks (7 rows of 2 layers). Nats
- * are sums of errors to either side, which leave less on the CPU, where both round alike. On CUDA they do not, because a
- * product's epilogue adds before it rounds: there one image's nats differ by 2.7 % (H200), as bfloat16's differ from
- * float32's (2.8 %), and the tolerance is that of the logits. */
+ * logit is an absolute error of a value's nats, however likely the value is. In bfloat16 the full pass also rounds what
+ * a decoder keeps as reals: a rounding for each of the 14 cells that a state can pass in these networks (7 rows of 2
+ * layers). Nats are sums of errors to either side, which leave less on the CPU, where both round alike. On CUDA they do
+ * not, because a product's epilogue adds before it rounds: there one image's nats differ by 2.7 % (H200), as bfloat16's
+ * differ from float32's (2.8 %), and the tolerance is that of the logits. */
 static const double of_sums = sizeof(px_real) == sizeof(float) ? 1e-5 : 1e-12, of_roundings = 14.0 / 256,
                     of_rounded_nats = 3.5 / 256;
 
@@ -54,8 +54,8 @@ static px_real *full_logits(bench *b, const uint8_t *levels, int images) {
     return px_test_download(b->device, logits);
 }
 
-/* Scales the last layer so that the largest logit of an image is LARGEST: a softmax is then neither uniform, nor certain,
- * nor so steep that the last bit of a sum decides which level is drawn. */
+/* Scales the last layer so that the largest logit of an image is LARGEST: a softmax is then neither uniform, nor
+ * certain, nor so steep that the last bit of a sum decides which level is drawn. */
 static void scale_logits(bench *b) {
     const size_t logits = b->values * (size_t)b->spec->levels;
     uint8_t *levels = px_test_images(b->spec, 1, 1);
@@ -195,8 +195,8 @@ static int compare_pictures(const px_model_spec *spec, int images, givens given,
     return differing;
 }
 
-/* A random number may lie so near to the boundary of two levels that sums in another order choose the other one. In float32
- * that is one image in 10,000 (2 of 20 sets of weights, 1,008 images each); in double it does not happen. */
+/* A random number may lie so near to the boundary of two levels that sums in another order choose the other one. In
+ * float32 that is one image in 10,000 (2 of 20 sets of weights, 1,008 images each); in double it does not happen. */
 static void test_pictures(void **state) {
     (void)state;
     const int allowed = sizeof(px_real) == sizeof(float) ? 2 : 0;

@@ -2,8 +2,8 @@
  * of what forward gives, in double.
  *
  * Convolutions and shifts are linear in each of their inputs, so that any step is exact up to rounding; 1e-3 keeps that
- * small. (Rectified inputs keep 0.1 away from relu's kink.) The others take 1e-5, where truncation and rounding are both
- * about 1e-10. Tolerance: 1e-6 of the gradient's largest element, four digits above either. */
+ * small. (Rectified inputs keep 0.1 away from relu's kink.) The others take 1e-5, where truncation and rounding are
+ * both about 1e-10. Tolerance: 1e-6 of the gradient's largest element, four digits above either. */
 #include "host/model/network.h"
 #include "tests/support/model.h"
 #include <math.h>
@@ -229,7 +229,8 @@ static void test_convolve(void **state) {
     end(&bench);
 }
 
-/* --- Recurrences ------------------------------------------------------------------------------------------------------- */
+/* --- Recurrences
+ * ------------------------------------------------------------------------------------------------------- */
 
 enum { ROW, LEFT, RIGHT, BOTH_ROWS, BOTH_DIAGONALS, GEOMETRIES };
 static const char *const geometries[] = {"rows", "left diagonals", "right diagonals", "rows twice",

@@ -1,5 +1,5 @@
-/* Kernels on small tensors whose results are known exactly, and the random numbers behind them. Whatever device the tests
- * run on. */
+/* Kernels on small tensors whose results are known exactly, and the random numbers behind them. Whatever device the
+ * tests run on. */
 #include "tests/support/model.h"
 #include "host/model/network.h"
 #include <math.h>
@@ -49,8 +49,8 @@ static void expect(const char *what, size_t element, double found, double want) 
 
 /* --- Masks -------------------------------------------------------------------------------------------------------- */
 
-/* Spec: group(f) = floor(f * C / F); kept at the centre when group(a) < group(b), mask A, or <=, mask B; taps before the
- * centre are kept whole, those after it not at all. */
+/* Spec: group(f) = floor(f * C / F); kept at the centre when group(a) < group(b), mask A, or <=, mask B; taps before
+ * the centre are kept whole, those after it not at all. */
 static void check_mask(px_desk *desk, int taps, int centre, int inputs, int gates, int period, int colours,
                        bool strict) {
     const size_t mark = desk->arena.used, outputs = (size_t)(gates * period);
@@ -199,7 +199,8 @@ static void test_normalize(void **state) {
 
 /* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
-/* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact. */
+/* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact.
+ */
 static void test_bias_add_relu(void **state) {
     (void)state;
     px_desk desk;

@@ -86,7 +86,8 @@ static void groups_of_version_1(void **state) {
     assert_int_equal(px_limit_processors(root), 1);
 }
 
-/* What the process has already is not left to it: resident memory of a group's limit, mapped memory of the address space. */
+/* What the process has already is not left to it: resident memory of a group's limit, mapped memory of the address
+ * space. */
 static void what_is_taken_is_subtracted(void **state) {
     (void)state;
     const size_t page = (size_t)sysconf(_SC_PAGE_SIZE);

@@ -97,7 +97,8 @@ static void a_choice_is_the_seeds(void **state) {
     }
 }
 
-/* Each of 16 images is among 4 equally often: chi-squared, with at most 15 degrees of freedom, is above 44.3 once in 10^4. */
+/* Each of 16 images is among 4 equally often: chi-squared, with at most 15 degrees of freedom, is above 44.3 once in
+ * 10^4. */
 static void no_image_is_chosen_more_often(void **state) {
     (void)state;
     enum { COUNT = 16, CHOSEN = 4, SEEDS = 4000 };

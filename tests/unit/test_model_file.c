@@ -1,4 +1,5 @@
-/* Model files: what is saved is loaded, and a file that is not what it says is refused with a message that names why. */
+/* Model files: what is saved is loaded, and a file that is not what it says is refused with a message that names why.
+ */
 #include "pixelrnn/model_file.h"
 #include "host/train/checkpoint.h"
 #include "host/train/optimizer.h"

@@ -240,7 +240,8 @@ static void test_lanes(void **state) {
         }
 }
 
-/* --- Against the stepwise recurrence ----------------------------------------------------------------------------------- */
+/* --- Against the stepwise recurrence
+ * ----------------------------------------------------------------------------------- */
 
 /* bfloat16 keeps 8 bits: states are rounded by 2^-9 at every step, and what is compared by as much again; errors of
  * several steps add up. A wrong unit, lane, tap or step is off by the order of the largest value. */

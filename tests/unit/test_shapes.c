@@ -192,7 +192,8 @@ static void check_convolution(px_grid grid, px_taps taps) {
     close_bench(&b);
 }
 
-/* 75 pixels are one panel, whose outputs are cut into tiles; 675 are several panels and segments, of unequal lengths. */
+/* 75 pixels are one panel, whose outputs are cut into tiles; 675 are several panels and segments, of unequal lengths.
+ */
 static void test_convolutions(void **state) {
     (void)state;
     static const px_grid grids[] = {{1, 5, 15}, {3, 15, 15}, {1, 1, 75}};

@@ -1,4 +1,5 @@
-/* Requests to stop: what is asked and answered, when an answer is overdue, and how soon evaluation and sampling answer. */
+/* Requests to stop: what is asked and answered, when an answer is overdue, and how soon evaluation and sampling answer.
+ */
 #include "host/io/clock.h"
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/sample.h"
@@ -41,8 +42,8 @@ static void messages_are_one_line(void **state) {
     assert_string_equal(ctx.message, "a??? b: 7");
 }
 
-/* A request that was made `asked` seconds ago, of work that was polled `polled` seconds ago (0: never) and whose longest
- * piece took `longest`. */
+/* A request that was made `asked` seconds ago, of work that was polled `polled` seconds ago (0: never) and whose
+ * longest piece took `longest`. */
 static px_stop request_of(double asked, double polled, double longest) {
     const double now = px_clock_seconds();
     return (px_stop){.asked = PX_STOPPED,

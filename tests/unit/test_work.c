@@ -1,5 +1,5 @@
-/* What the bench counts: operations' work by hand-worked shapes; and a whole training step's products, counted one by one
- * from the calls that models make, against px_model_flops, which counts weights. */
+/* What the bench counts: operations' work by hand-worked shapes; and a whole training step's products, counted one by
+ * one from the calls that models make, against px_model_flops, which counts weights. */
 #include "tests/support/model.h"
 #include "host/model/network.h"
 #include "host/bench/times.h"
@@ -67,7 +67,8 @@ static void check_step(px_context *ctx, const px_model_spec *spec) {
     if (found[PX_PROFILE_WHOLE] != want)
         fail_msg("%s: the model's calls take %.17g operations, its weights %.17g", px_test_name(spec),
                  found[PX_PROFILE_WHOLE], want);
-    /* a recurrence's own calls are products onto the lanes that live; its last step back gives nothing to the one before */
+    /* a recurrence's own calls are products onto the lanes that live; its last step back gives nothing to the one
+     * before */
     if (found[PX_PROFILE_OWN] > want || found[PX_PROFILE_OWN] < 0.7 * want)
         fail_msg("%s: all calls take %.17g operations, the model's %.17g", px_test_name(spec), found[PX_PROFILE_OWN],
                  want);

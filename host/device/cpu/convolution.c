@@ -59,7 +59,8 @@ static void end_panel(px_device *device, px_tensor y, px_tensor sum, px_tensor g
     px_cpu_ops(y.type)->cast(device, &(px_cast_args){.x = sum, .y = y});
 }
 
-/* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the same.
+/* The rows `first` .. of a convolution's columns: gathered into this thread's panel, or x itself where they are the
+ * same.
  */
 static px_tensor px_columns(px_device *device, px_im2col_args im2col, size_t rows) {
     if (!im2col.relu && px_taps_are_the_pixel(&im2col.taps)) return px_tensor_slice(im2col.x, im2col.first, rows);
@@ -123,8 +124,8 @@ static void return_tap(px_device *device, const px_convolve_input_gradient_args 
     px_cpu_gemm_serial(device, &gemm);
 }
 
-/* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for the
- * gate. */
+/* One panel. The taps' products add up in dx itself; apart from it where they must be wider, or what is added wait for
+ * the gate. */
 static void return_panel(px_device *device, const px_convolve_input_gradient_args *k, size_t first, size_t rows) {
     const px_tensor none = {0}, dx = px_tensor_slice(k->dx, first, rows), dy = px_tensor_slice(k->dy, first, rows);
     const px_tensor add = px_tensor_slice(k->add, first, rows),

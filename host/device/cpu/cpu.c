@@ -138,8 +138,9 @@ static px_status cpu_map_buffers(px_context *ctx, int threads) {
     return PX_OK;
 }
 
-/* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a buffer
- * in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process. */
+/* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a
+ * buffer in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process.
+ */
 static px_status cpu_start_threads(px_context *ctx, int threads) {
     enum { BUFFER = 128 << 20, STACK = 8 << 20 }; /* bytes: OpenBLAS's BUFFER_SIZE, at most; the usual stack */
     const size_t bytes = (size_t)threads * (size_t)(blas_memory_alloc ? BUFFER + STACK : STACK);

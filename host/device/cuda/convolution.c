@@ -1,13 +1,13 @@
 /* Masked convolutions on CUDA, two ways.
  *
- * By cuDNN: bfloat16, forward and the gradient of the input, where the taps fill a rectangle and all tensors are aligned.
- * The few taps of its last row that are not live hold 0 in the weight, so the whole rectangle may be computed.
+ * By cuDNN: bfloat16, forward and the gradient of the input, where the taps fill a rectangle and all tensors are
+ * aligned. The few taps of its last row that are not live hold 0 in the weight, so the whole rectangle may be computed.
  * By columns (im2col): gathered pixels times live taps, a panel at a time, through cuBLASLt; a single tap on the pixel
  * itself needs no gathering. plans_find decides.
  *
- * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16 cuDNN takes half the time of columns for the
- * gradient of the input, and 0.8 of it forward. In float32, where tensor cores would mean TF32, its forward engine for a
- * Row LSTM's 1 x 2 taps takes 45 times as long as columns, and its gradient of a PixelCNN's input 6.5 times.
+ * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16 cuDNN takes half the time of columns for
+ * the gradient of the input, and 0.8 of it forward. In float32, where tensor cores would mean TF32, its forward engine
+ * for a Row LSTM's 1 x 2 taps takes 45 times as long as columns, and its gradient of a PixelCNN's input 6.5 times.
  *
  * How a convolution ends (bias, what is added, relu, the gate of a gradient) is done by the same kernel where the
  * library has one that does; where not, `combine` follows. What is gathered or to be combined goes by chunks that are
@@ -110,9 +110,9 @@ static px_status plans_with_end(px_cuda *cuda, const px_request *r, px_cudnn_sha
     return PX_OK;
 }
 
-/* Decides which way a shape goes, and plans it: by cuDNN where it takes the tensors, the taps fill a rectangle, an image's
- * share of the panel fits, and cuDNN has engines for it. A single tap is a product, unless cuDNN can gate it, which
- * products cannot. */
+/* Decides which way a shape goes, and plans it: by cuDNN where it takes the tensors, the taps fill a rectangle, an
+ * image's share of the panel fits, and cuDNN has engines for it. A single tap is a product, unless cuDNN can gate it,
+ * which products cannot. */
 static px_status plans_find(px_cuda *cuda, const px_request *r, px_plans *plans) {
     *plans = (px_plans){0};
     const size_t pixels = (size_t)r->grid->height * (size_t)r->grid->width, workspace = pixels * r->workspace;
@@ -280,8 +280,8 @@ static px_status return_tap(px_cuda *cuda, const px_convolve_input_gradient_args
     return px_cuda_gemm(&cuda->base, &gemm);
 }
 
-/* The taps add up in dx itself; apart from it where what is added is dx and must wait, for the gate or for a sum that is
- * wider than dx: several taps add up as reals. */
+/* The taps add up in dx itself; apart from it where what is added is dx and must wait, for the gate or for a sum that
+ * is wider than dx: several taps add up as reals. */
 static px_status input_gradient_by_columns(px_cuda *cuda, const px_convolve_input_gradient_args *k) {
     const bool aliased = same(k->add, k->dx), wide = k->dx.type != PX_REAL && k->taps.live > 1;
     const bool apart = aliased && (k->relu || wide), onto = aliased && !apart;
@@ -325,9 +325,9 @@ px_status px_cuda_convolve_input_gradient(px_device *device, const px_convolve_i
     return plans.chunk ? input_gradient_by_cudnn(cuda, k, &plans) : input_gradient_by_columns(cuda, k);
 }
 
-/* The number of segments into which the pixels of a weight's gradient are cut: each gives a partial sum, as one problem of
- * a batched product. The gradient itself has few tiles (5 for 128 features and 5 taps), so that a product over all pixels
- * would leave most multiprocessors without work. Cuts depend on the shapes alone. */
+/* The number of segments into which the pixels of a weight's gradient are cut: each gives a partial sum, as one problem
+ * of a batched product. The gradient itself has few tiles (5 for 128 features and 5 taps), so that a product over all
+ * pixels would leave most multiprocessors without work. Cuts depend on the shapes alone. */
 static size_t weight_gradient_segments(size_t pixels, size_t out, size_t columns) {
     enum { TILE = 128, TILES = 132, SHORTEST = 256 }; /* of a product; that fill an H100; pixels of a segment */
     const size_t tiles = (out + TILE - 1) / TILE * ((columns + TILE - 1) / TILE);
@@ -376,8 +376,8 @@ static px_status weight_gradient_total(px_cuda *cuda, const px_convolve_weight_g
                          "copy a weight's gradient");
 }
 
-/* Each round gathers the columns of as many pixels of every segment as stay in the cache, and adds their products to the
- * segments' sums. Pixels that are fewer than there are segments go to the first segment. */
+/* Each round gathers the columns of as many pixels of every segment as stay in the cache, and adds their products to
+ * the segments' sums. Pixels that are fewer than there are segments go to the first segment. */
 static px_status weight_gradient(px_cuda *cuda, const px_convolve_weight_gradient_args *k) {
     const bool gathered = k->relu || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->dy.rows;

@@ -1,7 +1,8 @@
 /* The CUDA backend of the device table, private to its files.
  *
- * float32 without TF32, or bfloat16 through tensor cores with float32 sums; one stream; no atomics; libraries work in workspaces of a fixed size and only by algorithms
- * whose sums have one order. So the same command gives the same bits on the same card. */
+ * float32 without TF32, or bfloat16 through tensor cores with float32 sums; one stream; no atomics; libraries work in
+ * workspaces of a fixed size and only by algorithms whose sums have one order. So the same command gives the same bits
+ * on the same card. */
 #ifndef PIXELRNN_DEVICE_CUDA_H
 #define PIXELRNN_DEVICE_CUDA_H
 
@@ -73,8 +74,8 @@ typedef struct px_gemm_epilogue {
     bool relu;
 } px_gemm_epilogue;
 
-/* One product, of a batch of 1, with its end in the same kernel. *ended is false if cuBLASLt has none for it, or ends are
- * not wanted: then C is what px_cuda_gemm gives, and the end is the caller's. */
+/* One product, of a batch of 1, with its end in the same kernel. *ended is false if cuBLASLt has none for it, or ends
+ * are not wanted: then C is what px_cuda_gemm gives, and the end is the caller's. */
 px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *gemm, const px_gemm_epilogue *end, bool *ended);
 
 /* A product as cuBLASLt's choice of algorithm may depend on it; see px_gemm_args. */
@@ -90,8 +91,8 @@ typedef struct px_gemm_shape {
 } px_gemm_shape;
 
 /* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps
- * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. All tensors are bfloat16 and aligned
- * to PX_CUDA_VECTOR bytes. */
+ * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. All tensors are bfloat16 and
+ * aligned to PX_CUDA_VECTOR bytes. */
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT } px_cudnn_pass;
 typedef enum { PX_CUDNN_BIAS, PX_CUDNN_RELU_MASK, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_EPILOGUES } px_cudnn_epilogue;
 typedef struct px_cudnn_shape {

@@ -105,7 +105,8 @@ static cudnnBackendDescriptor_t px_convolution(builder *b, const px_cudnn_shape 
     return convolution;
 }
 
-/* The pass's result as end number `end` of `ends` leaves it, 0 being the pass itself: passed on, or, the last, in memory.
+/* The pass's result as end number `end` of `ends` leaves it, 0 being the pass itself: passed on, or, the last, in
+ * memory.
  */
 static cudnnBackendDescriptor_t px_result(builder *b, const px_cudnn_shape *s, int end, int ends) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
@@ -191,7 +192,8 @@ static cudnnBackendDescriptor_t px_graph(builder *b, const px_cuda *cuda, const 
     return graph;
 }
 
-/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order. */
+/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order.
+ */
 static bool engine_is_exact(cudnnBackendDescriptor_t config) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,

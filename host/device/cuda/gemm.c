@@ -1,5 +1,5 @@
-/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 or bfloat16 products, one heuristic search per shape
- * and end.
+/* Matrix products on CUDA through cuBLASLt: float32 sums of float32 or bfloat16 products, one heuristic search per
+ * shape and end.
  *
  * cuBLASLt counts columns first. A row-major matrix read column-major is its transpose, so C = op(A) op(B) is computed
  * as C^T = op(B)^T op(A)^T: the operands change places and keep their transposition. */
