@@ -14,6 +14,11 @@ px_status px_fail(px_context *ctx, px_status status, const char *format, ...) {
     return status;
 }
 
+px_status px_fail_memory(px_context *ctx, const char *where, size_t bytes) {
+    if (bytes == 0) return px_fail(ctx, PX_ERR_MEMORY, "%s: out of memory", where);
+    return px_fail(ctx, PX_ERR_MEMORY, "%s: out of memory, cannot allocate %zu bytes", where, bytes);
+}
+
 int px_exit_status(px_status status) {
     switch (status) {
     case PX_OK: return 0;

@@ -6,6 +6,8 @@
 #ifndef PIXELRNN_STATUS_H
 #define PIXELRNN_STATUS_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -36,6 +38,10 @@ __attribute__((format(printf, 3, 4)))
 #endif
 px_status
 px_fail(px_context *ctx, px_status status, const char *format, ...);
+
+/* Writes "WHERE: out of memory, cannot allocate BYTES bytes" and returns PX_ERR_MEMORY. where: a file, or the name of
+ * what needs the memory. bytes: 0 if the size is not known, and then not mentioned. */
+px_status px_fail_memory(px_context *ctx, const char *where, size_t bytes);
 
 /* The process's exit status: 0 for PX_OK, 2 for wrong arguments or a wrong config, 3 for PX_STOPPED, 130 for
  * PX_INTERRUPTED, 1 for everything that fails at run time. */
