@@ -59,7 +59,7 @@ px_status px_cli_load_model(px_context *ctx, const char *name, const px_argument
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {
     char path[PX_PATH];
     PX_TRY(px_file_path(ctx, path, "%s.lock", out));
-    PX_TRY(px_lock_take(ctx, path, lock));
+    PX_TRY(px_lock_acquire(ctx, path, lock));
     if (lock->warning[0]) fprintf(stderr, "%s\n", lock->warning);
     return PX_OK;
 }

@@ -1,4 +1,4 @@
-/* Seconds of the monotonic clock: for rates and times left, never for results. */
+/* Seconds of the monotonic clock. Used for rates, estimates and timeouts; results never depend on it. */
 #ifndef PIXELRNN_CLOCK_H
 #define PIXELRNN_CLOCK_H
 

@@ -1,4 +1,4 @@
-/* Files that appear whole or not at all, and folders. */
+/* Atomic writing of files, and folders. */
 #include "host/io/file.h"
 #include <stdarg.h>
 #include <errno.h>
@@ -19,20 +19,19 @@ static px_status fail_errno(px_context *ctx, const char *path) {
     return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, px_file_reason(path, errno));
 }
 
-/* A device or a pipe (/dev/null, /dev/stdout) is written where it stands: a rename would replace it. */
+/* A device or a pipe (/dev/null, /dev/stdout) is opened itself, because a rename would replace it by a file. */
 static bool written_in_place(const px_file_out *out) {
     return out->temporary[0] == 0;
 }
 
-/* Fails with errno's reason unless what stands at `place` is a folder in which files can be made; `path` is what is to
- * be made there. */
-static px_status check_place(px_context *ctx, const char *path, const char *place) {
-    if (px_file_exists(place) && !px_file_is_folder(place))
+/* Fails unless `folder` is a folder in which entries can be created. path: the entry to be created, for the message. */
+static px_status check_parent(px_context *ctx, const char *path, const char *folder) {
+    if (px_file_exists(folder) && !px_file_is_folder(folder))
         return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(ENOTDIR));
-    return access(place, W_OK | X_OK) == 0 ? PX_OK : fail_errno(ctx, path);
+    return access(folder, W_OK | X_OK) == 0 ? PX_OK : fail_errno(ctx, path);
 }
 
-/* The folder that path lies in. */
+/* The parent folder of path. */
 static void parent_of(const char *path, char folder[PX_PATH]) {
     const char *slash = strrchr(path, '/');
     const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
@@ -47,21 +46,21 @@ px_status px_file_check_output(px_context *ctx, const char *path) {
     if (exists && S_ISDIR(found.st_mode)) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
     if (exists && !S_ISREG(found.st_mode)) return access(path, W_OK) == 0 ? PX_OK : fail_errno(ctx, path);
     parent_of(path, folder);
-    PX_TRY(check_place(ctx, path, folder));
+    PX_TRY(check_parent(ctx, path, folder));
     snprintf(temporary, sizeof temporary, "%s.partial", path);
     return stat(temporary, &found) == 0 || errno == ENOENT ? PX_OK : fail_errno(ctx, path);
 }
 
 px_status px_file_check_folder(px_context *ctx, const char *path) {
-    char place[PX_PATH];
+    char folder[PX_PATH];
     if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
-    strcpy(place, path);
-    while (!px_file_exists(place) && errno == ENOENT && strcmp(place, ".") != 0 && strcmp(place, "/") != 0) {
+    strcpy(folder, path);
+    while (!px_file_exists(folder) && errno == ENOENT && strcmp(folder, ".") != 0 && strcmp(folder, "/") != 0) {
         char above[PX_PATH];
-        parent_of(place, above);
-        strcpy(place, above);
+        parent_of(folder, above);
+        strcpy(folder, above);
     }
-    return check_place(ctx, path, place);
+    return check_parent(ctx, path, folder);
 }
 
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out) {
@@ -94,7 +93,7 @@ static px_status fail_and_abandon(px_context *ctx, px_file_out *out) {
 }
 
 px_status px_file_finish(px_context *ctx, px_file_out *out) {
-    if (ferror(out->stream)) { /* an earlier write, unnoticed by its caller: errno may be long gone */
+    if (ferror(out->stream)) { /* an earlier fprintf failed; errno may have changed since */
         px_file_abandon(out);
         return px_fail(ctx, PX_ERR_FILE, "%s: a write failed", out->path);
     }
@@ -123,22 +122,24 @@ void px_file_abandon(px_file_out *out) {
     out->temporary[0] = 0;
 }
 
-/* Reads to the end or to limit + 1 bytes, without asking for the size first: a pipe has none. */
+/* Reads until the end or limit + 1 bytes. The size is not asked for first, because a pipe has none. */
 static px_status read_stream(px_context *ctx, const char *path, FILE *stream, size_t limit, char **text) {
     size_t length = 0, capacity = 0;
     do {
         capacity = capacity ? 2 * capacity : 4096;
         char *grown = realloc(*text, capacity + 1);
-        if (!grown) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for %zu bytes", path, capacity);
+        if (!grown) return px_fail_memory(ctx, path, capacity);
         *text = grown;
         length += fread(grown + length, 1, capacity - length, stream);
     } while (length == capacity && length <= limit);
 
     if (ferror(stream)) return fail_errno(ctx, path);
-    if (length > limit) return px_fail(ctx, PX_ERR_FORMAT, "%s: more than the %zu bytes allowed", path, limit);
+    if (length > limit)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %zu bytes, expected at most that many", path, limit);
     (*text)[length] = 0;
     size_t written = strlen(*text);
-    if (written < length) return px_fail(ctx, PX_ERR_FORMAT, "%s: byte %zu is 0; this is not a text", path, written);
+    if (written < length)
+        return px_fail(ctx, PX_ERR_FORMAT, "%s: found 0 at byte %zu, expected a text file", path, written);
     return PX_OK;
 }
 
@@ -156,9 +157,13 @@ px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, cha
 }
 
 px_status px_file_write_text(px_context *ctx, const char *path, const char *text) {
+    return px_file_write_whole(ctx, path, text, strlen(text));
+}
+
+px_status px_file_write_whole(px_context *ctx, const char *path, const void *data, size_t bytes) {
     px_file_out out;
     PX_TRY(px_file_create(ctx, path, &out));
-    px_status status = px_file_write(ctx, &out, text, strlen(text));
+    px_status status = px_file_write(ctx, &out, data, bytes);
     if (status == PX_OK) status = px_file_commit(ctx, &out);
     px_file_abandon(&out);
     return status;
@@ -180,7 +185,7 @@ px_status px_file_path(px_context *ctx, char path[PX_PATH], const char *format, 
 
 px_status px_file_make_folder(px_context *ctx, const char *path) {
     char *partial = strdup(path);
-    if (!partial) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its name", path);
+    if (!partial) return px_fail_memory(ctx, path, 0);
     px_status status = PX_OK;
     for (size_t i = 1; status == PX_OK && i <= strlen(path); i++) {
         if (path[i] != '/' && path[i] != 0) continue;
@@ -198,15 +203,15 @@ px_status px_file_make_folder(px_context *ctx, const char *path) {
 
 px_status px_file_sync_folder(px_context *ctx, const char *path) {
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return errno == EACCES ? PX_OK : fail_errno(ctx, path); /* may be written to, but not read */
-    /* EINVAL: a file system that has nothing to sync in a folder. */
+    if (folder < 0) return errno == EACCES ? PX_OK : fail_errno(ctx, path); /* EACCES: writable, not readable */
+    /* EINVAL: this file system cannot sync folders. */
     px_status status = fsync(folder) == 0 || errno == EINVAL ? PX_OK : fail_errno(ctx, path);
     close(folder);
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *found, int type, struct FTW *place) {
-    (void)found, (void)type, (void)place;
+static int remove_entry(const char *path, const struct stat *found, int type, struct FTW *depth) {
+    (void)found, (void)type, (void)depth;
     return remove(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 

@@ -1,4 +1,4 @@
-/* Files that are read by place. */
+/* Reading files with pread. */
 #include "host/io/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static px_status examine(px_context *ctx, const char *path, px_file_in *in) {
 }
 
 px_status px_file_open(px_context *ctx, const char *path, px_file_in *in) {
-    /* O_NONBLOCK: or a pipe would be waited for until someone writes to it. */
+    /* O_NONBLOCK: opening a pipe would otherwise wait for a writer. */
     *in = (px_file_in){.descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (in->descriptor < 0) return fail_errno(ctx, path, "opened");
     px_status status = examine(ctx, path, in);

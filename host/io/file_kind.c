@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* To add a kind: its first bytes, or those at another place, and a phrase. */
+/* To add a kind, add a row: offset and length of its signature, the signature, a phrase for messages. */
 static const struct {
     size_t offset, length;
     const char *bytes, *phrase;

@@ -10,9 +10,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { LONGEST = 4096 }; /* bytes of a path or a line */
+enum { LONGEST = 4096 }; /* bytes of a path or of a line */
 
-/* Reads up to two numbers from a file: how many there are. "max" is none. */
+/* Reads up to two numbers from a file and returns how many it found. The word "max" counts as no number. */
 static int read_numbers(const char *folder, const char *file, double numbers[2]) {
     char path[LONGEST + 64];
     snprintf(path, sizeof path, "%s/%s", folder, file);
@@ -23,12 +23,12 @@ static int read_numbers(const char *folder, const char *file, double numbers[2])
     return count > 0 ? count : 0;
 }
 
-/* --- Control groups ----------------------------------------------------------------------------------------------- */
+/* ---- Control groups ---- */
 
-/* Reads the limit of one group, whose files lie in `folder`, into `limit` if it is tighter. */
+/* Reads the limit of the control group whose files lie in `folder`, and stores it in `limit` if it is tighter. */
 typedef void group_reader(const char *folder, void *limit);
 
-/* Whether a comma-separated list has `name` in it. */
+/* Whether a comma-separated list contains `name`. */
 static bool is_listed(const char *list, const char *name) {
     const size_t length = strlen(name);
     for (const char *item = list; *item; item += strcspn(item, ","), item += *item == ',')
@@ -36,8 +36,8 @@ static bool is_listed(const char *list, const char *name) {
     return false;
 }
 
-/* Visits the group `path` of the hierarchy at `mount`, and all groups above it. A container may see only the lower part
- * of its path: groups that are not there have no files. */
+/* Calls read for the control group `path` of the hierarchy mounted at `mount`, and for all its parents. In a container
+ * some of these folders may be missing; then there is nothing to read in them. */
 static void visit_groups(const char *mount, const char *path, group_reader *read, void *limit) {
     char folder[LONGEST];
     const size_t top = strlen(mount);
@@ -50,8 +50,8 @@ static void visit_groups(const char *mount, const char *path, group_reader *read
     }
 }
 
-/* Visits the groups of this process, those of version 2 and those of `controller` in version 1. A line of the list is
- * "0::PATH" or "NUMBER:CONTROLLERS:PATH". */
+/* Calls visit_groups for this process's control groups: of cgroup v2, and of `controller` in v1. A line of
+ * /proc/self/cgroup is "0::PATH" (v2) or "NUMBER:CONTROLLERS:PATH" (v1). */
 static void visit_own_groups(const char *root, const char *controller, group_reader *read, void *limit) {
     char name[LONGEST], line[LONGEST], mount[LONGEST];
     snprintf(name, sizeof name, "%s/proc/self/cgroup", root);
@@ -70,16 +70,17 @@ static void visit_own_groups(const char *root, const char *controller, group_rea
     if (list) fclose(list);
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ---- */
 
 typedef struct memory_search {
     const char *root;
-    double resident; /* bytes of memory that this process has */
+    double resident; /* bytes of resident memory of this process */
     px_memory_limit *tightest;
 } memory_search;
 
-static void offer(px_memory_limit *tightest, double limit, double taken, const char *name) {
-    const double left = limit > taken ? limit - taken : 0;
+/* Stores the limit, minus the bytes already used of it, if that is tighter than what was found so far. */
+static void tighten(px_memory_limit *tightest, double limit, double used, const char *name) {
+    const double left = limit > used ? limit - used : 0;
     if (left >= (double)tightest->bytes) return;
     tightest->bytes = (size_t)left;
     snprintf(tightest->name, sizeof tightest->name, "%.*s", PX_LIMIT_NAME - 1, name);
@@ -93,7 +94,7 @@ static void read_group_memory(const char *folder, void *limit) {
         double numbers[2];
         if (!read_numbers(folder, files[i], numbers)) continue;
         snprintf(name, sizeof name, "the memory limit %s/%s", folder + strlen(search->root), files[i]);
-        offer(search->tightest, numbers[0], search->resident, name);
+        tighten(search->tightest, numbers[0], search->resident, name);
     }
 }
 
@@ -106,14 +107,14 @@ px_memory_limit px_limit_memory(const char *root) {
     snprintf(process, sizeof process, "%.2000s/proc/self", root);
     if (read_numbers(process, "statm", pages) < 2) pages[0] = pages[1] = 0;
     const memory_search search = {root, pages[1] * page, &tightest};
-    offer(&tightest, (double)sysconf(_SC_PHYS_PAGES) * page, search.resident, "this machine's memory");
+    tighten(&tightest, (double)sysconf(_SC_PHYS_PAGES) * page, search.resident, "this machine's memory");
     visit_own_groups(root, "memory", read_group_memory, (void *)&search);
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
-        offer(&tightest, (double)space.rlim_cur, pages[0] * page, "the address space limit (ulimit -v)");
+        tighten(&tightest, (double)space.rlim_cur, pages[0] * page, "the address space limit (ulimit -v)");
     return tightest;
 }
 
-/* --- Processors --------------------------------------------------------------------------------------------------- */
+/* ---- Processors ---- */
 
 static void read_group_quota(const char *folder, void *limit) {
     int *processors = limit;

@@ -1,4 +1,4 @@
-/* Locks by flock, on files that name their process. */
+/* Advisory locks on files that name their holder. */
 #include "host/io/lock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Reads who has the lock: "process 123 on node7". The holder may not have written it yet. */
+/* Reads the holder, "process 123 on node7", or "another process" if the holder has not written it yet. */
 static void read_holder(int file, char *holder, size_t size) {
     const ssize_t got = pread(file, holder, size - 1, 0);
     holder[got > 0 ? got : 0] = '\0';
@@ -15,7 +15,7 @@ static void read_holder(int file, char *holder, size_t size) {
     if (!holder[0]) snprintf(holder, size, "another process");
 }
 
-/* The name is for messages alone: where it cannot be written, the lock holds nonetheless. */
+/* A failure is ignored: the text serves only the messages of other processes. */
 static void write_holder(int file) {
     char host[64] = "this host", line[128];
     gethostname(host, sizeof host - 1);
@@ -23,15 +23,15 @@ static void write_holder(int file) {
     if (ftruncate(file, 0) != 0 || pwrite(file, line, (size_t)length, 0) != length) return;
 }
 
-/* Whether path still is the file that was opened: its last holder may have removed it meanwhile. */
-static bool still_there(int file, const char *path) {
+/* Whether path is still the file that was opened. Its previous holder may have removed it after our open. */
+static bool is_same_file(int file, const char *path) {
     struct stat opened, named;
     return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
            opened.st_dev == named.st_dev;
 }
 
-/* One try; *taken is false if the file had gone, and it is to be tried again. */
-static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool *taken) {
+/* One attempt. *acquired is false if the file was removed in between, and the caller must try again. */
+static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool *acquired) {
     char holder[128];
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
@@ -42,14 +42,14 @@ static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool
         return px_fail(ctx, PX_ERR_FILE, "%s: %s is at work here; wait for it, end it, or choose another -o", path,
                        holder);
     }
-    *taken = still_there(file, path);
-    if (!*taken) {
+    *acquired = is_same_file(file, path);
+    if (!*acquired) {
         close(file);
         return PX_OK;
     }
     if (error != 0)
         snprintf(lock->warning, sizeof lock->warning,
-                 "%.120s: this file system has no locks (%s): see to it that no other process works here", path,
+                 "%.120s: this file system has no locks (%s): make sure that no other process writes here", path,
                  strerror(error));
     write_holder(file);
     lock->descriptor = file;
@@ -57,8 +57,8 @@ static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool
     return PX_OK;
 }
 
-px_status px_lock_take(px_context *ctx, const char *path, px_lock *lock) {
-    for (bool taken = lock->path[0] != '\0'; !taken;) PX_TRY(try_lock(ctx, path, lock, &taken));
+px_status px_lock_acquire(px_context *ctx, const char *path, px_lock *lock) {
+    for (bool acquired = lock->path[0] != '\0'; !acquired;) PX_TRY(try_lock(ctx, path, lock, &acquired));
     return PX_OK;
 }
 

@@ -1,23 +1,23 @@
-/* Locks that keep a second process from writing where one is at work.
+/* Advisory file locks (flock), which keep two processes from writing the same output.
  *
- * A lock is a file with an advisory lock on it (flock), which the system takes away when its process ends, however that
- * happens. The file holds the number and the host of the process that has the lock, for the message of the next one. */
+ * The operating system releases the lock when its process ends, for whatever reason. The lock file contains the process
+ * number and the host of its holder, which the error message of the next process names. */
 #ifndef PIXELRNN_BASE_LOCK_H
 #define PIXELRNN_BASE_LOCK_H
 
 #include "host/io/file.h"
 
 typedef struct px_lock {
-    int descriptor; /* valid while path is not empty */
+    int descriptor; /* valid while the lock is held, which is while path is not "" */
     char path[PX_PATH];
-    char warning[256]; /* a line to be shown, or "": the file system has no locks */
+    char warning[256]; /* "", or a line for the user: this file system does not support locks */
 } px_lock;
 
-/* Takes the lock, whose file is path; its folder must exist. A lock of all zeros is not taken, and a lock that was
- * taken already is left as it is. PX_ERR_FILE, naming process and host, if another process has it. On a file system
- * without locks it succeeds with a warning, and protects from nothing. */
-px_status px_lock_take(px_context *ctx, const char *path, px_lock *lock);
-/* Removes the file and gives the lock up. A lock that was not taken is allowed. */
+/* Acquires the lock file at path, whose folder must exist. lock must be zero-initialised or already acquired; acquiring
+ * it again does nothing. PX_ERR_FILE, naming process and host, if another process holds it. On a file system without
+ * locks the call succeeds, sets lock->warning, and excludes nobody. */
+px_status px_lock_acquire(px_context *ctx, const char *path, px_lock *lock);
+/* Removes the file and releases the lock. Does nothing if the lock is not held. */
 void px_lock_release(px_lock *lock);
 
 #endif

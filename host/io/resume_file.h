@@ -1,30 +1,30 @@
-/* Work that takes long and is done record by record, kept in a file so that an interrupted run goes on where it
- * stopped.
+/* Resume files: finished records of long work, from which an interrupted run continues.
  *
- * A journal for OUT is the file OUT.journal: a line that tells its work from any other, then the records, all of one
- * size. A record that was cut off is dropped. The caller sees to it that no other process has the journal open. */
-#ifndef PIXELRNN_JOURNAL_H
-#define PIXELRNN_JOURNAL_H
+ * The resume file of the output OUT is OUT.journal. It starts with a line that identifies the work; then follow records
+ * of equal size. An incomplete record at the end is dropped. The caller must exclude other processes (host/io/lock.h).
+ */
+#ifndef PIXELRNN_RESUME_FILE_H
+#define PIXELRNN_RESUME_FILE_H
 
 #include "pixelrnn/status.h"
 #include <stddef.h>
 
 typedef struct px_resume_file px_resume_file;
 
-/* Goes on with the journal of `out`, or begins one. work is one line (without its end) that names everything the
- * records depend on. PX_ERR_USAGE, naming the file, if it is of other work. Close with px_resume_file_close (NULL is
- * allowed), which keeps the file if there is a record in it. */
+/* Opens the resume file of `out`, or creates it. work: one line, without newline, that names everything the records
+ * depend on. PX_ERR_USAGE, naming the file, if the file belongs to other work. Close with px_resume_file_close (NULL is
+ * allowed), which removes a file without records. */
 px_status px_resume_file_open(px_context *ctx, const char *out, const char *work, size_t record_bytes,
-                              px_resume_file **journal);
-void px_resume_file_close(px_resume_file *journal);
+                              px_resume_file **file);
+void px_resume_file_close(px_resume_file *file);
 
-/* Whole records. */
-size_t px_resume_file_count(const px_resume_file *journal);
-/* Appends records, and syncs them to disk. On failure (ENOSPC) the records before stay good. */
-px_status px_resume_file_append(px_resume_file *journal, const void *records, size_t count);
+/* The number of complete records. */
+size_t px_resume_file_count(const px_resume_file *file);
+/* Appends records and syncs them to disk. A failure (such as ENOSPC) does not damage earlier records. */
+px_status px_resume_file_append(px_resume_file *file, const void *records, size_t count);
 /* Reads records first .. first + count - 1. */
-px_status px_resume_file_read(px_resume_file *journal, size_t first, size_t count, void *records);
-/* Removes the file: its work is done. */
-void px_resume_file_remove(px_resume_file *journal);
+px_status px_resume_file_read(px_resume_file *file, size_t first, size_t count, void *records);
+/* Removes the file, once the work is complete. */
+void px_resume_file_remove(px_resume_file *file);
 
 #endif

@@ -1,4 +1,4 @@
-/* safetensors files: reading. Everything is checked before anything is used. */
+/* Reading of safetensors files. A file is validated before its tensors are read. */
 #include "host/io/safetensors_dtype.h"
 #include "host/io/file_kind.h"
 #include "host/io/file.h"
@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file's bytes are used as they are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "file data is little endian and is used unconverted");
 
 enum { LENGTH_BYTES = 8, HEADER_LIMIT = 100000000 /* the format's own limit */ };
 
-const px_dtype_form px_dtypes[PX_DTYPES] = {
+const px_dtype_info px_dtypes[PX_DTYPES] = {
     [PX_DTYPE_F32] = {"F32", 4},
     [PX_DTYPE_F64] = {"F64", 8},
     [PX_DTYPE_I64] = {"I64", 8},
@@ -18,30 +18,30 @@ const px_dtype_form px_dtypes[PX_DTYPES] = {
 };
 
 struct px_safetensors {
-    char *data; /* what follows the header */
+    char *data; /* the bytes after the header */
     cJSON *header;
     const cJSON *metadata; /* in header; NULL if there is none */
     int count;
-    px_stored_tensor *tensors; /* in the order of their bytes */
-    void **copies;             /* a tensor that is not aligned in the file is copied; else NULL */
+    px_stored_tensor *tensors; /* in the order of their data */
+    void **copies;             /* aligned copies of unaligned tensors; else NULL */
 };
 
-/* Where a tensor's bytes lie: offsets from the end of the header. */
+/* A tensor and its byte range, as offsets from the end of the header. */
 typedef struct extent {
     px_stored_tensor tensor;
     size_t begin, end;
 } extent;
 
-/* What a check needs to name the place of a fault. */
-typedef struct place {
+/* The file that is read, for messages. */
+typedef struct origin {
     px_context *ctx;
     const char *path;
-} place;
+} origin;
 
-/* ---------------------------------------------------------------- the header's JSON */
+/* ---- The JSON header ---- */
 
-/* Names go into one-line messages and C strings. */
-static bool is_rectangle(const char *text) {
+/* Whether a text has no control characters, so that it can be part of a one-line message. */
+static bool is_printable(const char *text) {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c < 0x20 || *c == 0x7f) return false;
     }
@@ -52,18 +52,19 @@ static int compare_keys(const void *a, const void *b) {
     return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
 }
 
-/* JSON lets a name stand twice, and readers differ in which one they take. */
-static px_status check_keys(place at, const cJSON *object, const char *what) {
+/* Fails if a name occurs twice. JSON allows it, and readers differ in which of the values they use. */
+static px_status check_keys(origin at, const cJSON *object, const char *what) {
     size_t count = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, object) {
-        if (!is_rectangle(item->string)) {
-            return px_fail(at.ctx, PX_ERR_FORMAT, "%s: a %s's name holds control characters", at.path, what);
+        if (!is_printable(item->string)) {
+            return px_fail(at.ctx, PX_ERR_FORMAT, "%s: found control characters in the name of a %s, expected none",
+                           at.path, what);
         }
         count++;
     }
     const cJSON **sorted = malloc((count + 1) * sizeof *sorted);
-    if (!sorted) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for %zu names", at.path, count);
+    if (!sorted) return px_fail_memory(at.ctx, at.path, (count + 1) * sizeof *sorted);
     size_t filled = 0;
     cJSON_ArrayForEach(item, object) sorted[filled++] = item;
     qsort(sorted, count, sizeof *sorted, compare_keys);
@@ -71,14 +72,14 @@ static px_status check_keys(place at, const cJSON *object, const char *what) {
     px_status status = PX_OK;
     for (size_t i = 1; status == PX_OK && i < count; i++) {
         if (compare_keys(&sorted[i - 1], &sorted[i]) == 0) {
-            status = px_fail(at.ctx, PX_ERR_FORMAT, "%s: %s %.200s stands twice", at.path, what, sorted[i]->string);
+            status = px_fail(at.ctx, PX_ERR_FORMAT, "%s: %s %.200s occurs twice", at.path, what, sorted[i]->string);
         }
     }
     free(sorted);
     return status;
 }
 
-static px_status parse_header(place at, const char *text, size_t length, px_safetensors *file) {
+static px_status parse_header(origin at, const char *text, size_t length, px_safetensors *file) {
     const char *end = NULL;
     file->header = cJSON_ParseWithLengthOpts(text, length, &end, false);
     if (!cJSON_IsObject(file->header)) {
@@ -87,13 +88,14 @@ static px_status parse_header(place at, const char *text, size_t length, px_safe
     }
     while (end < text + length && strchr(" \t\r\n", *end) && *end) end++;
     if (end < text + length) {
-        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: byte %td of the header follows its JSON", at.path, end - text);
+        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: found byte %td after the header's JSON, expected its end", at.path,
+                       end - text);
     }
     return check_keys(at, file->header, "tensor");
 }
 
-/* PX_ERR_FORMAT if the file, whose length of a header is wrong, is of another kind that can be named. */
-static px_status check_kind(place at, const px_file_in *in) {
+/* Called if the header length is wrong: PX_ERR_FORMAT if the file is of another, known kind. */
+static px_status check_kind(origin at, const px_file_in *in) {
     uint8_t bytes[PX_FILE_KIND_BYTES];
     const size_t size = in->size < sizeof bytes ? in->size : sizeof bytes;
     PX_TRY(px_file_read_at(at.ctx, at.path, in, 0, size, bytes));
@@ -102,7 +104,7 @@ static px_status check_kind(place at, const px_file_in *in) {
     return px_fail(at.ctx, PX_ERR_FORMAT, "%s: found %s, expected a safetensors file", at.path, kind);
 }
 
-static px_status read_header(place at, const px_file_in *in, px_safetensors *file, size_t *header_bytes) {
+static px_status read_header(origin at, const px_file_in *in, px_safetensors *file, size_t *header_bytes) {
     if (in->size < LENGTH_BYTES) {
         PX_TRY(check_kind(at, in));
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: %zu bytes; a safetensors file starts with a length of %d bytes",
@@ -110,16 +112,15 @@ static px_status read_header(place at, const px_file_in *in, px_safetensors *fil
     }
     uint64_t length;
     PX_TRY(px_file_read_at(at.ctx, at.path, in, 0, sizeof length, &length));
-    size_t rest = in->size - LENGTH_BYTES;
-    if (length > HEADER_LIMIT || length > rest) {
+    const size_t remaining = in->size - LENGTH_BYTES;
+    if (length > HEADER_LIMIT || length > remaining) {
         PX_TRY(check_kind(at, in));
         return px_fail(at.ctx, PX_ERR_FORMAT,
                        "%s: a header of %llu bytes; %zu bytes follow, and at most %d are allowed", at.path,
-                       (unsigned long long)length, rest, HEADER_LIMIT);
+                       (unsigned long long)length, remaining, HEADER_LIMIT);
     }
     char *text = malloc(length + 1);
-    if (!text)
-        return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for a header of %zu bytes", at.path, (size_t)length);
+    if (!text) return px_fail_memory(at.ctx, at.path, length + 1);
     px_status status = px_file_read_at(at.ctx, at.path, in, LENGTH_BYTES, length, text);
     if (status == PX_OK) status = parse_header(at, text, length, file);
     free(text);
@@ -127,7 +128,7 @@ static px_status read_header(place at, const px_file_in *in, px_safetensors *fil
     return status;
 }
 
-static px_status check_metadata(place at, px_safetensors *file) {
+static px_status check_metadata(origin at, px_safetensors *file) {
     file->metadata = cJSON_GetObjectItemCaseSensitive(file->header, "__metadata__");
     if (!file->metadata) return PX_OK;
     if (!cJSON_IsObject(file->metadata)) {
@@ -143,9 +144,9 @@ static px_status check_metadata(place at, px_safetensors *file) {
     return PX_OK;
 }
 
-/* ---------------------------------------------------------------- one tensor's entry */
+/* ---- The entry of one tensor ---- */
 
-/* A whole number that a double holds exactly, which is all that JSON promises. */
+/* Reads a non-negative integer of at most 2^53, the largest range that a JSON number represents exactly. */
 static bool read_integer(const cJSON *item, int64_t *value) {
     const double limit = 9007199254740992.0; /* 2^53 */
     if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= limit)) return false;
@@ -153,19 +154,19 @@ static bool read_integer(const cJSON *item, int64_t *value) {
     return (double)*value == item->valuedouble;
 }
 
-static px_status read_dtype(place at, const cJSON *item, px_stored_tensor *tensor) {
+static px_status read_dtype(origin at, const cJSON *item, px_stored_tensor *tensor) {
     for (int d = 0; cJSON_IsString(item) && d < PX_DTYPES; d++) {
         if (strcmp(item->valuestring, px_dtypes[d].name) != 0) continue;
         tensor->dtype = (px_dtype)d;
         return PX_OK;
     }
-    bool named = cJSON_IsString(item) && is_rectangle(item->valuestring);
-    return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has dtype %.32s, want F32, F64, I64 or U8", at.path,
+    bool named = cJSON_IsString(item) && is_printable(item->valuestring);
+    return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has dtype %.32s, expected F32, F64, I64 or U8", at.path,
                    tensor->name, named ? item->valuestring : "(none)");
 }
 
-/* Reads the shape and returns the bytes that it needs. */
-static px_status read_shape(place at, const cJSON *item, px_stored_tensor *tensor, size_t *bytes) {
+/* Reads the shape, and computes the bytes of a tensor of this shape and dtype. */
+static px_status read_shape(origin at, const cJSON *item, px_stored_tensor *tensor, size_t *bytes) {
     if (!cJSON_IsArray(item)) {
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has no shape", at.path, tensor->name);
     }
@@ -189,7 +190,7 @@ static px_status read_shape(place at, const cJSON *item, px_stored_tensor *tenso
     return PX_OK;
 }
 
-static px_status read_extent(place at, const cJSON *item, size_t data_bytes, size_t want, extent *tensor) {
+static px_status read_extent(origin at, const cJSON *item, size_t data_bytes, size_t expected, extent *tensor) {
     int64_t begin, end;
     const char *name = tensor->tensor.name;
     if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2 || !read_integer(item->child, &begin) ||
@@ -200,16 +201,16 @@ static px_status read_extent(place at, const cJSON *item, size_t data_bytes, siz
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s: data_offsets [%lld, %lld] in %zu bytes of data", at.path,
                        name, (long long)begin, (long long)end, data_bytes);
     }
-    if ((size_t)(end - begin) != want) {
-        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s has %lld bytes, its dtype and shape want %zu", at.path,
-                       name, (long long)(end - begin), want);
+    if ((size_t)(end - begin) != expected) {
+        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %s: found %lld bytes, expected %zu for its dtype and shape",
+                       at.path, name, (long long)(end - begin), expected);
     }
     tensor->begin = (size_t)begin;
     tensor->end = (size_t)end;
     return PX_OK;
 }
 
-static px_status read_entry(place at, const cJSON *entry, size_t data_bytes, extent *tensor) {
+static px_status read_entry(origin at, const cJSON *entry, size_t data_bytes, extent *tensor) {
     if (strlen(entry->string) >= PX_TENSOR_NAME) {
         return px_fail(at.ctx, PX_ERR_FORMAT, "%s: tensor %.80s...: a name of more than %d bytes", at.path,
                        entry->string, PX_TENSOR_NAME - 1);
@@ -225,47 +226,47 @@ static px_status read_entry(place at, const cJSON *entry, size_t data_bytes, ext
     return read_extent(at, cJSON_GetObjectItemCaseSensitive(entry, "data_offsets"), data_bytes, bytes, tensor);
 }
 
-/* ---------------------------------------------------------------- all tensors */
+/* ---- All tensors ---- */
 
 static int compare_extents(const void *a, const void *b) {
     const extent *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    return (x->end > y->end) - (x->end < y->end); /* an empty tensor before the one that starts with it */
+    return (x->end > y->end) - (x->end < y->end); /* an empty tensor comes before the one at the same offset */
 }
 
-/* Sorts by place and demands that every byte belongs to exactly one tensor. */
-static px_status check_extents(place at, extent *tensors, int count, size_t data_bytes) {
+/* Sorts the tensors by offset and checks that every byte of data belongs to exactly one. */
+static px_status check_extents(origin at, extent *tensors, int count, size_t data_bytes) {
     qsort(tensors, (size_t)count, sizeof *tensors, compare_extents);
     size_t covered = 0;
     for (int i = 0; i < count; i++) {
         if (tensors[i].begin != covered) {
             return px_fail(at.ctx, PX_ERR_FORMAT,
-                           "%s: tensor %s starts at byte %zu, %s the tensor before, which ends at %zu", at.path,
+                           "%s: tensor %s starts at byte %zu, %s the previous tensor, which ends at %zu", at.path,
                            tensors[i].tensor.name, tensors[i].begin,
                            tensors[i].begin < covered ? "inside" : "leaving a hole after", covered);
         }
         covered = tensors[i].end;
     }
     if (covered != data_bytes) {
-        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: %zu bytes of data, of which the tensors are %zu", at.path,
+        return px_fail(at.ctx, PX_ERR_FORMAT, "%s: found %zu bytes of data, expected %zu for its tensors", at.path,
                        data_bytes, covered);
     }
     return PX_OK;
 }
 
-/* Points the tensor at its bytes, or at a copy of them if the file's writer did not align them. */
-static px_status place_data(place at, px_safetensors *file, int index, const char *data, size_t bytes) {
+/* Points the tensor at its bytes, or at an aligned copy of them. */
+static px_status assign_data(origin at, px_safetensors *file, int index, const char *data, size_t bytes) {
     px_stored_tensor *tensor = &file->tensors[index];
     tensor->data = data;
     if ((uintptr_t)data % px_dtypes[tensor->dtype].bytes == 0 || bytes == 0) return PX_OK;
     void *copy = malloc(bytes);
-    if (!copy) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for tensor %s", at.path, tensor->name);
+    if (!copy) return px_fail_memory(at.ctx, at.path, bytes);
     tensor->data = file->copies[index] = memcpy(copy, data, bytes);
     return PX_OK;
 }
 
-/* Every tensor's entry, and that they fit each other: what follows the header is not read before this is known. */
-static px_status read_entries(place at, const px_safetensors *file, extent *extents, int *count, size_t data_bytes) {
+/* Reads and checks the entries of all tensors, before any data is read. */
+static px_status read_entries(origin at, const px_safetensors *file, extent *extents, int *count, size_t data_bytes) {
     const cJSON *entry;
     cJSON_ArrayForEach(entry, file->header) {
         if (entry != file->metadata) PX_TRY(read_entry(at, entry, data_bytes, &extents[(*count)++]));
@@ -273,29 +274,28 @@ static px_status read_entries(place at, const px_safetensors *file, extent *exte
     return check_extents(at, extents, *count, data_bytes);
 }
 
-static px_status place_tensors(place at, px_safetensors *file, const extent *extents, int count) {
+static px_status assign_tensors(origin at, px_safetensors *file, const extent *extents, int count) {
     file->tensors = calloc((size_t)count + 1, sizeof *file->tensors);
     file->copies = calloc((size_t)count + 1, sizeof *file->copies);
-    if (!file->tensors || !file->copies)
-        return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for %d tensors", at.path, count);
+    if (!file->tensors || !file->copies) return px_fail_memory(at.ctx, at.path, 0);
     file->count = count;
     for (int i = 0; i < count; i++) {
         file->tensors[i] = extents[i].tensor;
-        PX_TRY(place_data(at, file, i, file->data + extents[i].begin, extents[i].end - extents[i].begin));
+        PX_TRY(assign_data(at, file, i, file->data + extents[i].begin, extents[i].end - extents[i].begin));
     }
     return PX_OK;
 }
 
-/* ---------------------------------------------------------------- the file */
+/* ---- The file ---- */
 
-static px_status read_data(place at, const px_file_in *in, size_t begin, px_safetensors *file) {
+static px_status read_data(origin at, const px_file_in *in, size_t begin, px_safetensors *file) {
     const size_t bytes = in->size - begin;
     file->data = malloc(bytes + 1);
-    if (!file->data) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", at.path, bytes);
+    if (!file->data) return px_fail_memory(at.ctx, at.path, bytes);
     return px_file_read_at(at.ctx, at.path, in, begin, bytes, file->data);
 }
 
-static px_status read_file(place at, const px_file_in *in, px_safetensors *file) {
+static px_status read_file(origin at, const px_file_in *in, px_safetensors *file) {
     size_t header_bytes = 0;
     int count = 0;
     PX_TRY(read_header(at, in, file, &header_bytes));
@@ -303,10 +303,10 @@ static px_status read_file(place at, const px_file_in *in, px_safetensors *file)
     const size_t begin = LENGTH_BYTES + header_bytes;
     int entries = cJSON_GetArraySize(file->header);
     extent *extents = calloc((size_t)entries + 1, sizeof *extents);
-    if (!extents) return px_fail(at.ctx, PX_ERR_MEMORY, "%s: no memory for %d tensors", at.path, entries);
+    if (!extents) return px_fail_memory(at.ctx, at.path, 0);
     px_status status = read_entries(at, file, extents, &count, in->size - begin);
     if (status == PX_OK) status = read_data(at, in, begin, file);
-    if (status == PX_OK) status = place_tensors(at, file, extents, count);
+    if (status == PX_OK) status = assign_tensors(at, file, extents, count);
     free(extents);
     return status;
 }
@@ -316,8 +316,7 @@ px_status px_safetensors_open(px_context *ctx, const char *path, px_safetensors 
     *result = NULL;
     PX_TRY(px_file_open(ctx, path, &in));
     px_safetensors *file = calloc(1, sizeof *file);
-    px_status status = file ? read_file((place){ctx, path}, &in, file)
-                            : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to open it", path);
+    px_status status = file ? read_file((origin){ctx, path}, &in, file) : px_fail_memory(ctx, path, sizeof *file);
     px_file_close(&in);
     if (status == PX_OK) {
         *result = file;

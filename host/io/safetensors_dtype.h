@@ -1,4 +1,4 @@
-/* What the reader and the writer of safetensors files share: the dtypes. */
+/* The dtypes of safetensors files, shared by reader and writer. */
 #ifndef PIXELRNN_HOST_SAFETENSORS_H
 #define PIXELRNN_HOST_SAFETENSORS_H
 
@@ -6,12 +6,12 @@
 
 enum { PX_DTYPES = PX_DTYPE_U8 + 1 };
 
-typedef struct px_dtype_form {
-    const char *name; /* in the file's header */
-    size_t bytes;     /* of an element */
-} px_dtype_form;
+typedef struct px_dtype_info {
+    const char *name; /* in the JSON header */
+    size_t bytes;     /* of one element */
+} px_dtype_info;
 
-/* In px_dtype order. */
-extern const px_dtype_form px_dtypes[PX_DTYPES];
+/* Indexed by px_dtype. */
+extern const px_dtype_info px_dtypes[PX_DTYPES];
 
 #endif

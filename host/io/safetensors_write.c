@@ -1,4 +1,4 @@
-/* safetensors files: writing. */
+/* Writing of safetensors files. */
 #include "host/io/file.h"
 #include "host/io/safetensors_dtype.h"
 #include <cjson/cJSON.h>
@@ -15,7 +15,7 @@ static size_t tensor_bytes(const px_stored_tensor *tensor) {
     return px_stored_tensor_elements(tensor) * px_dtypes[tensor->dtype].bytes;
 }
 
-/* {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}; NULL without memory. */
+/* {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}; NULL if out of memory. */
 static cJSON *describe(const px_stored_tensor *tensor, size_t begin) {
     double shape[PX_TENSOR_RANK], offsets[2] = {(double)begin, (double)(begin + tensor_bytes(tensor))};
     for (int d = 0; d < tensor->rank; d++) shape[d] = (double)tensor->shape[d];
@@ -28,7 +28,7 @@ static cJSON *describe(const px_stored_tensor *tensor, size_t begin) {
     return NULL;
 }
 
-/* The JSON header, to be freed with cJSON_free; NULL without memory. */
+/* The JSON header, to be freed with cJSON_free; NULL if out of memory. */
 static char *header_text(const px_stored_tensor *tensors, int count, const px_metadata *metadata, int metadata_count) {
     cJSON *header = cJSON_CreateObject();
     bool good = header != NULL;
@@ -51,7 +51,7 @@ static char *header_text(const px_stored_tensor *tensors, int count, const px_me
 px_status px_safetensors_write(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
                                const px_metadata *metadata, int metadata_count) {
     char *header = header_text(tensors, count, metadata, metadata_count);
-    if (!header) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the header of %d tensors", path, count);
+    if (!header) return px_fail_memory(ctx, path, 0);
     size_t text = strlen(header), padding = (8 - text % 8) % 8;
     uint64_t length = text + padding;
 

@@ -1,4 +1,4 @@
-/* Status codes and messages. */
+/* Messages and exit statuses. */
 #include "pixelrnn/status.h"
 #include <ctype.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* The Makefile gives version and revision, and compiles this file again when one changes. */
+/* PX_VERSION and PX_REVISION are defined by the Makefile, which recompiles this file when one of them changes. */
 #include "pixelrnn/version.h"
 
 const char *px_version(void) {

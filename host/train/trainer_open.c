@@ -84,7 +84,7 @@ static px_status trainer_lock(px_trainer *t) {
     char path[PX_PATH];
     if (t->lock.path[0] || !px_file_is_folder(t->options->run)) return PX_OK;
     PX_TRY(px_file_path(t->ctx, path, "%s/lock", t->options->run));
-    PX_TRY(px_lock_take(t->ctx, path, &t->lock));
+    PX_TRY(px_lock_acquire(t->ctx, path, &t->lock));
     if (t->lock.warning[0]) fprintf(t->options->out, "%s\n", t->lock.warning);
     return PX_OK;
 }

@@ -157,13 +157,13 @@ static void text_is_read_whole(void **state) {
     assert_int_equal(strlen(back), sizeof text);
     free(back);
     assert_int_equal(px_file_read_text(&ctx, px_test_path("text"), sizeof text - 1, &back), PX_ERR_FORMAT);
-    assert_message("more than the 9999 bytes");
+    assert_message("found more than 9999 bytes");
     assert_null(back);
     put(px_test_path("text"), "", 0);
     assert_text(px_test_path("text"), "");
     put(px_test_path("text"), "ab\0c", 4);
     assert_int_equal(px_file_read_text(&ctx, px_test_path("text"), 100, &back), PX_ERR_FORMAT);
-    assert_message("byte 2 is 0");
+    assert_message("found 0 at byte 2");
     assert_int_equal(px_file_read_text(&ctx, px_test_path("nowhere"), 100, &back), PX_ERR_FILE);
     assert_message("nowhere: No such file or directory");
     assert_int_equal(px_file_read_text(&ctx, px_test_folder, 100, &back), PX_ERR_FILE);
@@ -399,16 +399,16 @@ static const struct {
     {"", 0, "not a JSON object"},
     {"[]", 0, "not a JSON object"},
     {"{\"w\":", 0, "not a JSON object"},
-    {"{} {}", 0, "byte 3 of the header follows its JSON"},
+    {"{} {}", 0, "found byte 3 after the header's JSON"},
     {"{\"w\":3}", 0, "tensor w is not an object"},
     {"{\"w\":{}}", 0, "tensor w is not an object of dtype, shape and data_offsets"},
-    {"{\"w\":" F32("[1]", "[0,4]") ",\"w\":" F32("[1]", "[4,8]") "}", 8, "tensor w stands twice"},
-    {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", 0, "metadata key a stands twice"},
+    {"{\"w\":" F32("[1]", "[0,4]") ",\"w\":" F32("[1]", "[4,8]") "}", 8, "tensor w occurs twice"},
+    {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", 0, "metadata key a occurs twice"},
     {"{\"__metadata__\":{\"a\":1}}", 0, "__metadata__ a is not a string"},
     {"{\"__metadata__\":7}", 0, "__metadata__ is not an object"},
     {"{\"w\\n\":" F32("[1]", "[0,4]") "}", 4, "control characters"},
     {"{\"" HUNDRED "\":" F32("[1]", "[0,4]") "}", 4, "a name of more than 95 bytes"},
-    {"{\"w\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2, "tensor w has dtype BF16, want F32"},
+    {"{\"w\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2, "tensor w has dtype BF16, expected F32"},
     {"{\"w\":{\"dtype\":1,\"shape\":[1],\"data_offsets\":[0,2]}}", 2, "tensor w has dtype (none)"},
     {"{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "tensor w has no shape"},
     {ONE("4", "[0,4]"), 4, "tensor w has no shape"},
@@ -424,8 +424,8 @@ static const struct {
     {ONE("[1]", "[-4,0]"), 4, "data_offsets are not two offsets"},
     {ONE("[1]", "[4,0]"), 4, "data_offsets [4, 0] in 4 bytes"},
     {ONE("[2]", "[0,8]"), 4, "data_offsets [0, 8] in 4 bytes"},
-    {ONE("[1]", "[0,8]"), 8, "tensor w has 8 bytes, its dtype and shape want 4"},
-    {ONE("[1]", "[0,4]"), 5, "5 bytes of data, of which the tensors are 4"},
+    {ONE("[1]", "[0,8]"), 8, "tensor w: found 8 bytes, expected 4 for its dtype and shape"},
+    {ONE("[1]", "[0,4]"), 5, "found 5 bytes of data, expected 4 for its tensors"},
     {ONE("[1]", "[4,8]"), 8, "tensor w starts at byte 4, leaving a hole"},
     {"{\"a\":" F32("[2]", "[0,8]") ",\"b\":" F32("[1]", "[4,8]") "}", 8, "tensor b starts at byte 4, inside"},
 };

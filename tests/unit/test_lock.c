@@ -25,7 +25,7 @@ int flock(int file, int operation) {
 static void expect_refusal(const char *want) {
     px_context ctx;
     px_lock second = {0};
-    assert_int_equal(px_lock_take(&ctx, path, &second), PX_ERR_FILE);
+    assert_int_equal(px_lock_acquire(&ctx, path, &second), PX_ERR_FILE);
     assert_string_equal(ctx.message, want);
     px_lock_release(&second); /* not taken: it must leave the file where it is */
     assert_true(px_file_exists(path));
@@ -36,16 +36,16 @@ static void a_second_taker_is_told_who_has_it(void **state) {
     px_lock lock = {0};
     char host[64] = "", want[256];
     (void)state;
-    assert_ok(&ctx, px_lock_take(&ctx, path, &lock));
+    assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock));
     assert_string_equal(lock.warning, "");
-    assert_ok(&ctx, px_lock_take(&ctx, path, &lock)); /* again: it is ours */
+    assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock)); /* again: it is ours */
     gethostname(host, sizeof host - 1);
     snprintf(want, sizeof want, "%s: process %ld on %s is at work here; wait for it, end it, or choose another -o",
              path, (long)getpid(), host);
     expect_refusal(want);
     px_lock_release(&lock);
     assert_false(px_file_exists(path));
-    assert_ok(&ctx, px_lock_take(&ctx, path, &lock));
+    assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock));
     px_lock_release(&lock);
 }
 
@@ -58,17 +58,17 @@ static void a_lock_dies_with_its_process(void **state) {
     assert_int_equal(pipe(ready), 0);
     const pid_t child = fork();
     if (child == 0) {
-        byte = px_lock_take(&ctx, path, &lock) == PX_OK;
+        byte = px_lock_acquire(&ctx, path, &lock) == PX_OK;
         const ssize_t told = write(ready[1], &byte, 1);
         for (;;) pause();
         _exit((int)told);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
     assert_int_equal(byte, 1);
-    assert_int_equal(px_lock_take(&ctx, path, &lock), PX_ERR_FILE);
+    assert_int_equal(px_lock_acquire(&ctx, path, &lock), PX_ERR_FILE);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &how, 0), child);
-    assert_ok(&ctx, px_lock_take(&ctx, path, &lock));
+    assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock));
     px_lock_release(&lock);
     close(ready[0]);
     close(ready[1]);
@@ -80,13 +80,13 @@ static void a_file_that_its_holder_removes_is_not_locked(void **state) {
     px_lock lock = {0};
     (void)state;
     removed = path;
-    assert_ok(&ctx, px_lock_take(&ctx, path, &lock));
+    assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock));
     assert_true(px_file_exists(path));
-    assert_int_equal(px_lock_take(&ctx, path, &(px_lock){0}), PX_ERR_FILE);
+    assert_int_equal(px_lock_acquire(&ctx, path, &(px_lock){0}), PX_ERR_FILE);
     px_lock_release(&lock);
 }
 
-static void a_file_system_without_locks_is_said(void **state) {
+static void a_file_system_without_locks_is_reported(void **state) {
     static const int errors[] = {ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL};
     px_context ctx;
     (void)state;
@@ -94,9 +94,9 @@ static void a_file_system_without_locks_is_said(void **state) {
         px_lock lock = {0};
         char want[256];
         error = errors[i];
-        assert_ok(&ctx, px_lock_take(&ctx, path, &lock));
+        assert_ok(&ctx, px_lock_acquire(&ctx, path, &lock));
         snprintf(want, sizeof want,
-                 "%s: this file system has no locks (%s): see to it that no other process works here", path,
+                 "%s: this file system has no locks (%s): make sure that no other process writes here", path,
                  strerror(error));
         assert_string_equal(lock.warning, want);
         px_lock_release(&lock);
@@ -109,7 +109,7 @@ static void a_missing_folder_is_named(void **state) {
     px_context ctx;
     px_lock lock = {0};
     (void)state;
-    assert_int_equal(px_lock_take(&ctx, "/nowhere/at/all/lock", &lock), PX_ERR_FILE);
+    assert_int_equal(px_lock_acquire(&ctx, "/nowhere/at/all/lock", &lock), PX_ERR_FILE);
     assert_string_equal(ctx.message, "/nowhere/at/all/lock: No such file or directory");
     px_lock_release(&lock);
 }
@@ -119,7 +119,7 @@ int main(void) {
         cmocka_unit_test(a_second_taker_is_told_who_has_it),
         cmocka_unit_test(a_lock_dies_with_its_process),
         cmocka_unit_test(a_file_that_its_holder_removes_is_not_locked),
-        cmocka_unit_test(a_file_system_without_locks_is_said),
+        cmocka_unit_test(a_file_system_without_locks_is_reported),
         cmocka_unit_test(a_missing_folder_is_named),
     };
     if (!mkdtemp(folder)) return 1;
