@@ -1,11 +1,11 @@
-/* Contradictions between keys. */
+/* Checks of a config as a whole: contradictions between keys, and differences between two configs. */
 #include "host/config/keys.h"
 #include <string.h>
 
 px_status px_config_check(px_context *ctx, const char *where, const px_config *config) {
     if (config->precision == PX_PRECISION_BFLOAT16 && sizeof(px_real) != sizeof(float))
         return px_fail(ctx, PX_ERR_CONFIG,
-                       "%s: precision: found bfloat16, expected float32: this is a build of float64", where);
+                       "%s: precision: found bfloat16, expected float32 in a build with BUILD=double", where);
     if (config->train.warmup_steps > config->train.steps)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: train.warmup_steps: found %lld, expected at most train.steps, %lld",
                        where, (long long)config->train.warmup_steps, (long long)config->train.steps);
@@ -17,7 +17,8 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
     return PX_OK;
 }
 
-/* The first key whose values differ, spelt out; NULL: there is none. */
+/* The first key whose values differ, and both values as text; NULL if there is none. fixed: only keys that a resumed
+ * run cannot change. */
 static const px_key *config_difference(const px_config *a, const px_config *b, bool fixed, char of_a[PX_CONFIG_STRING],
                                        char of_b[PX_CONFIG_STRING]) {
     for (const px_key *key = px_keys; key->name; key++) {
@@ -39,7 +40,7 @@ void px_config_changes(const px_config *before, const px_config *now, px_config_
 
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine) {
     char expected[PX_CONFIG_STRING], found[PX_CONFIG_STRING];
-    px_config same_data = *mine; /* its content is compared, not its place */
+    px_config same_data = *mine; /* px_ranks_same compares the images; paths may differ */
     memcpy(same_data.data.train, first->data.train, sizeof first->data.train);
     memcpy(same_data.data.test, first->data.test, sizeof first->data.test);
     const px_key *key = config_difference(first, &same_data, false, expected, found);
@@ -47,10 +48,10 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %.200s, expected %.200s as on rank 0", key->name, found, expected);
 }
 
-px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given) {
+px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *started, const px_config *given) {
     char before[PX_CONFIG_STRING], now[PX_CONFIG_STRING];
-    const px_key *key = config_difference(held, given, true, before, now);
+    const px_key *key = config_difference(started, given, true, before, now);
     if (!key) return PX_OK;
-    return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %.200s, expected %.200s as the run was begun with", where,
+    return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %.200s, expected %.200s as when the run was started", where,
                    key->name, now, before);
 }

@@ -1,4 +1,5 @@
-/* The one table of keys, and how to find one in it. */
+/* The table of config keys. To add a key: a field in px_config and a row here; parsing, --set, `pixelrnn keys` and
+ * completion read the table. */
 #include "host/config/keys.h"
 #include "pixelrnn/source.h"
 #include <assert.h>
@@ -22,12 +23,12 @@ static const char *const schedules[] = {
 static const char *const values[] = {
     [PX_VALUES_AUTO] = "auto", [PX_VALUES_INTENSITY] = "intensity", [PX_VALUES_LEVELS] = "levels", NULL};
 
-/* Most steps of a run: checkpoint folders are named by nine digits. */
-enum { STEPS = 999999999 };
+/* The largest number of steps of a run: the names of checkpoint folders have nine digits. */
+enum { MAX_STEPS = 999999999 };
 
 /* clang-format off */
 
-/* A row is named after its field and typed by it, so that name, type and place cannot disagree. */
+/* A row of the table. Name, type and offset are derived from the field of px_config. */
 #define KEY(field, initial_, ...)                                                                                      \
     {.name = #field,                                                                                                   \
      .type = _Generic(((px_config *)NULL)->field, char *: PX_KEY_STRING, int64_t: PX_KEY_INTEGER,                      \
@@ -58,13 +59,13 @@ KEY(data.levels, "256", .fixed = true, .min = 2, .max = 256, .help = "L, values 
 KEY(data.values, "auto", .words = values,
     .help = "intensity: bytes 0 to 255 become levels; levels: bytes are levels; auto: intensity, but refused if all are level 0"),
 KEY(data.size, "0", .min = 0, .max = 4096, .unit = "pixels",
-    .help = "side: pictures are cropped and averaged down to it; 0: as stored (builtin digits 28, ising 8)"),
+    .help = "side: images are cropped and averaged down to it; 0: as stored (builtin digits 28, ising 8)"),
 KEY(data.channels, "0", .min = 0, .max = 3, .help = "1: grey, 3: colour, 0: as stored (folders and tars: 3)"),
 KEY(data.shuffle, "true", .help = "a new order each epoch; false: the file's order, wrapping around"),
 KEY(data.flip, "false", .help = "mirror training images left to right, half of the time"),
 KEY(data.binarize, "false", .help = "level 1 with probability value / 255, anew each epoch; levels must be 2"),
 
-KEY(train.steps, "20000", .min = 0, .max = STEPS, .unit = "steps", .help = "length of the run"),
+KEY(train.steps, "20000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "length of the run"),
 KEY(train.batch_size, "16", .fixed = true, .min = 1, .max = 1000000, .unit = "images", .help = "of a step, over all ranks"),
 KEY(train.optimizer, "rmsprop", .fixed = true, .words = optimizers, .help = "what turns gradients into updates"),
 KEY(train.learning_rate, "0.001", .min = 0, .above = true, .max = INFINITY, .help = "before the schedule"),
@@ -75,15 +76,15 @@ KEY(train.epsilon, "1e-8", .min = 0, .above = true, .max = INFINITY, .help = "rm
 KEY(train.clip_norm, "1", .min = 0, .max = INFINITY, .help = "longest gradient, all parameters together; 0: off"),
 KEY(train.ema_decay, "0", .min = 0, .max = 1, .below = true, .help = "of the averaged weights; 0: off"),
 KEY(train.schedule, "constant", .words = schedules, .help = "course of the learning rate after the warm-up"),
-KEY(train.warmup_steps, "0", .min = 0, .max = STEPS, .unit = "steps", .help = "the rate rises from 0 for as long"),
-KEY(train.decay_every, "10000", .min = 1, .max = STEPS, .unit = "steps", .help = "schedule step: between two drops"),
+KEY(train.warmup_steps, "0", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "the rate rises from 0 for as long"),
+KEY(train.decay_every, "10000", .min = 1, .max = MAX_STEPS, .unit = "steps", .help = "schedule step: between two drops"),
 KEY(train.decay_factor, "0.5", .min = 0, .above = true, .max = 1, .help = "schedule step: rate after a drop / before"),
 KEY(train.final_rate, "0", .min = 0, .max = 1, .help = "schedule cosine: rate at the last step / learning_rate"),
-KEY(train.log_every, "10", .min = 0, .max = STEPS, .unit = "steps", .help = "between two lines; 0: only at the end"),
-KEY(train.evaluate_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.log_every, "10", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "between two lines; 0: only at the end"),
+KEY(train.evaluate_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "0: only at the end"),
 KEY(train.evaluate_images, "0", .min = 0, .max = 1e9, .unit = "images", .help = "of data.test, chosen by the seed; 0: all"),
-KEY(train.sample_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
-KEY(train.checkpoint_every, "1000", .min = 0, .max = STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.sample_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "0: only at the end"),
+KEY(train.checkpoint_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "0: only at the end"),
 KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images", .help = "drawn at each sample_every"),
 KEY(train.keep_checkpoints, "3", .min = 0, .max = 1000000, .help = "newest ones kept besides the best; 0: all"),
 
@@ -118,8 +119,7 @@ const char *px_key_leaf(const char *name) {
     return dot ? dot + 1 : name;
 }
 
-/* Levenshtein's distance between the first `length` characters of a and b: inserted, dropped and changed ones. Only the
- * first 63 of b count. */
+/* The Levenshtein distance between the first `length` characters of a and the first 63 characters of b. */
 static int distance(const char *a, size_t length, const char *b) {
     int row[64];
     int columns = (int)strnlen(b, 63);
@@ -138,20 +138,20 @@ static int distance(const char *a, size_t length, const char *b) {
     return row[columns];
 }
 
-static int least_of(int a, int b) {
+static int min_of(int a, int b) {
     return a < b ? a : b;
 }
 
 const px_key *px_key_nearest(const char *name) {
     const px_key *nearest = px_keys;
-    int least = INT_MAX;
+    int smallest = INT_MAX;
     for (const px_key *key = px_keys; key->name; key++) {
         const char *leaf = px_key_leaf(key->name);
         int far = distance(key->name, strlen(key->name), name);
-        far = least_of(far, distance(leaf, strlen(leaf), px_key_leaf(name)) + 1); /* right key, wrong section */
-        if (leaf > key->name) far = least_of(far, distance(key->name, (size_t)(leaf - key->name - 1), name));
-        if (far >= least) continue;
-        least = far;
+        far = min_of(far, distance(leaf, strlen(leaf), px_key_leaf(name)) + 1); /* the right key in the wrong section */
+        if (leaf > key->name) far = min_of(far, distance(key->name, (size_t)(leaf - key->name - 1), name));
+        if (far >= smallest) continue;
+        smallest = far;
         nearest = key;
     }
     return nearest;
@@ -170,7 +170,7 @@ void px_config_default(px_config *config) {
     for (const px_key *key = px_keys; key->name; key++) {
         px_context ctx;
         px_status status = px_key_read(&ctx, "default", key, key->initial, config);
-        assert(status == PX_OK); /* the table contradicts itself */
+        assert(status == PX_OK); /* a default of the table is not valid */
         (void)status;
     }
 }

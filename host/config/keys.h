@@ -1,4 +1,5 @@
-/* The table of keys, private to host/config: parsing, --set, dumping and the documentation all read it. */
+/* The table of config keys, from which parsing, --set, writing and documentation are derived. Private to host/config.
+ */
 #ifndef PIXELRNN_CONFIG_KEYS_H
 #define PIXELRNN_CONFIG_KEYS_H
 
@@ -6,34 +7,35 @@
 #include <stddef.h>
 
 typedef enum {
-    PX_KEY_STRING,  /* char[PX_CONFIG_STRING]; a list has tabs between its values, which no value can hold */
+    PX_KEY_STRING,  /* char[PX_CONFIG_STRING]; the values of a list are separated by tabs, which a value cannot contain
+                     */
     PX_KEY_INTEGER, /* int64_t */
     PX_KEY_REAL,    /* double */
     PX_KEY_BOOLEAN, /* bool */
     PX_KEY_WORD,    /* int, an index into words */
 } px_key_type;
 
-/* One key. What a value may be lies between min and max: of an integer or real the value, of a string its bytes. */
+/* One key. min and max bound the value of an integer or real, and the length of a string in bytes. */
 typedef struct px_key {
-    const char *name; /* section.key, or key at the top; NULL ends the table */
+    const char *name; /* "section.key", or "key" at the top level; NULL ends the table */
     px_key_type type;
     size_t offset;            /* of the field in px_config */
-    const char *initial;      /* the default, spelt as in a config */
-    double min, max;          /* max INFINITY: no upper end */
-    bool above, below;        /* min, max themselves are not allowed */
-    const char *const *words; /* of a PX_KEY_WORD, by value; NULL ends them */
-    bool list;                /* of a PX_KEY_STRING: several values are allowed, min and max are of all together */
-    bool fixed;               /* cannot change when a run is resumed */
-    const char *unit;         /* NULL without one */
+    const char *initial;      /* the default, as text */
+    double min, max;          /* max INFINITY: no upper bound */
+    bool above, below;        /* the bound itself is excluded */
+    const char *const *words; /* PX_KEY_WORD: the words, indexed by value; NULL ends them */
+    bool list;                /* PX_KEY_STRING: several values are allowed; min and max bound their total length */
+    bool fixed;               /* a resumed run must not change it */
+    const char *unit;         /* or NULL */
     const char *help;         /* one line */
 } px_key;
 
 enum { PX_MAX_KEYS = 64 };
 
-/* All keys in the order of the file, those of a section side by side. */
+/* All keys in the order of a written config; the keys of a section are adjacent. */
 extern const px_key px_keys[];
 
-/* The key of that name, or NULL. */
+/* The key of this name, or NULL. */
 const px_key *px_key_find(const char *name);
 
 /* The first key of section `name`, or NULL if there is no such section. */
@@ -59,10 +61,10 @@ enum { PX_KEY_PHRASE = 160 };
 void px_key_expected(const px_key *key, char phrase[PX_KEY_PHRASE]);
 void px_key_range(const px_key *key, char phrase[PX_KEY_PHRASE]);
 
-/* Whether text is one of the words for true and false, and which. */
+/* Reads true, yes, on, false, no, off in any case. Returns false for other text. */
 bool px_read_boolean(const char *text, bool *value);
 
-/* Text as a message shows what was found: in quotes, on one line, cut to fit; "nothing" if it is empty. */
+/* Quotes text for the "found" part of a message: on one line, shortened to fit; "nothing" if it is empty. */
 enum { PX_QUOTE = 80 };
 void px_quote(const char *text, char quote[PX_QUOTE]);
 

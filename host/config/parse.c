@@ -1,4 +1,4 @@
-/* YAML into px_config: one document of scalars, in a mapping of sections, read as libyaml's events. */
+/* Reads YAML into px_config: one document, a mapping of sections to mappings of scalars, as libyaml events. */
 #include "host/config/keys.h"
 #include "host/io/file.h"
 #include <stdlib.h>
@@ -8,20 +8,20 @@
 
 enum {
     LONGEST_FILE = 1 << 20, /* bytes */
-    PLACE = 1100,           /* bytes of "file:line" */
-    NAME = 96,              /* bytes of section.key, cut when it is longer: no key is */
+    LOCATION = 1100,        /* bytes of "file:line" */
+    NAME = 96,              /* bytes of "section.key"; longer names are cut, because no key is that long */
 };
 
 typedef struct reader {
     px_context *ctx;
     const char *where, *text;
-    px_config config; /* what is read so far; the caller's stays as it is until all is well */
+    px_config config; /* read so far; copied to the caller's after success */
     yaml_parser_t parser;
-    yaml_event_t event;               /* the newest */
-    char name[NAME];                  /* the key that the event belongs to, "" outside of any */
-    size_t line;                      /* of that key */
-    size_t key_line[PX_MAX_KEYS];     /* where a key of the table stood, 0: nowhere */
-    size_t section_line[PX_MAX_KEYS]; /* the same of sections, by their first key */
+    yaml_event_t event;               /* the current event */
+    char name[NAME];                  /* the current key, or "" */
+    size_t line;                      /* of the current key */
+    size_t key_line[PX_MAX_KEYS];     /* the line of each key of the table; 0: not seen */
+    size_t section_line[PX_MAX_KEYS]; /* the line of each section, indexed by its first key */
 } reader;
 
 static px_status fail(reader *r, const char *found, const char *expected) {
@@ -30,17 +30,17 @@ static px_status fail(reader *r, const char *found, const char *expected) {
                    expected);
 }
 
-/* What libyaml could not read. Its reader knows the byte only, its scanner and parser know line and column. */
+/* Reports a libyaml error. Its reader gives a byte offset; its scanner and parser give line and column. */
 static px_status fail_syntax(reader *r) {
     const yaml_parser_t *p = &r->parser;
     char found[200];
     r->name[0] = 0;
     switch (p->error) {
-    case YAML_MEMORY_ERROR: return px_fail(r->ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", r->where);
+    case YAML_MEMORY_ERROR: return px_fail_memory(r->ctx, r->where, 0);
     case YAML_READER_ERROR:
         r->line = 1;
         for (size_t i = 0; i < p->problem_offset; i++) r->line += r->text[i] == '\n';
-        snprintf(found, sizeof found, "bytes that are no text (%s)", p->problem);
+        snprintf(found, sizeof found, "bytes that are not text (%s)", p->problem);
         return fail(r, found, "YAML in UTF-8");
     default:
         r->line = p->problem_mark.line + 1;
@@ -49,7 +49,7 @@ static px_status fail_syntax(reader *r) {
     }
 }
 
-/* What the newest event is, as an error says it, where it is nothing that a config uses; else NULL. */
+/* Names the current event for a message if it is YAML that configs do not use; else NULL. */
 static const char *forbidden(const yaml_event_t *event) {
     const yaml_char_t *anchor = NULL, *tag = NULL;
     switch (event->type) {
@@ -69,8 +69,8 @@ static const char *forbidden(const yaml_event_t *event) {
     return anchor ? "an anchor" : tag ? "a tag" : NULL;
 }
 
-/* PX_ERR_CONFIG unless the newest event is of that type. */
-static px_status demand(reader *r, yaml_event_type_t type, const char *expected) {
+/* PX_ERR_CONFIG unless the current event has this type. */
+static px_status expect_event(reader *r, yaml_event_type_t type, const char *expected) {
     char quote[PX_QUOTE];
     const char *found = forbidden(&r->event);
     if (found) return fail(r, found, expected);
@@ -87,7 +87,7 @@ static px_status next(reader *r) {
     return PX_OK;
 }
 
-/* The text of a scalar; null, however it is spelt, is the empty text. */
+/* The text of a scalar. A plain null, in any spelling, is the empty text. */
 static const char *scalar_text(const yaml_event_t *event) {
     const char *text = (const char *)event->data.scalar.value;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -99,8 +99,8 @@ static bool is_plain_list(const yaml_event_t *event) {
     return !event->data.sequence_start.anchor && !event->data.sequence_start.tag;
 }
 
-/* Takes note that a key or section stands on this line; it may do so once. */
-static px_status claim(reader *r, size_t *line) {
+/* Records the line of a key or section. A second occurrence is an error. */
+static px_status record_line(reader *r, size_t *line) {
     if (*line) {
         char found[64];
         snprintf(found, sizeof found, "it again after line %zu", *line);
@@ -110,14 +110,14 @@ static px_status claim(reader *r, size_t *line) {
     return PX_OK;
 }
 
-/* Reads the scalars of a sequence, whose start is the newest event, with tabs between them. */
+/* Reads the scalars of a sequence into `list`, separated by tabs. The current event is the start of the sequence. */
 static px_status read_list(reader *r, const char *expected, char list[PX_CONFIG_STRING]) {
     size_t used = 0;
     list[0] = 0;
     for (int values = 0;; values++) {
         PX_TRY(next(r));
         if (r->event.type == YAML_SEQUENCE_END_EVENT) return PX_OK;
-        PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
+        PX_TRY(expect_event(r, YAML_SCALAR_EVENT, expected));
         const char *text = scalar_text(&r->event);
         if (!*text || strchr(text, '\t'))
             return fail(r, *text ? "a tab in a list" : "an empty value in a list", expected);
@@ -128,25 +128,25 @@ static px_status read_list(reader *r, const char *expected, char list[PX_CONFIG_
 }
 
 static px_status read_value(reader *r, const px_key *key) {
-    char expected[PX_KEY_PHRASE], place[PLACE], list[PX_CONFIG_STRING];
+    char expected[PX_KEY_PHRASE], location[LOCATION], list[PX_CONFIG_STRING];
     px_key_expected(key, expected);
-    PX_TRY(claim(r, &r->key_line[key - px_keys]));
-    snprintf(place, PLACE, "%s:%zu", r->where, r->line);
+    PX_TRY(record_line(r, &r->key_line[key - px_keys]));
+    snprintf(location, LOCATION, "%s:%zu", r->where, r->line);
     if (key->list && r->event.type == YAML_SEQUENCE_START_EVENT && is_plain_list(&r->event)) {
         PX_TRY(read_list(r, expected, list));
-        return px_key_read(r->ctx, place, key, list, &r->config);
+        return px_key_read(r->ctx, location, key, list, &r->config);
     }
-    PX_TRY(demand(r, YAML_SCALAR_EVENT, expected));
+    PX_TRY(expect_event(r, YAML_SCALAR_EVENT, expected));
     const char *text = scalar_text(&r->event);
     if (key->list && strchr(text, '\t')) return fail(r, "a tab", expected);
-    return px_key_read(r->ctx, place, key, text, &r->config);
+    return px_key_read(r->ctx, location, key, text, &r->config);
 }
 
-/* Reads a key, which is the newest event, into r->name and r->line. */
+/* Reads a key, the current event, into r->name and r->line. */
 static px_status read_name(reader *r, const char *section) {
     r->line = r->event.start_mark.line + 1;
     snprintf(r->name, NAME, "%s", section);
-    PX_TRY(demand(r, YAML_SCALAR_EVENT, "a key"));
+    PX_TRY(expect_event(r, YAML_SCALAR_EVENT, "a key"));
     snprintf(r->name, NAME, "%s%s%s", section, *section ? "." : "", (const char *)r->event.data.scalar.value);
     return PX_OK;
 }
@@ -160,7 +160,7 @@ static px_status fail_unknown(reader *r) {
     return fail(r, found, expected);
 }
 
-/* Reads the keys of a section, or those at the top ("") with the sections in them, to the mapping's end. */
+/* Reads the keys of a section, or of the top level (""), up to the end of the mapping. */
 static px_status read_section(reader *r, const char *section) {
     for (;;) {
         PX_TRY(next(r));
@@ -174,9 +174,9 @@ static px_status read_section(reader *r, const char *section) {
         } else {
             char name[NAME];
             strcpy(name, r->name);
-            PX_TRY(claim(r, &r->section_line[first - px_keys]));
-            PX_TRY(demand(r, YAML_MAPPING_START_EVENT, "a mapping of its keys"));
-            PX_TRY(read_section(r, name)); /* never deeper: no section lies in another */
+            PX_TRY(record_line(r, &r->section_line[first - px_keys]));
+            PX_TRY(expect_event(r, YAML_MAPPING_START_EVENT, "a mapping of its keys"));
+            PX_TRY(read_section(r, name)); /* at most one level deep, because sections do not nest */
         }
     }
 }
@@ -187,7 +187,7 @@ static px_status read_stream(reader *r) {
     if (r->event.type == YAML_STREAM_END_EVENT) return PX_OK; /* nothing but comments */
     PX_TRY(next(r));
     r->line = r->event.start_mark.line + 1;
-    PX_TRY(demand(r, YAML_MAPPING_START_EVENT, "a mapping of keys"));
+    PX_TRY(expect_event(r, YAML_MAPPING_START_EVENT, "a mapping of keys"));
     PX_TRY(read_section(r, ""));
     PX_TRY(next(r)); /* the document's end */
     PX_TRY(next(r));
@@ -201,7 +201,7 @@ px_status px_config_parse(px_context *ctx, const char *where, const char *text, 
     reader *r = calloc(1, sizeof *r);
     if (!r || !yaml_parser_initialize(&r->parser)) {
         free(r);
-        return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", where);
+        return px_fail_memory(ctx, where, sizeof *r);
     }
     r->ctx = ctx;
     r->where = where;
@@ -219,22 +219,22 @@ px_status px_config_parse(px_context *ctx, const char *where, const char *text, 
 px_status px_config_load(px_context *ctx, const char *path, px_config *config) {
     char *text;
     px_status status = px_file_read_text(ctx, path, LONGEST_FILE, &text);
-    if (status == PX_ERR_FORMAT) return PX_ERR_CONFIG; /* too long, or no text: its message stands */
+    if (status == PX_ERR_FORMAT) return PX_ERR_CONFIG; /* too long or not text; ctx->message says so */
     PX_TRY(status);
     status = px_config_parse(ctx, path, text, config);
     free(text);
     return status;
 }
 
-/* Commas separate the values of a list. A tab in a value becomes a line feed, which no value may hold. */
+/* Sets a list, whose values are separated by commas. A tab in a value becomes a line feed, so that it is refused. */
 static px_status set_list(px_context *ctx, const px_key *key, const char *text, px_config *config) {
     char *list = strdup(text), found[PX_QUOTE], expected[PX_KEY_PHRASE];
-    if (!list) return px_fail(ctx, PX_ERR_MEMORY, "--set: not enough memory");
+    if (!list) return px_fail_memory(ctx, "--set", strlen(text) + 1);
     for (char *c = list; *c; c++) *c = *c == ',' ? '\t' : *c == '\t' ? '\n' : *c;
     px_status status = px_key_read(ctx, "--set", key, list, config);
     free(list);
     if (status == PX_OK) return PX_OK;
-    px_quote(text, found); /* with its commas */
+    px_quote(text, found); /* the original text, with commas */
     px_key_expected(key, expected);
     return px_fail(ctx, status, "--set: %s: found %s, expected %s", key->name, found, expected);
 }

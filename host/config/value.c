@@ -1,4 +1,4 @@
-/* One value: its text read into a field, a field spelt as text, and what the text may be. */
+/* Conversion of one value between text and a field of px_config, and the description of its range. */
 #include "host/config/keys.h"
 #include <errno.h>
 #include <math.h>
@@ -15,7 +15,8 @@ static bool in_range(const px_key *key, double value) {
     return key->below ? value < key->max : value <= key->max;
 }
 
-/* Bytes of the UTF-8 character at text, or 0 if it is none: cut off, overlong, a surrogate, or past U+10FFFF. */
+/* The length in bytes of the UTF-8 character at text; 0 if it is truncated, overlong, a surrogate, or above U+10FFFF.
+ */
 static size_t utf8_length(const unsigned char *text) {
     static const struct {
         unsigned char first, last, second_first, second_last, length; /* The Unicode Standard, table 3-7 */
@@ -44,7 +45,7 @@ void px_quote(const char *text, char quote[PX_QUOTE]) {
     const unsigned char *in = (const unsigned char *)text;
     size_t end = 0;
     quote[end++] = '"';
-    while (*in && end < PX_QUOTE - 9) { /* room for a character, "..." and the closing quote */
+    while (*in && end < PX_QUOTE - 9) { /* space for one character, "..." and the closing quote */
         size_t length = utf8_length(in);
         if (length == 0 || is_control(*in)) {
             quote[end++] = '?';
@@ -58,7 +59,7 @@ void px_quote(const char *text, char quote[PX_QUOTE]) {
     strcpy(quote + end, *in ? "...\"" : "\"");
 }
 
-/* Whether all values of a list hold something; an empty list has none. */
+/* Whether a list has no empty value. An empty list has none. */
 static bool is_list(const char *text) {
     const size_t bytes = strlen(text);
     return bytes == 0 || (text[0] != '\t' && text[bytes - 1] != '\t' && !strstr(text, "\t\t"));
@@ -73,13 +74,14 @@ static bool read_string(const px_key *key, const char *text, char *value) {
     return true;
 }
 
-/* strtoll and strtod alone would also take leading spaces, "0x1f", "inf" and "nan". */
-static bool only(const char *text, const char *characters) {
+/* Whether text is not empty and consists of these characters. strtoll and strtod alone would also accept leading
+ * spaces, "0x1f", "inf" and "nan". */
+static bool consists_of(const char *text, const char *characters) {
     return *text && strspn(text, characters) == strlen(text);
 }
 
 static bool read_integer(const px_key *key, const char *text, int64_t *value) {
-    if (!only(text, "+-0123456789")) return false;
+    if (!consists_of(text, "+-0123456789")) return false;
     char *end;
     errno = 0;
     long long integer = strtoll(text, &end, 10);
@@ -89,7 +91,7 @@ static bool read_integer(const px_key *key, const char *text, int64_t *value) {
 }
 
 static bool read_real(const px_key *key, const char *text, double *value) {
-    if (!only(text, "+-0123456789.eE")) return false;
+    if (!consists_of(text, "+-0123456789.eE")) return false;
     char *end;
     double real = strtod(text, &end);
     if (*end || !isfinite(real) || !in_range(key, real)) return false;
@@ -128,16 +130,16 @@ static bool read_value(const px_key *key, const char *text, void *field) {
     return false;
 }
 
-px_status px_key_read(px_context *ctx, const char *place, const px_key *key, const char *text, px_config *config) {
+px_status px_key_read(px_context *ctx, const char *where, const px_key *key, const char *text, px_config *config) {
     if (read_value(key, text, field_of(key, config))) return PX_OK;
     char found[PX_QUOTE], expected[PX_KEY_PHRASE];
     px_quote(text, found);
     px_key_expected(key, expected);
-    return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %s, expected %s", place, key->name, found, expected);
+    return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %s, expected %s", where, key->name, found, expected);
 }
 
-/* The shortest of %.15g, %.16g and %.17g that reads back to the same bits. Other YAML readers only take it for a number
- * with a point in it: 1.0e-08. */
+/* Writes the shortest of %.15g, %.16g and %.17g that reads back to the same bits. It always has a decimal point
+ * (1.0e-08), because other YAML readers take 1e-08 for a string. */
 static void write_real(double value, char *text) {
     char digits[40];
     for (int precision = 15; precision <= 17; precision++) {

@@ -1,19 +1,19 @@
-/* px_config as text: YAML that reads back to the same values, and the table of keys as documentation. */
+/* Writes a px_config as YAML that reads back to the same values, and the table of keys as Markdown. */
 #include "host/config/keys.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <yaml.h>
 
-/* Whether some YAML reader would take the plain text for null, a boolean, a number or a date. */
+/* Whether a YAML reader could take the unquoted text for null, a boolean, a number or a date. */
 static bool looks_typed(const char *text) {
     bool boolean;
-    if (strchr("+-0123456789", text[0])) return true;                    /* the empty text, too */
+    if (strchr("+-0123456789", text[0])) return true;                    /* or empty: strchr finds the 0 */
     if (text[0] == '.' && text[1] != '.' && text[1] != '/') return true; /* .5, .inf, .nan; not ./ and ../ */
     return px_read_boolean(text, &boolean) || strcasecmp(text, "null") == 0 || strcmp(text, "~") == 0;
 }
 
-/* A scalar of `length` bytes; libyaml quotes and escapes what cannot stand plain. 0 without memory. */
+/* Adds a scalar of `length` bytes, which libyaml quotes where necessary. 0 if out of memory. */
 static int add_scalar(yaml_document_t *document, const char *text, size_t length, bool quoted) {
     yaml_scalar_style_t style = quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE;
     return yaml_document_add_scalar(document, NULL, (const yaml_char_t *)text, (int)length, style);
@@ -27,7 +27,7 @@ static int add_value(yaml_document_t *document, const px_key *key, const char *t
     return add_scalar(document, text, strlen(text), key->type == PX_KEY_STRING && looks_typed(text));
 }
 
-/* A sequence of values that have tabs between them. 0 without memory. */
+/* Adds a sequence of tab-separated values. 0 if out of memory. */
 static int add_list(yaml_document_t *document, char *text) {
     const int sequence = yaml_document_add_sequence(document, NULL, YAML_BLOCK_SEQUENCE_STYLE);
     for (char *rest = text, *value; sequence && (value = strsep(&rest, "\t"));) {
@@ -37,7 +37,7 @@ static int add_list(yaml_document_t *document, char *text) {
     return sequence;
 }
 
-/* Fills an empty document with every key. */
+/* Adds all keys to an empty document. */
 static bool add_keys(yaml_document_t *document, const px_config *config) {
     int root = yaml_document_add_mapping(document, NULL, YAML_BLOCK_MAPPING_STYLE);
     int section = root;
@@ -65,7 +65,7 @@ static bool emit(yaml_document_t *document, FILE *out) {
     }
     yaml_emitter_set_output_file(&emitter, out);
     yaml_emitter_set_unicode(&emitter, 1);
-    yaml_emitter_set_width(&emitter, -1);                      /* a value stays on its line */
+    yaml_emitter_set_width(&emitter, -1);                      /* no line breaks within a value */
     bool written = yaml_emitter_dump(&emitter, document) != 0; /* which frees the document */
     written = written && yaml_emitter_close(&emitter);
     yaml_emitter_delete(&emitter);
@@ -105,7 +105,7 @@ px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out) {
     if (!first->name) {
         char quote[PX_QUOTE];
         px_quote(prefix, quote);
-        return px_fail(ctx, PX_ERR_USAGE, "keys: found %s, which no key begins with; did you mean %s?", quote,
+        return px_fail(ctx, PX_ERR_USAGE, "keys: found %s, expected the beginning of a key (nearest: %s)", quote,
                        px_key_nearest(prefix)->name);
     }
     fprintf(out, "| key | type | default | range | help |\n| --- | --- | --- | --- | --- |\n");

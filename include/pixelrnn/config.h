@@ -1,8 +1,8 @@
-/* A run's configuration: YAML in, YAML out, one table of keys behind both, behind --set and behind the documentation.
+/* The configuration of a run, read from and written as YAML.
  *
- * The table (host/config/keys.c) holds each key's name, type, default, range, unit and help; the fields below are where
- * its values land. Unknown keys, wrong types and impossible values are PX_ERR_CONFIG with one line that names file,
- * line and key, what was found and what was expected; config then stays as it was. */
+ * One table (host/config/keys.c) defines name, type, default, range, unit and help of every key; `pixelrnn keys` prints
+ * it. An unknown key, a wrong type or a value out of range is PX_ERR_CONFIG with one line that names file, line, key,
+ * the value found and the values expected. The config is then unchanged. */
 #ifndef PIXELRNN_CONFIG_H
 #define PIXELRNN_CONFIG_H
 
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { PX_CONFIG_STRING = 4096 }; /* longest string value, with its end; of a list the whole of it */
+enum { PX_CONFIG_STRING = 4096 }; /* bytes of the longest string or list, its terminating 0 included */
 
 typedef enum { PX_PRECISION_FLOAT32, PX_PRECISION_BFLOAT16 } px_precision;
 typedef enum { PX_MODEL_PIXELCNN, PX_MODEL_ROW_LSTM, PX_MODEL_DIAGONAL_BILSTM } px_model_kind;
@@ -30,7 +30,7 @@ typedef struct px_config {
         bool residual, skip;
     } model;
     struct {
-        /* Lists: sources with tabs between them (px_source_open_list). test may be empty: no evaluation. */
+        /* Tab-separated lists of sources (px_source_open_list). An empty test list means no evaluation. */
         char train[PX_CONFIG_STRING], test[PX_CONFIG_STRING];
         int64_t levels;
         int values;       /* px_values */
@@ -38,7 +38,7 @@ typedef struct px_config {
         int64_t channels; /* 1 or 3; 0: as stored */
         bool shuffle;
         bool flip;     /* mirror training images at random */
-        bool binarize; /* draw levels 0 and 1 from 8-bit values */
+        bool binarize; /* sample levels 0 and 1 from 8-bit values */
     } data;
     struct {
         int64_t steps, batch_size;
@@ -52,59 +52,58 @@ typedef struct px_config {
         int schedule;     /* px_schedule_kind */
         int64_t warmup_steps;
         int64_t decay_every; /* schedule step: steps between two drops */
-        double decay_factor; /* schedule step: what a drop multiplies the rate with */
+        double decay_factor; /* schedule step: factor of the rate at each drop */
         double final_rate;   /* schedule cosine: fraction of learning_rate left at the last step */
         int64_t log_every, evaluate_every, sample_every, checkpoint_every; /* steps; 0: only at the end */
         int64_t evaluate_images;  /* of data.test in an evaluation in training; 0: all */
-        int64_t samples;          /* images drawn at each sample_every */
+        int64_t samples;          /* images sampled every sample_every steps */
         int64_t keep_checkpoints; /* newest checkpoints kept besides the best; 0: all */
     } train;
     struct {
-        int64_t batch_size; /* images a pass; 0: train.batch_size */
+        int64_t batch_size; /* images of a forward pass; 0: train.batch_size */
     } eval;
     struct {
-        double bucket_mib;         /* gradients that leave together */
-        double silence_s, stall_s; /* px_ranks_set_timeouts */
+        double bucket_mib;         /* MiB of gradients in one all-reduce bucket */
+        double silence_s, stall_s; /* seconds: see px_ranks_set_timeouts */
     } parallel;
 } px_config;
 
-/* Fills every key with its default. */
+/* Sets every key to its default. */
 void px_config_default(px_config *config);
 
-/* Reads a YAML file of at most 1 MiB over what config holds. Keys it does not name stay. A section's keys may also be
- * spelt as for --set, "model.layers: 7". PX_ERR_FILE if it cannot be read. */
+/* Reads a YAML file of at most 1 MiB. Keys that the file does not contain keep their value. A key of a section may also
+ * be written in full at the top level, as in "model.layers: 7". PX_ERR_FILE if the file cannot be read. */
 px_status px_config_load(px_context *ctx, const char *path, px_config *config);
 
-/* The same from text, `where` naming it in messages (the config inside a model file). */
+/* The same for YAML text in memory, such as the config inside a model file. `where` names it in messages. */
 px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config);
 
-/* One override, "key=value" (--set); commas separate the values of a list. PX_ERR_USAGE without the equals sign. */
+/* Sets one key from "key=value" (--set). Commas separate the values of a list. PX_ERR_USAGE without an equals sign. */
 px_status px_config_set(px_context *ctx, const char *assignment, px_config *config);
 
-/* What no single key can show wrong: contradictions between keys. Call after the last load and set. */
+/* Checks for contradictions between keys. Call it after the last px_config_load and px_config_set. */
 px_status px_config_check(px_context *ctx, const char *where, const px_config *config);
 
-/* What a run cannot change when it is resumed (seed, model, levels, batch size, optimiser) must be the same in the
- * config it was begun with, `held`, and in the one given now. */
-px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *held, const px_config *given);
+/* PX_ERR_CONFIG if a key that a resumed run must not change (seed, model, levels, batch size, optimiser) differs
+ * between the config that the run was started with and the one given now. */
+px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *started, const px_config *given);
 
-/* Calls visit for each key whose values differ, with both as a config spells them. */
+/* Calls visit for each key whose values differ, with both values as text. */
 typedef void (*px_config_visitor)(void *context, const char *key, const char *before, const char *now);
 void px_config_changes(const px_config *before, const px_config *now, px_config_visitor visit, void *context);
 
-/* All ranks of a job must have one config, but for where their data lies: `first` is rank 0's. */
+/* PX_ERR_CONFIG unless this rank's config equals that of rank 0, `first`. The paths of data may differ. */
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine);
 
-/* Writes the resolved config as YAML that px_config_parse reads back to the same values (doubles round-trip exactly).
- * Returns a string to be freed, or NULL without memory. */
+/* Returns the config as YAML text, which px_config_parse reads back to the same values (doubles round-trip exactly).
+ * The caller frees it. NULL if out of memory. */
 char *px_config_text(const px_config *config);
 
-/* Prints the table of the keys whose names begin with prefix ("": all) as Markdown: key, type, default, range, help.
- * PX_ERR_USAGE, and prints nothing, if there are none. */
+/* Prints the keys whose names begin with prefix ("": all keys) as a Markdown table of key, type, default, range and
+ * help. PX_ERR_USAGE, and no output, if there is no such key. */
 px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out);
 
-/* The word that a config spells an enum value with, e.g. "diagonal_bilstm" for model.kind; NULL if
- * the key has no words, or none for that value. */
+/* The word for a value of an enumerated key, such as "diagonal_bilstm" for model.kind. NULL if there is none. */
 const char *px_config_word(const char *key, int value);
 
 #endif

@@ -14,25 +14,26 @@ extern "C" {
 
 typedef enum px_status {
     PX_OK = 0,
-    PX_ERR_USAGE,   /* the words of a command are wrong */
-    PX_ERR_CONFIG,  /* a config is wrong, or contradicts its data or model */
-    PX_ERR_FILE,    /* the operating system refused: missing, unreadable, full */
-    PX_ERR_FORMAT,  /* a file's content is not what its format promises */
-    PX_ERR_SHAPE,   /* sizes that do not fit each other */
+    PX_ERR_USAGE,   /* wrong command line */
+    PX_ERR_CONFIG,  /* an invalid config, or one that contradicts data or model */
+    PX_ERR_FILE,    /* a failed file operation: missing, unreadable, disk full */
+    PX_ERR_FORMAT,  /* a file that violates its format */
+    PX_ERR_SHAPE,   /* incompatible sizes */
     PX_ERR_MEMORY,  /* not enough memory on the host or the device */
-    PX_ERR_DEVICE,  /* a device or one of its libraries failed, or is not there */
-    PX_ERR_NUMERIC, /* a figure is not finite */
-    PX_STOPPED,     /* ended early because it was asked to; what there was to keep is kept */
-    PX_INTERRUPTED, /* the same, asked for by Ctrl-C */
+    PX_ERR_DEVICE,  /* a device or one of its libraries failed or is missing */
+    PX_ERR_NUMERIC, /* a value is not finite */
+    PX_STOPPED,     /* ended early by request (SIGTERM), with its state saved */
+    PX_INTERRUPTED, /* the same, requested by Ctrl-C */
 } px_status;
 
-/* Where the message of a failure is written. One per thread of control; objects keep a pointer to their creator's. */
+/* The message of the last failure. Use one context per thread. Objects keep a pointer to the context of their creator.
+ */
 typedef struct px_context {
     char message[1024]; /* one line, no newline; "" while nothing has failed */
 } px_context;
 
-/* Writes the formatted line into ctx->message (cut to fit) and returns status. Files and paths may bring any bytes into
- * it: a control character becomes '?', so that it stays one line. */
+/* Writes the formatted line into ctx->message, truncated to fit, and returns status. Control characters, which file
+ * names may contain, become '?', so that the message is one line. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif

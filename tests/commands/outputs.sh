@@ -170,7 +170,7 @@ check "--help of each command, which ends its last line" helps
 
 keys() {
     pixelrnn keys && contains out '^\| `seed` ' && contains out '^\| `train.rho` ' && pixelrnn keys model. && ! grep -q '`train' out &&
-        same "$(grep -c '^| `model\.' out)" 6 && fails 2 'keys: found "foo", which no key begins with' keys foo && same "$(wc -c <out)" 0 &&
+        same "$(grep -c '^| `model\.' out)" 6 && fails 2 'keys: found "foo", expected the beginning of a key' keys foo && same "$(wc -c <out)" 0 &&
         fails 2 'keys: found "model.layerz".*model.layers' keys model.layerz && fails 2 'too many: seed' keys model. seed
 }
 check "keys PREFIX; a prefix that no key has is refused" keys

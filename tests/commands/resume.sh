@@ -243,7 +243,7 @@ refuses_another_config() {
     local setting
     result rmsprop >before
     for setting in model.hidden=5 model.kind=pixelcnn model.layers=2 data.levels=4 train.batch_size=6 train.optimizer=adam seed=3; do
-        fails 2 "config.yaml: ${setting%=*}: found ${setting#*=}, expected .* as the run was begun with" \
+        fails 2 "config.yaml: ${setting%=*}: found ${setting#*=}, expected .* as when the run was started" \
             train rmsprop.yaml -o rmsprop --resume --set "$setting" || return
     done
     result rmsprop | diff before -

@@ -340,9 +340,9 @@ static void errors_name_line_key_found_and_expected(void **state) {
                                 "token), expected YAML"},
         {"model: {layers: 3\n", "a.yaml:2: found broken syntax at column 1 (did not find expected ',' or '}'), "
                                 "expected YAML"},
-        {"name: x\nseed: \xFF\n", "a.yaml:2: found bytes that are no text (invalid leading UTF-8 octet), expected YAML "
+        {"name: x\nseed: \xFF\n", "a.yaml:2: found bytes that are not text (invalid leading UTF-8 octet), expected YAML "
                                   "in UTF-8"},
-        {"name: x\n\nseed: \x01\n", "a.yaml:3: found bytes that are no text (control characters are not allowed), "
+        {"name: x\n\nseed: \x01\n", "a.yaml:3: found bytes that are not text (control characters are not allowed), "
                                     "expected YAML in UTF-8"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -509,7 +509,7 @@ static void contradictions(void **state) {
     } else {
         assert_int_equal(px_config_check(&ctx, "a.yaml", &config), PX_ERR_CONFIG);
         assert_string_equal(ctx.message,
-                            "a.yaml: precision: found bfloat16, expected float32: this is a build of float64");
+                            "a.yaml: precision: found bfloat16, expected float32 in a build with BUILD=double");
     }
     config = defaults();
     set(&config, "train.steps", "100");
