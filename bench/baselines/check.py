@@ -1,4 +1,4 @@
-"""Holds the PyTorch models to golden cases: logits, nats, gradients, two steps of RMSProp, and the cached sampler.
+"""Compares the PyTorch models with golden cases: logits, nats, gradients, two steps of RMSProp, and the cached sampler.
 
     python3 check.py FOLDER...    folders of tests/golden
 """
@@ -13,7 +13,7 @@ from files import load_network, read_config, read_safetensors, spec_of
 from models import loss_of
 from sample import Sampler
 
-# Float32 against figures made in float64, as a share of a tensor's largest magnitude.
+# float32 against a float64 reference, relative to the largest magnitude of a tensor.
 TOLERANCE = 1e-4
 
 
@@ -46,7 +46,7 @@ def check_training(network, levels, expected):
 
 @torch.no_grad()
 def cached_logits(network, levels):
-    """The logits that the sampler sees when it is made to draw `levels`."""
+    """The logits of the cached sampler when its values are set to `levels`."""
     count, height, width, channels = levels.shape
     sampler, logits = Sampler(network, count, width), torch.empty(*levels.shape, network.spec.levels)
     for i in range(height):

@@ -14,7 +14,7 @@ INPUTS = 16
 
 
 def recurrence_shape(config, size):
-    """T and N of a recurrence: rows of W lanes, or diagonals of H lanes."""
+    """T and batch of a recurrence: H steps of W positions (Row LSTM), or H + W - 1 steps of H positions (diagonals)."""
     steps = {"row_lstm": size, "diagonal_bilstm": 2 * size - 1}
     if config["model.kind"] not in steps:
         raise SystemExit(f"lstm.py: found a {config['model.kind']}, expected one of {', '.join(steps)}")
@@ -24,19 +24,19 @@ def recurrence_shape(config, size):
 def main():
     options = measure.arguments(__doc__).parse_args()
     config = read_config(options.config, options.set)
-    steps, lanes = recurrence_shape(config, options.size)
+    steps, batch = recurrence_shape(config, options.size)
     kind = {"dtype": getattr(torch, options.precision), "device": options.device}
     lstm = torch.nn.LSTM(INPUTS, int(config["model.hidden"])).to(**kind).requires_grad_(False)
-    x = torch.randn(steps, lanes, INPUTS, **kind).requires_grad_()
-    gradient = torch.randn(steps, lanes, lstm.hidden_size, **kind)
+    x = torch.randn(steps, batch, INPUTS, **kind).requires_grad_()
+    gradient = torch.randn(steps, batch, lstm.hidden_size, **kind)
 
     def both():
         x.grad = None
         lstm(x)[0].backward(gradient)
 
-    forward = measure.quantiles(measure.take(lambda: lstm(x), options))
-    seconds = measure.take(both, options)
-    measure.report(options, phase="lstm", images_per_pass=lanes // options.size, seconds=seconds, steps=steps, lanes=lanes,
+    forward = measure.quantiles(measure.time_runs(lambda: lstm(x), options))
+    seconds = measure.time_runs(both, options)
+    measure.report(options, phase="lstm", images_per_pass=batch // options.size, seconds=seconds, steps=steps, batch=batch,
                    hidden=lstm.hidden_size, forward_ms_median=forward["pass_ms_median"])
 
 

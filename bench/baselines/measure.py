@@ -1,4 +1,4 @@
-"""What the programs here share: options, random images, taking times as `pixelrnn bench` does, the report."""
+"""Shared by the programs here: options, random images, timing as in `pixelrnn bench`, the report."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import torch
 from files import read_config, spec_of
 from models import Network
 
-WARM_UP, LEAST, MOST = 3, 5, 1000
+WARM_UP, MIN_RUNS, MAX_RUNS = 3, 5, 1000
 
 
 def arguments(doc):
@@ -41,15 +41,15 @@ def synchronize(options):
         torch.cuda.synchronize()
 
 
-def take(run, options):
-    """Seconds of each run, after a warm-up."""
+def time_runs(run, options):
+    """Returns the seconds of each run, after a warm-up."""
     for _ in range(WARM_UP):
         run()
     synchronize(options)
     seconds, begin = [], time.perf_counter()
     start = begin
-    while len(seconds) < LEAST or start - begin < options.seconds:
-        if len(seconds) == MOST:
+    while len(seconds) < MIN_RUNS or start - begin < options.seconds:
+        if len(seconds) == MAX_RUNS:
             break
         run()
         synchronize(options)
@@ -60,7 +60,7 @@ def take(run, options):
 
 
 def captured(run):
-    """`run` as a CUDA graph."""
+    """Captures `run` as a CUDA graph and returns its replay function."""
     if not torch.cuda.is_available():
         raise SystemExit("a CUDA graph needs a GPU; found none")
     stream = torch.cuda.Stream()
@@ -76,7 +76,7 @@ def captured(run):
 
 
 def quantiles(seconds):
-    """The ranks that pixelrnn bench takes."""
+    """The same order statistics as in pixelrnn bench."""
     ordered, last = sorted(seconds), len(seconds) - 1
     return {"pass_ms_p10": 1e3 * ordered[last // 10], "pass_ms_median": 1e3 * ordered[(last + 1) // 2],
             "pass_ms_p90": 1e3 * ordered[last - last // 10]}

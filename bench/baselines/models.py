@@ -1,8 +1,8 @@
 """PixelCNN, Row LSTM and Diagonal BiLSTM (arXiv:1601.06759) in PyTorch, as a user who knows PyTorch well would write them.
 
-They compute what pixelrnn computes, from the same tensors by the same names: check.py holds them to the golden cases.
-Maps are [N, features, H, W]; channels last is a matter of their strides. Glossary: N batch, H W image, C channels,
-L levels, T steps, h hidden (maps between blocks carry 2h features), q head.
+They compute what pixelrnn computes, from the same tensors by the same names: check.py compares them with the golden cases.
+Tensors are [N, features, H, W]; channels last changes only their strides. Glossary: N batch, H W image, C channels,
+L levels, T steps, h hidden (tensors between blocks have 2h features), q head.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Spec(NamedTuple):
 # ---- Masks -----------------------------------------------------------------------------------------------------------
 
 def groups(features, channels):
-    """The colour group of each feature of a map."""
+    """The colour group of each feature."""
     return torch.arange(features) * channels // features
 
 
@@ -70,7 +70,7 @@ class Masked(nn.Module):
 
 
 def pointwise(u, weight, bias):
-    """A 1 x 1 convolution; channels last it is a matrix product as the map lies in memory."""
+    """A 1 x 1 convolution; channels last it is a matrix product on the tensor as stored."""
     if u.is_contiguous(memory_format=torch.channels_last):
         return F.linear(u.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
     return F.conv2d(u, weight[:, :, None, None], bias)
@@ -85,9 +85,9 @@ def laid_like(u, y):
 # ---- The recurrence --------------------------------------------------------------------------------------------------
 
 def neighbours(h, before, after):
-    """h [..., lanes, h] -> [..., lanes, taps * h]: what each lane reads of the step before."""
-    lanes, padded = h.shape[-2], F.pad(h, (0, 0, before, after))
-    return torch.cat([padded[..., tap:tap + lanes, :] for tap in range(before + 1 + after)], -1)
+    """h [..., positions, h] -> [..., positions, taps * h]: the states of the previous step that each position reads."""
+    positions, padded = h.shape[-2], F.pad(h, (0, 0, before, after))
+    return torch.cat([padded[..., tap:tap + positions, :] for tap in range(before + 1 + after)], -1)
 
 
 def cell(a, c):
@@ -98,13 +98,13 @@ def cell(a, c):
 
 
 def lstm_step(a, h, c, weight, before, after):
-    """One step of all directions: a [D, N, lanes, 4h], h and c [D, N, lanes, h], weight [D, taps * h, 4h]."""
+    """One step of all directions: a [D, N, positions, 4h], h and c [D, N, positions, h], weight [D, taps * h, 4h]."""
     product = torch.baddbmm(a.flatten(1, 2), neighbours(h, before, after).flatten(1, 2), weight)
     return cell(product.view(a.shape), c)
 
 
 def recurrence(a, weight, before, after, step):
-    """Pre-activations [T, D, N, lanes, 4h] -> states [T, D, N, lanes, h]."""
+    """Pre-activations [T, D, N, positions, 4h] -> states [T, D, N, positions, h]."""
     h = torch.zeros_like(a[0, ..., :a.shape[-1] // 4])
     c = torch.zeros_like(h, dtype=torch.float32)
     states = []
@@ -182,7 +182,7 @@ class Direction(nn.Module):
 
 
 class DiagonalBiLSTMBlock(nn.Module):
-    """Both directions in one recurrence: the right one sees the map mirrored."""
+    """Both directions in one recurrence: the right direction reads the image mirrored."""
 
     def __init__(self, spec, half, full):
         super().__init__()
@@ -214,7 +214,7 @@ BLOCKS = {"pixelcnn": PixelCNNBlock, "row_lstm": RowLSTMBlock, "diagonal_bilstm"
 # ---- The network -----------------------------------------------------------------------------------------------------
 
 class Network(nn.Module):
-    """dtype: of maps and matrix products; parameters and cells are float32."""
+    """dtype: of activations and matrix products; parameters and cells are float32."""
 
     def __init__(self, spec, dtype=torch.float32, channels_last=False):
         super().__init__()
@@ -228,13 +228,13 @@ class Network(nn.Module):
         self.head = nn.ModuleList([Masked("B", head, (), full), Masked("B", head, (), head), Masked("B", logits, (), head)])
 
     def begin(self, levels):
-        """Levels [N, H, W, C], uint8 -> the first map."""
+        """Levels [N, H, W, C], uint8 -> the output of the stem."""
         values = (levels.float() * (2 / (self.spec.levels - 1)) - 1).to(self.dtype).permute(0, 3, 1, 2)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return self.stem(values.contiguous(memory_format=layout))
 
     def finish(self, u, terms):
-        """The last map and the skip terms -> logits [N, H, W, C, L]."""
+        """The output of the last block and the skip terms -> logits [N, H, W, C, L]."""
         for layer in self.head:
             for term in terms:
                 u = u + term
@@ -263,8 +263,8 @@ class Network(nn.Module):
 
 
 def compile_network(network):
-    """What of a network torch.compile can take in bearable time: a PixelCNN whole; of an LSTM everything but the loop over
-    T steps, which it would unroll into thousands of kernels. The layers share what was compiled for one."""
+    """Applies torch.compile: to a whole PixelCNN; to an LSTM model except for the loop over T steps, which it would unroll into
+    thousands of kernels. All layers share the functions that were compiled once."""
     if network.spec.kind == "pixelcnn":
         network.compile(dynamic=False)
         return
@@ -276,5 +276,5 @@ def compile_network(network):
 
 
 def loss_of(network, levels):
-    """What training differentiates: the mean over the batch of nats per value."""
+    """The training loss: the mean over the batch of nats per value."""
     return network(levels).mean() / levels[0].numel()

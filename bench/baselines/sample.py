@@ -1,7 +1,7 @@
-"""Sampling: a cached sampler, whose image costs about three passes of the network (one for each colour), and the plain way, a
-whole pass for every value. Prints one JSON object.
+"""Sampling: a cached sampler, which costs about three forward passes an image (one for each colour), and a naive sampler, which
+runs a whole forward pass for every value. Prints one JSON object.
 
-    python3 sample.py CONFIG --variant cached|graph|plain [--size 64] [--set key=value]... (--help)
+    python3 sample.py CONFIG --variant cached|graph|naive [--size 64] [--set key=value]... (--help)
 """
 
 import torch
@@ -126,7 +126,7 @@ class DiagonalBiLSTMCache:
 
 
 def right_states(blocks):
-    """The right states of a finished row, all layers at once: they hang on each other along the row alone."""
+    """The right states of a finished row, all layers at once: they depend on each other only along the row."""
     gates = torch.stack([block.right_input(block.u.all.flatten(0, 1)).view(block.from_above.all.shape) +
                          block.right.all @ block.right_above for block in blocks])
     weight = torch.stack([block.right_beside for block in blocks])
@@ -146,7 +146,7 @@ CACHES = {"pixelcnn": PixelCNNCache, "row_lstm": RowLSTMCache, "diagonal_bilstm"
 # ---- The sampler -----------------------------------------------------------------------------------------------------
 
 class Sampler:
-    """Draws a row of `count` images: begin_row, then logits(c) and put(c, levels) for each value in order, then end_row.
+    """Samples a row of `count` images: begin_row, then logits(c) and put(c, levels) for each value in order, then end_row.
     Nothing in it depends on the host, so that each of its four parts can be a CUDA graph."""
 
     def __init__(self, network, count, width):
@@ -188,8 +188,8 @@ class Sampler:
         if c == self.spec.channels - 1:
             self.column += 1
 
-    def draw(self, c):
-        """A draw from a softmax without a host's help: the largest of probability over an exponential variate."""
+    def sample(self, c):
+        """Samples from the softmax without synchronising with the host: argmax of probability / exponential variate."""
         odds = self.logits(c).softmax(-1)
         self.put(c, (odds / torch.empty_like(odds).exponential_()).argmax(-1))
 
@@ -202,47 +202,47 @@ class Sampler:
         self.values.all[:, -1] = 0
 
     def parts(self):
-        """What a row is made of: its begin, a draw for each colour, its end."""
-        return self.begin_row, [lambda c=c: self.draw(c) for c in range(self.spec.channels)], self.end_row
+        """The functions that sample a row: its begin, one for each colour, its end."""
+        return self.begin_row, [lambda c=c: self.sample(c) for c in range(self.spec.channels)], self.end_row
 
 
 def graphed(parts):
-    begin, draws, end = parts
-    return measure.captured(begin), [measure.captured(draw) for draw in draws], measure.captured(end)
+    begin, samples, end = parts
+    return measure.captured(begin), [measure.captured(sample) for sample in samples], measure.captured(end)
 
 
 def row_pass(sampler, graph):
-    begin, draws, end = graphed(sampler.parts()) if graph else sampler.parts()
+    begin, samples, end = graphed(sampler.parts()) if graph else sampler.parts()
 
-    def draw_row():
+    def sample_row():
         begin()
         for _ in range(sampler.width):
-            for draw in draws:
-                draw()
+            for sample in samples:
+                sample()
         end()
-    return draw_row
+    return sample_row
 
 
-def plain_pass(network, levels):
-    """A value the plain way: the whole network, for one pixel's colour."""
-    def draw_value():
+def naive_pass(network, levels):
+    """Samples one value by a whole forward pass."""
+    def sample_value():
         odds = network.logits(levels)[:, -1, -1, -1].softmax(-1)
         levels[:, -1, -1, -1] = torch.multinomial(odds, 1)[:, 0].to(torch.uint8)
-    return draw_value
+    return sample_value
 
 
 @torch.inference_mode()
 def main():
     parser = measure.arguments(__doc__)
-    parser.add_argument("--variant", choices=("cached", "graph", "plain"), default="cached")
+    parser.add_argument("--variant", choices=("cached", "graph", "naive"), default="cached")
     options = parser.parse_args()
     network, levels = measure.network_and_images(options)
     values = levels[0].numel()
-    if options.variant == "plain":
-        passes, share = plain_pass(network, levels), 1 / values
+    if options.variant == "naive":
+        passes, share = naive_pass(network, levels), 1 / values
     else:
         passes, share = row_pass(Sampler(network, len(levels), levels.shape[2]), options.variant == "graph"), 1 / len(levels[0])
-    seconds = measure.take(passes, options)
+    seconds = measure.time_runs(passes, options)
     measure.report(options, phase="sample", images_per_pass=len(levels) * share, seconds=seconds)
 
 

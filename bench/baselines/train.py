@@ -56,7 +56,7 @@ def main():
         run = training_pass(network, levels, loss, options)
     if options.graph:
         run = measure.captured(run)
-    seconds = measure.take(from_host(run, levels), options)
+    seconds = measure.time_runs(from_host(run, levels), options)
     if not 0 < loss.item() < float("inf"):
         raise SystemExit(f"train.py: found a loss of {loss.item()}, expected a finite number above 0")
     measure.report(options, phase="evaluate" if options.evaluate else "train", images_per_pass=len(levels), seconds=seconds,

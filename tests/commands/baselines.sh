@@ -29,12 +29,12 @@ side_by_side() { # KINDS COMPARISONS
     race "$@" 'eager float32' --only 'cached float32' || return
     python3 - "$@" <<'END'
 import json, sys
-bouts, (kinds, comparisons) = json.load(open("report.json"))["bouts"], (words.split(",") for words in sys.argv[1:])
-assert [(bout["what"], bout["kind"]) for bout in bouts] == [(what, kind) for what in comparisons for kind in kinds], bouts
-for bout in bouts:
-    ours, theirs = (entry["runs"][0]["images_per_second"] for entry in bout["entries"].values())
-    assert bout["batch_size"] == 2 and ours > 0 and theirs > 0, bout
-    assert [abs(found * theirs / ours - 1) < 1e-9 for found in bout["ours_over_theirs"].values()] == [True], bout
+found, (kinds, expected) = json.load(open("report.json"))["comparisons"], (words.split(",") for words in sys.argv[1:])
+assert [(comparison["what"], comparison["kind"]) for comparison in found] == [(what, kind) for what in expected for kind in kinds], found
+for comparison in found:
+    ours, theirs = (entry["runs"][0]["images_per_second"] for entry in comparison["entries"].values())
+    assert comparison["batch_size"] == 2 and ours > 0 and theirs > 0, comparison
+    assert [abs(found * theirs / ours - 1) < 1e-9 for found in comparison["ours_over_theirs"].values()] == [True], comparison
 END
 }
 check "beside pixelrnn in training" side_by_side pixelcnn,row_lstm,diagonal_bilstm train
@@ -44,12 +44,12 @@ recurrence() {
     race row_lstm,diagonal_bilstm lstm 'LSTM float32' || return
     python3 - <<'END'
 import json
-for bout, steps in zip(json.load(open("report.json"))["bouts"], (4, 7), strict=True):
-    ours, theirs = (entry["runs"][0] for entry in bout["entries"].values())
-    assert theirs["steps"] == steps and theirs["lanes"] == 8 and theirs["hidden"] == 5, theirs
+for comparison, steps in zip(json.load(open("report.json"))["comparisons"], (4, 7), strict=True):
+    ours, theirs = (entry["runs"][0] for entry in comparison["entries"].values())
+    assert theirs["steps"] == steps and theirs["batch"] == 8 and theirs["hidden"] == 5, theirs
     assert abs(ours["forward_step_us"] * steps / ours["forward_ms_median"] / 1e3 - 1) < 1e-9, ours
     ratio = theirs["pass_ms_median"] / ours["pass_ms_median"]
-    assert [abs(found / ratio - 1) < 1e-9 for found in bout["ours_over_theirs"].values()] == [True], bout
+    assert [abs(found / ratio - 1) < 1e-9 for found in comparison["ours_over_theirs"].values()] == [True], comparison
 END
 }
 check "nn.LSTM beside the program's recurrence, at its steps and lanes" recurrence
