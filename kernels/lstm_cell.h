@@ -3,7 +3,7 @@
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 
 #include "kernels/portable/portable.h"
-#include "host/device/backend.h"
+#include "kernels/skew.h"
 
 /* Rows of D values, or 4 D. */
 typedef struct px_cell {
@@ -15,7 +15,7 @@ typedef struct px_cell {
 } px_cell;
 
 static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
-    return (size_t)k->recurrence.directions * (size_t)px_recurrence_live(&k->recurrence, k->step) *
+    return (size_t)k->recurrence.directions * (size_t)px_skew_live(&k->recurrence, k->step) *
            (size_t)k->recurrence.grid.images;
 }
 
@@ -31,24 +31,21 @@ PX_FUNCTION px_real *px_cell_row_real(const px_tensor *tensor, ptrdiff_t row) {
  * finds 0 there. With two taps the last is the second again. */
 PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
     const px_recurrence_args *s = &k->recurrence;
-    const ptrdiff_t images = s->grid.images;
-    const int first = px_recurrence_first(s, k->step);
-    const ptrdiff_t live = px_recurrence_live(s, k->step), image = (ptrdiff_t)row % images,
-                    place = (ptrdiff_t)row / images;
-    const ptrdiff_t direction = place / live, lane = first + place % live;
-    const px_recurrence_direction *line = &s->line[direction];
-    const ptrdiff_t pixel = image * s->grid.height * s->grid.width + line->origin + k->step * line->step +
-                            lane * line->lane;
-    const bool newborn = k->step == s->skew * lane;
-    const ptrdiff_t operand = (direction * (s->lanes + 2) + lane + 1) * images + image;
+    const int images = s->grid.images, live = px_skew_live(s, k->step), image = (int)(row % (size_t)images);
+    const int index = (int)(row / (size_t)images), direction = index / live;
+    const int position = px_skew_first(s, k->step) + index % live;
+    const px_recurrence_direction *d = &s->direction[direction];
+    const ptrdiff_t pixel = px_skew_pixel(s, direction, k->step, position, image);
+    const bool is_first = k->step == s->skew * position;
+    const ptrdiff_t operand = (ptrdiff_t)(direction * (s->positions + 2) + position + 1) * images + image;
 
     px_cell cell;
-    cell.gates = px_cell_row(&line->gates, pixel);
-    cell.h = px_cell_row(&line->h, pixel);
-    cell.dh = px_cell_row(&line->dh, pixel);
-    cell.c = px_cell_row_real(&line->c, pixel);
-    cell.c_prev = newborn ? NULL : px_cell_row_real(&line->c, pixel - line->step);
-    cell.grad_c = px_cell_row_real(&k->grad_c, (direction * s->lanes + lane) * images + image);
+    cell.gates = px_cell_row(&d->gates, pixel);
+    cell.h = px_cell_row(&d->h, pixel);
+    cell.dh = px_cell_row(&d->dh, pixel);
+    cell.c = px_cell_row_real(&d->c, pixel);
+    cell.c_prev = is_first ? NULL : px_cell_row_real(&d->c, pixel - d->stride_step);
+    cell.grad_c = px_cell_row_real(&k->grad_c, (ptrdiff_t)(direction * s->positions + position) * images + image);
     for (int i = 0; i < 3; i++) {
         const int tap = i < s->taps ? i : s->taps - 1;
         cell.tap[i] = (operand - (s->first_tap + tap) * images) * k->operand.columns + tap * s->hidden;

@@ -3,6 +3,7 @@
  * implementation moves beside (gathered columns, sums that are combined later) is not counted, nor is pointwise
  * arithmetic. */
 #include "host/bench/bench.h"
+#include "kernels/skew.h"
 
 static double px_bytes(const px_tensor *tensor) {
     return tensor->data ? (double)px_tensor_bytes(tensor) : 0;
@@ -56,7 +57,7 @@ static px_work work_convolve_weight_gradient(const px_convolve_weight_gradient_a
 static px_work work_recurrence(const px_recurrence_args *k, bool backward) {
     px_work work = {0};
     for (int d = 0; d < k->directions; d++) {
-        const px_recurrence_direction *line = &k->line[d];
+        const px_recurrence_direction *line = &k->direction[d];
         work.flops += 2 * (double)px_tensor_elements(&line->weight) * (double)px_grid_pixels(&k->grid);
         work.bytes += PX_BYTES(&line->weight, &line->gates, &line->gates, &line->c, backward ? &line->dh : &line->h);
     }
@@ -73,9 +74,8 @@ static px_work work_recurrence_backward(const px_recurrence_args *k) {
  * dh, and backward the carry twice. */
 static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
     const px_recurrence_args *s = &k->recurrence;
-    const double lanes = (double)px_recurrence_live(s, k->step) * s->grid.images * s->directions,
-                 real = sizeof(px_real);
-    const double store = (double)px_type_size(s->line[0].h.type), product = (double)px_type_size(k->product.type);
+    const double lanes = (double)px_skew_live(s, k->step) * s->grid.images * s->directions, real = sizeof(px_real);
+    const double store = (double)px_type_size(s->direction[0].h.type), product = (double)px_type_size(k->product.type);
     const double operand = (double)px_type_size(k->operand.type);
     return moves(lanes * s->hidden *
                  (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));

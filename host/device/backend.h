@@ -169,64 +169,54 @@ typedef struct px_activate_args {
 /* The order of the gates in every tensor and tensor of 4 D columns. */
 enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
 
-/* The one recurrence behind Row LSTM and Diagonal BiLSTM: `steps` steps, each with a line of `lanes` lanes of `images`
- * images, D hidden features. Lane l lives from step delay * l on, for `life` steps; at step t it stands on the pixel
- *     origin + t * step + l * lane        of its image (skewing is this map: nothing is moved).
- *   pre(t, l)   = input_to_state(pixel) + sum over taps k of W_k h(t-1, l + first_tap + k)
- *   o, f, i, g  = sigmoid, sigmoid, sigmoid, tanh of pre's four parts
- *   c(t, l)     = f * c(t-1, l) + i * g,   h(t, l) = o * tanh(c(t, l))
- * States of lanes that do not live at t - 1 are 0. (van den Oord et al. 2016, eq. 3.)
+/* The recurrence behind Row LSTM and Diagonal BiLSTM: `steps` steps over `positions` positions of `images` images, with
+ * D = hidden channels. Position p is live for `length` steps, from step skew * p on (skew is 0 for rows, 1 for
+ * diagonals). At step t it is the pixel
+ *     origin + t * stride_step + p * stride_position        of its image: kernels/skew.h.
+ *   pre(t, p)   = input_to_state(pixel) + sum over taps k of W_k h(t - 1, p + first_tap + k)
+ *   o, f, i, g  = sigmoid, sigmoid, sigmoid, tanh of the four parts of pre
+ *   c(t, p)     = f * c(t - 1, p) + i * g,   h(t, p) = o * tanh(c(t, p))
+ * h and c are 0 where a position is not live. (van den Oord et al. 2016, eq. 3.)
  *
- * Forward:  gates [in]  input_to_state + bias; [out] activated gates, kept for backward. c, h [out].
- * Backward: dh [in] gradient of h; gates [in] activated, [out] gradient of pre; c [in]. (The gradients of the weights
- *           are convolutions over gates and h afterwards.)
- * Maps are reals; or, where a device runs it on clusters (host/device/recurrence_strategy.c), bfloat16 but for c.
- * Two directions run side by side; their weights must lie in one allocation. */
+ * Forward:  gates [in] input_to_state + bias, [out] activated gates, saved for backward. c, h [out].
+ * Backward: dh [in] gradient of h; gates [in] activated gates, [out] gradient of pre; c [in]. The caller computes the
+ *           gradients of the weights afterwards, as convolutions over gates and h.
+ * Two directions run side by side. Their weights must lie in one allocation. */
 enum { PX_MAX_DIRECTIONS = 2 };
 typedef struct px_recurrence_direction {
-    ptrdiff_t origin, step, lane; /* pixel = origin + t * step + l * lane, in pixels of one image */
-    px_tensor weight;             /* (4 D, taps * D) as activations */
-    px_tensor gates;              /* (P, 4 D) activation */
-    px_tensor c;                  /* (P, D) */
-    px_tensor h, dh;              /* (P, D) activation */
+    ptrdiff_t origin, stride_step, stride_position; /* in pixels of one image */
+    px_tensor weight;                               /* (4 D, taps * D) as activations */
+    px_tensor gates;                                /* (P, 4 D) activation */
+    px_tensor c;                                    /* (P, D) */
+    px_tensor h, dh;                                /* (P, D) activation */
 } px_recurrence_direction;
 typedef struct px_recurrence_args {
     px_grid grid;
-    int steps, lanes, skew, length;
+    int steps, positions, skew, length;
     int taps, first_tap;
     int hidden;
     int directions;
-    px_recurrence_direction line[PX_MAX_DIRECTIONS];
+    px_recurrence_direction direction[PX_MAX_DIRECTIONS];
     px_tensor temporary; /* px_recurrence_temporary_bytes bytes, PX_UINT8; contents do not matter */
 } px_recurrence_args;
 typedef px_recurrence_args px_recurrence_forward_args;
 typedef px_recurrence_args px_recurrence_backward_args;
 
-/* Bytes of scratch that a recurrence of these sizes needs. */
+/* Bytes of temporary memory that a recurrence of these sizes needs. */
 size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence);
 
-/* The first lane that lives at step t, and how many do (they are neighbours). */
-PX_HOST_DEVICE int px_recurrence_first(const px_recurrence_args *s, int t) {
-    int first = s->skew ? t - s->length + 1 : 0;
-    return first > 0 ? first : 0;
-}
-PX_HOST_DEVICE int px_recurrence_live(const px_recurrence_args *s, int t) {
-    int last = s->skew && t < s->lanes - 1 ? t : s->lanes - 1;
-    return last - px_recurrence_first(s, t) + 1;
-}
-
-/* One step of a recurrence: the pointwise half of the LSTM cell. Row (direction * live + lane - first) * images +
- * image. operand is what the next step's product reads: (directions * lanes * images, taps * D), row (direction * lanes
- * + lane) * images + image holding h(t-1) of the lane's taps. product is (directions * live * images, 4 D). What a
- * product reads is of the activations' type, what it gives is not: each of the two tensors is one forward, the other
- * backward. */
+/* One step of a recurrence: the pointwise half of the LSTM cell, for its live positions. Its rows are
+ * (direction * live + position - first) * images + image, and product is (directions * live * images, 4 D).
+ * operand is (directions * (positions + 2) * images, taps * D), with a guard position on either side. Its row
+ * (direction * (positions + 2) + position + 1) * images + image holds h(t - 1) of the position's taps.
+ * The tensor that a product reads is an activation; the tensor that a product writes is PX_REAL. */
 typedef struct px_lstm_cell_args {
     px_recurrence_args recurrence;
     int step;
     px_tensor product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
     px_tensor
         operand; /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
-    px_tensor grad_c; /* backward: [in, out] gradient of c, (directions * lanes * images, D) */
+    px_tensor grad_c; /* backward: [in, out] gradient of c, (directions * positions * images, D) */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;

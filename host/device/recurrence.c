@@ -4,6 +4,7 @@
  * The cell writes each h to the places where the next step's lanes look for it, so the product's operand is always laid
  * out and a tap costs no copy. Lanes come before images, so the lanes that live at a step are neighbours. */
 #include "host/device/recurrence.h"
+#include "kernels/skew.h"
 
 /* scratch, carved: sizes in elements. */
 typedef struct recurrence_space {
@@ -14,7 +15,7 @@ typedef struct recurrence_space {
 
 /* What a product reads is of the activations' type, what it gives are reals, which have room for either. */
 static size_t recurrence_lay_out(const px_recurrence_args *s, bool backward, recurrence_space *space) {
-    const size_t lines = (size_t)s->directions * (size_t)s->grid.images, lanes = (size_t)s->lanes;
+    const size_t lines = (size_t)s->directions * (size_t)s->grid.images, lanes = (size_t)s->positions;
     space->operand = (px_tensor){NULL, lines * (lanes + 2), s->taps * s->hidden, PX_REAL};
     space->product = (px_tensor){NULL, lines * lanes, PX_GATES * s->hidden, PX_REAL};
     space->grad_c = (px_tensor){NULL, lines * lanes, s->hidden, PX_REAL};
@@ -24,7 +25,7 @@ static size_t recurrence_lay_out(const px_recurrence_args *s, bool backward, rec
         if (s->temporary.data) tensors[i]->data = (char *)s->temporary.data + used;
         used += px_tensor_padded_bytes(tensors[i]);
     }
-    *(backward ? &space->product.type : &space->operand.type) = s->line[0].h.type;
+    *(backward ? &space->product.type : &space->operand.type) = s->direction[0].h.type;
     return used;
 }
 
@@ -37,16 +38,17 @@ size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence) {
  * other, the directions as a batch. */
 static px_gemm_args recurrence_product(const px_recurrence_args *s, const recurrence_space *space, int step,
                                        bool backward) {
-    const size_t images = (size_t)s->grid.images, rows = (size_t)px_recurrence_live(s, step) * images;
+    const size_t images = (size_t)s->grid.images, rows = (size_t)px_skew_live(s, step) * images;
     const size_t wide = (size_t)space->operand.columns, gates = (size_t)space->product.columns;
-    const size_t first = (size_t)(px_recurrence_first(s, step) + 1) * images;
-    const px_tensor weight = s->line[0].weight;
+    const size_t first = (size_t)(px_skew_first(s, step) + 1) * images;
+    const px_tensor weight = s->direction[0].weight;
     void *operand = px_tensor_slice(space->operand, first, rows).data, *product = space->product.data;
-    const ptrdiff_t operand_step = (ptrdiff_t)((size_t)(s->lanes + 2) * images * wide);
+    const ptrdiff_t operand_step = (ptrdiff_t)((size_t)(s->positions + 2) * images * wide);
     const ptrdiff_t product_step = (ptrdiff_t)(rows * gates);
     px_gemm_args gemm = {.m = rows, .operands = weight.type, .b = weight.data, .ld_b = wide, .batch = s->directions};
     if (s->directions > 1)
-        gemm.stride_b = ((char *)s->line[1].weight.data - (char *)weight.data) / (ptrdiff_t)px_type_size(weight.type);
+        gemm.stride_b = ((char *)s->direction[1].weight.data - (char *)weight.data) /
+                        (ptrdiff_t)px_type_size(weight.type);
     if (backward) {
         gemm.n = wide, gemm.k = gates;
         gemm.a = product, gemm.ld_a = gates, gemm.stride_a = product_step;

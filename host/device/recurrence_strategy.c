@@ -28,7 +28,7 @@ static bool is_aligned(const px_tensor *tensor) {
 /* bfloat16 wherever clusters want it, and all tensors where 16 bytes can be moved at a time. Only backward has a dh. */
 static bool recurrence_tensors_are_bf16(const px_recurrence_args *s, bool backward) {
     for (int d = 0; d < s->directions; d++) {
-        const px_recurrence_direction *line = &s->line[d];
+        const px_recurrence_direction *line = &s->direction[d];
         const px_tensor *narrow[] = {&line->weight, &line->gates, &line->h, &line->dh};
         for (int i = 0; i < (backward ? 4 : 3); i++)
             if (narrow[i]->type != PX_BF16 || !is_aligned(narrow[i])) return false;
@@ -124,7 +124,7 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
         all &= recurrence_asks(
             notes, s->hidden >= row->hidden_from && s->hidden <= row->hidden_to && s->hidden % row->hidden_steps == 0,
             "%d to %d features in steps of %d", row->hidden_from, row->hidden_to, row->hidden_steps);
-    if (row->lanes < INT_MAX) all &= recurrence_asks(notes, s->lanes <= row->lanes, "up to %d lanes", row->lanes);
+    if (row->lanes < INT_MAX) all &= recurrence_asks(notes, s->positions <= row->lanes, "up to %d lanes", row->lanes);
     if (row->strategy != PX_RECURRENCE_CLUSTER) return all;
     all &= recurrence_asks(notes, cluster_takes(s), "images and taps onto neighbours");
     choice->cluster = cluster_choose(device, s, backward, &choice->shared);

@@ -26,15 +26,15 @@ static px_recurrence_args px_diagonal_recurrence(const px_model *model, const px
     return (px_recurrence_args){
         .grid = grid,
         .steps = grid.height + grid.width - 1,
-        .lanes = grid.height,
+        .positions = grid.height,
         .skew = 1,
         .length = grid.width,
         .taps = 2,
         .first_tap = -1,
         .hidden = model->spec.hidden,
         .directions = PX_DIRECTIONS,
-        .line = {[PX_LEFT] = px_lstm_direction(model, &b->lstm[PX_LEFT], 0, 1, last),
-                 [PX_RIGHT] = px_lstm_direction(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
+        .direction = {[PX_LEFT] = px_lstm_direction(model, &b->lstm[PX_LEFT], 0, 1, last),
+                      [PX_RIGHT] = px_lstm_direction(model, &b->lstm[PX_RIGHT], last, -1, grid.width + 1)},
         .temporary = b->temporary};
 }
 

@@ -36,12 +36,12 @@ void px_lstm_lay_out(px_model *model, px_lstm *lstm, int images, px_arena *saved
     if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_tensor(model, temporary, images, h);
 }
 
-px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                                          ptrdiff_t lane) {
+px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin,
+                                          ptrdiff_t stride_step, ptrdiff_t stride_position) {
     const px_parameter *weight = &model->parameters.items[lstm->state_to_state.weight];
     return (px_recurrence_direction){.origin = origin,
-                                     .step = step,
-                                     .lane = lane,
+                                     .stride_step = stride_step,
+                                     .stride_position = stride_position,
                                      .weight = px_parameter_tensor(weight, model->compute_weights),
                                      .gates = lstm->gates,
                                      .c = lstm->c,

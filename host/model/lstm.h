@@ -22,8 +22,8 @@ px_status px_lstm_create_expand(px_model *model, px_linear *expand, int index);
 void px_lstm_lay_out(px_model *model, px_lstm *lstm, int images, px_arena *saved, px_arena *temporary);
 
 /* The LSTM as a line of a recurrence over the given path (px_recurrence_direction). */
-px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin, ptrdiff_t step,
-                                          ptrdiff_t lane);
+px_recurrence_direction px_lstm_direction(const px_model *model, const px_lstm *lstm, ptrdiff_t origin,
+                                          ptrdiff_t stride_step, ptrdiff_t stride_position);
 
 /* Before the recurrence: gates = input_to_state(u). */
 px_status px_lstm_input_forward(px_model *model, px_lstm *lstm, px_tensor u);

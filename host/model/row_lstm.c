@@ -22,13 +22,13 @@ static px_recurrence_args row_lstm_recurrence(const px_model *model, const px_bl
     const px_row_lstm *b = (const px_row_lstm *)block;
     return (px_recurrence_args){.grid = grid,
                                 .steps = grid.height,
-                                .lanes = grid.width,
+                                .positions = grid.width,
                                 .length = grid.height,
                                 .taps = 3,
                                 .first_tap = -1,
                                 .hidden = model->spec.hidden,
                                 .directions = 1,
-                                .line = {px_lstm_direction(model, &b->lstm, 0, grid.width, 1)},
+                                .direction = {px_lstm_direction(model, &b->lstm, 0, grid.width, 1)},
                                 .temporary = b->temporary};
 }
 

@@ -23,7 +23,7 @@
 #define PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 
 #include "kernels/portable/bfloat16.h"
-#include "host/device/backend.h"
+#include "kernels/skew.h"
 #include <math.h>
 
 #ifdef __CUDA_ARCH__
@@ -140,7 +140,7 @@ PX_HOST_DEVICE int px_cluster_count(const px_recurrence_args *s, const px_cluste
 /* Steps that so many images take, one after the other: as many as device.h says if it is one. A lane rests for a step
  * between two images; the last lane begins delay * (lanes - 1) steps after the first. */
 PX_HOST_DEVICE int px_cluster_steps(const px_recurrence_args *s, int images) {
-    return images * (s->length + 1) - 1 + s->skew * (s->lanes - 1);
+    return images * (s->length + 1) - 1 + s->skew * (s->positions - 1);
 }
 
 /* The queue of cluster `number`. It is the same for all blocks of the cluster. */
@@ -161,13 +161,11 @@ PX_HOST_DEVICE px_cluster_queue px_cluster_queue_of(const px_recurrence_args *s,
  * or to the one before (the lane itself; with delay 0 any lane). Backward the same taps are gone the other way.
  * (32 bits: tensors of 2^31 pixels have no room on any device.) */
 PX_HOST_DEVICE int px_lane_pixel(const px_recurrence_args *s, const px_cluster_queue *queue, int step, int lane) {
-    const px_recurrence_direction *line = &s->line[queue->direction];
     const int start = s->skew * lane, period = s->length + 1, p = step - start;
-    if (lane >= s->lanes || p < 0) return -1;
+    if (lane >= s->positions || p < 0) return -1;
     const int image = (int)((unsigned)p / (unsigned)period), place = p - image * period;
     if (image >= queue->images || place == s->length) return -1;
-    return (queue->first + image) * s->grid.height * s->grid.width + (int)line->origin +
-           (start + place) * (int)line->step + lane * (int)line->lane;
+    return (int)px_skew_pixel(s, queue->direction, start + place, lane, queue->first + image);
 }
 
 /* The same for a thread's first or second lane; -1 also if the thread owns no units. */

@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_shared shared = px_backward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
-    const px_recurrence_direction &line = s.line[queue.direction];
+    const px_recurrence_direction &line = s.direction[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);

@@ -69,7 +69,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
     const px_cluster_shared shared = px_forward_shared(&c);
     const int block = px_block_rank();
     const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / c.blocks);
-    const px_recurrence_direction &line = s.line[queue.direction];
+    const px_recurrence_direction &line = s.direction[queue.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
     const uint32_t base = px_shared(memory), barriers = base + shared.barriers;
     const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */

@@ -259,7 +259,7 @@ static inline void recurrence_join(recurrence *s, px_recurrence_args args, bool 
         s->on[side] = args;
         s->on[side].temporary = temporary.on[side];
         for (int d = 0; d < args.directions; d++) {
-            px_recurrence_direction *line = &s->on[side].line[d];
+            px_recurrence_direction *line = &s->on[side].direction[d];
             const size_t first = (size_t)(reversed ? args.directions - 1 - d : d) * rows;
             line->weight = px_tensor_slice(s->weight.on[side], first, rows);
             line->gates = s->gates[d].on[side], line->dh = s->dh[d].on[side];

@@ -179,7 +179,7 @@ static void check_recurrence_backward(void) {
 /* One step on its own: the first, one in the middle, the last. What a step does not write must stay. */
 static void check_cells(const px_recurrence_args *args, bool reversed, bool backward) {
     const int steps[] = {0, args->steps / 2, args->steps - 1};
-    const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->lanes;
+    const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->positions;
     const int operation = backward ? OP_lstm_cell_backward : OP_lstm_cell_forward;
     for (size_t i = 0; i < PX_COUNT(steps); i++) {
         the.used = 0;

@@ -75,13 +75,13 @@ static const px_recurrence_case px_recurrence_cases[] = {
 static inline px_recurrence_args px_row_recurrence(px_grid grid, int hidden) {
     return (px_recurrence_args){.grid = grid,
                                 .steps = grid.height,
-                                .lanes = grid.width,
+                                .positions = grid.width,
                                 .length = grid.height,
                                 .taps = 3,
                                 .first_tap = -1,
                                 .hidden = hidden,
                                 .directions = 1,
-                                .line = {{.step = grid.width, .lane = 1}}};
+                                .direction = {{.stride_step = grid.width, .stride_position = 1}}};
 }
 
 /* Diagonal BiLSTM: a step is a diagonal, its lanes are rows, each a step later than the one above; from left and right.
@@ -90,14 +90,15 @@ static inline px_recurrence_args px_diagonal_recurrence(px_grid grid, int hidden
     return (px_recurrence_args){
         .grid = grid,
         .steps = grid.height + grid.width - 1,
-        .lanes = grid.height,
+        .positions = grid.height,
         .skew = 1,
         .length = grid.width,
         .taps = 2,
         .first_tap = -1,
         .hidden = hidden,
         .directions = 2,
-        .line = {{.step = 1, .lane = grid.width - 1}, {.origin = grid.width - 1, .step = -1, .lane = grid.width + 1}}};
+        .direction = {{.stride_step = 1, .stride_position = grid.width - 1},
+                      {.origin = grid.width - 1, .stride_step = -1, .stride_position = grid.width + 1}}};
 }
 
 /* Rows and columns of tensors for operations on elements and rows. */

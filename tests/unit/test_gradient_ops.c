@@ -247,11 +247,11 @@ static double recurrence(px_bench *bench, const void *args) {
     px_device *device = bench->device;
     double sum = 0;
     for (int d = 0; d < swept->recurrence.directions; d++)
-        assert_ok(&bench->ctx, device->ops->copy(device, swept->recurrence.line[d].gates.data, swept->input[d].data,
-                                                 px_tensor_bytes(&swept->input[d])));
+        assert_ok(&bench->ctx, device->ops->copy(device, swept->recurrence.direction[d].gates.data,
+                                                 swept->input[d].data, px_tensor_bytes(&swept->input[d])));
     assert_ok(&bench->ctx, device->ops->recurrence_forward(device, &swept->recurrence));
     for (int d = 0; d < swept->recurrence.directions; d++)
-        sum += dot(bench, swept->recurrence.line[d].h, swept->weighting[d]);
+        sum += dot(bench, swept->recurrence.direction[d].h, swept->weighting[d]);
     return sum;
 }
 
@@ -261,7 +261,7 @@ static px_swept make_recurrence(px_bench *bench, px_grid grid, int hidden, int g
     px_recurrence_args *s = &swept.recurrence;
     s->directions = geometry >= BOTH_ROWS ? 2 : 1;
     s->steps = rows ? grid.height : grid.height + grid.width - 1;
-    s->lanes = rows ? grid.width : grid.height;
+    s->positions = rows ? grid.width : grid.height;
     s->skew = rows ? 0 : 1;
     s->length = rows ? grid.height : grid.width;
     s->taps = rows ? 3 : 2;
@@ -270,10 +270,12 @@ static px_swept make_recurrence(px_bench *bench, px_grid grid, int hidden, int g
     for (int d = 0; d < s->directions; d++) {
         const bool right = geometry == RIGHT || (geometry == BOTH_DIAGONALS && d == 1);
         const uint64_t seed = (uint64_t)(10 * d);
-        px_recurrence_direction *line = &s->line[d];
-        *line = (px_recurrence_direction){.step = grid.width, .lane = 1};
-        if (!rows) *line = (px_recurrence_direction){.step = 1, .lane = grid.width - 1};
-        if (right) *line = (px_recurrence_direction){.origin = grid.width - 1, .step = -1, .lane = grid.width + 1};
+        px_recurrence_direction *line = &s->direction[d];
+        *line = (px_recurrence_direction){.stride_step = grid.width, .stride_position = 1};
+        if (!rows) *line = (px_recurrence_direction){.stride_step = 1, .stride_position = grid.width - 1};
+        if (right)
+            *line = (px_recurrence_direction){
+                .origin = grid.width - 1, .stride_step = -1, .stride_position = grid.width + 1};
         line->weight = number_tensor(bench, (size_t)(4 * hidden), s->taps * hidden, seed + 1, 1);
         line->gates = number_tensor(bench, pixels, 4 * hidden, seed + 2, 1);
         line->c = number_tensor(bench, pixels, hidden, seed + 3, 1);
@@ -301,7 +303,7 @@ static void check_recurrence(px_bench *bench, px_grid grid, int hidden, int geom
     assert_ok(&bench->ctx, device->ops->recurrence_backward(device, &swept.recurrence));
     px_real *dinput[PX_MAX_DIRECTIONS], *dweight[PX_MAX_DIRECTIONS];
     for (int d = 0; d < swept.recurrence.directions; d++) {
-        const px_recurrence_direction *line = &swept.recurrence.line[d];
+        const px_recurrence_direction *line = &swept.recurrence.direction[d];
         const px_tensor gradient = number_tensor(bench, line->weight.rows, line->weight.columns, 7, 1);
         assert_ok(&bench->ctx, px_run(device, convolve_weight_gradient, .grid = grid, .taps = taps_of_line(geometry, d),
                                       .x = line->h, .dy = line->gates, .dweight = gradient));
@@ -311,7 +313,7 @@ static void check_recurrence(px_bench *bench, px_grid grid, int hidden, int geom
     for (int d = 0; d < swept.recurrence.directions; d++) {
         check(bench, d ? "input of line 1" : "input of line 0", swept.input[d], dinput[d], curved_step, recurrence,
               &swept);
-        check(bench, d ? "weight of line 1" : "weight of line 0", swept.recurrence.line[d].weight, dweight[d],
+        check(bench, d ? "weight of line 1" : "weight of line 0", swept.recurrence.direction[d].weight, dweight[d],
               curved_step, recurrence, &swept);
         free(dinput[d]);
         free(dweight[d]);

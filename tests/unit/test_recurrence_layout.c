@@ -212,7 +212,7 @@ static void check_lanes(const px_recurrence_args *s, int images) {
         int last = 0;
         assert_in_range(q.images, 1, images);
         for (int image = 0; image < q.images; image++)
-            for (int lane = 0; lane < s->lanes; lane++)
+            for (int lane = 0; lane < s->positions; lane++)
                 for (int place = 0; place < s->length; place++) check_lane(s, &q, image, lane, place);
         for (int step = -1; step <= q.steps + s->length; step++)
             for (int lane = 0; lane < PX_CLUSTER_LANES; lane++) {
@@ -292,7 +292,7 @@ static both_recurrences make_recurrences(desk *d, px_recurrence_args shape) {
     make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
               3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
     for (int i = 0; i < shape.directions; i++) {
-        px_recurrence_direction *real = &s.stepwise.line[i], *half = &s.cluster.line[i];
+        px_recurrence_direction *real = &s.stepwise.direction[i], *half = &s.cluster.direction[i];
         const size_t rows = (size_t)(PX_GATES * shape.hidden);
         real->weight = px_tensor_slice(weight[0], (size_t)i * rows, rows);
         half->weight = px_tensor_slice(weight[1], (size_t)i * rows, rows);
@@ -313,9 +313,9 @@ static void release_recurrences(both_recurrences *s) {
     px_recurrence_args *sides[] = {&s->stepwise, &s->cluster};
     free(s->stepwise.temporary.data);
     for (int side = 0; side < 2; side++) {
-        free(sides[side]->line[0].weight.data);
+        free(sides[side]->direction[0].weight.data);
         for (int i = 0; i < sides[side]->directions; i++) {
-            px_recurrence_direction *line = &sides[side]->line[i];
+            px_recurrence_direction *line = &sides[side]->direction[i];
             void *tensors[] = {line->gates.data, line->h.data, line->dh.data, line->c.data};
             for (int k = 0; k < 4; k++) free(tensors[k]);
         }
@@ -333,15 +333,15 @@ static void check_emulation(desk *d, px_recurrence_args shape, px_cluster c, uin
     const char *wrong = px_recurrence_emulated(&s.cluster, &c, false, seed);
     if (wrong) fail_msg("%s, forward: %s", name, wrong);
     for (int i = 0; i < lines; i++) {
-        expect_close(name, "gates", &s.cluster.line[i].gates, &s.stepwise.line[i].gates);
-        expect_close(name, "c", &s.cluster.line[i].c, &s.stepwise.line[i].c);
-        expect_close(name, "h", &s.cluster.line[i].h, &s.stepwise.line[i].h);
+        expect_close(name, "gates", &s.cluster.direction[i].gates, &s.stepwise.direction[i].gates);
+        expect_close(name, "c", &s.cluster.direction[i].c, &s.stepwise.direction[i].c);
+        expect_close(name, "h", &s.cluster.direction[i].h, &s.stepwise.direction[i].h);
     }
     assert_ok(&d->ctx, px_recurrence_backward_stepwise(d->device, &s.stepwise));
     wrong = px_recurrence_emulated(&s.cluster, &c, true, seed);
     if (wrong) fail_msg("%s, backward: %s", name, wrong);
     for (int i = 0; i < lines; i++)
-        expect_close(name, "gradients of gates", &s.cluster.line[i].gates, &s.stepwise.line[i].gates);
+        expect_close(name, "gradients of gates", &s.cluster.direction[i].gates, &s.stepwise.direction[i].gates);
     release_recurrences(&s);
 }
 
@@ -380,7 +380,7 @@ static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shar
 
 static px_recurrence_args narrow(px_recurrence_args s) {
     for (int d = 0; d < s.directions; d++) {
-        px_tensor *tensors[] = {&s.line[d].weight, &s.line[d].gates, &s.line[d].h, &s.line[d].dh};
+        px_tensor *tensors[] = {&s.direction[d].weight, &s.direction[d].gates, &s.direction[d].h, &s.direction[d].dh};
         for (int i = 0; i < 4; i++) tensors[i]->type = PX_BF16;
     }
     return s;
@@ -440,7 +440,7 @@ static void test_choice(void **state) {
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "10.0");
     other = hopper, other.multiprocessors = 15;
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "no cluster in so few multiprocessors");
-    s.line[1].h.data = (char *)16 + 4;
+    s.direction[1].h.data = (char *)16 + 4;
     EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "a tensor off by 4 bytes");
     px_recurrence_args slow = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
     slow.skew = 2;
@@ -468,7 +468,7 @@ static void test_explanation(void **state) {
     const px_grid grid = {2, 64, 5};
     const px_recurrence_args good = narrow(px_diagonal_recurrence(grid, 32));
     px_recurrence_args evaluating = good;
-    for (int d = 0; d < evaluating.directions; d++) evaluating.line[d].dh = (px_tensor){0};
+    for (int d = 0; d < evaluating.directions; d++) evaluating.direction[d].dh = (px_tensor){0};
     px_device older = hopper;
     older.capability = 80;
     static const char *const named = "cluster", *const capability = "compute capability 9.0",
