@@ -39,7 +39,7 @@ px_device *px_model_device(const px_model *model);
 
 /* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0.
  * Products read a copy of the weights where activations are bfloat16: whoever writes to the weights calls
- * px_model_refresh. */
+ * px_model_cast_weights. */
 px_tensor px_model_weights(const px_model *model);
 px_tensor px_model_gradients(const px_model *model);
 /* Initial weights of a seed (px_parameters_initialise). Tensors are listed in this order: the stem; for each block its

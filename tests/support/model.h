@@ -56,7 +56,7 @@ static inline void px_test_upload_weights(px_model *model, px_real *host) {
     const px_tensor weights = px_model_weights(model);
     assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_tensor_bytes(&weights)));
     assert_ok(device->ctx, device->ops->synchronize(device)); /* an upload may be late */
-    assert_ok(device->ctx, px_model_refresh(model));
+    assert_ok(device->ctx, px_model_cast_weights(model));
     free(host);
 }
 

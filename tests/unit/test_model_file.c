@@ -87,14 +87,15 @@ static void test_flats(void **state) {
     px_model *other = px_test_model(room->device, &room->spec, 4), *to[2];
     const px_tensor flats[] = {px_model_weights(room->model), px_model_weights(other)};
     px_named_flat named[] = {{"first.", flats[0]}, {"second.", flats[1]}};
-    assert_ok(&room->ctx, px_flats_save(room->model, named, 2, NULL, 0, room->path));
+    assert_ok(&room->ctx, px_flat_file_save(room->model, named, 2, NULL, 0, room->path));
     for (int i = 0; i < 2; i++) {
         to[i] = px_test_model(room->device, &room->spec, 5);
         named[i].flat = px_model_weights(to[i]);
     }
-    assert_ok(&room->ctx, px_flats_load(room->model, named, 2, room->path));
+    assert_ok(&room->ctx, px_flat_file_load(room->model, named, 2, room->path));
     for (int i = 0; i < 2; i++) expect_weights(room, px_model_weights(to[i]), flats[i]);
-    assert_int_equal(px_flats_load(room->model, named, 1, room->path), PX_ERR_FORMAT); /* holds more than asked for */
+    assert_int_equal(px_flat_file_load(room->model, named, 1, room->path),
+                     PX_ERR_FORMAT); /* holds more than asked for */
     for (int i = 0; i < 2; i++) px_model_destroy(to[i]);
     px_model_destroy(other);
 }
