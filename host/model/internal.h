@@ -11,8 +11,6 @@ const px_parameters *px_model_parameters(const px_model *model);
 /* Makes the model read these weights, a flat tensor of the same layout such as the moving average. They are borrowed.
  * An absent tensor selects the model's own weights again. */
 px_status px_model_use_weights(px_model *model, px_tensor weights);
-/* Casts the weights in use to the compute weights. Without a copy in another type it does nothing. */
-px_status px_model_cast_weights(px_model *model);
 
 /* Gives the recurrence of a block in training on `images` images, from a dry run: the tensors have shapes and types but
  * no memory. All blocks have the same. Returns false for a PixelCNN, which has none. */
