@@ -1,9 +1,6 @@
-/* Memory is planned, then held. */
 #include "host/io/arena.h"
 #include "host/device/backend.h"
 #include <assert.h>
-
-enum { PX_ARENA_ALIGN = 256 };
 
 px_arena px_arena_plan(void) {
     return (px_arena){0};
@@ -17,7 +14,7 @@ bool px_arena_fits(const px_device *device, size_t bytes) {
 px_status px_arena_allocate(px_arena *arena, px_device *device, size_t bytes) {
     *arena = (px_arena){.device = device, .capacity = bytes};
     void *base = NULL;
-    if (!px_arena_fits(device, bytes)) return px_fail(device->ctx, PX_ERR_MEMORY, "out of memory: %zu bytes", bytes);
+    if (!px_arena_fits(device, bytes)) return px_fail_memory(device->ctx, device->kind, bytes);
     PX_TRY(device->ops->allocate(device, bytes, &base));
     arena->base = base;
     device->held += bytes;
@@ -30,8 +27,8 @@ static double gib(size_t bytes) {
 
 px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const char *keys) {
     return px_fail(device->ctx, PX_ERR_MEMORY,
-                   "out of memory: %s %.3f GiB beside %.3f GiB that are held, of %.3f GiB that %s leaves; lower %s",
-                   need, gib(bytes), gib(device->workspace + device->held), gib(device->memory),
+                   "out of memory: %s %.3f GiB beside %.3f GiB in use, of %.3f GiB that %s leaves; lower %s", need,
+                   gib(bytes), gib(device->workspace + device->held), gib(device->memory),
                    device->limit[0] ? device->limit : "the device's memory", keys);
 }
 
@@ -44,9 +41,8 @@ void px_arena_free(px_arena *arena) {
 }
 
 px_tensor px_arena_tensor(px_arena *arena, size_t rows, int columns, px_type type) {
-    px_tensor tensor = {NULL, rows, columns, type};
-    if (arena->base) tensor.data = arena->base + arena->used;
-    arena->used += (px_tensor_bytes(&tensor) + PX_ARENA_ALIGN - 1) / PX_ARENA_ALIGN * PX_ARENA_ALIGN;
+    const px_tensor tensor = {arena->base ? arena->base + arena->used : NULL, rows, columns, type};
+    arena->used += px_tensor_padded_bytes(&tensor);
     if (arena->used > arena->peak) arena->peak = arena->used;
     assert(!arena->base || arena->used <= arena->capacity);
     return tensor;

@@ -1,18 +1,21 @@
-/* Safetensors files of flat tensors: the weights, their average, and the optimiser's state. */
+/* Safetensors files with flat tensors of a model's layout: weights, their average, the state of an optimiser. */
 #ifndef PIXELRNN_MODEL_FLAT_FILE_H
 #define PIXELRNN_MODEL_FLAT_FILE_H
 
 #include "host/io/safetensors.h"
 #include "pixelrnn/model.h"
 
-/* Flat tensors as tensors named prefix + parameter name, for files with several of them (optimizer.safetensors). */
+/* A flat tensor on the model's device. The file holds it as one tensor for each parameter, named PREFIX + parameter. */
 typedef struct px_named_flat {
     const char *prefix; /* "", "first.", ... */
-    px_tensor flat;
+    px_tensor flat;     /* px_parameters_rows x PX_FLAT_COLUMNS reals */
 } px_named_flat;
-px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
-                        int metadata_count, const char *path);
-/* Every tensor of every flat must be in the file, finite and 0 where masked; the file must hold nothing else. */
-px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, const char *path);
+
+/* Writes `count` flat tensors as float32, and the metadata, to a file that replaces `path` atomically. */
+px_status px_flat_file_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
+                            int metadata_count, const char *path);
+/* Reads `count` flat tensors, then casts the model's weights (px_model_cast_weights). PX_ERR_FORMAT unless the file
+ * holds every parameter of every flat tensor, finite, 0 where masked, and nothing else. */
+px_status px_flat_file_load(px_model *model, const px_named_flat *flats, int count, const char *path);
 
 #endif

@@ -1,5 +1,4 @@
-/* The parts of a model's interface that training, sampling, the commands and the bench use, and library users do not.
- */
+/* The part of a model's interface for training, sampling, commands and benches. It is not public. */
 #ifndef PIXELRNN_MODEL_INTERNAL_H
 #define PIXELRNN_MODEL_INTERNAL_H
 
@@ -9,20 +8,24 @@
 
 const px_parameters *px_model_parameters(const px_model *model);
 
-/* Lets the model read other weights of the same layout (an average of them); an absent tensor goes back to its own. */
+/* Makes the model read these weights, a flat tensor of the same layout such as the moving average. They are borrowed.
+ * An absent tensor selects the model's own weights again. */
 px_status px_model_use_weights(px_model *model, px_tensor weights);
-/* Makes the copy anew; without one there is nothing to do. */
-px_status px_model_refresh(px_model *model);
 
-/* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
- * have types but no memory. false: there is none (PixelCNN). */
+/* Gives the recurrence of a block in training on `images` images, from a dry run: the tensors have shapes and types but
+ * no memory. All blocks have the same. Returns false for a PixelCNN, which has none. */
 bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence);
-/* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
-void px_model_part_of(px_model *model, int images);
-/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final
- * and their work has been given to the device; first falls to 0. NULL: nobody listens. */
-typedef px_status (*px_gradients_ready)(void *context, size_t first);
-void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
+
+/* Sets the number of images of the global batch, of which the batches from now on are parts: the loss and its gradient
+ * are means over that many images. 0: every batch is whole. */
+void px_model_set_global_batch(px_model *model, int images);
+
+/* A hook that px_model_backward calls each time that more gradients are final. At that time all work on the elements
+ * from `first` on of the flat tensor has been enqueued on the device. `first` falls to 0. */
+typedef px_status (*px_gradient_hook)(void *context, size_t first);
+/* NULL removes the hook. */
+void px_model_set_gradient_hook(px_model *model, px_gradient_hook hook, void *context);
+
 /* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
  * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
 typedef struct px_work_shape {

@@ -1,4 +1,4 @@
-/* The whole network: stem, blocks, skips, head; its memory; its forward and backward passes. */
+/* A model: its parameters, the layout of its memory, and its forward and backward passes. */
 #include "host/model/network.h"
 #include "host/model/internal.h"
 #include <limits.h>
@@ -11,7 +11,7 @@ static const px_block_kind *const block_kinds[] = {
     [PX_MODEL_DIAGONAL_BILSTM] = &px_block_diagonal_bilstm,
 };
 
-/* --- Parameters --------------------------------------------------------------------------------------------------- */
+/* ---- Parameters ---- */
 
 static px_status model_check(px_context *ctx, const px_model_spec *s) {
     if (s->channels != 1 && s->channels != 3)
@@ -29,51 +29,48 @@ static px_status model_check(px_context *ctx, const px_model_spec *s) {
 static px_status model_create_layers(px_model *model) {
     const px_model_spec *s = &model->spec;
     const int features = 2 * s->hidden;
-    PX_TRY(px_linear_create(model, &model->stem,
-                            &(px_linear_spec){.name = "stem",
-                                              .inputs = s->channels,
-                                              .outputs = features,
-                                              .gates = 1,
-                                              .taps = px_taps_rectangle(4, 7, 3),
-                                              .mask = PX_MASK_A,
-                                              .gain = 1}));
+    PX_TRY(px_conv_create(model, &model->stem,
+                          &(px_conv_spec){.name = "stem",
+                                          .inputs = s->channels,
+                                          .outputs = features,
+                                          .gates = 1,
+                                          .taps = px_taps_rectangle(4, 7, 3),
+                                          .mask = PX_MASK_A,
+                                          .gain = 1}));
     for (int l = 0; l < s->layers; l++) {
         const int first = model->parameters.count;
         PX_TRY(block_kinds[s->kind]->create(model, l, &model->blocks[l]));
+        model->blocks[l]->kind = block_kinds[s->kind];
         model->blocks[l]->first = first;
         if (!s->skip) continue;
         char name[32];
         snprintf(name, sizeof name, "skip.%d", l);
-        PX_TRY(px_linear_create(model, &model->skips[l],
-                                &(px_linear_spec){.name = name,
-                                                  .inputs = features,
-                                                  .outputs = features,
-                                                  .gates = 1,
-                                                  .taps = px_taps_rectangle(1, 1, 0),
-                                                  .mask = PX_MASK_B,
-                                                  .gain = 1}));
+        PX_TRY(px_conv_create(model, &model->skips[l],
+                              &(px_conv_spec){.name = name,
+                                              .inputs = features,
+                                              .outputs = features,
+                                              .gates = 1,
+                                              .taps = px_taps_rectangle(1, 1, 0),
+                                              .mask = PX_MASK_B,
+                                              .gain = 1}));
     }
     return px_head_create(model, &model->head);
 }
 
-static px_status model_allocate_weights(px_model *model, size_t bytes) {
-    px_device *device = model->device;
-    const px_status status = px_arena_allocate(&model->weight_arena, device, bytes);
-    if (status != PX_ERR_MEMORY) return status;
-    return px_arena_fail(device, "the model needs", bytes, "model.hidden, model.head or model.layers");
-}
-
 static void model_lay_out_weights(px_model *model, px_arena *arena) {
     const size_t rows = px_parameters_rows(&model->parameters);
-    const px_type read = model->device->activation;
+    const px_type type = model->device->activation;
     model->own_weights = model->weights = px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, PX_REAL);
-    model->compute_weights = read == PX_REAL ? model->weights : px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, read);
+    model->compute_weights = type == PX_REAL ? model->weights : px_arena_tensor(arena, rows, PX_FLAT_COLUMNS, type);
 }
 
-static px_status model_allocate_flat(px_model *model) {
+static px_status model_allocate_weights(px_model *model) {
     px_arena plan = px_arena_plan();
     model_lay_out_weights(model, &plan);
-    PX_TRY(model_allocate_weights(model, plan.peak));
+    const px_status status = px_arena_allocate(&model->weight_arena, model->device, plan.peak);
+    if (status == PX_ERR_MEMORY)
+        return px_arena_fail(model->device, "the model needs", plan.peak, "model.hidden, model.head or model.layers");
+    PX_TRY(status);
     model_lay_out_weights(model, &model->weight_arena);
     return PX_OK;
 }
@@ -82,17 +79,16 @@ px_status px_model_create(px_device *device, const px_model_spec *spec, px_model
     *out = NULL;
     PX_TRY(model_check(device->ctx, spec));
     px_model *model = calloc(1, sizeof *model);
-    if (!model) return px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate it");
+    if (!model) return px_fail_memory(device->ctx, "model", sizeof *model);
     model->device = device;
     model->spec = *spec;
     model->parameters.colours = spec->channels;
     model->blocks = calloc((size_t)spec->layers, sizeof(px_block *));
     model->skips = calloc((size_t)spec->layers, sizeof *model->skips);
     model->u = calloc((size_t)spec->layers + 1, sizeof *model->u);
-    px_status status = model->blocks && model->skips && model->u
-                           ? model_create_layers(model)
-                           : px_fail(device->ctx, PX_ERR_MEMORY, "model: cannot allocate %d layers", spec->layers);
-    if (status == PX_OK) status = model_allocate_flat(model);
+    px_status status = model->blocks && model->skips && model->u ? model_create_layers(model)
+                                                                 : px_fail_memory(device->ctx, "model", 0);
+    if (status == PX_OK) status = model_allocate_weights(model);
     if (status != PX_OK) {
         px_model_destroy(model);
         return status;
@@ -124,12 +120,12 @@ void px_model_destroy(px_model *model) {
 px_status px_model_initialise(px_model *model, uint64_t seed) {
     const size_t bytes = model->parameters.elements * sizeof(px_real);
     px_real *weights = malloc(bytes);
-    if (!weights) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate %zu bytes", bytes);
+    if (!weights) return px_fail_memory(model->device->ctx, "model", bytes);
     px_parameters_initialise(&model->parameters, seed, weights);
     px_status status = model->device->ops->upload(model->device, model->own_weights.data, weights, bytes);
     if (status == PX_OK) status = model->device->ops->synchronize(model->device);
     free(weights);
-    return status == PX_OK ? px_model_refresh(model) : status;
+    return status == PX_OK ? px_model_cast_weights(model) : status;
 }
 
 const px_model_spec *px_model_spec_of(const px_model *model) {
@@ -154,25 +150,27 @@ px_tensor px_model_images(px_model *model) {
 px_status px_model_use_weights(px_model *model, px_tensor weights) {
     model->weights = weights.data ? weights : model->own_weights;
     if (model->compute_weights.type == PX_REAL) model->compute_weights = model->weights;
-    return px_model_refresh(model);
+    return px_model_cast_weights(model);
 }
 
-px_status px_model_refresh(px_model *model) {
+px_status px_model_cast_weights(px_model *model) {
     if (model->compute_weights.type == PX_REAL) return PX_OK;
     return px_run(model->device, cast, .x = model->weights, .y = model->compute_weights);
 }
 
-void px_model_part_of(px_model *model, int images) {
-    model->part_of = images;
-}
-void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context) {
-    model->ready = ready;
-    model->waiting = context;
+void px_model_set_global_batch(px_model *model, int images) {
+    model->global_batch = images;
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------- */
+void px_model_set_gradient_hook(px_model *model, px_gradient_hook hook, void *context) {
+    model->hook = hook;
+    model->hook_context = context;
+}
 
-/* Hands every part of the network its tensors. Training keeps each block's; evaluation lets all blocks share. */
+/* ---- Memory ---- */
+
+/* Assigns all activations. In training every block has tensors of its own, which backward reads. In evaluation all
+ * blocks share the same memory. */
 static void model_lay_out(px_model *model, int images) {
     const px_model_spec *s = &model->spec;
     const bool train = model->purpose == PX_PURPOSE_TRAIN;
@@ -186,8 +184,8 @@ static void model_lay_out(px_model *model, int images) {
         model->u[l] = l == 0 || train ? px_pixel_tensor(model, saved, images, features) : model->u[0];
     model->features = s->skip ? px_pixel_tensor(model, saved, images, features) : model->u[s->layers];
     if (train) {
-        model->g = px_pixel_tensor(model, saved, images, features);
-        model->g_features = s->skip ? px_pixel_tensor(model, saved, images, features) : model->g;
+        model->grad = px_pixel_tensor(model, saved, images, features);
+        model->grad_features = s->skip ? px_pixel_tensor(model, saved, images, features) : model->grad;
     }
     for (int l = 0; l < s->layers; l++) {
         const size_t mark = saved->used;
@@ -198,7 +196,7 @@ static void model_lay_out(px_model *model, int images) {
     px_head_lay_out(model, &model->head, images, model->purpose, saved);
 }
 
-/* Carves over the given arenas (planning ones, or those held). */
+/* Assigns all activations from the given arenas: those of a dry run, or allocated ones. */
 static void model_lay_out_over(px_model *model, px_arena saved, px_arena temporary, int images, px_purpose purpose) {
     model->purpose = purpose;
     model->saved = saved;
@@ -206,39 +204,39 @@ static void model_lay_out_over(px_model *model, px_arena saved, px_arena tempora
     model_lay_out(model, images);
 }
 
-/* What is held while the tensors are those of a plan. */
-typedef struct px_buffers {
+/* The arenas and the purpose that a dry run replaces until model_end_dry_run. */
+typedef struct buffers {
     px_arena saved, temporary;
     px_purpose purpose;
-} px_buffers;
+} buffers;
 
-static px_buffers model_dry_run(px_model *model, int images, px_purpose purpose) {
-    const px_buffers buffers = {model->saved, model->temporary, model->purpose};
+static buffers model_begin_dry_run(px_model *model, int images, px_purpose purpose) {
+    const buffers allocated = {model->saved, model->temporary, model->purpose};
     model_lay_out_over(model, px_arena_plan(), px_arena_plan(), images, purpose);
-    return buffers;
+    return allocated;
 }
 
-static void model_return_to(px_model *model, px_buffers buffers) {
-    buffers.saved.used = buffers.temporary.used = 0;
-    model_lay_out_over(model, buffers.saved, buffers.temporary, model->reserved, buffers.purpose);
+static void model_end_dry_run(px_model *model, buffers allocated) {
+    allocated.saved.used = allocated.temporary.used = 0;
+    model_lay_out_over(model, allocated.saved, allocated.temporary, model->reserved, allocated.purpose);
 }
 
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose) {
-    const px_buffers buffers = model_dry_run(model, images, purpose);
-    px_memory_plan plan = {.activations = model->saved.peak + model->temporary.peak,
-                           .workspace = model->device->workspace};
-    plan.weights = model->weight_arena.used;
-    plan.gradients = purpose == PX_PURPOSE_TRAIN ? px_tensor_bytes(&model->own_weights) : 0;
-    model_return_to(model, buffers);
+    const buffers allocated = model_begin_dry_run(model, images, purpose);
+    const px_memory_plan plan = {.weights = model->weight_arena.used,
+                                 .gradients = purpose == PX_PURPOSE_TRAIN ? px_tensor_bytes(&model->own_weights) : 0,
+                                 .activations = model->saved.peak + model->temporary.peak,
+                                 .workspace = model->device->workspace};
+    model_end_dry_run(model, allocated);
     return plan;
 }
 
 bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence) {
     const px_block *block = model->blocks[0];
     if (!block->kind->recurrence) return false;
-    const px_buffers buffers = model_dry_run(model, images, PX_PURPOSE_TRAIN);
+    const buffers allocated = model_begin_dry_run(model, images, PX_PURPOSE_TRAIN);
     *recurrence = block->kind->recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
-    model_return_to(model, buffers);
+    model_end_dry_run(model, allocated);
     return true;
 }
 
@@ -275,21 +273,22 @@ px_status px_model_reserve(px_model *model, int images, px_purpose purpose) {
                                : "eval.batch_size, model.hidden or model.layers");
 }
 
-/* --- Passes ------------------------------------------------------------------------------------------------------- */
+/* ---- Forward and backward ---- */
 
-static px_status model_network(px_model *model) {
+/* Computes the logits of the current batch. The skip terms add up in features, and the last u is added to them. */
+static px_status model_logits(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_tensor none = {0};
     PX_TRY(px_run(model->device, normalize,
                   .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
                   .values = px_current(model, model->values), .levels = s->levels));
-    PX_TRY(px_linear_forward(model, &model->stem, model->values, none, model->u[0]));
+    PX_TRY(px_conv_forward(model, &model->stem, model->values, none, model->u[0]));
     for (int l = 0; l < s->layers; l++) {
         px_block *block = model->blocks[l];
         PX_TRY(block->kind->forward(model, block, model->u[l], s->residual ? model->u[l] : none, model->u[l + 1]));
         if (s->skip)
-            PX_TRY(px_linear_forward(model, &model->skips[l], model->u[l + 1], l > 0 ? model->features : none,
-                                     model->features));
+            PX_TRY(px_conv_forward(model, &model->skips[l], model->u[l + 1], l > 0 ? model->features : none,
+                                   model->features));
     }
     if (s->skip)
         PX_TRY(px_run(model->device, bias_add_relu, .sum = px_current(model, model->features),
@@ -299,27 +298,27 @@ static px_status model_network(px_model *model) {
 
 px_status px_model_logits(px_model *model, int images, px_tensor *logits) {
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    PX_TRY(model_network(model));
+    PX_TRY(model_logits(model));
     *logits = px_current(model, model->head.logits);
     return PX_OK;
 }
 
 px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images) {
-    const px_tensor head = px_tensor_first_rows(model->images, (size_t)images);
+    const px_tensor batch = px_tensor_first_rows(model->images, (size_t)images);
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    return model->device->ops->upload(model->device, head.data, levels, px_tensor_bytes(&head));
+    return model->device->ops->upload(model->device, batch.data, levels, px_tensor_bytes(&batch));
 }
 
 px_status px_model_loss(px_model *model, bool gradient) {
     const px_model_spec *s = &model->spec;
     const size_t values = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
     const size_t images = (size_t)model->grid.images, all = values * images;
-    const size_t whole = model->part_of > 0 ? values * (size_t)model->part_of : all;
-    PX_TRY(model_network(model));
+    const size_t mean_over = model->global_batch > 0 ? values * (size_t)model->global_batch : all;
+    PX_TRY(model_logits(model));
     PX_TRY(px_run(model->device, softmax_nll,
                   .logits = {model->head.logits.data, all, s->levels, model->head.logits.type},
                   .target = {model->images.data, all, 1, PX_UINT8}, .nll = px_tensor_first_rows(model->nll, all),
-                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(whole > 0 ? whole : 1))));
+                  .gradient = gradient, .scale = (px_real)(1.0 / (double)(mean_over > 0 ? mean_over : 1))));
     return px_run(model->device, sum_columns, .x = {model->nll.data, images, (int)values, PX_REAL},
                   .sum = px_tensor_first_rows(model->nats, images));
 }
@@ -330,35 +329,36 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, int images, b
 }
 
 px_work_shape px_model_shape(const px_model *model) {
-    return (px_work_shape){model->reservation, model->weights.data, model->grid.images, model->part_of};
+    return (px_work_shape){model->reservation, model->weights.data, model->grid.images, model->global_batch};
 }
 bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b) {
     return a->reservation == b->reservation && a->weights == b->weights && a->images == b->images &&
            a->part_of == b->part_of;
 }
 
-/* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */
-static px_status model_passed(px_model *model, int parameter) {
-    return model->ready ? model->ready(model->waiting, model->parameters.items[parameter].offset) : PX_OK;
+/* Calls the hook for all parameters from `first` on. Parameters are listed in the order of the forward pass, and
+ * backward computes their gradients from the end of the list. */
+static px_status call_hook(px_model *model, int first) {
+    return model->hook ? model->hook(model->hook_context, model->parameters.items[first].offset) : PX_OK;
 }
 
 px_status px_model_backward(px_model *model) {
     const px_model_spec *s = &model->spec;
     const px_tensor none = {0};
-    PX_TRY(px_head_backward(model, &model->head, model->features, model->g_features));
-    PX_TRY(model_passed(model, model->head.layer[0].weight));
+    PX_TRY(px_head_backward(model, &model->head, model->features, model->grad_features));
+    PX_TRY(call_hook(model, model->head.layer[0].weight));
     for (int l = s->layers - 1; l >= 0; l--) {
         px_block *block = model->blocks[l];
         if (s->skip) {
-            PX_TRY(px_linear_weight_gradient(model, &model->skips[l], model->u[l + 1], model->g_features));
-            PX_TRY(px_linear_input_gradient(model, &model->skips[l], model->g_features, model->u[l + 1],
-                                            l == s->layers - 1 ? model->g_features : model->g, model->g));
+            PX_TRY(px_conv_weight_gradient(model, &model->skips[l], model->u[l + 1], model->grad_features));
+            PX_TRY(px_conv_input_gradient(model, &model->skips[l], model->grad_features, model->u[l + 1],
+                                          l == s->layers - 1 ? model->grad_features : model->grad, model->grad));
         }
-        PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->g : none, model->g));
-        PX_TRY(model_passed(model, block->first));
+        PX_TRY(block->kind->backward(model, block, model->u[l], s->residual ? model->grad : none, model->grad));
+        PX_TRY(call_hook(model, block->first));
     }
-    PX_TRY(px_linear_weight_gradient(model, &model->stem, model->values, model->g));
-    return model_passed(model, model->stem.weight);
+    PX_TRY(px_conv_weight_gradient(model, &model->stem, model->values, model->grad));
+    return call_hook(model, model->stem.weight);
 }
 
 px_status px_model_nats(px_model *model, double *nats) {
@@ -366,16 +366,16 @@ px_status px_model_nats(px_model *model, double *nats) {
                                         (size_t)model->grid.images * sizeof *nats);
 }
 
-/* --- Figures ------------------------------------------------------------------------------------------------------ */
+/* ---- Properties ---- */
 
 double px_model_flops(const px_model *model, px_purpose purpose) {
     const px_model_spec *s = &model->spec;
     const px_parameter *stem = &model->parameters.items[model->stem.weight];
-    size_t weights, of_stem = 0;
+    size_t weights, stem_weights = 0;
     px_parameters_live(&model->parameters, &weights);
-    for (size_t e = 0; e < stem->count; e++) of_stem += px_parameter_live(&model->parameters, stem, e);
-    const size_t products = purpose == PX_PURPOSE_TRAIN ? 3 * weights - of_stem : weights;
-    return 2.0 * (double)products * s->height * s->width;
+    for (size_t e = 0; e < stem->count; e++) stem_weights += px_parameter_live(&model->parameters, stem, e);
+    const size_t multiplications = purpose == PX_PURPOSE_TRAIN ? 3 * weights - stem_weights : weights;
+    return 2.0 * (double)multiplications * s->height * s->width;
 }
 
 px_receptive_field px_model_receptive_field(const px_model_spec *spec) {

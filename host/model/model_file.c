@@ -1,4 +1,4 @@
-/* Model files: flat maps to and from safetensors. */
+/* Model files: flat tensors to and from safetensors. */
 #include "pixelrnn/model_file.h"
 #include "host/io/file.h"
 #include "host/model/flat_file.h"
@@ -23,7 +23,7 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
                            .levels = (int)config->data.levels};
 }
 
-/* --- Reading ------------------------------------------------------------------------------------------------------ */
+/* ---- Reading ---- */
 
 static px_status metadata_text(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
                                const char **value) {
@@ -33,15 +33,15 @@ static px_status metadata_text(px_context *ctx, const char *path, const px_safet
 }
 
 static px_status metadata_integer(px_context *ctx, const char *path, const px_safetensors *file, const char *key,
-                                  int64_t most, int64_t *value) {
+                                  int64_t max, int64_t *value) {
     const char *text;
     PX_TRY(metadata_text(ctx, path, file, key, &text));
     char *end;
     errno = 0;
     *value = strtoll(text, &end, 10);
-    if (end != text && !*end && !errno && *value >= 0 && *value <= most) return PX_OK;
+    if (end != text && !*end && !errno && *value >= 0 && *value <= max) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: metadata %s: found \"%.40s\", expected an integer from 0 to %lld", path,
-                   key, text, (long long)most);
+                   key, text, (long long)max);
 }
 
 static px_status read_info(px_context *ctx, const char *path, const px_safetensors *file, px_model_info *info) {
@@ -80,21 +80,21 @@ static void shape_text(char text[96], int rank, const int64_t *shape) {
 }
 
 static px_status check_shape(px_context *ctx, const char *path, const px_stored_tensor *tensor, const px_parameter *p) {
-    int64_t want[PX_TENSOR_RANK] = {0};
+    int64_t shape[PX_TENSOR_RANK] = {0};
     bool same = tensor->rank == p->rank && (tensor->dtype == PX_DTYPE_F32 || tensor->dtype == PX_DTYPE_F64);
     for (int i = 0; i < p->rank; i++) {
-        want[i] = p->shape[i];
-        same = same && tensor->shape[i] == want[i];
+        shape[i] = p->shape[i];
+        same = same && tensor->shape[i] == shape[i];
     }
     if (same) return PX_OK;
     char found[96], expected[96];
     shape_text(found, tensor->rank, tensor->shape);
-    shape_text(expected, p->rank, want);
+    shape_text(expected, p->rank, shape);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: tensor %s: found %s %s, expected F32 %s", path, tensor->name,
                    px_dtype_name(tensor->dtype), found, expected);
 }
 
-/* One tensor into host memory laid out as the flat tensor. */
+/* Copies one tensor of the file to its place in `flat`, host memory with the layout of a flat tensor. */
 static px_status read_tensor(px_context *ctx, const char *path, const px_safetensors *file, const char *name,
                              const px_parameters *parameters, const px_parameter *p, px_real *flat) {
     const px_stored_tensor *tensor = px_safetensors_find(file, name);
@@ -116,7 +116,7 @@ static px_status read_flat(px_model *model, const px_safetensors *file, const ch
     px_device *device = px_model_device(model);
     const px_parameters *parameters = px_model_parameters(model);
     px_real *flat = calloc(parameters->elements, sizeof *flat);
-    if (!flat) return px_fail(device->ctx, PX_ERR_MEMORY, "%s: cannot allocate its weights", path);
+    if (!flat) return px_fail_memory(device->ctx, path, parameters->elements * sizeof *flat);
     px_status status = PX_OK;
     for (int i = 0; i < parameters->count && status == PX_OK; i++) {
         char name[PX_TENSOR_NAME];
@@ -130,7 +130,7 @@ static px_status read_flat(px_model *model, const px_safetensors *file, const ch
     return status;
 }
 
-px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, const char *path) {
+px_status px_flat_file_load(px_model *model, const px_named_flat *flats, int count, const char *path) {
     px_context *ctx = px_model_device(model)->ctx;
     px_safetensors *file;
     PX_TRY(px_safetensors_open(ctx, path, &file));
@@ -140,12 +140,12 @@ px_status px_flats_load(px_model *model, const px_named_flat *flats, int count, 
     if (status == PX_OK && found != want)
         status = px_fail(ctx, PX_ERR_FORMAT, "%s: found %d tensors, expected %d", path, found, want);
     px_safetensors_close(file);
-    return status == PX_OK ? px_model_refresh(model) : status;
+    return status == PX_OK ? px_model_cast_weights(model) : status;
 }
 
 px_status px_model_file_load_weights(const char *path, px_model *model) {
     const px_named_flat weights = {"", px_model_weights(model)};
-    return px_flats_load(model, &weights, 1, path);
+    return px_flat_file_load(model, &weights, 1, path);
 }
 
 px_status px_model_file_load(px_device *device, const char *path, px_model_info *info, px_model **model) {
@@ -159,41 +159,41 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
     return status;
 }
 
-/* --- Writing ------------------------------------------------------------------------------------------------------ */
+/* ---- Writing ---- */
 
-/* The tensors of one flat tensor in host memory, narrowed to float32. */
-static void flat_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *narrow,
-                         px_stored_tensor *tensors) {
+/* Describes the parameters of `flat`, a flat tensor in host memory, as tensors over `values`, its copy in float32. */
+static void describe_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *values,
+                             px_stored_tensor *tensors) {
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         px_stored_tensor *t = &tensors[i];
-        *t = (px_stored_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = narrow + p->offset};
+        *t = (px_stored_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = values + p->offset};
         snprintf(t->name, sizeof t->name, "%s%s", prefix, p->name);
         for (int d = 0; d < p->rank; d++) t->shape[d] = p->shape[d];
-        for (size_t e = 0; e < p->count; e++) narrow[p->offset + e] = (float)flat[p->offset + e];
+        for (size_t e = 0; e < p->count; e++) values[p->offset + e] = (float)flat[p->offset + e];
     }
 }
 
-px_status px_flats_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
-                        int metadata_count, const char *path) {
+px_status px_flat_file_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
+                            int metadata_count, const char *path) {
     px_device *device = px_model_device(model);
     const px_parameters *parameters = px_model_parameters(model);
     const size_t elements = parameters->elements, n = (size_t)(count > 0 ? count : 1);
     px_real *flat = malloc(elements * sizeof *flat);
-    float *narrow = malloc(n * elements * sizeof *narrow);
+    float *values = malloc(n * elements * sizeof *values);
     px_stored_tensor *tensors = malloc(n * (size_t)parameters->count * sizeof *tensors);
     px_status status = PX_OK;
-    if (!flat || !narrow || !tensors) status = px_fail(device->ctx, PX_ERR_MEMORY, "%s: cannot allocate a copy", path);
+    if (!flat || !values || !tensors) status = px_fail_memory(device->ctx, path, n * elements * sizeof *values);
     for (int i = 0; i < count && status == PX_OK; i++) {
         status = device->ops->download(device, flat, flats[i].flat.data, elements * sizeof *flat);
         if (status == PX_OK)
-            flat_tensors(parameters, flats[i].prefix, flat, narrow + (size_t)i * elements,
-                         tensors + i * parameters->count);
+            describe_tensors(parameters, flats[i].prefix, flat, values + (size_t)i * elements,
+                             tensors + i * parameters->count);
     }
     if (status == PX_OK)
         status = px_safetensors_write(device->ctx, path, tensors, count * parameters->count, metadata, metadata_count);
     free(flat);
-    free(narrow);
+    free(values);
     free(tensors);
     return status;
 }
@@ -207,11 +207,11 @@ px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *c
     snprintf(levels, sizeof levels, "%d", s->levels);
     snprintf(steps, sizeof steps, "%lld", (long long)step);
     char *text = px_config_text(config);
-    if (!text) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "%s: cannot write its config", path);
+    if (!text) return px_fail_memory(px_model_device(model)->ctx, path, 0);
     const px_metadata metadata[] = {{"format", "pixelrnn"}, {"config", text},   {"height", height}, {"width", width},
                                     {"channels", channels}, {"levels", levels}, {"step", steps}};
     const px_named_flat named = {"", flat};
-    const px_status status = px_flats_save(model, &named, 1, metadata, 7, path);
+    const px_status status = px_flat_file_save(model, &named, 1, metadata, 7, path);
     free(text);
     return status;
 }

@@ -1,4 +1,6 @@
-/* What the files of host/model/ share: the model's inside, its linear layers, and what a block is. */
+/* Declarations that the files of host/model share: convolution layers, blocks, the head, and the state of a model.
+ *
+ * Shapes in comments: N images, P = N * H * W pixels, C channels, L levels, h = spec.hidden, q = spec.head. */
 #ifndef PIXELRNN_MODEL_NETWORK_H
 #define PIXELRNN_MODEL_NETWORK_H
 
@@ -8,119 +10,133 @@
 #include "host/model/parameters.h"
 #include "host/model/internal.h"
 
-/* What a layer reads of its input x: x; relu(x), which it makes as it reads; or x, which its maker has rectified. */
-typedef enum { PX_READS_PLAIN, PX_READS_RELU, PX_READS_STORED_RELU } px_reads;
+/* ---- Masked convolutions ---- */
 
-/* A masked convolution with its parameters; most have one tap. */
-typedef struct px_linear {
-    int weight, bias; /* indices of parameters; no bias: -1 */
+/* The relu between a layer's input tensor and its weights. */
+typedef enum {
+    PX_RELU_NONE,
+    PX_RELU_APPLY,  /* the layer applies relu as it reads x */
+    PX_RELU_STORED, /* x was stored after its relu, by the relu_y of the layer before */
+} px_input_relu;
+
+/* A masked convolution and its parameters; most have one tap. */
+typedef struct px_conv {
+    int weight, bias; /* indices of parameters; -1: no bias */
     px_taps taps;
-    px_reads reads;
-    bool gives_relu; /* what it gives, as it is stored: nobody needs it otherwise */
-} px_linear;
+    px_input_relu relu;
+    bool relu_y; /* y is stored after a relu, because no layer reads it otherwise */
+} px_conv;
 
-typedef struct px_linear_spec {
-    const char *name; /* "blocks.3.expand": parameters are name.weight and name.bias */
+typedef struct px_conv_spec {
+    const char *name; /* "blocks.3.expand": the parameters are NAME.weight and NAME.bias */
     int inputs, outputs;
     px_taps taps;
     px_mask_kind mask;
-    int gates;   /* outputs are this many tensors, each grouped by colour on its own; forget gates' bias starts at 1 */
-    double gain; /* see px_parameter */
-    px_reads reads;
-    bool gives_relu;
+    int gates;   /* PX_GATES for an LSTM, whose gates are grouped by colour each on its own; else 1 */
+    double gain; /* of the initial weights, see px_parameter */
+    px_input_relu relu;
+    bool relu_y;
     bool no_bias;
-} px_linear_spec;
+} px_conv_spec;
 
-/* The top half of a rows x columns rectangle whose last row holds the pixel, at column `centre`. */
+/* The upper part of a convolution kernel: `rows` rows of `columns` taps. The pixel itself is at column `centre` of the
+ * last row, and the taps to its right are stored but masked. */
 px_taps px_taps_rectangle(int rows, int columns, int centre);
-/* Any few taps. */
+/* `count` taps at these offsets, at most PX_MAX_TAPS. */
 px_taps px_taps_list(int count, const px_tap *at);
 
-/* Adds the layer's parameters to the model. */
-px_status px_linear_create(px_model *model, px_linear *linear, const px_linear_spec *spec);
+/* Adds the layer's parameters to the model's list. */
+px_status px_conv_create(px_model *model, px_conv *conv, const px_conv_spec *spec);
 
-/* y = add + layer(x), rectified where the layer does that. add may be absent or y. */
-px_status px_linear_forward(px_model *model, const px_linear *linear, px_tensor x, px_tensor add, px_tensor y);
-/* dx = add + (gradient of x from that of y), of x as it was before any relu. add may be absent or dx. x is not looked
- * at by a layer that reads it plain. */
-px_status px_linear_input_gradient(px_model *model, const px_linear *linear, px_tensor dy, px_tensor x, px_tensor add,
-                                   px_tensor dx);
-/* Gradients of weight (masked) and bias, into the model's. */
-px_status px_linear_weight_gradient(px_model *model, const px_linear *linear, px_tensor x, px_tensor dy);
+/* y = add + layer(x), then relu with relu_y. x is (P, inputs), add and y (P, outputs). add may be absent or y. */
+px_status px_conv_forward(px_model *model, const px_conv *conv, px_tensor x, px_tensor add, px_tensor y);
+/* dx = add + gradient of x before its relu. x is read only by layers with a relu. add may be absent or dx. */
+px_status px_conv_input_gradient(px_model *model, const px_conv *conv, px_tensor dy, px_tensor x, px_tensor add,
+                                 px_tensor dx);
+/* Writes the gradients of the weight, masked, and of the bias into model->gradients. */
+px_status px_conv_weight_gradient(px_model *model, const px_conv *conv, px_tensor x, px_tensor dy);
 
-/* A block: tensors (P, 2h) to (P, 2h). Each kind keeps its own struct behind this head. */
+/* ---- Blocks ---- */
+
+/* A block maps (P, 2h) to (P, 2h). The structure of each kind begins with a px_block (host/model/blocks.h). */
 typedef struct px_block px_block;
 typedef struct px_block_kind {
-    /* Allocates the block and adds its parameters, named blocks.<index>.<...>. */
+    /* Allocates the block, to be freed with free, and adds its parameters, named blocks.<index>.<...>. */
     px_status (*create)(px_model *model, int index, px_block **block);
-    /* Takes tensors from keep (what backward needs of forward) and from scratch (what lives within one call). */
+    /* Assigns the block's tensors: those that backward reads from `saved`, others from `temporary`, whose contents last
+     * for one call of forward or backward. */
     void (*lay_out)(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary);
     /* y = add + block(u). add may be absent or u; y may be u. */
     px_status (*forward)(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y);
-    /* g: gradient of block(u) in, add + gradient of u out. add may be absent or g. */
-    px_status (*backward)(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g);
-    /* The block's recurrence over its tensors. NULL: it has none. */
+    /* grad: on entry the gradient of block(u), on return add + gradient of u. add may be absent or grad. */
+    px_status (*backward)(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor grad);
+    /* The block's recurrence over its tensors. NULL: the block has none. */
     px_recurrence_args (*recurrence)(const px_model *model, const px_block *block, px_grid grid);
 } px_block_kind;
 
 struct px_block {
     const px_block_kind *kind;
-    int first; /* index of its first parameter */
+    int first; /* index of the block's first parameter */
 };
 
 extern const px_block_kind px_block_pixelcnn, px_block_row_lstm, px_block_diagonal_bilstm;
 
-/* The head: head.2(relu(head.1(relu(head.0(relu(u)))))), (P, 2h) to (P, C * L). */
+/* ---- Head ---- */
+
+/* head.2(relu(head.1(relu(head.0(relu(u)))))), from (P, 2h) to (P, C * L). */
 typedef struct px_head {
-    px_linear layer[3];
-    px_tensor hidden[2];          /* (P, q): what layers 0 and 1 give, rectified */
-    px_tensor hidden_gradient[2]; /* (P, q) */
-    px_tensor logits;             /* (P, C * L); their gradient after a forward with gradient */
+    px_conv layer[3];
+    px_tensor hidden[2];      /* (P, q): outputs of layers 0 and 1, stored after their relu */
+    px_tensor grad_hidden[2]; /* (P, q) */
+    px_tensor logits;         /* (P, C * L); after px_model_loss with gradient, their gradient */
 } px_head;
 
 px_status px_head_create(px_model *model, px_head *head);
 void px_head_lay_out(px_model *model, px_head *head, int images, px_purpose purpose, px_arena *saved);
 px_status px_head_forward(px_model *model, px_head *head, px_tensor u);
-/* g = gradient of u. */
-px_status px_head_backward(px_model *model, px_head *head, px_tensor u, px_tensor g);
+/* grad = gradient of u. */
+px_status px_head_backward(px_model *model, px_head *head, px_tensor u, px_tensor grad);
+
+/* ---- Model ---- */
 
 struct px_model {
     px_device *device;
     px_model_spec spec;
     px_parameters parameters;
     px_arena weight_arena, gradient_arena, saved, temporary;
-    px_tensor weights, own_weights, gradients;
-    px_tensor compute_weights; /* the weights as products read them: a copy of the activations' type, or the weights
-                                  themselves */
+    px_tensor own_weights;     /* flat tensor of the model's weights */
+    px_tensor weights;         /* the weights in use: own_weights, or those of px_model_use_weights */
+    px_tensor compute_weights; /* the weights as products read them: a copy in the activations' type, or `weights` */
+    px_tensor gradients;
 
-    px_linear stem;
+    px_conv stem;
     px_block **blocks;
-    px_linear *skips; /* one a block, with spec.skip */
+    px_conv *skips; /* one for each block, with spec.skip */
     px_head head;
 
     px_purpose purpose;
-    int reserved;         /* images that fit */
-    uint64_t reservation; /* counts what was let go: tensors lie elsewhere since */
-    px_grid grid;         /* of the batch at work */
+    int reserved;         /* the maximum number of images in a batch */
+    uint64_t reservation; /* counts releases of the activations, after which tensors move */
+    px_grid grid;         /* of the current batch */
     px_tensor images;     /* (N, H W C) PX_UINT8 */
     px_tensor values;     /* (P, C) */
-    px_tensor *u; /* layers + 1 tensors (P, 2h): the stem's, then each block's; one and the same when evaluating */
-    px_tensor features;      /* (P, 2h): what the head reads; u's last without skips */
-    px_tensor nll;           /* (P C, 1) */
-    px_tensor nats;          /* (N, 1) PX_FLOAT64 */
-    px_tensor g, g_features; /* (P, 2h): gradients of u and of features */
+    px_tensor *u;         /* layers + 1 tensors (P, 2h): outputs of the stem and the blocks. One in evaluation */
+    px_tensor features;   /* (P, 2h): the input of the head; the last u without skips */
+    px_tensor nll;        /* (P C, 1) */
+    px_tensor nats;       /* (N, 1) PX_FLOAT64 */
+    px_tensor grad, grad_features; /* (P, 2h): gradients of the current u and of features */
 
-    int part_of;              /* images of the batch that those at work are a part of; 0: they are all */
-    px_gradients_ready ready; /* NULL: nobody waits for gradients */
-    void *waiting;
+    int global_batch; /* px_model_set_global_batch */
+    px_gradient_hook hook;
+    void *hook_context;
 };
 
-/* The first rows of a tensor made for the reserved batch: those of the batch at work. */
+/* The rows of the current batch, of a tensor laid out for the reserved batch. */
 static inline px_tensor px_current(const px_model *model, px_tensor tensor) {
     return px_tensor_first_rows(tensor, px_grid_pixels(&model->grid));
 }
 
-/* An activation for each of the reserved batch's pixels. */
+/* An activation for each pixel of `images` images. */
 static inline px_tensor px_pixel_tensor(const px_model *model, px_arena *arena, int images, int columns) {
     const size_t pixels = (size_t)images * (size_t)model->spec.height * (size_t)model->spec.width;
     return px_arena_tensor(arena, pixels, columns, model->device->activation);

@@ -1,17 +1,17 @@
-/* The list of named tensors, their masks and their initial values. */
+/* The list of parameters, their masks and their initial values. */
 #include "host/model/parameters.h"
 #include "kernels/portable/random.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PX_PARAMETER_ALIGN = 64 }; /* elements: tensors start on 256 bytes in float32 */
+enum { PX_PARAMETER_ALIGN = 64 }; /* elements: parameters start at multiples of 256 bytes in float32 */
 
 px_status px_parameters_add(px_context *ctx, px_parameters *parameters, const px_parameter *parameter, int *index) {
     if (parameters->count == parameters->capacity) {
         const int capacity = parameters->capacity ? 2 * parameters->capacity : 32;
         px_parameter *items = realloc(parameters->items, (size_t)capacity * sizeof *items);
-        if (!items) return px_fail(ctx, PX_ERR_MEMORY, "model: cannot list %d parameters", capacity);
+        if (!items) return px_fail_memory(ctx, "model", (size_t)capacity * sizeof *items);
         parameters->items = items;
         parameters->capacity = capacity;
     }
@@ -19,8 +19,8 @@ px_status px_parameters_add(px_context *ctx, px_parameters *parameters, const px
     *item = *parameter;
     item->offset = 0;
     if (parameters->count > 0) {
-        const px_parameter *before = item - 1;
-        item->offset = (before->offset + before->count + PX_PARAMETER_ALIGN - 1) / PX_PARAMETER_ALIGN *
+        const px_parameter *previous = item - 1;
+        item->offset = (previous->offset + previous->count + PX_PARAMETER_ALIGN - 1) / PX_PARAMETER_ALIGN *
                        PX_PARAMETER_ALIGN;
     }
     parameters->elements = (item->offset + item->count + PX_FLAT_COLUMNS - 1) / PX_FLAT_COLUMNS * PX_FLAT_COLUMNS;
@@ -47,7 +47,7 @@ px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat) {
     return tensor;
 }
 
-/* Inputs of the centre tap that mask and colour groups leave to an output. */
+/* Whether the mask keeps a weight of the centre tap. */
 static bool centre_live(const px_parameters *parameters, const px_parameter *p, int output, int input) {
     const int from = input * parameters->colours / p->inputs;
     const int to = output % p->period * parameters->colours / p->period;
@@ -69,20 +69,20 @@ static int live_fan_in(const px_parameters *parameters, const px_parameter *p, i
 }
 
 size_t px_parameters_live(const px_parameters *parameters, size_t *weights) {
-    size_t all = 0, of_weights = 0;
+    size_t live_biases = 0, live_weights = 0;
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         if (p->rank == 1) {
-            all += p->count;
+            live_biases += p->count;
             continue;
         }
-        for (int output = 0; output < p->outputs; output++) of_weights += (size_t)live_fan_in(parameters, p, output);
+        for (int output = 0; output < p->outputs; output++) live_weights += (size_t)live_fan_in(parameters, p, output);
     }
-    if (weights) *weights = of_weights;
-    return all + of_weights;
+    if (weights) *weights = live_weights;
+    return live_biases + live_weights;
 }
 
-/* Box and Muller's normal from one draw of four words. */
+/* A standard normal number, by the method of Box and Muller. */
 static double normal(uint64_t seed, uint64_t tensor, uint64_t element) {
     const px_random4 r = px_random(seed, PX_RANDOM_WEIGHTS, tensor, element);
     const double radius = sqrt(-2 * log(px_uniform(r.word[0], r.word[1])));

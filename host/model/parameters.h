@@ -1,8 +1,8 @@
-/* The parameters of a model: one list of named tensors, from which everything that needs to agree about them is made:
- * memory, initial values, masks, checkpoint names and shapes, optimiser state, gradient tests.
+/* The parameters of a model: one list of named tensors. Memory, initial values, masks, names and shapes in model files,
+ * the state of optimisers and the gradient tests all follow this list.
  *
- * All weights lie in one flat tensor, all gradients in another of the same layout (an optimiser's state too), each
- * tensor at the same offset; the gaps between tensors stay 0. */
+ * All weights lie in one flat tensor. Gradients and optimiser states are flat tensors of the same layout, with every
+ * parameter at the same offset. The gaps between parameters stay 0. */
 #ifndef PIXELRNN_PARAMETERS_H
 #define PIXELRNN_PARAMETERS_H
 
@@ -17,43 +17,46 @@ typedef struct px_parameter {
     char name[PX_PARAMETER_NAME]; /* as in a model file: "blocks.3.expand.weight" */
     int rank;
     int shape[PX_PARAMETER_RANK]; /* [out], [out, in], [out, taps, in] or [out, rows, columns, in] */
-    size_t count, offset;         /* elements; first element in the flat tensors */
-    /* weights: */
-    int outputs, inputs, taps, live; /* taps stored, taps that exist (a prefix) */
-    px_mask_kind mask;               /* of tap `live` - 1, the centre */
-    int period;                      /* outputs are grouped by colour anew every `period` of them (gates) */
-    double gain; /* initial standard deviation is sqrt(gain / live fan-in of the output); 0: constant */
-    /* biases: */
-    int forget_first, forget_count; /* elements that start at 1 (forget gates), the rest at 0 */
+    size_t count, offset;         /* number of elements; index of the first one in the flat tensors */
+    /* Of weights: */
+    int outputs, inputs;
+    int taps, live;    /* taps stored; the first `live` of them are used, the last of which is the pixel itself */
+    px_mask_kind mask; /* of the pixel's own tap */
+    int period;        /* every `period` outputs are one tensor with its own colour groups: the gates of an LSTM */
+    double gain;       /* the variance of the initial weights is gain / unmasked fan-in of the output */
+    /* Of biases: */
+    int forget_first, forget_count; /* the elements of forget gates, whose initial value is 1 */
 } px_parameter;
 
 typedef struct px_parameters {
     px_parameter *items;
     int count, capacity;
     int colours;     /* C of the images */
-    size_t elements; /* of a flat tensor: a multiple of PX_FLAT_COLUMNS */
+    size_t elements; /* of a flat tensor, gaps included: a multiple of PX_FLAT_COLUMNS */
 } px_parameters;
 
-/* Adds a tensor (copied) behind the others and gives its index; PX_ERR_MEMORY. */
+/* Appends a copy of `parameter`, assigns its offset, and gives its index in items. PX_ERR_MEMORY. */
 px_status px_parameters_add(px_context *ctx, px_parameters *parameters, const px_parameter *parameter, int *index);
 void px_parameters_free(px_parameters *parameters);
 
-/* The flat tensor's shape, (elements / PX_FLAT_COLUMNS, PX_FLAT_COLUMNS). */
+/* The number of rows of a flat tensor, which is (elements / PX_FLAT_COLUMNS, PX_FLAT_COLUMNS). */
 size_t px_parameters_rows(const px_parameters *parameters);
 
-/* A tensor within a flat tensor, as (outputs, taps * inputs), or (1, outputs) for a bias. */
+/* The parameter within a flat tensor: (outputs, taps * inputs), or (1, outputs) for a bias. */
 px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat);
 
-/* Is this element of a weight kept by mask and taps? (true for biases) */
+/* Whether the element of a parameter is not masked. Biases have no mask. */
 bool px_parameter_live(const px_parameters *parameters, const px_parameter *parameter, size_t element);
 
-/* Live elements over all tensors (biases included), and live weights alone: multiplications a pixel. */
+/* The number of unmasked elements of all parameters. *weights, if not NULL, receives their number without biases, which
+ * is the number of multiplications per pixel. */
 size_t px_parameters_live(const px_parameters *parameters, size_t *weights);
 
-/* Initial values, host memory of `elements` reals, a function of seed, tensor and element alone. Biases are 0, those of
- * forget gates 1. A live weight is sqrt(gain / fan_in) * z, where fan_in counts the live weights of its output and z is
- * standard normal: sqrt(-2 ln u) cos(2 pi v) with u = px_uniform(word 0, word 1) and v = px_uniform(word 2, word 3) of
- * px_random(seed, PX_RANDOM_WEIGHTS, index of the tensor in items, index of the element in the tensor). */
+/* Writes initial values to `flat`, `elements` reals in host memory. They depend on seed, parameter and element alone.
+ * Biases are 0, those of forget gates 1, and masked weights 0. Every other weight is sqrt(gain / fan_in) * z, where
+ * fan_in counts the unmasked weights of its output and z is standard normal (Box and Muller):
+ *     z = sqrt(-2 ln u) cos(2 pi v),  u = px_uniform(word 0, word 1),  v = px_uniform(word 2, word 3)
+ * The words are those of px_random(seed, PX_RANDOM_WEIGHTS, index of the parameter, index of the element in it). */
 void px_parameters_initialise(const px_parameters *parameters, uint64_t seed, px_real *flat);
 
 #endif

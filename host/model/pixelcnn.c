@@ -1,4 +1,4 @@
-/* PixelCNN block: u + expand(relu(conv3x3(relu(reduce(relu(u)))))), every mask B.
+/* PixelCNN block: add + expand(relu(conv3x3(relu(reduce(relu(u)))))), every mask B.
  * van den Oord et al. 2016, section 3.3 and figure 5, left. */
 #include "host/model/blocks.h"
 #include <stdio.h>
@@ -6,22 +6,21 @@
 
 static px_status pixelcnn_create(px_model *model, int index, px_block **block) {
     px_pixelcnn *b = calloc(1, sizeof *b);
-    if (!b) return px_fail(model->device->ctx, PX_ERR_MEMORY, "model: cannot allocate block %d", index);
-    b->block.kind = &px_block_pixelcnn;
+    if (!b) return px_fail_memory(model->device->ctx, "model", sizeof *b);
     *block = &b->block;
     const int h = model->spec.hidden;
     const px_taps one = px_taps_rectangle(1, 1, 0), top = px_taps_rectangle(2, 3, 1);
-    char reduce[48], conv[48], expand[48];
-    snprintf(reduce, sizeof reduce, "blocks.%d.reduce", index);
-    snprintf(conv, sizeof conv, "blocks.%d.conv", index);
-    snprintf(expand, sizeof expand, "blocks.%d.expand", index);
-    px_linear_spec spec = {.mask = PX_MASK_B, .gates = 1, .gain = 2, .reads = PX_READS_RELU, .gives_relu = true};
-    spec.name = reduce, spec.inputs = 2 * h, spec.outputs = h, spec.taps = one;
-    PX_TRY(px_linear_create(model, &b->reduce, &spec));
-    spec.name = conv, spec.inputs = h, spec.outputs = h, spec.taps = top, spec.reads = PX_READS_STORED_RELU;
-    PX_TRY(px_linear_create(model, &b->conv, &spec));
-    spec.name = expand, spec.inputs = h, spec.outputs = 2 * h, spec.taps = one, spec.gives_relu = false;
-    return px_linear_create(model, &b->expand, &spec);
+    char name[48];
+    px_conv_spec spec = {.name = name, .mask = PX_MASK_B, .gates = 1, .gain = 2};
+    snprintf(name, sizeof name, "blocks.%d.reduce", index);
+    spec.inputs = 2 * h, spec.outputs = h, spec.taps = one, spec.relu = PX_RELU_APPLY, spec.relu_y = true;
+    PX_TRY(px_conv_create(model, &b->reduce, &spec));
+    snprintf(name, sizeof name, "blocks.%d.conv", index);
+    spec.inputs = h, spec.taps = top, spec.relu = PX_RELU_STORED;
+    PX_TRY(px_conv_create(model, &b->conv, &spec));
+    snprintf(name, sizeof name, "blocks.%d.expand", index);
+    spec.outputs = 2 * h, spec.taps = one, spec.relu_y = false;
+    return px_conv_create(model, &b->expand, &spec);
 }
 
 static void pixelcnn_lay_out(px_model *model, px_block *block, int images, px_arena *saved, px_arena *temporary) {
@@ -34,20 +33,20 @@ static void pixelcnn_lay_out(px_model *model, px_block *block, int images, px_ar
 
 static px_status pixelcnn_forward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor y) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    PX_TRY(px_linear_forward(model, &b->reduce, u, (px_tensor){0}, b->reduced));
-    PX_TRY(px_linear_forward(model, &b->conv, b->reduced, (px_tensor){0}, b->convolved));
-    return px_linear_forward(model, &b->expand, b->convolved, add, y);
+    PX_TRY(px_conv_forward(model, &b->reduce, u, (px_tensor){0}, b->reduced));
+    PX_TRY(px_conv_forward(model, &b->conv, b->reduced, (px_tensor){0}, b->convolved));
+    return px_conv_forward(model, &b->expand, b->convolved, add, y);
 }
 
-static px_status pixelcnn_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor g) {
+static px_status pixelcnn_backward(px_model *model, px_block *block, px_tensor u, px_tensor add, px_tensor grad) {
     px_pixelcnn *b = (px_pixelcnn *)block;
-    px_tensor d_convolved = b->gradient[0], d_reduced = b->gradient[1];
-    PX_TRY(px_linear_weight_gradient(model, &b->expand, b->convolved, g));
-    PX_TRY(px_linear_input_gradient(model, &b->expand, g, b->convolved, (px_tensor){0}, d_convolved));
-    PX_TRY(px_linear_weight_gradient(model, &b->conv, b->reduced, d_convolved));
-    PX_TRY(px_linear_input_gradient(model, &b->conv, d_convolved, b->reduced, (px_tensor){0}, d_reduced));
-    PX_TRY(px_linear_weight_gradient(model, &b->reduce, u, d_reduced));
-    return px_linear_input_gradient(model, &b->reduce, d_reduced, u, add, g);
+    px_tensor grad_convolved = b->gradient[0], grad_reduced = b->gradient[1];
+    PX_TRY(px_conv_weight_gradient(model, &b->expand, b->convolved, grad));
+    PX_TRY(px_conv_input_gradient(model, &b->expand, grad, b->convolved, (px_tensor){0}, grad_convolved));
+    PX_TRY(px_conv_weight_gradient(model, &b->conv, b->reduced, grad_convolved));
+    PX_TRY(px_conv_input_gradient(model, &b->conv, grad_convolved, b->reduced, (px_tensor){0}, grad_reduced));
+    PX_TRY(px_conv_weight_gradient(model, &b->reduce, u, grad_reduced));
+    return px_conv_input_gradient(model, &b->reduce, grad_reduced, u, add, grad);
 }
 
 const px_block_kind px_block_pixelcnn = {pixelcnn_create, pixelcnn_lay_out, pixelcnn_forward, pixelcnn_backward, NULL};

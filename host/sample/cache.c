@@ -1,32 +1,23 @@
-/* Features that are kept while pixels come one by one. */
+/* Caches of the features that later pixels read. */
 #include "host/sample/decode.h"
 
-static px_cache cache_lay_out_type(const px_decoder *d, px_arena *arena, int layers, int slots, int features,
-                                   px_type type) {
-    const size_t rows = (size_t)layers * (size_t)slots * (size_t)d->group;
-    return (px_cache){px_arena_tensor(arena, rows, features, type), slots};
+px_cache px_cache_lay_out(const px_decoder *d, px_arena *arena, px_type type, int layers, int pixels, int features) {
+    const size_t rows = (size_t)layers * (size_t)pixels * (size_t)d->group;
+    return (px_cache){px_arena_tensor(arena, rows, features, type), pixels};
 }
 
-px_cache px_cache_lay_out(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    return cache_lay_out_type(d, arena, layers, slots, features, d->model->device->activation);
-}
-
-px_cache px_cache_lay_out_real(const px_decoder *d, px_arena *arena, int layers, int slots, int features) {
-    return cache_lay_out_type(d, arena, layers, slots, features, PX_REAL);
-}
-
-size_t px_cache_step(const px_decoder *d, const px_cache *cache) {
-    return (size_t)cache->slots * (size_t)d->images;
+size_t px_cache_stride(const px_decoder *d, const px_cache *cache) {
+    return (size_t)cache->pixels * (size_t)d->images;
 }
 
 px_tensor px_cache_at(const px_decoder *d, const px_cache *cache, int layer, int row, int column, int pixels) {
-    const int slot = (row * d->model->spec.width + column) % cache->slots;
+    const size_t pixel = (size_t)((row * d->model->spec.width + column) % cache->pixels);
     const size_t images = (size_t)d->images;
-    return px_tensor_slice(cache->tensor, (size_t)layer * px_cache_step(d, cache) + (size_t)slot * images,
+    return px_tensor_slice(cache->tensor, (size_t)layer * px_cache_stride(d, cache) + pixel * images,
                            (size_t)pixels * images);
 }
 
-px_tensor px_cache_here(const px_decoder *d, const px_cache *cache, int layer) {
+px_tensor px_cache_current(const px_decoder *d, const px_cache *cache, int layer) {
     return px_cache_at(d, cache, layer, d->row, d->column, 1);
 }
 

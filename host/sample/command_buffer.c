@@ -1,15 +1,13 @@
-/* A device that records what the decoder asks for, and has it replayed for all groups of images. */
 #include "host/sample/command_buffer.h"
-#include "pixelrnn/tensor.h"
 #include "host/device/backend.h"
 #include <stdlib.h>
 
-enum { PX_MAX_RECORDED = 4096 }; /* recorded before they are replayed */
+enum { PX_MAX_RECORDED = 4096 }; /* capacity in operations */
 
 struct px_command_buffer {
-    px_device base; /* first: an operation finds its tape through the device */
-    px_device *real;
-    px_device_command *host; /* PX_MAX_RECORDED, in memory the device copies from fast */
+    px_device base; /* the first member: operations receive its address */
+    px_device *target;
+    px_device_command *host; /* PX_MAX_RECORDED, page-locked on CUDA */
     px_execute_args execute;
     int count;
 };
@@ -18,56 +16,56 @@ size_t px_command_buffer_bytes(void) {
     return PX_MAX_RECORDED * sizeof(px_device_command);
 }
 
+/* Waits for the end, so that new operations can overwrite `host` and the device's copy. */
 px_status px_command_buffer_flush(px_command_buffer *commands) {
+    px_device *target = commands->target;
     if (commands->count == 0) return PX_OK;
     commands->execute.count = commands->count;
     commands->count = 0;
-    void *steps = (void *)commands->execute.steps;
-    PX_TRY(commands->real->ops->upload(commands->real, steps, commands->host,
-                                       (size_t)commands->execute.count * sizeof *commands->host));
-    PX_TRY(commands->real->ops->execute(commands->real, &commands->execute));
-    return commands->real->ops->synchronize(commands->real); /* before what was uploaded is written over */
+    PX_TRY(target->ops->upload(target, (void *)commands->execute.steps, commands->host,
+                               (size_t)commands->execute.count * sizeof *commands->host));
+    PX_TRY(target->ops->execute(target, &commands->execute));
+    return target->ops->synchronize(target);
 }
 
-static px_status command_buffer_append(px_device *device, const px_device_command *step) {
+static px_status append(px_device *device, const px_device_command *command) {
     px_command_buffer *commands = (px_command_buffer *)device;
     if (commands->count == PX_MAX_RECORDED) PX_TRY(px_command_buffer_flush(commands));
-    commands->host[commands->count++] = *step;
+    commands->host[commands->count++] = *command;
     return PX_OK;
 }
 
 #define PX_RECORD(name)                                                                                                \
-    static px_status px_command_buffer_##name(px_device *device, const px_##name##_args *args) {                       \
-        return command_buffer_append(device, &(px_device_command){.op = PX_COMMAND_##name, .args.name = *args});       \
+    static px_status record_##name(px_device *device, const px_##name##_args *args) {                                  \
+        return append(device, &(px_device_command){.op = PX_COMMAND_##name, .args.name = *args});                      \
     }
 PX_COMMAND_OPS(PX_RECORD)
 #undef PX_RECORD
 
-static px_status command_buffer_clear(px_device *device, void *memory, size_t bytes) {
-    return command_buffer_append(device, &(px_device_command){.op = PX_COMMAND_clear, .args.clear = {memory, bytes}});
+static px_status record_clear(px_device *device, void *memory, size_t bytes) {
+    return append(device, &(px_device_command){.op = PX_COMMAND_clear, .args.clear = {memory, bytes}});
 }
 
-/* No other operation belongs on a tape. */
-static const px_device_ops command_buffer_ops = {
-#define PX_FILL_STEP(name) .name = px_command_buffer_##name,
-    PX_COMMAND_OPS(PX_FILL_STEP)
-#undef PX_FILL_STEP
-        .clear = command_buffer_clear};
+static const px_device_ops recording_ops = {
+#define PX_RECORDING_OP(name) .name = record_##name,
+    PX_COMMAND_OPS(PX_RECORDING_OP)
+#undef PX_RECORDING_OP
+        .clear = record_clear};
 
-px_status px_command_buffer_open(px_device *real, void *steps, px_command_buffer **out) {
+px_status px_command_buffer_create(px_device *target, void *memory, px_command_buffer **out) {
     px_command_buffer *commands = calloc(1, sizeof *commands);
     *out = commands;
-    if (!commands) return px_fail(real->ctx, PX_ERR_MEMORY, "tape: cannot allocate it");
-    commands->base = *real;
-    commands->base.ops = &command_buffer_ops;
-    commands->real = real;
-    commands->execute.steps = steps;
-    return real->ops->allocate_host(real, px_command_buffer_bytes(), (void **)&commands->host);
+    if (!commands) return px_fail_memory(target->ctx, "command buffer", sizeof *commands);
+    commands->base = *target;
+    commands->base.ops = &recording_ops;
+    commands->target = target;
+    commands->execute.steps = memory;
+    return target->ops->allocate_host(target, px_command_buffer_bytes(), (void **)&commands->host);
 }
 
-void px_command_buffer_close(px_command_buffer *commands) {
+void px_command_buffer_destroy(px_command_buffer *commands) {
     if (!commands) return;
-    if (commands->host) commands->real->ops->free_host(commands->real, commands->host);
+    if (commands->host) commands->target->ops->free_host(commands->target, commands->host);
     free(commands);
 }
 

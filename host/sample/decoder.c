@@ -1,44 +1,47 @@
-/* The whole network, value by value: stem, blocks, skips and head on the pixel at work. */
+/* The decoder: the whole network on the current pixel, one colour group at a time. */
 #include "host/sample/decode.h"
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { PX_STEM_ROWS = 4 };
+enum { PX_STEM_ROWS = 4 }; /* rows of values that the stem reads, the current one included */
 
 static const px_decode_kind *const decode_kinds[] = {
     [PX_MODEL_PIXELCNN] = &px_decode_pixelcnn,
-    [PX_MODEL_ROW_LSTM] = &px_decode_row_lstm,
-    [PX_MODEL_DIAGONAL_BILSTM] = &px_decode_diagonal_bilstm,
+    [PX_MODEL_ROW_LSTM] = &px_decode_recurrent,
+    [PX_MODEL_DIAGONAL_BILSTM] = &px_decode_recurrent,
 };
 
-/* --- Memory ------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ---- */
 
-/* Features of the widest layer that is activated as soon as it is summed. */
-static int px_widest(const px_model_spec *s) {
+/* The maximum number of features that px_decode_sum is asked for. */
+static int max_features(const px_model_spec *s) {
     int widest = 2 * s->hidden;
     if (s->head > widest) widest = s->head;
     return s->channels * s->levels > widest ? s->channels * s->levels : widest;
 }
 
-enum { PX_GROUP_MIN = 8 }; /* images a worker needs at least for its products to be worth their weights' way */
-
-/* The memory of one group of images. */
+/* Assigns the memory of one group of images. */
 static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     const px_model_spec *s = &d->model->spec;
+    const px_type type = d->model->device->activation;
     const int features = 2 * s->hidden, width = s->width;
     d->levels = px_arena_tensor(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
     d->nats = px_arena_tensor(arena, (size_t)d->group, 1, PX_FLOAT64);
-    d->values = px_cache_lay_out(d, arena, 1, PX_STEM_ROWS * width, s->channels);
-    d->stem_sum = px_cache_lay_out_real(d, arena, 1, width, features);
-    d->sum = px_arena_tensor(arena, (size_t)d->group, px_widest(s), PX_REAL);
-    d->u = px_cache_lay_out(d, arena, s->layers + 1, width, features);
-    d->relu_out = px_cache_lay_out(d, arena, s->layers + 1, 1, features);
-    if (s->skip) d->features = px_cache_lay_out_real(d, arena, 1, 1, features);
-    for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_lay_out(d, arena, 1, 1, s->head);
-    d->logits = px_cache_lay_out(d, arena, 1, 1, s->channels * s->levels);
+    d->values = px_cache_lay_out(d, arena, type, 1, PX_STEM_ROWS * width, s->channels);
+    d->stem_sum = px_cache_lay_out(d, arena, PX_REAL, 1, width, features);
+    d->sum = px_arena_tensor(arena, (size_t)d->group, max_features(s), PX_REAL);
+    d->u = px_cache_lay_out(d, arena, type, s->layers + 1, width, features);
+    d->relu_out = px_cache_lay_out(d, arena, type, s->layers + 1, 1, features);
+    if (s->skip) d->features = px_cache_lay_out(d, arena, PX_REAL, 1, 1, features);
+    for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_lay_out(d, arena, type, 1, 1, s->head);
+    d->logits = px_cache_lay_out(d, arena, type, 1, 1, s->channels * s->levels);
     d->kind->lay_out(d, arena);
 }
 
-/* One group a worker, none of them smaller than PX_GROUP_MIN. */
+/* With fewer images in a group, a worker spends more time on reading the weights than on multiplying. */
+enum { PX_GROUP_MIN = 8 };
+
+/* Divides the images into one group for each worker, but with at least PX_GROUP_MIN images in a group. */
 static void decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
     const int workers = mode == PX_DECODER_RECORDED ? d->device->workers : 0;
     d->group = workers > 0 ? (images + workers - 1) / workers : images;
@@ -46,22 +49,23 @@ static void decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
     d->groups = d->group > 0 ? (images + d->group - 1) / d->group : 1;
 }
 
-static px_status decoder_make(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
+/* Creates a decoder without device memory; a dry run gives group_bytes. */
+static px_status decoder_dry_run(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
+    const px_model_spec *s = &model->spec;
+    const px_decode_kind *kind = decode_kinds[s->kind];
     px_decoder *d = calloc(1, sizeof *d);
-    const px_decode_kind *kind = decode_kinds[model->spec.kind];
     void *blocks = calloc(1, kind->size);
     *out = d;
     if (!d || !blocks) {
         free(d);
         free(blocks);
         *out = NULL;
-        return px_fail(model->device->ctx, PX_ERR_MEMORY, "decoder: cannot allocate it");
+        return px_fail_memory(model->device->ctx, "decoder", sizeof *d + kind->size);
     }
     *d = (px_decoder){.model = model, .device = model->device, .kind = kind, .blocks = blocks};
-    d->stem = px_stack_alone(&model->stem);
-    if (model->spec.skip)
-        d->skip = px_stack_of(d, &model->skips[0], model->spec.layers > 1 ? &model->skips[1] : NULL, 1);
-    for (int i = 0; i < 3; i++) d->head[i] = px_stack_alone(&model->head.layer[i]);
+    d->stem = (px_stack){.first = &model->stem, .layers = 1, .gates = 1};
+    if (s->skip) d->skip = px_stack_of(d, &model->skips[0], s->layers > 1 ? &model->skips[1] : NULL, 1);
+    for (int i = 0; i < 3; i++) d->head[i] = (px_stack){.first = &model->head.layer[i], .layers = 1, .gates = 1};
     kind->create(d);
     decoder_divide(d, images, mode);
     px_arena plan = px_arena_plan();
@@ -70,14 +74,14 @@ static px_status decoder_make(px_model *model, int images, px_decoder_mode mode,
     return PX_OK;
 }
 
-/* The groups' memory, and the steps of a tape behind it. */
+/* The memory of the groups, followed by that of the command buffer. */
 static size_t decoder_bytes(const px_decoder *d) {
     return (size_t)d->groups * d->group_bytes + px_command_buffer_bytes();
 }
 
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes) {
     px_decoder *d;
-    PX_TRY(decoder_make(model, images, PX_DECODER_RECORDED, &d));
+    PX_TRY(decoder_dry_run(model, images, PX_DECODER_RECORDED, &d));
     *bytes = decoder_bytes(d);
     px_decoder_destroy(d);
     return PX_OK;
@@ -88,14 +92,14 @@ static px_status decoder_allocate(px_decoder *d, px_decoder_mode mode) {
     PX_TRY(px_arena_allocate(&d->arena, device, decoder_bytes(d)));
     decoder_lay_out(d, &d->arena);
     if (mode == PX_DECODER_DIRECT || device->workers == 0) return PX_OK;
-    PX_TRY(px_command_buffer_open(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->commands));
+    PX_TRY(px_command_buffer_create(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->commands));
     d->device = px_command_buffer_device(d->commands);
     return PX_OK;
 }
 
 px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
     *out = NULL;
-    PX_TRY(decoder_make(model, images, mode, out));
+    PX_TRY(decoder_dry_run(model, images, mode, out));
     const size_t bytes = decoder_bytes(*out);
     const px_status status = decoder_allocate(*out, mode);
     char need[64];
@@ -109,7 +113,7 @@ px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, p
 
 void px_decoder_destroy(px_decoder *d) {
     if (!d) return;
-    px_command_buffer_close(d->commands);
+    px_command_buffer_destroy(d->commands);
     px_arena_free(&d->arena);
     free(d->blocks);
     free(d);
@@ -125,13 +129,15 @@ int px_decoder_capacity(const px_decoder *d) {
     return d->group * d->groups;
 }
 
-/* --- Images ------------------------------------------------------------------------------------------------------- */
+/* ---- Batches ---- */
 
-/* Images of one group, and where its part of a tensor lies. */
+/* The images of the current batch in this group. */
 static size_t group_images(const px_decoder *d, int group) {
-    const int left = d->total - group * d->images;
+    const int left = d->batch - group * d->images;
     return (size_t)(left < d->images ? left : d->images);
 }
+
+/* The address of this group's part of a tensor. */
 static void *group_data(const px_decoder *d, px_tensor tensor, int group) {
     return (char *)tensor.data + (size_t)group * d->group_bytes;
 }
@@ -139,12 +145,12 @@ static void *group_data(const px_decoder *d, px_tensor tensor, int group) {
 px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
     px_device *device = d->model->device;
     const size_t bytes = (size_t)d->levels.columns;
-    d->total = images;
+    d->batch = images;
     d->images = images < d->group ? images : d->group;
-    d->current = d->images > 0 ? (images + d->images - 1) / d->images : 0;
+    d->active = d->images > 0 ? (images + d->images - 1) / d->images : 0;
     d->row = 0;
     d->column = -1;
-    for (int g = 0; g < d->current; g++) {
+    for (int g = 0; g < d->active; g++) {
         void *to = group_data(d, d->levels, g);
         PX_TRY(device->ops->clear(device, to, (size_t)d->images * bytes));
         PX_TRY(device->ops->clear(device, group_data(d, d->nats, g), (size_t)d->images * sizeof(double)));
@@ -152,16 +158,16 @@ px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
             PX_TRY(device->ops->upload(device, to, levels + (size_t)g * (size_t)d->images * bytes,
                                        group_images(d, g) * bytes));
     }
-    if (levels) PX_TRY(device->ops->synchronize(device)); /* levels are the caller's again */
-    if (d->commands) px_command_buffer_begin(d->commands, d->current, d->images, d->arena.base, d->group_bytes);
-    return d->kind->begin(d);
+    if (levels) PX_TRY(device->ops->synchronize(device)); /* the caller may now change them */
+    if (d->commands) px_command_buffer_begin(d->commands, d->active, d->images, d->arena.base, d->group_bytes);
+    return d->kind->begin ? d->kind->begin(d) : PX_OK;
 }
 
 px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
     px_device *device = d->model->device;
     const size_t bytes = (size_t)d->levels.columns;
     if (d->commands) PX_TRY(px_command_buffer_flush(d->commands));
-    for (int g = 0; g < d->current; g++) {
+    for (int g = 0; g < d->active; g++) {
         const size_t first = (size_t)g * (size_t)d->images, images = group_images(d, g);
         PX_TRY(device->ops->download(device, levels + first * bytes, group_data(d, d->levels, g), images * bytes));
         if (nats) PX_TRY(device->ops->download(device, nats + first, group_data(d, d->nats, g), images * sizeof *nats));
@@ -169,34 +175,32 @@ px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
     return PX_OK;
 }
 
-/* --- Pixels ------------------------------------------------------------------------------------------------------- */
+/* ---- Pixels ---- */
 
-/* Before the first pixel of a row: what the rows above give it. */
-static px_status decoder_row(px_decoder *d) {
-    PX_TRY(px_cache_clear(d, &d->stem_sum));
-    PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
-    return d->kind->row(d);
-}
-
-/* The pixel's values, as far as they stand in the images. */
-static px_status decoder_read(const px_decoder *d) {
+/* Reads the current pixel's levels into the cache of values. */
+static px_status read_values(const px_decoder *d) {
     const px_model_spec *s = &d->model->spec;
     return px_run(d->device, normalize, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
-                  .values = px_cache_here(d, &d->values, 0), .levels = s->levels,
+                  .values = px_cache_current(d, &d->values, 0), .levels = s->levels,
                   .first = (d->row * s->width + d->column) * s->channels);
 }
 
+/* Leaves the current pixel, whose levels are now known, and begins the next one. */
 px_status px_decoder_next(px_decoder *d) {
-    if (d->column >= 0) PX_TRY(decoder_read(d));
+    if (d->column >= 0) PX_TRY(read_values(d));
     if (d->column == d->model->spec.width - 1) {
-        PX_TRY(d->kind->row_done(d));
+        if (d->kind->end_row) PX_TRY(d->kind->end_row(d));
         d->row++;
         d->column = -1;
     }
-    if (d->column < 0) PX_TRY(decoder_row(d));
+    if (d->column < 0) {
+        PX_TRY(px_cache_clear(d, &d->stem_sum));
+        PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
+        PX_TRY(d->kind->begin_row(d));
+    }
     d->column++;
     PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->stem_sum));
-    return d->kind->pixel(d);
+    return d->kind->begin_pixel(d);
 }
 
 px_tensor px_decode_sum(const px_decoder *d, int features) {
@@ -204,39 +208,41 @@ px_tensor px_decode_sum(const px_decoder *d, int features) {
 }
 
 px_status px_decode_expand(px_decoder *d, const px_stack *expand, int layer, px_colours colours, px_tensor x) {
-    const px_tensor u = px_cache_here(d, &d->u, layer), next = px_cache_here(d, &d->u, layer + 1);
+    const px_tensor u = px_cache_current(d, &d->u, layer), next = px_cache_current(d, &d->u, layer + 1);
     const px_tensor sum = px_decode_sum(d, next.columns);
     PX_TRY(px_stack_centre(d, expand, layer, colours, x, sum, 0));
     return px_stack_activate(d, expand, layer, colours, sum, d->model->spec.residual ? u : (px_tensor){0}, next,
-                             px_cache_here(d, &d->relu_out, layer + 1));
+                             px_cache_current(d, &d->relu_out, layer + 1));
 }
 
-/* features += skip(u of `layer` + 1); the last one adds u itself, and rectifies for the head. */
+/* Adds the skip term of block `layer` to features. The last one also adds u, and stores the relu that the head reads.
+ */
 static px_status decode_skip(px_decoder *d, int layer, px_colours colours) {
     const int last = d->model->spec.layers - 1;
-    const px_tensor none = {0}, features = px_cache_here(d, &d->features, 0), u = px_cache_here(d, &d->u, layer + 1);
+    const px_tensor none = {0}, features = px_cache_current(d, &d->features, 0),
+                    u = px_cache_current(d, &d->u, layer + 1);
     PX_TRY(px_stack_centre(d, &d->skip, layer, colours, u, features, layer > 0));
     return px_stack_activate(d, &d->skip, layer, colours, features, layer == last ? u : none, none,
-                             layer == last ? px_cache_here(d, &d->relu_out, last + 1) : none);
+                             layer == last ? px_cache_current(d, &d->relu_out, last + 1) : none);
 }
 
-/* The features of these colours, through all layers. */
+/* Runs the stem and all blocks on the current pixel, in these colours. */
 static px_status decode_features(px_decoder *d, px_colours colours) {
-    const px_tensor none = {0}, u = px_cache_here(d, &d->u, 0), sum = px_cache_here(d, &d->stem_sum, 0);
-    PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_here(d, &d->values, 0), sum, 1));
-    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_here(d, &d->relu_out, 0)));
+    const px_tensor none = {0}, u = px_cache_current(d, &d->u, 0), sum = px_cache_current(d, &d->stem_sum, 0);
+    PX_TRY(px_stack_centre(d, &d->stem, 0, colours, px_cache_current(d, &d->values, 0), sum, 1));
+    PX_TRY(px_stack_activate(d, &d->stem, 0, colours, sum, none, u, px_cache_current(d, &d->relu_out, 0)));
     for (int layer = 0; layer < d->model->spec.layers; layer++) {
-        PX_TRY(d->kind->advance(d, layer, colours));
+        PX_TRY(d->kind->forward(d, layer, colours));
         if (d->model->spec.skip) PX_TRY(decode_skip(d, layer, colours));
     }
     return PX_OK;
 }
 
 static px_status decode_head(px_decoder *d, px_colours colours) {
-    const px_tensor none = {0}, logits = px_cache_here(d, &d->logits, 0);
-    px_tensor x = px_cache_here(d, &d->relu_out, d->model->spec.layers);
+    const px_tensor none = {0}, logits = px_cache_current(d, &d->logits, 0);
+    px_tensor x = px_cache_current(d, &d->relu_out, d->model->spec.layers);
     for (int i = 0; i < 2; i++) {
-        const px_tensor hidden = px_cache_here(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
+        const px_tensor hidden = px_cache_current(d, &d->hidden[i], 0), sum = px_decode_sum(d, hidden.columns);
         PX_TRY(px_stack_centre(d, &d->head[i], 0, colours, x, sum, 0));
         PX_TRY(px_stack_activate(d, &d->head[i], 0, colours, sum, none, none, hidden));
         x = hidden;
@@ -248,10 +254,10 @@ static px_status decode_head(px_decoder *d, px_colours colours) {
 
 px_status px_decoder_logits(px_decoder *d, int channel, px_tensor *logits) {
     const px_colours colours = {channel, channel + 1};
-    if (channel > 0) PX_TRY(decoder_read(d));
+    if (channel > 0) PX_TRY(read_values(d));
     PX_TRY(decode_features(d, colours));
     PX_TRY(decode_head(d, colours));
-    *logits = px_cache_here(d, &d->logits, 0);
+    *logits = px_cache_current(d, &d->logits, 0);
     return PX_OK;
 }
 
@@ -267,6 +273,6 @@ px_status px_decoder_sample(px_decoder *d, int channel, double temperature, uint
 }
 
 px_status px_decoder_skip(px_decoder *d) {
-    PX_TRY(decoder_read(d));
+    PX_TRY(read_values(d));
     return decode_features(d, (px_colours){0, d->model->spec.channels});
 }

@@ -1,29 +1,25 @@
-/* Masked convolutions cut into what the rows above, the pixels beside, and the pixel itself give, each of them products
- * on runs of cached rows: nothing is gathered. */
+/* Masked convolutions in parts: the taps in rows above, the taps beside, and the centre tap. Each part is a matrix
+ * product on adjacent rows of a cache, so no im2col is needed. */
 #include "host/sample/decode.h"
 
-px_stack px_stack_alone(const px_linear *linear) {
-    return (px_stack){.first = linear, .layers = 1, .gates = 1};
+static const px_parameter *weight_of(const px_decoder *d, const px_conv *conv) {
+    return &d->model->parameters.items[conv->weight];
 }
 
-static const px_parameter *weight_of(const px_decoder *d, const px_linear *linear) {
-    return &d->model->parameters.items[linear->weight];
-}
-
-px_stack px_stack_of(const px_decoder *d, const px_linear *first, const px_linear *second, int gates) {
+px_stack px_stack_of(const px_decoder *d, const px_conv *first, const px_conv *second, int gates) {
     px_stack stack = {.first = first, .layers = d->model->spec.layers, .gates = gates};
-    if (second) stack.step = weight_of(d, second)->offset - weight_of(d, first)->offset;
+    if (second) stack.stride = weight_of(d, second)->offset - weight_of(d, first)->offset;
     return stack;
 }
 
 px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
     px_tensor bias = px_parameter_tensor(&d->model->parameters.items[s->first->bias], d->model->compute_weights);
-    bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->step));
+    bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->stride));
     return bias;
 }
 
-/* y += one tap's part of the pixels (row, column) .. (row, column + columns - 1), for all layers; a tap reads nothing
- * outside the image. */
+/* Adds the product of one tap to y, for all layers and the pixels (row, column) .. (row, column + columns - 1) of which
+ * the tap reads a pixel inside the image. */
 static px_status stack_tap(const px_decoder *d, const px_stack *s, int tap, int column, int columns, const px_cache *x,
                            const px_cache *y) {
     const int width = d->model->spec.width, down = s->first->taps.at[tap].row, right = s->first->taps.at[tap].column;
@@ -39,8 +35,8 @@ static px_status stack_tap(const px_decoder *d, const px_stack *s, int tap, int 
                   .result = to.type, .a = from.data, .ld_a = in,
                   .b = px_element(weight.data, weight.type, (ptrdiff_t)((size_t)tap * in)),
                   .ld_b = (size_t)weight.columns, .c = to.data, .ld_c = out, .beta = 1, .batch = s->layers,
-                  .stride_a = (ptrdiff_t)(px_cache_step(d, x) * in), .stride_b = (ptrdiff_t)s->step,
-                  .stride_c = (ptrdiff_t)(px_cache_step(d, y) * out));
+                  .stride_a = (ptrdiff_t)(px_cache_stride(d, x) * in), .stride_b = (ptrdiff_t)s->stride,
+                  .stride_c = (ptrdiff_t)(px_cache_stride(d, y) * out));
 }
 
 px_status px_stack_above(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
@@ -57,25 +53,26 @@ px_status px_stack_beside(const px_decoder *d, const px_stack *s, int column, co
     return PX_OK;
 }
 
-px_status px_stack_row(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
+px_status px_stack_centre_row(const px_decoder *d, const px_stack *s, const px_cache *x, const px_cache *y) {
     return stack_tap(d, s, s->first->taps.live - 1, 0, d->model->spec.width, x, y);
 }
 
+/* The mask keeps the inputs of this colour group and the groups before it, which are a prefix of the features. */
 px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor x,
                           px_tensor y, px_real beta) {
     const px_parameter *p = weight_of(d, s->first);
     const px_tensor weight = px_parameter_tensor(p, d->model->compute_weights);
     const int centre = s->first->taps.live - 1, period = y.columns / s->gates;
     const int first = px_colour_first(d, period, colours.first), end = px_colour_first(d, period, colours.end);
-    const int seen = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
-    if (first == end || seen == 0) return PX_OK;
-    const size_t in = (size_t)x.columns, wide = (size_t)weight.columns;
-    const size_t place = (size_t)layer * s->step + (size_t)first * wide + (size_t)centre * in;
-    return px_run(d->device, gemm, .transpose_b = true, .m = x.rows, .n = (size_t)(end - first), .k = (size_t)seen,
+    const int kept = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
+    if (first == end || kept == 0) return PX_OK;
+    const size_t in = (size_t)x.columns, row = (size_t)weight.columns;
+    const size_t offset = (size_t)layer * s->stride + (size_t)first * row + (size_t)centre * in;
+    return px_run(d->device, gemm, .transpose_b = true, .m = x.rows, .n = (size_t)(end - first), .k = (size_t)kept,
                   .operands = x.type, .result = y.type, .a = x.data, .ld_a = in,
-                  .b = px_element(weight.data, weight.type, (ptrdiff_t)place), .ld_b = wide,
+                  .b = px_element(weight.data, weight.type, (ptrdiff_t)offset), .ld_b = row,
                   .c = px_element(y.data, y.type, first), .ld_c = (size_t)y.columns, .beta = beta, .batch = s->gates,
-                  .stride_b = (ptrdiff_t)((size_t)period * wide), .stride_c = period);
+                  .stride_b = (ptrdiff_t)((size_t)period * row), .stride_c = period);
 }
 
 px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor sum,

@@ -206,7 +206,7 @@ static px_status checkpoint_fill(const char *folder, px_model *model, const px_o
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
     PX_TRY(px_model_file_save(model, model_flat(model, optimizer), config, state->step, path));
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
-    PX_TRY(px_flats_save(model, flats, count, NULL, 0, path));
+    PX_TRY(px_flat_file_save(model, flats, count, NULL, 0, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
     return state_save(ctx, state, path);
 }
@@ -311,9 +311,9 @@ px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, con
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
     PX_TRY(px_model_file_info(ctx, path, &info));
     PX_TRY(check_images(ctx, path, &info.spec, px_model_spec_of(model)));
-    PX_TRY(px_flats_load(model, &weights, 1, path));
+    PX_TRY(px_flat_file_load(model, &weights, 1, path));
     PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
-    PX_TRY(px_flats_load(model, flats, count, path));
+    PX_TRY(px_flat_file_load(model, flats, count, path));
     PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
     *config = info.config;
     return state_load(ctx, path, step, state);

@@ -103,7 +103,7 @@ px_status px_optimizer_update(px_optimizer *o) {
     PX_TRY(px_run(device, sum_squares, .x = px_model_gradients(o->model), .sum = o->squares));
     PX_TRY(px_run(device, clip, .squares = o->squares, .scale = o->scale, .clip = o->spec.clip_norm));
     PX_TRY(optimizer_step(o));
-    PX_TRY(px_model_refresh(o->model));
+    PX_TRY(px_model_cast_weights(o->model));
     if (!o->average.data) return PX_OK;
     return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,
                   .decay = (px_real)o->spec.ema_decay);

@@ -14,13 +14,13 @@ px_status px_step_create(px_model *model, px_optimizer *optimizer, px_reduction 
     *step = malloc(sizeof **step);
     if (!*step) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "train: cannot allocate a step");
     **step = (px_step){.model = model, .optimizer = optimizer, .reduction = reduction};
-    px_model_on_gradients(model, reduction ? px_reduction_ready : NULL, reduction);
+    px_model_set_gradient_hook(model, reduction ? px_reduction_ready : NULL, reduction);
     return PX_OK;
 }
 
 void px_step_destroy(px_step *step) {
     if (!step) return;
-    px_model_on_gradients(step->model, NULL, NULL);
+    px_model_set_gradient_hook(step->model, NULL, NULL);
     px_pass_forget(&step->pass, px_model_device(step->model));
     free(step);
 }

@@ -15,7 +15,7 @@
 typedef struct px_step px_step;
 
 /* Steps of this model with this optimiser. From here on the reduction, which may be NULL, hears of the model's
- * gradients (px_model_on_gradients). All three are the caller's and outlive the step. PX_ERR_MEMORY. NULL may be
+ * gradients (px_model_set_gradient_hook). All three are the caller's and outlive the step. PX_ERR_MEMORY. NULL may be
  * destroyed. */
 px_status px_step_create(px_model *model, px_optimizer *optimizer, px_reduction *reduction, px_step **step);
 void px_step_destroy(px_step *step);

@@ -155,7 +155,7 @@ static px_status trainer_divide(px_trainer *t) {
 static px_status trainer_open_step(px_trainer *t) {
     const double bucket = t->config->parallel.bucket_mib * (1 << 20);
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    px_model_part_of(t->model, (int)t->config->train.batch_size);
+    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
     return px_step_create(t->model, t->optimizer, t->reduction, &t->step);
 }
 

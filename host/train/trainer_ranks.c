@@ -60,7 +60,7 @@ px_status px_trainer_broadcast(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
     if (t->ranks) PX_TRY(trainer_broadcast_tensor(t, px_model_weights(t->model)));
-    PX_TRY(px_model_refresh(t->model));
+    PX_TRY(px_model_cast_weights(t->model));
     for (int i = 0; i < count; i++) PX_TRY(trainer_broadcast_tensor(t, states[i].tensor));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_step = t->state.step;

@@ -1,14 +1,23 @@
-/* Incremental evaluation: a model's logits value by value, a whole image at the cost of about one pass.
+/* Incremental decoding: the logits of one value at a time, at the cost of about one forward pass for a whole image.
  *
- * A decoder goes over the pixels of a batch of images in raster order, and keeps for each layer what later pixels will
- * read of it: one row of features. Per row it computes what the rows above give the whole row, per pixel what the
- * pixels beside give, both for all layers at once; then, for each channel, only the features of that colour group,
- * which read the groups up to it. Together that is the arithmetic of one pass, less what the masks leave out. The
- * logits are the full pass's up to rounding.
+ * Sampling needs the logits of a value when all values before it are known, and those after it are not. Running the
+ * network again for each value would cost H * W * C forward passes. A decoder instead visits the pixels of a batch in
+ * raster order and caches, for every layer, the features that later pixels read (as a KV cache does for a Transformer):
+ *   - at the start of a row, it adds the products of all kernel taps in earlier rows, for all pixels of the row;
+ *   - at each pixel, it adds the products of the taps beside it, for all blocks in one batched product;
+ *   - for each channel, it computes the features of that colour group, with the remaining taps at the pixel itself.
+ * The logits equal those of px_model_logits up to rounding.
  *
- * Each call may run at once on the device, for all images together. Or calls are recorded, and replayed for groups of
- * images by the device's workers (px_execute_args), a few rows at a time: the way to draw images, where nobody looks at
- * the logits on the host. */
+ *     px_decoder_begin(decoder, images, NULL);
+ *     for each pixel in raster order:
+ *         px_decoder_next(decoder);
+ *         for each channel: px_decoder_sample(decoder, channel, temperature, seed, first_image);
+ *     px_decoder_finish(decoder, levels, nats);
+ *
+ * The values of a pixel are either sampled; or computed with px_decoder_logits, from levels passed to px_decoder_begin;
+ * or skipped with px_decoder_skip. px_sample (sample.h) is this loop.
+ *
+ * Notation: H, W, C, L as in model.h. All functions return PX_ERR_DEVICE if an operation fails. */
 #ifndef PIXELRNN_DECODER_H
 #define PIXELRNN_DECODER_H
 
@@ -17,38 +26,48 @@
 typedef struct px_decoder px_decoder;
 
 typedef enum {
-    PX_DECODER_DIRECT,   /* every call runs at once */
-    PX_DECODER_RECORDED, /* calls run by px_decoder_finish at the latest; direct on a device without workers */
+    /* Each call runs its operations on the device, for all images at once. The only mode in which the host can read the
+     * logits. */
+    PX_DECODER_DIRECT,
+    /* Calls record operations in a command buffer. When it is full, and in px_decoder_finish, workers of the device
+     * execute it: a thread on the CPU, a cluster of thread blocks on a GPU, each for its own group of images. The
+     * faster mode for sampling. On a device without workers it is the same as PX_DECODER_DIRECT. */
+    PX_DECODER_RECORDED,
 } px_decoder_mode;
 
-/* For batches of at most `images` images; model is borrowed and needs no reservation. PX_ERR_MEMORY says what the plan
- * was. Destroy with px_decoder_destroy (NULL is allowed). */
+/* Creates a decoder for batches of up to `images` images and allocates its caches. The model is borrowed; it needs no
+ * reservation. PX_ERR_MEMORY with the bytes needed and the config keys to lower. Destroy with px_decoder_destroy, which
+ * accepts NULL. */
 px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **decoder);
 void px_decoder_destroy(px_decoder *decoder);
 
-/* Bytes on the device that a recorded decoder of so many images takes. */
+/* Gives the bytes on the device that a PX_DECODER_RECORDED decoder of this capacity needs. PX_ERR_MEMORY. */
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes);
 
 const px_model_spec *px_decoder_spec(const px_decoder *decoder);
 px_context *px_decoder_context(const px_decoder *decoder);
+/* The maximum number of images in a batch: those of px_decoder_create, or a few more. */
 int px_decoder_capacity(const px_decoder *decoder);
 
-/* Starts over with `images` images, before their first pixel. levels [images, H, W, C] are those that are given; NULL:
- * all 0. What is not given yet may be anything: the masks keep it from mattering. */
+/* Begins a batch of `images` images, before its first pixel. levels: host memory [images, H, W, C] with the known
+ * values, copied; values that are not known yet may be anything. NULL: no value is known. May be called at any time. */
 px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *levels);
 
-/* Steps onto the next pixel in raster order; then either its logits are asked for, channel by channel, or it is passed.
- */
+/* Moves to the next pixel in raster order. To be followed by px_decoder_sample or px_decoder_logits for each channel in
+ * order, or by one px_decoder_skip. */
 px_status px_decoder_next(px_decoder *decoder);
-/* logits (images, C * L), of which columns channel * L .. are now those of this channel; read them before the next
- * call. Channels are asked for in order, each when the one before has its level. */
+/* Computes the logits of a channel of the current pixel. logits: (images, C * L) in the type of the activations, on the
+ * device and owned by the decoder. Columns channel * L .. channel * L + L - 1 are valid until the next call. */
 px_status px_decoder_logits(px_decoder *decoder, int channel, px_tensor *logits);
-/* The same, and draws the value: see px_sample_args. The nats of each image add up. */
+/* Computes the logits of a channel, samples its level from softmax(logits / temperature), and adds -ln p of the level
+ * at temperature 1 to the nats of the image. The random number depends on the seed, the index first_image + n of image
+ * n, and the position of the value (see sample.h). */
 px_status px_decoder_sample(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);
-/* Takes the pixel's values, all of which are given, without computing logits. */
+/* Computes what later pixels read of the current pixel, all values of which are known, without its logits. */
 px_status px_decoder_skip(px_decoder *decoder);
 
-/* Ends what is under way. levels [images, H, W, C] gets all values, nats, if not NULL, the sums of each image. */
+/* Executes what is recorded, waits for the device, and copies the images and their nats to the host. levels:
+ * [images, H, W, C]. nats: one for each image, the sum over its sampled values; may be NULL. */
 px_status px_decoder_finish(px_decoder *decoder, uint8_t *levels, double *nats);
 
 #endif

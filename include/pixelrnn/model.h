@@ -1,8 +1,24 @@
 /* PixelCNN, Row LSTM and Diagonal BiLSTM: likelihood, gradients and logits of batches of images.
+ * van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759.
  *
- *     stem -> block 0 -> ... -> block layers-1 -> head -> softmax over L levels of each value
+ *     u = stem(values)                         masked 7 x 7 convolution, mask A
+ *     u = u + block(u), for each block         PixelCNN, Row LSTM or Diagonal BiLSTM; "u +" with `residual`
+ *     logits = head(u + sum of skip(u))        three 1 x 1 layers; one skip for each block with `skip`
+ *     p(level) = softmax(logits)               of each value, given all values before it
  *
- * Images are [N, H, W, C] levels 0..L-1. Tensors between blocks carry 2 h features for each pixel. */
+ * Notation: N images of H x W pixels with C channels (1 or 3) and L levels; P = N * H * W pixels; h = hidden, q = head.
+ * Images are levels 0 .. L - 1, [N, H, W, C]. The order of values is row, column, channel. The network reads
+ * value = 2 * level / (L - 1) - 1. Between blocks there are 2 h features for each pixel, tensors (P, 2 h).
+ *
+ * A training step on a device and a model reserved for `images` images:
+ *
+ *     px_model_forward(model, levels, images, true);   uploads the batch, computes the loss and its gradient
+ *     px_model_backward(model);                        computes the gradients of all parameters
+ *     px_model_nats(model, nats);                      waits for the device
+ *
+ * Functions that run operations enqueue them on the device, and return before they end unless they say otherwise. They
+ * return PX_ERR_DEVICE if a library or a launch fails. Callers must pass valid sizes and levels; they are not checked.
+ */
 #ifndef PIXELRNN_MODEL_H
 #define PIXELRNN_MODEL_H
 
@@ -11,72 +27,91 @@
 
 typedef struct px_model_spec {
     px_model_kind kind;
-    int layers, hidden, head; /* h, q */
+    int layers;       /* number of blocks */
+    int hidden, head; /* h, q */
     bool residual, skip;
-    int height, width, channels, levels; /* H, W, C (1 or 3), L */
+    int height, width, channels, levels; /* H, W, C, L */
 } px_model_spec;
 
 typedef enum {
-    PX_PURPOSE_EVALUATE, /* forward only: blocks share their memory */
+    PX_PURPOSE_EVALUATE, /* forward only; blocks share their memory */
     PX_PURPOSE_TRAIN,    /* forward and backward */
 } px_purpose;
 
-/* Bytes on the device, by what they are for. Weights are with the copy that products read, if there is one. */
-typedef struct px_memory_plan {
-    size_t weights, gradients, activations, workspace;
-} px_memory_plan;
-
 typedef struct px_model px_model;
 
-/* A model without memory for activations. PX_ERR_CONFIG if the spec is impossible, PX_ERR_MEMORY as of a reservation.
- * Destroy with px_model_destroy (NULL
- * is allowed). */
+/* ---- Models and their weights ---- */
+
+/* Creates a model on the device, which is borrowed. Its weights are uninitialised, and no batch is reserved.
+ * PX_ERR_CONFIG if the spec is out of range, PX_ERR_MEMORY with the bytes needed and the config keys to lower.
+ * Destroy with px_model_destroy, which accepts NULL. */
 px_status px_model_create(px_device *device, const px_model_spec *spec, px_model **model);
 void px_model_destroy(px_model *model);
 
 const px_model_spec *px_model_spec_of(const px_model *model);
 px_device *px_model_device(const px_model *model);
 
-/* The flat tensors on the device. Gradients exist after a reservation for training; their masked entries are 0.
- * Products read a copy of the weights where activations are bfloat16: whoever writes to the weights calls
- * px_model_refresh. */
+/* The flat tensors of all weights and of all gradients, in device memory that the model owns. Both are PX_REAL and have
+ * the same layout. Masked elements are 0. Gradients are absent before a reservation for training. */
 px_tensor px_model_weights(const px_model *model);
 px_tensor px_model_gradients(const px_model *model);
-/* Initial weights of a seed (px_parameters_initialise). Tensors are listed in this order: the stem; for each block its
- * own tensors, then its skip; head.0, head.1, head.2; a bias behind its weight. A Diagonal BiLSTM block has left before
- * right, an LSTM input_to_state before state_to_state, and every block its expand last. The gain is 2 for head.0,
- * head.1 and the blocks of a PixelCNN, 0.1 for head.2, else 1. */
+/* To be called after writing to the weights. With bfloat16 activations, products read a copy of the weights in
+ * bfloat16, which this function updates. With float32 it does nothing. */
+px_status px_model_cast_weights(px_model *model);
+
+/* Initialises the weights: z * sqrt(gain / unmasked fan-in), z being standard normal, a function of the seed, the index
+ * of the tensor and the index of the element (px_parameters_initialise). Biases are 0, those of forget gates 1. The
+ * gain is 2 for head.0, head.1 and the blocks of a PixelCNN, 0.1 for head.2, and 1 for all others. Order of the
+ * tensors: stem; for each block its layers, then its skip; head.0, head.1, head.2. A bias follows its weight. Layers of
+ * blocks are, PixelCNN: reduce, conv, expand. Row LSTM: input_to_state, state_to_state, expand. Diagonal BiLSTM: these
+ * two for left, then for right; expand. Waits for the device. */
 px_status px_model_initialise(px_model *model, uint64_t seed);
 
-/* What a batch of `images` costs, found by a dry run of the carving. */
+/* ---- Memory ---- */
+
+/* Bytes on the device. `weights` includes the copy of the weights in bfloat16, if there is one. */
+typedef struct px_memory_plan {
+    size_t weights, gradients, activations, workspace;
+} px_memory_plan;
+
+/* The memory for batches of `images` images, counted by a dry run of the code that assigns buffers. */
 px_memory_plan px_model_plan(px_model *model, int images, px_purpose purpose);
-/* Holds that memory, in place of what was held. PX_ERR_MEMORY, if it cannot be had or the plan is larger than the
- * device's memory, says what the plan was and which key shrinks it. */
+/* Allocates that memory, for batches of up to `images` images, and frees that of the reservation before. It does
+ * nothing if the model has room for as many images, for the same purpose. PX_ERR_MEMORY with the bytes needed and the
+ * config keys to lower; nothing is then reserved. */
 px_status px_model_reserve(px_model *model, int images, px_purpose purpose);
 
-/* Copies `images` images (host memory, [images, H, W, C], as px_device's upload reads it) to the device: the batch at
- * work from here on. */
+/* ---- Forward and backward ---- */
+
+/* Uploads a batch of `images` images, at most as many as are reserved; 0 is allowed. levels: host memory
+ * [images, H, W, C], which must not change before the device is synchronized (px_model_nats does that). */
 px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images);
-/* Runs the network on that batch up to the nats of each image. With gradient, also leaves the gradient of the loss
- * (mean over the batch of nats / (H W C)) with respect to the logits. */
+/* Computes -ln p of each image of the uploaded batch, for px_model_nats. With gradient, also the gradient with respect
+ * to the logits of the loss: the mean over the batch of nats / (H * W * C). */
 px_status px_model_loss(px_model *model, bool gradient);
-/* Both. */
+/* px_model_upload_batch, then px_model_loss. */
 px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient);
-/* Gradients of all parameters, for the batch of the last score with gradient. */
+/* Computes the gradients of all parameters for the last px_model_loss with gradient. They replace those before. Needs a
+ * reservation for training. */
 px_status px_model_backward(px_model *model);
-/* nats of each image of the last forward, `images` doubles; waits for them. */
+/* Waits for the device and copies the nats of each image of the last px_model_loss to `nats`, one for each image. */
 px_status px_model_nats(px_model *model, double *nats);
 
-/* Runs the network on the `images` images now on the device (px_model_images) up to the logits, (P, C * L). */
-px_status px_model_logits(px_model *model, int images, px_tensor *logits);
-/* The batch on the device, PX_UINT8 (images reserved, H * W * C). */
+/* The reserved batch on the device, PX_UINT8 (reserved images, H * W * C). The model owns it. */
 px_tensor px_model_images(px_model *model);
+/* Computes the logits of the first `images` images of px_model_images. logits: (P, C * L), column c * L + l for level l
+ * of channel c, in the type of the activations. The model owns them; its next forward call overwrites them. */
+px_status px_model_logits(px_model *model, int images, px_tensor *logits);
 
-/* Useful floating-point operations: two a live weight and pixel forward; backward as much again for the gradients of
- * the weights and, but for the stem, of the inputs. Masked weights, dead taps and pointwise work do not count. */
+/* ---- Properties ---- */
+
+/* Floating-point operations per image: 2 for each unmasked weight and pixel in the forward pass. The backward pass
+ * takes as many for the gradients of the weights, and for those of the inputs, except of the stem. Pointwise operations
+ * do not count. */
 double px_model_flops(const px_model *model, px_purpose purpose);
 
-/* Pixels that a logit can depend on, above, to the left and to the right of it; INT_MAX: all there are. */
+/* The distances in pixels, above, to the left and to the right, at which a logit can depend on a value. INT_MAX: no
+ * limit. */
 typedef struct px_receptive_field {
     int above, left, right;
 } px_receptive_field;

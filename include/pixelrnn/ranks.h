@@ -98,7 +98,7 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);
 
-/* The elements from `first` on are final: sends what makes a bucket. A px_gradients_ready of model.h; context is the
+/* The elements from `first` on are final: sends what makes a bucket. A px_gradient_hook of model.h; context is the
  * reduction. */
 px_status px_reduction_ready(void *context, size_t first);
 

@@ -1,38 +1,40 @@
-/* Drawing images value by value, in the order row, column, channel; completing images of which some pixels are given.
+/* Sampling images value by value, in the order row, column, channel, and completing images of which some pixels are
+ * given.
  *
- * A value is the least level at which the cumulative probability is above u = px_uniform(word 0, word 1) of
- * px_random(seed, PX_RANDOM_SAMPLE, image, row << 32 | column << 8 | channel); probabilities are softmax(logits /
- * temperature). So image n of a seed is the same picture whatever the batch. */
+ * The sampled level is the smallest one whose cumulative probability under softmax(logits / temperature) exceeds
+ *     u = px_uniform(word 0, word 1) of px_random(seed, PX_RANDOM_SAMPLE, image, row << 32 | column << 8 | channel)
+ * (Philox 4x32-10). Image n of a seed is therefore the same, whatever the batch size. */
 #ifndef PIXELRNN_SAMPLE_H
 #define PIXELRNN_SAMPLE_H
 
 #include "pixelrnn/decoder.h"
 #include "pixelrnn/stop.h"
 
-struct px_progress; /* host/logging/logging.h; NULL reports nothing */
+struct px_progress; /* host/logging/logging.h */
 
+/* Pointers are borrowed for the call. */
 typedef struct px_sample_request {
     uint64_t seed;
-    uint64_t first_image; /* number of the first image: keys its randomness */
-    int images;           /* at most what the decoder or the model is made for */
-    double temperature;   /* > 0; 1: the model's own distribution */
-    const uint8_t *given; /* levels [images, H, W, C] of the given pixels; NULL when all are drawn */
-    const uint8_t *keep;  /* [H, W], not 0: the pixel is given; NULL with given NULL */
-    px_stop *stop;        /* polled before each row of pixels; NULL: never */
+    uint64_t first_image; /* index of image 0 of the batch, as `image` above */
+    int images;           /* at most the capacity of the decoder or the reservation of the model */
+    double temperature;   /* > 0; 1 is the distribution of the model */
+    const uint8_t *given; /* levels [images, H, W, C], read at given pixels; NULL: no pixel is given */
+    const uint8_t *keep;  /* mask [H, W] for all images: nonzero where the pixel is given; NULL if `given` is */
+    px_stop *stop;        /* polled before each row; NULL: never stops early */
 } px_sample_request;
 
-/* Draws the values that are not given. levels [images, H, W, C] gets all of them, the given ones untouched. nats, if
- * not NULL, gets for each image -ln p of what was drawn (at temperature 1, whatever the request's): for an image of
- * which nothing is given, its NLL. progress, if not NULL, counts pixels. PX_STOPPED or PX_INTERRUPTED leaves levels and
- * nats undefined, and the decoder ready to begin again. */
+/* Samples the values that are not given. levels: [images, H, W, C], receives all values. nats: if not NULL, receives
+ * for each image -ln p of its sampled values under the model, at temperature 1; if no pixel is given, that is the
+ * image's negative log-likelihood. progress: if not NULL, counts pixels. Waits for the device. Returns PX_STOPPED or
+ * PX_INTERRUPTED if the request asks to stop: levels and nats are then undefined, and the decoder can be used again. */
 px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
                     struct px_progress *progress);
 
-/* The same by running the whole network for every value, on a model reserved for the images: the plain way, which
- * px_sample is held to. */
+/* The reference for px_sample: computes the whole network again for each value. The model must be reserved for the
+ * images. It does not poll request->stop. */
 px_status px_sample_naive(px_model *model, const px_sample_request *request, uint8_t *levels);
 
-/* Values that the request draws of each image. */
+/* The number of values of each image that the request samples. Reads request->keep alone. */
 size_t px_sample_values(const px_model_spec *spec, const px_sample_request *request);
 
 #endif

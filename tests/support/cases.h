@@ -1,5 +1,5 @@
-/* The cases that parity tests and benches run, written once: the tap shapes of the models, and sizes that include the
- * odd and the degenerate. */
+/* Cases for the parity tests and benches: the taps of the models' layers, and sizes that include odd and degenerate
+ * ones. */
 #ifndef PIXELRNN_TESTS_CASES_H
 #define PIXELRNN_TESTS_CASES_H
 
@@ -9,8 +9,8 @@
 
 typedef struct px_taps_case {
     const char *name;
-    int rows, columns, centre; /* a rectangle, or ... */
-    int count;                 /* ... a list */
+    int rows, columns, centre; /* of px_taps_rectangle, if count is 0 */
+    int count;                 /* of px_taps_list */
     px_tap at[3];
 } px_taps_case;
 
@@ -28,25 +28,25 @@ static inline px_taps px_taps_of(const px_taps_case *c) {
     return c->count ? px_taps_list(c->count, c->at) : px_taps_rectangle(c->rows, c->columns, c->centre);
 }
 
-/* One pixel; lines either way; H != W; no image at all. */
+/* One pixel; one row; one column; H != W; no image. */
 static const px_grid px_grid_cases[] = {{1, 1, 1}, {2, 1, 6}, {1, 6, 1}, {2, 3, 5}, {3, 8, 4}, {0, 3, 5}};
 
-/* Features in and out: 1, odd, not divisible by 4, 16 bytes of bfloat16, a warp and more. */
+/* Features in and out: 1, odd, not divisible by 4, 16 bytes of bfloat16, more than a warp. */
 typedef struct px_width_case {
     int in, out;
 } px_width_case;
 static const px_width_case px_width_cases[] = {{1, 1}, {3, 20}, {5, 7}, {7, 64}, {8, 16}, {64, 5}, {64, 128}};
 
-/* So many gathered columns that they are worked on in several chunks, the last one a tail. */
+/* The im2col matrix is so large that it is processed in several chunks, of which the last is smaller. */
 static const px_grid px_large_grid = {70, 32, 32};
 static const px_width_case px_large_width = {512, 8};
 
 typedef struct px_gemm_case {
     size_t m, n, k;
     bool transpose_a, transpose_b;
-    size_t pad; /* added to the least leading dimensions */
+    size_t pad; /* added to the smallest possible leading dimensions */
     int batch;
-    bool backwards; /* problems lie in falling order */
+    bool backwards; /* the problems of a batch are stored in reverse order */
     px_real beta;
 } px_gemm_case;
 
@@ -62,7 +62,7 @@ static const px_gemm_case px_gemm_cases[] = {
     {5, 7, 3, false, false, 0, 0, false, 0},
 };
 
-/* Recurrences of the two recurrent models over images of height x width, D hidden features. */
+/* Recurrences over a grid, with D hidden features. */
 typedef struct px_recurrence_case {
     px_grid grid;
     int hidden;
@@ -71,7 +71,7 @@ static const px_recurrence_case px_recurrence_cases[] = {
     {{1, 1, 1}, 1}, {{2, 1, 5}, 7}, {{2, 4, 1}, 5}, {{3, 5, 3}, 7}, {{2, 4, 6}, 64}, {{0, 3, 4}, 5},
 };
 
-/* Row LSTM: a step is a row, its lanes are the row's pixels, each reads three of the row above. */
+/* Row LSTM: a step is a row; its positions are the columns, each with three taps in the row above. */
 static inline px_recurrence_args px_row_recurrence(px_grid grid, int hidden) {
     return (px_recurrence_args){.grid = grid,
                                 .steps = grid.height,
@@ -84,8 +84,8 @@ static inline px_recurrence_args px_row_recurrence(px_grid grid, int hidden) {
                                 .direction = {{.stride_step = grid.width, .stride_position = 1}}};
 }
 
-/* Diagonal BiLSTM: a step is a diagonal, its lanes are rows, each a step later than the one above; from left and right.
- */
+/* Diagonal BiLSTM: a step is a diagonal; its positions are the rows, and each row begins one step after the row above.
+ * Direction 0 goes from left to right, direction 1 from right to left. */
 static inline px_recurrence_args px_diagonal_recurrence(px_grid grid, int hidden) {
     return (px_recurrence_args){
         .grid = grid,
@@ -101,7 +101,7 @@ static inline px_recurrence_args px_diagonal_recurrence(px_grid grid, int hidden
                       {.origin = grid.width - 1, .stride_step = -1, .stride_position = grid.width + 1}}};
 }
 
-/* Rows and columns of tensors for operations on elements and rows. */
+/* Shapes for pointwise operations and operations on rows. */
 typedef struct px_tensor_case {
     size_t rows;
     int columns;

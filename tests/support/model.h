@@ -1,4 +1,4 @@
-/* What the tests of models and operations share: numbers that are functions, small models with generic weights. */
+/* Helpers of the tests of models and operations: reproducible random numbers, tensors, and small models. */
 #ifndef PIXELRNN_TESTS_MODEL_SUPPORT_H
 #define PIXELRNN_TESTS_MODEL_SUPPORT_H
 
@@ -12,31 +12,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Uniform in (-1, 1): a function of its arguments. */
-static inline double px_test_number(uint64_t seed, uint64_t place) {
-    const px_random4 r = px_random(seed, PX_RANDOM_DATA, 0, place);
+/* A uniform number in (-1, 1), a function of seed and index. */
+static inline double px_test_number(uint64_t seed, uint64_t index) {
+    const px_random4 r = px_random(seed, PX_RANDOM_DATA, 0, index);
     return 2 * px_uniform(r.word[0], r.word[1]) - 1;
 }
 
-/* An integer from 0 to below `most`. */
-static inline size_t px_test_pick(uint64_t seed, uint64_t place, size_t most) {
-    return (size_t)((px_test_number(seed, place) + 1) / 2 * (double)most);
+/* A uniform integer from 0 to count - 1. */
+static inline size_t px_test_pick(uint64_t seed, uint64_t index, size_t count) {
+    return (size_t)((px_test_number(seed, index) + 1) / 2 * (double)count);
 }
 
-/* A map of reals or bfloat16 in the memory of its device, copied to the host as reals; to be freed. */
+/* Copies a tensor of reals or bfloat16 to the host, as reals. The caller frees the result. */
 static inline px_real *px_test_download(px_device *device, px_tensor tensor) {
     void *host = malloc(px_tensor_bytes(&tensor) + 1);
     assert_non_null(host);
     assert_ok(device->ctx, device->ops->download(device, host, tensor.data, px_tensor_bytes(&tensor)));
     if (tensor.type == PX_REAL) return host;
-    px_real *wide = malloc(px_tensor_elements(&tensor) * sizeof *wide + 1);
-    assert_non_null(wide);
-    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) wide[e] = px_from_bfloat16(((const uint16_t *)host)[e]);
+    px_real *reals = malloc(px_tensor_elements(&tensor) * sizeof *reals + 1);
+    assert_non_null(reals);
+    for (size_t e = 0; e < px_tensor_elements(&tensor); e++) reals[e] = px_from_bfloat16(((const uint16_t *)host)[e]);
     free(host);
-    return wide;
+    return reals;
 }
 
-/* A tensor carved from the arena, filled with numbers of `seed` in (-scale, scale). */
+/* A tensor of the arena, filled with numbers in (-scale, scale). */
 static inline px_tensor px_test_tensor(px_arena *arena, size_t rows, int columns, uint64_t seed, double scale) {
     const px_tensor tensor = px_arena_tensor(arena, rows, columns, PX_REAL);
     const size_t count = px_tensor_elements(&tensor);
@@ -50,23 +50,23 @@ static inline px_tensor px_test_tensor(px_arena *arena, size_t rows, int columns
     return tensor;
 }
 
-/* Gives the model these weights, as many as the flat tensor has, and frees them. */
+/* Uploads `host`, all elements of the flat tensor of weights, to the model, and frees it. */
 static inline void px_test_upload_weights(px_model *model, px_real *host) {
     px_device *device = px_model_device(model);
     const px_tensor weights = px_model_weights(model);
     assert_ok(device->ctx, device->ops->upload(device, weights.data, host, px_tensor_bytes(&weights)));
-    assert_ok(device->ctx, device->ops->synchronize(device)); /* an upload may be late */
-    assert_ok(device->ctx, px_model_refresh(model));
+    assert_ok(device->ctx, device->ops->synchronize(device)); /* before `host` is freed */
+    assert_ok(device->ctx, px_model_cast_weights(model));
     free(host);
 }
 
-/* A model of this spec with initial weights, enlarged so that little fades on its way through a network this narrow,
- * and biases moved by up to a half: nothing is 0 but what has to be. PX_TEST_SEED is added to the seed, to show that a
- * test does not hold for one set of weights alone. */
+/* A model with initial weights times 2, so that signals do not fade in so narrow a network, and biases changed by up to
+ * 0.5, so that none is 0. The environment variable PX_TEST_SEED is added to the seed, to run a test with other weights.
+ */
 static inline px_model *px_test_model(px_device *device, const px_model_spec *spec, uint64_t seed) {
     px_model *model;
-    const char *other = getenv("PX_TEST_SEED");
-    if (other) seed += strtoull(other, NULL, 10);
+    const char *offset = getenv("PX_TEST_SEED");
+    if (offset) seed += strtoull(offset, NULL, 10);
     assert_ok(device->ctx, px_model_create(device, spec, &model));
     assert_ok(device->ctx, px_model_initialise(model, seed));
     const px_parameters *parameters = px_model_parameters(model);
@@ -81,12 +81,12 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     return model;
 }
 
-/* Values of an image. */
+/* The number of values of an image. */
 static inline size_t px_test_values(const px_model_spec *spec) {
     return (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
 }
 
-/* Random images, to be freed. */
+/* Random images. The caller frees them. */
 static inline uint8_t *px_test_images(const px_model_spec *spec, int images, uint64_t seed) {
     const size_t count = px_test_values(spec) * (size_t)images;
     uint8_t *levels = malloc(count + 1);

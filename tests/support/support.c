@@ -1,4 +1,3 @@
-/* What test programs share. */
 #include "tests/support/support.h"
 #include "host/io/file.h"
 #include <math.h>
@@ -42,15 +41,15 @@ const char *px_test_path(const char *name) {
 
 px_difference px_compare(size_t count, double (*found)(const void *, size_t), const void *found_data,
                          double (*want)(const void *, size_t), const void *want_data) {
-    double most = 0, worst = -1;
+    double max = 0, worst = -1;
     px_difference difference = {0};
     for (size_t i = 0; i < count; i++) {
         const double f = found(found_data, i), w = want(want_data, i);
         const double distance = isfinite(f) ? fabs(f - w) : INFINITY;
-        if (fabs(w) > most) most = fabs(w);
+        if (fabs(w) > max) max = fabs(w);
         if (distance > worst) worst = distance, difference = (px_difference){0, i, f, w};
     }
-    difference.relative = worst <= 0 ? 0 : most > 0 ? worst / most : worst;
+    difference.relative = worst <= 0 ? 0 : max > 0 ? worst / max : worst;
     return difference;
 }
 

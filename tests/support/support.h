@@ -1,4 +1,4 @@
-/* What test programs share. */
+/* Helpers of all test programs. */
 #ifndef PIXELRNN_TESTS_SUPPORT_H
 #define PIXELRNN_TESTS_SUPPORT_H
 
@@ -18,17 +18,17 @@
 
 /* The device under test: the CPU, or CUDA with PX_TEST_DEVICE=cuda. */
 px_device *px_test_device(px_context *ctx);
-/* The same with activations of this type. */
+/* The same device with activations of this type. */
 px_device *px_test_device_of(px_context *ctx, px_type activation);
 
-/* A folder of the test's own under /tmp, as a group's set-up and its removal, and the path of a file in it, which is
- * good until the fourth call after. */
+/* A temporary folder under /tmp. The two functions are the set-up and tear-down of a group of tests. */
 extern char px_test_folder[64];
 int px_test_folder_make(void **state);
 int px_test_folder_remove(void **state);
+/* The path of a file in that folder. Four results are valid at a time. */
 const char *px_test_path(const char *name);
 
-/* The largest difference between two vectors, relative to the largest magnitude in `want`, and where. */
+/* The largest difference between two vectors, relative to the largest magnitude in `want`, and its index. */
 typedef struct px_difference {
     double relative;
     size_t index;

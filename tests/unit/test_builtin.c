@@ -1,4 +1,5 @@
-/* The builtin sets: functions of seed, split and index; digits look like ink; the lattice has the entropy it claims. */
+/* The built-in data sets: images are functions of seed, split and index; digits have plausible ink; the Ising lattice
+ * has the entropy and correlations that px_ising_statistics computes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +25,7 @@ static void read_image(px_source *source, size_t index, uint8_t *pixels) {
     if (status != PX_OK) fail_msg("%s", ctx.message);
 }
 
-static void builtins_are_functions_of_seed_split_and_index(void **state) {
+static void images_are_functions_of_seed_split_and_index(void **state) {
     (void)state;
     const char *specs[] = {"builtin:digits", "builtin:ising"};
     for (int n = 0; n < 2; n++) {
@@ -53,7 +54,7 @@ static void builtins_are_functions_of_seed_split_and_index(void **state) {
     }
 }
 
-static void digits_are_ink_on_clean_paper(void **state) {
+static void digits_have_plausible_ink_and_a_clean_border(void **state) {
     (void)state;
     for (int size = 8; size <= 64; size += 4) {
         px_source *source = open_source("builtin:digits", PX_SPLIT_TRAIN, size, 3);
@@ -67,15 +68,17 @@ static void digits_are_ink_on_clean_paper(void **state) {
             }
             double share = (double)ink / (size * size);
             if (share < 0.04 || share > 0.4 || edge != 0)
-                fail_msg("size %d, image %zu: ink on %g of it, %d at its sides", size, index, share, edge);
+                fail_msg("size %d, image %zu: found ink on %g of the pixels and %d at the border, expected 0.04 to 0.4 "
+                         "and 0",
+                         size, index, share, edge);
         }
         px_source_close(source);
     }
 }
 
-/* The lattice ------------------------------------------------------------------------------------------------------ */
+/* ---- Ising lattice ---- */
 
-/* -ln p of a lattice under the rule of pixelrnn/ising.h, written out once more. */
+/* -ln p of a lattice under the rule of host/data/ising.h, implemented again. */
 static double ising_nll(const int *spin, int size) {
     double nll = 0;
     for (int i = 0; i < size; i++)
@@ -101,7 +104,7 @@ static px_ising ising_of(const int *spin, int size) {
     return s;
 }
 
-static void ising_statistics_are_those_of_all_lattices(void **state) {
+static void ising_statistics_equal_the_sum_over_all_lattices(void **state) {
     (void)state;
     for (int size = 2; size <= 4; size++) {
         px_ising sum = {0};
@@ -119,7 +122,7 @@ static void ising_statistics_are_those_of_all_lattices(void **state) {
         px_context ctx = {""};
         px_ising exact;
         assert_int_equal(px_ising_statistics(&ctx, size, &exact), PX_OK);
-        const double rounding = 1e-11; /* 65536 terms of about 1e-15 */
+        const double rounding = 1e-11; /* of 65536 terms, about 1e-15 each */
         assert_true(fabs(total - 1) < rounding);
         assert_true(fabs(sum.entropy - exact.entropy) < rounding);
         assert_true(fabs(sum.horizontal - exact.horizontal) < rounding);
@@ -127,7 +130,7 @@ static void ising_statistics_are_those_of_all_lattices(void **state) {
     }
 }
 
-/* Sums for a mean and its standard error. */
+/* The sums behind a mean and its standard error. */
 typedef struct sample {
     double sum, square;
 } sample;
@@ -140,10 +143,10 @@ static void add(sample *s, double x) {
 static void check_mean(const char *what, sample s, int count, double exact) {
     double mean = s.sum / count, error = sqrt((s.square / count - mean * mean) / count);
     if (fabs(mean - exact) > 4 * error)
-        fail_msg("%s: mean %g of %d lattices, exactly %g, standard error %g", what, mean, count, exact, error);
+        fail_msg("%s: mean %g of %d lattices, expected %g, standard error %g", what, mean, count, exact, error);
 }
 
-static void ising_lattices_follow_the_rule(void **state) {
+static void ising_lattices_have_the_computed_statistics(void **state) {
     (void)state;
     enum { SIZE = 10, COUNT = 2000 };
     px_context ctx = {""};
@@ -152,7 +155,7 @@ static void ising_lattices_follow_the_rule(void **state) {
     px_source *source = open_source("builtin:ising", PX_SPLIT_TRAIN, SIZE, 5);
     assert_true(source->entropy == exact.entropy);
     assert_true(exact.entropy < 0.8 * SIZE * SIZE * log(2));
-    px_source *colour; /* nothing is said of the entropy of what was converted */
+    px_source *colour; /* of a converted set the entropy is unknown, 0 */
     const px_source_options converted = {.size = SIZE, .channels = 3, .seed = 5};
     assert_int_equal(px_source_open(&ctx, "builtin:ising", &converted, &colour), PX_OK);
     assert_true(colour->entropy == 0);
@@ -179,10 +182,10 @@ static void ising_lattices_follow_the_rule(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builtins_are_functions_of_seed_split_and_index),
-        cmocka_unit_test(digits_are_ink_on_clean_paper),
-        cmocka_unit_test(ising_statistics_are_those_of_all_lattices),
-        cmocka_unit_test(ising_lattices_follow_the_rule),
+        cmocka_unit_test(images_are_functions_of_seed_split_and_index),
+        cmocka_unit_test(digits_have_plausible_ink_and_a_clean_border),
+        cmocka_unit_test(ising_statistics_equal_the_sum_over_all_lattices),
+        cmocka_unit_test(ising_lattices_have_the_computed_statistics),
     };
     return cmocka_run_group_tests_name("builtin", tests, NULL, NULL);
 }

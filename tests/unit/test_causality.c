@@ -1,68 +1,66 @@
-/* Causality by perturbation: a changed value reaches the logits that it should, and no others.
+/* Causality by perturbation: a changed value changes the logits that may depend on it, and no others.
  *
- * Which values each logit may read is worked out here from the equations alone, tap by tap and feature by feature,
- * as sets of values. Then every value of an image is changed in turn, and each value's logits must differ exactly if
- * the set says so: bit for bit the same where it does not, whatever stands between. A relu can hide a dependency, so it
- * counts as seen if it shows with any of a few weights and images. */
+ * The dependencies are computed here from the equations alone, tap by tap and feature by feature, as sets of values.
+ * Then each value of an image is changed in turn. Logits that may not depend on it must keep all bits; the others must
+ * change. A relu can hide a dependency, so a dependency counts if it shows for any of several weights and images. */
 #include "tests/support/model.h"
 #include <omp.h>
 #include <string.h>
 
-/* --- What can be seen --------------------------------------------------------------------------------------------- */
+/* ---- Expected dependencies ---- */
 
-enum { WORDS = 4, MOST_VALUES = 64 * WORDS, MOST_TAPS = 28 };
+enum { WORDS = 4, MAX_VALUES = 64 * WORDS, MAX_TAPS = 28 };
 
 /* A set of an image's values. */
-typedef struct px_set {
+typedef struct value_set {
     uint64_t word[WORDS];
-} px_set;
+} value_set;
 
-static void join(px_set *to, const px_set *from) {
+static void join(value_set *to, const value_set *from) {
     for (int w = 0; w < WORDS; w++) to->word[w] |= from->word[w];
 }
-static bool holds(const px_set *set, size_t value) {
+static bool contains(const value_set *set, size_t value) {
     return set->word[value / 64] >> (value % 64) & 1;
 }
 
-/* A map of F sets a pixel: what each feature can depend on. */
-typedef struct px_sets {
+/* A set for each feature of each pixel: the values it may depend on. */
+typedef struct set_tensor {
     int features;
-    px_set *set; /* (H W, F) */
-} px_sets;
+    value_set *set; /* (H W, features) */
+} set_tensor;
 
-static px_sets make_sets(const px_model_spec *s, int features) {
-    px_sets sets = {features, calloc((size_t)(s->height * s->width * features), sizeof(px_set))};
+static set_tensor make_sets(const px_model_spec *s, int features) {
+    set_tensor sets = {features, calloc((size_t)(s->height * s->width * features), sizeof(value_set))};
     assert_non_null(sets.set);
     return sets;
 }
 
-/* The set of a feature at a pixel; NULL outside the image. */
-static px_set *at(const px_model_spec *s, const px_sets *sets, int i, int j, int feature) {
+/* The set of a feature at pixel (i, j); NULL outside the image. */
+static value_set *at(const px_model_spec *s, const set_tensor *sets, int i, int j, int feature) {
     if (i < 0 || i >= s->height || j < 0 || j >= s->width) return NULL;
     return &sets->set[(i * s->width + j) * sets->features + feature];
 }
 
-typedef enum { CENTRE_NONE, CENTRE_A, CENTRE_B } px_centre;
-typedef struct px_wires {
-    px_centre centre;     /* how the pixel itself is read */
-    int whole;            /* taps that read another pixel's features, all of them */
-    px_tap at[MOST_TAPS]; /* where */
-} px_wires;
+typedef enum { CENTRE_NONE, CENTRE_A, CENTRE_B } centre_tap;
+typedef struct convolution {
+    centre_tap centre; /* mask of the tap at the pixel itself; CENTRE_NONE: there is no such tap */
+    int others;        /* the number of other taps, which have no mask */
+    px_tap at[MAX_TAPS];
+} convolution;
 
-/* What the taps beside the pixel read there. */
-static px_set read_whole(const px_model_spec *s, const px_wires *wires, const px_sets *from, int i, int j) {
-    px_set all = {0};
-    for (int t = 0; t < wires->whole; t++) {
-        const px_set *pixel = at(s, from, i + wires->at[t].row, j + wires->at[t].column, 0);
+/* The union of the features that the other taps read at pixel (i, j). */
+static value_set read_others(const px_model_spec *s, const convolution *conv, const set_tensor *from, int i, int j) {
+    value_set all = {0};
+    for (int t = 0; t < conv->others; t++) {
+        const value_set *pixel = at(s, from, i + conv->at[t].row, j + conv->at[t].column, 0);
         for (int a = 0; pixel && a < from->features; a++) join(&all, &pixel[a]);
     }
     return all;
 }
 
-/* What output b's centre tap reads at a pixel, of the `from` features there. Outputs are grouped anew every `period`.
- */
-static void read_centre(const px_model_spec *s, px_centre centre, const px_set *from, int features, int b, int period,
-                        px_set *reads) {
+/* Adds the features that the centre tap of output b reads. Outputs are grouped by colour anew every `period`. */
+static void read_centre(const px_model_spec *s, centre_tap centre, const value_set *from, int features, int b,
+                        int period, value_set *reads) {
     const int group = b % period * s->channels / period;
     for (int a = 0; a < features; a++) {
         const int other = a * s->channels / features;
@@ -70,33 +68,33 @@ static void read_centre(const px_model_spec *s, px_centre centre, const px_set *
     }
 }
 
-/* A masked convolution: adds to what `to` can depend on. Outputs are `parts` tensors (gates), each grouped on its own.
- */
-static void connect(const px_model_spec *s, const px_wires *wires, const px_sets *from, px_sets *to, int parts) {
+/* A masked convolution. Outputs are `parts` tensors (gates), each grouped by colour on its own. */
+static void convolve(const px_model_spec *s, const convolution *conv, const set_tensor *from, set_tensor *to,
+                     int parts) {
     for (int i = 0; i < s->height; i++)
         for (int j = 0; j < s->width; j++) {
-            const px_set beside = read_whole(s, wires, from, i, j);
+            const value_set beside = read_others(s, conv, from, i, j);
             for (int b = 0; b < to->features; b++) {
                 join(at(s, to, i, j, b), &beside);
-                read_centre(s, wires->centre, at(s, from, i, j, 0), from->features, b, to->features / parts,
+                read_centre(s, conv->centre, at(s, from, i, j, 0), from->features, b, to->features / parts,
                             at(s, to, i, j, b));
             }
         }
 }
 
-/* The LSTM: a += state_to_state(h), unmasked; c from f, i, g and the cell at `before`; h from o and c. Rows from the
- * top, columns in the direction that `before` and the wires look back in. */
-static void recur(const px_model_spec *s, const px_wires *wires, px_tap before, bool from_right, px_sets *a,
-                  px_sets *h) {
+/* An LSTM: a += state_to_state(h), unmasked; c from f, i, g and the cell at offset `before`; h from o and c. Rows are
+ * visited from the top, columns from the left or from the right. */
+static void lstm(const px_model_spec *s, const convolution *conv, px_tap before, bool from_right, set_tensor *a,
+                 set_tensor *h) {
     const int D = h->features;
-    px_sets c = make_sets(s, D);
+    set_tensor c = make_sets(s, D);
     for (int i = 0; i < s->height; i++)
-        for (int place = 0; place < s->width; place++) {
-            const int j = from_right ? s->width - 1 - place : place;
-            const px_set states = read_whole(s, wires, h, i, j);
+        for (int k = 0; k < s->width; k++) {
+            const int j = from_right ? s->width - 1 - k : k;
+            const value_set states = read_others(s, conv, h, i, j);
             for (int d = 0; d < D; d++) {
-                px_set *cell = at(s, &c, i, j, d), *state = at(s, h, i, j, d);
-                const px_set *old = at(s, &c, i + before.row, j + before.column, d);
+                value_set *cell = at(s, &c, i, j, d), *state = at(s, h, i, j, d);
+                const value_set *old = at(s, &c, i + before.row, j + before.column, d);
                 join(cell, &states);
                 for (int gate = 1; gate < 4; gate++) join(cell, at(s, a, i, j, gate * D + d)); /* f, i, g */
                 if (old) join(cell, old);
@@ -107,88 +105,88 @@ static void recur(const px_model_spec *s, const px_wires *wires, px_tap before, 
     free(c.set);
 }
 
-static void see_pixelcnn(const px_model_spec *s, const px_sets *u, px_sets *y) {
-    const px_wires one = {.centre = CENTRE_B};
-    const px_wires top = {CENTRE_B, 4, {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}}};
-    px_sets reduced = make_sets(s, s->hidden), convolved = make_sets(s, s->hidden);
-    connect(s, &one, u, &reduced, 1);
-    connect(s, &top, &reduced, &convolved, 1);
-    connect(s, &one, &convolved, y, 1);
+static void depend_pixelcnn(const px_model_spec *s, const set_tensor *u, set_tensor *y) {
+    const convolution one = {.centre = CENTRE_B};
+    const convolution top = {CENTRE_B, 4, {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}}};
+    set_tensor reduced = make_sets(s, s->hidden), convolved = make_sets(s, s->hidden);
+    convolve(s, &one, u, &reduced, 1);
+    convolve(s, &top, &reduced, &convolved, 1);
+    convolve(s, &one, &convolved, y, 1);
     free(reduced.set);
     free(convolved.set);
 }
 
-static void see_row_lstm(const px_model_spec *s, const px_sets *u, px_sets *y) {
-    const px_wires input = {CENTRE_B, 1, {{0, -1}}}, state = {CENTRE_NONE, 3, {{-1, -1}, {-1, 0}, {-1, 1}}};
-    const px_wires one = {.centre = CENTRE_B};
-    px_sets a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
-    connect(s, &input, u, &a, 4);
-    recur(s, &state, (px_tap){-1, 0}, false, &a, &h);
-    connect(s, &one, &h, y, 1);
+static void depend_row_lstm(const px_model_spec *s, const set_tensor *u, set_tensor *y) {
+    const convolution input = {CENTRE_B, 1, {{0, -1}}}, state = {CENTRE_NONE, 3, {{-1, -1}, {-1, 0}, {-1, 1}}};
+    const convolution one = {.centre = CENTRE_B};
+    set_tensor a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
+    convolve(s, &input, u, &a, 4);
+    lstm(s, &state, (px_tap){-1, 0}, false, &a, &h);
+    convolve(s, &one, &h, y, 1);
     free(a.set);
     free(h.set);
 }
 
-static void see_diagonal_bilstm(const px_model_spec *s, const px_sets *u, px_sets *y) {
-    const px_wires one = {.centre = CENTRE_B};
-    px_sets sum = make_sets(s, s->hidden);
+static void depend_diagonal_bilstm(const px_model_spec *s, const set_tensor *u, set_tensor *y) {
+    const convolution one = {.centre = CENTRE_B};
+    set_tensor sum = make_sets(s, s->hidden);
     for (int side = 0; side < 2; side++) {
         const int beside = side ? 1 : -1;
-        const px_wires state = {CENTRE_NONE, 2, {{-1, 0}, {0, beside}}};
-        px_sets a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
-        connect(s, &one, u, &a, 4);
-        recur(s, &state, (px_tap){0, beside}, side, &a, &h);
-        for (int i = side; i < s->height; i++) /* the right tensor moves down by a row */
+        const convolution state = {CENTRE_NONE, 2, {{-1, 0}, {0, beside}}};
+        set_tensor a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
+        convolve(s, &one, u, &a, 4);
+        lstm(s, &state, (px_tap){0, beside}, side, &a, &h);
+        for (int i = side; i < s->height; i++) /* h_right moves down by a row */
             for (int j = 0; j < s->width; j++)
                 for (int d = 0; d < s->hidden; d++) join(at(s, &sum, i, j, d), at(s, &h, i - side, j, d));
         free(a.set);
         free(h.set);
     }
-    connect(s, &one, &sum, y, 1);
+    convolve(s, &one, &sum, y, 1);
     free(sum.set);
 }
 
-static void copy_sets(const px_model_spec *s, const px_sets *from, px_sets *to) {
-    memcpy(to->set, from->set, (size_t)(s->height * s->width * from->features) * sizeof(px_set));
+static void copy_sets(const px_model_spec *s, const set_tensor *from, set_tensor *to) {
+    memcpy(to->set, from->set, (size_t)(s->height * s->width * from->features) * sizeof(value_set));
 }
 
-/* What the logits of every value can depend on: (H W, C) sets, to be freed. */
-static px_sets see(const px_model_spec *s) {
-    static void (*const blocks[])(const px_model_spec *, const px_sets *,
-                                  px_sets *) = {[PX_MODEL_PIXELCNN] = see_pixelcnn,
-                                                [PX_MODEL_ROW_LSTM] = see_row_lstm,
-                                                [PX_MODEL_DIAGONAL_BILSTM] = see_diagonal_bilstm};
-    const px_wires one = {.centre = CENTRE_B};
-    px_wires stem = {.centre = CENTRE_A};
+/* The values that the logits of each value may depend on: (H W, C) sets, which the caller frees. */
+static set_tensor expected_dependencies(const px_model_spec *s) {
+    static void (*const blocks[])(const px_model_spec *, const set_tensor *,
+                                  set_tensor *) = {[PX_MODEL_PIXELCNN] = depend_pixelcnn,
+                                                   [PX_MODEL_ROW_LSTM] = depend_row_lstm,
+                                                   [PX_MODEL_DIAGONAL_BILSTM] = depend_diagonal_bilstm};
+    const convolution one = {.centre = CENTRE_B};
+    convolution stem = {.centre = CENTRE_A};
     for (int i = -3; i <= 0; i++)
-        for (int j = -3; j <= 3 && !(i == 0 && j == 0); j++) stem.at[stem.whole++] = (px_tap){i, j};
-    px_sets image = make_sets(s, s->channels), u = make_sets(s, 2 * s->hidden), skips = make_sets(s, 2 * s->hidden);
+        for (int j = -3; j <= 3 && !(i == 0 && j == 0); j++) stem.at[stem.others++] = (px_tap){i, j};
+    set_tensor image = make_sets(s, s->channels), u = make_sets(s, 2 * s->hidden), skips = make_sets(s, 2 * s->hidden);
     for (size_t v = 0; v < px_test_values(s); v++) image.set[v].word[v / 64] |= (uint64_t)1 << (v % 64);
-    connect(s, &stem, &image, &u, 1);
+    convolve(s, &stem, &image, &u, 1);
     for (int l = 0; l < s->layers; l++) {
-        px_sets y = make_sets(s, 2 * s->hidden);
+        set_tensor y = make_sets(s, 2 * s->hidden);
         if (s->residual) copy_sets(s, &u, &y);
         blocks[s->kind](s, &u, &y);
-        if (s->skip) connect(s, &one, &y, &skips, 1);
+        if (s->skip) convolve(s, &one, &y, &skips, 1);
         free(u.set);
         u = y;
     }
     for (size_t e = 0; e < px_test_values(s) / (size_t)s->channels * 2 * (size_t)s->hidden; e++)
         join(&u.set[e], &skips.set[e]);
-    px_sets head[] = {make_sets(s, s->head), make_sets(s, s->head), make_sets(s, s->channels)};
-    connect(s, &one, &u, &head[0], 1);
-    connect(s, &one, &head[0], &head[1], 1);
-    connect(s, &one, &head[1], &head[2], 1); /* all L logits of a value are of its own group */
-    px_sets *done[] = {&image, &u, &skips, &head[0], &head[1]};
+    set_tensor head[] = {make_sets(s, s->head), make_sets(s, s->head), make_sets(s, s->channels)};
+    convolve(s, &one, &u, &head[0], 1);
+    convolve(s, &one, &head[0], &head[1], 1);
+    convolve(s, &one, &head[1], &head[2], 1); /* all L logits of a value are of its own group */
+    set_tensor *done[] = {&image, &u, &skips, &head[0], &head[1]};
     for (int i = 0; i < 5; i++) free(done[i]->set);
     return head[2];
 }
 
-/* --- What is seen ------------------------------------------------------------------------------------------------- */
+/* ---- Measured dependencies ---- */
 
-enum { LEAST_TRIALS = 6, MOST_TRIALS = 300 }; /* more than the least only while something expected is yet unseen */
+enum { MIN_TRIALS = 6, MAX_TRIALS = 300 }; /* more than the minimum while an expected dependency has not shown */
 
-/* Logits of a batch, (N, H W C L); to be freed. */
+/* The logits of a batch, (N, H W C L). The caller frees them. */
 static px_real *logits_of(px_model *model, const uint8_t *levels, int images) {
     px_device *device = px_model_device(model);
     px_tensor logits;
@@ -198,9 +196,9 @@ static px_real *logits_of(px_model *model, const uint8_t *levels, int images) {
     return px_test_download(device, logits);
 }
 
-/* One trial: image n of a batch has value n changed, and stands where it stood unchanged in the batch before, so that
- * equal inputs take the same path to the last bit. seen[target] gathers the changes that show in its logits. */
-static void perturb(px_device *device, const px_model_spec *s, uint64_t seed, px_set *seen) {
+/* One trial. The first batch has `values` copies of one image; in the second, value n of image n is changed. Equal
+ * inputs at the same place of a batch give the same bits. Adds to seen[target] the values that changed its logits. */
+static void perturb(px_device *device, const px_model_spec *s, uint64_t seed, value_set *seen) {
     const size_t values = px_test_values(s), L = (size_t)s->levels;
     px_model *model = px_test_model(device, s, seed);
     assert_ok(device->ctx, px_model_reserve(model, (int)values, PX_PURPOSE_EVALUATE));
@@ -215,8 +213,8 @@ static void perturb(px_device *device, const px_model_spec *s, uint64_t seed, px
     px_real *after = logits_of(model, batch, (int)values);
     for (size_t n = 0; n < values; n++)
         for (size_t target = 0; target < values; target++) {
-            const size_t place = (n * values + target) * L;
-            if (memcmp(before + place, after + place, L * sizeof *before) != 0)
+            const size_t logits = (n * values + target) * L;
+            if (memcmp(before + logits, after + logits, L * sizeof *before) != 0)
                 seen[target].word[n / 64] |= (uint64_t)1 << (n % 64);
         }
     free(before);
@@ -226,8 +224,8 @@ static void perturb(px_device *device, const px_model_spec *s, uint64_t seed, px
     px_model_destroy(model);
 }
 
-/* "(row, column, channel)" of a value; two may be in use. */
-static const char *place_text(const px_model_spec *s, size_t value) {
+/* "(row, column, channel)" of a value. Two results are valid at a time. */
+static const char *position_text(const px_model_spec *s, size_t value) {
     static char text[2][48];
     static int turn;
     const int v = (int)value, pixel = v / s->channels;
@@ -236,36 +234,37 @@ static const char *place_text(const px_model_spec *s, size_t value) {
     return text[turn];
 }
 
-static void check_seen(const px_model_spec *s, const px_sets *expected, const px_set *seen) {
+static void check_seen(const px_model_spec *s, const set_tensor *expected, const value_set *seen) {
     const size_t values = px_test_values(s);
     for (size_t target = 0; target < values; target++)
         for (size_t source = 0; source < values; source++) {
-            const bool found = holds(&seen[target], source), want = holds(&expected->set[target], source);
+            const bool found = contains(&seen[target], source), want = contains(&expected->set[target], source);
             if (want && source >= target)
-                fail_msg("%s: by the equations value %s reads %s, which does not stand before it", px_test_name(s),
-                         place_text(s, target), place_text(s, source));
+                fail_msg("%s: by the equations value %s depends on %s, which is not before it", px_test_name(s),
+                         position_text(s, target), position_text(s, source));
             if (found && !want)
                 fail_msg("%s: changing value %s changes the logits of %s, %s; expected the same bits", px_test_name(s),
-                         place_text(s, source), place_text(s, target),
-                         source >= target ? "which may not see it" : "which lies outside its reach");
+                         position_text(s, source), position_text(s, target),
+                         source >= target ? "which must not depend on it"
+                                          : "whose receptive field does not contain it");
             if (want && !found)
-                fail_msg("%s: changing value %s leaves all bits of the logits of %s in %d trials; expected a change",
-                         px_test_name(s), place_text(s, source), place_text(s, target), MOST_TRIALS);
+                fail_msg("%s: changing value %s keeps all bits of the logits of %s in %d trials; expected a change",
+                         px_test_name(s), position_text(s, source), position_text(s, target), MAX_TRIALS);
         }
 }
 
-static bool all_seen(const px_model_spec *s, const px_sets *expected, const px_set *seen) {
+static bool all_seen(const px_model_spec *s, const set_tensor *expected, const value_set *seen) {
     for (size_t target = 0; target < px_test_values(s); target++)
         for (int w = 0; w < WORDS; w++)
             if (expected->set[target].word[w] & ~seen[target].word[w]) return false;
     return true;
 }
 
-static void check_model(px_device *device, const px_model_spec *s, const px_sets *expected) {
-    px_set seen[MOST_VALUES] = {0};
-    assert_true(px_test_values(s) <= MOST_VALUES);
-    for (uint64_t trial = 0; trial < MOST_TRIALS; trial++) {
-        if (trial >= LEAST_TRIALS && all_seen(s, expected, seen)) break;
+static void check_model(px_device *device, const px_model_spec *s, const set_tensor *expected) {
+    value_set seen[MAX_VALUES] = {0};
+    assert_true(px_test_values(s) <= MAX_VALUES);
+    for (uint64_t trial = 0; trial < MAX_TRIALS; trial++) {
+        if (trial >= MIN_TRIALS && all_seen(s, expected, seen)) break;
         perturb(device, s, trial + 1, seen);
     }
     check_seen(s, expected, seen);
@@ -275,25 +274,25 @@ static void test_case(void **state) {
     const px_model_spec *s = *state;
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
-    px_sets expected = see(s);
+    set_tensor expected = expected_dependencies(s);
     check_model(device, s, &expected);
     free(expected.set);
     px_device_close(device);
 }
 
-/* --- Claims ------------------------------------------------------------------------------------------------------- */
+/* ---- Documented properties ---- */
 
-/* What a Diagonal BiLSTM misses: the last value of the row above, from every pixel so far left that the stem does not
- * reach over, and nothing else. (Of that last pixel, the stem's mask A lets the later colours see the earlier ones; its
- * last value is read by later pixels alone, and there is none left in its row to carry it down.) */
-static bool missed(const px_model_spec *s, size_t target, size_t source) {
+/* The dependencies that a Diagonal BiLSTM lacks: the last value of the row above, for pixels so far to the left that
+ * the stem does not reach it. Only later pixels read that value, and its row has none that could pass it on. (Earlier
+ * colours of the same pixel are read by its later colours, because of mask A, and so reach all pixels.) */
+static bool lacks(const px_model_spec *s, size_t target, size_t source) {
     const int C = s->channels, pixel = (int)target / C, from = (int)source / C;
     const int i = pixel / s->width, j = pixel % s->width;
     return from / s->width == i - 1 && from % s->width == s->width - 1 && (int)source % C == C - 1 &&
            j + 3 < s->width - 1;
 }
 
-static void test_diagonal_misses(void **state) {
+static void test_diagonal_bilstm_lacks_one_value(void **state) {
     (void)state;
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
@@ -307,18 +306,18 @@ static void test_diagonal_misses(void **state) {
                                  .width = 12,
                                  .channels = i % 2 ? 3 : 1,
                                  .levels = 5};
-        px_sets expected = see(&s);
+        set_tensor expected = expected_dependencies(&s);
         const size_t values = px_test_values(&s);
         int count = 0;
         for (size_t target = 0; target < values; target++)
             for (size_t source = 0; source < target; source++) {
-                const bool found = !holds(&expected.set[target], source), want = missed(&s, target, source);
+                const bool found = !contains(&expected.set[target], source), want = lacks(&s, target, source);
                 if (found != want)
-                    fail_msg("%s: the equations let value %s %s %s", px_test_name(&s), place_text(&s, target),
-                             found ? "miss" : "see", place_text(&s, source));
+                    fail_msg("%s: by the equations value %s %s %s", px_test_name(&s), position_text(&s, target),
+                             found ? "does not depend on" : "depends on", position_text(&s, source));
                 count += found;
             }
-        print_message("  %s: %d pairs missed, all of them the last value of a row from columns 0..%d of the next\n",
+        print_message("  %s: %d pairs are independent: the last value of a row, and columns 0..%d of the next\n",
                       px_test_name(&s), count, s.width - 5);
         assert_int_equal(count, (s.height - 1) * (s.width - 4) * s.channels);
         check_model(device, &s, &expected);
@@ -327,7 +326,7 @@ static void test_diagonal_misses(void **state) {
     px_device_close(device);
 }
 
-/* px_model_receptive_field is never too small, and exact for a PixelCNN. */
+/* px_model_receptive_field covers all dependencies, and is exact for a PixelCNN. */
 static void test_receptive_field(void **state) {
     (void)state;
     for (int i = 0; i < 12; i++) {
@@ -342,10 +341,10 @@ static void test_receptive_field(void **state) {
                                  .levels = 2};
         const px_receptive_field field = px_model_receptive_field(&s);
         px_receptive_field found = {0, 0, 0};
-        px_sets expected = see(&s);
+        set_tensor expected = expected_dependencies(&s);
         for (int target = 0; target < s.height * s.width; target++)
             for (int source = 0; source < target; source++) {
-                if (!holds(&expected.set[target], (size_t)source)) continue;
+                if (!contains(&expected.set[target], (size_t)source)) continue;
                 const int above = target / s.width - source / s.width, right = source % s.width - target % s.width;
                 if (above > found.above) found.above = above;
                 if (right > found.right) found.right = right;
@@ -367,7 +366,7 @@ int main(void) {
     static px_model_spec specs[CASES];
     static char names[CASES][160];
     struct CMUnitTest tests[CASES + 2];
-    omp_set_num_threads(1); /* waking others costs more than these models do */
+    omp_set_num_threads(1); /* these models take less time than starting threads */
     for (int i = 0; i < CASES; i++) {
         specs[i] = (px_model_spec){.kind = (px_model_kind)(i / 8),
                                    .layers = 1 + i % 3,
@@ -382,7 +381,7 @@ int main(void) {
         snprintf(names[i], sizeof names[i], "%s", px_test_name(&specs[i]));
         tests[i] = (struct CMUnitTest){names[i], test_case, NULL, NULL, &specs[i]};
     }
-    tests[CASES] = (struct CMUnitTest)cmocka_unit_test(test_diagonal_misses);
+    tests[CASES] = (struct CMUnitTest)cmocka_unit_test(test_diagonal_bilstm_lacks_one_value);
     tests[CASES + 1] = (struct CMUnitTest)cmocka_unit_test(test_receptive_field);
     return _cmocka_run_group_tests("causality", tests, CASES + 2, NULL, NULL);
 }

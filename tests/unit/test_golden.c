@@ -1,8 +1,10 @@
-/* Golden cases: logits, nats, gradients, one SGD step and two RMSProp steps against an independent float64 reference.
+/* Golden cases: logits, nats, gradients, one SGD step and two RMSProp steps, compared with an independent float64
+ * reference.
  *
- * Cases are the folders of tests/golden, or those of the folder that PX_GOLDEN names. Each tensor is compared relative
- * to its own largest magnitude: to 1e-4 in float32, where sums of a few hundred rounded products differ by about 1e-6
- * and RMSProp's division by a small root enlarges that; to 1e-6 in the double build. */
+ * The cases are the folders in tests/golden, or in the folder that the environment variable PX_GOLDEN names. Each
+ * tensor is compared relative to its largest magnitude. In float32 the tolerance is 1e-4: sums of a few hundred rounded
+ * products differ by about 1e-6, and RMSProp's division by a small root enlarges that. In the double build it is 1e-6.
+ */
 #include "host/io/file.h"
 #include "pixelrnn/loader.h"
 #include "pixelrnn/model_file.h"
@@ -21,10 +23,10 @@ static const double tolerance = 1e-6;
 static const double tolerance = 1e-4;
 #endif
 
-/* In bfloat16, nats and logits: of the dozens of roundings by 2^-8 on the way, of either sign, six may be left. */
-static const double of_bfloat16 = 6.0 / 256;
+/* Of nats and logits in bfloat16. Dozens of roundings by 2^-8, of both signs, may leave six of them. */
+static const double bfloat16_tolerance = 6.0 / 256;
 
-typedef struct px_golden {
+typedef struct golden_case {
     char folder[512];
     double tolerance;
     px_context ctx;
@@ -32,9 +34,9 @@ typedef struct px_golden {
     px_safetensors *expected;
     uint8_t *levels;
     int images;
-} px_golden;
+} golden_case;
 
-static const char *golden_path(const px_golden *golden, const char *file) {
+static const char *golden_path(const golden_case *golden, const char *file) {
     static char path[1024];
     snprintf(path, sizeof path, "%s/%s", golden->folder, file);
     return path;
@@ -44,7 +46,7 @@ static double expected_element(const void *tensor, size_t index) {
     return px_stored_tensor_value(tensor, index);
 }
 
-static void expect(const px_golden *golden, const char *name, const void *found,
+static void expect(const golden_case *golden, const char *name, const void *found,
                    double (*element)(const void *, size_t)) {
     const px_stored_tensor *want = px_safetensors_find(golden->expected, name);
     if (!want) fail_msg("%s: expected.safetensors has no %s", golden->folder, name);
@@ -54,8 +56,8 @@ static void expect(const px_golden *golden, const char *name, const void *found,
                  golden->folder, name, d.index, d.found, d.want, d.relative, golden->tolerance);
 }
 
-/* Holds every tensor of a flat map to the expected ones called prefix.NAME. */
-static void expect_flat(px_golden *golden, px_model *model, px_tensor flat, const char *prefix) {
+/* Compares every parameter of a flat tensor with the expected tensor PREFIX.NAME. */
+static void expect_flat(golden_case *golden, px_model *model, px_tensor flat, const char *prefix) {
     const px_parameters *parameters = px_model_parameters(model);
     px_real *host = px_test_download(golden->device, flat);
     for (int i = 0; i < parameters->count; i++) {
@@ -66,7 +68,7 @@ static void expect_flat(px_golden *golden, px_model *model, px_tensor flat, cons
     free(host);
 }
 
-static void read_images(px_golden *golden, const px_model_spec *spec) {
+static void read_images(golden_case *golden, const px_model_spec *spec) {
     px_source *source;
     assert_ok(&golden->ctx, px_source_open(&golden->ctx, golden_path(golden, "images.npy"), NULL, &source));
     golden->images = (int)source->count;
@@ -80,7 +82,7 @@ static void read_images(px_golden *golden, const px_model_spec *spec) {
     px_source_close(source);
 }
 
-static px_model *load(px_golden *golden) {
+static px_model *load(golden_case *golden) {
     px_model_info info;
     px_model *model;
     assert_ok(&golden->ctx,
@@ -90,14 +92,14 @@ static px_model *load(px_golden *golden) {
     return model;
 }
 
-static void step(px_golden *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
+static void step(golden_case *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
     assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, true));
     assert_ok(&golden->ctx, px_model_backward(model));
     assert_ok(&golden->ctx, px_optimizer_prepare(optimizer, update, rate));
     assert_ok(&golden->ctx, px_optimizer_update(optimizer));
 }
 
-static void check_forward(px_golden *golden, px_model *model) {
+static void check_forward(golden_case *golden, px_model *model) {
     double nats[64];
     px_tensor logits;
     assert_true(golden->images <= 64);
@@ -110,7 +112,7 @@ static void check_forward(px_golden *golden, px_model *model) {
     free(host);
 }
 
-static void check_updates(px_golden *golden, px_model *model, px_optimizer_spec spec, int updates, double rate,
+static void check_updates(golden_case *golden, px_model *model, px_optimizer_spec spec, int updates, double rate,
                           const char *prefix) {
     px_optimizer *optimizer;
     assert_ok(&golden->ctx, px_optimizer_create(model, &spec, &optimizer));
@@ -122,22 +124,22 @@ static void check_updates(px_golden *golden, px_model *model, px_optimizer_spec 
     px_optimizer_destroy(optimizer);
 }
 
-static void begin(px_golden *golden, const char *folder, px_type activation, double most) {
-    *golden = (px_golden){.tolerance = most};
+static void begin(golden_case *golden, const char *folder, px_type activation, double max_difference) {
+    *golden = (golden_case){.tolerance = max_difference};
     snprintf(golden->folder, sizeof golden->folder, "%s", folder);
     golden->device = px_test_device_of(&golden->ctx, activation);
     assert_ok(&golden->ctx,
               px_safetensors_open(&golden->ctx, golden_path(golden, "expected.safetensors"), &golden->expected));
 }
 
-static void end(px_golden *golden) {
+static void end(golden_case *golden) {
     free(golden->levels);
     px_safetensors_close(golden->expected);
     px_device_close(golden->device);
 }
 
 static void test_case(void **state) {
-    px_golden golden;
+    golden_case golden;
     begin(&golden, *state, PX_REAL, tolerance);
     px_model *model = load(&golden);
     check_forward(&golden, model);
@@ -150,9 +152,9 @@ static void test_case(void **state) {
     end(&golden);
 }
 
-/* The same weights evaluated in the memory plan that blocks share give the same nats. */
+/* Nats and logits are the same in a reservation for evaluation, in which blocks share their memory. */
 static void test_shared_memory(void **state) {
-    px_golden golden;
+    golden_case golden;
     begin(&golden, *state, PX_REAL, tolerance);
     px_model *model = load(&golden);
     assert_ok(&golden.ctx, px_model_reserve(model, golden.images, PX_PURPOSE_EVALUATE));
@@ -162,27 +164,27 @@ static void test_shared_memory(void **state) {
 }
 
 static void test_bfloat16(void **state) {
-    px_golden golden;
-    begin(&golden, *state, PX_BF16, of_bfloat16);
+    golden_case golden;
+    begin(&golden, *state, PX_BF16, bfloat16_tolerance);
     px_model *model = load(&golden);
     check_forward(&golden, model);
     px_model_destroy(model);
     end(&golden);
 }
 
-enum { MOST_CASES = 64, KINDS = sizeof(px_real) == sizeof(float) ? 3 : 2 };
+enum { MAX_CASES = 64, KINDS = sizeof(px_real) == sizeof(float) ? 3 : 2 };
 static const struct {
     const char *name;
     void (*test)(void **state);
 } kinds[] = {{"", test_case}, {", evaluated", test_shared_memory}, {", bfloat16", test_bfloat16}};
 
 int main(void) {
-    static char folders[MOST_CASES][512], names[KINDS * MOST_CASES][600];
-    static struct CMUnitTest tests[KINDS * MOST_CASES];
+    static char folders[MAX_CASES][512], names[KINDS * MAX_CASES][600];
+    static struct CMUnitTest tests[KINDS * MAX_CASES];
     const char *root = getenv("PX_GOLDEN") ? getenv("PX_GOLDEN") : "tests/golden";
     DIR *folder = opendir(root);
     int cases = 0;
-    for (struct dirent *entry; folder && (entry = readdir(folder)) && cases < MOST_CASES;) {
+    for (struct dirent *entry; folder && (entry = readdir(folder)) && cases < MAX_CASES;) {
         snprintf(folders[cases], sizeof folders[cases], "%.200s/%.255s", root, entry->d_name);
         char model[600];
         snprintf(model, sizeof model, "%s/model.safetensors", folders[cases]);

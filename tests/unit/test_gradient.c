@@ -1,15 +1,15 @@
-/* Gradients of every parameter tensor of every kind of model against central differences, in double.
+/* Gradients of every parameter of every kind of model, compared with central differences, in double.
  *
- * A difference is off by truncation, about 1e-11 at step 1e-5, and by the rounding of two losses, divided by the step.
- * The tolerance is 1e-6 of the tensor's largest gradient plus that rounding. A relu whose input changes its sign within
- * the step spoils the difference, not the gradient: such an element is tried again at a smaller step, where that is
- * rarer. One such relu may spoil every weight below it, so the number of retries has no limit. */
+ * A central difference has a truncation error, about 1e-11 at step 1e-5, and the rounding of two losses divided by the
+ * step. The tolerance is 1e-6 of the tensor's largest gradient plus that rounding. If the input of a relu changes its
+ * sign within the step, the difference is wrong, not the gradient. Such an element is checked again with a smaller
+ * step, where that is less likely. One relu can affect all weights below it, so retries are not limited. */
 #include "tests/support/model.h"
 #include <float.h>
 #include <math.h>
 #include <omp.h>
 
-enum { SMALL = 200, PICKED = 150 }; /* elements: all of a tensor, or so many of a larger one */
+enum { SMALL = 200, PICKED = 150 }; /* elements that are checked: all of up to SMALL, else PICKED */
 static const double tolerance = 1e-6, steps[] = {1e-5, 1e-6, 1e-7};
 
 typedef struct gradient_case {
@@ -17,7 +17,7 @@ typedef struct gradient_case {
     int images;
 } gradient_case;
 
-/* layers, hidden, head, residual, skip, height, width, channels, levels: each row for all three kinds. */
+/* images, layers, hidden, head, residual, skip, height, width, channels, levels. Each row is for all kinds. */
 #define ROWS(X)                                                                                                        \
     X(3, 2, 5, 6, true, false, 4, 3, 1, 5)                                                                             \
     X(1, 2, 7, 5, false, true, 3, 5, 1, 2)                                                                             \
@@ -40,51 +40,51 @@ typedef struct gradient_case {
 static gradient_case cases[] = {ROWS(CASES)};
 enum { COUNT = sizeof cases / sizeof cases[0] };
 
-typedef struct px_check {
+typedef struct checker {
     px_context ctx;
     px_device *device;
     px_model *model;
-    const gradient_case *now;
+    const gradient_case *current;
     uint8_t *levels;
     px_real *weights, *gradients; /* host copies of the flat tensors */
-    double loss;                  /* with these weights */
+    double loss;                  /* at these weights */
     int elements, retried;
-    double worst; /* of the differences accepted, relative to the tensor's largest gradient */
-} px_check;
+    double worst; /* the largest accepted difference, relative to the tensor's largest gradient */
+} checker;
 
-static double loss(px_check *check) {
+static double loss(checker *check) {
     double nats[8], sum = 0;
-    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, check->now->images, false));
+    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, check->current->images, false));
     assert_ok(&check->ctx, px_model_nats(check->model, nats));
-    for (int n = 0; n < check->now->images; n++) sum += nats[n];
-    return sum / ((double)check->now->images * (double)px_test_values(&check->now->spec));
+    for (int n = 0; n < check->current->images; n++) sum += nats[n];
+    return sum / ((double)check->current->images * (double)px_test_values(&check->current->spec));
 }
 
-static double loss_at(px_check *check, size_t place, px_real weight) {
-    px_real *on_device = (px_real *)px_model_weights(check->model).data + place;
+static double loss_at(checker *check, size_t index, px_real weight) {
+    px_real *on_device = (px_real *)px_model_weights(check->model).data + index;
     assert_ok(&check->ctx, check->device->ops->upload(check->device, on_device, &weight, sizeof weight));
     return loss(check);
 }
 
-static double slope(px_check *check, size_t place, double step) {
-    const px_real weight = check->weights[place];
+static double central_difference(checker *check, size_t index, double step) {
+    const px_real weight = check->weights[index];
     const px_real more = weight + (px_real)step, less = weight - (px_real)step;
-    const double rise = loss_at(check, place, more) - loss_at(check, place, less);
-    px_real *on_device = (px_real *)px_model_weights(check->model).data + place;
+    const double rise = loss_at(check, index, more) - loss_at(check, index, less);
+    px_real *on_device = (px_real *)px_model_weights(check->model).data + index;
     assert_ok(&check->ctx, check->device->ops->upload(check->device, on_device, &weight, sizeof weight));
     return rise / (double)(more - less);
 }
 
-static void check_element(px_check *check, const px_parameter *p, size_t element, double largest) {
+static void check_element(checker *check, const px_parameter *p, size_t element, double largest) {
     const double found = (double)check->gradients[p->offset + element];
-    double want = 0, off = 0, allowed = 0;
+    double want = 0, difference = 0, allowed = 0;
     check->elements++;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        want = slope(check, p->offset + element, steps[i]);
-        off = fabs(found - want);
+        want = central_difference(check, p->offset + element, steps[i]);
+        difference = fabs(found - want);
         allowed = tolerance * largest + 4 * DBL_EPSILON * check->loss / steps[i];
-        if (off <= allowed) {
-            if (off > check->worst * largest) check->worst = off / largest;
+        if (difference <= allowed) {
+            if (difference > check->worst * largest) check->worst = difference / largest;
             return;
         }
         if (i == 0) check->retried++;
@@ -92,11 +92,11 @@ static void check_element(px_check *check, const px_parameter *p, size_t element
     fail_msg("%s: gradient of %s[%zu] is %.12g, central differences give %.12g: off by %.3g; tolerance %.3g, which is "
              "%.1g of "
              "the tensor's largest and the rounding of the losses at step 1e-7",
-             px_test_name(&check->now->spec), p->name, element, found, want, off, allowed, tolerance);
+             px_test_name(&check->current->spec), p->name, element, found, want, difference, allowed, tolerance);
 }
 
-/* Masked elements have no gradient; gives the largest of the others. */
-static double check_masked(const px_check *check, const px_parameter *p, size_t *live) {
+/* Checks that masked elements have gradient 0. Returns the largest magnitude of the others. *live is their number. */
+static double check_masked(const checker *check, const px_parameter *p, size_t *live) {
     const px_parameters *parameters = px_model_parameters(check->model);
     double largest = 0;
     *live = 0;
@@ -107,15 +107,15 @@ static double check_masked(const px_check *check, const px_parameter *p, size_t 
             if (fabs(found) > largest) largest = fabs(found);
         } else if (found != 0)
             fail_msg("%s: gradient of %s[%zu], a masked element, is %.9g, expected exactly 0",
-                     px_test_name(&check->now->spec), p->name, e, found);
+                     px_test_name(&check->current->spec), p->name, e, found);
     }
     return largest;
 }
 
-static void check_tensor(px_check *check, int index) {
+static void check_tensor(checker *check, int index) {
     const px_parameters *parameters = px_model_parameters(check->model);
     const px_parameter *p = &parameters->items[index];
-    const px_model_spec *s = &check->now->spec;
+    const px_model_spec *s = &check->current->spec;
     size_t live;
     const double largest = check_masked(check, p, &live);
     if (s->hidden > 1 && s->height > 1 && s->width > 1 && largest == 0)
@@ -133,7 +133,7 @@ static void check_tensor(px_check *check, int index) {
     }
 }
 
-static void check_gaps(const px_check *check) {
+static void check_gaps(const checker *check) {
     const px_parameters *parameters = px_model_parameters(check->model);
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
@@ -141,7 +141,7 @@ static void check_gaps(const px_check *check) {
         for (size_t e = p->offset + p->count; e < end; e++)
             if (check->gradients[e] != 0)
                 fail_msg("%s: gradient element %zu, in the gap after %s, is %.9g, expected exactly 0",
-                         px_test_name(&check->now->spec), e, p->name, (double)check->gradients[e]);
+                         px_test_name(&check->current->spec), e, p->name, (double)check->gradients[e]);
     }
 }
 
@@ -150,22 +150,22 @@ static void test_case(void **state) {
         print_message("gradients are checked in double: needs BUILD=double\n");
         skip();
     }
-    px_check check = {.now = *state};
-    const uint64_t seed = (uint64_t)(check.now - cases) + 1;
-    const px_model_spec *spec = &check.now->spec;
+    checker check = {.current = *state};
+    const uint64_t seed = (uint64_t)(check.current - cases) + 1;
+    const px_model_spec *spec = &check.current->spec;
     check.device = px_test_device(&check.ctx);
     check.model = px_test_model(check.device, spec, seed);
-    check.levels = px_test_images(spec, check.now->images, seed);
+    check.levels = px_test_images(spec, check.current->images, seed);
     check.weights = px_test_download(check.device, px_model_weights(check.model));
-    assert_ok(&check.ctx, px_model_reserve(check.model, check.now->images, PX_PURPOSE_TRAIN));
-    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.now->images, true));
+    assert_ok(&check.ctx, px_model_reserve(check.model, check.current->images, PX_PURPOSE_TRAIN));
+    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.current->images, true));
     assert_ok(&check.ctx, px_model_backward(check.model));
     check.gradients = px_test_download(check.device, px_model_gradients(check.model));
     check.loss = loss(&check);
     check_gaps(&check);
     for (int i = 0; i < px_model_parameters(check.model)->count; i++) check_tensor(&check, i);
-    print_message("  worst %.2g of the tensor's largest over %d elements, %d at a smaller step\n", check.worst,
-                  check.elements, check.retried);
+    print_message("  largest difference %.2g of the tensor's largest, %d elements, %d of them at a smaller step\n",
+                  check.worst, check.elements, check.retried);
     free(check.levels);
     free(check.weights);
     free(check.gradients);
@@ -176,7 +176,7 @@ static void test_case(void **state) {
 int main(void) {
     static struct CMUnitTest tests[COUNT];
     static char names[COUNT][160];
-    omp_set_num_threads(1); /* waking others costs more than these models do; test_model.c holds 1, 2 and 3 together */
+    omp_set_num_threads(1); /* these models take less time than starting threads */
     for (int i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "%s", px_test_name(&cases[i].spec));
         tests[i] = (struct CMUnitTest){names[i], test_case, NULL, NULL, &cases[i]};

@@ -1,15 +1,16 @@
-/* Models as wholes: initial weights, memory, batches, threads. Optimisers are in test_optimizer.c. */
+/* Whole models: initial weights, batches, memory, and reproducibility. test_optimizer.c tests optimisers. */
 #include "tests/support/model.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13; /* of sums of a few hundred terms */
+/* The rounding of sums of a few hundred terms. */
+static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13;
 
-typedef struct px_bed {
+typedef struct fixture {
     px_context ctx;
     px_device *device;
-} px_bed;
+} fixture;
 
 static px_model_spec spec_of(int kind, int layers, int hidden, int height, int width, int channels) {
     return (px_model_spec){.kind = (px_model_kind)kind,
@@ -38,7 +39,7 @@ static void expect_same_bits(const char *what, const px_model_spec *spec, const 
                      (double)want[i]);
 }
 
-/* --- Initial weights ---------------------------------------------------------------------------------------------- */
+/* ---- Initial weights ---- */
 
 static int live_inputs(const px_parameters *parameters, const px_parameter *p, int output) {
     const size_t row = p->count / (size_t)p->outputs;
@@ -47,8 +48,8 @@ static int live_inputs(const px_parameters *parameters, const px_parameter *p, i
     return live;
 }
 
-/* Weights over the deviation that they should have are standard normal: their mean, their mean square and their largest
- * lie within 5 sigma of what that many of them give. */
+/* Divided by their standard deviation, weights are standard normal: their mean and mean square are within 5 sigma of
+ * the expected ones, and no weight is beyond 7 sigma. */
 static void check_weight(const px_model_spec *spec, const px_parameters *parameters, const px_parameter *p,
                          const px_real *values) {
     const size_t row = p->count / (size_t)p->outputs;
@@ -88,17 +89,17 @@ static void check_bias(const px_model_spec *spec, const px_parameter *p, const p
 
 static void test_initialise(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     for (int i = 0; i < 6; i++) {
         const px_model_spec spec = spec_of(i / 2, 2, i % 2 ? 20 : 17, 6, 5, i % 2 ? 3 : 1);
         px_model *model;
-        assert_ok(&bed.ctx, px_model_create(bed.device, &spec, &model));
+        assert_ok(&f.ctx, px_model_create(f.device, &spec, &model));
         const px_parameters *parameters = px_model_parameters(model);
         px_real *values[3];
         for (int n = 0; n < 3; n++) {
-            assert_ok(&bed.ctx, px_model_initialise(model, n < 2 ? 7 : 8));
-            values[n] = px_test_download(bed.device, px_model_weights(model));
+            assert_ok(&f.ctx, px_model_initialise(model, n < 2 ? 7 : 8));
+            values[n] = px_test_download(f.device, px_model_weights(model));
         }
         expect_same_bits("weights of the same seed", &spec, values[1], values[0], parameters->elements);
         for (int t = 0; t < parameters->count; t++) {
@@ -114,13 +115,13 @@ static void test_initialise(void **state) {
         for (int n = 0; n < 3; n++) free(values[n]);
         px_model_destroy(model);
     }
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
 static void test_impossible_specs(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     const px_model_spec good = spec_of(0, 1, 3, 4, 3, 1);
     static const char *const messages[] = {"channels", "data.levels", "data.levels", "0 x 3",
                                            "4 x 0",    "0 layers",    "hidden 0",    "head 0"};
@@ -130,15 +131,15 @@ static void test_impossible_specs(void **state) {
     bad[5].layers = 0, bad[6].hidden = 0, bad[7].head = 0;
     for (int i = 0; i < 8; i++) {
         px_model *model;
-        assert_int_equal(px_model_create(bed.device, &bad[i], &model), PX_ERR_CONFIG);
+        assert_int_equal(px_model_create(f.device, &bad[i], &model), PX_ERR_CONFIG);
         assert_null(model);
-        if (!strstr(bed.ctx.message, messages[i]))
-            fail_msg("message is \"%s\", expected it to name \"%s\"", bed.ctx.message, messages[i]);
+        if (!strstr(f.ctx.message, messages[i]))
+            fail_msg("message is \"%s\", expected it to name \"%s\"", f.ctx.message, messages[i]);
     }
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* --- Batches ------------------------------------------------------------------------------------------------------ */
+/* ---- Batches ---- */
 
 enum { IMAGES = 5 };
 
@@ -153,51 +154,51 @@ static void expect_nats(const px_model_spec *spec, const char *how, const double
 
 static void test_batches(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     for (int kind = 0; kind < 3; kind++) {
         const px_model_spec spec = spec_of(kind, 2, 5, 4, 7, 3);
         const size_t values = px_test_values(&spec);
-        px_model *model = px_test_model(bed.device, &spec, 3);
+        px_model *model = px_test_model(f.device, &spec, 3);
         uint8_t *levels = px_test_images(&spec, IMAGES, 4);
         double whole[IMAGES], parts[IMAGES];
-        assert_ok(&bed.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-        assert_ok(&bed.ctx, px_model_forward(model, levels, IMAGES, false));
-        assert_ok(&bed.ctx, px_model_nats(model, whole));
+        assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
+        assert_ok(&f.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&f.ctx, px_model_nats(model, whole));
         for (int size = 1; size < IMAGES; size++) {
             for (int first = 0; first < IMAGES; first += size) {
                 const int images = IMAGES - first < size ? IMAGES - first : size;
-                assert_ok(&bed.ctx, px_model_forward(model, levels + (size_t)first * values, images, false));
-                assert_ok(&bed.ctx, px_model_nats(model, parts + first));
+                assert_ok(&f.ctx, px_model_forward(model, levels + (size_t)first * values, images, false));
+                assert_ok(&f.ctx, px_model_nats(model, parts + first));
             }
             expect_nats(&spec, "in parts", parts, whole, IMAGES);
         }
-        assert_ok(&bed.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_EVALUATE));
-        assert_ok(&bed.ctx, px_model_forward(model, levels, IMAGES, false));
-        assert_ok(&bed.ctx, px_model_nats(model, parts));
+        assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_EVALUATE));
+        assert_ok(&f.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&f.ctx, px_model_nats(model, parts));
         expect_nats(&spec, "evaluated", parts, whole, IMAGES);
         free(levels);
         px_model_destroy(model);
     }
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* An empty batch is no error, and has no gradient; with memory reserved for none, or for some. */
+/* A batch of 0 images is valid and sets all gradients to 0, whether 0 or more images are reserved. */
 static void test_empty_batch(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     for (int i = 0; i < 6; i++) {
         const px_model_spec spec = spec_of(i % 3, 2, 5, 4, 7, 3);
-        px_model *model = px_test_model(bed.device, &spec, 3);
+        px_model *model = px_test_model(f.device, &spec, 3);
         uint8_t *levels = px_test_images(&spec, 2, 4);
         double nats[2] = {-1, -1};
-        assert_ok(&bed.ctx, px_model_reserve(model, i < 3 ? 0 : 2, PX_PURPOSE_TRAIN));
-        if (i >= 3) train(model, levels, 2); /* gradients that the empty batch must clear */
+        assert_ok(&f.ctx, px_model_reserve(model, i < 3 ? 0 : 2, PX_PURPOSE_TRAIN));
+        if (i >= 3) train(model, levels, 2); /* the gradients that the empty batch must clear */
         train(model, levels, 0);
-        assert_ok(&bed.ctx, px_model_nats(model, nats));
+        assert_ok(&f.ctx, px_model_nats(model, nats));
         assert_true(nats[0] == -1);
-        px_real *found = px_test_download(bed.device, px_model_gradients(model));
+        px_real *found = px_test_download(f.device, px_model_gradients(model));
         for (size_t e = 0; e < px_model_parameters(model)->elements; e++)
             if (found[e] != 0)
                 fail_msg("%s: gradient element %zu of an empty batch is %.9g, expected 0", px_test_name(&spec), e,
@@ -206,38 +207,39 @@ static void test_empty_batch(void **state) {
         free(levels);
         px_model_destroy(model);
     }
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* Other weights of the same layout are read while they are lent, and the model's own again afterwards. */
+/* px_model_use_weights selects the weights of another model, and then those of the model itself again. */
 static void test_use_weights(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     const px_model_spec spec = spec_of(PX_MODEL_ROW_LSTM, 1, 5, 4, 3, 1);
-    px_model *models[] = {px_test_model(bed.device, &spec, 1), px_test_model(bed.device, &spec, 2)};
+    px_model *models[] = {px_test_model(f.device, &spec, 1), px_test_model(f.device, &spec, 2)};
     uint8_t *levels = px_test_images(&spec, 1, 4);
-    double own[2], lent, after;
+    double own[2], other, after;
     for (int i = 0; i < 2; i++) {
-        assert_ok(&bed.ctx, px_model_reserve(models[i], 1, PX_PURPOSE_EVALUATE));
-        assert_ok(&bed.ctx, px_model_forward(models[i], levels, 1, false));
-        assert_ok(&bed.ctx, px_model_nats(models[i], &own[i]));
+        assert_ok(&f.ctx, px_model_reserve(models[i], 1, PX_PURPOSE_EVALUATE));
+        assert_ok(&f.ctx, px_model_forward(models[i], levels, 1, false));
+        assert_ok(&f.ctx, px_model_nats(models[i], &own[i]));
     }
-    assert_ok(&bed.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
-    assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
-    assert_ok(&bed.ctx, px_model_nats(models[0], &lent));
-    assert_ok(&bed.ctx, px_model_use_weights(models[0], (px_tensor){0}));
-    assert_ok(&bed.ctx, px_model_forward(models[0], levels, 1, false));
-    assert_ok(&bed.ctx, px_model_nats(models[0], &after));
-    if (lent != own[1] || after != own[0] || own[0] == own[1])
-        fail_msg("own nats %.12g and %.12g; with the other's weights %.12g, with its own again %.12g", own[0], own[1],
-                 lent, after);
+    assert_ok(&f.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
+    assert_ok(&f.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&f.ctx, px_model_nats(models[0], &other));
+    assert_ok(&f.ctx, px_model_use_weights(models[0], (px_tensor){0}));
+    assert_ok(&f.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&f.ctx, px_model_nats(models[0], &after));
+    if (other != own[1] || after != own[0] || own[0] == own[1])
+        fail_msg("nats of the models: %.12g and %.12g; of model 0 with the weights of model 1: %.12g, with its own "
+                 "again: %.12g",
+                 own[0], own[1], other, after);
     for (int i = 0; i < 2; i++) px_model_destroy(models[i]);
     free(levels);
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ---- */
 
 static const px_device_ops *counted_ops;
 static size_t counted_bytes;
@@ -247,9 +249,9 @@ static px_status counting_allocate(px_device *device, size_t bytes, void **memor
     return counted_ops->allocate(device, bytes, memory);
 }
 
-static size_t reserve_counted(px_bed *bed, px_model *model, int images, px_purpose purpose) {
+static size_t reserve_counted(fixture *f, px_model *model, int images, px_purpose purpose) {
     counted_bytes = 0;
-    assert_ok(&bed->ctx, px_model_reserve(model, images, purpose));
+    assert_ok(&f->ctx, px_model_reserve(model, images, purpose));
     return counted_bytes;
 }
 
@@ -257,9 +259,9 @@ static void expect_bytes(const px_model_spec *spec, const char *what, size_t fou
     if (found != want) fail_msg("%s: %s: found %zu bytes, expected exactly %zu", px_test_name(spec), what, found, want);
 }
 
-/* What is planned is what is then allocated, and all of it: steps allocate nothing. */
-static void check_plan(px_bed *bed, const px_model_spec *spec) {
-    px_model *model = px_test_model(bed->device, spec, 1);
+/* px_model_reserve allocates exactly the planned bytes, and training allocates nothing more. */
+static void check_plan(fixture *f, const px_model_spec *spec) {
+    px_model *model = px_test_model(f->device, spec, 1);
     const px_memory_plan small = px_model_plan(model, 3, PX_PURPOSE_EVALUATE);
     const px_memory_plan large = px_model_plan(model, 3, PX_PURPOSE_TRAIN);
     const size_t weights = px_model_parameters(model)->elements * sizeof(px_real);
@@ -269,20 +271,20 @@ static void check_plan(px_bed *bed, const px_model_spec *spec) {
     if (small.activations >= large.activations)
         fail_msg("%s: evaluation plans %zu bytes, training %zu; expected less", px_test_name(spec), small.activations,
                  large.activations);
-    expect_bytes(spec, "reserved to evaluate", reserve_counted(bed, model, 3, PX_PURPOSE_EVALUATE), small.activations);
-    expect_bytes(spec, "reserved to train", reserve_counted(bed, model, 3, PX_PURPOSE_TRAIN),
+    expect_bytes(spec, "reserved to evaluate", reserve_counted(f, model, 3, PX_PURPOSE_EVALUATE), small.activations);
+    expect_bytes(spec, "reserved to train", reserve_counted(f, model, 3, PX_PURPOSE_TRAIN),
                  large.activations + weights);
-    expect_bytes(spec, "reserved again for less", reserve_counted(bed, model, 2, PX_PURPOSE_TRAIN), 0);
+    expect_bytes(spec, "reserved again for less", reserve_counted(f, model, 2, PX_PURPOSE_TRAIN), 0);
 
     uint8_t *levels = px_test_images(spec, 3, 1);
     double nats[2][3];
     counted_bytes = 0;
     for (int n = 0; n < 2; n++) {
         train(model, levels, 3);
-        assert_ok(&bed->ctx, px_model_nats(model, nats[n]));
-        px_model_plan(model, 100, PX_PURPOSE_TRAIN); /* planning more disturbs nothing that is held */
+        assert_ok(&f->ctx, px_model_nats(model, nats[n]));
+        px_model_plan(model, 100, PX_PURPOSE_TRAIN); /* a dry run does not change the reserved buffers */
     }
-    expect_bytes(spec, "allocated within steps", counted_bytes, 0);
+    expect_bytes(spec, "allocated in training", counted_bytes, 0);
     for (int n = 0; n < 3; n++)
         if (nats[0][n] != nats[1][n])
             fail_msg("%s: nats[%d] is %.17g after another plan, expected exactly %.17g", px_test_name(spec), n,
@@ -293,64 +295,64 @@ static void check_plan(px_bed *bed, const px_model_spec *spec) {
 
 static void test_plan(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
-    counted_ops = bed.device->ops;
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
+    counted_ops = f.device->ops;
     px_device_ops ops = *counted_ops;
     ops.allocate = counting_allocate;
-    bed.device->ops = &ops;
+    f.device->ops = &ops;
     for (int i = 0; i < 12; i++) {
         px_model_spec spec = spec_of(i % 3, 3, 5, 6, 7, i % 2 ? 3 : 1);
         spec.skip = i / 6;
-        check_plan(&bed, &spec);
+        check_plan(&f, &spec);
     }
-    bed.device->ops = counted_ops;
-    px_device_close(bed.device);
+    f.device->ops = counted_ops;
+    px_device_close(f.device);
 }
 
-/* What is planned is compared with what there is, for the system may hand out more than that. */
+/* A plan above the device's memory fails, even where the operating system would grant the allocation. */
 static void test_plan_above_all_memory(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     const px_model_spec spec = spec_of(PX_MODEL_ROW_LSTM, 2, 5, 6, 7, 1);
-    px_model *model = px_test_model(bed.device, &spec, 1), *none;
+    px_model *model = px_test_model(f.device, &spec, 1), *too_large;
     const px_memory_plan plan = px_model_plan(model, 3, PX_PURPOSE_TRAIN);
-    const size_t all = bed.device->memory;
-    bed.device->memory = plan.weights + plan.gradients + plan.activations + plan.workspace - 1;
+    const size_t all = f.device->memory;
+    f.device->memory = plan.weights + plan.gradients + plan.activations + plan.workspace - 1;
     assert_int_equal(px_model_reserve(model, 3, PX_PURPOSE_TRAIN), PX_ERR_MEMORY);
-    assert_non_null(strstr(bed.ctx.message, "out of memory: 3 images need "));
-    bed.device->memory++;
-    assert_ok(&bed.ctx, px_model_reserve(model, 3, PX_PURPOSE_TRAIN));
-    bed.device->memory = plan.weights - 1;
-    assert_int_equal(px_model_create(bed.device, &spec, &none), PX_ERR_MEMORY);
-    assert_non_null(strstr(bed.ctx.message, "out of memory: the model needs "));
-    bed.device->memory = all;
+    assert_non_null(strstr(f.ctx.message, "out of memory: 3 images need "));
+    f.device->memory++;
+    assert_ok(&f.ctx, px_model_reserve(model, 3, PX_PURPOSE_TRAIN));
+    f.device->memory = plan.weights - 1;
+    assert_int_equal(px_model_create(f.device, &spec, &too_large), PX_ERR_MEMORY);
+    assert_non_null(strstr(f.ctx.message, "out of memory: the model needs "));
+    f.device->memory = all;
     px_model_destroy(model);
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* Blocks share their memory in evaluation: a deeper model needs no more. */
-static void test_depth_is_free_to_evaluate(void **state) {
+/* Blocks share their memory in evaluation, so a deeper model needs no more. */
+static void test_evaluation_memory_is_independent_of_depth(void **state) {
     (void)state;
-    px_bed bed = {0};
-    bed.device = px_test_device(&bed.ctx);
+    fixture f = {0};
+    f.device = px_test_device(&f.ctx);
     for (int kind = 0; kind < 3; kind++) {
         size_t bytes[2];
         const px_model_spec spec[] = {spec_of(kind, 1, 5, 6, 7, 3), spec_of(kind, 4, 5, 6, 7, 3)};
         for (int i = 0; i < 2; i++) {
-            px_model *model = px_test_model(bed.device, &spec[i], 1);
+            px_model *model = px_test_model(f.device, &spec[i], 1);
             bytes[i] = px_model_plan(model, 3, PX_PURPOSE_EVALUATE).activations;
             px_model_destroy(model);
         }
-        expect_bytes(&spec[1], "planned to evaluate, against one layer", bytes[1], bytes[0]);
+        expect_bytes(&spec[1], "planned to evaluate 4 layers instead of 1", bytes[1], bytes[0]);
     }
-    px_device_close(bed.device);
+    px_device_close(f.device);
 }
 
-/* --- The same bits ------------------------------------------------------------------------------------------------ */
+/* ---- Reproducibility ---- */
 
-/* Logits of a batch, then its gradients, in one vector to be freed. */
+/* The logits of a batch, then its gradients, in one array. The caller frees it. */
 static px_real *run_once(px_model *model, const uint8_t *levels, int images, size_t *count) {
     px_device *device = px_model_device(model);
     px_tensor logits;
@@ -369,7 +371,8 @@ static px_real *run_once(px_model *model, const uint8_t *levels, int images, siz
     return both;
 }
 
-/* Twice in a row, and with 1, 2 and 3 threads: large enough that products, panels and kernels are all shared out. */
+/* Runs with 1, 2, 3 threads, and twice on one model, give the same bits. The model is large enough that all products
+ * and kernels are divided between threads. */
 static void test_same_bits(void **state) {
     const px_model_spec spec = spec_of((int)(intptr_t)*state, 2, 33, 11, 13, 3);
     enum { BATCH = 6, RUNS = 4 };
@@ -379,15 +382,15 @@ static void test_same_bits(void **state) {
     size_t count = 0;
     const int threads_before = omp_get_max_threads();
     for (int run = 0; run < RUNS - 1; run++) {
-        px_bed bed = {0};
+        fixture f = {0};
         omp_set_num_threads(threads[run]);
-        bed.device = px_test_device(&bed.ctx);
-        px_model *model = px_test_model(bed.device, &spec, 3);
-        assert_ok(&bed.ctx, px_model_reserve(model, BATCH, PX_PURPOSE_TRAIN));
+        f.device = px_test_device(&f.ctx);
+        px_model *model = px_test_model(f.device, &spec, 3);
+        assert_ok(&f.ctx, px_model_reserve(model, BATCH, PX_PURPOSE_TRAIN));
         results[run] = run_once(model, levels, BATCH, &count);
         if (run == RUNS - 2) results[RUNS - 1] = run_once(model, levels, BATCH, &count);
         px_model_destroy(model);
-        px_device_close(bed.device);
+        px_device_close(f.device);
     }
     omp_set_num_threads(threads_before);
     for (int run = 1; run < RUNS; run++) {
@@ -408,11 +411,11 @@ int main(void) {
         cmocka_unit_test(test_use_weights),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_plan_above_all_memory),
-        cmocka_unit_test(test_depth_is_free_to_evaluate),
+        cmocka_unit_test(test_evaluation_memory_is_independent_of_depth),
         {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)PX_MODEL_PIXELCNN},
         {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_ROW_LSTM},
         {"test_same_bits, diagonal_bilstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_DIAGONAL_BILSTM},
     };
-    omp_set_num_threads(1); /* waking others costs more than most of these models do */
+    omp_set_num_threads(1); /* most of these models take less time than starting threads */
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

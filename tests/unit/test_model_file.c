@@ -1,5 +1,4 @@
-/* Model files: what is saved is loaded, and a file that is not what it says is refused with a message that names why.
- */
+/* Model files: a saved model is loaded unchanged, and the error message of an invalid file names the fault. */
 #include "pixelrnn/model_file.h"
 #include "host/train/checkpoint.h"
 #include "host/train/optimizer.h"
@@ -11,51 +10,51 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct px_room {
+typedef struct fixture {
     px_context ctx;
     px_device *device;
     px_config config;
     px_model_spec spec;
     px_model *model;
     char folder[64], good[96], path[96];
-} px_room;
+} fixture;
 
 static int setup(void **state) {
-    static px_room room;
-    room = (px_room){0};
-    *state = &room;
-    room.device = px_test_device(&room.ctx);
-    px_config_default(&room.config);
-    room.config.model.kind = PX_MODEL_DIAGONAL_BILSTM;
-    room.config.model.layers = 2, room.config.model.hidden = 5, room.config.model.head = 7;
-    room.config.model.skip = true;
-    room.config.data.levels = 5;
-    room.spec = px_model_spec_from(&room.config, 4, 6, 3);
-    room.model = px_test_model(room.device, &room.spec, 3);
-    strcpy(room.folder, "/tmp/pixelrnn_model_XXXXXX");
-    if (!mkdtemp(room.folder)) return -1;
-    snprintf(room.good, sizeof room.good, "%s/good.safetensors", room.folder);
-    snprintf(room.path, sizeof room.path, "%s/model.safetensors", room.folder);
-    assert_ok(&room.ctx, px_model_file_save(room.model, px_model_weights(room.model), &room.config, 1234, room.good));
+    static fixture f;
+    f = (fixture){0};
+    *state = &f;
+    f.device = px_test_device(&f.ctx);
+    px_config_default(&f.config);
+    f.config.model.kind = PX_MODEL_DIAGONAL_BILSTM;
+    f.config.model.layers = 2, f.config.model.hidden = 5, f.config.model.head = 7;
+    f.config.model.skip = true;
+    f.config.data.levels = 5;
+    f.spec = px_model_spec_from(&f.config, 4, 6, 3);
+    f.model = px_test_model(f.device, &f.spec, 3);
+    strcpy(f.folder, "/tmp/pixelrnn_model_XXXXXX");
+    if (!mkdtemp(f.folder)) return -1;
+    snprintf(f.good, sizeof f.good, "%s/good.safetensors", f.folder);
+    snprintf(f.path, sizeof f.path, "%s/model.safetensors", f.folder);
+    assert_ok(&f.ctx, px_model_file_save(f.model, px_model_weights(f.model), &f.config, 1234, f.good));
     return 0;
 }
 
 static int teardown(void **state) {
-    px_room *room = *state;
-    unlink(room->good);
-    unlink(room->path);
-    rmdir(room->folder);
-    px_model_destroy(room->model);
-    px_device_close(room->device);
+    fixture *f = *state;
+    unlink(f->good);
+    unlink(f->path);
+    rmdir(f->folder);
+    px_model_destroy(f->model);
+    px_device_close(f->device);
     return 0;
 }
 
-/* --- What is saved is loaded -------------------------------------------------------------------------------------- */
+/* ---- Round trips ---- */
 
-/* Files hold float32, so that a double build finds its weights rounded to it. */
-static void expect_weights(px_room *room, px_tensor found_tensor, px_tensor want_tensor) {
-    px_real *found = px_test_download(room->device, found_tensor), *want = px_test_download(room->device, want_tensor);
-    for (size_t e = 0; e < px_model_parameters(room->model)->elements; e++)
+/* Files hold float32, so the double build loads weights that are rounded to float32. */
+static void expect_weights(fixture *f, px_tensor found_tensor, px_tensor want_tensor) {
+    px_real *found = px_test_download(f->device, found_tensor), *want = px_test_download(f->device, want_tensor);
+    for (size_t e = 0; e < px_model_parameters(f->model)->elements; e++)
         if (found[e] != (px_real)(float)want[e])
             fail_msg("element %zu was saved as %.9g and loaded as %.9g; expected the same", e,
                      (double)(px_real)(float)want[e], (double)found[e]);
@@ -64,187 +63,187 @@ static void expect_weights(px_room *room, px_tensor found_tensor, px_tensor want
 }
 
 static void test_round_trip(void **state) {
-    px_room *room = *state;
+    fixture *f = *state;
     px_model_info info;
     px_model *model;
-    assert_ok(&room->ctx, px_model_file_load(room->device, room->good, &info, &model));
-    assert_memory_equal(&info.config, &room->config, sizeof info.config);
+    assert_ok(&f->ctx, px_model_file_load(f->device, f->good, &info, &model));
+    assert_memory_equal(&info.config, &f->config, sizeof info.config);
     assert_int_equal(info.step, 1234);
     assert_string_equal(px_test_name(px_model_spec_of(model)), px_test_name(&info.spec));
-    assert_true(info.spec.kind == room->spec.kind && info.spec.height == 4 && info.spec.width == 6 &&
-                info.spec.channels == 3 && info.spec.levels == 5 && info.spec.skip == room->spec.skip);
-    expect_weights(room, px_model_weights(model), px_model_weights(room->model));
+    assert_true(info.spec.kind == f->spec.kind && info.spec.height == 4 && info.spec.width == 6 &&
+                info.spec.channels == 3 && info.spec.levels == 5 && info.spec.skip == f->spec.skip);
+    expect_weights(f, px_model_weights(model), px_model_weights(f->model));
 
-    assert_ok(&room->ctx, px_model_initialise(model, 99));
-    assert_ok(&room->ctx, px_model_file_load_weights(room->good, model));
-    expect_weights(room, px_model_weights(model), px_model_weights(room->model));
+    assert_ok(&f->ctx, px_model_initialise(model, 99));
+    assert_ok(&f->ctx, px_model_file_load_weights(f->good, model));
+    expect_weights(f, px_model_weights(model), px_model_weights(f->model));
     px_model_destroy(model);
 }
 
-/* The average of the weights, saved as a model, is a model with those weights; several flats come back as they went. */
-static void test_flats(void **state) {
-    px_room *room = *state;
-    px_model *other = px_test_model(room->device, &room->spec, 4), *to[2];
-    const px_tensor flats[] = {px_model_weights(room->model), px_model_weights(other)};
+/* Two flat tensors in one file are loaded unchanged. A file with more tensors than asked for is refused. */
+static void test_flat_tensors(void **state) {
+    fixture *f = *state;
+    px_model *other = px_test_model(f->device, &f->spec, 4), *to[2];
+    const px_tensor flats[] = {px_model_weights(f->model), px_model_weights(other)};
     px_named_flat named[] = {{"first.", flats[0]}, {"second.", flats[1]}};
-    assert_ok(&room->ctx, px_flats_save(room->model, named, 2, NULL, 0, room->path));
+    assert_ok(&f->ctx, px_flat_file_save(f->model, named, 2, NULL, 0, f->path));
     for (int i = 0; i < 2; i++) {
-        to[i] = px_test_model(room->device, &room->spec, 5);
+        to[i] = px_test_model(f->device, &f->spec, 5);
         named[i].flat = px_model_weights(to[i]);
     }
-    assert_ok(&room->ctx, px_flats_load(room->model, named, 2, room->path));
-    for (int i = 0; i < 2; i++) expect_weights(room, px_model_weights(to[i]), flats[i]);
-    assert_int_equal(px_flats_load(room->model, named, 1, room->path), PX_ERR_FORMAT); /* holds more than asked for */
+    assert_ok(&f->ctx, px_flat_file_load(f->model, named, 2, f->path));
+    for (int i = 0; i < 2; i++) expect_weights(f, px_model_weights(to[i]), flats[i]);
+    assert_int_equal(px_flat_file_load(f->model, named, 1, f->path), PX_ERR_FORMAT);
     for (int i = 0; i < 2; i++) px_model_destroy(to[i]);
     px_model_destroy(other);
 }
 
 static void test_find(void **state) {
-    px_room *room = *state;
+    fixture *f = *state;
     char path[1024];
-    assert_ok(&room->ctx, px_checkpoint_find_model(&room->ctx, room->good, path));
-    assert_string_equal(path, room->good);
-    unlink(room->path);
-    assert_int_equal(px_checkpoint_find_model(&room->ctx, room->folder, path), PX_ERR_FILE);
-    assert_non_null(strstr(room->ctx.message, "model.safetensors"));
-    assert_ok(&room->ctx, px_model_file_save(room->model, px_model_weights(room->model), &room->config, 0, room->path));
-    assert_ok(&room->ctx, px_checkpoint_find_model(&room->ctx, room->folder, path));
-    assert_string_equal(path, room->path);
-    assert_int_equal(px_checkpoint_find_model(&room->ctx, "/nonexistent", path), PX_ERR_FILE);
-    assert_non_null(strstr(room->ctx.message, "/nonexistent"));
+    assert_ok(&f->ctx, px_checkpoint_find_model(&f->ctx, f->good, path));
+    assert_string_equal(path, f->good);
+    unlink(f->path);
+    assert_int_equal(px_checkpoint_find_model(&f->ctx, f->folder, path), PX_ERR_FILE);
+    assert_non_null(strstr(f->ctx.message, "model.safetensors"));
+    assert_ok(&f->ctx, px_model_file_save(f->model, px_model_weights(f->model), &f->config, 0, f->path));
+    assert_ok(&f->ctx, px_checkpoint_find_model(&f->ctx, f->folder, path));
+    assert_string_equal(path, f->path);
+    assert_int_equal(px_checkpoint_find_model(&f->ctx, "/nonexistent", path), PX_ERR_FILE);
+    assert_non_null(strstr(f->ctx.message, "/nonexistent"));
 }
 
-/* --- What is refused ---------------------------------------------------------------------------------------------- */
+/* ---- Invalid files ---- */
 
-enum { MOST_TENSORS = 64, METADATA = 7 };
+enum { MAX_TENSORS = 64, METADATA = 7 };
 
-/* A good file in memory, to be changed in one place. Tensors' bytes are copies. */
-typedef struct px_forgery {
-    px_stored_tensor tensors[MOST_TENSORS];
+/* The contents of a valid file, of which a test changes one part. It owns the bytes of the tensors. */
+typedef struct file_contents {
+    px_stored_tensor tensors[MAX_TENSORS];
     int count;
     px_metadata metadata[METADATA];
-} px_forgery;
+} file_contents;
 
-static px_stored_tensor *tensor_named(px_forgery *forgery, const char *name) {
-    for (int i = 0; i < forgery->count; i++)
-        if (strcmp(forgery->tensors[i].name, name) == 0) return &forgery->tensors[i];
+static px_stored_tensor *tensor_named(file_contents *file, const char *name) {
+    for (int i = 0; i < file->count; i++)
+        if (strcmp(file->tensors[i].name, name) == 0) return &file->tensors[i];
     fail_msg("the file has no tensor %s", name);
     return NULL;
 }
 
-static float *values_of(px_forgery *forgery, const char *name) {
-    return (float *)(uintptr_t)tensor_named(forgery, name)->data;
+static float *values_of(file_contents *file, const char *name) {
+    return (float *)(uintptr_t)tensor_named(file, name)->data;
 }
 
-static void set_metadata(px_forgery *forgery, const char *key, const char *value) {
+static void set_metadata(file_contents *file, const char *key, const char *value) {
     for (int i = 0; i < METADATA; i++)
-        if (strcmp(forgery->metadata[i].key, key) == 0) {
-            free(forgery->metadata[i].value);
-            forgery->metadata[i].value = strdup(value);
+        if (strcmp(file->metadata[i].key, key) == 0) {
+            free(file->metadata[i].value);
+            file->metadata[i].value = strdup(value);
         }
 }
 
-static void no_tensor(px_forgery *f) {
+static void no_tensor(file_contents *f) {
     *tensor_named(f, "head.1.bias") = f->tensors[--f->count];
 }
-static void extra_tensor(px_forgery *f) {
+static void extra_tensor(file_contents *f) {
     f->tensors[f->count] = *tensor_named(f, "head.1.bias");
     f->tensors[f->count].data = NULL;
     f->tensors[f->count].shape[0] = 0;
     strcpy(f->tensors[f->count++].name, "head.3.bias");
 }
-static void renamed_tensor(px_forgery *f) {
+static void renamed_tensor(file_contents *f) {
     strcpy(tensor_named(f, "stem.bias")->name, "stem.bios");
 }
-static void flat_shape(px_forgery *f) {
+static void flat_shape(file_contents *f) {
     px_stored_tensor *t = tensor_named(f, "blocks.1.left.state_to_state.weight");
     t->shape[1] *= t->shape[2], t->rank = 2;
 }
-static void swapped_shape(px_forgery *f) {
+static void swapped_shape(file_contents *f) {
     px_stored_tensor *t = tensor_named(f, "head.0.weight");
     const int64_t rows = t->shape[0];
     t->shape[0] = t->shape[1], t->shape[1] = rows;
 }
-static void integer_tensor(px_forgery *f) {
+static void integer_tensor(file_contents *f) {
     px_stored_tensor *t = tensor_named(f, "stem.bias");
     t->dtype = PX_DTYPE_U8;
 }
-static void masked_value(px_forgery *f) {
+static void masked_value(file_contents *f) {
     values_of(f, "head.0.weight")[9] = -1e-30f;
 }
-static void masked_tap(px_forgery *f) {
+static void masked_tap(file_contents *f) {
     values_of(f, "stem.weight")[27 * 3] = 1;
 }
-static void not_a_number(px_forgery *f) {
+static void not_a_number(file_contents *f) {
     values_of(f, "blocks.0.right.input_to_state.bias")[19] = NAN;
 }
-static void infinite(px_forgery *f) {
+static void infinite(file_contents *f) {
     values_of(f, "head.2.weight")[0] = -INFINITY;
 }
-static void masked_nan(px_forgery *f) {
+static void masked_nan(file_contents *f) {
     values_of(f, "stem.weight")[27 * 3] = NAN;
 }
-/* A value that is finite in the file, but not as a weight of float32. */
-static void beyond_float(px_forgery *f) {
+/* A value that is finite in the file, but not when rounded to float32. */
+static void beyond_float(file_contents *f) {
     static double values[10];
     px_stored_tensor *t = tensor_named(f, "stem.bias");
     values[3] = sizeof(px_real) == sizeof(float) ? 1e300 : INFINITY;
     t->data = values, t->dtype = PX_DTYPE_F64;
 }
-static void other_format(px_forgery *f) {
+static void other_format(file_contents *f) {
     set_metadata(f, "format", "pt");
 }
-static void no_format(px_forgery *f) {
+static void no_format(file_contents *f) {
     strcpy(f->metadata[0].key, "fornat");
 }
-static void other_levels(px_forgery *f) {
+static void other_levels(file_contents *f) {
     set_metadata(f, "levels", "6");
 }
-static void word_levels(px_forgery *f) {
+static void word_levels(file_contents *f) {
     set_metadata(f, "levels", "five");
 }
-static void word_step(px_forgery *f) {
+static void word_step(file_contents *f) {
     set_metadata(f, "step", "12x");
 }
-static void negative_step(px_forgery *f) {
+static void negative_step(file_contents *f) {
     set_metadata(f, "step", "-1");
 }
-static void huge_step(px_forgery *f) {
+static void huge_step(file_contents *f) {
     set_metadata(f, "step", "9223372036854775808");
 }
-static void empty_step(px_forgery *f) {
+static void empty_step(file_contents *f) {
     set_metadata(f, "step", "");
 }
-static void no_height(px_forgery *f) {
+static void no_height(file_contents *f) {
     set_metadata(f, "height", "0");
 }
-static void huge_width(px_forgery *f) {
+static void huge_width(file_contents *f) {
     set_metadata(f, "width", "65536");
 }
-static void two_channels(px_forgery *f) {
+static void two_channels(file_contents *f) {
     set_metadata(f, "channels", "2");
 }
-static void one_channel(px_forgery *f) {
+static void one_channel(file_contents *f) {
     set_metadata(f, "channels", "1");
 }
-static void other_config(px_forgery *f) {
+static void other_config(file_contents *f) {
     set_metadata(f, "config", "model: {kind: pixelcnn}\ndata: {levels: 5}\n");
 }
-static void broken_config(px_forgery *f) {
+static void broken_config(file_contents *f) {
     set_metadata(f, "config", "model: [\n");
 }
-static void unknown_key(px_forgery *f) {
+static void unknown_key(file_contents *f) {
     set_metadata(f, "config", "model.kinds: pixelcnn\n");
 }
 
-/* What is done to a good file, and two parts of the message that has to come of it. */
-typedef struct px_hostile {
+/* A change to a valid file, and two strings that the error message must contain. */
+typedef struct invalid_file {
     const char *name;
-    void (*forge)(px_forgery *);
+    void (*change)(file_contents *);
     px_status status;
     const char *says, *names;
-} px_hostile;
-static px_hostile hostiles[] = {
+} invalid_file;
+static invalid_file invalid_files[] = {
     {"tensor missing", no_tensor, PX_ERR_FORMAT, "is missing", "head.1.bias"},
     {"tensor too many", extra_tensor, PX_ERR_FORMAT, "tensors, expected", "model.safetensors"},
     {"tensor renamed", renamed_tensor, PX_ERR_FORMAT, "is missing", "stem.bias"},
@@ -273,88 +272,87 @@ static px_hostile hostiles[] = {
     {"config broken", broken_config, PX_ERR_CONFIG, "", "model.safetensors"},
     {"config with an unknown key", unknown_key, PX_ERR_CONFIG, "kinds", "model.safetensors"},
 };
-enum { HOSTILES = sizeof hostiles / sizeof hostiles[0] };
+enum { INVALID_FILES = sizeof invalid_files / sizeof invalid_files[0] };
 
-static void read_good(px_room *room, px_forgery *forgery) {
+static void read_good(fixture *f, file_contents *file) {
     static const char *const keys[METADATA] = {"format", "config", "height", "width", "channels", "levels", "step"};
-    px_safetensors *file;
-    assert_ok(&room->ctx, px_safetensors_open(&room->ctx, room->good, &file));
-    forgery->count = px_safetensors_count(file);
-    assert_true(forgery->count < MOST_TENSORS);
-    for (int i = 0; i < forgery->count; i++) {
-        px_stored_tensor *t = &forgery->tensors[i];
-        *t = *px_safetensors_at(file, i);
+    px_safetensors *good;
+    assert_ok(&f->ctx, px_safetensors_open(&f->ctx, f->good, &good));
+    file->count = px_safetensors_count(good);
+    assert_true(file->count < MAX_TENSORS);
+    for (int i = 0; i < file->count; i++) {
+        px_stored_tensor *t = &file->tensors[i];
+        *t = *px_safetensors_at(good, i);
         const size_t bytes = px_stored_tensor_elements(t) * sizeof(float);
         t->data = memcpy(malloc(bytes), t->data, bytes);
     }
     for (int i = 0; i < METADATA; i++) {
-        forgery->metadata[i].key = strdup(keys[i]);
-        forgery->metadata[i].value = strdup(px_safetensors_metadata(file, keys[i]));
+        file->metadata[i].key = strdup(keys[i]);
+        file->metadata[i].value = strdup(px_safetensors_metadata(good, keys[i]));
     }
-    px_safetensors_close(file);
+    px_safetensors_close(good);
 }
 
-static void test_hostile(void **state) {
-    const px_hostile *hostile = *state;
-    px_room *room;
-    setup((void **)&room);
-    px_forgery forgery;
-    read_good(room, &forgery);
-    void *owned[MOST_TENSORS];
-    const int count = forgery.count;
-    for (int i = 0; i < count; i++) owned[i] = (void *)(uintptr_t)forgery.tensors[i].data;
-    hostile->forge(&forgery);
-    assert_ok(&room->ctx,
-              px_safetensors_write(&room->ctx, room->path, forgery.tensors, forgery.count, forgery.metadata, METADATA));
+static void test_invalid_file(void **state) {
+    const invalid_file *invalid = *state;
+    fixture *f;
+    setup((void **)&f);
+    file_contents file;
+    read_good(f, &file);
+    void *owned[MAX_TENSORS];
+    const int count = file.count;
+    for (int i = 0; i < count; i++) owned[i] = (void *)(uintptr_t)file.tensors[i].data;
+    invalid->change(&file);
+    assert_ok(&f->ctx, px_safetensors_write(&f->ctx, f->path, file.tensors, file.count, file.metadata, METADATA));
     px_model_info info;
     px_model *model;
-    const px_status status = px_model_file_load(room->device, room->path, &info, &model);
-    const char *message = room->ctx.message;
-    if (status != hostile->status || model || !strstr(message, hostile->says) || !strstr(message, hostile->names))
+    const px_status status = px_model_file_load(f->device, f->path, &info, &model);
+    const char *message = f->ctx.message;
+    if (status != invalid->status || model || !strstr(message, invalid->says) || !strstr(message, invalid->names))
         fail_msg("%s: status %d, model %p, message \"%s\"; expected status %d, no model, and \"%s\" and \"%s\" in the "
                  "message",
-                 hostile->name, (int)status, (void *)model, message, (int)hostile->status, hostile->says,
-                 hostile->names);
+                 invalid->name, (int)status, (void *)model, message, (int)invalid->status, invalid->says,
+                 invalid->names);
     for (int i = 0; i < count; i++) free(owned[i]);
     for (int i = 0; i < METADATA; i++) {
-        free(forgery.metadata[i].key);
-        free(forgery.metadata[i].value);
+        free(file.metadata[i].key);
+        free(file.metadata[i].value);
     }
-    teardown((void **)&room);
+    teardown((void **)&f);
 }
 
-/* A file cut short anywhere is refused, as a file of the wrong format. */
+/* A file truncated to any sixteenth of its length is refused with PX_ERR_FORMAT. */
 static void test_truncated(void **state) {
-    px_room *room = *state;
+    fixture *f = *state;
     struct stat of_good;
-    assert_int_equal(stat(room->good, &of_good), 0);
+    assert_int_equal(stat(f->good, &of_good), 0);
     char *bytes = malloc((size_t)of_good.st_size);
-    FILE *in = fopen(room->good, "rb");
+    FILE *in = fopen(f->good, "rb");
     assert_true(bytes && in && fread(bytes, 1, (size_t)of_good.st_size, in) == (size_t)of_good.st_size);
     fclose(in);
     for (int i = 0; i < 16; i++) {
-        const size_t kept = (size_t)of_good.st_size * (size_t)i / 16;
-        FILE *out = fopen(room->path, "wb");
-        assert_true(out && fwrite(bytes, 1, kept, out) == kept && fclose(out) == 0);
+        const size_t length = (size_t)of_good.st_size * (size_t)i / 16;
+        FILE *out = fopen(f->path, "wb");
+        assert_true(out && fwrite(bytes, 1, length, out) == length && fclose(out) == 0);
         px_model_info info;
         px_model *model;
-        const px_status status = px_model_file_load(room->device, room->path, &info, &model);
-        if (status != PX_ERR_FORMAT || model || !strstr(room->ctx.message, room->path))
+        const px_status status = px_model_file_load(f->device, f->path, &info, &model);
+        if (status != PX_ERR_FORMAT || model || !strstr(f->ctx.message, f->path))
             fail_msg("cut to %zu of %lld bytes: status %d, model %p, message \"%s\"; expected status %d and the path",
-                     kept, (long long)of_good.st_size, (int)status, (void *)model, room->ctx.message, PX_ERR_FORMAT);
+                     length, (long long)of_good.st_size, (int)status, (void *)model, f->ctx.message, PX_ERR_FORMAT);
     }
     free(bytes);
 }
 
 int main(void) {
-    struct CMUnitTest tests[4 + HOSTILES] = {
+    struct CMUnitTest tests[4 + INVALID_FILES] = {
         cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_flats, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flat_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_find, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
     };
-    omp_set_num_threads(1); /* waking others costs more than these models do */
-    for (int i = 0; i < HOSTILES; i++)
-        tests[4 + i] = (struct CMUnitTest){hostiles[i].name, test_hostile, NULL, NULL, &hostiles[i]};
+    omp_set_num_threads(1); /* these models take less time than starting threads */
+    for (int i = 0; i < INVALID_FILES; i++)
+        tests[4 + i] = (struct CMUnitTest){invalid_files[i].name, test_invalid_file, NULL, NULL, &invalid_files[i]};
     return cmocka_run_group_tests_name("model file", tests, NULL, NULL);
 }

@@ -183,7 +183,7 @@ static void take_step(trace *t, px_step *one, px_model *model, px_optimizer *opt
     double nats[MOST], norm;
     uint8_t *levels = px_test_images(spec, MOST, 20 + (uint64_t)i);
     assert_ok(device->ctx, px_model_reserve(model, script[i].reserve, PX_PURPOSE_TRAIN));
-    px_model_part_of(model, script[i].part_of);
+    px_model_set_global_batch(model, script[i].part_of);
     if (script[i].evaluated) evaluate(t, device, model, average, levels);
     if (script[i].evaluated || (i > 0 && script[i].averaged != script[i - 1].averaged))
         assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_tensor){0}));

@@ -137,7 +137,7 @@ static void parts_add_up_to_the_whole(void **state) {
     (void)state;
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
     px_real *whole = gradients_of(model, images, IMAGES);
-    px_model_part_of(model, IMAGES);
+    px_model_set_global_batch(model, IMAGES);
     px_real *first = gradients_of(model, images, 2);
     px_real *rest = gradients_of(model, images + 2 * px_test_values(&spec), IMAGES - 2);
     for (size_t i = 0; i < elements; i++) first[i] += rest[i];
@@ -163,7 +163,7 @@ static void what_is_called_final_is(void **state) {
     (void)state;
     assert_non_null(listener.final);
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-    px_model_on_gradients(model, hear, &listener);
+    px_model_set_gradient_hook(model, hear, &listener);
     px_real *gradients = gradients_of(model, images, IMAGES);
     assert_int_equal(listener.first, 0);
     assert_int_equal(listener.calls, spec.layers + 2); /* head, blocks, stem */
