@@ -1,36 +1,34 @@
-/* The parts of a model's interface that training, sampling, the commands and the bench use, and library users do not.
+/* The part of the model interface that training, sampling, the commands and the bench use, but not users of the
+ * library.
  */
 #ifndef PIXELRNN_MODEL_INTERNAL_H
 #define PIXELRNN_MODEL_INTERNAL_H
 
-#include "host/device/backend.h"
+#include "host/device/graph.h"
 #include "host/model/parameters.h"
 #include "pixelrnn/model.h"
 
 const px_parameters *px_model_parameters(const px_model *model);
 
-/* Lets the model read other weights of the same layout (an average of them); an absent tensor goes back to its own. */
+/* Makes the model read other weights of the same layout, e.g. their average. An absent tensor: its own again. The
+ * caller owns the tensor. */
 px_status px_model_use_weights(px_model *model, px_tensor weights);
-/* Makes the copy anew; without one there is nothing to do. */
+/* Casts the weights in use to the compute weights. Does nothing if the model computes with the weights themselves. */
 px_status px_model_refresh(px_model *model);
 
-/* The recurrence of its blocks, which are alike, in training on a batch of `images`, from the same dry run: activations
- * have types but no memory. false: there is none (PixelCNN). */
+/* The recurrence of a block in training on `images` images; all blocks have the same. Its tensors have shapes and types
+ * but no memory (a dry run). Returns false for a PixelCNN, which has none. */
 bool px_model_recurrence(px_model *model, int images, px_recurrence_args *recurrence);
-/* The batches from here on are parts of ones of `images` images, over which the mean is taken; 0: they are whole. */
+/* Makes the loss of the batches from here on a mean over `images` images, of which each batch is a part: ranks sum
+ * their gradients. 0: the mean over the batch itself. */
 void px_model_part_of(px_model *model, int images);
-/* Called during backward, each time that the gradients of the flat tensor's elements from `first` on have become final
- * and their work has been given to the device; first falls to 0. NULL: nobody listens. */
+/* Sets a function that px_model_backward calls each time that the operations have been issued which make the gradients
+ * final from element `first` of the flat tensor on. first falls to 0. NULL: none is called. */
 typedef px_status (*px_gradients_ready)(void *context, size_t first);
 void px_model_on_gradients(px_model *model, px_gradients_ready ready, void *context);
-/* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
- * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
-typedef struct px_work_shape {
-    uint64_t reservation; /* which of the reservations so far holds the tensors */
-    const void *weights;  /* those in use */
-    int images, part_of;  /* of the batch at work */
-} px_work_shape;
-px_work_shape px_model_shape(const px_model *model);
-bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b);
+/* The operations of px_model_loss and px_model_backward, their addresses and their numbers depend on this key and on
+ * nothing else but the contents of memory: the reservation, the weights in use, the batch size, and px_model_part_of.
+ */
+px_graph_key px_model_graph_key(const px_model *model);
 
 #endif

@@ -329,12 +329,9 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, int images, b
     return px_model_loss(model, gradient);
 }
 
-px_work_shape px_model_shape(const px_model *model) {
-    return (px_work_shape){model->reservation, model->weights.data, model->grid.images, model->part_of};
-}
-bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b) {
-    return a->reservation == b->reservation && a->weights == b->weights && a->images == b->images &&
-           a->part_of == b->part_of;
+px_graph_key px_model_graph_key(const px_model *model) {
+    return (px_graph_key){
+        {model->reservation, (uintptr_t)model->weights.data, (uint64_t)model->grid.images, (uint64_t)model->part_of}};
 }
 
 /* Parameters stand in the order of the forward pass, so from this one on all gradients are final. */

@@ -93,7 +93,7 @@ static px_model *load(px_golden *golden) {
 static void step(px_golden *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
     assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, true));
     assert_ok(&golden->ctx, px_model_backward(model));
-    assert_ok(&golden->ctx, px_optimizer_prepare(optimizer, update, rate));
+    assert_ok(&golden->ctx, px_optimizer_upload_scalars(optimizer, update, rate));
     assert_ok(&golden->ctx, px_optimizer_update(optimizer));
 }
 
