@@ -3,7 +3,7 @@
 #include "host/io/clock.h"
 #include "host/model/internal.h"
 
-static px_status backward_and_update(px_step *s) {
+static px_status backward_reduce_update(px_step *s) {
     PX_TRY(px_model_backward(s->model));       /* with a reduction, also starts to sum the gradients that are final */
     PX_TRY(px_reduction_finish(s->reduction)); /* then the gradients are sums over all ranks */
     return px_optimizer_update(s->optimizer);  /* clips gradients, updates the weights and their average */
@@ -18,9 +18,9 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
     const px_graph_key key = px_model_graph_key(s->model);
     while (px_graph_issue(&s->graph, device, &key, &status)) {
         status = px_model_loss(s->model, true); /* forward: nats of each image, and the gradient of the logits */
-        if (status == PX_OK && !s->reduction) status = backward_and_update(s);
+        if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);
     }
-    if (status == PX_OK && s->reduction) status = backward_and_update(s); /* calls the host, so it is not captured */
+    if (status == PX_OK && s->reduction) status = backward_reduce_update(s); /* calls the host, so it is not captured */
     return status;
 }
 
