@@ -208,7 +208,7 @@ typedef struct naive {
     px_model *model;
     px_optimizer *optimizer;
     px_reduction *reduction;
-    px_step *step;
+    px_step step;
     uint8_t *levels;
     int images;
     int64_t updates;
@@ -216,7 +216,7 @@ typedef struct naive {
 
 static px_status naive_step(void *context) {
     naive *t = context;
-    return px_step_run(t->step, t->levels, t->images, ++t->updates, 1e-3);
+    return px_step_run(&t->step, t->levels, t->images, ++t->updates, 1e-3);
 }
 
 /* The time of a bucket, a straight line through those of a small and of a large one. */
@@ -322,12 +322,12 @@ static px_status try_model(naive *t, const px_config *config, int size, int chan
     const double bucket = config->parallel.bucket_mib * (1 << 20);
     b = buckets_of(px_model_parameters(t->model), bucket);
     PX_TRY(time_wire(t, &wire));
-    PX_TRY(px_step_create(t->model, t->optimizer, NULL, &t->step));
+    t->step = (px_step){.model = t->model, .optimizer = t->optimizer};
     PX_TRY(time_steps(t, true, &alone));
     PX_TRY(time_steps(t, false, &beside));
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    px_step_destroy(t->step);
-    PX_TRY(px_step_create(t->model, t->optimizer, t->reduction, &t->step));
+    px_graph_release(&t->step.graph, t->device);
+    t->step.reduction = t->reduction;
     PX_TRY(time_steps(t, false, &together));
     if (px_ranks_rank(t->ranks) == 0)
         print_naive(t, &b, &wire, alone, beside, together, px_reduction_times_take(t->reduction));
@@ -343,7 +343,7 @@ static px_status px_try(px_context *ctx, px_ranks *ranks, int count, char **word
     t.images = (int)px_ranks_share(ranks, (size_t)config.train.batch_size, 1).count;
     PX_TRY(px_device_open(ctx, PX_DEVICE_CPU, PX_REAL, &t.device));
     const px_status status = try_model(&t, &config, size, channels);
-    px_step_destroy(t.step);
+    px_graph_release(&t.step.graph, t.device);
     px_reduction_destroy(t.reduction);
     px_optimizer_destroy(t.optimizer);
     px_model_destroy(t.model);

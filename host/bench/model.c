@@ -12,7 +12,7 @@ typedef struct px_bench {
     px_device *device;
     px_model *model;
     px_optimizer *optimizer;
-    px_step *step;
+    px_step step;
     px_decoder *decoder;
     uint8_t *levels; /* (images, H * W * C), random */
     uint8_t *drawn;  /* (images, H * W * C) */
@@ -23,7 +23,7 @@ typedef struct px_bench {
 
 static px_status pass_train(void *context) {
     px_bench *bench = context;
-    return px_step_run(bench->step, bench->levels, bench->spec->images, ++bench->updates, 1e-3);
+    return px_step_run(&bench->step, bench->levels, bench->spec->images, ++bench->updates, 1e-3);
 }
 
 static px_status pass_evaluate(void *context) {
@@ -118,7 +118,7 @@ static px_status bench_prepare(px_bench *bench, px_bench_result *result) {
     PX_TRY(px_model_initialise(bench->model, spec->seed));
     PX_TRY(px_model_reserve(bench->model, spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(px_optimizer_create(bench->model, &spec->optimizer, &bench->optimizer));
-    PX_TRY(px_step_create(bench->model, bench->optimizer, NULL, &bench->step));
+    bench->step = (px_step){.model = bench->model, .optimizer = bench->optimizer};
     result->plan = px_model_plan(bench->model, spec->images, PX_PURPOSE_TRAIN);
     result->optimizer = px_optimizer_bytes(bench->model, &spec->optimizer);
     return bench_check(bench);
@@ -178,7 +178,7 @@ px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_re
     memset(result, 0, sizeof *result);
     const px_status status = bench_measure(&bench, result);
     px_decoder_destroy(bench.decoder);
-    px_step_destroy(bench.step);
+    px_graph_release(&bench.step.graph, device);
     px_optimizer_destroy(bench.optimizer);
     px_model_destroy(bench.model);
     free(bench.levels);

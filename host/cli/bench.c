@@ -49,13 +49,7 @@ static px_status measure_config(px_context *ctx, const bench_arguments *w, const
     snprintf(report->description, sizeof report->description, "%s", device->description);
     const px_image_size *s = &report->size;
     px_bench_spec spec = {.model = px_model_spec_from(c, (int)s->height, (int)s->width, (int)s->channels),
-                          .optimizer = {.kind = (px_optimizer_kind)c->train.optimizer,
-                                        .rho = c->train.rho,
-                                        .beta1 = c->train.beta1,
-                                        .beta2 = c->train.beta2,
-                                        .epsilon = c->train.epsilon,
-                                        .clip_norm = c->train.clip_norm,
-                                        .ema_decay = c->train.ema_decay},
+                          .optimizer = px_optimizer_spec_from(c),
                           .images = (int)c->train.batch_size,
                           .seconds = w->seconds,
                           .seed = (uint64_t)c->seed};

@@ -46,8 +46,7 @@ static void print_bytes(const char *what, size_t bytes) {
 }
 
 static px_status print_memory(px_model *model, const px_config *config) {
-    const px_optimizer_spec rule = {.kind = (px_optimizer_kind)config->train.optimizer,
-                                    .ema_decay = config->train.ema_decay};
+    const px_optimizer_spec rule = px_optimizer_spec_from(config);
     const px_memory_plan train = px_model_plan(model, (int)config->train.batch_size, PX_PURPOSE_TRAIN);
     const px_memory_plan eval = px_model_plan(model, px_cli_batch(config), PX_PURPOSE_EVALUATE);
     const size_t optimizer = px_optimizer_bytes(model, &rule);

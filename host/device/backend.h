@@ -393,10 +393,11 @@ typedef struct px_execute_args {
  * copies in stream order. download and synchronize return when everything before them is done; until then what upload
  * reads must not change.
  *
- * Graphs, on a device that has them: operations between graph_begin and graph_end are recorded instead of run, with
- * their addresses and numbers; graph_run runs them all, as often as wanted, at the cost of one launch. Allocations,
- * uploads, downloads and waits cannot be recorded. If anything in between has failed, graph_end fails, too, and the
- * device is as it was before. */
+ * Graphs, if px_device.graphs is true (host/device/graph.h uses them): operations issued between graph_begin and
+ * graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them at the cost of
+ * one launch, and may be called any number of times. The caller owns the graph, and frees it with graph_destroy.
+ * Allocations, uploads, downloads and synchronisation cannot be captured. If an operation failed during the capture,
+ * graph_end fails, *graph is NULL, and the device is as it was before graph_begin. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(free, (px_device * device, void *memory))                                                                        \

@@ -2,7 +2,7 @@
 #ifndef PIXELRNN_MODEL_INTERNAL_H
 #define PIXELRNN_MODEL_INTERNAL_H
 
-#include "host/device/backend.h"
+#include "host/device/graph.h"
 #include "host/model/parameters.h"
 #include "pixelrnn/model.h"
 
@@ -26,14 +26,9 @@ typedef px_status (*px_gradient_hook)(void *context, size_t first);
 /* NULL removes the hook. */
 void px_model_set_gradient_hook(px_model *model, px_gradient_hook hook, void *context);
 
-/* What score and backward depend on beside the contents of memory: where it is the same, they are the same operations,
- * addresses and numbers, and what was recorded of them holds (px_device's graphs). */
-typedef struct px_work_shape {
-    uint64_t reservation; /* which of the reservations so far holds the tensors */
-    const void *weights;  /* those in use */
-    int images, part_of;  /* of the batch at work */
-} px_work_shape;
-px_work_shape px_model_shape(const px_model *model);
-bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b);
+/* The operations of px_model_loss and px_model_backward, their addresses and their numbers depend on this key and on
+ * nothing else but the contents of memory: the reservation, the weights in use, the batch size, and the global batch.
+ */
+px_graph_key px_model_graph_key(const px_model *model);
 
 #endif

@@ -328,12 +328,9 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, int images, b
     return px_model_loss(model, gradient);
 }
 
-px_work_shape px_model_shape(const px_model *model) {
-    return (px_work_shape){model->reservation, model->weights.data, model->grid.images, model->global_batch};
-}
-bool px_work_shape_same(const px_work_shape *a, const px_work_shape *b) {
-    return a->reservation == b->reservation && a->weights == b->weights && a->images == b->images &&
-           a->part_of == b->part_of;
+px_graph_key px_model_graph_key(const px_model *model) {
+    return (px_graph_key){{model->reservation, (uintptr_t)model->weights.data, (uint64_t)model->grid.images,
+                           (uint64_t)model->global_batch}};
 }
 
 /* Calls the hook for all parameters from `first` on. Parameters are listed in the order of the forward pass, and

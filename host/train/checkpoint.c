@@ -1,5 +1,4 @@
-/* Checkpoints: a folder is filled under a temporary name, synced and renamed, so that it appears whole or not at all.
- */
+/* Checkpoints. A folder is written under a temporary name and renamed, so that it appears complete or not at all. */
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
 #include "host/model/flat_file.h"
@@ -14,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PX_STEP_DIGITS = 9 };
+enum { STEP_DIGITS = 9 };
 
 px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, char path[PX_PATH]) {
-    return px_file_path(ctx, path, "%s/checkpoints/%0*lld", run, PX_STEP_DIGITS, (long long)step);
+    return px_file_path(ctx, path, "%s/checkpoints/%0*lld", run, STEP_DIGITS, (long long)step);
 }
 
 bool px_checkpoint_exists(const char *run, int64_t step) {
@@ -26,16 +25,15 @@ bool px_checkpoint_exists(const char *run, int64_t step) {
     return px_checkpoint_path(&ignored, run, step, path) == PX_OK && px_file_is_folder(path);
 }
 
-/* --- What goes into which file ------------------------------------------------------------------------------------ */
+/* ---- Contents of the files ---- */
 
-/* The flat tensor that model.safetensors holds. */
+/* The weights that model.safetensors holds. */
 static px_tensor model_flat(px_model *model, const px_optimizer *optimizer) {
     const px_tensor average = px_optimizer_average(optimizer);
     return average.data ? average : px_model_weights(model);
 }
 
-/* The flat tensors that optimizer.safetensors holds: moments, and the weights where the model file has their average.
- */
+/* The tensors that optimizer.safetensors holds: moments, and the weights if the model file holds their average. */
 static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int found = px_optimizer_states(optimizer, states);
@@ -49,7 +47,7 @@ static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_na
     return count;
 }
 
-/* Seventeen digits: cJSON's own fifteen lose the last bits, and a resumed run its equality. */
+/* Adds a double with 17 digits, which preserve all its bits. cJSON writes 15, with which a resumed run would differ. */
 static void state_add(cJSON *json, const char *key, double value) {
     char text[32];
     snprintf(text, sizeof text, "%.17g", value);
@@ -91,8 +89,7 @@ static char *state_text(const px_train_state *state) {
 
 static px_status state_save(px_context *ctx, const px_train_state *state, const char *path) {
     char *text = state_text(state);
-    const px_status status = text ? px_file_write_text(ctx, path, text)
-                                  : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory", path);
+    const px_status status = text ? px_file_write_text(ctx, path, text) : px_fail_memory(ctx, path, 0);
     free(text);
     return status;
 }
@@ -103,7 +100,7 @@ static bool state_number(const cJSON *json, const char *key, double *value) {
     return cJSON_IsNumber(item);
 }
 
-/* Without one, as in a state that an older version saved: no digest. */
+/* The digest of a split; images is 0 if the state has none, as older versions saved it. */
 static px_source_digest digest_read(const cJSON *json, const char *name) {
     static const char *const keys[] = {"images", "height", "width", "channels"};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), name);
@@ -123,9 +120,9 @@ static px_status state_load(px_context *ctx, const char *path, int64_t step, px_
     cJSON *json = cJSON_Parse(text);
     double found = -1, best_step = 0, window_steps = 0;
     *state = (px_train_state){.best_nats_per_image = INFINITY};
-    const bool whole = state_number(json, "step", &found) && state_number(json, "best_step", &best_step) &&
-                       state_number(json, "window_nats", &state->window_nats) &&
-                       state_number(json, "window_steps", &window_steps);
+    const bool complete = state_number(json, "step", &found) && state_number(json, "best_step", &best_step) &&
+                          state_number(json, "window_nats", &state->window_nats) &&
+                          state_number(json, "window_steps", &window_steps);
     state_number(json, "best_nats_per_image", &state->best_nats_per_image);
     state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
     state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
@@ -134,46 +131,46 @@ static px_status state_load(px_context *ctx, const char *path, int64_t step, px_
     cJSON_Delete(json);
     free(text);
     state->step = (int64_t)found, state->best_step = (int64_t)best_step, state->window_steps = (int64_t)window_steps;
-    if (whole && state->step == step) return PX_OK;
+    if (complete && state->step == step) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found no whole state of step %lld", path, (long long)step);
 }
 
-/* --- Saving ------------------------------------------------------------------------------------------------------- */
+/* ---- Saving ---- */
 
-/* Renames a folder to path.rejected, or path.rejected.2 and so on. */
-static px_status set_aside(px_context *ctx, const char *path, char name[PX_PATH]) {
+/* Renames a folder to PATH.rejected, PATH.rejected.2 and so on. name: the new path. */
+static px_status reject_folder(px_context *ctx, const char *path, char name[PX_PATH]) {
     PX_TRY(px_file_path(ctx, name, "%s.rejected", path));
     for (int i = 2; px_file_exists(name); i++) PX_TRY(px_file_path(ctx, name, "%s.rejected.%d", path, i));
     return rename(path, name) == 0 ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
 }
 
-/* Clears a link's name of a folder. The copy of a checkpoint that is there is removed; any other is set aside. */
-static px_status checkpoint_clear(px_context *ctx, const char *run, const char *link, const char *temporary) {
+/* Removes or renames a folder that has the name of a link. A copy of an existing checkpoint is removed. */
+static px_status clear_folder(px_context *ctx, const char *run, const char *link, const char *temporary) {
     char path[PX_PATH];
     px_model_info info;
     struct stat found;
     if (lstat(link, &found) != 0 || !S_ISDIR(found.st_mode)) return PX_OK;
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", link));
     const bool copy = px_model_file_info(ctx, path, &info) == PX_OK && px_checkpoint_exists(run, info.step);
-    if (!copy) return set_aside(ctx, link, path);
+    if (!copy) return reject_folder(ctx, link, path);
     if (rename(link, temporary) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
     return px_file_remove_folder(ctx, temporary);
 }
 
-/* Points RUN/checkpoints/name at a step's folder, in one move: a link, or else a text file. */
-static px_status checkpoint_link(px_context *ctx, const char *run, const char *name, int64_t step) {
+/* Points RUN/checkpoints/NAME at the folder of a step by one rename of a link, or else of a text file. */
+static px_status link_checkpoint(px_context *ctx, const char *run, const char *name, int64_t step) {
     char link[PX_PATH], temporary[PX_PATH], target[32];
     PX_TRY(px_file_path(ctx, link, "%s/checkpoints/%s", run, name));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", link));
-    snprintf(target, sizeof target, "%0*lld", PX_STEP_DIGITS, (long long)step);
-    PX_TRY(checkpoint_clear(ctx, run, link, temporary));
+    snprintf(target, sizeof target, "%0*lld", STEP_DIGITS, (long long)step);
+    PX_TRY(clear_folder(ctx, run, link, temporary));
     unlink(temporary);
     if (symlink(target, temporary) == 0) {
         if (rename(temporary, link) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", link, strerror(errno));
         PX_TRY(px_file_path(ctx, temporary, "%s/checkpoints", run));
-        return px_file_sync_folder(ctx, temporary); /* the step's own folder lasts by then, too */
+        return px_file_sync_folder(ctx, temporary); /* also makes the new name of the step's folder durable */
     }
-    unlink(link); /* a link to a folder would be taken for that folder */
+    unlink(link); /* px_file_write_text refuses a folder, and thus a link to one */
     return px_file_write_text(ctx, link, target);
 }
 
@@ -188,15 +185,15 @@ px_status px_checkpoint_try_link(px_context *ctx, const char *run) {
 }
 
 px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step) {
-    return checkpoint_link(ctx, run, "best", step);
+    return link_checkpoint(ctx, run, "best", step);
 }
 
 px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step) {
-    return checkpoint_link(ctx, run, "newest", step);
+    return link_checkpoint(ctx, run, "newest", step);
 }
 
-static px_status checkpoint_fill(const char *folder, px_model *model, const px_optimizer *optimizer,
-                                 const px_config *config, const px_train_state *state) {
+static px_status write_files(const char *folder, px_model *model, const px_optimizer *optimizer,
+                             const px_config *config, const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
     char path[PX_PATH];
     px_named_flat flats[PX_OPTIMIZER_STATES];
@@ -221,19 +218,19 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
         PX_TRY(px_file_path(ctx, json, "%s/state.json", folder));
         PX_TRY(state_save(ctx, state, json));
     } else {
-        PX_TRY(checkpoint_fill(temporary, model, optimizer, config, state));
+        PX_TRY(write_files(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
     return px_checkpoint_mark_newest(ctx, run, state->step);
 }
 
-/* --- Finding, loading, pruning ------------------------------------------------------------------------------------ */
+/* ---- Finding, loading, pruning ---- */
 
-/* A checkpoint's step from its folder's name; -1 for any other name. */
-static int64_t checkpoint_step(const char *name) {
+/* The step of a checkpoint from the name of its folder; -1 for any other name. */
+static int64_t step_of_name(const char *name) {
     char *end;
     const long long step = strtoll(name, &end, 10);
-    return strlen(name) >= PX_STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
+    return strlen(name) >= STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
 }
 
 int64_t px_checkpoint_newest(const char *run) {
@@ -246,15 +243,15 @@ int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
     DIR *folder = px_file_path(&ignored, path, "%s/checkpoints", run) == PX_OK ? opendir(path) : NULL;
     int64_t newest = -1;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        const int64_t step = checkpoint_step(entry->d_name);
+        const int64_t step = step_of_name(entry->d_name);
         if (step > newest && step < before) newest = step;
     }
     if (folder) closedir(folder);
     return newest;
 }
 
-/* Reads all that is needed to use its model; state: what it says of the run. */
-static px_status checkpoint_check(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
+/* Checks the model file, and reads the state. */
+static px_status check_checkpoint(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
     char folder[PX_PATH], path[PX_PATH];
     px_model_info info;
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
@@ -264,13 +261,13 @@ static px_status checkpoint_check(px_context *ctx, const char *run, int64_t step
     return state_load(ctx, path, step, state);
 }
 
-/* The step that the newest whole checkpoint calls the best, if that is still there, else its own. Without a whole one,
- * the newest there is, whose faults are then named by what opens it; -1: there is none. */
-static int64_t checkpoint_best(const char *run) {
+/* The best step according to the newest complete checkpoint if it still exists, else the step of that checkpoint.
+ * Without a complete one it is the newest, so that opening it reports the fault. -1: there is no checkpoint. */
+static int64_t best_step_of(const char *run) {
     px_context ignored;
     px_train_state state;
     int64_t step = px_checkpoint_newest(run);
-    while (step >= 0 && checkpoint_check(&ignored, run, step, &state) != PX_OK)
+    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK)
         step = px_checkpoint_newest_before(run, step);
     if (step < 0) return px_checkpoint_newest(run);
     const bool evaluated = isfinite(state.best_nats_per_image);
@@ -282,7 +279,7 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
     if (!px_file_is_folder(model)) return px_file_path(ctx, path, "%s", model);
     PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", model));
     if (px_file_exists(path)) return PX_OK;
-    const int64_t best = checkpoint_best(model);
+    const int64_t best = best_step_of(model);
     if (best < 0)
         return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints", model);
     char folder[PX_PATH];
@@ -290,7 +287,7 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
     return px_file_path(ctx, path, "%s/model.safetensors", folder);
 }
 
-/* Weights fit images of any size, a run's figures do not. */
+/* The same weights fit images of any size, but the NLLs of a run are for images of one size. */
 static px_status check_images(px_context *ctx, const char *path, const px_model_spec *found,
                               const px_model_spec *want) {
     if (found->height == want->height && found->width == want->width && found->channels == want->channels) return PX_OK;
@@ -322,7 +319,7 @@ px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, con
 px_status px_checkpoint_reject(px_context *ctx, const char *run, int64_t step, char name[PX_PATH]) {
     char folder[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, step, folder));
-    return set_aside(ctx, folder, name);
+    return reject_folder(ctx, folder, name);
 }
 
 static int newer_first(const void *a, const void *b) {
@@ -330,16 +327,15 @@ static int newer_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* Reads the names in a folder of checkpoints: steps into `steps` (at most `most`, the rest stays for the next time),
- * and removes what ends in .partial. */
-static px_status checkpoint_list(px_context *ctx, const char *path, int64_t *steps, int most, int *count) {
+/* Lists the steps in a folder of checkpoints (at most `max` of them), and removes names that end in .partial. */
+static px_status list_steps(px_context *ctx, const char *path, int64_t *steps, int max, int *count) {
     DIR *folder = opendir(path);
     px_status status = PX_OK;
     *count = 0;
     for (struct dirent *entry; folder && status == PX_OK && (entry = readdir(folder));) {
-        const int64_t step = checkpoint_step(entry->d_name);
+        const int64_t step = step_of_name(entry->d_name);
         const size_t length = strlen(entry->d_name);
-        if (step >= 0 && *count < most) steps[(*count)++] = step;
+        if (step >= 0 && *count < max) steps[(*count)++] = step;
         if (length < 8 || strcmp(entry->d_name + length - 8, ".partial") != 0) continue;
         char name[PX_PATH];
         status = px_file_path(ctx, name, "%s/%s", path, entry->d_name);
@@ -349,23 +345,23 @@ static px_status checkpoint_list(px_context *ctx, const char *path, int64_t *ste
     return status;
 }
 
-static px_status checkpoint_remove(px_context *ctx, const char *run, int64_t step) {
-    char path[PX_PATH], gone[PX_PATH];
+static px_status remove_checkpoint(px_context *ctx, const char *run, int64_t step) {
+    char path[PX_PATH], temporary[PX_PATH];
     PX_TRY(px_checkpoint_path(ctx, run, step, path));
-    PX_TRY(px_file_path(ctx, gone, "%s.partial", path));
-    if (rename(path, gone) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
-    return px_file_remove_folder(ctx, gone);
+    PX_TRY(px_file_path(ctx, temporary, "%s.partial", path));
+    if (rename(path, temporary) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
+    return px_file_remove_folder(ctx, temporary);
 }
 
 px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, int64_t best_step) {
-    enum { MOST = 4096 };
-    int64_t steps[MOST];
+    enum { MAX_STEPS = 4096 }; /* further checkpoints are pruned the next time */
+    int64_t steps[MAX_STEPS];
     int count;
     char path[PX_PATH];
     PX_TRY(px_file_path(ctx, path, "%s/checkpoints", run));
-    PX_TRY(checkpoint_list(ctx, path, steps, MOST, &count));
+    PX_TRY(list_steps(ctx, path, steps, MAX_STEPS, &count));
     qsort(steps, (size_t)count, sizeof *steps, newer_first);
-    for (int i = (int)(keep < MOST ? keep : MOST); keep > 0 && i < count; i++)
-        if (steps[i] != best_step) PX_TRY(checkpoint_remove(ctx, run, steps[i]));
+    for (int i = (int)(keep < MAX_STEPS ? keep : MAX_STEPS); keep > 0 && i < count; i++)
+        if (steps[i] != best_step) PX_TRY(remove_checkpoint(ctx, run, steps[i]));
     return PX_OK;
 }

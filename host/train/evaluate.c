@@ -8,19 +8,19 @@
 #include <stdlib.h>
 
 /* Running mean and variance (Welford). */
-typedef struct px_moments {
+typedef struct running_moments {
     size_t count;
     double mean, squares;
-} px_moments;
+} running_moments;
 
-static void moments_add(px_moments *moments, double value) {
+static void moments_add(running_moments *moments, double value) {
     const double distance = value - moments->mean;
     moments->count++;
     moments->mean += distance / (double)moments->count;
     moments->squares += distance * (value - moments->mean);
 }
 
-static px_evaluation moments_evaluation(const px_moments *m, size_t values) {
+static px_evaluation moments_evaluation(const running_moments *m, size_t values) {
     const double count = (double)m->count;
     return (px_evaluation){.images = m->count,
                            .nats_per_image = m->mean,
@@ -36,36 +36,38 @@ px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px
                    spec->channels);
 }
 
-/* What is done with each batch of a pass. */
+/* Called for each batch of a pass. */
 typedef px_status (*batch_visitor)(void *visitor, const px_batch *batch);
 
-/* The images of a source that a pass takes. */
-typedef struct px_selection {
+/* The images of a source that a pass visits. */
+typedef struct image_selection {
     size_t count;
     size_t *indices; /* ascending; NULL: all images */
-} px_selection;
+} image_selection;
 
-static px_status px_select(px_context *ctx, const px_source *source, size_t limit, uint64_t seed, px_selection *s) {
-    *s = (px_selection){.count = source->count};
+/* Chooses `limit` images by the seed; 0 or too large: all. */
+static px_status select_images(px_context *ctx, const px_source *source, size_t limit, uint64_t seed,
+                               image_selection *s) {
+    *s = (image_selection){.count = source->count};
     if (limit == 0 || limit >= source->count) return PX_OK;
     s->count = limit;
     s->indices = malloc(limit * sizeof *s->indices);
-    if (!s->indices) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to choose %zu images", source->name, limit);
+    if (!s->indices) return px_fail_memory(ctx, source->name, limit * sizeof *s->indices);
     px_choose(seed, source->count, limit, s->indices);
     return PX_OK;
 }
 
-/* Asked before a batch, `left` of the images from the last. */
-static px_status visit_stopped(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
+/* Polls the stop request before a batch; `left` images of the part remain. */
+static px_status check_stop(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
     const px_status asked = px_stop_poll(stop);
     if (asked == PX_OK) return PX_OK;
     return px_fail(ctx, asked, "%s: stopped after %zu of %zu images, without a result", source->name, part.count - left,
                    part.count);
 }
 
-/* Hands images part.first .. part.first + part.count - 1 of the selection to visit, batch by batch, in file order. */
-static px_status px_visit(px_device *device, px_source *source, const px_selection *selection,
-                          const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
+/* Calls visit for each batch of images part.first .. part.first + part.count - 1 of the selection, in file order. */
+static px_status visit_batches(px_device *device, px_source *source, const image_selection *selection,
+                               const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
     const px_loader_options options = {.levels = o->levels,
                                        .batch_size = o->batch,
                                        .order = PX_LOADER_PASS,
@@ -79,7 +81,7 @@ static px_status px_visit(px_device *device, px_source *source, const px_selecti
     px_status status = PX_OK;
     for (int64_t step = (int64_t)(part.first / (size_t)o->batch); left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        status = visit_stopped(device->ctx, source, o->stop, part, left);
+        status = check_stop(device->ctx, source, o->stop, part, left);
         if (status == PX_OK) status = px_loader_next(loader, step, &batch);
         if (status != PX_OK || batch.images == 0) break;
         if ((size_t)batch.images > left) batch.images = (int)left;
@@ -90,12 +92,12 @@ static px_status px_visit(px_device *device, px_source *source, const px_selecti
     return status;
 }
 
-/* --- A model ------------------------------------------------------------------------------------------------------ */
+/* ---- A model ---- */
 
 typedef struct model_visitor {
     px_model *model;
     const px_source *source;
-    const px_selection *selection;
+    const image_selection *selection;
     double *nats; /* of each image of the selection */
     px_progress *progress;
     size_t done;
@@ -121,15 +123,15 @@ static px_status visit_model(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
-/* nats of all images of the selection, this rank's by its model, the others' by theirs. */
-static px_status evaluate_images(px_model *model, px_source *source, const px_selection *selection,
+/* nats of all images of the selection. Each rank evaluates its part, then all gather the results. */
+static px_status evaluate_images(px_model *model, px_source *source, const image_selection *selection,
                                  const px_evaluate_options *o, double *nats, px_progress *progress) {
     px_device *device = px_model_device(model);
     const size_t unit = (size_t)o->batch;
     model_visitor visitor = {
         .model = model, .source = source, .selection = selection, .nats = nats, .progress = progress};
     const px_share part = px_ranks_share(o->ranks, selection->count, unit);
-    PX_TRY(px_ranks_agree(o->ranks, px_visit(device, source, selection, o, part, visit_model, &visitor)));
+    PX_TRY(px_ranks_agree(o->ranks, visit_batches(device, source, selection, o, part, visit_model, &visitor)));
     return px_ranks_gather(o->ranks, nats, selection->count, unit, sizeof *nats);
 }
 
@@ -137,13 +139,13 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
                       px_progress *progress, px_evaluation *evaluation) {
     px_device *device = px_model_device(model);
     const px_model_spec *spec = px_model_spec_of(model);
-    px_selection selection;
+    image_selection selection;
     PX_TRY(px_evaluate_check(device->ctx, spec, source));
-    px_status status = px_select(device->ctx, source, options->limit, options->seed, &selection);
+    px_status status = select_images(device->ctx, source, options->limit, options->seed, &selection);
     double *nats = per_image ? per_image : malloc(selection.count * sizeof *nats);
-    if (!nats) status = px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate %zu figures", selection.count);
+    if (!nats) status = px_fail_memory(device->ctx, "evaluate", selection.count * sizeof *nats);
     if (status == PX_OK) status = evaluate_images(model, source, &selection, options, nats, progress);
-    px_moments moments = {0};
+    running_moments moments = {0};
     for (size_t i = 0; i < selection.count && status == PX_OK; i++) moments_add(&moments, nats[i]);
     if (!per_image) free(nats);
     free(selection.indices);
@@ -151,15 +153,15 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
     return status;
 }
 
-/* --- Independent pixels ------------------------------------------------------------------------------------------- */
+/* ---- Independent pixels ---- */
 
 enum { PX_INDEPENDENT_IMAGES = 10000 };
 
 typedef struct independent_visitor {
     size_t values, levels;
     uint32_t *counts; /* (values, levels) */
-    size_t counted;   /* images behind counts */
-    px_moments moments;
+    size_t counted;   /* images in counts */
+    running_moments moments;
 } independent_visitor;
 
 static px_status count_batch(void *visitor, const px_batch *batch) {
@@ -170,7 +172,7 @@ static px_status count_batch(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
-static px_status loss_of_batch(void *visitor, const px_batch *batch) {
+static px_status evaluate_batch(void *visitor, const px_batch *batch) {
     independent_visitor *v = visitor;
     for (int n = 0; n < batch->images; n++) {
         double nats = 0;
@@ -183,13 +185,13 @@ static px_status loss_of_batch(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
-/* A pass of this rank alone over `limit` images. */
+/* One pass over `limit` images, on this rank alone. */
 static px_status visit_single_process(px_device *device, px_source *source, size_t limit,
                                       const px_evaluate_options *options, batch_visitor visit, void *visitor) {
-    px_selection selection;
-    PX_TRY(px_select(device->ctx, source, limit, options->seed, &selection));
-    const px_status status = px_visit(device, source, &selection, options, (px_share){0, selection.count}, visit,
-                                      visitor);
+    image_selection selection;
+    PX_TRY(select_images(device->ctx, source, limit, options->seed, &selection));
+    const px_status status = visit_batches(device, source, &selection, options, (px_share){0, selection.count}, visit,
+                                           visitor);
     free(selection.indices);
     return status;
 }
@@ -199,9 +201,10 @@ px_status px_evaluate_independent(px_device *device, px_source *train, px_source
     independent_visitor visitor = {.levels = (size_t)options->levels};
     visitor.values = (size_t)train->height * (size_t)train->width * (size_t)train->channels;
     visitor.counts = calloc(visitor.values * visitor.levels, sizeof *visitor.counts);
-    if (!visitor.counts) return px_fail(device->ctx, PX_ERR_MEMORY, "evaluate: cannot allocate counts of levels");
+    if (!visitor.counts)
+        return px_fail_memory(device->ctx, "evaluate", visitor.values * visitor.levels * sizeof *visitor.counts);
     px_status status = visit_single_process(device, train, PX_INDEPENDENT_IMAGES, options, count_batch, &visitor);
-    if (status == PX_OK) status = visit_single_process(device, test, options->limit, options, loss_of_batch, &visitor);
+    if (status == PX_OK) status = visit_single_process(device, test, options->limit, options, evaluate_batch, &visitor);
     free(visitor.counts);
     *evaluation = moments_evaluation(&visitor.moments, visitor.values);
     return status;

@@ -10,13 +10,13 @@ struct px_optimizer {
     px_model *model;
     px_optimizer_spec spec;
     px_arena arena;
-    px_tensor first, second, average; /* as the flat weights; absent where the rule does without */
+    px_tensor first, second, average; /* flat like the weights; absent if the rule does not use them */
     px_tensor squares;                /* (rows, 1): sums of squares of the gradients */
     px_tensor scale;                  /* (1, 2): clip scale, norm */
-    px_tensor numbers;                /* (1, PX_UPDATE_NUMBERS): of the update to come */
+    px_tensor numbers;                /* (1, PX_UPDATE_NUMBERS): scalars of the next update */
 };
 
-static void optimizer_lay_out(px_optimizer *o, px_arena *arena) {
+static void lay_out(px_optimizer *o, px_arena *arena) {
     const px_tensor flat = px_model_weights(o->model);
     if (o->spec.kind == PX_OPTIMIZER_ADAM) o->first = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
     if (o->spec.kind != PX_OPTIMIZER_SGD) o->second = px_arena_tensor(arena, flat.rows, flat.columns, PX_REAL);
@@ -26,26 +26,33 @@ static void optimizer_lay_out(px_optimizer *o, px_arena *arena) {
     o->numbers = px_arena_tensor(arena, 1, PX_UPDATE_NUMBERS, PX_FLOAT64);
 }
 
+px_optimizer_spec px_optimizer_spec_from(const px_config *c) {
+    return (px_optimizer_spec){.kind = (px_optimizer_kind)c->train.optimizer,
+                               .rho = c->train.rho,
+                               .beta1 = c->train.beta1,
+                               .beta2 = c->train.beta2,
+                               .epsilon = c->train.epsilon,
+                               .clip_norm = c->train.clip_norm,
+                               .ema_decay = c->train.ema_decay};
+}
+
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
     px_optimizer dry = {.model = (px_model *)model, .spec = *spec};
     px_arena plan = px_arena_plan();
-    optimizer_lay_out(&dry, &plan);
+    lay_out(&dry, &plan);
     return plan.peak;
 }
 
-static px_status optimizer_allocate(px_optimizer *o) {
+/* Allocates and initialises the state. */
+static px_status begin_state(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     const size_t bytes = px_optimizer_bytes(o->model, &o->spec);
     const px_status status = px_arena_allocate(&o->arena, device, bytes);
-    if (status != PX_ERR_MEMORY) return status;
-    return px_arena_fail(device, "the optimiser needs", bytes, "model.hidden, model.head or model.layers");
-}
-
-static px_status optimizer_begin(px_optimizer *o) {
-    px_device *device = px_model_device(o->model);
-    PX_TRY(optimizer_allocate(o));
+    if (status == PX_ERR_MEMORY)
+        return px_arena_fail(device, "the optimiser needs", bytes, "model.hidden, model.head or model.layers");
+    PX_TRY(status);
     PX_TRY(device->ops->clear(device, o->arena.base, o->arena.capacity));
-    optimizer_lay_out(o, &o->arena);
+    lay_out(o, &o->arena);
     if (!o->average.data) return PX_OK;
     return device->ops->copy(device, o->average.data, px_model_weights(o->model).data, px_tensor_bytes(&o->average));
 }
@@ -53,10 +60,10 @@ static px_status optimizer_begin(px_optimizer *o) {
 px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px_optimizer **optimizer) {
     *optimizer = NULL;
     px_optimizer *o = calloc(1, sizeof *o);
-    if (!o) return px_fail(px_model_device(model)->ctx, PX_ERR_MEMORY, "optimizer: cannot allocate it");
+    if (!o) return px_fail_memory(px_model_device(model)->ctx, "optimizer", sizeof *o);
     o->model = model;
     o->spec = *spec;
-    const px_status status = optimizer_begin(o);
+    const px_status status = begin_state(o);
     if (status != PX_OK) {
         px_optimizer_destroy(o);
         return status;
@@ -71,7 +78,7 @@ void px_optimizer_destroy(px_optimizer *o) {
     free(o);
 }
 
-px_status px_optimizer_prepare(px_optimizer *o, int64_t update, double rate) {
+px_status px_optimizer_upload_scalars(px_optimizer *o, int64_t update, double rate) {
     const px_optimizer_spec *s = &o->spec;
     return px_run(px_model_device(o->model), upload_scalars, .y = o->numbers,
                   .value = {[PX_UPDATE_RATE] = rate,
@@ -79,7 +86,7 @@ px_status px_optimizer_prepare(px_optimizer *o, int64_t update, double rate) {
                             [PX_UPDATE_CORRECTION2] = 1 - pow(s->beta2, (double)update)});
 }
 
-static px_status optimizer_step(px_optimizer *o) {
+static px_status apply_rule(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     const px_tensor weights = px_model_weights(o->model), gradients = px_model_gradients(o->model);
     const px_optimizer_spec *s = &o->spec;
@@ -102,7 +109,7 @@ px_status px_optimizer_update(px_optimizer *o) {
     px_device *device = px_model_device(o->model);
     PX_TRY(px_run(device, sum_squares, .x = px_model_gradients(o->model), .sum = o->squares));
     PX_TRY(px_run(device, clip, .squares = o->squares, .scale = o->scale, .clip = o->spec.clip_norm));
-    PX_TRY(optimizer_step(o));
+    PX_TRY(apply_rule(o));
     PX_TRY(px_model_cast_weights(o->model));
     if (!o->average.data) return PX_OK;
     return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,

@@ -1,6 +1,13 @@
-/* Optimisers: SGD, RMSProp and Adam over all parameters at once, clipping by global norm, an average of the weights.
- * Equations at px_sgd_args, px_rmsprop_args, px_adam_args and px_ema_args in device.h. Masked weights have gradient 0,
- * and every rule here leaves a weight of 0 with gradients 0 at 0. */
+/* Optimisers: SGD, RMSProp and Adam over all parameters at once, with clipping by global norm and an exponential moving
+ * average of the weights. Equations: px_sgd_args, px_rmsprop_args, px_adam_args, px_clip_args and px_ema_args in
+ * host/device/backend.h.
+ *
+ *     for update = 1, 2, ...
+ *         px_model_forward(model, levels, images, true), px_model_backward(model)
+ *         px_optimizer_upload_scalars(optimizer, update, learning_rate)
+ *         px_optimizer_update(optimizer)
+ *
+ * Masked weights have gradient 0. Every rule here leaves a weight at 0 if it is 0 and its gradients are. */
 #ifndef PIXELRNN_OPTIMIZER_H
 #define PIXELRNN_OPTIMIZER_H
 
@@ -10,12 +17,16 @@ typedef struct px_optimizer_spec {
     px_optimizer_kind kind;
     double rho;          /* RMSProp */
     double beta1, beta2; /* Adam */
-    double epsilon;
-    double clip_norm; /* 0: off */
-    double ema_decay; /* 0: off */
+    double epsilon;      /* RMSProp, Adam */
+    double clip_norm;    /* gradients are scaled to at most this norm; 0: no clipping */
+    double ema_decay;    /* decay of the average; 0: no average */
 } px_optimizer_spec;
 
-/* One flat map of state, named as in checkpoints: "first", "second" (moments), "average" (of the weights). */
+/* The optimiser that a config describes (train.optimizer and its settings). */
+px_optimizer_spec px_optimizer_spec_from(const px_config *config);
+
+/* A tensor of state, flat like the model's weights. name, as in checkpoints: "first" or "second" (moments of the
+ * gradients), "average" (of the weights). */
 typedef struct px_optimizer_state {
     const char *name;
     px_tensor tensor;
@@ -25,26 +36,28 @@ enum { PX_OPTIMIZER_STATES = 3 };
 
 typedef struct px_optimizer px_optimizer;
 
-/* Moments start at 0; the average starts at the model's weights of now. PX_ERR_MEMORY. NULL may be destroyed. */
+/* Moments start at 0; the average starts at the model's present weights. The model must outlive the optimiser.
+ * PX_ERR_MEMORY, with the bytes needed and the config keys that reduce them. */
 px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px_optimizer **optimizer);
-void px_optimizer_destroy(px_optimizer *optimizer);
+void px_optimizer_destroy(px_optimizer *optimizer); /* NULL is allowed */
 
-/* Bytes on the device that an optimiser of this spec takes for this model. */
+/* Bytes on the device that an optimiser of this spec needs for this model. */
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec);
 
-/* Gives the device what is new in update number `update` (from 1); rate is its learning rate. */
-px_status px_optimizer_prepare(px_optimizer *optimizer, int64_t update, double rate);
-/* The update that was prepared, with the model's gradients; then the copy of the weights that products read. The same
- * operations each time. */
+/* Uploads the scalars of update number `update` (from 1): its learning rate and Adam's bias corrections. Separate from
+ * px_optimizer_update because uploads cannot be captured in a graph. */
+px_status px_optimizer_upload_scalars(px_optimizer *optimizer, int64_t update, double rate);
+/* Clips the model's gradients, updates its weights, refreshes the compute weights, and updates the average. Issues the
+ * same operations each time. */
 px_status px_optimizer_update(px_optimizer *optimizer);
 
-/* Global norm of the gradients of the last update, before clipping; waits for it. */
+/* Global norm of the gradients of the last update, before clipping. Waits for the device. */
 px_status px_optimizer_norm(px_optimizer *optimizer, double *norm);
 
-/* The states in use, and how many. */
+/* Fills states with the tensors in use, and returns their number. */
 int px_optimizer_states(const px_optimizer *optimizer, px_optimizer_state states[PX_OPTIMIZER_STATES]);
 
-/* The averaged weights, or an absent tensor when the average is off. */
+/* The averaged weights, or an absent tensor without an average. */
 px_tensor px_optimizer_average(const px_optimizer *optimizer);
 
 #endif

@@ -1,28 +1,61 @@
-/* Training: the loop. */
+/* Training: one step, and the loop over steps. */
 #include "host/train/trainer.h"
 #include "host/io/clock.h"
-#include "host/device/backend.h"
+#include "host/model/internal.h"
+
+static px_status backward_reduce_update(px_step *s) {
+    PX_TRY(px_model_backward(s->model));       /* with a reduction, also starts to sum the gradients that are final */
+    PX_TRY(px_reduction_finish(s->reduction)); /* then the gradients are sums over all ranks */
+    return px_optimizer_update(s->optimizer);  /* clips gradients, updates the weights and their average */
+}
+
+px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t update, double rate) {
+    px_device *device = px_model_device(s->model);
+    px_status status = PX_OK;
+    px_model_set_gradient_hook(s->model, s->reduction ? px_reduction_ready : NULL, s->reduction);
+    PX_TRY(px_model_upload_batch(s->model, levels, images));
+    PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
+    const px_graph_key key = px_model_graph_key(s->model);
+    while (px_graph_issue(&s->graph, device, &key, &status)) {
+        status = px_model_loss(s->model, true); /* forward: nats of each image, and the gradient of the logits */
+        if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);
+    }
+    if (status == PX_OK && s->reduction) status = backward_reduce_update(s); /* calls the host, so it is not captured */
+    return status;
+}
+
+/* Whether an action that runs every `every` steps is due. After the last step all are; 0 means only then. */
+static bool is_due(const px_trainer *t, int64_t every) {
+    return t->state.step == t->config->train.steps || (every > 0 && t->state.step % every == 0);
+}
 
 static px_status train_loop(px_trainer *t) {
-    PX_TRY(px_trainer_report_due(t)); /* what a stop cut short */
+    const px_config *c = t->config;
+    PX_TRY(px_trainer_evaluate_and_sample(t)); /* if a stop prevented it at the checkpoint's step */
     while (t->state.step < t->config->train.steps && t->stop == PX_OK) {
         px_batch batch;
-        t->step_started = px_clock_seconds();
-        PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
+        const double started = px_clock_seconds();
         const double rate = px_learning_rate(t->config, t->state.step);
-        /* Forward, backward, reduction, update: step.c */
-        PX_TRY(px_step_run(t->step, batch.levels, batch.images, t->state.step + 1, rate));
-        PX_TRY(px_trainer_collect(t));
-        PX_TRY(px_trainer_report(t));
+        PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
+        PX_TRY(px_step_run(&t->step, batch.levels, batch.images, t->state.step + 1, rate));
+        PX_TRY(px_trainer_collect(t, started)); /* loss and gradient norm of all ranks; counts the step */
+        if (is_due(t, c->train.log_every)) PX_TRY(px_trainer_log(t));
+        t->state.evaluation_due = t->test && is_due(t, c->train.evaluate_every);
+        t->state.samples_due = c->train.samples > 0 && is_due(t, c->train.sample_every);
+        if (is_due(t, c->train.checkpoint_every)) PX_TRY(px_trainer_checkpoint(t));
+        PX_TRY(px_trainer_evaluate_and_sample(t));
     }
     return px_ranks_agree(t->ranks, px_trainer_save(t)); /* no rank leaves before rank 0 has saved */
 }
 
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result) {
-    px_trainer trainer = {
-        .ctx = device->ctx, .device = device, .config = options->config, .options = options, .result = result};
-    trainer.ranks = options->ranks;
-    trainer.root = px_ranks_rank(options->ranks) == 0;
+    px_trainer trainer = {.ctx = device->ctx,
+                          .device = device,
+                          .config = options->config,
+                          .options = options,
+                          .ranks = options->ranks,
+                          .root = px_ranks_rank(options->ranks) == 0,
+                          .result = result};
     *result = (px_train_result){0};
     px_status status = px_trainer_open(&trainer);
     if (status == PX_OK) {

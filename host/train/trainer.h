@@ -1,4 +1,6 @@
-/* A training run at work: what the loop, its set-up and its reports share. */
+/* The state of a training run, shared by the loop (train.c), its set-up (trainer_setup.c, trainer_ranks.c,
+ * trainer_resume.c, trainer_record.c), the statistics of a step (trainer_statistics.c) and the actions between steps
+ * (trainer_actions.c). */
 #ifndef PIXELRNN_TRAIN_TRAINER_H
 #define PIXELRNN_TRAIN_TRAINER_H
 
@@ -15,36 +17,40 @@ typedef struct px_trainer {
     px_device *device;
     const px_config *config;
     const px_train_options *options;
+    px_ranks *ranks;
+    bool root; /* this is rank 0, the only one that reads and writes the run folder */
+    px_train_result *result;
+
     px_source *train, *test; /* test: NULL without data.test */
+    px_source_digest train_digest, test_digest;
+    px_share share; /* the images of each batch that this rank trains on */
+    int max_images; /* the largest share of any rank; the model is reserved for as many images */
     px_loader *loader;
     px_model *model;
     px_optimizer *optimizer;
-    px_decoder *decoder; /* of rank 0, draws samples; NULL without train.samples */
-    px_ranks *ranks;
-    bool root;                                  /* rank 0, which alone touches the run folder */
-    px_source_digest train_digest, test_digest; /* of train and test */
-    px_config before;         /* when resuming: of the start that last took a step, from config.yaml */
-    bool resumed, configured; /* went on from a checkpoint; config.yaml is this start's */
-    px_share share;           /* images of each batch that are this rank's */
-    px_reduction *reduction;  /* NULL alone */
-    px_step *step;            /* of the model by the optimiser, over all ranks */
-    px_metrics *metrics;      /* NULL on all ranks but 0 */
-    px_status stop;           /* not PX_OK: asked of any rank, and all have agreed to end here */
-    px_lock lock;             /* rank 0's, of the run folder */
+    px_reduction *reduction; /* NULL in a single process */
+    px_step step;            /* of model, optimizer and reduction */
+    px_decoder *decoder;     /* draws samples on rank 0; else, or without train.samples, NULL */
+    double *nats;            /* (max_images) of the images of the last batch */
+
+    px_lock lock;              /* on rank 0, of the run folder */
+    px_config previous_config; /* when resuming, the run folder's config.yaml */
+    bool resumed;              /* continues from a checkpoint */
+    bool config_written;       /* config.yaml holds this start's config */
+    px_metrics *metrics;       /* NULL on all ranks but 0 */
     px_progress progress;
+
     px_train_state state;
-    px_train_result *result;
-    int most;            /* images that the model has room for: the largest share of any rank */
-    double *nats;        /* of the share at work */
-    double step_started; /* seconds of the clock when the step at work began */
-    double busy;         /* seconds in training steps so far */
-    double window_busy;  /* busy, and the step, when the window began that the next line of metrics is of */
+    px_status stop;      /* not PX_OK once any rank was asked to stop and all have agreed to end here */
+    double step_seconds; /* spent in training steps so far */
+    /* step_seconds and state.step after the last line of training metrics; the next line has the means since then. */
+    double window_step_seconds;
     int64_t window_step;
 } px_trainer;
 
-/* How this run evaluates. */
+/* The options of this run's evaluations. */
 static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t) {
-    return (px_evaluate_options){.batch = t->most,
+    return (px_evaluate_options){.batch = t->max_images,
                                  .limit = (size_t)t->config->train.evaluate_images,
                                  .binarize = t->config->data.binarize,
                                  .seed = (uint64_t)t->config->seed,
@@ -53,36 +59,51 @@ static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t) {
                                  .stop = t->options->stop};
 }
 
-/* Opens data, model, optimiser, run folder and, when resuming, the newest whole checkpoint. */
+/* Opens data, model, optimiser, run folder and, when resuming, the newest complete checkpoint. After a failure, too,
+ * the caller must call px_trainer_close. */
 px_status px_trainer_open(px_trainer *trainer);
-
-/* Loads the newest whole checkpoint, if there is one, and says what differs from the start before. */
-px_status px_trainer_resume(px_trainer *trainer);
-/* Sets aside the checkpoints from step `from` on, and says so. */
-px_status px_trainer_reject(px_trainer *trainer, int64_t from);
-/* Writes the record of this start into metrics.jsonl. */
-px_status px_trainer_record(px_trainer *trainer);
-/* Writes config.yaml, unless this start has done so. */
-px_status px_trainer_write_config(px_trainer *trainer);
-
-/* Sees to it that all ranks train one model on one set of images: config and program, then data. */
-px_status px_trainer_same_work(px_trainer *trainer);
-px_status px_trainer_same_data(px_trainer *trainer);
-/* Gives every rank what rank 0 begins with: weights, the optimiser's state, the step. */
-px_status px_trainer_broadcast(px_trainer *trainer);
 void px_trainer_close(px_trainer *trainer);
 
-/* After an update: takes in the loss (waits for it) and what the other ranks have to say, then whatever is due at this
- * step: a line of metrics, a checkpoint, an evaluation, samples. */
-px_status px_trainer_collect(px_trainer *trainer);
-px_status px_trainer_report(px_trainer *trainer);
-/* The evaluation and the samples that the state says are still due at its step. */
-px_status px_trainer_report_due(px_trainer *trainer);
+/* ---- Parts of the set-up ---- */
 
-/* On rank 0: a checkpoint of this step as its state is now, and the pruning of older ones. */
+/* PX_ERR_CONFIG unless all ranks run the same program with the same config. */
+px_status px_trainer_compare_configs(px_trainer *trainer);
+/* Computes the digests of the images. PX_ERR_CONFIG unless they are the same on all ranks. */
+px_status px_trainer_compare_data(px_trainer *trainer);
+/* Loads the newest complete checkpoint, if there is one, and prints the config keys that have changed since. */
+px_status px_trainer_resume(px_trainer *trainer);
+/* Renames the checkpoints from step `from` on to STEP.rejected, with a warning for each. */
+px_status px_trainer_reject(px_trainer *trainer, int64_t from);
+/* Writes config.yaml, unless this start has written it already. */
+px_status px_trainer_write_config(px_trainer *trainer);
+/* Appends the record of this start to metrics.jsonl. */
+px_status px_trainer_write_record(px_trainer *trainer);
+/* Broadcasts rank 0's weights, optimiser state and training state. */
+px_status px_trainer_broadcast(px_trainer *trainer);
+
+/* ---- After each step ---- */
+
+/* Waits for the step that began at `started` (px_clock_seconds), gathers the loss, the gradient norm and the stop
+ * requests of all ranks, and adds the step to the state. PX_ERR_NUMERIC if a loss or norm is not finite, or if the
+ * ranks have different gradients. */
+px_status px_trainer_collect(px_trainer *trainer, double started);
+/* Fails with PX_ERR_NUMERIC: WHAT of step `step` is not finite. Rejects the checkpoints from step `bad` on, and names
+ * the newest one before it in the message. All ranks call it. */
+px_status px_trainer_fail_not_finite(px_trainer *trainer, int64_t step, int64_t bad, const char *what);
+
+/* ---- Actions between steps, called on all ranks ---- */
+
+/* Writes a line of training metrics: means since the previous line. */
+px_status px_trainer_log(px_trainer *trainer);
+/* On rank 0: saves the checkpoint of this step, or only its state if it exists, and prunes older ones. */
 px_status px_trainer_save(px_trainer *trainer);
+/* px_trainer_save, and logs the seconds that it took. */
+px_status px_trainer_checkpoint(px_trainer *trainer);
+/* Runs the evaluation and draws the samples that state.evaluation_due and state.samples_due request, then brings the
+ * checkpoint of this step up to date. If a stop request ends one of them, it remains due and trainer->stop is set. */
+px_status px_trainer_evaluate_and_sample(px_trainer *trainer);
 
-/* Adds an object named data, with what identifies the images of a run. */
+/* Adds an object named "data" that identifies the images of a run (checkpoint.c). */
 struct cJSON;
 void px_state_add_data(struct cJSON *json, const px_train_state *state);
 

@@ -1,13 +1,14 @@
-/* What makes the ranks of a run train one model: they compare what they were given, and begin with what rank 0 has. */
+/* Ensures that all ranks of a run train the same model: compares their configs and images, broadcasts rank 0's state.
+ */
 #include "host/train/trainer.h"
 #include "host/device/backend.h"
 #include "host/model/internal.h"
 #include <stdlib.h>
 
-px_status px_trainer_same_work(px_trainer *t) {
+px_status px_trainer_compare_configs(px_trainer *t) {
     if (!t->ranks) return PX_OK;
     px_config *first = malloc(sizeof *first);
-    if (!first) return px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory for a config");
+    if (!first) return px_fail_memory(t->ctx, "train", sizeof *first);
     *first = *t->config;
     px_status status = px_ranks_same_program(t->ranks);
     if (status == PX_OK) status = px_ranks_broadcast(t->ranks, first, sizeof *first);
@@ -16,10 +17,11 @@ px_status px_trainer_same_work(px_trainer *t) {
     return status;
 }
 
-/* --- Data --------------------------------------------------------------------------------------------------------- */
+/* ---- Data ---- */
 
-static px_status source_compare(px_context *ctx, const px_source *source, const px_source_digest *first,
-                                const px_source_digest *mine) {
+/* first: the digest of rank 0. */
+static px_status compare_digests(px_context *ctx, const px_source *source, const px_source_digest *first,
+                                 const px_source_digest *mine) {
     char found[PX_DIGEST_TEXT], expected[PX_DIGEST_TEXT];
     if (px_source_digest_same(first, mine)) return PX_OK;
     px_source_digest_text(mine, found);
@@ -27,27 +29,25 @@ static px_status source_compare(px_context *ctx, const px_source *source, const 
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
-static px_status trainer_same_source(px_trainer *t, px_source *source, px_source_digest *mine) {
+static px_status compare_source(px_trainer *t, px_source *source, px_source_digest *mine) {
     if (!source) return PX_OK;
     PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
     px_source_digest first = *mine;
     PX_TRY(px_ranks_broadcast(t->ranks, &first, sizeof first));
-    return px_ranks_agree(t->ranks, source_compare(t->ctx, source, &first, mine));
+    return px_ranks_agree(t->ranks, compare_digests(t->ctx, source, &first, mine));
 }
 
-px_status px_trainer_same_data(px_trainer *t) {
-    PX_TRY(trainer_same_source(t, t->train, &t->train_digest));
-    return trainer_same_source(t, t->test, &t->test_digest);
+px_status px_trainer_compare_data(px_trainer *t) {
+    PX_TRY(compare_source(t, t->train, &t->train_digest));
+    return compare_source(t, t->test, &t->test_digest);
 }
 
-/* --- What rank 0 begins with ---------------------------------------------------------------------------------------
- */
+/* ---- State ---- */
 
-static px_status trainer_broadcast_tensor(px_trainer *t, px_tensor tensor) {
+static px_status broadcast_tensor(px_trainer *t, px_tensor tensor) {
     const size_t bytes = px_tensor_bytes(&tensor);
     void *host = malloc(bytes);
-    px_status status = host ? PX_OK : px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory to pass %zu bytes on", bytes);
-    status = px_ranks_agree(t->ranks, status);
+    px_status status = px_ranks_agree(t->ranks, host ? PX_OK : px_fail_memory(t->ctx, "train", bytes));
     if (status == PX_OK) status = t->device->ops->download(t->device, host, tensor.data, bytes);
     if (status == PX_OK) status = px_ranks_broadcast(t->ranks, host, bytes);
     if (status == PX_OK) status = t->device->ops->upload(t->device, tensor.data, host, bytes);
@@ -59,9 +59,9 @@ static px_status trainer_broadcast_tensor(px_trainer *t, px_tensor tensor) {
 px_status px_trainer_broadcast(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
-    if (t->ranks) PX_TRY(trainer_broadcast_tensor(t, px_model_weights(t->model)));
+    if (t->ranks) PX_TRY(broadcast_tensor(t, px_model_weights(t->model)));
     PX_TRY(px_model_cast_weights(t->model));
-    for (int i = 0; i < count; i++) PX_TRY(trainer_broadcast_tensor(t, states[i].tensor));
+    for (int i = 0; i < count; i++) PX_TRY(broadcast_tensor(t, states[i].tensor));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_step = t->state.step;
     return PX_OK;

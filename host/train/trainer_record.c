@@ -1,4 +1,4 @@
-/* The record of a start: what metrics.jsonl says of the steps that follow it. */
+/* The record of a start in metrics.jsonl, which describes the steps that follow it. */
 #include "host/train/trainer.h"
 #include "pixelrnn/version.h"
 #include "host/device/backend.h"
@@ -23,7 +23,7 @@ static void add_arguments(cJSON *json, const px_train_options *options) {
         cJSON_AddItemToArray(list, cJSON_CreateString(options->arguments[i]));
 }
 
-/* Where it runs, and on how many threads of a rank, or on how many GPUs. */
+/* Adds host, device, ranks, and the threads of each rank or the number of GPUs. */
 static void add_machine(cJSON *json, const px_trainer *t) {
     char host[256] = "";
     const bool cpu = strcmp(t->device->kind, "cpu") == 0;
@@ -41,6 +41,7 @@ static void add_change(void *json, const char *key, const char *before, const ch
     cJSON_AddItemToObject(json, key, cJSON_CreateStringArray(both, 2));
 }
 
+/* The record as JSON text, which the caller frees; NULL: out of memory. */
 static char *record_text(const px_trainer *t, const char *config) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "start", (double)t->state.step);
@@ -51,18 +52,17 @@ static char *record_text(const px_trainer *t, const char *config) {
     px_state_add_data(json, &t->state);
     if (t->options->init && !t->resumed) cJSON_AddStringToObject(json, "init", t->options->init);
     cJSON *changed = t->resumed ? cJSON_AddObjectToObject(json, "changed") : NULL;
-    if (changed) px_config_changes(&t->before, t->config, add_change, changed);
+    if (changed) px_config_changes(&t->previous_config, t->config, add_change, changed);
     cJSON_AddStringToObject(json, "config", config);
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     return text;
 }
 
-px_status px_trainer_record(px_trainer *t) {
+px_status px_trainer_write_record(px_trainer *t) {
     char *config = px_config_text(t->config);
     char *text = config ? record_text(t, config) : NULL;
-    const px_status status = text ? px_metrics_record(t->metrics, text)
-                                  : px_fail(t->ctx, PX_ERR_MEMORY, "train: no memory for the record of this start");
+    const px_status status = text ? px_metrics_record(t->metrics, text) : px_fail_memory(t->ctx, "metrics.jsonl", 0);
     free(text);
     free(config);
     return status;

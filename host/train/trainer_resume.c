@@ -1,8 +1,8 @@
-/* Resuming a run: from its newest whole checkpoint, on the images that it was trained on. */
+/* Resuming a run from its newest complete checkpoint. */
 #include "host/train/trainer.h"
 #include <math.h>
 
-/* PX_ERR_CONFIG, naming both, unless the images of a split are those of the checkpoint, or either is not known. */
+/* PX_ERR_CONFIG unless the images of a split are those of the checkpoint. An unknown digest matches any. */
 static px_status check_data(px_context *ctx, const char *key, const char *name, const px_source_digest *mine,
                             const char *saved_name, const px_source_digest *saved) {
     char found[PX_DIGEST_TEXT], expected[PX_DIGEST_TEXT];
@@ -15,8 +15,8 @@ static px_status check_data(px_context *ctx, const char *key, const char *name, 
         name, found, expected, saved_name);
 }
 
-/* Compares the images with those of the checkpoint, whose config is `saved`; from here on they are the run's. The best
- * figure was of the test images of the checkpoint: with others it is forgotten. */
+/* Compares the images with those of the checkpoint, whose config is `saved`, and makes them those of the run. The best
+ * NLL belongs to the checkpoint's test images, so it is forgotten if they differ. */
 static px_status compare_data(px_trainer *t, const px_config *saved) {
     const px_config *c = t->config;
     px_train_state *s = &t->state;
@@ -31,19 +31,18 @@ static px_status compare_data(px_trainer *t, const px_config *saved) {
     return PX_OK;
 }
 
-/* Loads the newest checkpoint that is whole; `saved` becomes its config. If none is, the message is that of the newest.
- */
+/* Loads the newest complete checkpoint and its config. If none is complete, the message is that of the newest. */
 static px_status load_newest(px_trainer *t, px_config *saved) {
     const char *run = t->options->run;
     const int64_t newest = px_checkpoint_newest(run);
-    px_context why = {0};
+    px_context first_failure = {0};
     for (int64_t step = newest; step >= 0; step = px_checkpoint_newest_before(run, step)) {
         const px_status status = px_checkpoint_load(run, step, t->model, t->optimizer, &t->state, saved);
         if (status != PX_ERR_FILE && status != PX_ERR_FORMAT) return status;
-        if (step == newest) why = *t->ctx;
+        if (step == newest) first_failure = *t->ctx;
         fprintf(t->options->out, "warning: checkpoint of step %lld is damaged: %s\n", (long long)step, t->ctx->message);
     }
-    return px_fail(t->ctx, PX_ERR_FORMAT, "%.700s; found no whole checkpoint before it", why.message);
+    return px_fail(t->ctx, PX_ERR_FORMAT, "%.700s; found no whole checkpoint before it", first_failure.message);
 }
 
 px_status px_trainer_reject(px_trainer *t, int64_t from) {
@@ -57,7 +56,7 @@ px_status px_trainer_reject(px_trainer *t, int64_t from) {
     return PX_OK;
 }
 
-/* Points newest and best where the checkpoint says. Its best one may have been removed or rejected. */
+/* Points newest and best at the steps of the state. The best checkpoint may have been removed or rejected. */
 static px_status restore_links(px_trainer *t) {
     const char *run = t->options->run;
     px_train_state *s = &t->state;
@@ -70,7 +69,7 @@ static px_status restore_links(px_trainer *t) {
     return PX_OK;
 }
 
-static void say_change(void *out, const char *key, const char *before, const char *now) {
+static void print_change(void *out, const char *key, const char *before, const char *now) {
     fprintf(out, "changed: %s: %s, was %s\n", key, now[0] ? now : "\"\"", before[0] ? before : "\"\"");
 }
 
@@ -90,6 +89,6 @@ px_status px_trainer_resume(px_trainer *t) {
     PX_TRY(restore_links(t));
     t->resumed = true;
     fprintf(out, "resuming after step %lld\n", (long long)t->state.step);
-    px_config_changes(&t->before, t->config, say_change, out);
+    px_config_changes(&t->previous_config, t->config, print_change, out);
     return PX_OK;
 }

@@ -1,13 +1,18 @@
-/* Training: the loop, its schedule, and everything it leaves in its run folder (checkpoint.h).
+/* Training a model by a config, with checkpoints, metrics, evaluations and samples in a run folder.
  *
- * A step at which several things are due writes its line of metrics first, then its checkpoint, and only then evaluates
- * and samples, which may take long. So whatever ends these two, the checkpoint is there. Its state says that they are
- * still due, and a resume from it begins with them. After the evaluation the checkpoint's state holds its result, and
- * the best step gets a checkpoint if it has none.
+ *     RUN/config.yaml                  the config
+ *     RUN/metrics.jsonl, events.out.*  metrics as JSON lines and for TensorBoard
+ *     RUN/samples/STEP.png             samples
+ *     RUN/checkpoints/STEP/            checkpoints; best and newest are links to two of them
  *
- * A stop is answered after the step under way, before the next batch of an evaluation, or before the next row of pixels
- * of samples, on all ranks. What it cuts short is not reported, but made anew by the resume, which thus ends with the
- * bits and the metrics of an uninterrupted run. */
+ * A step at which several actions are due first writes its line of metrics, then its checkpoint, and only then
+ * evaluates and samples. Evaluation and sampling may take long; if they are interrupted, the checkpoint exists. It
+ * records that they are due, and a resumed run begins with them. After the evaluation the checkpoint is updated with
+ * its result, and the best step gets a checkpoint if it has none.
+ *
+ * A stop request (stop.h) is answered on all ranks after the present step, or before the next batch of an evaluation,
+ * or before the next row of pixels of samples. An interrupted evaluation or sampling reports nothing and is repeated
+ * after a resume. A resumed run therefore produces the same weights and metrics as an uninterrupted one. */
 #ifndef PIXELRNN_TRAIN_H
 #define PIXELRNN_TRAIN_H
 
@@ -16,42 +21,48 @@
 #include "pixelrnn/ranks.h"
 #include "pixelrnn/stop.h"
 
+/* All pointers belong to the caller and must stay valid during px_train. */
 typedef struct px_train_options {
     const px_config *config;
-    const char *run;    /* run folder */
-    bool resume;        /* go on from the newest whole checkpoint; without one, begin */
-    bool accept_data;   /* resume although the images are not those of the checkpoint */
-    const char *init;   /* model file whose weights to begin from, or NULL */
-    px_stop *stop;      /* once it is asked: save and return as soon as possible; NULL: never */
-    FILE *out;          /* where progress goes */
-    px_ranks *ranks;    /* who trains together; only rank 0 touches the run folder. NULL: alone */
-    int argument_count; /* the command line, for the record of this start; may be none */
+    const char *run;  /* path of the run folder, which is created if it does not exist */
+    bool resume;      /* continue from the newest complete checkpoint; without one, start at step 0 */
+    bool accept_data; /* resume even if the images differ from those of the checkpoint */
+    const char *init; /* model file with the initial weights; NULL: random weights. Ignored when resuming */
+    px_stop *stop;    /* stop request; NULL: none */
+    FILE *out;        /* progress, messages and warnings are printed here */
+    px_ranks *ranks;  /* the ranks that train together, of which rank 0 alone uses the run folder; NULL: one process */
+    int argument_count; /* the command line, recorded in metrics.jsonl; 0: none */
     char *const *arguments;
 } px_train_options;
 
 typedef struct px_train_result {
-    int64_t step;              /* updates done */
-    px_status stop;            /* PX_OK: all is done; else how it was asked to stop before that */
-    bool evaluated;            /* test holds the last evaluation */
-    px_evaluation test;        /* of the weights at the end */
-    px_evaluation independent; /* the same images under independent pixels */
-    double entropy;            /* exact nats per image of the data, where known; else 0 */
+    int64_t step;              /* updates done, in earlier starts of the run, too */
+    px_status stop;            /* PX_OK: finished; PX_STOPPED or PX_INTERRUPTED: a stop request ended it before that */
+    bool evaluated;            /* `test` is valid */
+    px_evaluation test;        /* the last evaluation on data.test */
+    px_evaluation independent; /* px_evaluate_independent on the same images; on rank 0 */
+    double entropy;            /* exact nats per image of the training data if known, else 0 */
 } px_train_result;
 
-/* Trains on device until config->train.steps. Every rank takes its share of each batch. PX_ERR_CONFIG if there are more
- * ranks than images in a batch, if the ranks disagree in config, data or program, or if the images are not those that
- * the run to be resumed was trained on, unless accept_data. PX_ERR_NUMERIC if a loss or gradient is not finite, naming
- * the step and the last good checkpoint; those after it are renamed (px_checkpoint_reject), so that the run can be
- * resumed from there. PX_ERR_FILE if another process is at work in the run folder. A stop asked of one rank stops all:
- * PX_OK with result->stop, and the checkpoint is written; or PX_STOPPED or PX_INTERRUPTED before the run folder was
- * changed. */
+/* Trains on `device` until config->train.steps updates are done. Each rank takes its share of every batch.
+ * Returns PX_OK if training finished, or if a stop request ended it: then result->stop says so, and a checkpoint was
+ * written. A stop request to one rank stops all of them. Errors, with a message in the device's context:
+ * PX_STOPPED, PX_INTERRUPTED: a stop request came before the run folder was changed.
+ * PX_ERR_USAGE: the run folder holds a run, and resume is false.
+ * PX_ERR_CONFIG: invalid config; a batch with fewer images than ranks; ranks with different configs, images or
+ * programs; or, unless accept_data, images that differ from those of the checkpoint. PX_ERR_NUMERIC: a loss or a
+ * gradient is not finite. The message names the step and the last good checkpoint. Later checkpoints are renamed to
+ * STEP.rejected, so --resume continues from the good one. PX_ERR_FILE: a file cannot be read or written, or another
+ * process uses the run folder. PX_ERR_FORMAT: no checkpoint of the run to resume is complete. PX_ERR_MEMORY,
+ * PX_ERR_DEVICE. */
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result);
 
 /* Learning rate of update s = `step` (from 0), with W = warmup_steps, T = steps, r = learning_rate, f = final_rate:
  *   s < W      r (s + 1) / W
  *   constant   r
  *   step       r decay_factor^floor((s - W) / decay_every)
- *   cosine     r (f + (1 - f) (1 + cos(pi (s - W) / (T - W))) / 2), which would be r f at s = T */
+ *   cosine     r (f + (1 - f) (1 + cos(pi (s - W) / (T - W))) / 2), which would reach r f at s = T
+ * All are keys of config->train. */
 double px_learning_rate(const px_config *config, int64_t step);
 
 #endif

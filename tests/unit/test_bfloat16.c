@@ -167,7 +167,7 @@ static void test_copy(void **state) {
     assert_int_equal(weights.type, PX_REAL);
     expect_copy(&b, weights, "after initial values");
     assert_ok(&b.ctx, px_optimizer_create(b.model, &rule, &optimizer));
-    assert_ok(&b.ctx, px_optimizer_prepare(optimizer, 1, 0.01));
+    assert_ok(&b.ctx, px_optimizer_upload_scalars(optimizer, 1, 0.01));
     assert_ok(&b.ctx, px_optimizer_update(optimizer));
     expect_copy(&b, weights, "after an update");
     assert_ok(&b.ctx, px_model_use_weights(b.model, px_optimizer_average(optimizer)));

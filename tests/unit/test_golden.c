@@ -95,7 +95,7 @@ static px_model *load(golden_case *golden) {
 static void step(golden_case *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
     assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, true));
     assert_ok(&golden->ctx, px_model_backward(model));
-    assert_ok(&golden->ctx, px_optimizer_prepare(optimizer, update, rate));
+    assert_ok(&golden->ctx, px_optimizer_upload_scalars(optimizer, update, rate));
     assert_ok(&golden->ctx, px_optimizer_update(optimizer));
 }
 

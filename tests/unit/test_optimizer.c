@@ -123,7 +123,7 @@ static void run_steps(run_of *run, const px_model_spec *spec, const px_optimizer
         update_reference(&run->reference, gradients, update, rate);
         clipped = clipped || run->reference.norm > optimizer->clip_norm;
         free(gradients);
-        assert_ok(&run->ctx, px_optimizer_prepare(run->optimizer, update, rate));
+        assert_ok(&run->ctx, px_optimizer_upload_scalars(run->optimizer, update, rate));
         assert_ok(&run->ctx, px_optimizer_update(run->optimizer));
         check_update(run, update);
     }

@@ -1,0 +1,184 @@
+/* Actions between training steps: metrics, checkpoints, evaluations, samples. */
+#include "host/train/trainer.h"
+#include "host/io/clock.h"
+#include "pixelrnn/sample.h"
+#include "host/model/internal.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* Runs an action and logs the seconds that it took. They do not count as training steps. */
+static px_status timed(px_trainer *t, const char *metric, px_status (*action)(px_trainer *t)) {
+    const double started = px_clock_seconds();
+    PX_TRY(action(t));
+    const px_metric seconds = {metric, px_clock_seconds() - started};
+    return t->metrics ? px_metrics_write(t->metrics, t->state.step, &seconds, 1) : PX_OK;
+}
+
+/* ---- Metrics ---- */
+
+px_status px_trainer_log(px_trainer *t) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    double norm;
+    PX_TRY(px_optimizer_norm(t->optimizer, &norm));
+    const double nats = t->state.window_nats / (double)t->state.window_steps;
+    const double seconds = t->step_seconds - t->window_step_seconds;
+    const double steps = (double)(t->state.step - t->window_step);
+    const px_reduction_times times = px_reduction_times_take(t->reduction);
+    const px_metric metrics[] = {
+        {"train/nats_per_image", nats},
+        {"train/bits_per_dim", nats / ((double)s->height * s->width * s->channels * log(2))},
+        {"learning_rate", px_learning_rate(t->config, t->state.step - 1)},
+        {"gradient_norm", norm},
+        {"step_ms", 1e3 * seconds / steps},
+        {"images_per_second", steps * (double)t->config->train.batch_size / seconds},
+        {"reduce_ms", 1e3 * times.reduce / steps}, /* the last two only if there are several ranks */
+        {"reduce_exposed_ms", 1e3 * times.exposed / steps},
+    };
+    const int count = (int)(sizeof metrics / sizeof *metrics) - (t->reduction ? 0 : 2);
+    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
+    t->state.window_nats = 0;
+    t->state.window_steps = 0;
+    t->window_step_seconds = t->step_seconds;
+    t->window_step = t->state.step;
+    return PX_OK;
+}
+
+/* ---- Checkpoints ---- */
+
+static bool is_best(const px_trainer *t) {
+    return t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
+}
+
+static px_status save(px_trainer *t) {
+    const char *run = t->options->run;
+    PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
+    if (is_best(t)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.step));
+    /* Until the evaluation is done, the best checkpoint is not known, so none is pruned. */
+    if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due) return PX_OK;
+    return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
+}
+
+px_status px_trainer_save(px_trainer *t) {
+    if (!t->root) return PX_OK;
+    px_stop_hold(t->options->stop); /* a checkpoint is completed however long it takes */
+    const px_status status = save(t);
+    px_stop_release(t->options->stop);
+    return status;
+}
+
+px_status px_trainer_checkpoint(px_trainer *t) {
+    return timed(t, "checkpoint_s", px_trainer_save);
+}
+
+/* Updates the checkpoint of this step after an action, if there is one. The best step gets one in any case. */
+static px_status update_checkpoint(px_trainer *t) {
+    if (t->root && px_checkpoint_newest(t->options->run) == t->state.step) return px_trainer_save(t);
+    return is_best(t) ? px_trainer_checkpoint(t) : PX_OK;
+}
+
+/* ---- Evaluation ---- */
+
+static px_status evaluate(px_trainer *t) {
+    px_evaluation *e = &t->result->test;
+    const px_evaluate_options options = px_trainer_evaluation(t);
+    PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
+    const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
+    PX_TRY(px_model_use_weights(t->model, (px_tensor){0}));
+    if (status == PX_ERR_NUMERIC)
+        return px_trainer_fail_not_finite(t, t->state.step, t->state.step, "NLL of the test set");
+    PX_TRY(status);
+    t->result->evaluated = true;
+    const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
+    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 2));
+    px_progress_line(&t->progress, "step %lld: test %.3f nats/image, %.4f bits/dim (independent pixels %.3f)",
+                     (long long)t->state.step, e->nats_per_image, e->bits_per_dim,
+                     t->result->independent.nats_per_image);
+    t->state.evaluation_due = false;
+    if (e->nats_per_image < t->state.best_nats_per_image) {
+        t->state.best_nats_per_image = e->nats_per_image;
+        t->state.best_step = t->state.step;
+    }
+    return PX_OK;
+}
+
+/* ---- Samples ---- */
+
+/* Draws train.samples images, as many at a time as the decoder holds. pixels: [samples, H, W, C], 8-bit. */
+static px_status draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes) {
+    const int capacity = px_decoder_capacity(t->decoder), count = (int)t->config->train.samples;
+    for (int first = 0; first < count; first += capacity) {
+        const px_sample_request request = {.seed = (uint64_t)t->config->seed,
+                                           .first_image = (uint64_t)first,
+                                           .images = count - first < capacity ? count - first : capacity,
+                                           .temperature = 1,
+                                           .stop = t->options->stop};
+        PX_TRY(px_sample(t->decoder, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
+    }
+    for (size_t i = 0; i < (size_t)count * image_bytes; i++)
+        pixels[i] = px_dequantise(pixels[i], (int)t->config->data.levels);
+    return PX_OK;
+}
+
+/* Writes samples/STEP.png and the TensorBoard image. */
+static px_status write_samples(px_trainer *t, const uint8_t *pixels) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const px_grid_layout layout = {
+        .images = (int)t->config->train.samples, .height = s->height, .width = s->width, .channels = s->channels};
+    char path[PX_PATH];
+    void *png;
+    size_t bytes;
+    int height, width;
+    PX_TRY(px_file_path(t->ctx, path, "%s/samples/%09lld.png", t->options->run, (long long)t->state.step));
+    PX_TRY(px_png_grid_write(t->ctx, path, pixels, &layout));
+    PX_TRY(px_png_grid(t->ctx, pixels, &layout, &png, &bytes, &height, &width));
+    const px_status status = px_metrics_image(t->metrics, t->state.step, "samples", png, bytes, height, width,
+                                              s->channels);
+    free(png);
+    return status;
+}
+
+static px_status sample_on_root(px_trainer *t) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const size_t image_bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    const size_t bytes = (size_t)t->config->train.samples * image_bytes;
+    uint8_t *pixels = malloc(bytes);
+    if (!pixels) return px_fail_memory(t->ctx, "samples", bytes);
+    px_status status = px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
+    if (status == PX_OK) status = draw_samples(t, pixels, image_bytes);
+    const px_status restored = px_model_use_weights(t->model, (px_tensor){0}); /* after a stop, too */
+    if (status == PX_OK) status = restored;
+    px_stop_hold(t->options->stop); /* a large image takes long to write, and this step may have no checkpoint yet */
+    if (status == PX_OK) status = write_samples(t, pixels);
+    px_stop_release(t->options->stop);
+    free(pixels);
+    return status;
+}
+
+static px_status sample(px_trainer *t) {
+    return px_ranks_agree(t->ranks, t->root ? sample_on_root(t) : PX_OK);
+}
+
+/* ---- Both ---- */
+
+/* The status of an action on all ranks. A stop request is no failure: the loop ends and saves. */
+static px_status accept_stop(px_trainer *t, px_status status) {
+    if (!px_status_is_stop(status)) return status;
+    t->stop = status;
+    px_stop_ask(t->options->stop, status); /* the request may have been made on another rank only */
+    px_stop_poll(t->options->stop);
+    return PX_OK;
+}
+
+px_status px_trainer_evaluate_and_sample(px_trainer *t) {
+    px_train_state *s = &t->state;
+    if (s->evaluation_due && t->test && t->stop == PX_OK) {
+        PX_TRY(accept_stop(t, timed(t, "evaluate_s", evaluate)));
+        if (!s->evaluation_due) PX_TRY(update_checkpoint(t));
+    }
+    if (s->samples_due && t->config->train.samples > 0 && t->stop == PX_OK) {
+        PX_TRY(accept_stop(t, timed(t, "sample_s", sample)));
+        s->samples_due = t->stop != PX_OK;
+        if (!s->samples_due) PX_TRY(update_checkpoint(t));
+    }
+    return PX_OK;
+}

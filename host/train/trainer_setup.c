@@ -1,0 +1,183 @@
+/* Setting up a training run: data, model, optimiser, run folder. */
+#include "host/train/trainer.h"
+#include "pixelrnn/model_file.h"
+#include "host/model/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Data ---- */
+
+/* Prints a line if images lose information when they become levels. */
+static void print_conversion(const px_trainer *t, const px_source *source) {
+    char line[PX_CONVERSION];
+    if (px_source_conversion(source, (int)t->config->data.levels, line)) fprintf(t->options->out, "%s\n", line);
+}
+
+/* Divides a batch among the ranks, and opens the images. */
+static px_status open_data(px_trainer *t) {
+    const px_config *c = t->config;
+    const int batch = (int)c->train.batch_size, ranks = px_ranks_count(t->ranks);
+    if (batch < ranks)
+        return px_fail(t->ctx, PX_ERR_CONFIG,
+                       "train.batch_size: found %d, expected at least one image for each of %d ranks", batch, ranks);
+    t->share = px_ranks_share(t->ranks, (size_t)batch, 1);
+    t->max_images = (batch + ranks - 1) / ranks;
+    if (!c->data.train[0])
+        return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
+    px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
+    PX_TRY(px_source_open_list(t->ctx, c->data.train, &options, &t->train));
+    print_conversion(t, t->train);
+    t->result->entropy = t->train->entropy;
+    if (!c->data.test[0]) return PX_OK;
+    options.split = PX_SPLIT_TEST;
+    PX_TRY(px_source_open_list(t->ctx, c->data.test, &options, &t->test));
+    if (strcmp(c->data.train, c->data.test) != 0) print_conversion(t, t->test);
+    const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
+    return px_evaluate_check(t->ctx, &spec, t->test);
+}
+
+/* The NLL of the test images under independent pixels, which a model must improve on. */
+static px_status evaluate_independent(px_trainer *t) {
+    if (!t->test || !t->root) return PX_OK;
+    const px_evaluate_options options = px_trainer_evaluation(t);
+    if (options.limit > 0 && options.limit < t->test->count)
+        fprintf(t->options->out, "evaluating %zu of the %zu images of %s, chosen by the seed\n", options.limit,
+                t->test->count, t->test->name);
+    return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
+}
+
+/* ---- Model ---- */
+
+enum { MAX_SAMPLES_AT_ONCE = 64 };
+
+static px_status open_model(px_trainer *t) {
+    const px_config *c = t->config;
+    const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
+    const px_optimizer_spec optimizer = px_optimizer_spec_from(c);
+    PX_TRY(px_model_create(t->device, &spec, &t->model));
+    PX_TRY(px_model_reserve(t->model, t->max_images, PX_PURPOSE_TRAIN));
+    PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
+    if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
+    PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
+    const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
+    if (samples > 0 && t->root) PX_TRY(px_decoder_create(t->model, samples, PX_DECODER_RECORDED, &t->decoder));
+    t->nats = malloc((size_t)t->max_images * sizeof *t->nats);
+    if (!t->nats) return px_fail_memory(t->ctx, "train", (size_t)t->max_images * sizeof *t->nats);
+    const px_loader_options order = {.levels = spec.levels,
+                                     .batch_size = (int)c->train.batch_size,
+                                     .first = (int)t->share.first,
+                                     .share = (int)t->share.count,
+                                     .order = c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED,
+                                     .seed = (uint64_t)c->seed,
+                                     .flip = c->data.flip,
+                                     .binarize = c->data.binarize};
+    return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
+}
+
+/* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
+static px_status open_step(px_trainer *t) {
+    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
+    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
+    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
+    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
+    return PX_OK;
+}
+
+/* ---- Run folder ---- */
+
+px_status px_trainer_write_config(px_trainer *t) {
+    char path[PX_PATH];
+    if (t->config_written) return PX_OK;
+    PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", t->options->run));
+    char *text = px_config_text(t->config);
+    if (!text) return px_fail_memory(t->ctx, path, 0);
+    const px_status status = px_file_write_text(t->ctx, path, text);
+    free(text);
+    t->config_written = status == PX_OK;
+    return status;
+}
+
+/* Locks the run folder, once it exists. */
+static px_status lock_run(px_trainer *t) {
+    char path[PX_PATH];
+    if (t->lock.path[0] || !px_file_is_folder(t->options->run)) return PX_OK;
+    PX_TRY(px_file_path(t->ctx, path, "%s/lock", t->options->run));
+    PX_TRY(px_lock_acquire(t->ctx, path, &t->lock));
+    if (t->lock.warning[0]) fprintf(t->options->out, "%s\n", t->lock.warning);
+    return PX_OK;
+}
+
+/* Changes nothing but the lock. Fails if another process uses the run folder, if it holds a run that is not to be
+ * resumed, or if that run has a config that this one cannot continue. */
+static px_status check_run(px_trainer *t) {
+    const char *run = t->options->run;
+    char path[PX_PATH];
+    PX_TRY(lock_run(t));
+    PX_TRY(px_file_check_folder(t->ctx, run));
+    const int64_t newest = px_checkpoint_newest(run);
+    if (newest < 0) return PX_OK;
+    if (!t->options->resume)
+        return px_fail(
+            t->ctx, PX_ERR_USAGE,
+            "%s: already holds a run, trained to step %lld; --resume goes on with it, another -o begins a new one", run,
+            (long long)newest);
+    PX_TRY(px_file_path(t->ctx, path, "%s/config.yaml", run));
+    px_config_default(&t->previous_config);
+    PX_TRY(px_config_load(t->ctx, path, &t->previous_config));
+    return px_config_check_resume(t->ctx, path, &t->previous_config, t->config);
+}
+
+static px_status open_run(px_trainer *t) {
+    const char *run = t->options->run;
+    char folder[PX_PATH];
+    PX_TRY(px_file_make_folder(t->ctx, run));
+    PX_TRY(check_run(t)); /* again, since another process may have started meanwhile */
+    PX_TRY(px_trainer_resume(t));
+    PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
+    PX_TRY(px_file_make_folder(t->ctx, folder));
+    PX_TRY(px_file_path(t->ctx, folder, "%s/samples", run));
+    PX_TRY(px_file_make_folder(t->ctx, folder));
+    PX_TRY(px_checkpoint_prune(t->ctx, run, 0, 0)); /* removes incomplete checkpoints */
+    if (px_checkpoint_try_link(t->ctx, run) != PX_OK)
+        fprintf(t->options->out, "warning: %s: best and newest are text files there\n", t->ctx->message);
+    if (!t->resumed) PX_TRY(px_trainer_write_config(t)); /* a resumed run writes it after its first step */
+    if (t->state.evaluation_due) PX_TRY(px_metrics_forget(t->ctx, run, t->state.step, "test/nats_per_image"));
+    PX_TRY(px_metrics_open(t->ctx, run, t->state.step, &t->metrics));
+    return px_trainer_write_record(t);
+}
+
+/* ---- The set-up ---- */
+
+static px_status check_stop(px_trainer *t) {
+    const px_status asked = px_stop_poll(t->options->stop);
+    return asked == PX_OK ? PX_OK : px_fail(t->ctx, asked, "train: stopped before its first step");
+}
+
+/* Nothing in the run folder is changed before open_run. After each part that may fail on one rank alone, px_ranks_agree
+ * makes all ranks fail, so that none waits for another. */
+px_status px_trainer_open(px_trainer *t) {
+    PX_TRY(px_trainer_compare_configs(t));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? check_run(t) : PX_OK));
+    PX_TRY(px_ranks_agree(t->ranks, open_data(t)));
+    PX_TRY(px_trainer_compare_data(t));
+    PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
+    PX_TRY(px_ranks_agree(t->ranks, open_model(t)));
+    PX_TRY(open_step(t));
+    PX_TRY(px_ranks_agree(t->ranks, check_stop(t)));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? open_run(t) : PX_OK));
+    return px_trainer_broadcast(t);
+}
+
+void px_trainer_close(px_trainer *t) {
+    px_metrics_close(t->metrics);
+    px_graph_release(&t->step.graph, t->device);
+    px_reduction_destroy(t->reduction);
+    px_loader_close(t->loader);
+    px_decoder_destroy(t->decoder);
+    px_optimizer_destroy(t->optimizer);
+    px_model_destroy(t->model);
+    px_source_close(t->test);
+    px_source_close(t->train);
+    px_lock_release(&t->lock);
+    free(t->nats);
+}
