@@ -5,6 +5,7 @@
 #define PIXELRNN_DATA_FORMATS_H
 
 #include "host/data/byte_source.h"
+#include "host/data/name_list.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
 
@@ -30,8 +31,10 @@ px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_ci
 /* A folder of pictures. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
 
-/* A folder of array files, as one source. *source stays NULL if it holds none. */
-px_status px_parts_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
+/* Appends to paths the array files of a folder that belong to a split, in natural order of their names (batch 2 before
+ * batch 10). paths stays empty if the folder has no array files. PX_ERR_FORMAT if it has some, but none of the split.
+ */
+px_status px_array_folder_list(px_context *ctx, const char *folder, px_split split, px_name_list *paths);
 
 /* Procedural sets. PX_ERR_CONFIG if options->size does not suit them. */
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);

@@ -110,11 +110,41 @@ static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip,
     return status;
 }
 
+/* Opens each spec and joins the sources in order. Sources that were opened are closed after a failure. */
+static px_status open_and_join(px_context *ctx, size_t count, const char *const *specs,
+                               const px_source_options *options, px_source **source) {
+    size_t opened = 0;
+    px_source **parts = calloc(count, sizeof *parts);
+    if (!parts) return px_fail_memory(ctx, specs[0], count * sizeof *parts);
+    px_status status = PX_OK;
+    for (; opened < count && status == PX_OK; opened += status == PX_OK)
+        status = px_source_open(ctx, specs[opened], options, &parts[opened]);
+    if (status == PX_OK) status = px_source_join(ctx, parts, (int)count, source);
+    while (status != PX_OK && opened > 0) px_source_close(parts[--opened]);
+    free(parts);
+    return status;
+}
+
+static px_status open_array_files(px_context *ctx, const px_name_list *paths, const px_source_options *options,
+                                  px_source **source) {
+    const char **specs = calloc(paths->count, sizeof *specs);
+    if (!specs) return px_fail_memory(ctx, px_name_list_at(paths, 0), paths->count * sizeof *specs);
+    for (size_t i = 0; i < paths->count; i++) specs[i] = px_name_list_at(paths, i);
+    const px_status status = open_and_join(ctx, paths->count, specs, options, source);
+    free(specs);
+    return status;
+}
+
 /* A folder of PNG and JPEG files or, if there are none in it, of array files. */
 static px_status open_folder(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+    px_name_list paths = {0};
     px_status status = px_folder_open(ctx, path, options, source);
-    if (status == PX_ERR_FORMAT) PX_TRY(px_parts_open(ctx, path, options, source));
-    return *source ? PX_OK : status;
+    if (status != PX_ERR_FORMAT) return status;
+    const px_status listed = px_array_folder_list(ctx, path, options->split, &paths);
+    if (listed != PX_OK) status = listed;
+    if (paths.count > 0 && listed == PX_OK) status = open_array_files(ctx, &paths, options, source);
+    px_name_list_free(&paths);
+    return status;
 }
 
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
@@ -191,26 +221,27 @@ px_status px_source_open(px_context *ctx, const char *spec, const px_source_opti
     return status;
 }
 
-void px_source_close(px_source *source) {
-    if (source) source->close(source);
+px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
+                             px_source **source) {
+    px_source *joined;
+    *source = NULL;
+    PX_TRY(open_and_join(ctx, (size_t)count, specs, options, &joined));
+    const px_status status = px_source_convert(ctx, joined, options->size, options->channels, source);
+    if (status != PX_OK) px_source_close(joined);
+    return status;
 }
 
-px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
-    if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
-        return px_fail(ctx, PX_ERR_FORMAT,
-                       "%s: found images of %zu x %zu x %zu, expected sides up to %d and 1 or 3 channels", name,
-                       extent.height, extent.width, extent.channels, PX_MAX_SIDE);
-    px_source *made = calloc(1, bytes);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", name);
-    snprintf(made->name, sizeof made->name, "%s", name);
-    made->count = extent.count;
-    made->height = (int)extent.height;
-    made->width = (int)extent.width;
-    made->channels = (int)extent.channels;
-    made->stored.height = made->height;
-    made->stored.width = made->width;
-    made->stored.channels = made->channels;
-    made->stored.levels = 256;
-    *source = made;
-    return PX_OK;
+px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source) {
+    char *copy = strdup(list), *rest = copy;
+    int count = 1;
+    for (const char *c = list; *c; c++) count += *c == '\t';
+    const char **specs = calloc((size_t)count, sizeof *specs);
+    px_status status = PX_OK;
+    *source = NULL;
+    if (!copy || !specs) status = px_fail_memory(ctx, list, 0);
+    for (int i = 0; i < count && status == PX_OK; i++) specs[i] = strsep(&rest, "\t");
+    if (status == PX_OK) status = px_source_open_all(ctx, count, specs, options, source);
+    free(specs);
+    free(copy);
+    return status;
 }

@@ -11,7 +11,7 @@
 
 /* Words of a name that say its split. A file with none of them is of no split. */
 enum { SPLITS = 3, NO_SPLIT = SPLITS };
-static const char *const split_arguments[SPLITS][5] = {
+static const char *const split_keywords[SPLITS][5] = {
     [PX_SPLIT_TRAIN] = {"train", "training", "data_batch"},
     [PX_SPLIT_TEST] = {"test", "testing", "t10k"},
     [PX_SPLIT_VALID] = {"val", "valid", "validation"},
@@ -31,7 +31,7 @@ static bool has_word(const char *name, const char *word) {
 static int split_of(const char *name) {
     static const px_split order[SPLITS] = {PX_SPLIT_TEST, PX_SPLIT_VALID, PX_SPLIT_TRAIN};
     for (int i = 0; i < SPLITS; i++)
-        for (const char *const *word = split_arguments[order[i]]; *word; word++)
+        for (const char *const *word = split_keywords[order[i]]; *word; word++)
             if (has_word(name, *word)) return (int)order[i];
     return NO_SPLIT;
 }
@@ -93,7 +93,7 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
             ctx, PX_ERR_FORMAT,
             "%s: found %d array files (the first: %.200s), none named for %s, expected \"%s\" or \"%s\" in a "
             "name",
-            path, count, entries[0]->d_name, names[asked], split_arguments[asked][0], split_arguments[asked][2]);
+            path, count, entries[0]->d_name, names[asked], split_keywords[asked][0], split_keywords[asked][2]);
     for (int i = 0; i < count && split != NO_SPLIT; i++)
         if (split_of(entries[i]->d_name) == NO_SPLIT)
             return px_fail(ctx, PX_ERR_FORMAT,
@@ -103,42 +103,28 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
     return PX_OK;
 }
 
-static px_status open_part(px_context *ctx, const char *folder, const char *name, const px_source_options *options,
-                           px_source **part) {
-    char path[PX_PATH];
-    PX_TRY(px_file_path(ctx, path, "%s/%s", folder, name));
-    return px_source_open(ctx, path, options, part);
-}
-
-static px_status open_parts(px_context *ctx, const char *path, struct dirent *const *entries, int count,
-                            const px_source_options *options, px_source **source) {
-    const int split = choose_split(entries, count, options->split);
-    int opened = 0;
-    PX_TRY(check_names(ctx, path, entries, count, split, options->split));
-    px_source **parts = calloc((size_t)count, sizeof *parts);
-    if (!parts) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", path);
-    px_status status = PX_OK;
-    for (int i = 0; i < count && status == PX_OK; i++) {
+static px_status add_files(px_context *ctx, const char *folder, struct dirent *const *entries, int count,
+                           px_split asked, px_name_list *paths) {
+    const int split = choose_split(entries, count, asked);
+    PX_TRY(check_names(ctx, folder, entries, count, split, asked));
+    for (int i = 0; i < count; i++) {
         const char *name = entries[i]->d_name;
+        char path[PX_PATH];
         if ((split != NO_SPLIT && split_of(name) != split) || is_copy(entries, count, name)) continue;
-        status = open_part(ctx, path, name, options, &parts[opened]);
-        opened += status == PX_OK;
+        PX_TRY(px_file_path(ctx, path, "%s/%s", folder, name));
+        PX_TRY(px_name_list_add(ctx, folder, path, paths));
     }
-    if (status == PX_OK) status = px_source_join(ctx, parts, opened, source);
-    for (int i = 0; i < opened && status != PX_OK; i++) px_source_close(parts[i]);
-    free(parts);
-    return status;
+    return PX_OK;
 }
 
-px_status px_parts_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+px_status px_array_folder_list(px_context *ctx, const char *folder, px_split split, px_name_list *paths) {
     struct dirent **entries;
-    *source = NULL;
-    int count = scandir(path, &entries, is_part, versionsort);
-    if (count < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
-    px_status status = count > 0 ? open_parts(ctx, path, entries, count, options, source) : PX_OK;
+    int count = scandir(folder, &entries, is_part, versionsort);
+    if (count < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
+    px_status status = count > 0 ? add_files(ctx, folder, entries, count, split, paths) : PX_OK;
     free_entries(entries, count);
     if (count > 0) return status;
-    const int pickles = scandir(path, &entries, is_python, NULL);
+    const int pickles = scandir(folder, &entries, is_python, NULL);
     if (pickles >= 0) free_entries(entries, pickles);
-    return pickles > 0 ? px_cifar_fail_python(ctx, path) : PX_OK;
+    return pickles > 0 ? px_cifar_fail_python(ctx, folder) : PX_OK;
 }

@@ -1,6 +1,31 @@
-/* Do sizes fit each other? */
+/* Creating and closing a source, and the checks of shapes that all formats share. */
 #include "host/data/formats.h"
 #include <stdio.h>
+#include <stdlib.h>
+
+px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
+    if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: found images of %zu x %zu x %zu, expected sides up to %d and 1 or 3 channels", name,
+                       extent.height, extent.width, extent.channels, PX_MAX_SIDE);
+    px_source *made = calloc(1, bytes);
+    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", name);
+    snprintf(made->name, sizeof made->name, "%s", name);
+    made->count = extent.count;
+    made->height = (int)extent.height;
+    made->width = (int)extent.width;
+    made->channels = (int)extent.channels;
+    made->stored.height = made->height;
+    made->stored.width = made->width;
+    made->stored.channels = made->channels;
+    made->stored.levels = 256;
+    *source = made;
+    return PX_OK;
+}
+
+void px_source_close(px_source *source) {
+    if (source) source->close(source);
+}
 
 /* "10 x 28 x 28" */
 static const char *describe(int dimensions, const size_t *shape, char *text, size_t size) {
