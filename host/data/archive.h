@@ -19,8 +19,8 @@ typedef struct px_archive {
     struct archive *handle;
     px_archive_format format;
     const char *path;
-    const px_byte_source *contents; /* NULL: opened by its path */
-    const char *name;               /* of the current member, for messages; NULL: none */
+    const px_byte_source *input; /* NULL: opened by its path */
+    const char *name;            /* of the current member, for messages; NULL: none */
     /* Of the current member: its first bytes, read already by px_archive_in_place and not yet handed out. */
     uint8_t head[PX_ARCHIVE_HEAD];
     size_t head_from, head_to;
@@ -35,9 +35,9 @@ typedef struct px_member {
 enum { PX_LABEL = 512 };
 
 /* PX_ERR_FILE if it cannot be read, PX_ERR_FORMAT if it is damaged, PX_ERR_MEMORY: so do all that follow.
- *   contents  what is read, borrowed until it is closed; NULL: the file at path, unpacked if it is compressed
+ *   input  what is read, borrowed until it is closed; NULL: the file at path, unpacked if it is compressed
  *   path      for messages; not copied */
-px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
+px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
                           px_archive *archive);
 /* Moves on to the next member that is a file. PX_ERR_FORMAT too if it does not say its size. In a zip, the members
  * after one that could not be read are found by its directory. */
@@ -45,7 +45,7 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
 /* Reads on in the member; fewer than `bytes` at its end only. The end of a zip's member is where its checksum is
  * compared: PX_ERR_FORMAT if it differs. */
 px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got);
-/* Whether the member's bytes lie in the contents as they are, and where. To be asked before the member is read, which
+/* Whether the member's bytes lie in the input as they are, and where. To be asked before the member is read, which
  * then begins with its first byte all the same. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place);

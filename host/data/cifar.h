@@ -14,9 +14,9 @@ typedef struct px_cifar_batch {
 /* What was seen in a tar: of the training split data_batch_1..5.bin (CIFAR-100: train.bin), of the test split
  * test_batch.bin (test.bin). */
 typedef struct px_cifar_batches {
-    bool found;   /* any, of either split */
-    bool hundred; /* of CIFAR-100 */
-    bool python;  /* a file of the Python version */
+    bool found;    /* any, of either split */
+    bool cifar100; /* of CIFAR-100 */
+    bool python;   /* a file of the Python version */
     int seen[PX_CIFAR_BATCHES];
     px_cifar_batch batch[PX_CIFAR_BATCHES];
 } px_cifar_batches;

@@ -1,4 +1,4 @@
-/* Folders of pictures: every read opens a file. What is held is the list of their names. */
+/* Folders of images: every read opens a file. What is held is the list of their names. */
 #include "host/data/name_list.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"

@@ -23,12 +23,12 @@ bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);
 bool px_cifar_recognise(const uint8_t *bytes, size_t size);
 
-/* Opens what path holds. They take contents over, and free them if they fail. */
-typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source contents,
+/* Opens what path holds. They take input over, and free them if they fail. */
+typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source input,
                                  const px_source_options *options, px_source **source);
 px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_cifar_open;
 
-/* A folder of pictures. */
+/* A folder of images. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
 
 /* Appends to paths the array files of a folder that belong to a split, in natural order of their names (batch 2 before
@@ -65,8 +65,8 @@ typedef struct px_array {
 /* Images [N, H, W, C] or [N, H, W], without gaps. */
 px_array px_array_plain(int dimensions, const size_t *shape, size_t offset);
 
-/* A source over an array in contents. Takes contents over, and frees them if it fails. */
-px_status px_array_open(px_context *ctx, const char *path, px_byte_source contents, const px_array *array,
+/* A source over an array in input. Takes input over, and frees them if it fails. */
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source input, const px_array *array,
                         px_source **source);
 
 /* The stored bytes of an image to pixels [H, W, C]. The two may be the same memory unless the array is in planes. */

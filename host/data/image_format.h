@@ -1,12 +1,12 @@
-/* Formats of pictures: those that are read, and others, which are recognised to be named and counted. Internal to
+/* Formats of images: those that are read, and others, which are recognised to be named and counted. Internal to
  * host/data/. */
-#ifndef PIXELRNN_DATA_PICTURE_FORMAT_H
-#define PIXELRNN_DATA_PICTURE_FORMAT_H
+#ifndef PIXELRNN_DATA_IMAGE_FORMAT_H
+#define PIXELRNN_DATA_IMAGE_FORMAT_H
 
 #include "pixelrnn/source.h"
 
-/* The first ones are read; the others number px_source.left_out, from PX_IMAGE_GIF on. A tar among pictures is listed
- * with them, because its pictures are left out too. */
+/* The first ones are read; the others number px_source.left_out, from PX_IMAGE_GIF on. A tar among images is listed
+ * with them, because its images are left out too. */
 typedef enum {
     PX_IMAGE_PNG,
     PX_IMAGE_JPEG,

@@ -4,21 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct px_joined {
+typedef struct joined_source {
     px_source source;
     int parts;
     px_source *part[];
-} px_joined;
+} joined_source;
 
 static px_status read_joined(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
-    px_joined *joined = (px_joined *)source;
+    joined_source *joined = (joined_source *)source;
     int part = 0;
     while (index >= joined->part[part]->count) index -= joined->part[part++]->count;
     return joined->part[part]->read(joined->part[part], ctx, index, pixels);
 }
 
 static void close_joined(px_source *source) {
-    px_joined *joined = (px_joined *)source;
+    joined_source *joined = (joined_source *)source;
     for (int i = 0; i < joined->parts; i++) px_source_close(joined->part[i]);
     free(joined);
 }
@@ -26,8 +26,8 @@ static void close_joined(px_source *source) {
 px_status px_source_join(px_context *ctx, px_source **parts, int count, px_source **out) {
     *out = parts[0];
     if (count == 1) return PX_OK;
-    px_joined *joined = calloc(1, sizeof *joined + (size_t)count * sizeof *joined->part);
-    if (!joined) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot join %d sources", parts[0]->name, count);
+    joined_source *joined = calloc(1, sizeof *joined + (size_t)count * sizeof *joined->part);
+    if (!joined) return px_fail_memory(ctx, parts[0]->name, sizeof *joined + (size_t)count * sizeof *joined->part);
     joined->source = *parts[0];
     joined->source.count = 0;
     joined->source.read = read_joined;

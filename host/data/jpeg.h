@@ -12,7 +12,7 @@ typedef struct px_jpeg {
     bool tables_fit;
     /* Whether an end marker follows the compressed pixels. stb_image takes pixels that are missing for grey. */
     bool ended;
-    /* EXIF's, 1 to 8: how the stored pixels are turned or mirrored to show the picture. 1, as they are, where EXIF is
+    /* EXIF's, 1 to 8: how the stored pixels are turned or mirrored to show the image. 1, as they are, where EXIF is
      * missing or damaged. */
     int orientation;
 } px_jpeg;

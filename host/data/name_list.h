@@ -8,9 +8,9 @@
 /* All zero: empty. */
 typedef struct px_name_list {
     char *text; /* the names one after the other, each with its end */
-    size_t used, room;
+    size_t used, text_capacity;
     size_t *start; /* of each name in text */
-    size_t count, slots;
+    size_t count, capacity;
 } px_name_list;
 
 /* Appends a copy of name. PX_ERR_MEMORY; owner names the list's owner in the message. */

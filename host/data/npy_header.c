@@ -184,7 +184,7 @@ static px_status fail_shape(px_context *ctx, const char *path, const px_npy_head
 }
 
 /* Rows of pixels: squares of grey, or planes R, G, B. */
-static px_status spread_rows(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
+static px_status images_of_rows(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
     const size_t columns = h->shape[1], grey = px_square_side(columns);
     const size_t colour = columns % 3 == 0 ? px_square_side(columns / 3) : 0;
     if (columns == 1) return fail_shape(ctx, path, h, "with one value a row, which may be labels");
@@ -197,7 +197,7 @@ static px_status spread_rows(px_context *ctx, const char *path, const px_npy_hea
 
 static px_status find_images(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
     const size_t *shape = h->shape;
-    if (h->dimensions == 2) return spread_rows(ctx, path, h, array);
+    if (h->dimensions == 2) return images_of_rows(ctx, path, h, array);
     if (h->dimensions != 3 && h->dimensions != 4)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: npy: shape has %d dimension%s, expected 2 [N, S S] or [N, 3 S S], 3 [N, H, W] or 4 "
@@ -226,8 +226,8 @@ px_status px_npy_images(px_context *ctx, const char *path, const px_npy_header *
 /* Whether each whole row that was read has one 1, and zeros besides. */
 static bool is_one_hot(const px_npy_header *h, const uint8_t *bytes, size_t got) {
     const size_t columns = h->shape[1], rows = got > h->elements && columns ? (got - h->elements) / columns : 0;
-    const size_t read = rows < h->shape[0] ? rows : h->shape[0];
-    for (size_t n = 0; n < read; n++) {
+    const size_t complete = rows < h->shape[0] ? rows : h->shape[0];
+    for (size_t n = 0; n < complete; n++) {
         const uint8_t *row = bytes + h->elements + n * columns;
         size_t ones = 0;
         for (size_t i = 0; i < columns; i++) {
@@ -236,7 +236,7 @@ static bool is_one_hot(const px_npy_header *h, const uint8_t *bytes, size_t got)
         }
         if (ones != 1) return false;
     }
-    return read > 0;
+    return complete > 0;
 }
 
 bool px_npy_labels(const px_npy_header *h, const uint8_t *bytes, size_t got) {

@@ -31,8 +31,8 @@ typedef struct arrays {
     candidate best;
     size_t files;
     int images;        /* arrays that can be images, */
-    char can[LIST];    /* and a list of them */
-    char cannot[LIST]; /* a list of the others */
+    char usable[LIST]; /* and a list of them */
+    char other[LIST];  /* a list of the others */
     bool torch;        /* a member that PyTorch's files have */
 } arrays;
 
@@ -92,7 +92,7 @@ static void add_to_list(char list[LIST], const char *name, const px_npy_header *
 }
 
 /* Notes the member that the archive stands at, if it is an array. */
-static px_status note_member(px_context *ctx, px_archive *archive, const px_member *member,
+static px_status rank_member(px_context *ctx, px_archive *archive, const px_member *member,
                              const px_source_options *options, uint8_t *head, arrays *a) {
     char name[PX_LABEL];
     px_npy_header h;
@@ -108,7 +108,7 @@ static px_status note_member(px_context *ctx, px_archive *archive, const px_memb
     if (status == PX_ERR_FILE || status == PX_ERR_MEMORY) return px_fail(ctx, status, "%s", ignored.message);
     const bool parsed = status == PX_OK, labels = parsed && px_npy_labels(&h, head, got);
     const bool images = parsed && !labels && px_npy_images(&ignored, name, &h, member->size, &array) == PX_OK;
-    if (parsed) add_to_list(images ? a->can : a->cannot, name, &h);
+    if (parsed) add_to_list(images ? a->usable : a->other, name, &h);
     a->images += images;
     if (!options->array && (labels || (!images && rank == OTHER))) rank = NONE;
     if (rank == a->best.rank) a->best.equals++;
@@ -118,15 +118,15 @@ static px_status note_member(px_context *ctx, px_archive *archive, const px_memb
     return PX_OK;
 }
 
-static px_status note_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
+static px_status rank_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
+    if (!head) return px_fail_memory(ctx, archive->path, PX_NPY_HEADER_MAX);
     px_status status = PX_OK;
     for (bool found = true; status == PX_OK; a->files++) {
         px_member member;
         status = px_archive_next(ctx, archive, &member, &found);
         if (status != PX_OK || !found) break;
-        status = note_member(ctx, archive, &member, options, head, a);
+        status = rank_member(ctx, archive, &member, options, head, a);
     }
     free(head);
     return status;
@@ -135,7 +135,7 @@ static px_status note_members(px_context *ctx, px_archive *archive, const px_sou
 /* Why there is no array to read. */
 static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
     const candidate *best = &a->best;
-    const char *comma = *a->can && *a->cannot ? ", " : "", *none = *a->can || *a->cannot ? "" : "none";
+    const char *comma = *a->usable && *a->other ? ", " : "", *none = *a->usable || *a->other ? "" : "none";
     if (best->equals > 1 && best->rank < OTHER)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: zip: found %d arrays of its name, expected one; FILE:FOLDER/NAME.npy picks one", best->name,
@@ -143,17 +143,17 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
     if (best->rank != NONE)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: zip: found %d arrays that can be images (%s), expected one; FILE:NAME picks one", path,
-                       a->images, a->can);
+                       a->images, a->usable);
     if (a->torch)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: zip: found a PyTorch file (data.pkl), expected an .npz of arrays",
                        path);
     if (options->array)
         return px_fail(ctx, PX_ERR_FORMAT, "%s:%.80s: zip: found no array of this name, expected one of %s%s%s%s", path,
-                       options->array, a->can, comma, a->cannot, none);
+                       options->array, a->usable, comma, a->other, none);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: zip: found no array of images among %zu files (arrays: %s%s), expected uint8 [N, H, W, C], "
-                   "[N, H, W], [N, S S] or [N, 3 S S], or PNG and JPEG pictures",
-                   path, a->files, a->cannot, *a->cannot ? "" : "none");
+                   "[N, H, W], [N, S S] or [N, 3 S S], or PNG and JPEG images",
+                   path, a->files, a->other, *a->other ? "" : "none");
 }
 
 static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
@@ -161,24 +161,24 @@ static px_status find_member(px_context *ctx, const char *path, const px_byte_so
     px_archive archive;
     arrays a = {.best = {.rank = NONE}};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = note_members(ctx, &archive, options, &a);
+    px_status status = rank_members(ctx, &archive, options, &a);
     px_archive_close(&archive);
     PX_TRY(status);
     *best = a.best;
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
 }
 
-/* Opens the zip at the member, of which `skip` bytes are passed over. */
+/* Opens the zip at the member, of which `skip` bytes are skipped over. */
 static px_status open_member(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *zip,
                              const candidate *best, size_t skip, px_archive *archive, px_member *member) {
-    uint8_t passed[256];
+    uint8_t skipped[256];
     bool found = true;
     PX_TRY(px_archive_open(ctx, format, path, zip, archive));
     px_status status = PX_OK;
     for (size_t i = 0; i <= best->number && status == PX_OK; i++)
         status = px_archive_next(ctx, archive, member, &found);
     for (size_t got; skip > 0 && status == PX_OK; skip -= got) {
-        status = px_archive_read(ctx, archive, passed, skip < sizeof passed ? skip : sizeof passed, &got);
+        status = px_archive_read(ctx, archive, skipped, skip < sizeof skipped ? skip : sizeof skipped, &got);
         if (status == PX_OK && got == 0)
             status = px_fail(ctx, PX_ERR_FORMAT, "%s: found less than its header, expected all of it", best->name);
     }
@@ -194,7 +194,7 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     px_npy_header h;
     size_t got;
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
+    if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
     px_status status = open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member);
     if (status == PX_OK) {
         *size = member.size;
@@ -229,7 +229,7 @@ static px_status unpack(px_context *ctx, const char *path, const px_byte_source 
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP, path, zip, best, 0, &archive, &member));
     unpacked->bytes = malloc(size + 1);
     px_status status = PX_OK;
-    if (!unpacked->bytes) status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", best->name, size);
+    if (!unpacked->bytes) status = px_fail_memory(ctx, best->name, size + 1);
     if (status == PX_OK) status = px_archive_read(ctx, &archive, unpacked->bytes, size + 1, &unpacked->size);
     px_archive_close(&archive);
     if (status == PX_OK && unpacked->size != size) status = fail_short(ctx, best->name, unpacked->size, size);
@@ -271,9 +271,9 @@ static void close_source(px_source *source) {
 static px_status open_stream(px_context *ctx, const char *path, px_byte_source zip, const candidate *best,
                              const px_array *array, px_source **source) {
     px_member member;
-    px_source *made;
-    PX_TRY(px_source_create(ctx, sizeof(npz_stream) + array->stride, path, array->extent, &made));
-    npz_stream *self = (npz_stream *)made;
+    px_source *created;
+    PX_TRY(px_source_create(ctx, sizeof(npz_stream) + array->stride, path, array->extent, &created));
+    npz_stream *self = (npz_stream *)created;
     self->array = *array;
     self->base.intensities = array->binary;
     if (array->binary) self->base.stored.levels = 2;
@@ -286,7 +286,7 @@ static px_status open_stream(px_context *ctx, const char *path, px_byte_source z
         free(self);
         return status;
     }
-    *source = made;
+    *source = created;
     return PX_OK;
 }
 
@@ -299,14 +299,14 @@ static px_status open_array(px_context *ctx, const char *path, px_byte_source *z
     bool in_place;
     PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
-    px_byte_source taken = *zip;
+    px_byte_source file = *zip;
     if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
         array.offset += offset;
         *zip = (px_byte_source){0};
-        return px_array_open(ctx, path, taken, &array, source);
+        return px_array_open(ctx, path, file, &array, source);
     }
     if (options->access == PX_ACCESS_IN_ORDER && !array.fortran) {
-        px_status status = open_stream(ctx, path, taken, &best, &array, source);
+        px_status status = open_stream(ctx, path, file, &best, &array, source);
         if (status == PX_OK) *zip = (px_byte_source){0};
         return status;
     }
@@ -315,9 +315,9 @@ static px_status open_array(px_context *ctx, const char *path, px_byte_source *z
     return px_array_open(ctx, path, unpacked, &array, source);
 }
 
-px_status px_npz_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
+px_status px_npz_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
                       px_source **source) {
-    px_status status = open_array(ctx, path, &contents, options, source);
-    px_byte_source_free(&contents);
+    px_status status = open_array(ctx, path, &input, options, source);
+    px_byte_source_free(&input);
     return status;
 }

@@ -6,12 +6,12 @@
 #include "pixelrnn/stop.h"
 
 /* Told of what goes on, from the calling thread, in the source's order; and asked whether to stop. */
-typedef struct px_pack_watcher {
+typedef struct px_pack_callbacks {
     void *user;
     void (*done)(void *user, size_t images);                    /* of the source's images, so many are through */
-    void (*skipped)(void *user, size_t index, const char *why); /* why: a line that names the picture */
+    void (*skipped)(void *user, size_t index, const char *why); /* why: a line that names the image */
     px_stop *stop;                                              /* polled before each window of images; NULL: never */
-} px_pack_watcher;
+} px_pack_callbacks;
 
 typedef struct px_packed {
     size_t images, skipped;
@@ -23,7 +23,7 @@ typedef struct px_packed {
  * takes does not grow with the source. path appears whole or not at all; after it path.sfv, a line "NAME CRC32" as
  * `cksfv` and `rhash -c` read it. After a failure, or stopped, both are as they were. PX_ERR_FORMAT if no image could
  * be read. */
-px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_watcher *watcher,
+px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_callbacks *callbacks,
                   px_packed *packed);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { SIGNATURE = 8, LENGTH = 4, TYPE = 4, CRC = 4, UNPACKED = 1 << 15, MOST = 1 << 30 };
+enum { SIGNATURE = 8, LENGTH = 4, TYPE = 4, CRC = 4, UNPACKED = 1 << 15, MAX_PIXEL_BYTES = 1 << 30 };
 
 typedef struct chunk {
     const uint8_t *type, *data;
@@ -43,19 +43,19 @@ static void unpack(z_stream *stream, const chunk *c, int *code) {
         stream->next_out = unpacked;
         stream->avail_out = sizeof unpacked;
         *code = inflate(stream, Z_NO_FLUSH);
-    } while (*code == Z_OK && stream->total_out <= MOST && (stream->avail_in > 0 || stream->avail_out == 0));
+    } while (*code == Z_OK && stream->total_out <= MAX_PIXEL_BYTES && (stream->avail_in > 0 || stream->avail_out == 0));
     if (*code == Z_BUF_ERROR) *code = Z_OK; /* all was unpacked, and more is to come */
-    if (stream->total_out > MOST) *code = Z_DATA_ERROR;
+    if (stream->total_out > MAX_PIXEL_BYTES) *code = Z_DATA_ERROR;
 }
 
-static px_status judge(px_context *ctx, const char *name, const z_stream *stream, int code) {
+static px_status check_stream(px_context *ctx, const char *name, const z_stream *stream, int code) {
     if (code == Z_STREAM_END) return PX_OK;
-    if (code == Z_MEM_ERROR) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to unpack it", name);
+    if (code == Z_MEM_ERROR) return px_fail_memory(ctx, name, 0);
     if (code == Z_OK)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found pixel data that end too early, expected them whole", name);
-    if (stream->total_out > MOST)
+    if (stream->total_out > MAX_PIXEL_BYTES)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %d bytes of pixel data, expected at most that", name,
-                       MOST);
+                       MAX_PIXEL_BYTES);
     const bool checksum = stream->msg && strstr(stream->msg, "data check");
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found pixel data %s, expected them whole", name,
                    checksum ? "that differ from their Adler-32" : "that cannot be unpacked");
@@ -68,7 +68,7 @@ static px_status check_chunks(px_context *ctx, const char *name, const uint8_t *
     bool apple = false;
     for (size_t at = SIGNATURE;;) {
         PX_TRY(next_chunk(ctx, name, bytes, size, &at, &c));
-        if (memcmp(c.type, "IEND", TYPE) == 0) return apple ? PX_OK : judge(ctx, name, stream, code);
+        if (memcmp(c.type, "IEND", TYPE) == 0) return apple ? PX_OK : check_stream(ctx, name, stream, code);
         apple |= memcmp(c.type, "CgBI", TYPE) == 0;
         if (!apple && code == Z_OK && memcmp(c.type, "IDAT", TYPE) == 0) unpack(stream, &c, &code);
     }
@@ -76,7 +76,7 @@ static px_status check_chunks(px_context *ctx, const char *name, const uint8_t *
 
 px_status px_png_check(px_context *ctx, const char *name, const uint8_t *bytes, size_t size) {
     z_stream stream = {0};
-    if (inflateInit(&stream) != Z_OK) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to unpack it", name);
+    if (inflateInit(&stream) != Z_OK) return px_fail_memory(ctx, name, 0);
     const px_status status = check_chunks(ctx, name, bytes, size, &stream);
     inflateEnd(&stream);
     return status;

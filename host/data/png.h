@@ -10,7 +10,7 @@
  * begin with PNG's signature. PX_ERR_FORMAT, with name in the message, if one differs, if the file ends before its end
  * chunk, or if its pixel data cannot be unpacked.
  *
- * The pixel data are unpacked once more for it, by zlib: to decode a picture takes 60 % longer (24 photos: 160 ms, not
+ * The pixel data are unpacked once more for it, by zlib: to decode an image takes 60 % longer (24 photos: 160 ms, not
  * 100).
  */
 px_status px_png_check(px_context *ctx, const char *name, const uint8_t *bytes, size_t size);

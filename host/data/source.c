@@ -46,27 +46,27 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
                    path, kind, found, where);
 }
 
-/* Opens contents by what they are; takes them over. */
-static px_status open_contents(px_context *ctx, const char *path, const char *where, px_byte_source contents,
-                               const px_source_options *options, px_source **source) {
+/* Opens input by what they are; takes them over. */
+static px_status open_content(px_context *ctx, const char *path, const char *where, px_byte_source input,
+                              const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
-    px_status status = px_byte_source_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
-    if (status == PX_OK && options->array && !px_zip_recognise(head, contents.size))
+    px_status status = px_byte_source_copy(ctx, path, &input, 0, input.size < HEAD ? input.size : HEAD, head);
+    if (status == PX_OK && options->array && !px_zip_recognise(head, input.size))
         status = px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
     for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].recognise(head, contents.size)) return formats[i].open(ctx, path, contents, options, source);
-    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, contents.size);
-    px_byte_source_free(&contents);
+        if (formats[i].recognise(head, input.size)) return formats[i].open(ctx, path, input, options, source);
+    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, input.size);
+    px_byte_source_free(&input);
     return status;
 }
 
-/* An archive of pictures that are not all in place: read in order, it takes little memory. Takes contents over. */
-static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path,
-                                     px_byte_source contents, const px_source_options *options, px_source **source) {
+/* An archive of has_images that are not all in place: read in order, it takes little memory. Takes input over. */
+static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_byte_source input,
+                                     const px_source_options *options, px_source **source) {
     px_status status = PX_OK;
     if (options->access == PX_ACCESS_IN_ORDER) status = px_archive_stream_open(ctx, format, path, options, source);
-    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, contents, options, source);
-    px_byte_source_free(&contents);
+    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, input, options, source);
+    px_byte_source_free(&input);
     return status;
 }
 
@@ -75,22 +75,24 @@ bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
 }
 
 /* libarchive opens the file by itself. It unpacks what is compressed twice too, so what comes out is not. */
-static px_status open_compressed(px_context *ctx, const char *path, px_byte_source packed,
+static px_status open_compressed(px_context *ctx, const char *path, px_byte_source compressed,
                                  const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
     char where[32];
     size_t size;
-    px_byte_source contents;
-    px_status status = px_byte_source_copy(ctx, path, &packed, 0, packed.size < HEAD ? packed.size : HEAD, head);
+    px_byte_source input;
+    px_status status = px_byte_source_copy(ctx, path, &compressed, 0, compressed.size < HEAD ? compressed.size : HEAD,
+                                           head);
     snprintf(where, sizeof where, " inside %s", px_compression_of_bytes(head, HEAD));
-    px_byte_source_free(&packed);
+    px_byte_source_free(&compressed);
     if (status == PX_OK) status = px_decompress_head(ctx, path, HEAD, head, &size);
     PX_TRY(status);
-    if (px_tar_recognise(head, size)) return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, packed, options, source);
-    PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &contents));
-    if (!px_compressed_recognise(contents.bytes, contents.size))
-        return open_contents(ctx, path, where, contents, options, source);
-    px_byte_source_free(&contents);
+    if (px_tar_recognise(head, size))
+        return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, compressed, options, source);
+    PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &input));
+    if (!px_compressed_recognise(input.bytes, input.size))
+        return open_content(ctx, path, where, input, options, source);
+    px_byte_source_free(&input);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
 }
 
@@ -99,12 +101,12 @@ static px_status open_tar(px_context *ctx, const char *path, px_byte_source tar,
     return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
 }
 
-/* A zip holds an array, or pictures. Read in order, its checksums are compared. */
+/* A zip holds an array, or has_images. Read in order, its checksums are compared. */
 static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip, const px_source_options *options,
                           px_source **source) {
-    bool pictures;
-    const px_status status = px_zip_holds_images(ctx, path, &zip, &pictures);
-    if (status == PX_OK && !pictures) return px_npz_open(ctx, path, zip, options, source);
+    bool has_images;
+    const px_status status = px_zip_holds_images(ctx, path, &zip, &has_images);
+    if (status == PX_OK && !has_images) return px_npz_open(ctx, path, zip, options, source);
     if (status == PX_OK) return open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source);
     px_byte_source_free(&zip);
     return status;
@@ -148,12 +150,12 @@ static px_status open_folder(px_context *ctx, const char *path, const px_source_
 }
 
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_byte_source contents;
+    px_byte_source input;
     if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
-    PX_TRY(px_byte_source_open(ctx, path, &contents));
-    const px_status status = px_checksum_check(ctx, path, &contents);
-    if (status == PX_OK) return open_contents(ctx, path, "", contents, options, source);
-    px_byte_source_free(&contents);
+    PX_TRY(px_byte_source_open(ctx, path, &input));
+    const px_status status = px_checksum_check(ctx, path, &input);
+    if (status == PX_OK) return open_content(ctx, path, "", input, options, source);
+    px_byte_source_free(&input);
     return status;
 }
 
@@ -208,8 +210,8 @@ static px_status open_intensities(px_context *ctx, const char *spec, const px_so
 }
 
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    static const px_source_options usual = {0};
-    if (!options) options = &usual;
+    static const px_source_options defaults = {0};
+    if (!options) options = &defaults;
     *source = NULL;
     if (options->channels != 0 && options->channels != 1 && options->channels != 3)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: channels is %d, expected 0 (as stored), 1 or 3", spec,

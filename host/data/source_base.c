@@ -9,7 +9,7 @@ px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_e
                        "%s: found images of %zu x %zu x %zu, expected sides up to %d and 1 or 3 channels", name,
                        extent.height, extent.width, extent.channels, PX_MAX_SIDE);
     px_source *made = calloc(1, bytes);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", name);
+    if (!made) return px_fail_memory(ctx, name, bytes);
     snprintf(made->name, sizeof made->name, "%s", name);
     made->count = extent.count;
     made->height = (int)extent.height;

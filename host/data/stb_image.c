@@ -1,7 +1,7 @@
 /* stb_image, compiled once, for PNG and JPEG alone; its warnings are not ours.
  *
  * Version 2.27 reads Huffman tables that a hostile JPEG never defined: memory that begins as zeros makes them harmless.
- * It makes room for 2 GiB if a PNG of a few bytes says that so many follow, or unpacks to them: no picture that we take
+ * It makes room for 2 GiB if a PNG of a few bytes says that so many follow, or unpacks to them: no image that we take
  * needs more than 1 GiB, 8 bytes for each of PX_IMAGE_PIXELS. */
 #include <stdlib.h>
 #define STB_IMAGE_IMPLEMENTATION

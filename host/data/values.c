@@ -29,14 +29,14 @@ static px_status scan_images(px_context *ctx, px_source *source, int levels, uin
 }
 
 /* The bytes are too small to be intensities: says so, and what may be done. */
-static px_status fail_dark(px_context *ctx, const px_source *source, int levels, int largest) {
+static px_status fail_small_values(px_context *ctx, const px_source *source, int levels, int largest) {
     char remedy[160];
-    const char *const as_they_are = "data.values: intensity takes them as they are";
+    const char *const accept = "data.values: intensity takes them as they are";
     if (largest < levels)
-        snprintf(remedy, sizeof remedy, "data.values: levels takes the bytes as levels, %s", as_they_are);
+        snprintf(remedy, sizeof remedy, "data.values: levels takes the bytes as levels, %s", accept);
     else
         snprintf(remedy, sizeof remedy, "data.levels: %d and data.values: levels take the bytes as levels, %s",
-                 largest + 1, as_they_are);
+                 largest + 1, accept);
     return px_fail(ctx, PX_ERR_CONFIG,
                    "%s: found no byte above %d in %zu images, which is level 0 of %d everywhere, expected intensities "
                    "up to 255; %s",
@@ -50,12 +50,13 @@ px_status px_values_check(px_context *ctx, px_source *source, const px_source_op
     /* Of 256 levels each non-zero byte reaches level 1. */
     if (levels == 0 || levels == 256 || source->intensities || options->values != PX_VALUES_AUTO) return PX_OK;
     uint8_t *pixels = malloc(px_source_image_bytes(source));
-    if (!pixels) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    if (!pixels) return px_fail_memory(ctx, source->name, px_source_image_bytes(source));
     px_status status = scan_images(ctx, source, levels, pixels, &s);
     free(pixels);
     *seen = s.images;
     PX_TRY(status);
-    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK : fail_dark(ctx, source, levels, s.largest);
+    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK
+                                                                : fail_small_values(ctx, source, levels, s.largest);
 }
 
 /* A source that holds levels. */
@@ -86,14 +87,14 @@ static void close_source(px_source *source) {
 }
 
 static px_status open_levels(px_context *ctx, int levels, px_source **source) {
-    level_source *made = malloc(sizeof *made);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", (*source)->name);
-    *made = (level_source){.base = **source, .from = *source, .levels = levels};
-    for (int level = 0; level < levels; level++) made->intensity[level] = px_dequantise((uint8_t)level, levels);
-    made->base.stored.levels = levels;
-    made->base.read = read_image;
-    made->base.close = close_source;
-    *source = &made->base;
+    level_source *created = malloc(sizeof *created);
+    if (!created) return px_fail_memory(ctx, (*source)->name, sizeof *created);
+    *created = (level_source){.base = **source, .from = *source, .levels = levels};
+    for (int level = 0; level < levels; level++) created->intensity[level] = px_dequantise((uint8_t)level, levels);
+    created->base.stored.levels = levels;
+    created->base.read = read_image;
+    created->base.close = close_source;
+    *source = &created->base;
     return PX_OK;
 }
 

@@ -17,10 +17,10 @@
  *   CIFAR            CIFAR-10's and CIFAR-100's .bin files, in place; their binary .tar.gz or .tar as it is downloaded
  *   folders, tars,   of PNG and JPEG: all files that end in .png, .jpg or .jpeg, folders in the order of their names,
  *   zips             archives in their own. Files whose name begins with a dot are left out, all others too. JPEGs are
- *                    turned as their EXIF says. A picture is damaged if a checksum in it differs from its data. What a
+ *                    turned as their EXIF says. An image is damaged if a checksum in it differs from its data. What a
  *                    tar holds, and what a zip stores, is read in place
  *   compressed tars  the same, in gzip, bzip2, xz or zstd; see px_access. Other files may be compressed so too
- *   folders of parts A folder without pictures may hold the array formats above: its files of a split are one set
+ *   folders of parts A folder without images may hold the array formats above: its files of a split are one set
  *                    (parts.c), in natural order
  *
  * Images are uint8, [H, W, C]. Their bytes are 8-bit intensities: level floor(v * L / 256) of L. Arrays may hold levels
@@ -39,7 +39,7 @@
 typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST, PX_SPLIT_VALID } px_split;
 
 /* How a source will be read. Compressed sets (deflated .npz, compressed tars, what a zip deflates) can only be read
- * from the beginning on. For any order they are held in memory, pictures as the PNG and JPEG files that they are, up to
+ * from the beginning on. For any order they are held in memory, images as the PNG and JPEG files that they are, up to
  * 4 GiB (PX_ERR_FORMAT above, which says what to do). In order they take the same memory whatever their size. */
 typedef enum {
     PX_ACCESS_ANY,      /* images in any order, and as often as wanted */
@@ -61,12 +61,12 @@ typedef enum {
 /* All zero: images of the training split as they are stored, in any order. */
 typedef struct px_source_options {
     px_split split;
-    /* Side in pixels of images that have no size in common, 0: as stored. Pictures of a folder or a tar: the largest
+    /* Side in pixels of images that have no size in common, 0: as stored. Images of a folder or a tar: the largest
      * square around the centre, averaged down to it; none may be smaller. Procedural sets: digits 8..64 (0: 28), ising
      * 2..16 (0: 8). Arrays of images keep their size: px_source_convert. */
     int size;
     uint64_t seed; /* of procedural images */
-    /* 1, 3, or 0: as stored, which for folders and tars means 3, grey pictures among them or not. Colour becomes grey
+    /* 1, 3, or 0: as stored, which for folders and tars means 3, grey images among them or not. Colour becomes grey
      * by its luma, grey becomes three equal channels. */
     int channels;
     px_access access;
@@ -78,7 +78,7 @@ typedef struct px_source_options {
 typedef struct px_source px_source;
 
 enum {
-    PX_FORMATS_LEFT_OUT = 9, /* formats of pictures that are counted, but not read: GIF, WebP, ... */
+    PX_FORMATS_LEFT_OUT = 9, /* formats of images that are counted, but not read: GIF, WebP, ... */
     PX_LEFT_OUT_TEXT = 256,
 };
 
@@ -95,12 +95,12 @@ struct px_source {
         bool varies;
     } stored;
     double entropy; /* exact nats per image where the truth is known (builtin:ising), else 0 */
-    /* Pictures of other formats that lay among those of a set, by format: px_source_left_out names them. */
+    /* Images of other formats that lay among those of a set, by format: px_source_left_out names them. */
     size_t left_out[PX_FORMATS_LEFT_OUT];
     bool intensities; /* its bytes are known to be intensities: options' values no longer matter */
     bool concurrent;  /* read may be called from several threads at once, each with a context of its own */
     /* Copies image `index` < count to pixels, height * width * channels bytes. Unless the source is concurrent, from
-     * any one thread at a time. PX_ERR_FORMAT: this picture is damaged, or smaller than the size asked for; others may
+     * any one thread at a time. PX_ERR_FORMAT: this image is damaged, or smaller than the size asked for; others may
      * be read. PX_ERR_SHAPE: no size was asked for, and it is not as large as the first. PX_ERR_FILE: what lies behind
      * the source cannot be read on: it shrank, or its compressed stream is damaged. */
     px_status (*read)(px_source *source, px_context *ctx, size_t index, uint8_t *pixels);

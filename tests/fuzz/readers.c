@@ -134,12 +134,12 @@ static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
 static px_status decode(px_context *ctx, const uint8_t *bytes, size_t size, int channels) {
     uint8_t *pixels, shrunk[3 * 7 * 7];
     int height, width, measured_height, measured_width;
-    PX_TRY(checked(ctx, px_image_measure(ctx, "picture", bytes, size, &measured_height, &measured_width)));
-    demand(measured_height >= 1 && measured_width >= 1, "a picture has pixels");
-    demand((int64_t)measured_height * measured_width <= PX_IMAGE_PIXELS, "a picture is not too large");
+    PX_TRY(checked(ctx, px_image_measure(ctx, "image", bytes, size, &measured_height, &measured_width)));
+    demand(measured_height >= 1 && measured_width >= 1, "an image has pixels");
+    demand((int64_t)measured_height * measured_width <= PX_IMAGE_PIXELS, "an image is not too large");
     if (measured_height * measured_width > MOST_PIXELS) return PX_OK;
-    PX_TRY(checked(ctx, px_image_decode(ctx, "picture", bytes, size, channels, &pixels, &height, &width)));
-    demand(height == measured_height && width == measured_width, "a picture is as large as its header says");
+    PX_TRY(checked(ctx, px_image_decode(ctx, "image", bytes, size, channels, &pixels, &height, &width)));
+    demand(height == measured_height && width == measured_width, "an image is as large as its header says");
     int side = height < width ? height : width;
     px_image_downsample(pixels, height, width, channels, side < 7 ? side : 7, shrunk);
     free(pixels);

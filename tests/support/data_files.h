@@ -69,7 +69,7 @@ static inline void npy_make(blob *b, const char *dictionary, size_t count) {
 
 #define NPY_IMAGES(shape) "{'descr': '|u1', 'fortran_order': False, 'shape': " shape ", }"
 
-static inline void append_picture(void *b, void *bytes, int size) {
+static inline void append_image(void *b, void *bytes, int size) {
     append(b, bytes, (size_t)size);
 }
 
@@ -78,7 +78,7 @@ static inline void png_make(blob *b, int height, int width, int channels, int va
     static uint8_t pixels[1 << 16];
     for (int i = 0; i < height * width * channels; i++) pixels[i] = (uint8_t)(value + i % channels);
     b->size = 0;
-    assert_true(stbi_write_png_to_func(append_picture, b, width, height, channels, pixels, 0));
+    assert_true(stbi_write_png_to_func(append_image, b, width, height, channels, pixels, 0));
 }
 
 /* A JPEG of 3 x 5 pixels, each channel of each 76. */

@@ -9,23 +9,23 @@
 
 static const px_access accesses[] = {PX_ACCESS_ANY, PX_ACCESS_IN_ORDER};
 
-/* The same pictures in a folder and in archives -----------------------------------------------------------------------
+/* The same images in a folder and in archives -----------------------------------------------------------------------
  */
 
 enum { FOLDER, TAR, TAR_GZ, TAR_BZ2, TAR_XZ, TAR_ZST, ZIP, ZIP_STORED, KINDS };
 
-typedef struct picture_file {
+typedef struct image_file {
     const char *name;
     blob content;
-} picture_file;
+} image_file;
 
 /* Names given at run time: an initialiser would put every file's megabyte of content into the program's file. */
-static void name_files(picture_file *files, int count, const char *const *names) {
+static void name_files(image_file *files, int count, const char *const *names) {
     for (int i = 0; i < count; i++) files[i].name = names[i];
 }
 
 /* Writes files in the order given, folders as they are needed. */
-static void write_set(const picture_file *files, int count, char paths[KINDS][PX_PATH]) {
+static void write_set(const image_file *files, int count, char paths[KINDS][PX_PATH]) {
     static blob tar;
     static zip_file zips[2];
     static int sets;
@@ -61,9 +61,9 @@ static void fill(uint8_t *pixels, size_t count, int channels, int value) {
         for (int c = 0; c < channels; c++) *pixels++ = (uint8_t)(value + c);
 }
 
-static void pictures_are_read(void **state) {
+static void images_are_read(void **state) {
     (void)state;
-    static picture_file files[5];
+    static image_file files[5];
     name_files(files, 5, (const char *[]){"a/1.png", "a/b/2.JPEG", "a/notes.txt", "a/.3.png", "c/4.PNG"});
     png_make(&files[0].content, 3, 5, 3, 10);
     jpeg_make(&files[1].content);
@@ -95,11 +95,11 @@ static void pictures_are_read(void **state) {
         }
 }
 
-/* A picture that is higher or wider than it is to be keeps its middle. */
+/* An image that is higher or wider than it is to be keeps its middle. */
 static void the_middle_is_kept(void **state) {
     (void)state;
     enum { SIDE = 6, LONG = 13, MIDDLE = 3 };
-    static picture_file files[2];
+    static image_file files[2];
     char paths[KINDS][PX_PATH];
     uint8_t pixels[SIDE * LONG], expected[2][SIDE * SIDE];
     name_files(files, 2, (const char *[]){"high.png", "wide.png"});
@@ -107,7 +107,7 @@ static void the_middle_is_kept(void **state) {
     for (int wide = 0; wide < 2; wide++) {
         const size_t width = wide ? LONG : SIDE;
         assert_true(
-            stbi_write_png_to_func(append_picture, &files[wide].content, (int)width, wide ? SIDE : LONG, 1, pixels, 0));
+            stbi_write_png_to_func(append_image, &files[wide].content, (int)width, wide ? SIDE : LONG, 1, pixels, 0));
         for (size_t i = 0; i < SIDE * SIDE; i++)
             expected[wide][i] = pixels[(i / SIDE + (wide ? 0 : MIDDLE)) * width + i % SIDE + (wide ? MIDDLE : 0)];
     }
@@ -117,9 +117,9 @@ static void the_middle_is_kept(void **state) {
     px_source_close(source);
 }
 
-static void pictures_are_brought_to_a_size(void **state) {
+static void images_are_brought_to_a_size(void **state) {
     (void)state;
-    static picture_file files[4];
+    static image_file files[4];
     name_files(files, 4, (const char *[]){"1.png", "2.png", "3.png", "4.png"});
     png_make(&files[0].content, 40, 90, 3, 10);
     png_make(&files[1].content, 7, 7, 1, 20);
@@ -145,7 +145,7 @@ static void pictures_are_brought_to_a_size(void **state) {
 
 static void unequal_sizes_are_told(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     name_files(files, 2, (const char *[]){"1.png", "2.png"});
     png_make(&files[0].content, 4, 4, 3, 10);
     png_make(&files[1].content, 4, 5, 3, 10);
@@ -155,7 +155,7 @@ static void unequal_sizes_are_told(void **state) {
         for (int a = 0; a < 2; a++) {
             px_source *source = open_source(paths[k], (px_source_options){.access = accesses[a]});
             check_unreadable(source, 1, PX_ERR_SHAPE,
-                             "2.png: found 4 x 5 pixels, expected 4 x 4 as of the first picture; data.size");
+                             "2.png: found 4 x 5 pixels, expected 4 x 4 as of the first image; data.size");
             px_source_close(source);
         }
 }
@@ -172,19 +172,19 @@ static void bomb_make(blob *b, uint32_t side) {
     for (int i = 0; i < 4; i++) b->bytes[29 + i] = (uint8_t)(crc >> 8 * (3 - i));
 }
 
-static void damaged_pictures_are_told_one_by_one(void **state) {
+static void damaged_images_are_told_one_by_one(void **state) {
     (void)state;
-    static picture_file files[9];
+    static image_file files[9];
     name_files(files, 9,
                (const char *[]){"0.png", "1.png", "2.jpg", "3.jpg", "4.jpeg", "5.png", "6.png", "7.png", "8.jpg"});
     static const char *const words[] = {NULL,
-                                        "1.png: found no bytes, expected a PNG or JPEG picture",
+                                        "1.png: found no bytes, expected a PNG or JPEG image",
                                         "2.jpg: found the first bytes 3c 68 74 6d 6c 3e 6e 6f, expected a PNG or JPEG",
                                         "3.jpg: found a JPEG that ends after ",
                                         "4.jpeg: found ",
                                         "5.png: found a PNG that ends after ",
                                         "6.png: found a side of more than 32768 pixels, expected",
-                                        "7.png: found a picture of 15000 x 15000 pixels, expected at most 134217728",
+                                        "7.png: found an image of 15000 x 15000 pixels, expected at most 134217728",
                                         "8.jpg: found a Huffman table of more than 256 symbols, expected fewer"};
     enum { FILES = sizeof files / sizeof *files };
     png_make(&files[0].content, 3, 5, 3, 10);
@@ -213,9 +213,9 @@ static void damaged_pictures_are_told_one_by_one(void **state) {
             }
 }
 
-static void the_first_readable_picture_gives_the_size(void **state) {
+static void the_first_readable_image_gives_the_size(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     name_files(files, 2, (const char *[]){"0.png", "1.png"});
     png_make(&files[0].content, 9, 9, 3, 10); /* its header is whole, its pixels are not */
     files[0].content.size -= 30;
@@ -229,7 +229,7 @@ static void the_first_readable_picture_gives_the_size(void **state) {
                 const px_source_options options = {.access = accesses[a]};
                 if (!good) {
                     check_refused(paths[k], options, PX_ERR_FORMAT,
-                                  "found no picture that can be read among 2; the first: ");
+                                  "found no image that can be read among 2; the first: ");
                     continue;
                 }
                 px_source *source = open_source(paths[k], options);
@@ -241,7 +241,7 @@ static void the_first_readable_picture_gives_the_size(void **state) {
 
 static void empty_sets_are_refused(void **state) {
     (void)state;
-    static picture_file files[1];
+    static image_file files[1];
     name_files(files, 1, (const char *[]){"notes.txt"});
     append(&files[0].content, "text", 4);
     char paths[KINDS][PX_PATH];
@@ -249,13 +249,13 @@ static void empty_sets_are_refused(void **state) {
     for (int k = 0; k < KINDS; k++)
         for (int a = 0; a < 2; a++)
             check_refused(paths[k], (px_source_options){.access = accesses[a]}, PX_ERR_FORMAT,
-                          k < ZIP ? "found no pictures, expected files that end in .png, .jpg or .jpeg"
+                          k < ZIP ? "found no images, expected files that end in .png, .jpg or .jpeg"
                                   : "zip: found no array of images among 1 files");
 }
 
 static void lost_files_are_told(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     name_files(files, 2, (const char *[]){"0.png", "1.png"});
     for (int i = 0; i < 2; i++) png_make(&files[i].content, 4, 4, 3, 10);
     char paths[KINDS][PX_PATH], name[PX_PATH];
@@ -278,7 +278,7 @@ static void other_formats_are_named(void **state) {
         const char *bytes, *words;
         size_t size;
     } cases[] = {
-        {"RIFF\x24\0\0\0WEBPVP8 ", "1.jpg: found content of the format WebP, expected a PNG or JPEG picture", 16},
+        {"RIFF\x24\0\0\0WEBPVP8 ", "1.jpg: found content of the format WebP, expected a PNG or JPEG image", 16},
         {"GIF89a", "1.jpg: found content of the format GIF, expected", 6},
         {"BM0123", "1.jpg: found content of the format BMP, expected", 6},
         {"MM\0*\0\0", "1.jpg: found content of the format TIFF, expected", 6},
@@ -288,7 +288,7 @@ static void other_formats_are_named(void **state) {
         {"\xff\xd8\xff\xc9\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0",
          "1.jpg: found a damaged JPEG, or one of an unusual kind", 15},
     };
-    static picture_file files[2];
+    static image_file files[2];
     name_files(files, 2, (const char *[]){"0.png", "1.jpg"});
     png_make(&files[0].content, 4, 4, 3, 10);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -302,10 +302,10 @@ static void other_formats_are_named(void **state) {
     }
 }
 
-/* The reason that is told is the first picture's. */
+/* The reason that is told is the first image's. */
 static void the_first_reason_is_told(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     char paths[KINDS][PX_PATH];
     name_files(files, 2, (const char *[]){"1.png", "2.png"});
     append(&files[0].content, "GIF89a", 6);
@@ -317,10 +317,10 @@ static void the_first_reason_is_told(void **state) {
                           "1.png: found content of the format GIF, expected");
 }
 
-/* Thumbnails and the like in a folder; and what CIFAR's Python version has, beside pictures in a tar. */
-static void company_of_pictures_is_passed_over(void **state) {
+/* Thumbnails and the like in a folder; and what CIFAR's Python version has, beside images in a tar. */
+static void company_of_images_is_passed_over(void **state) {
     (void)state;
-    static picture_file files[3];
+    static image_file files[3];
     char paths[KINDS][PX_PATH];
     name_files(files, 3, (const char *[]){"a/1.png", "a/.thumbnails/2.png", "data_batch_1"});
     png_make(&files[0].content, 4, 6, 1, 10);
@@ -382,7 +382,7 @@ static void bytes_past_the_end_tell_no_format(void **state) {
 /* Files of formats that are not read are counted, also where several sets are joined. */
 static void other_formats_are_counted(void **state) {
     (void)state;
-    static picture_file files[6];
+    static image_file files[6];
     char paths[KINDS][PX_PATH], text[PX_LEFT_OUT_TEXT];
     name_files(files, 6, (const char *[]){"1.png", "a/2.WEBP", "a/3.webp", "4.gif", ".5.gif", "6.txt"});
     png_make(&files[0].content, 4, 4, 3, 10);
@@ -403,15 +403,14 @@ static void other_formats_are_counted(void **state) {
     name_files(files, 1, (const char *[]){"1.bmp"});
     write_set(files, 4, paths);
     for (int k = 0; k < KINDS; k++)
-        check_refused(
-            paths[k], (px_source_options){0}, PX_ERR_FORMAT,
-            "found no pictures but 1 GIF, 1 BMP, 2 WebP, which are not read, expected files that end in .png");
+        check_refused(paths[k], (px_source_options){0}, PX_ERR_FORMAT,
+                      "found no images but 1 GIF, 1 BMP, 2 WebP, which are not read, expected files that end in .png");
 }
 
 /* ImageNet's training archive holds a tar for each class. */
 static void tars_of_tars_are_named(void **state) {
     (void)state;
-    static picture_file files[3];
+    static image_file files[3];
     char paths[KINDS][PX_PATH];
     name_files(files, 3, (const char *[]){"n01440764.tar", "n01443537.tar", "n01484850.tar"});
     for (int i = 0; i < 3; i++) append_zeros(&files[i].content, 1024);
@@ -420,7 +419,7 @@ static void tars_of_tars_are_named(void **state) {
         for (int a = 0; a < 2; a++)
             check_refused(
                 paths[k], (px_source_options){.access = accesses[a]}, PX_ERR_FORMAT,
-                "found 3 tars in it and no pictures, expected files that end in .png, .jpg or .jpeg: unpack it");
+                "found 3 tars in it and no images, expected files that end in .png, .jpg or .jpeg: unpack it");
 }
 
 /* Checksums -----------------------------------------------------------------------------------------------------------
@@ -452,7 +451,7 @@ static void damaged_png_make(blob *b, int damage) {
 
 static void png_checksums_are_compared(void **state) {
     (void)state;
-    static picture_file files[5];
+    static image_file files[5];
     char paths[KINDS][PX_PATH];
     name_files(files, 5, (const char *[]){"0.png", "1.png", "2.png", "3.png", "4.png"});
     for (int i = 0; i < 3; i++) damaged_png_make(&files[i].content, i);
@@ -490,10 +489,10 @@ static void png_insert(blob *b, const char *type, size_t length) {
     b->size += length + 12;
 }
 
-/* Chunks without data, and a picture that is longer than what an archive is read by at a time. */
+/* Chunks without data, and an image that is longer than what an archive is read by at a time. */
 static void unusual_pngs_are_read(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     char paths[KINDS][PX_PATH];
     name_files(files, 2, (const char *[]){"empty.png", "long.png"});
     for (int i = 0; i < 2; i++) png_make(&files[i].content, 4, 6, 3, 10);
@@ -513,7 +512,7 @@ static void unusual_pngs_are_read(void **state) {
 /* Apple's variant: pixels are a bare stream without zlib's header; bytes that follow it are no checksum. */
 static void apple_pngs_are_read(void **state) {
     (void)state;
-    static picture_file files[1];
+    static image_file files[1];
     static blob plain;
     char paths[KINDS][PX_PATH];
     uint8_t expected[24];
@@ -545,11 +544,11 @@ static void apple_pngs_are_read(void **state) {
 /* A JPEG has no checksum; the zip around it has. What a zip stores is read in place, and compared in order alone. */
 static void zip_checksums_are_compared(void **state) {
     (void)state;
-    static blob picture;
+    static blob image;
     static zip_file zip;
     uint8_t expected[45];
     memset(expected, 76, 45);
-    jpeg_make(&picture);
+    jpeg_make(&image);
     for (int deflate = 0; deflate < 2; deflate++)
         for (int damage = 0; damage < 2; damage++) {
             zip.body.size = zip.directory.size = 0, zip.members = 0;
@@ -558,7 +557,7 @@ static void zip_checksums_are_compared(void **state) {
                 char name[] = "0.jpg";
                 name[0] = (char)('0' + i);
                 const bool bad = i < 2;
-                zip_add(&zip, name, picture.bytes, picture.size,
+                zip_add(&zip, name, image.bytes, image.size,
                         (zip_lie){.deflate = deflate, .crc = bad && damage == 0 ? 1 : 0});
                 if (bad && damage == 1) memset(zip.body.bytes + begin + 60, 0xff, 150); /* deflate's codes, too */
             }
@@ -590,7 +589,7 @@ static void blocks_make(blob *b, const blob *exif) {
     static uint8_t pixels[EXIF_HEIGHT * EXIF_WIDTH];
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)block_value(i / EXIF_WIDTH, i % EXIF_WIDTH);
     plain.size = 0;
-    assert_true(stbi_write_jpg_to_func(append_picture, &plain, EXIF_WIDTH, EXIF_HEIGHT, 1, pixels, 100));
+    assert_true(stbi_write_jpg_to_func(append_image, &plain, EXIF_WIDTH, EXIF_HEIGHT, 1, pixels, 100));
     b->size = 0;
     append(b, plain.bytes, 2);
     append(b, exif->bytes, exif->size);
@@ -621,7 +620,7 @@ static void exif_make(blob *b, bool little, unsigned orientation) {
     append_zeros(b, 46 - b->size);
 }
 
-/* Where in the stored picture the shown pixel (y, x) is, as EXIF describes it. */
+/* Where in the stored image the shown pixel (y, x) is, as EXIF describes it. */
 static int shown_value(int orientation, size_t y, size_t x) {
     const size_t bottom = EXIF_HEIGHT - 1, right = EXIF_WIDTH - 1;
     switch (orientation) {
@@ -640,9 +639,9 @@ static void check_shown(const blob *b, int orientation) {
     px_context ctx = {""};
     uint8_t *pixels;
     int height, width, measured_height, measured_width;
-    px_status status = px_image_decode(&ctx, "picture", b->bytes, b->size, 1, &pixels, &height, &width);
+    px_status status = px_image_decode(&ctx, "image", b->bytes, b->size, 1, &pixels, &height, &width);
     if (status != PX_OK) fail_msg("%s", ctx.message);
-    assert_int_equal(px_image_measure(&ctx, "picture", b->bytes, b->size, &measured_height, &measured_width), PX_OK);
+    assert_int_equal(px_image_measure(&ctx, "image", b->bytes, b->size, &measured_height, &measured_width), PX_OK);
     const bool swap = orientation >= 5;
     assert_int_equal(height, swap ? EXIF_WIDTH : EXIF_HEIGHT);
     assert_int_equal(width, swap ? EXIF_HEIGHT : EXIF_WIDTH);
@@ -660,19 +659,19 @@ static void check_shown(const blob *b, int orientation) {
 
 static void orientations_are_applied(void **state) {
     (void)state;
-    static blob exif, picture;
+    static blob exif, image;
     for (int little = 0; little < 2; little++)
         for (unsigned orientation = 1; orientation <= 8; orientation++) {
             exif_make(&exif, little, orientation);
-            blocks_make(&picture, &exif);
-            check_shown(&picture, (int)orientation);
+            blocks_make(&image, &exif);
+            check_shown(&image, (int)orientation);
         }
 }
 
 /* A damaged block of EXIF turns nothing and is no error. */
 static void damaged_exif_is_no_error(void **state) {
     (void)state;
-    static blob exif, picture;
+    static blob exif, image;
     static const struct {
         size_t at; /* in the segment */
         uint8_t value;
@@ -681,18 +680,18 @@ static void damaged_exif_is_no_error(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         exif_make(&exif, false, 6);
         exif.bytes[cases[i].at] = cases[i].value;
-        blocks_make(&picture, &exif);
-        check_shown(&picture, 1);
+        blocks_make(&image, &exif);
+        check_shown(&image, 1);
     }
     exif_make(&exif, false, 6);
     exif.bytes[18] = 0xff; /* so many entries as do not fit; the second is the one */
-    blocks_make(&picture, &exif);
-    check_shown(&picture, 6);
+    blocks_make(&image, &exif);
+    check_shown(&image, 6);
 }
 
-static void a_turned_picture_gives_the_size(void **state) {
+static void a_turned_image_gives_the_size(void **state) {
     (void)state;
-    static picture_file files[2];
+    static image_file files[2];
     static blob exif;
     char paths[KINDS][PX_PATH];
     name_files(files, 2, (const char *[]){"0.jpg", "1.png"});
@@ -718,14 +717,14 @@ static void a_turned_picture_gives_the_size(void **state) {
 /* A tar that ends early, or whose headers lie. Cut inside gzip, read in order, it is found out before any reading. */
 static void bad_tars_are_refused(void **state) {
     (void)state;
-    static blob picture, tar;
-    png_make(&picture, 64, 64, 3, 10);
+    static blob image, tar;
+    png_make(&image, 64, 64, 3, 10);
     static const struct {
-        size_t stated, kept; /* bytes of the picture, and of the tar; 0: all */
+        size_t stated, kept; /* bytes of the image, and of the tar; 0: all */
     } cases[] = {{0, 520}, {0, 600}, {1000000, 0}, {077777777777, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tar.size = 0;
-        tar_add(&tar, "1.png", picture.bytes, picture.size, cases[i].stated ? cases[i].stated : picture.size);
+        tar_add(&tar, "1.png", image.bytes, image.size, cases[i].stated ? cases[i].stated : image.size);
         tar_end(&tar);
         if (cases[i].kept) tar.size = cases[i].kept;
         const char *paths[] = {write_plain("bad.tar", &tar), write_gzip("bad.tar.gz", &tar)};
@@ -735,29 +734,29 @@ static void bad_tars_are_refused(void **state) {
                               ", expected ");
     }
     tar.size = 0;
-    tar_add(&tar, "1.png", picture.bytes, picture.size, picture.size);
-    tar_add(&tar, "2.png", picture.bytes, picture.size, picture.size);
-    tar.bytes[512 + (picture.size + 511) / 512 * 512 + 148]++; /* the second header's checksum */
+    tar_add(&tar, "1.png", image.bytes, image.size, image.size);
+    tar_add(&tar, "2.png", image.bytes, image.size, image.size);
+    tar.bytes[512 + (image.size + 511) / 512 * 512 + 148]++; /* the second header's checksum */
     tar_end(&tar);
     check_refused(write_plain("bad.tar", &tar), (px_source_options){0}, PX_ERR_FORMAT, "found damaged content (");
 }
 
 /* GNU tar leaves the holes of a file out: its zeros are put back. Here the hole follows the
- * picture. */
-static void sparse_pictures_are_read(void **state) {
+ * image. */
+static void sparse_images_are_read(void **state) {
     (void)state;
-    static blob picture, tar;
-    png_make(&picture, 4, 4, 3, 10);
+    static blob image, tar;
+    png_make(&image, 4, 4, 3, 10);
     tar.size = 0;
-    tar_add(&tar, "1.png", picture.bytes, picture.size, picture.size);
-    tar_add(&tar, "2.png", picture.bytes, picture.size, picture.size);
+    tar_add(&tar, "1.png", image.bytes, image.size, image.size);
+    tar_add(&tar, "2.png", image.bytes, image.size, image.size);
     tar_end(&tar);
     char *header = (char *)tar.bytes;
     memcpy(header + 257, "ustar  ", 8);
     header[156] = 'S';
     snprintf(header + 386, 12, "%011o", 0); /* what is stored: from where, */
-    snprintf(header + 398, 12, "%011zo", picture.size);
-    snprintf(header + 483, 12, "%011zo", picture.size + 100); /* then a hole up to here */
+    snprintf(header + 398, 12, "%011zo", image.size);
+    snprintf(header + 483, 12, "%011zo", image.size + 100); /* then a hole up to here */
     memset(header + 148, ' ', 8);
     unsigned sum = 0;
     for (int i = 0; i < 512; i++) sum += (uint8_t)header[i];
@@ -788,14 +787,14 @@ static void tar_add_pax_name(blob *tar, const char *name) {
 
 static void pax_names_are_shown(void **state) {
     (void)state;
-    static blob tar, picture;
+    static blob tar, image;
     char name[256] = "";
     for (int i = 0; i < 12; i++) strcat(name, "a long folder/");
     strcat(name, "Stra\xc3\x9f"
                  "e 1.png");
-    png_make(&picture, 4, 4, 3, 10);
+    png_make(&image, 4, 4, 3, 10);
     tar.size = 0;
-    tar_add(&tar, "0.png", picture.bytes, picture.size, picture.size);
+    tar_add(&tar, "0.png", image.bytes, image.size, image.size);
     tar_add_pax_name(&tar, name);
     tar_add(&tar, "short.png", "text", 4, 4);
     tar_end(&tar);
@@ -812,11 +811,11 @@ static void pax_names_are_shown(void **state) {
 /* Names that lead out of a folder, absolute ones, links, controls: nothing is written, and messages stay one line. */
 static void tar_paths_are_harmless(void **state) {
     (void)state;
-    static blob picture, tar;
-    png_make(&picture, 4, 4, 3, 10);
+    static blob image, tar;
+    png_make(&image, 4, 4, 3, 10);
     tar.size = 0;
-    tar_add(&tar, "../../tmp/px_data_escaped/1.png", picture.bytes, picture.size, picture.size);
-    tar_add(&tar, "/tmp/px_data_escaped/2.png", picture.bytes, picture.size, picture.size);
+    tar_add(&tar, "../../tmp/px_data_escaped/1.png", image.bytes, image.size, image.size);
+    tar_add(&tar, "/tmp/px_data_escaped/2.png", image.bytes, image.size, image.size);
     tar_add(&tar, "new\nline\033[2J.png", "text", 4, 4);
     tar_end(&tar);
     const char *paths[] = {write_plain("paths.tar", &tar), write_gzip("paths.tar.gz", &tar)};
@@ -838,26 +837,26 @@ static void tar_paths_are_harmless(void **state) {
 static void noise_make(blob *b, int side, uint32_t seed, uint8_t *pixels) {
     for (int i = 0; i < side * side; i++) pixels[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
     b->size = 0;
-    assert_true(stbi_write_png_to_func(append_picture, b, side, side, 1, pixels, 0));
+    assert_true(stbi_write_png_to_func(append_image, b, side, side, 1, pixels, 0));
 }
 
 enum { NOISE = 100, NOISE_SIDE = 60 };
 
 static const char *noise_tar(uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE], int damaged) {
-    static blob picture, tar;
+    static blob image, tar;
     tar.size = 0;
     for (int i = 0; i < NOISE; i++) {
         char name[32];
-        noise_make(&picture, NOISE_SIDE, (uint32_t)i, pixels[i]);
-        if (i == damaged) picture.size = 20;
+        noise_make(&image, NOISE_SIDE, (uint32_t)i, pixels[i]);
+        if (i == damaged) image.size = 20;
         snprintf(name, sizeof name, "%d.png", i);
-        tar_add(&tar, name, picture.bytes, picture.size, picture.size);
+        tar_add(&tar, name, image.bytes, image.size, image.size);
     }
     tar_end(&tar);
     return write_gzip("noise.tar.gz", &tar);
 }
 
-/* More pictures than are decoded at a time, one of them damaged. */
+/* More images than are decoded at a time, one of them damaged. */
 static void compressed_tars_are_read_in_order(void **state) {
     (void)state;
     static uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE];
@@ -875,7 +874,7 @@ static void compressed_tars_are_read_in_order(void **state) {
     px_source_close(source);
 }
 
-/* What lies before the break is read, what lies behind it fails for good, not as one bad picture. */
+/* What lies before the break is read, what lies behind it fails for good, not as one bad image. */
 static void a_compressed_tar_that_breaks_off_is_told(void **state) {
     (void)state;
     static uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE];
@@ -889,12 +888,12 @@ static void a_compressed_tar_that_breaks_off_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pictures_are_read),
-        cmocka_unit_test(pictures_are_brought_to_a_size),
+        cmocka_unit_test(images_are_read),
+        cmocka_unit_test(images_are_brought_to_a_size),
         cmocka_unit_test(the_middle_is_kept),
         cmocka_unit_test(unequal_sizes_are_told),
-        cmocka_unit_test(damaged_pictures_are_told_one_by_one),
-        cmocka_unit_test(the_first_readable_picture_gives_the_size),
+        cmocka_unit_test(damaged_images_are_told_one_by_one),
+        cmocka_unit_test(the_first_readable_image_gives_the_size),
         cmocka_unit_test(empty_sets_are_refused),
         cmocka_unit_test(lost_files_are_told),
         cmocka_unit_test(other_formats_are_named),
@@ -902,7 +901,7 @@ int main(void) {
         cmocka_unit_test(long_names_are_cut),
         cmocka_unit_test(means_are_rounded),
         cmocka_unit_test(huffman_tables_fit),
-        cmocka_unit_test(company_of_pictures_is_passed_over),
+        cmocka_unit_test(company_of_images_is_passed_over),
         cmocka_unit_test(bytes_past_the_end_tell_no_format),
         cmocka_unit_test(other_formats_are_counted),
         cmocka_unit_test(tars_of_tars_are_named),
@@ -912,13 +911,13 @@ int main(void) {
         cmocka_unit_test(zip_checksums_are_compared),
         cmocka_unit_test(orientations_are_applied),
         cmocka_unit_test(damaged_exif_is_no_error),
-        cmocka_unit_test(a_turned_picture_gives_the_size),
+        cmocka_unit_test(a_turned_image_gives_the_size),
         cmocka_unit_test(bad_tars_are_refused),
-        cmocka_unit_test(sparse_pictures_are_read),
+        cmocka_unit_test(sparse_images_are_read),
         cmocka_unit_test(pax_names_are_shown),
         cmocka_unit_test(tar_paths_are_harmless),
         cmocka_unit_test(compressed_tars_are_read_in_order),
         cmocka_unit_test(a_compressed_tar_that_breaks_off_is_told),
     };
-    return cmocka_run_group_tests_name("data_pictures", tests, px_test_folder_make, px_test_folder_remove);
+    return cmocka_run_group_tests_name("data_images", tests, px_test_folder_make, px_test_folder_remove);
 }
