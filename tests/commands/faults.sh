@@ -203,7 +203,7 @@ check "a run folder under, or in place of, a file" no_folder
 
 # A plan above what the machine has is refused before any of it is asked for, wherever the system would hand it out.
 no_memory() { # PATTERN WORD...
-    fails 1 "^pixelrnn: out of memory: $1" "${@:2}" && same "$(ls -d new* drawn.npy* packed.npy* 2>/dev/null)" ""
+    fails 1 "^pixelrnn: (out of memory: )?$1" "${@:2}" && same "$(ls -d new* drawn.npy* packed.npy* 2>/dev/null)" ""
 }
 check "train: a batch above all memory" no_memory '1000000 images need [0-9.]+ GiB .*; lower train.batch_size, ' \
     train tiny.yaml -o new --set train.batch_size=1000000 --set model.hidden=400 --set data.test=

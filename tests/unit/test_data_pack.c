@@ -4,6 +4,7 @@
 #include "host/data/pack.h"
 #include <omp.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* What the callbacks was told. */
 typedef struct told {
