@@ -11,12 +11,12 @@ static bool is_blank(uint8_t byte) {
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
-/* Packs the digits of one row, from *text on, into 0 and 255 at *pixels, and moves both past the row. */
+/* Parses one row of digits at *text into pixels of 0 and 255 at *pixels. Advances both past the row. */
 static px_status parse_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
                            uint8_t **pixels) {
     const uint8_t *from = *text;
     uint8_t *to = *pixels;
-    bool separated = true; /* from the digit before */
+    bool separated = true; /* from the previous digit */
     for (; from < end && *from != '\n'; from++) {
         uint8_t byte = *from;
         if ((byte == '0' || byte == '1') && separated) {
@@ -35,7 +35,7 @@ static px_status parse_row(px_context *ctx, const char *path, size_t row, const 
     return PX_OK;
 }
 
-/* Turns text into pixels. */
+/* Parses the whole text into pixels, and finds the shape of the set. */
 static px_status parse(px_context *ctx, const char *path, const px_byte_source *input, uint8_t *pixels,
                        px_extent *extent) {
     const uint8_t *text = input->bytes, *end = input->bytes + input->size;
@@ -44,7 +44,7 @@ static px_status parse(px_context *ctx, const char *path, const px_byte_source *
         const uint8_t *first = pixels;
         PX_TRY(parse_row(ctx, path, rows + 1, &text, end, &pixels));
         size_t found = (size_t)(pixels - first);
-        if (found == 0 && text == end) break; /* blanks after the last row */
+        if (found == 0 && text == end) break; /* only blanks follow the last row */
         if (rows == 0) expected = found;
         if (found != expected)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: amat: found %zu pixels in row %zu, expected %zu as in row 1", path,

@@ -1,4 +1,4 @@
-/* Reading archives. */
+/* Reading archives with libarchive, and naming their members in messages. */
 #include "host/data/archive.h"
 #include <archive.h>
 #include <archive_entry.h>
@@ -10,7 +10,7 @@
 
 enum { BLOCK = 1 << 16 };
 
-/* What libarchive's reasons for damage mean; by words in them. */
+/* Describes damage in plain words, by keywords of libarchive's message. */
 static const char *describe_damage(const char *reason) {
     if (strstr(reason, "CRC") || strstr(reason, "hecksum")) return "a checksum that is not that of the data";
     if (strstr(reason, "runcated") || strstr(reason, "nexpected")) return "an end that comes too early";
@@ -20,8 +20,8 @@ static const char *describe_damage(const char *reason) {
     return "data that cannot be unpacked";
 }
 
-/* Failures that libarchive takes from the operating system carry its errno, damage carries libarchive's own codes. The
- * reading of a member names it. */
+/* Writes the message of a libarchive failure. An error of the operating system carries its errno, damage a code of
+ * libarchive. name: the member that was read, or NULL. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
     char label[PX_LABEL];
     if (archive->input) PX_TRY(px_byte_source_check(ctx, archive->path, archive->input));
@@ -34,7 +34,8 @@ static px_status fail_archive(px_context *ctx, const px_archive *archive, const 
                    px_archive_label(archive->path, name, label), describe_damage(reason ? reason : ""));
 }
 
-/* Contents in a file are read through its descriptor, whose own place nothing else uses: one archive at a time. */
+/* Opens the bytes of input. A file is read through the position of its descriptor, which nothing else uses; so only one
+ * archive may be open on an input at a time. */
 static int open_bytes(struct archive *handle, const px_byte_source *input) {
     if (!px_byte_source_in_file(input)) return archive_read_open_memory(handle, input->bytes, input->size);
     lseek(input->file.descriptor, 0, SEEK_SET);
@@ -72,14 +73,14 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
     return status;
 }
 
-/* A name may be buffered in one form only, where the locale cannot spell the other. */
+/* Returns the member's name. libarchive has it in one form only if the locale cannot represent the other. */
 static const char *name_of(struct archive_entry *entry) {
     const char *name = archive_entry_pathname(entry);
     if (!name) name = archive_entry_pathname_utf8(entry);
     return name ? name : "";
 }
 
-/* Reads the next header; NULL at the end. */
+/* Reads the next header; *entry is NULL at the end. */
 static px_status next_header(px_context *ctx, px_archive *archive, struct archive_entry **entry) {
     int read = archive_read_next_header(archive->handle, entry);
     if (read == ARCHIVE_EOF) *entry = NULL;
@@ -126,8 +127,8 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
     return PX_OK;
 }
 
-/* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told
- * by the first bytes: those that lie there are the same. */
+/* When libarchive returns the first block of a stored member, its position in the archive is where the member begins. A
+ * member counts as stored if its first bytes equal the bytes at that position. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place) {
     const px_byte_source *input = archive->input;
@@ -152,7 +153,7 @@ void px_archive_close(px_archive *archive) {
     archive->handle = NULL;
 }
 
-/* The end of text, where it is longer than `max_bytes`. */
+/* The last max_bytes characters of text, or all of it. */
 static const char *tail(const char *text, size_t max_bytes) {
     size_t length = strlen(text);
     return length > max_bytes ? text + length - max_bytes : text;

@@ -1,9 +1,8 @@
-/* Images in a tar or a zip, to be read in any order; and CIFAR-10's batches in a tar.
+/* A tar or a zip of images that can be read in any order, and the batches of CIFAR in a tar.
  *
- * The archive is read through once, when it is opened, and a list says where each image is found again. Images that
- * lie in the file as they are (of a plain tar, and those that a zip stores) stay there, and are read with pread. Others
- * (of a compressed tar, and those that a zip deflates) are held in memory as the PNG or JPEG files that they are, up to
- * 4 GiB in all. The list takes 24 bytes an image, and its name. */
+ * Opening reads the whole archive once and records the location of each image. Images that are stored uncompressed (in
+ * a plain tar, or stored in a zip) are later read from the file with pread. Others (in a compressed tar, or deflated in
+ * a zip) are kept in memory as encoded PNG or JPEG files, up to 4 GiB in all. An image takes 24 bytes and its name. */
 #include "host/data/archive_source.h"
 #include "host/data/cifar.h"
 #include "host/data/name_list.h"
@@ -16,6 +15,7 @@ enum { BLOCK = 512, CHECKSUM = 148, CHECKSUM_BYTES = 8 };
 
 typedef enum { IN_FILE, IN_MEMORY, DAMAGED } storage;
 
+/* Where the encoded bytes of an image are: offset in the file or in memory. */
 typedef struct location {
     size_t offset, size;
     storage storage;
@@ -26,11 +26,11 @@ typedef struct location_list {
     size_t count, capacity;
 } location_list;
 
-/* What a walk through an archive finds. */
+/* The members that were found in an archive. */
 typedef struct findings {
     px_name_list names; /* of images */
     location_list images;
-    px_byte_source memory; /* what does not lie in the file as it is */
+    px_byte_source memory; /* the encoded images that are not stored as they are */
     size_t capacity;       /* of memory */
     size_t left_out[PX_FORMATS_LEFT_OUT];
     px_cifar_batches batches;
@@ -38,7 +38,7 @@ typedef struct findings {
 
 typedef struct archive_source {
     px_image_set set;
-    px_byte_source file; /* nothing if it is compressed */
+    px_byte_source file; /* empty for a compressed tar */
     findings found;
 } archive_source;
 
@@ -48,10 +48,10 @@ static void free_findings(findings *f) {
     px_byte_source_free(&f->memory);
 }
 
-/* Walking -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Walking ---- */
 
-/* The first header's checksum: the sum of its bytes, those of the checksum taken as blanks. */
+/* A tar is recognised by the checksum of its first header: the sum of its bytes, with the checksum's own bytes counted
+ * as blanks. */
 bool px_tar_recognise(const uint8_t *bytes, size_t size) {
     if (size < BLOCK) return false;
     unsigned long sum = 0, stated = 0;
@@ -80,7 +80,7 @@ static px_status add_location(px_context *ctx, const char *path, location at, lo
     return PX_OK;
 }
 
-/* Reads the current member into memory, piece by piece: its size may be a lie. Above `max_bytes` bytes it is left. */
+/* Reads the current member into memory, in pieces because the stated size may be wrong. Stops above max_bytes bytes. */
 static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t max_bytes, findings *f, location *at) {
     enum { PIECE = 1 << 20 };
     px_byte_source *memory = &f->memory;
@@ -98,8 +98,8 @@ static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t m
     return PX_OK;
 }
 
-/* An image above PX_IMAGE_BYTES is refused when it is decoded. What a zip cannot unpack is one bad image; in a tar
- * nothing could be found after it. */
+/* Adds the current member to the images. An image above PX_IMAGE_BYTES is refused later, when it is decoded. A member
+ * that a zip cannot unpack is one damaged image; in a tar no member could be found after it, so it fails. */
 static px_status add_image(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
     location at = {0, member->size, IN_FILE};
     bool in_place = false;
@@ -121,7 +121,7 @@ static px_status add_batch(px_context *ctx, px_archive *archive, const px_member
     return PX_OK;
 }
 
-/* Finds all members that are images or, in a tar, CIFAR-10's batches. */
+/* Finds all members that are images or, in a tar, batches of CIFAR. */
 static px_status walk(px_context *ctx, px_archive *archive, px_split split, findings *f) {
     px_member member;
     bool found;
@@ -171,8 +171,7 @@ px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_s
     return status;
 }
 
-/* Reading -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
     const archive_source *self = (const archive_source *)set;
@@ -201,10 +200,9 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-/* Opening -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---- */
 
-/* Takes file and findings over if it succeeds. */
+/* Takes ownership of file and found if it succeeds. */
 static px_status create(px_context *ctx, const char *path, const px_byte_source *file, const findings *found,
                         const px_source_options *options, px_image_set **set) {
     PX_TRY(px_image_set_create(ctx, sizeof(archive_source), path, found->images.count, found->left_out, options, set));

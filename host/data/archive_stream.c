@@ -1,7 +1,7 @@
-/* Compressed tars and zips of images, read in order in constant memory.
+/* A compressed tar or a zip of images that is read in order, in constant memory.
  *
- * The archive is unpacked twice: to count its images, and to read them. Images are was_read from it one after the
- * other, and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
+ * The archive is unpacked twice: once to count its images, once to read them. One thread reads a window of images, then
+ * all threads decode it. A zip's checksums are compared as it is read. */
 #include "host/data/archive_source.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
@@ -9,34 +9,34 @@
 #include <string.h>
 
 enum { WINDOW = 64 };
-static const size_t window_bytes = (size_t)64 << 20; /* of decoded images, and of encoded ones */
+static const size_t window_bytes = (size_t)64 << 20; /* maximum for decoded images, and for encoded ones */
 
 typedef struct slot {
     px_encoded encoded;
-    px_status status; /* of reading and decoding it */
+    px_status status; /* of reading and decoding the image */
     px_context ctx;
 } slot;
 
 typedef struct archive_stream {
     px_image_set set;
     px_archive archive;
-    size_t first, count; /* images in the window */
-    size_t capacity;     /* that it has room for */
+    size_t first, count; /* indices of the images in the window */
+    size_t capacity;     /* maximum number of images in the window */
     slot *slots;
     uint8_t *pixels; /* of each */
     px_status failed;
-    px_context failure; /* what stopped the reading after them */
+    px_context failure; /* the message, if reading failed after the window */
 } archive_stream;
 
-/* Moves on to the next image. */
+/* Moves to the next member that is an image. */
 static px_status next_image(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
     do PX_TRY(px_archive_next(ctx, archive, member, found));
     while (*found && !px_image_named(member->name));
     return PX_OK;
 }
 
-/* Reads the image that the archive stands at, and its end, where a zip's checksum is compared. One above
- * PX_IMAGE_BYTES is cut there, and refused when decoded. */
+/* Reads the current member to its end, where libarchive compares a zip's checksum. An image above PX_IMAGE_BYTES is
+ * truncated, and then refused when it is decoded. */
 static px_status read_member(px_context *ctx, px_archive *archive, const px_member *member, px_encoded *encoded) {
     const size_t bytes = 1 + (member->size <= PX_IMAGE_BYTES ? member->size : (size_t)PX_IMAGE_BYTES);
     px_archive_label(archive->path, member->name, encoded->name);
@@ -46,16 +46,15 @@ static px_status read_member(px_context *ctx, px_archive *archive, const px_memb
     return px_archive_read(ctx, archive, encoded->owned, bytes, &encoded->size);
 }
 
-/* Counting -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Counting ---- */
 
 typedef struct counted {
     size_t images, left_out[PX_FORMATS_LEFT_OUT];
-    int height, width; /* of the first image that can be decoded, 0: none, or not wanted */
-    px_context first;  /* why the first image cannot be */
+    int height, width; /* of the first image that can be decoded; 0: none, or not requested */
+    px_context first;  /* the message, if the first image cannot be decoded */
 } counted;
 
-/* The size of the image that the archive stands at; an image that cannot be decoded is no failure. */
+/* Finds the size of the current image. An image that cannot be decoded leaves it 0 and is no failure. */
 static px_status measure_image(px_context *ctx, px_archive *archive, const px_member *member, counted *c) {
     px_encoded encoded = {0};
     px_context why;
@@ -95,8 +94,7 @@ static px_status examine(px_context *ctx, px_archive_format format, const char *
     return status;
 }
 
-/* Reading ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static void empty_window(archive_stream *self) {
     for (size_t i = 0; i < self->count; i++) px_encoded_free(&self->slots[i].encoded);
@@ -104,8 +102,8 @@ static void empty_window(archive_stream *self) {
     self->count = 0;
 }
 
-/* Takes images until the window is full. What stops it is kept for the images that it stops. A member that a zip
- * cannot unpack is one bad image. */
+/* Reads members until the window is full. A failure is stored, and returned for the images that cannot be read. A
+ * member that a zip cannot unpack is one damaged image. */
 static void read_window(archive_stream *self) {
     size_t bytes = 0;
     while (self->failed == PX_OK && self->count < self->capacity && bytes < window_bytes) {
@@ -115,17 +113,18 @@ static void read_window(archive_stream *self) {
         self->failed = next_image(&self->failure, &self->archive, &member, &found);
         if (self->failed != PX_OK) break;
         if (!found) {
-            self->failed = px_fail(&self->failure, PX_ERR_FILE, "%s: found %zu images, expected the %zu of before",
-                                   self->set.base.name, self->first + self->count, self->set.base.count);
+            self->failed = px_fail(&self->failure, PX_ERR_FILE,
+                                   "%s: found %zu images, expected %zu as when it was opened", self->set.base.name,
+                                   self->first + self->count, self->set.base.count);
             break;
         }
         s->status = read_member(&s->ctx, &self->archive, &member, &s->encoded);
         if (s->status != PX_OK && (s->status != PX_ERR_FORMAT || self->archive.format != PX_ARCHIVE_ZIP))
             s->status = self->failed = px_fail(&self->failure, PX_ERR_FILE, "%s", s->ctx.message);
-        self->count++; /* whole or not: it is freed with the others */
+        self->count++; /* also after a failure, so that the slot is freed */
         bytes += s->encoded.size;
     }
-    if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
+    if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no further image can be read */
 }
 
 static void fill_window(archive_stream *self) {

@@ -1,5 +1,4 @@
-/* Folders of array files: CIFAR's .bin, idx, .npz, .npy and .amat. Those of a split are one source, in natural order of
- * their names (batch 2 before batch 10). */
+/* Finding the array files of a split in a folder: CIFAR's .bin, idx, .npz, .npy and .amat. */
 #include "host/data/archive.h"
 #include "host/data/cifar.h"
 #include "host/data/formats.h"
@@ -9,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Words of a name that say its split. A file with none of them is of no split. */
+/* The words in a file name that mean a split. A file without any of them has no split. */
 enum { SPLITS = 3, NO_SPLIT = SPLITS };
 static const char *const split_keywords[SPLITS][5] = {
     [PX_SPLIT_TRAIN] = {"train", "training", "data_batch"},
@@ -17,7 +16,7 @@ static const char *const split_keywords[SPLITS][5] = {
     [PX_SPLIT_VALID] = {"val", "valid", "validation"},
 };
 
-/* Whether name has the word in any case, with no letter before or after it. */
+/* Returns whether name has the word, in any case, with no letter before or after it. */
 static bool has_word(const char *name, const char *word) {
     const size_t length = strlen(word);
     for (const char *at = name; (at = strcasestr(at, word)) != NULL; at++) {
@@ -41,13 +40,13 @@ static bool ends_with(const char *name, size_t length, const char *ending) {
     return length > tail && strncasecmp(name + length - tail, ending, tail) == 0;
 }
 
-/* The length of name without .gz. */
+/* The length of name without a final .gz. */
 static size_t stem_length(const char *name) {
     const size_t length = strlen(name);
     return ends_with(name, length, ".gz") ? length - 3 : length;
 }
 
-/* Whether a file of this name may hold images. Labels lie beside them under names of their own. */
+/* Returns whether a file of this name may have images. Files whose names mean labels have none. */
 static int is_part(const struct dirent *entry) {
     static const char *const endings[] = {".npy", ".npz", ".bin", ".amat", ".idx", "ubyte"};
     const char *name = entry->d_name;
@@ -67,7 +66,7 @@ static void free_entries(struct dirent **entries, int count) {
     free(entries);
 }
 
-/* Whether the name is a compressed copy of a file that is there too. */
+/* Returns whether the name is a compressed copy of another file in entries. */
 static bool is_copy(struct dirent *const *entries, int count, const char *name) {
     const size_t length = stem_length(name);
     for (int i = 0; name[length] && i < count; i++)
@@ -75,8 +74,8 @@ static bool is_copy(struct dirent *const *entries, int count, const char *name) 
     return false;
 }
 
-/* The split whose files are read: the one asked for, for testing else that for validation; NO_SPLIT: all files, because
- * no name says a split. -1: none. */
+/* Chooses the split whose files are read: the requested one or, if there are no test files, the validation split
+ * instead of the test split. NO_SPLIT: all files, because no name has a split. -1: none. */
 static int choose_split(struct dirent *const *entries, int count, px_split asked) {
     int files[SPLITS + 1] = {0};
     for (int i = 0; i < count; i++) files[split_of(entries[i]->d_name)]++;
@@ -103,6 +102,7 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
     return PX_OK;
 }
 
+/* Appends the paths of the files of the requested split. */
 static px_status add_files(px_context *ctx, const char *folder, struct dirent *const *entries, int count,
                            px_split asked, px_name_list *paths) {
     const int split = choose_split(entries, count, asked);

@@ -1,4 +1,4 @@
-/* A source over images that lie one after the other, in a file or in memory: every read is a copy. */
+/* A source of images that lie at equal distances in a file or in memory. */
 #include "host/data/formats.h"
 #include <stdlib.h>
 #include <string.h>
@@ -39,15 +39,9 @@ static void close_source(px_source *source) {
     free(source);
 }
 
-px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
-    px_extent extent = {shape[0], shape[1], shape[2], dimensions == 4 ? shape[3] : 1};
-    return (px_array){.extent = extent, .offset = offset, .stride = extent.height * extent.width * extent.channels};
-}
+/* ---- Arrays in Fortran order ---- */
 
-/* Arrays in Fortran order ---------------------------------------------------------------------------------------------
- */
-
-/* Writes column `column` of the images, one byte of each of them, to where C order has it. */
+/* Writes one column, which has one byte of each image, to its positions in C order. */
 static void scatter(const px_array *array, const uint8_t *bytes, size_t column, uint8_t *ordered) {
     const size_t *inner = array->inner;
     const size_t i = column % inner[0], j = column / inner[0] % inner[1], k = column / inner[0] / inner[1];
@@ -55,7 +49,7 @@ static void scatter(const px_array *array, const uint8_t *bytes, size_t column, 
     for (size_t n = 0; n < array->extent.count; n++) to[n * array->stride] = bytes[n];
 }
 
-/* Reads the array from input, some columns at a time, into `ordered` in C order. */
+/* Reads the array into `ordered` in C order, a window of about 1 MiB of columns at a time. */
 static px_status reorder(px_context *ctx, const char *path, const px_byte_source *input, const px_array *array,
                          uint8_t *ordered) {
     const size_t images = array->extent.count, columns = array->stride, window = (size_t)1 << 20;
@@ -72,7 +66,7 @@ static px_status reorder(px_context *ctx, const char *path, const px_byte_source
     return status;
 }
 
-/* Replaces input by the images in C order, in memory. */
+/* Replaces input by the images in C order, which are in memory. */
 static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *input, px_array *array) {
     const size_t bytes = array->extent.count * array->stride;
     if (bytes > px_memory_limit)

@@ -1,8 +1,8 @@
-/* Augmentation that respects likelihoods, keyed as all randomness is. */
+/* Augmentation: mirroring, and sampling of binary pixels. Random numbers are a function of seed, epoch and image. */
 #include "pixelrnn/loader.h"
 #include "kernels/portable/random.h"
 
-enum { FLIP_COUNTER = 0, BINARIZE_COUNTER = 1 }; /* of a value: BINARIZE_COUNTER + value / 4 */
+enum { FLIP_COUNTER = 0, BINARIZE_COUNTER = 1 }; /* value i uses counter BINARIZE_COUNTER + i / 4 */
 
 static px_random4 random_words(uint64_t seed, uint64_t epoch, size_t index, uint64_t counter) {
     return px_random(seed, PX_RANDOM_AUGMENT, index, epoch << 32 | counter);

@@ -1,4 +1,4 @@
-/* Files left where they are, or brought into memory. */
+/* Byte sources: files, and bytes in memory. */
 #include "host/data/byte_source.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Comparing files with their checksums. */
+/* Comparing the CRC-32 of a .npy file with its checksum file. */
 #include "host/data/checksum.h"
 #include "host/data/archive.h"
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 enum { PIECE = 1 << 22, SFV_MAX_BYTES = 1 << 20 }; /* bytes */
 
-/* A part of the file, and how reading it went. */
+/* The CRC-32 of one piece of the file, and the status of reading it. */
 typedef struct piece {
     uLong crc;
     px_status status;
@@ -45,7 +45,7 @@ static px_status compute_crc(px_context *ctx, const char *path, const px_byte_so
     return status;
 }
 
-/* Reads a line "NAME CRC32"; blanks before its end are no part of it. Whether it is one of this name. */
+/* Parses a line "NAME CRC32", which may end in blanks. Returns false if it is malformed or has another name. */
 static bool parse_line(const char *line, const char *name, uint32_t *crc) {
     enum { HEX = 8 };
     const size_t length = strlen(name);
@@ -56,7 +56,7 @@ static bool parse_line(const char *line, const char *name, uint32_t *crc) {
     return end == number + HEX && strspn(number, "0123456789abcdefABCDEF") == HEX && end[strspn(end, " \t\r")] == 0;
 }
 
-/* The checksum that the text of sfv states for the file. */
+/* Finds the checksum of the file at path in the text of the checksum file. Modifies text. */
 static px_status find_stated(px_context *ctx, const char *sfv, char *text, const char *path, uint32_t *crc) {
     const char *name = px_archive_basename(path);
     char *rest = text;

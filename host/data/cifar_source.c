@@ -1,5 +1,6 @@
-/* The binary files of CIFAR-10 and CIFAR-100: records of labels and the planes R, G, B of an image of 32 x 32. CIFAR-10
- * has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header. */
+/* The binary files of CIFAR-10 and CIFAR-100. Each record has the labels and the planes R, G, B of an image of 32 x 32.
+ * CIFAR-10 has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header.
+ */
 #include "host/data/archive.h"
 #include "host/data/cifar.h"
 #include "host/data/formats.h"
@@ -11,7 +12,7 @@ enum { SIDE = 32, CHANNELS = 3, IMAGE = SIDE * SIDE * CHANNELS, MAX_LABELS = 2 }
 
 typedef struct variant {
     int labels;
-    uint8_t classes[MAX_LABELS]; /* of each label */
+    uint8_t classes[MAX_LABELS]; /* number of classes of each label */
 } variant;
 static const variant cifar10 = {1, {10}}, cifar100 = {2, {20, 100}};
 
@@ -19,7 +20,7 @@ static size_t record_bytes(const variant *k) {
     return (size_t)k->labels + IMAGE;
 }
 
-/* Whether `size` bytes can be records of this variant: bytes are the first. */
+/* Returns whether a file of `size` bytes can be records of this variant. bytes are its first ones. */
 static bool fits(const variant *k, const uint8_t *bytes, size_t size) {
     if (size == 0 || size % record_bytes(k) != 0) return false;
     for (int i = 0; i < k->labels; i++)
@@ -65,10 +66,9 @@ px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source input,
     return open_records(ctx, path, input, input.size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
 }
 
-/* A tar's batches -----------------------------------------------------------------------------------------------------
- */
+/* ---- A tar's batches ---- */
 
-/* A batch by its name: which split and index in it; false if it is none. */
+/* The split of a batch, and its index in the split. */
 typedef struct batch_name {
     bool cifar100;
     px_split split;
@@ -95,7 +95,7 @@ bool px_cifar_batch_named(const char *name) {
     return parse_name(name, &batch);
 }
 
-/* Its folders are named, and its batches have no ending. */
+/* The Python version is recognised by its folders, and by batches without an extension. */
 bool px_cifar_python_named(const char *name) {
     const char *base = px_archive_basename(name);
     return strstr(name, "cifar-10-batches-py/") || strstr(name, "cifar-100-python/") ||
@@ -119,7 +119,7 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
     batches->batch[batch.index] = (px_cifar_batch){offset, size};
 }
 
-/* The name of batch `index` of a split. */
+/* Writes the file name of batch `index` of a split. Returns name. */
 static const char *batch_file(const px_cifar_batches *batches, px_split split, int index, char name[32]) {
     if (batches->cifar100)
         snprintf(name, 32, "%s.bin", split == PX_SPLIT_TRAIN ? "train" : "test");
@@ -130,7 +130,7 @@ static const char *batch_file(const px_cifar_batches *batches, px_split split, i
     return name;
 }
 
-/* Checks that each batch is there once and whole, and adds them up. */
+/* Checks that each batch was found once and has whole records. Adds up their sizes. */
 static px_status check_batches(px_context *ctx, const char *path, const px_cifar_batches *batches, px_split split,
                                size_t *bytes) {
     const size_t record = record_bytes(batches->cifar100 ? &cifar100 : &cifar10);

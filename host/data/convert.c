@@ -1,18 +1,18 @@
-/* A source whose images are result smaller, or given other channels, as they are read. */
+/* A source whose images are downsampled or converted to other channels as they are read. */
 #include "host/data/formats.h"
 #include "host/data/image.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZES = 64 }; /* bytes of a text of sizes */
+enum { SIZES = 64 }; /* bytes of a text such as "28 x 28 x 1" */
 
 typedef struct converted_source {
     px_source base;
     px_source *from;
 } converted_source;
 
-/* pixels of `from` channels to `to` channels, each 1 or 3. */
+/* Converts count pixels of `from` channels to `to` channels, each 1 or 3. */
 static void change_channels(const uint8_t *pixels, size_t count, int from, int to, uint8_t *changed) {
     if (from == to) {
         memcpy(changed, pixels, count * (size_t)from);
@@ -54,7 +54,7 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     converted_source *result = malloc(sizeof *result);
     if (!result) return px_fail_memory(ctx, source->name, sizeof *result);
     *result = (converted_source){*source, source};
-    result->base.entropy = 0; /* of the images as they were */
+    result->base.entropy = 0; /* known only for unconverted images */
     result->base.height = height;
     result->base.width = width;
     result->base.channels = channels;
@@ -64,7 +64,7 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     return PX_OK;
 }
 
-/* "28 x 28 x 1", or what is known of it. */
+/* Writes the stored shape, "28 x 28 x 1", as far as it is known. */
 static void describe_stored(const px_source *source, char text[SIZES]) {
     if (source->stored.height == 0)
         snprintf(text, SIZES, "various sizes");

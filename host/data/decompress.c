@@ -1,5 +1,4 @@
-/* Reading a whole file through libarchive, which unpacks gzip, bzip2, xz and zstd on the way and passes anything else
- * through. */
+/* Reading a whole file with libarchive, which unpacks gzip, bzip2, xz and zstd and returns other content unchanged. */
 #include "host/data/decompress.h"
 #include "host/data/archive.h"
 

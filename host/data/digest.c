@@ -1,4 +1,4 @@
-/* Telling one set of images from another. */
+/* Digests that identify a set of images. */
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>

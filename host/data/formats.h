@@ -1,16 +1,19 @@
 /* The formats behind px_source_open, and the functions that they share. Internal to host/data/.
  *
- * The files of host/data/ form layers. A file calls only files of lower layers:
+ * The files of host/data/ form layers. A file calls files of its own and of lower layers, and no chain of calls leads
+ * back to a file (a source's read and close, which px_source holds, excepted):
  *
- *   open        source.c: recognises the format of a file, opens it, opens lists. options.c, pack.c and loader.c use
- *               sources through px_source alone
- *   adapters    sources made of sources: join.c, convert.c, values.c (bytes that are levels); digest.c
+ *   open        source.c recognises the format of a file and opens it, and opens lists of sources
+ *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
  *   formats     one file each: npy_source.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
  *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
  *               array files of a folder), digits.c and ising.c (generated)
- *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances
- *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy_header.c, npy.c
- *   files       byte_source.c, archive.c (libarchive), decompress.c, checksum.c, name_list.c, source_base.c
+ *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances in a
+ * file decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy_header.c, npy.c files byte_source.c,
+ * archive.c (libarchive), decompress.c, checksum.c, name_list.c, source_base.c
+ *
+ * The users of sources, loader.c (with augment.c, permute.c, quantise.c), pack.c and digest.c, only call
+ * px_source.read.
  *
  * To add a format:
  *   1. Write FORMAT_source.c with px_FORMAT_recognise, which looks at the first 512 bytes, and px_FORMAT_open. If its

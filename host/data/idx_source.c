@@ -1,10 +1,11 @@
-/* MNIST's idx files: two zero bytes, the element type, the number of dimensions, each dimension as a big-endian 32-bit
- * word, then the elements. Images are type 8 (unsigned byte) in 3 dimensions: count, rows, columns. */
+/* MNIST's idx files. The header has two zero bytes, the element type, the number of dimensions, and each dimension as a
+ * big-endian 32-bit word; the elements follow. Images are type 8 (unsigned byte) in 3 dimensions: count, rows, columns.
+ */
 #include "host/data/formats.h"
 
 enum { TYPE_UINT8 = 0x08, DIMENSIONS = 3, HEADER = 4 + 4 * DIMENSIONS };
 
-/* Any type and number of dimensions, so that a file of labels is told what it is. */
+/* Accepts any type and number of dimensions, so that opening a file of labels can name the problem. */
 bool px_idx_recognise(const uint8_t *bytes, size_t size) {
     return size >= 4 && bytes[0] == 0 && bytes[1] == 0 && bytes[2] >= 0x08 && bytes[2] <= 0x0e && bytes[3] >= 1;
 }

@@ -1,4 +1,4 @@
-/* Reading images through stb_image, turning them as EXIF says, and making them smaller. */
+/* Decoding images with stb_image, applying EXIF orientations, and downsampling. */
 #include "host/data/image.h"
 #include "host/data/byte_source.h"
 #include "host/data/jpeg.h"
@@ -8,10 +8,9 @@
 #include <string.h>
 #include <stb/stb_image.h>
 
-/* Saying what is wrong ------------------------------------------------------------------------------------------------
- */
+/* ---- Messages ---- */
 
-/* stb_image's reasons, by words in them, and what they mean. What is not listed is damage. */
+/* Keywords of stb_image's failure reasons, and their meaning. Any other reason is damage. */
 static const struct {
     const char *reason, *meaning;
 } failures[] = {
@@ -25,7 +24,8 @@ static const struct {
     {"outofdata", "fewer bytes than its header says, expected all"},
 };
 
-/* Damage of a JPEG includes kinds that are not decoded: arithmetic coding, lossless ones. */
+/* Writes the message for a decoder failure. stb_image also fails for intact JPEGs of unsupported kinds: with arithmetic
+ * coding, or lossless. */
 static px_status fail_decoder(px_context *ctx, const char *name, px_image_format format) {
     const char *reason = stbi_failure_reason();
     for (size_t i = 0; reason && i < sizeof failures / sizeof *failures; i++)
@@ -35,7 +35,7 @@ static px_status fail_decoder(px_context *ctx, const char *name, px_image_format
                    name, px_image_format_name(format));
 }
 
-/* What is no PNG and no JPEG: its format if it is a known one, else its first bytes. */
+/* Writes the message for content that is neither PNG nor JPEG: its format if known, else its first bytes. */
 static px_status fail_format(px_context *ctx, const char *name, const uint8_t *bytes, size_t size) {
     const char *format = px_image_format_name(px_image_format_of_bytes(bytes, size));
     char head[3 * 8 + 1] = "";
@@ -47,11 +47,10 @@ static px_status fail_format(px_context *ctx, const char *name, const uint8_t *b
                    format ? format : head);
 }
 
-/* Turning -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Orientation ---- */
 
-/* How a shown image is found in the stored one (EXIF 2.32, 4.6.4, tag 274): its rows are the stored columns, and rows
- * or columns are counted from the other end. */
+/* How the shown image is found in the stored one (EXIF 2.32, 4.6.4, tag 274). swap: its rows are the stored columns.
+ * from_bottom, from_right: stored rows or columns are counted from the end. */
 typedef struct orientation {
     bool swap, from_bottom, from_right;
 } orientation;
@@ -59,7 +58,7 @@ typedef struct orientation {
 static const orientation orientations[] = {[1] = {0, 0, 0}, [2] = {0, 0, 1}, [3] = {0, 1, 1}, [4] = {0, 1, 0},
                                            [5] = {1, 0, 0}, [6] = {1, 1, 0}, [7] = {1, 1, 1}, [8] = {1, 0, 1}};
 
-/* Turns stored pixels [height, width, channels]; with swap, oriented ones are [width, height, channels]. */
+/* Reorders stored pixels [height, width, channels] to oriented ones, which are [width, height, channels] with swap. */
 static void orient_pixels(const uint8_t *pixels, size_t height, size_t width, size_t channels, orientation how,
                           uint8_t *oriented) {
     const size_t rows = how.swap ? width : height, columns = how.swap ? height : width;
@@ -72,7 +71,7 @@ static void orient_pixels(const uint8_t *pixels, size_t height, size_t width, si
         }
 }
 
-/* Replaces stored *pixels by oriented ones. After a failure *pixels are freed. */
+/* Replaces stored *pixels by oriented ones. exif is the orientation, 1 to 8. Frees *pixels if it fails. */
 static px_status apply_orientation(px_context *ctx, const char *name, int exif, int height, int width, int channels,
                                    uint8_t **pixels) {
     if (exif == 1) return PX_OK;
@@ -84,10 +83,9 @@ static px_status apply_orientation(px_context *ctx, const char *name, int exif, 
     return oriented ? PX_OK : px_fail_memory(ctx, name, bytes);
 }
 
-/* Decoding ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Decoding ---- */
 
-/* What is known of an image before it is decoded. */
+/* The properties of an image that are read before it is decoded. */
 typedef struct image_header {
     px_image_format format;
     px_jpeg jpeg;
@@ -105,7 +103,7 @@ static px_status inspect(px_context *ctx, const char *name, const uint8_t *bytes
     if (!h->jpeg.tables_fit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a Huffman table of more than 256 symbols, expected fewer", name);
     if (!stbi_info_from_memory(bytes, (int)size, &h->width, &h->height, &channels)) {
-        /* Decoding fails at the same header, and leaves the reason that stbi_info does not. */
+        /* stbi_info leaves no failure reason; decoding fails at the same header and leaves one. */
         stbi_image_free(stbi_load_from_memory(bytes, (int)size, &h->width, &h->height, &channels, 1));
         return fail_decoder(ctx, name, h->format);
     }
@@ -152,15 +150,19 @@ px_status px_image_read(px_context *ctx, const char *path, int channels, uint8_t
     return status;
 }
 
-/* In units of 1 / side of a pixel, the output's pixel i covers from i * square to (i + 1) * square, and pixel k of the
- * square from k * side to (k + 1) * side: all weights are whole, and their sum is square. */
+/* ---- Downsampling ---- */
+
+/* The overlap of output pixel i and input pixel k along one axis, in units of 1 / side of an input pixel. Output pixel
+ * i covers i * square to (i + 1) * square, input pixel k covers k * side to (k + 1) * side. So all weights are
+ * integers, and those of an output pixel add up to square. */
 static uint64_t overlap(size_t i, size_t k, size_t square, size_t side) {
     size_t from = i * square > k * side ? i * square : k * side;
     size_t to = (i + 1) * square < (k + 1) * side ? (i + 1) * square : (k + 1) * side;
     return to - from;
 }
 
-/* The means over the output's pixel (y, x); pixels begin at the square's corner, `stride` bytes a row. */
+/* Computes the mean of each channel over output pixel (y, x). pixels begins at the corner of the square; a row has
+ * `stride` bytes. */
 static void area_mean(const uint8_t *pixels, size_t stride, size_t channels, size_t square, size_t side, size_t y,
                       size_t x, uint8_t *mean) {
     uint64_t sum[3] = {0}, all = (uint64_t)square * square;

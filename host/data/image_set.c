@@ -1,4 +1,4 @@
-/* Images brought to one size. */
+/* Sets of image files as images of one size. */
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <stdlib.h>
@@ -21,7 +21,8 @@ px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count,
                    first->message);
 }
 
-/* ImageNet's training archive is a tar of tars, one for each class. */
+/* Writes the message for a set without images. Tars are mentioned because ImageNet's training archive is a tar of tars,
+ * one for each class. */
 static px_status fail_empty(px_context *ctx, const char *path, const size_t left_out[PX_FORMATS_LEFT_OUT]) {
     char text[PX_LEFT_OUT_TEXT];
     const size_t tars = left_out[PX_IMAGE_TAR - PX_IMAGE_GIF];
@@ -60,7 +61,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return status;
 }
 
-/* What size the first image has before it is resized, if that can be read. */
+/* Records the stored size of the first image, if it can be read. */
 static void measure_first(px_image_set *set) {
     px_context ignored;
     px_encoded encoded = {0};

@@ -1,4 +1,4 @@
-/* builtin:ising: sampling the causal lattice of pixelrnn/ising.h, and its exact statistics. */
+/* builtin:ising: sampling the causal lattice of ising.h, and computing its exact statistics. */
 #include "host/data/ising.h"
 #include "host/data/formats.h"
 #include "kernels/portable/random.h"
@@ -8,13 +8,13 @@
 static const double coupling_near = 0.5, coupling_diagonal = 0.25; /* J, K */
 static const size_t images[] = {[PX_SPLIT_TRAIN] = 50000, [PX_SPLIT_TEST] = 5000, [PX_SPLIT_VALID] = 5000};
 
-/* What the rule says of one pixel. */
+/* The conditional distribution of one pixel. */
 typedef struct conditional {
     double white;   /* probability of +1 */
     double entropy; /* nats */
 } conditional;
 
-/* One for spins -1, 0 (outside) or +1 to the left, above, and above to the right. */
+/* The conditional distribution for each spin -1, 0 (outside) or +1 to the left, above, and above to the right. */
 typedef struct rule {
     conditional at[3][3][3];
 } rule;
@@ -36,19 +36,18 @@ static conditional look_up(const rule *r, int left, int above, int diagonal) {
     return r->at[left + 1][above + 1][diagonal + 1];
 }
 
-/* Statistics ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Statistics ---- */
 
 static int spin(size_t state, int column) {
     return (state >> column & 1) ? 1 : -1;
 }
 
-/* A state is the frontier: bit k is the last pixel drawn in column k. Moves the distribution over states past the pixel
- * (row, column), and adds what this pixel contributes to sums (entropy, pairs to the left, pairs above). */
+/* Updates the distribution over states by one pixel, and adds the pixel's entropy and pair products to sums. Bit k of a
+ * state is the last sampled pixel of column k. */
 static void advance(const rule *r, int size, int row, int column, double *probability, px_ising *sums) {
     size_t bit = (size_t)1 << column, states = (size_t)1 << size;
     for (size_t state = 0; state < states; state++) {
-        if (state & bit) continue; /* it goes with its mirror image, whose bit is clear */
+        if (state & bit) continue; /* handled with the state whose bit is clear */
         int left = column > 0 ? spin(state, column - 1) : 0;
         int diagonal = row > 0 && column + 1 < size ? spin(state, column + 1) : 0;
         double white = 0, both = 0;
@@ -73,7 +72,7 @@ px_status px_ising_statistics(px_context *ctx, int size, px_ising *statistics) {
                        PX_ISING_MAX_SIZE);
     double *probability = calloc((size_t)1 << size, sizeof *probability);
     if (!probability) return px_fail_memory(ctx, "builtin:ising", sizeof *probability << size);
-    probability[0] = 1; /* the first row reads nothing of it */
+    probability[0] = 1; /* any state would do: the first row does not depend on it */
     rule r = create_rule();
     px_ising sums = {0};
     for (int row = 0; row < size; row++)
@@ -84,8 +83,7 @@ px_status px_ising_statistics(px_context *ctx, int size, px_ising *statistics) {
     return PX_OK;
 }
 
-/* Sampling -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Sampling ---- */
 
 typedef struct ising_source {
     px_source base;
@@ -94,14 +92,14 @@ typedef struct ising_source {
     rule rule;
 } ising_source;
 
-/* Pixel n of the lattice takes uniform number n: the one half or the other of the random words at place n / 2. */
+/* Samples one lattice in raster order. Pixel n uses the first or second half of the random words with counter n / 2. */
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     (void)ctx;
     const ising_source *self = (const ising_source *)source;
     uint64_t item = px_source_item(self->split, index);
     int size = source->width;
     int8_t above_row[PX_ISING_MAX_SIZE + 1] = {
-        0}; /* spins of the row above, overwritten from the left; then 0: outside */
+        0}; /* spins of the row above, overwritten from the left; the last is outside, 0 */
     px_random4 random = {{0}};
     for (int n = 0; n < size * size; n++) {
         int column = n % size;

@@ -1,4 +1,4 @@
-/* Several sources as one, and what a user means by a list of specs. */
+/* Several sources as one. */
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,15 +1,15 @@
-/* The loader: a thread fills one slot while the other is in use. */
+/* The loader: a thread prepares one batch while the caller uses the other. */
 #include "pixelrnn/loader.h"
 #include "host/device/backend.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A batch, and how making it went. */
+/* A batch, and the status of preparing it. */
 typedef struct slot {
-    int64_t step; /* NO_STEP: nothing to hand out */
+    int64_t step; /* NO_STEP: the slot has no valid batch */
     px_batch batch;
-    uint8_t *levels; /* batch_size images, from the device */
+    uint8_t *levels; /* memory for batch_size images, allocated by the device */
     px_status status;
     px_context ctx; /* the thread's message */
 } slot;
@@ -24,9 +24,9 @@ struct px_loader {
     size_t image_bytes;
 
     slot slots[2];
-    slot *current, *next; /* handed out last; the other one */
+    slot *current, *next; /* the slot returned last; the other one */
 
-    /* Under the lock. `wanted` is the slot that the thread is filling and alone may touch; NULL: it has none. */
+    /* Protected by lock. wanted is the slot that the thread is filling, and that nobody else may access; NULL: none. */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -34,9 +34,9 @@ struct px_loader {
     bool stop;
 };
 
-/* --- Filling a slot, in the thread -------------------------------------------------------------------------------- */
+/* ---- Filling a slot, in the loader's thread ---- */
 
-/* Where a position of the endless order lies: which epoch, and which image of the source. */
+/* The epoch and the image of the source at a position of the endless order. */
 typedef struct location {
     size_t epoch, index;
 } location;
@@ -50,7 +50,7 @@ static location locate(const px_loader *loader, size_t position) {
     return p;
 }
 
-/* Images of a batch that are to be handed out. */
+/* The number of images of a full batch that this loader reads. */
 static size_t max_images(const px_loader *loader) {
     return (size_t)(loader->options.share > 0 ? loader->options.share : loader->options.batch_size);
 }
@@ -65,7 +65,7 @@ static int images_from(const px_loader *loader, size_t first) {
     return (int)images;
 }
 
-/* Eight-bit pixels to levels, in location. */
+/* Augments an image and converts its pixels to levels, in place. */
 static void to_levels(const px_loader *loader, uint8_t *pixels, location p) {
     const px_source *source = loader->source;
     const px_loader_options *o = &loader->options;
@@ -109,7 +109,7 @@ static void *run_thread(void *argument) {
     return NULL;
 }
 
-/* --- Asking for it, in the caller's thread ------------------------------------------------------------------------ */
+/* ---- Requesting a batch, in the caller's thread ---- */
 
 static void start_filling(px_loader *loader, slot *s, int64_t step) {
     s->step = step;
@@ -133,7 +133,7 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
         wait_for_thread(loader);
     }
     if (s->status != PX_OK) {
-        s->step = NO_STEP; /* asked again, it is tried again */
+        s->step = NO_STEP; /* the next call tries again */
         return px_fail(loader->ctx, s->status, "%s", s->ctx.message);
     }
     loader->next = loader->current;
@@ -143,7 +143,7 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
     return PX_OK;
 }
 
-/* --- Opening and closing ------------------------------------------------------------------------------------------ */
+/* ---- Opening and closing ---- */
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;

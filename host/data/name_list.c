@@ -1,4 +1,4 @@
-/* A list of names. */
+/* Lists of names. */
 #include "host/data/name_list.h"
 #include <stdlib.h>
 #include <string.h>

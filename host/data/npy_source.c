@@ -1,4 +1,4 @@
-/* .npy files as a source. */
+/* .npy files. */
 #include "host/data/npy_header.h"
 #include <stdlib.h>
 

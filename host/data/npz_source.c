@@ -1,5 +1,5 @@
-/* .npz files, zips of .npy arrays: the one that holds the images, read where it lies if it is stored; deflated it is
- * unpacked into memory, or image by image if they are read in order. */
+/* .npz files: zips of .npy arrays, of which one has the images. A stored array is read in place. A deflated one is
+ * unpacked into memory or, if images are read in order, image by image. */
 #include "host/data/archive.h"
 #include "host/data/npy_header.h"
 #include <stdio.h>
@@ -7,8 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-/* Names that images go by, the best first, in any case. A test split falls back to validation images. Names that say
- * nothing of a split (X, arr_0) are for training alone: elsewhere they must be the only array that can be images. */
+/* The usual names of arrays of images, in any case, in order of preference. Without a test array, the validation images
+ * are the test split. Names without a split (X, arr_0) are for training alone. For the other splits, such an array must
+ * be the only one that can be images. */
 static const char *const names[][20] = {
     [PX_SPLIT_TRAIN] = {"data", "images", "x_train", "train_images", "train_data", "train", "x", "arr_0"},
     [PX_SPLIT_TEST] = {"data", "images", "x_test", "test_images", "test_data", "test", "x_val", "x_valid", "val_images",
@@ -16,24 +17,25 @@ static const char *const names[][20] = {
     [PX_SPLIT_VALID] = {"data", "images", "x_val", "x_valid", "val_images", "valid_images", "val_data", "valid_data",
                         "val", "valid"},
 };
-enum { OTHER = 20, NONE }; /* ranks after those of names */
+enum { OTHER = 20, NONE }; /* ranks of an array of another name, and of none */
 
-/* The arrays of a zip: the best candidate, and lists for messages. */
+/* The best array found so far. */
 typedef struct candidate {
-    int rank;      /* in names, or OTHER, or NONE */
-    int equals;    /* members of that rank */
-    size_t number; /* of the first of them */
+    int rank;      /* index in names, or OTHER, or NONE */
+    int equals;    /* number of members of that rank */
+    size_t number; /* index of the first of them in the zip */
     char name[PX_LABEL];
 } candidate;
 
 enum { LIST = 400 }; /* bytes of a list of arrays in a message */
+/* The members of a zip: the best array, and lists for messages. */
 typedef struct arrays {
     candidate best;
     size_t files;
-    int images;        /* arrays that can be images, */
-    char usable[LIST]; /* and a list of them */
-    char other[LIST];  /* a list of the others */
-    bool torch;        /* a member that PyTorch's files have */
+    int images;        /* number of arrays that can be images */
+    char usable[LIST]; /* list of the arrays that can be images */
+    char other[LIST];  /* list of the other arrays */
+    bool torch;        /* a member was found that PyTorch's files have */
 } arrays;
 
 /* The source of a deflated array read in order. */
@@ -42,28 +44,29 @@ typedef struct npz_stream {
     px_byte_source zip;
     px_archive archive;
     px_array array;
-    size_t next; /* image the archive stands at */
+    size_t next; /* index of the next image in the archive */
     px_status failed;
-    px_context failure; /* what stopped the reading: libarchive would go on after a wrong checksum */
+    px_context
+        failure; /* message of the first failure. It is stored because libarchive continues after a wrong checksum */
     uint8_t image[];
 } npz_stream;
 
 bool px_zip_recognise(const uint8_t *bytes, size_t size) {
     return size >= 4 && bytes[0] == 'P' && bytes[1] == 'K' &&
-           ((bytes[2] == 3 && bytes[3] == 4) || (bytes[2] == 5 && bytes[3] == 6)); /* the latter: without members */
+           ((bytes[2] == 3 && bytes[3] == 4) ||
+            (bytes[2] == 5 && bytes[3] == 6)); /* the latter is a zip without members */
 }
 
-/* Choosing an array --------------------------------------------------------------------------------------------------
- */
+/* ---- Choosing an array ---- */
 
-/* Reads the beginning of the member that the archive stands at, and its header in it. */
+/* Reads the first bytes of the current member, and parses its header. */
 static px_status read_head(px_context *ctx, px_archive *archive, const char *name, uint8_t *head, size_t *got,
                            px_npy_header *h) {
     PX_TRY(px_archive_read(ctx, archive, head, PX_NPY_HEADER_MAX, got));
     return px_npy_header_parse(ctx, name, head, *got, h);
 }
 
-/* The member's name without folders and .npy; false if it is no array. */
+/* The member's name without folders and .npy. Returns false if it is not an array. */
 static bool array_name(const px_member *member, char name[PX_LABEL]) {
     const char *base = px_archive_basename(member->name);
     const size_t length = strlen(base);
@@ -81,7 +84,7 @@ static int rank_of(const px_member *member, const char *name, const px_source_op
     return OTHER;
 }
 
-/* Adds "NAME (SHAPE) 'TYPE'" to a list; three dots where it is full. */
+/* Appends "NAME (SHAPE) 'TYPE'" to a list, or three dots if it is full. */
 static void add_to_list(char list[LIST], const char *name, const px_npy_header *h) {
     static const char dots[] = ", ...";
     char text[PX_NPY_TEXT];
@@ -91,7 +94,7 @@ static void add_to_list(char list[LIST], const char *name, const px_npy_header *
     if (more >= (int)room) strcpy(list + used, dots);
 }
 
-/* Notes the member that the archive stands at, if it is an array. */
+/* Examines the current member. If it is an array, updates the best array and the lists. */
 static px_status rank_member(px_context *ctx, px_archive *archive, const px_member *member,
                              const px_source_options *options, uint8_t *head, arrays *a) {
     char name[PX_LABEL];
@@ -132,7 +135,7 @@ static px_status rank_members(px_context *ctx, px_archive *archive, const px_sou
     return status;
 }
 
-/* Why there is no array to read. */
+/* Writes the message if no array, or more than one, can be chosen. */
 static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
     const candidate *best = &a->best;
     const char *comma = *a->usable && *a->other ? ", " : "", *none = *a->usable || *a->other ? "" : "none";
@@ -168,7 +171,7 @@ static px_status find_member(px_context *ctx, const char *path, const px_byte_so
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
 }
 
-/* Opens the zip at the member, of which `skip` bytes are skipped over. */
+/* Opens the zip, moves to the chosen member and skips its first `skip` bytes. */
 static px_status open_member(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *zip,
                              const candidate *best, size_t skip, px_archive *archive, px_member *member) {
     uint8_t skipped[256];
@@ -186,7 +189,7 @@ static px_status open_member(px_context *ctx, px_archive_format format, const ch
     return status;
 }
 
-/* Where the member begins in the file, if it is stored as it is. */
+/* Describes the images of the member, and finds its offset in the file if it is stored uncompressed. */
 static px_status find_in_place(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                                px_array *array, size_t *size, size_t *offset, bool *in_place) {
     px_archive archive;
@@ -210,14 +213,13 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     return status;
 }
 
-/* Unpacking one ------------------------------------------------------------------------------------------------------
- */
+/* ---- Unpacking an array ---- */
 
 static px_status fail_short(px_context *ctx, const char *name, size_t found, size_t expected) {
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected %zu", name, found, expected);
 }
 
-/* All of it into memory; its end is read too, where libarchive compares its checksum. */
+/* Unpacks the whole member into memory. Reads up to its end, where libarchive compares its checksum. */
 static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                         size_t size, px_byte_source *unpacked) {
     px_archive archive;
@@ -241,7 +243,7 @@ static px_status read_next(px_context *ctx, npz_stream *self) {
     size_t got;
     PX_TRY(px_archive_read(ctx, &self->archive, self->image, self->array.stride, &got));
     if (got < self->array.stride) return fail_short(ctx, self->base.name, got, self->array.stride);
-    uint8_t more; /* after the last image none: this is where libarchive compares the checksum */
+    uint8_t more; /* reading past the last image makes libarchive compare the checksum */
     if (self->next + 1 == self->base.count) PX_TRY(px_archive_read(ctx, &self->archive, &more, 1, &got));
     self->next++;
     return PX_OK;
@@ -254,7 +256,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
                        source->name, index, self->next - 1);
     while (index >= self->next) {
         if (self->failed == PX_OK) self->failed = read_next(&self->failure, self);
-        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
+        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no further image can be read */
         if (self->failed != PX_OK) return px_fail(ctx, self->failed, "%s", self->failure.message);
     }
     px_array_decode(&self->array, self->image, pixels);
@@ -290,7 +292,8 @@ static px_status open_stream(px_context *ctx, const char *path, px_byte_source z
     return PX_OK;
 }
 
-/* zip stays the caller's after a failure, and where it was unpacked (*source then does not need it). */
+/* Opens the chosen array. The caller still owns zip after a failure, or if the array was unpacked; otherwise *zip is
+ * emptied. */
 static px_status open_array(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
                             px_source **source) {
     candidate best;
@@ -300,7 +303,7 @@ static px_status open_array(px_context *ctx, const char *path, px_byte_source *z
     PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
     px_byte_source file = *zip;
-    if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
+    if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* reading in order compares the checksum instead */
         array.offset += offset;
         *zip = (px_byte_source){0};
         return px_array_open(ctx, path, file, &array, source);

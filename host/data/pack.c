@@ -1,4 +1,4 @@
-/* Packing: windows of images are read side by side, then written one after the other. */
+/* Packing: threads read a window of images in parallel, then one thread writes it in order. */
 #include "host/data/pack.h"
 #include "host/data/formats.h"
 #include "host/io/file.h"
@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { WINDOW = 256 };                               /* images, */
-static const size_t window_bytes = (size_t)64 << 20; /* or fewer, but one */
+enum { WINDOW = 256 };                               /* maximum number of images in a window */
+static const size_t window_bytes = (size_t)64 << 20; /* its approximate maximum size; a window has at least one image */
 
 typedef struct slot {
     px_status status;
@@ -23,11 +23,11 @@ typedef struct packer {
     const px_pack_callbacks *callbacks;
     px_packed *packed;
     size_t image_bytes;
-    size_t window; /* images of a window */
+    size_t window; /* number of images in a window */
     uint8_t *pixels;
     slot *slots;
     uLong crc32;    /* of the pixels */
-    px_context why; /* the first image was skipped */
+    px_context why; /* message of the first image that was skipped */
 } packer;
 
 static px_status allocate(px_context *ctx, packer *p) {
@@ -89,14 +89,14 @@ static px_status write_images(px_context *ctx, packer *p) {
                    p->source->count, p->why.message);
 }
 
-/* The header for `images`, to stream. */
+/* Writes the header of a file with `images` images. */
 static px_status write_header(px_context *ctx, const packer *p, FILE *stream, size_t images) {
     const px_source *s = p->source;
     const size_t shape[] = {images, (size_t)s->height, (size_t)s->width, (size_t)s->channels};
     return px_npy_write_header(ctx, p->out.path, stream, "|u1", 4, shape);
 }
 
-/* Writes the header anew if the file has fewer images than it says, and takes the checksum of the whole. */
+/* Computes the checksum of the whole file. Rewrites the header if images were skipped. */
 static px_status finish_header(px_context *ctx, packer *p) {
     uint8_t header[PX_NPY_HEADER + 1];
     FILE *memory = fmemopen(header, sizeof header, "wb");
@@ -122,20 +122,20 @@ static px_status write_checksum(px_context *ctx, const char *name, uint32_t crc,
     return px_file_finish(ctx, out);
 }
 
-/* Everything that takes room, under temporary names. */
+/* Writes both files under temporary names. */
 static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     PX_TRY(allocate(ctx, p));
     PX_TRY(write_header(ctx, p, p->out.stream, p->source->count));
     PX_TRY(write_images(ctx, p));
     PX_TRY(finish_header(ctx, p));
-    px_stop_hold(p->callbacks->stop); /* a sync may take long, and is no work that hangs */
+    px_stop_hold(p->callbacks->stop); /* a sync may take long, and is not a hang */
     px_status status = px_file_finish(ctx, &p->out);
     if (status == PX_OK) status = write_checksum(ctx, p->out.path, p->packed->crc32, checksum);
     px_stop_release(p->callbacks->stop);
     return status;
 }
 
-/* A checksum never lies beside a file that is not its own: an earlier file's goes first. */
+/* Renames both files. The old checksum is removed first, so that it never stands beside the new file. */
 static px_status commit(px_context *ctx, packer *p, px_file_out *checksum) {
     unlink(checksum->path);
     PX_TRY(px_file_commit(ctx, &p->out));

@@ -1,4 +1,4 @@
-/* Opening a source: which kind is it? */
+/* Opening sources: recognising the format of a file, and opening it. */
 #include "pixelrnn/source.h"
 #include "host/io/file_kind.h"
 #include "host/data/archive_source.h"
@@ -20,10 +20,9 @@ static const struct {
 
 static px_format_open open_compressed, open_tar, open_zip;
 
-/* What a format is told by, or all of a smaller file. */
-enum { HEAD = 512 };
+enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
-/* CIFAR-10 comes last: it has nothing to be told by but its length. */
+/* CIFAR comes last, because it is recognised by its size and labels alone. */
 typedef struct px_format {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
@@ -46,7 +45,7 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
                    path, kind, found, where);
 }
 
-/* Opens input by what they are; takes them over. */
+/* Opens input by its content. Takes ownership of it. where: a suffix for messages. */
 static px_status open_content(px_context *ctx, const char *path, const char *where, px_byte_source input,
                               const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
@@ -60,7 +59,7 @@ static px_status open_content(px_context *ctx, const char *path, const char *whe
     return status;
 }
 
-/* An archive of has_images that are not all in place: read in order, it takes little memory. Takes input over. */
+/* Opens an archive whose images need unpacking, as a stream if they are read in order. Takes ownership of input. */
 static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_byte_source input,
                                      const px_source_options *options, px_source **source) {
     px_status status = PX_OK;
@@ -74,7 +73,8 @@ bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
     return px_compression_of_bytes(bytes, size) != NULL;
 }
 
-/* libarchive opens the file by itself. It unpacks what is compressed twice too, so what comes out is not. */
+/* Opens a compressed file, which libarchive reads by its path. libarchive also unpacks files that are compressed twice,
+ * but their content must not be compressed once more. */
 static px_status open_compressed(px_context *ctx, const char *path, px_byte_source compressed,
                                  const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
@@ -101,7 +101,7 @@ static px_status open_tar(px_context *ctx, const char *path, px_byte_source tar,
     return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
 }
 
-/* A zip holds an array, or has_images. Read in order, its checksums are compared. */
+/* Opens a zip, which has arrays or images. */
 static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip, const px_source_options *options,
                           px_source **source) {
     bool has_images;
@@ -159,7 +159,7 @@ static px_status open_file(px_context *ctx, const char *path, const px_source_op
     return status;
 }
 
-/* FILE.npz:NAME, where no file has that name as a whole. */
+/* Opens a path, or FILE.npz:NAME if no file has the whole spec as its name. */
 static px_status open_path(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     char path[PX_PATH];
     px_source_options named = *options;
@@ -187,12 +187,12 @@ static px_status open_spec(px_context *ctx, const char *spec, const px_source_op
     char path[PX_PATH];
     bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
     *source = NULL;
-    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* a source's name is no longer */
+    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* fails if spec is too long for px_source.name */
     return builtin ? open_builtin(ctx, spec, options, source) : open_path(ctx, spec, options, source);
 }
 
-/* Opens spec and settles the meaning of its bytes. A source that is read in order is opened again if more than its
- * first image was read for that. */
+/* Opens spec and decides the meaning of its bytes (px_values). If that read more than the first image of a source that
+ * is read in order, the source is opened again. */
 static px_status open_intensities(px_context *ctx, const char *spec, const px_source_options *options,
                                   px_source **source) {
     size_t seen;

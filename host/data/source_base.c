@@ -1,4 +1,4 @@
-/* Creating and closing a source, and the checks of shapes that all formats share. */
+/* Functions that all formats share: creating and closing a source, checking shapes. */
 #include "host/data/formats.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ void px_source_close(px_source *source) {
     if (source) source->close(source);
 }
 
-/* "10 x 28 x 28" */
+/* Writes "10 x 28 x 28", truncated to fit. Returns text. */
 static const char *describe(int dimensions, const size_t *shape, char *text, size_t size) {
     size_t used = 0;
     text[0] = 0;
@@ -60,4 +60,9 @@ size_t px_square_side(size_t pixels) {
     size_t side = 0;
     while (side < PX_MAX_SIDE && side * side < pixels) side++;
     return side * side == pixels ? side : 0;
+}
+
+px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
+    px_extent extent = {shape[0], shape[1], shape[2], dimensions == 4 ? shape[3] : 1};
+    return (px_array){.extent = extent, .offset = offset, .stride = extent.height * extent.width * extent.channels};
 }

@@ -1,11 +1,11 @@
-/* The meaning of a source's bytes: intensities, or levels, which become the intensities that quantise back to them. */
+/* px_values: checking whether bytes are intensities, and converting levels to intensities. */
 #include "host/data/formats.h"
 #include "pixelrnn/loader.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The largest byte of a source as far as it was read. */
+/* The number of images read, and their largest byte. */
 typedef struct scan {
     size_t images;
     int largest;
@@ -15,7 +15,7 @@ static bool reaches_level_1(int value, int levels) {
     return value * levels >= 256;
 }
 
-/* Reads images until a byte reaches level 1, or to the end. Damaged images are left to whoever asks for them. */
+/* Reads images until a byte reaches level 1, or to the end. Skips damaged images; reading them later reports them. */
 static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, scan *s) {
     const size_t bytes = px_source_image_bytes(source);
     while (s->images < source->count && !reaches_level_1(s->largest, levels)) {
@@ -28,7 +28,7 @@ static px_status scan_images(px_context *ctx, px_source *source, int levels, uin
     return PX_OK;
 }
 
-/* The bytes are too small to be intensities: says so, and what may be done. */
+/* Writes the message for bytes that are too small to be intensities, with advice. */
 static px_status fail_small_values(px_context *ctx, const px_source *source, int levels, int largest) {
     char remedy[160];
     const char *const accept = "data.values: intensity takes them as they are";
@@ -47,7 +47,7 @@ px_status px_values_check(px_context *ctx, px_source *source, const px_source_op
     const int levels = options->levels;
     scan s = {0};
     *seen = 0;
-    /* Of 256 levels each non-zero byte reaches level 1. */
+    /* With 256 levels every non-zero byte reaches level 1. */
     if (levels == 0 || levels == 256 || source->intensities || options->values != PX_VALUES_AUTO) return PX_OK;
     uint8_t *pixels = malloc(px_source_image_bytes(source));
     if (!pixels) return px_fail_memory(ctx, source->name, px_source_image_bytes(source));
@@ -59,12 +59,12 @@ px_status px_values_check(px_context *ctx, px_source *source, const px_source_op
                                                                 : fail_small_values(ctx, source, levels, s.largest);
 }
 
-/* A source that holds levels. */
+/* A source that converts the levels of another source to intensities. */
 typedef struct level_source {
     px_source base;
     px_source *from;
     int levels;
-    uint8_t intensity[256]; /* of each level */
+    uint8_t intensity[256]; /* the intensity of each level */
 } level_source;
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
