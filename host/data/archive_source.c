@@ -48,7 +48,7 @@ static void free_findings(findings *f) {
     px_byte_source_free(&f->memory);
 }
 
-/* ---- Walking ---- */
+/* ---- Finding members ---- */
 
 /* A tar is recognised by the checksum of its first header: the sum of its bytes, with the checksum's own bytes counted
  * as blanks. */

@@ -24,8 +24,10 @@ static void close_joined(px_source *source) {
 }
 
 px_status px_source_join(px_context *ctx, px_source **parts, int count, px_source **out) {
-    *out = parts[0];
-    if (count == 1) return PX_OK;
+    if (count == 1) {
+        *out = parts[0];
+        return PX_OK;
+    }
     joined_source *joined = calloc(1, sizeof *joined + (size_t)count * sizeof *joined->part);
     if (!joined) return px_fail_memory(ctx, parts[0]->name, sizeof *joined + (size_t)count * sizeof *joined->part);
     joined->source = *parts[0];
