@@ -33,10 +33,10 @@ static px_status pack_source(px_context *ctx, px_source *source, const char *pat
     pack_view view = {0};
     px_packed packed;
     px_lock lock = {0};
-    const px_pack_watcher watcher = {&view, show_done, show_skipped, &px_cli_stop};
+    const px_pack_callbacks callbacks = {&view, show_done, show_skipped, &px_cli_stop};
     PX_TRY(px_cli_lock_output(ctx, path, &lock));
     px_progress_begin(&view.progress, stderr, "pack", 0, (int64_t)source->count);
-    const px_status status = px_pack(ctx, source, path, &watcher, &packed);
+    const px_status status = px_pack(ctx, source, path, &callbacks, &packed);
     px_progress_clear(&view.progress);
     px_lock_release(&lock);
     PX_TRY(status);

@@ -11,19 +11,19 @@ static bool is_blank(uint8_t byte) {
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
-/* Packs the digits of one row, from *text on, into 0 and 255 at *pixels, and moves both past the row. */
-static px_status pack_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
-                          uint8_t **pixels) {
+/* Parses one row of digits at *text into pixels of 0 and 255 at *pixels. Advances both past the row. */
+static px_status parse_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
+                           uint8_t **pixels) {
     const uint8_t *from = *text;
     uint8_t *to = *pixels;
-    bool apart = true; /* from the digit before */
+    bool separated = true; /* from the previous digit */
     for (; from < end && *from != '\n'; from++) {
         uint8_t byte = *from;
-        if ((byte == '0' || byte == '1') && apart) {
+        if ((byte == '0' || byte == '1') && separated) {
             *to++ = byte == '1' ? 255 : 0;
-            apart = false;
+            separated = false;
         } else if (is_blank(byte)) {
-            apart = true;
+            separated = true;
         } else {
             return px_fail(ctx, PX_ERR_FORMAT,
                            "%s: amat: found '%c' after %td pixels of row %zu, expected 0 or 1, separated by spaces",
@@ -35,16 +35,16 @@ static px_status pack_row(px_context *ctx, const char *path, size_t row, const u
     return PX_OK;
 }
 
-/* Turns text into pixels. */
-static px_status pack(px_context *ctx, const char *path, const px_byte_source *contents, uint8_t *pixels,
-                      px_extent *extent) {
-    const uint8_t *text = contents->bytes, *end = contents->bytes + contents->size;
+/* Parses the whole text into pixels, and finds the shape of the set. */
+static px_status parse(px_context *ctx, const char *path, const px_byte_source *input, uint8_t *pixels,
+                       px_extent *extent) {
+    const uint8_t *text = input->bytes, *end = input->bytes + input->size;
     size_t rows = 0, expected = 0;
     while (text < end) {
         const uint8_t *first = pixels;
-        PX_TRY(pack_row(ctx, path, rows + 1, &text, end, &pixels));
+        PX_TRY(parse_row(ctx, path, rows + 1, &text, end, &pixels));
         size_t found = (size_t)(pixels - first);
-        if (found == 0 && text == end) break; /* blanks after the last row */
+        if (found == 0 && text == end) break; /* only blanks follow the last row */
         if (rows == 0) expected = found;
         if (found != expected)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: amat: found %zu pixels in row %zu, expected %zu as in row 1", path,
@@ -59,16 +59,16 @@ static px_status pack(px_context *ctx, const char *path, const px_byte_source *c
     return PX_OK;
 }
 
-px_status px_amat_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
+px_status px_amat_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
                        px_source **source) {
     (void)options;
     px_extent extent = {0};
-    px_byte_source pixels = {.bytes = malloc(contents.size / 2 + 1)}; /* digits have something between them */
-    px_status status = px_byte_source_load(ctx, path, px_memory_limit, &contents);
-    if (status == PX_OK && !pixels.bytes)
-        status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold its pixels in memory", path);
-    if (status == PX_OK) status = pack(ctx, path, &contents, pixels.bytes, &extent);
-    px_byte_source_free(&contents);
+    const size_t capacity = input.size / 2 + 1; /* at least one separator follows each digit */
+    px_byte_source pixels = {.bytes = malloc(capacity)};
+    px_status status = px_byte_source_load(ctx, path, px_memory_limit, &input);
+    if (status == PX_OK && !pixels.bytes) status = px_fail_memory(ctx, path, capacity);
+    if (status == PX_OK) status = parse(ctx, path, &input, pixels.bytes, &extent);
+    px_byte_source_free(&input);
     if (status != PX_OK) {
         px_byte_source_free(&pixels);
         return status;

@@ -1,4 +1,4 @@
-/* Reading archives. */
+/* Reading archives with libarchive, and naming their members in messages. */
 #include "host/data/archive.h"
 #include <archive.h>
 #include <archive_entry.h>
@@ -10,8 +10,8 @@
 
 enum { BLOCK = 1 << 16 };
 
-/* What libarchive's reasons for damage mean; by words in them. */
-static const char *meaning_of(const char *reason) {
+/* Describes damage in plain words, by keywords of libarchive's message. */
+static const char *describe_damage(const char *reason) {
     if (strstr(reason, "CRC") || strstr(reason, "hecksum")) return "a checksum that is not that of the data";
     if (strstr(reason, "runcated") || strstr(reason, "nexpected")) return "an end that comes too early";
     if (strstr(reason, "ncrypt") || strstr(reason, "assphrase")) return "encrypted data";
@@ -20,25 +20,26 @@ static const char *meaning_of(const char *reason) {
     return "data that cannot be unpacked";
 }
 
-/* Failures that libarchive takes from the operating system carry its errno, damage carries libarchive's own codes. The
- * reading of a member names it. */
+/* Writes the message of a libarchive failure. An error of the operating system carries its errno, damage a code of
+ * libarchive. name: the member that was read, or NULL. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
     char label[PX_LABEL];
-    if (archive->contents) PX_TRY(px_byte_source_check(ctx, archive->path, archive->contents));
+    if (archive->input) PX_TRY(px_byte_source_check(ctx, archive->path, archive->input));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
-    if (code == ENOMEM) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
+    if (code == ENOMEM) return px_fail_memory(ctx, archive->path, 0);
     if (code > 0 && code != EILSEQ && code != EINVAL)
         return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", archive->path, strerror(code));
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found damaged content (%s), expected a whole file",
-                   px_archive_label(archive->path, name, label), meaning_of(reason ? reason : ""));
+                   px_archive_label(archive->path, name, label), describe_damage(reason ? reason : ""));
 }
 
-/* Contents in a file are read through its descriptor, whose own place nothing else uses: one archive at a time. */
-static int open_bytes(struct archive *handle, const px_byte_source *contents) {
-    if (!px_byte_source_in_file(contents)) return archive_read_open_memory(handle, contents->bytes, contents->size);
-    lseek(contents->file.descriptor, 0, SEEK_SET);
-    return archive_read_open_fd(handle, contents->file.descriptor, BLOCK);
+/* Opens the bytes of input. A file is read through the position of its descriptor, which nothing else uses; so only one
+ * archive may be open on an input at a time. */
+static int open_bytes(struct archive *handle, const px_byte_source *input) {
+    if (!px_byte_source_in_file(input)) return archive_read_open_memory(handle, input->bytes, input->size);
+    lseek(input->file.descriptor, 0, SEEK_SET);
+    return archive_read_open_fd(handle, input->file.descriptor, BLOCK);
 }
 
 static void support_filters(struct archive *handle) {
@@ -48,10 +49,10 @@ static void support_filters(struct archive *handle) {
     archive_read_support_filter_zstd(handle);
 }
 
-px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
+px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
                           px_archive *archive) {
-    *archive = (px_archive){.handle = archive_read_new(), .format = format, .path = path, .contents = contents};
-    if (!archive->handle) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
+    *archive = (px_archive){.handle = archive_read_new(), .format = format, .path = path, .input = input};
+    if (!archive->handle) return px_fail_memory(ctx, path, 0);
     switch (format) {
     case PX_ARCHIVE_RAW:
         archive_read_support_format_raw(archive->handle);
@@ -64,23 +65,22 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
         archive_read_set_format_option(archive->handle, "zip", "ignorecrc32", "1");
         break;
     }
-    if (!contents) support_filters(archive->handle);
-    int opened = contents ? open_bytes(archive->handle, contents)
-                          : archive_read_open_filename(archive->handle, path, BLOCK);
+    if (!input) support_filters(archive->handle);
+    int opened = input ? open_bytes(archive->handle, input) : archive_read_open_filename(archive->handle, path, BLOCK);
     if (opened == ARCHIVE_OK) return PX_OK;
     px_status status = fail_archive(ctx, archive, NULL);
     px_archive_close(archive);
     return status;
 }
 
-/* A name may be held in one form only, where the locale cannot spell the other. */
+/* Returns the member's name. libarchive has it in one form only if the locale cannot represent the other. */
 static const char *name_of(struct archive_entry *entry) {
     const char *name = archive_entry_pathname(entry);
     if (!name) name = archive_entry_pathname_utf8(entry);
     return name ? name : "";
 }
 
-/* Reads the next header; NULL at the end. */
+/* Reads the next header; *entry is NULL at the end. */
 static px_status next_header(px_context *ctx, px_archive *archive, struct archive_entry **entry) {
     int read = archive_read_next_header(archive->handle, entry);
     if (read == ARCHIVE_EOF) *entry = NULL;
@@ -107,7 +107,7 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
     }
 }
 
-static px_status read_on(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
+static px_status read_data(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
     for (*got = 0; *got < bytes;) {
         la_ssize_t more = archive_read_data(archive->handle, (uint8_t *)to + *got, bytes - *got);
         if (more < 0) return fail_archive(ctx, archive, archive->name);
@@ -118,32 +118,32 @@ static px_status read_on(px_context *ctx, px_archive *archive, void *to, size_t 
 }
 
 px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got) {
-    size_t held = archive->head_to - archive->head_from, more;
-    if (held > bytes) held = bytes;
-    memcpy(to, archive->head + archive->head_from, held);
-    archive->head_from += held;
-    PX_TRY(read_on(ctx, archive, (uint8_t *)to + held, bytes - held, &more));
-    *got = held + more;
+    size_t buffered = archive->head_to - archive->head_from, more;
+    if (buffered > bytes) buffered = bytes;
+    memcpy(to, archive->head + archive->head_from, buffered);
+    archive->head_from += buffered;
+    PX_TRY(read_data(ctx, archive, (uint8_t *)to + buffered, bytes - buffered, &more));
+    *got = buffered + more;
     return PX_OK;
 }
 
-/* Where libarchive stands when it hands out the first block is where a stored member begins. That it is stored is told
- * by the first bytes: those that lie there are the same. */
+/* When libarchive returns the first block of a stored member, its position in the archive is where the member begins. A
+ * member counts as stored if its first bytes equal the bytes at that position. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place) {
-    const px_byte_source *contents = archive->contents;
+    const px_byte_source *input = archive->input;
     uint8_t stored[PX_ARCHIVE_HEAD];
     size_t more = 0;
     *in_place = false;
-    PX_TRY(read_on(ctx, archive, archive->head, 1, &archive->head_to));
+    PX_TRY(read_data(ctx, archive, archive->head, 1, &archive->head_to));
     *offset = (size_t)archive_filter_bytes(archive->handle, 0);
-    if (archive->head_to > 0) PX_TRY(read_on(ctx, archive, archive->head + 1, sizeof archive->head - 1, &more));
+    if (archive->head_to > 0) PX_TRY(read_data(ctx, archive, archive->head + 1, sizeof archive->head - 1, &more));
     archive->head_to += more;
     const size_t head = archive->head_to;
-    if (!contents || head == 0 || head > member->size || member->sparse || *offset > contents->size ||
-        contents->size - *offset < member->size)
+    if (!input || head == 0 || head > member->size || member->sparse || *offset > input->size ||
+        input->size - *offset < member->size)
         return PX_OK;
-    PX_TRY(px_byte_source_copy(ctx, archive->path, contents, *offset, head, stored));
+    PX_TRY(px_byte_source_copy(ctx, archive->path, input, *offset, head, stored));
     *in_place = memcmp(archive->head, stored, head) == 0;
     return PX_OK;
 }
@@ -153,15 +153,15 @@ void px_archive_close(px_archive *archive) {
     archive->handle = NULL;
 }
 
-/* The end of text, where it is longer than `most`. */
-static const char *tail(const char *text, size_t most) {
+/* The last max_bytes characters of text, or all of it. */
+static const char *tail(const char *text, size_t max_bytes) {
     size_t length = strlen(text);
-    return length > most ? text + length - most : text;
+    return length > max_bytes ? text + length - max_bytes : text;
 }
 
 const char *px_archive_label(const char *path, const char *name, char label[PX_LABEL]) {
-    size_t most = name ? PX_LABEL / 2 - 8 : PX_LABEL - 8;
-    const char *path_end = tail(path, most), *name_end = name ? tail(name, most) : NULL;
+    size_t max_bytes = name ? PX_LABEL / 2 - 8 : PX_LABEL - 8;
+    const char *path_end = tail(path, max_bytes), *name_end = name ? tail(name, max_bytes) : NULL;
     int used = snprintf(label, PX_LABEL, "%s%s", path_end > path ? "..." : "", path_end);
     if (name) snprintf(label + used, PX_LABEL - (size_t)used, "/%s%s", name_end > name ? "..." : "", name_end);
     for (char *c = label; *c; c++)

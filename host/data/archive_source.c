@@ -1,9 +1,8 @@
-/* Pictures in a tar or a zip, to be read in any order; and CIFAR-10's batches in a tar.
+/* A tar or a zip of images that can be read in any order, and the batches of CIFAR in a tar.
  *
- * The archive is read through once, when it is opened, and a list says where each picture is found again. Pictures that
- * lie in the file as they are (of a plain tar, and those that a zip stores) stay there, and are read with pread. Others
- * (of a compressed tar, and those that a zip deflates) are held in memory as the PNG or JPEG files that they are, up to
- * 4 GiB in all. The list takes 24 bytes a picture, and its name. */
+ * Opening reads the whole archive once and records the location of each image. Images that are stored uncompressed (in
+ * a plain tar, or stored in a zip) are later read from the file with pread. Others (in a compressed tar, or deflated in
+ * a zip) are kept in memory as encoded PNG or JPEG files, up to 4 GiB in all. An image takes 24 bytes and its name. */
 #include "host/data/archive_source.h"
 #include "host/data/cifar.h"
 #include "host/data/name_list.h"
@@ -14,23 +13,24 @@
 
 enum { BLOCK = 512, CHECKSUM = 148, CHECKSUM_BYTES = 8 };
 
-typedef enum { IN_FILE, IN_MEMORY, DAMAGED } where;
+typedef enum { IN_FILE, IN_MEMORY, DAMAGED } storage;
 
-typedef struct place {
+/* Where the encoded bytes of an image are: offset in the file or in memory. */
+typedef struct location {
     size_t offset, size;
-    where where;
-} place;
+    storage storage;
+} location;
 
-typedef struct place_list {
-    place *place;
-    size_t count, slots;
-} place_list;
+typedef struct location_list {
+    location *at;
+    size_t count, capacity;
+} location_list;
 
-/* What a walk through an archive finds. */
+/* The members that were found in an archive. */
 typedef struct findings {
-    px_name_list names; /* of pictures */
-    place_list pictures;
-    px_byte_source memory; /* what does not lie in the file as it is */
+    px_name_list names; /* of images */
+    location_list images;
+    px_byte_source memory; /* the encoded images that are not stored as they are */
     size_t capacity;       /* of memory */
     size_t left_out[PX_FORMATS_LEFT_OUT];
     px_cifar_batches batches;
@@ -38,20 +38,20 @@ typedef struct findings {
 
 typedef struct archive_source {
     px_image_set set;
-    px_byte_source file; /* nothing if it is compressed */
+    px_byte_source file; /* empty for a compressed tar */
     findings found;
 } archive_source;
 
 static void free_findings(findings *f) {
     px_name_list_free(&f->names);
-    free(f->pictures.place);
+    free(f->images.at);
     px_byte_source_free(&f->memory);
 }
 
-/* Walking -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Finding members ---- */
 
-/* The first header's checksum: the sum of its bytes, those of the checksum taken as blanks. */
+/* A tar is recognised by the checksum of its first header: the sum of its bytes, with the checksum's own bytes counted
+ * as blanks. */
 bool px_tar_recognise(const uint8_t *bytes, size_t size) {
     if (size < BLOCK) return false;
     unsigned long sum = 0, stated = 0;
@@ -68,24 +68,24 @@ bool px_tar_recognise(const uint8_t *bytes, size_t size) {
     return digits > 0 && stated == sum;
 }
 
-static px_status add_place(px_context *ctx, const char *path, place at, place_list *list) {
-    if (list->count == list->slots) {
-        size_t slots = 2 * list->slots + 64;
-        place *grown = realloc(list->place, slots * sizeof *grown);
-        if (!grown) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the list of its pictures", path);
-        list->place = grown;
-        list->slots = slots;
+static px_status add_location(px_context *ctx, const char *path, location at, location_list *list) {
+    if (list->count == list->capacity) {
+        size_t capacity = 2 * list->capacity + 64;
+        location *grown = realloc(list->at, capacity * sizeof *grown);
+        if (!grown) return px_fail_memory(ctx, path, capacity * sizeof *grown);
+        list->at = grown;
+        list->capacity = capacity;
     }
-    list->place[list->count++] = at;
+    list->at[list->count++] = at;
     return PX_OK;
 }
 
-/* Reads the current member into memory, piece by piece: its size may be a lie. Above `most` bytes it is left. */
-static px_status hold(px_context *ctx, px_archive *archive, size_t most, findings *f, place *at) {
+/* Reads the current member into memory, in pieces because the stated size may be wrong. Stops above max_bytes bytes. */
+static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t max_bytes, findings *f, location *at) {
     enum { PIECE = 1 << 20 };
     px_byte_source *memory = &f->memory;
-    *at = (place){memory->size, 0, IN_MEMORY};
-    for (size_t got = PIECE; got == PIECE && at->size <= most && memory->size <= px_memory_limit;) {
+    *at = (location){memory->size, 0, IN_MEMORY};
+    for (size_t got = PIECE; got == PIECE && at->size <= max_bytes && memory->size <= px_memory_limit;) {
         PX_TRY(px_byte_source_reserve(ctx, archive->path, PIECE, &f->capacity, memory));
         const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
         if (status != PX_OK) {
@@ -98,30 +98,30 @@ static px_status hold(px_context *ctx, px_archive *archive, size_t most, finding
     return PX_OK;
 }
 
-/* A picture above PX_IMAGE_BYTES is refused when it is decoded. What a zip cannot unpack is one bad picture; in a tar
- * nothing could be found after it. */
-static px_status add_picture(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
-    place at = {0, member->size, IN_FILE};
+/* Adds the current member to the images. An image above PX_IMAGE_BYTES is refused later, when it is decoded. A member
+ * that a zip cannot unpack is one damaged image; in a tar no member could be found after it, so it fails. */
+static px_status add_image(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
+    location at = {0, member->size, IN_FILE};
     bool in_place = false;
     px_status status = PX_OK;
     PX_TRY(px_name_list_add(ctx, archive->path, member->name, &f->names));
-    if (archive->contents) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
-    if (status == PX_OK && !in_place) status = hold(ctx, archive, PX_IMAGE_BYTES, f, &at);
+    if (archive->input) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
+    if (status == PX_OK && !in_place) status = read_into_memory(ctx, archive, PX_IMAGE_BYTES, f, &at);
     if (status == PX_ERR_FORMAT && archive->format == PX_ARCHIVE_ZIP)
-        at.where = DAMAGED;
+        at.storage = DAMAGED;
     else
         PX_TRY(status);
-    return add_place(ctx, archive->path, at, &f->pictures);
+    return add_location(ctx, archive->path, at, &f->images);
 }
 
 static px_status add_batch(px_context *ctx, px_archive *archive, const px_member *member, px_split split, findings *f) {
-    place at;
-    PX_TRY(hold(ctx, archive, px_memory_limit, f, &at));
+    location at;
+    PX_TRY(read_into_memory(ctx, archive, px_memory_limit, f, &at));
     px_cifar_batch_add(&f->batches, split, member->name, at.offset, at.size);
     return PX_OK;
 }
 
-/* Finds all members that are pictures or, in a tar, CIFAR-10's batches. */
+/* Finds all members that are images or, in a tar, batches of CIFAR. */
 static px_status walk(px_context *ctx, px_archive *archive, px_split split, findings *f) {
     px_member member;
     bool found;
@@ -131,7 +131,7 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, find
         px_image_count_left_out(member.name, f->left_out);
         f->batches.python |= px_cifar_python_named(member.name);
         if (px_image_named(member.name))
-            PX_TRY(add_picture(ctx, archive, &member, f));
+            PX_TRY(add_image(ctx, archive, &member, f));
         else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name))
             PX_TRY(add_batch(ctx, archive, &member, split, f));
         if (f->memory.size > px_memory_limit)
@@ -142,56 +142,54 @@ static px_status walk(px_context *ctx, px_archive *archive, px_split split, find
     }
 }
 
-static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *contents,
+static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
                           px_split split, findings *f) {
     px_archive archive;
-    PX_TRY(px_archive_open(ctx, format, path, contents, &archive));
+    PX_TRY(px_archive_open(ctx, format, path, input, &archive));
     const px_status status = walk(ctx, &archive, split, f);
     px_archive_close(&archive);
     return status;
 }
 
-px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *pictures) {
+px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *images) {
     px_archive archive;
     px_member member;
     bool found = true;
-    *pictures = false;
+    *images = false;
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
     px_status status = PX_OK;
     while (status == PX_OK && found) {
         status = px_archive_next(ctx, &archive, &member, &found);
         if (status != PX_OK || !found) continue;
         const char *dot = strrchr(member.name, '.');
-        *pictures |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
+        *images |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
         if (!dot || strcmp(dot, ".npy") != 0) continue;
-        *pictures = false;
+        *images = false;
         break;
     }
     px_archive_close(&archive);
     return status;
 }
 
-/* Reading -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
     const archive_source *self = (const archive_source *)set;
     const char *path = set->base.name;
-    place at = self->found.pictures.place[index];
+    location at = self->found.images.at[index];
     if (at.size > PX_IMAGE_BYTES) at.size = (size_t)PX_IMAGE_BYTES + 1; /* refused when it is decoded */
     *encoded = (px_encoded){.size = at.size};
     px_archive_label(path, px_name_list_at(&self->found.names, index), encoded->name);
-    if (at.where == DAMAGED)
+    if (at.storage == DAMAGED)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found damaged content (its checksum differs, or it cannot be unpacked), expected it whole",
                        encoded->name);
-    if (at.where == IN_MEMORY) {
+    if (at.storage == IN_MEMORY) {
         encoded->bytes = self->found.memory.bytes + at.offset;
         return PX_OK;
     }
     encoded->bytes = encoded->owned = malloc(at.size + 1);
-    if (!encoded->owned)
-        return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", encoded->name, at.size);
+    if (!encoded->owned) return px_fail_memory(ctx, encoded->name, at.size + 1);
     return px_byte_source_copy(ctx, path, &self->file, at.offset, at.size, encoded->owned);
 }
 
@@ -202,14 +200,12 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-/* Opening -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---- */
 
-/* Takes file and findings over if it succeeds. */
+/* Takes ownership of file and found if it succeeds. */
 static px_status create(px_context *ctx, const char *path, const px_byte_source *file, const findings *found,
                         const px_source_options *options, px_image_set **set) {
-    PX_TRY(
-        px_image_set_create(ctx, sizeof(archive_source), path, found->pictures.count, found->left_out, options, set));
+    PX_TRY(px_image_set_create(ctx, sizeof(archive_source), path, found->images.count, found->left_out, options, set));
     ((archive_source *)*set)->file = *file;
     ((archive_source *)*set)->found = *found;
     (*set)->load = load;
@@ -222,7 +218,7 @@ px_status px_archive_source_open(px_context *ctx, px_archive_format format, cons
     findings found = {0};
     px_image_set *set;
     px_status status = find_all(ctx, format, path, file.size > 0 ? &file : NULL, options->split, &found);
-    if (status == PX_OK && found.batches.python && found.pictures.count == 0) status = px_cifar_fail_python(ctx, path);
+    if (status == PX_OK && found.batches.python && found.images.count == 0) status = px_cifar_fail_python(ctx, path);
     if (status == PX_OK && found.batches.found) {
         const px_byte_source batches = found.memory;
         found.memory = (px_byte_source){0};

@@ -1,7 +1,7 @@
-/* Compressed tars and zips of pictures, read in order in constant memory.
+/* A compressed tar or a zip of images that is read in order, in constant memory.
  *
- * The archive is unpacked twice: to count its pictures, and to read them. Pictures are taken from it one after the
- * other, and decoded side by side, a window of them at a time. A zip's checksums are compared as it is read. */
+ * The archive is unpacked twice: once to count its images, once to read them. One thread reads a window of images, then
+ * all threads decode it. A zip's checksums are compared as it is read. */
 #include "host/data/archive_source.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
@@ -9,70 +9,68 @@
 #include <string.h>
 
 enum { WINDOW = 64 };
-static const size_t window_bytes = (size_t)64 << 20; /* of decoded pictures, and of encoded ones */
+static const size_t window_bytes = (size_t)64 << 20; /* maximum for decoded images, and for encoded ones */
 
 typedef struct slot {
     px_encoded encoded;
-    px_status status; /* of reading and decoding it */
+    px_status status; /* of reading and decoding the image */
     px_context ctx;
 } slot;
 
 typedef struct archive_stream {
     px_image_set set;
     px_archive archive;
-    size_t first, count; /* pictures in the window */
-    size_t most;         /* that it has room for */
+    size_t first, count; /* indices of the images in the window */
+    size_t capacity;     /* maximum number of images in the window */
     slot *slots;
     uint8_t *pixels; /* of each */
     px_status failed;
-    px_context failure; /* what stopped the reading after them */
+    px_context failure; /* the message, if reading failed after the window */
 } archive_stream;
 
-/* Moves on to the next picture. */
-static px_status next_picture(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
+/* Moves to the next member that is an image. */
+static px_status next_image(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
     do PX_TRY(px_archive_next(ctx, archive, member, found));
     while (*found && !px_image_named(member->name));
     return PX_OK;
 }
 
-/* Reads the picture that the archive stands at, and its end, where a zip's checksum is compared. One above
- * PX_IMAGE_BYTES is cut there, and refused when decoded. */
-static px_status take_picture(px_context *ctx, px_archive *archive, const px_member *member, px_encoded *encoded) {
+/* Reads the current member to its end, where libarchive compares a zip's checksum. An image above PX_IMAGE_BYTES is
+ * truncated, and then refused when it is decoded. */
+static px_status read_member(px_context *ctx, px_archive *archive, const px_member *member, px_encoded *encoded) {
     const size_t bytes = 1 + (member->size <= PX_IMAGE_BYTES ? member->size : (size_t)PX_IMAGE_BYTES);
     px_archive_label(archive->path, member->name, encoded->name);
     encoded->owned = malloc(bytes);
-    if (!encoded->owned)
-        return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", encoded->name, bytes);
+    if (!encoded->owned) return px_fail_memory(ctx, encoded->name, bytes);
     encoded->bytes = encoded->owned;
     return px_archive_read(ctx, archive, encoded->owned, bytes, &encoded->size);
 }
 
-/* Counting -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Counting ---- */
 
 typedef struct counted {
-    size_t pictures, left_out[PX_FORMATS_LEFT_OUT];
-    int height, width; /* of the first picture that can be decoded, 0: none, or not wanted */
-    px_context first;  /* why the first picture cannot be */
+    size_t images, left_out[PX_FORMATS_LEFT_OUT];
+    int height, width; /* of the first image that can be decoded; 0: none, or not requested */
+    px_context first;  /* the message, if the first image cannot be decoded */
 } counted;
 
-/* The size of the picture that the archive stands at; a picture that cannot be decoded is no failure. */
-static px_status measure_picture(px_context *ctx, px_archive *archive, const px_member *member, counted *c) {
+/* Finds the size of the current image. An image that cannot be decoded leaves it 0 and is no failure. */
+static px_status measure_image(px_context *ctx, px_archive *archive, const px_member *member, counted *c) {
     px_encoded encoded = {0};
     px_context why;
-    px_status status = take_picture(&why, archive, member, &encoded);
-    const bool taken = status == PX_OK;
-    if (taken) status = px_encoded_measure(&why, &encoded, &c->height, &c->width);
+    px_status status = read_member(&why, archive, member, &encoded);
+    const bool was_read = status == PX_OK;
+    if (was_read) status = px_encoded_measure(&why, &encoded, &c->height, &c->width);
     px_encoded_free(&encoded);
     if (status == PX_OK) return PX_OK;
-    if (c->pictures == 1) c->first = why;
+    if (c->images == 1) c->first = why;
     c->height = c->width = 0;
-    return status == PX_ERR_FORMAT && (taken || archive->format == PX_ARCHIVE_ZIP)
+    return status == PX_ERR_FORMAT && (was_read || archive->format == PX_ARCHIVE_ZIP)
                ? PX_OK
                : px_fail(ctx, status, "%s", why.message);
 }
 
-static px_status count_pictures(px_context *ctx, px_archive *archive, bool measure, counted *c) {
+static px_status count_images(px_context *ctx, px_archive *archive, bool measure, counted *c) {
     for (;;) {
         px_member member;
         bool found;
@@ -80,8 +78,8 @@ static px_status count_pictures(px_context *ctx, px_archive *archive, bool measu
         if (!found) return PX_OK;
         px_image_count_left_out(member.name, c->left_out);
         if (!px_image_named(member.name)) continue;
-        c->pictures++;
-        if (measure && c->height == 0) PX_TRY(measure_picture(ctx, archive, &member, c));
+        c->images++;
+        if (measure && c->height == 0) PX_TRY(measure_image(ctx, archive, &member, c));
     }
 }
 
@@ -89,15 +87,14 @@ static px_status examine(px_context *ctx, px_archive_format format, const char *
     px_archive archive;
     *c = (counted){0};
     PX_TRY(px_archive_open(ctx, format, path, NULL, &archive));
-    px_status status = count_pictures(ctx, &archive, measure, c);
+    px_status status = count_images(ctx, &archive, measure, c);
     px_archive_close(&archive);
-    if (status == PX_OK && measure && c->pictures > 0 && c->height == 0)
-        return px_fail_none_readable(ctx, path, c->pictures, &c->first);
+    if (status == PX_OK && measure && c->images > 0 && c->height == 0)
+        return px_fail_none_readable(ctx, path, c->images, &c->first);
     return status;
 }
 
-/* Reading ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static void empty_window(archive_stream *self) {
     for (size_t i = 0; i < self->count; i++) px_encoded_free(&self->slots[i].encoded);
@@ -105,34 +102,35 @@ static void empty_window(archive_stream *self) {
     self->count = 0;
 }
 
-/* Takes pictures until the window is full. What stops it is kept for the pictures that it stops. A member that a zip
- * cannot unpack is one bad picture. */
-static void take_window(archive_stream *self) {
+/* Reads members until the window is full. A failure is stored, and returned for the images that cannot be read. A
+ * member that a zip cannot unpack is one damaged image. */
+static void read_window(archive_stream *self) {
     size_t bytes = 0;
-    while (self->failed == PX_OK && self->count < self->most && bytes < window_bytes) {
+    while (self->failed == PX_OK && self->count < self->capacity && bytes < window_bytes) {
         slot *s = &self->slots[self->count];
         px_member member;
         bool found;
-        self->failed = next_picture(&self->failure, &self->archive, &member, &found);
+        self->failed = next_image(&self->failure, &self->archive, &member, &found);
         if (self->failed != PX_OK) break;
         if (!found) {
-            self->failed = px_fail(&self->failure, PX_ERR_FILE, "%s: found %zu pictures, expected the %zu of before",
-                                   self->set.base.name, self->first + self->count, self->set.base.count);
+            self->failed = px_fail(&self->failure, PX_ERR_FILE,
+                                   "%s: found %zu images, expected %zu as when it was opened", self->set.base.name,
+                                   self->first + self->count, self->set.base.count);
             break;
         }
-        s->status = take_picture(&s->ctx, &self->archive, &member, &s->encoded);
+        s->status = read_member(&s->ctx, &self->archive, &member, &s->encoded);
         if (s->status != PX_OK && (s->status != PX_ERR_FORMAT || self->archive.format != PX_ARCHIVE_ZIP))
             s->status = self->failed = px_fail(&self->failure, PX_ERR_FILE, "%s", s->ctx.message);
-        self->count++; /* whole or not: it is freed with the others */
+        self->count++; /* also after a failure, so that the slot is freed */
         bytes += s->encoded.size;
     }
-    if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no picture can be read after it */
+    if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no further image can be read */
 }
 
 static void fill_window(archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
     empty_window(self);
-    take_window(self);
+    read_window(self);
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < self->count; i++) {
         slot *s = &self->slots[i];
@@ -166,13 +164,13 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-static px_status prepare(px_context *ctx, px_archive_format format, archive_stream *self) {
+static px_status allocate_window(px_context *ctx, px_archive_format format, archive_stream *self) {
     const size_t image = px_source_image_bytes(&self->set.base);
-    self->most = image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (image + 1);
-    self->slots = calloc(self->most, sizeof *self->slots);
-    self->pixels = malloc(self->most * image);
+    self->capacity = image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (image + 1);
+    self->slots = calloc(self->capacity, sizeof *self->slots);
+    self->pixels = malloc(self->capacity * image);
     if (!self->slots || !self->pixels)
-        return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu images in memory", self->set.base.name, self->most);
+        return px_fail_memory(ctx, self->set.base.name, self->capacity * (image + sizeof *self->slots));
     return px_archive_open(ctx, format, self->set.base.name, NULL, &self->archive);
 }
 
@@ -181,15 +179,15 @@ px_status px_archive_stream_open(px_context *ctx, px_archive_format format, cons
     counted c;
     px_image_set *set;
     PX_TRY(examine(ctx, format, path, options->size == 0, &c));
-    if (c.pictures == 0) return PX_OK;
-    PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, c.pictures, c.left_out, options, &set));
+    if (c.images == 0) return PX_OK;
+    PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, c.images, c.left_out, options, &set));
     if (!set->resize) {
         set->base.height = c.height;
         set->base.width = c.width;
     }
     set->base.read = read_image;
     set->base.close = close_source;
-    px_status status = prepare(ctx, format, (archive_stream *)set);
+    px_status status = allocate_window(ctx, format, (archive_stream *)set);
     if (status == PX_OK)
         *source = &set->base;
     else

@@ -1,11 +1,11 @@
-/* A source over images that lie one after the other, in a file or in memory: every read is a copy. */
+/* A source of images that lie at equal distances in a file or in memory. */
 #include "host/data/formats.h"
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct array_source {
     px_source base;
-    px_byte_source contents;
+    px_byte_source input;
     px_array array;
 } array_source;
 
@@ -27,27 +27,21 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     const px_array *array = &self->array;
     size_t bytes = px_source_image_bytes(source), offset = array->offset + index * array->stride;
     uint8_t *stored = array->planes ? malloc(bytes) : pixels;
-    if (!stored) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
-    px_status status = px_byte_source_copy(ctx, source->name, &self->contents, offset, bytes, stored);
+    if (!stored) return px_fail_memory(ctx, source->name, bytes);
+    px_status status = px_byte_source_copy(ctx, source->name, &self->input, offset, bytes, stored);
     if (status == PX_OK) px_array_decode(array, stored, pixels);
     if (stored != pixels) free(stored);
     return status;
 }
 
 static void close_source(px_source *source) {
-    px_byte_source_free(&((array_source *)source)->contents);
+    px_byte_source_free(&((array_source *)source)->input);
     free(source);
 }
 
-px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
-    px_extent extent = {shape[0], shape[1], shape[2], dimensions == 4 ? shape[3] : 1};
-    return (px_array){.extent = extent, .offset = offset, .stride = extent.height * extent.width * extent.channels};
-}
+/* ---- Arrays in Fortran order ---- */
 
-/* Arrays in Fortran order ---------------------------------------------------------------------------------------------
- */
-
-/* Writes column `column` of the images, one byte of each of them, to where C order has it. */
+/* Writes one column, which has one byte of each image, to its positions in C order. */
 static void scatter(const px_array *array, const uint8_t *bytes, size_t column, uint8_t *ordered) {
     const size_t *inner = array->inner;
     const size_t i = column % inner[0], j = column / inner[0] % inner[1], k = column / inner[0] / inner[1];
@@ -55,25 +49,25 @@ static void scatter(const px_array *array, const uint8_t *bytes, size_t column, 
     for (size_t n = 0; n < array->extent.count; n++) to[n * array->stride] = bytes[n];
 }
 
-/* Reads the array from contents, some columns at a time, into `ordered` in C order. */
-static px_status reorder(px_context *ctx, const char *path, const px_byte_source *contents, const px_array *array,
+/* Reads the array into `ordered` in C order, a window of about 1 MiB of columns at a time. */
+static px_status reorder(px_context *ctx, const char *path, const px_byte_source *input, const px_array *array,
                          uint8_t *ordered) {
     const size_t images = array->extent.count, columns = array->stride, window = (size_t)1 << 20;
-    const size_t most = images < window ? window / images : 1;
-    uint8_t *bytes = malloc(most * images);
-    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to bring it into C order", path);
+    const size_t max_columns = images < window ? window / images : 1;
+    uint8_t *bytes = malloc(max_columns * images);
+    if (!bytes) return px_fail_memory(ctx, path, max_columns * images);
     px_status status = PX_OK;
     for (size_t first = 0, count; first < columns && status == PX_OK; first += count) {
-        count = columns - first < most ? columns - first : most;
-        status = px_byte_source_copy(ctx, path, contents, array->offset + first * images, count * images, bytes);
+        count = columns - first < max_columns ? columns - first : max_columns;
+        status = px_byte_source_copy(ctx, path, input, array->offset + first * images, count * images, bytes);
         for (size_t c = 0; c < count && status == PX_OK; c++) scatter(array, bytes + c * images, first + c, ordered);
     }
     free(bytes);
     return status;
 }
 
-/* Replaces contents by the images in C order, in memory. */
-static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *contents, px_array *array) {
+/* Replaces input by the images in C order, which are in memory. */
+static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *input, px_array *array) {
     const size_t bytes = array->extent.count * array->stride;
     if (bytes > px_memory_limit)
         return px_fail(ctx, PX_ERR_FORMAT,
@@ -81,36 +75,36 @@ static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *c
                        "(numpy.ascontiguousarray)",
                        path, bytes, px_memory_limit);
     px_byte_source ordered = {.bytes = malloc(bytes), .size = bytes};
-    if (!ordered.bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", path, bytes);
-    px_status status = reorder(ctx, path, contents, array, ordered.bytes);
-    px_byte_source_free(status == PX_OK ? contents : &ordered);
+    if (!ordered.bytes) return px_fail_memory(ctx, path, bytes);
+    px_status status = reorder(ctx, path, input, array, ordered.bytes);
+    px_byte_source_free(status == PX_OK ? input : &ordered);
     if (status != PX_OK) return status;
-    *contents = ordered;
+    *input = ordered;
     array->offset = 0;
     return PX_OK;
 }
 
-px_status px_array_open(px_context *ctx, const char *path, px_byte_source contents, const px_array *array,
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source input, const px_array *array,
                         px_source **source) {
     px_array stored = *array;
-    px_source *made;
-    px_status status = px_source_create(ctx, sizeof(array_source), path, array->extent, &made);
+    px_source *created;
+    px_status status = px_source_create(ctx, sizeof(array_source), path, array->extent, &created);
     if (status == PX_OK && array->fortran) {
-        status = to_c_order(ctx, path, &contents, &stored);
-        if (status != PX_OK) free(made);
+        status = to_c_order(ctx, path, &input, &stored);
+        if (status != PX_OK) free(created);
     }
     if (status != PX_OK) {
-        px_byte_source_free(&contents);
+        px_byte_source_free(&input);
         return status;
     }
-    array_source *self = (array_source *)made;
-    self->contents = contents;
+    array_source *self = (array_source *)created;
+    self->input = input;
     self->array = stored;
     self->base.intensities = stored.binary;
     if (stored.binary) self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;
-    *source = made;
+    *source = created;
     return PX_OK;
 }

@@ -1,68 +1,68 @@
-/* Files left where they are, or brought into memory. */
+/* Byte sources: files, and bytes in memory. */
 #include "host/data/byte_source.h"
 #include <stdlib.h>
 #include <string.h>
 
-px_status px_byte_source_open(px_context *ctx, const char *path, px_byte_source *contents) {
+px_status px_byte_source_open(px_context *ctx, const char *path, px_byte_source *input) {
     px_file_in file;
-    *contents = (px_byte_source){0};
+    *input = (px_byte_source){0};
     PX_TRY(px_file_open(ctx, path, &file));
     if (file.size > 0)
-        *contents = (px_byte_source){.size = file.size, .file = file};
+        *input = (px_byte_source){.size = file.size, .file = file};
     else
         px_file_close(&file);
     return PX_OK;
 }
 
-px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, px_byte_source *contents) {
-    const size_t size = contents->size;
-    if (!px_byte_source_in_file(contents)) return PX_OK;
+px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, px_byte_source *input) {
+    const size_t size = input->size;
+    if (!px_byte_source_in_file(input)) return PX_OK;
     if (size > limit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected at most %zu", path, size, limit);
     uint8_t *bytes = malloc(size);
-    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", path, size);
-    px_status status = px_file_read_at(ctx, path, &contents->file, 0, size, bytes);
+    if (!bytes) return px_fail_memory(ctx, path, size);
+    px_status status = px_file_read_at(ctx, path, &input->file, 0, size, bytes);
     if (status != PX_OK) {
         free(bytes);
         return status;
     }
-    px_file_close(&contents->file);
-    *contents = (px_byte_source){.bytes = bytes, .size = size};
+    px_file_close(&input->file);
+    *input = (px_byte_source){.bytes = bytes, .size = size};
     return PX_OK;
 }
 
-px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *contents) {
-    PX_TRY(px_byte_source_open(ctx, path, contents));
-    px_status status = px_byte_source_load(ctx, path, limit, contents);
-    if (status != PX_OK) px_byte_source_free(contents);
+px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *input) {
+    PX_TRY(px_byte_source_open(ctx, path, input));
+    px_status status = px_byte_source_load(ctx, path, limit, input);
+    if (status != PX_OK) px_byte_source_free(input);
     return status;
 }
 
 px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
-                                 px_byte_source *contents) {
-    size_t wanted = contents->size + room;
+                                 px_byte_source *input) {
+    size_t wanted = input->size + room;
     if (wanted <= *capacity) return PX_OK;
     if (wanted < 2 * *capacity) wanted = 2 * *capacity;
-    uint8_t *bytes = realloc(contents->bytes, wanted);
-    if (!bytes) return px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes of content in memory", path, wanted);
-    contents->bytes = bytes;
+    uint8_t *bytes = realloc(input->bytes, wanted);
+    if (!bytes) return px_fail_memory(ctx, path, wanted);
+    input->bytes = bytes;
     *capacity = wanted;
     return PX_OK;
 }
 
-px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *contents, size_t offset,
+px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *input, size_t offset,
                               size_t bytes, void *to) {
-    if (px_byte_source_in_file(contents)) return px_file_read_at(ctx, path, &contents->file, offset, bytes, to);
-    if (bytes > 0) memcpy(to, contents->bytes + offset, bytes);
+    if (px_byte_source_in_file(input)) return px_file_read_at(ctx, path, &input->file, offset, bytes, to);
+    if (bytes > 0) memcpy(to, input->bytes + offset, bytes);
     return PX_OK;
 }
 
-px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *contents) {
-    return px_byte_source_in_file(contents) ? px_file_check(ctx, path, &contents->file) : PX_OK;
+px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input) {
+    return px_byte_source_in_file(input) ? px_file_check(ctx, path, &input->file) : PX_OK;
 }
 
-void px_byte_source_free(px_byte_source *contents) {
-    if (px_byte_source_in_file(contents)) px_file_close(&contents->file);
-    free(contents->bytes);
-    *contents = (px_byte_source){0};
+void px_byte_source_free(px_byte_source *input) {
+    if (px_byte_source_in_file(input)) px_file_close(&input->file);
+    free(input->bytes);
+    *input = (px_byte_source){0};
 }

@@ -1,43 +1,43 @@
-/* Comparing files with their checksums. */
+/* Comparing the CRC-32 of a .npy file with its checksum file. */
 #include "host/data/checksum.h"
 #include "host/data/archive.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-enum { PIECE = 1 << 22, SFV_MOST = 1 << 20 }; /* bytes */
+enum { PIECE = 1 << 22, SFV_MAX_BYTES = 1 << 20 }; /* bytes */
 
-/* A part of the file, and how reading it went. */
+/* The CRC-32 of one piece of the file, and the status of reading it. */
 typedef struct piece {
     uLong crc;
     px_status status;
     px_context ctx;
 } piece;
 
-static size_t piece_bytes(const px_byte_source *contents, size_t index) {
-    const size_t left = contents->size - index * PIECE;
+static size_t piece_bytes(const px_byte_source *input, size_t index) {
+    const size_t left = input->size - index * PIECE;
     return left < PIECE ? left : PIECE;
 }
 
-static void read_piece(const char *path, const px_byte_source *contents, size_t index, piece *p) {
-    const size_t bytes = piece_bytes(contents, index);
+static void read_piece(const char *path, const px_byte_source *input, size_t index, piece *p) {
+    const size_t bytes = piece_bytes(input, index);
     uint8_t *data = malloc(bytes);
-    p->status = data ? px_byte_source_copy(&p->ctx, path, contents, index * PIECE, bytes, data)
-                     : px_fail(&p->ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
+    p->status = data ? px_byte_source_copy(&p->ctx, path, input, index * PIECE, bytes, data)
+                     : px_fail_memory(&p->ctx, path, bytes);
     if (p->status == PX_OK) p->crc = crc32_z(crc32_z(0, NULL, 0), data, bytes);
     free(data);
 }
 
-static px_status take_crc(px_context *ctx, const char *path, const px_byte_source *contents, uint32_t *crc) {
-    const size_t count = (contents->size + PIECE - 1) / PIECE;
+static px_status compute_crc(px_context *ctx, const char *path, const px_byte_source *input, uint32_t *crc) {
+    const size_t count = (input->size + PIECE - 1) / PIECE;
     piece *pieces = malloc((count + 1) * sizeof *pieces);
-    if (!pieces) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory to compare its checksum", path);
+    if (!pieces) return px_fail_memory(ctx, path, (count + 1) * sizeof *pieces);
 #pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < count; i++) read_piece(path, contents, i, &pieces[i]);
+    for (size_t i = 0; i < count; i++) read_piece(path, input, i, &pieces[i]);
     uLong whole = crc32_z(0, NULL, 0);
     px_status status = PX_OK;
     for (size_t i = 0; i < count && status == PX_OK; i++) {
-        whole = crc32_combine(whole, pieces[i].crc, (z_off_t)piece_bytes(contents, i));
+        whole = crc32_combine(whole, pieces[i].crc, (z_off_t)piece_bytes(input, i));
         if (pieces[i].status != PX_OK) status = px_fail(ctx, pieces[i].status, "%s", pieces[i].ctx.message);
     }
     free(pieces);
@@ -45,7 +45,7 @@ static px_status take_crc(px_context *ctx, const char *path, const px_byte_sourc
     return status;
 }
 
-/* Reads a line "NAME CRC32"; blanks before its end are no part of it. Whether it is one of this name. */
+/* Parses a line "NAME CRC32", which may end in blanks. Returns false if it is malformed or has another name. */
 static bool parse_line(const char *line, const char *name, uint32_t *crc) {
     enum { HEX = 8 };
     const size_t length = strlen(name);
@@ -56,7 +56,7 @@ static bool parse_line(const char *line, const char *name, uint32_t *crc) {
     return end == number + HEX && strspn(number, "0123456789abcdefABCDEF") == HEX && end[strspn(end, " \t\r")] == 0;
 }
 
-/* The checksum that the text of sfv states for the file. */
+/* Finds the checksum of the file at path in the text of the checksum file. Modifies text. */
 static px_status find_stated(px_context *ctx, const char *sfv, char *text, const char *path, uint32_t *crc) {
     const char *name = px_archive_basename(path);
     char *rest = text;
@@ -67,7 +67,7 @@ static px_status find_stated(px_context *ctx, const char *sfv, char *text, const
                    name);
 }
 
-px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *contents) {
+px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *input) {
     char sfv[PX_PATH];
     px_context ignored;
     char *text;
@@ -75,11 +75,11 @@ px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_sou
     const char *ending = strrchr(path, '.');
     if (!ending || strcmp(ending, ".npy") != 0) return PX_OK;
     if (px_file_path(&ignored, sfv, "%s.sfv", path) != PX_OK || !px_file_exists(sfv)) return PX_OK;
-    PX_TRY(px_file_read_text(ctx, sfv, SFV_MOST, &text));
+    PX_TRY(px_file_read_text(ctx, sfv, SFV_MAX_BYTES, &text));
     const px_status status = find_stated(ctx, sfv, text, path, &stated);
     free(text);
     PX_TRY(status);
-    PX_TRY(take_crc(ctx, path, contents, &found));
+    PX_TRY(compute_crc(ctx, path, input, &found));
     if (found == stated) return PX_OK;
     return px_fail(
         ctx, PX_ERR_FORMAT,

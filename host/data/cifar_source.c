@@ -1,5 +1,6 @@
-/* The binary files of CIFAR-10 and CIFAR-100: records of labels and the planes R, G, B of an image of 32 x 32. CIFAR-10
- * has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header. */
+/* The binary files of CIFAR-10 and CIFAR-100. Each record has the labels and the planes R, G, B of an image of 32 x 32.
+ * CIFAR-10 has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header.
+ */
 #include "host/data/archive.h"
 #include "host/data/cifar.h"
 #include "host/data/formats.h"
@@ -7,20 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 32, CHANNELS = 3, IMAGE = SIDE * SIDE * CHANNELS, MOST_LABELS = 2 };
+enum { SIDE = 32, CHANNELS = 3, IMAGE = SIDE * SIDE * CHANNELS, MAX_LABELS = 2 };
 
-typedef struct kind {
+typedef struct variant {
     int labels;
-    uint8_t classes[MOST_LABELS]; /* of each label */
-} kind;
-static const kind ten = {1, {10}}, hundred = {2, {20, 100}};
+    uint8_t classes[MAX_LABELS]; /* number of classes of each label */
+} variant;
+static const variant cifar10 = {1, {10}}, cifar100 = {2, {20, 100}};
 
-static size_t record_bytes(const kind *k) {
+static size_t record_bytes(const variant *k) {
     return (size_t)k->labels + IMAGE;
 }
 
-/* Whether `size` bytes can be records of this kind: bytes are the first. */
-static bool fits(const kind *k, const uint8_t *bytes, size_t size) {
+/* Returns whether a file of `size` bytes can be records of this variant. bytes are its first ones. */
+static bool fits(const variant *k, const uint8_t *bytes, size_t size) {
     if (size == 0 || size % record_bytes(k) != 0) return false;
     for (int i = 0; i < k->labels; i++)
         if (bytes[i] >= k->classes[i]) return false;
@@ -28,14 +29,14 @@ static bool fits(const kind *k, const uint8_t *bytes, size_t size) {
 }
 
 bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
-    return fits(&ten, bytes, size) || fits(&hundred, bytes, size);
+    return fits(&cifar10, bytes, size) || fits(&cifar100, bytes, size);
 }
 
-static px_status check_labels(px_context *ctx, const char *path, const px_byte_source *contents, const kind *k,
+static px_status check_labels(px_context *ctx, const char *path, const px_byte_source *input, const variant *k,
                               size_t count) {
     for (size_t n = 0; n < count; n++) {
-        uint8_t labels[MOST_LABELS];
-        PX_TRY(px_byte_source_copy(ctx, path, contents, n * record_bytes(k), (size_t)k->labels, labels));
+        uint8_t labels[MAX_LABELS];
+        PX_TRY(px_byte_source_copy(ctx, path, input, n * record_bytes(k), (size_t)k->labels, labels));
         for (int i = 0; i < k->labels; i++)
             if (labels[i] >= k->classes[i])
                 return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path,
@@ -44,48 +45,47 @@ static px_status check_labels(px_context *ctx, const char *path, const px_byte_s
     return PX_OK;
 }
 
-static px_status open_records(px_context *ctx, const char *path, px_byte_source contents, const kind *k,
+static px_status open_records(px_context *ctx, const char *path, px_byte_source input, const variant *k,
                               px_source **source) {
-    size_t count = contents.size / record_bytes(k);
-    px_status status = check_labels(ctx, path, &contents, k, count);
+    size_t count = input.size / record_bytes(k);
+    px_status status = check_labels(ctx, path, &input, k, count);
     if (status != PX_OK) {
-        px_byte_source_free(&contents);
+        px_byte_source_free(&input);
         return status;
     }
     px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
                       .offset = (size_t)k->labels,
                       .stride = record_bytes(k),
                       .planes = true};
-    return px_array_open(ctx, path, contents, &array, source);
+    return px_array_open(ctx, path, input, &array, source);
 }
 
-px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
+px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
                         px_source **source) {
     (void)options;
-    return open_records(ctx, path, contents, contents.size % record_bytes(&ten) == 0 ? &ten : &hundred, source);
+    return open_records(ctx, path, input, input.size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
 }
 
-/* A tar's batches -----------------------------------------------------------------------------------------------------
- */
+/* ---- A tar's batches ---- */
 
-/* A batch by its name: which split and place in it; false if it is none. */
+/* The split of a batch, and its index in the split. */
 typedef struct batch_name {
-    bool hundred;
+    bool cifar100;
     px_split split;
-    int place;
+    int index;
 } batch_name;
 
 static bool parse_name(const char *name, batch_name *batch) {
     const char *base = px_archive_basename(name);
-    const bool hundred_folder = base > name && strstr(name, "cifar-100") != NULL;
-    *batch = (batch_name){.hundred = hundred_folder, .split = PX_SPLIT_TRAIN};
-    if (hundred_folder) {
+    const bool in_cifar100 = base > name && strstr(name, "cifar-100") != NULL;
+    *batch = (batch_name){.cifar100 = in_cifar100, .split = PX_SPLIT_TRAIN};
+    if (in_cifar100) {
         if (strcmp(base, "train.bin") == 0) return true;
         batch->split = PX_SPLIT_TEST;
         return strcmp(base, "test.bin") == 0;
     }
-    batch->place = base[0] && strncmp(base, "data_batch_", 11) == 0 ? base[11] - '1' : -1;
-    if (batch->place >= 0 && batch->place < PX_CIFAR_BATCHES) return strcmp(base + 12, ".bin") == 0;
+    batch->index = base[0] && strncmp(base, "data_batch_", 11) == 0 ? base[11] - '1' : -1;
+    if (batch->index >= 0 && batch->index < PX_CIFAR_BATCHES) return strcmp(base + 12, ".bin") == 0;
     *batch = (batch_name){.split = PX_SPLIT_TEST};
     return strcmp(base, "test_batch.bin") == 0;
 }
@@ -95,7 +95,7 @@ bool px_cifar_batch_named(const char *name) {
     return parse_name(name, &batch);
 }
 
-/* Its folders are named, and its batches have no ending. */
+/* The Python version is recognised by its folders, and by batches without an extension. */
 bool px_cifar_python_named(const char *name) {
     const char *base = px_archive_basename(name);
     return strstr(name, "cifar-10-batches-py/") || strstr(name, "cifar-100-python/") ||
@@ -113,28 +113,28 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
     batch_name batch;
     if (!parse_name(name, &batch)) return;
     batches->found = true;
-    batches->hundred = batch.hundred;
+    batches->cifar100 = batch.cifar100;
     if (batch.split != split) return;
-    batches->seen[batch.place]++;
-    batches->batch[batch.place] = (px_cifar_batch){offset, size};
+    batches->seen[batch.index]++;
+    batches->batch[batch.index] = (px_cifar_batch){offset, size};
 }
 
-/* The name of batch `place` of a split. */
-static const char *batch_file(const px_cifar_batches *batches, px_split split, int place, char name[32]) {
-    if (batches->hundred)
+/* Writes the file name of batch `index` of a split. Returns name. */
+static const char *batch_file(const px_cifar_batches *batches, px_split split, int index, char name[32]) {
+    if (batches->cifar100)
         snprintf(name, 32, "%s.bin", split == PX_SPLIT_TRAIN ? "train" : "test");
     else if (split == PX_SPLIT_TRAIN)
-        snprintf(name, 32, "data_batch_%d.bin", place + 1);
+        snprintf(name, 32, "data_batch_%d.bin", index + 1);
     else
         snprintf(name, 32, "test_batch.bin");
     return name;
 }
 
-/* Checks that each batch is there once and whole, and adds them up. */
+/* Checks that each batch was found once and has whole records. Adds up their sizes. */
 static px_status check_batches(px_context *ctx, const char *path, const px_cifar_batches *batches, px_split split,
                                size_t *bytes) {
-    const size_t record = record_bytes(batches->hundred ? &hundred : &ten);
-    const int expected = split == PX_SPLIT_TRAIN && !batches->hundred ? PX_CIFAR_BATCHES : 1;
+    const size_t record = record_bytes(batches->cifar100 ? &cifar100 : &cifar10);
+    const int expected = split == PX_SPLIT_TRAIN && !batches->cifar100 ? PX_CIFAR_BATCHES : 1;
     char name[32];
     *bytes = 0;
     if (split == PX_SPLIT_VALID)
@@ -160,7 +160,7 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source ta
     px_status status = check_batches(ctx, path, batches, options->split, &bytes);
     if (status == PX_OK) {
         joined.bytes = malloc(bytes);
-        if (!joined.bytes) status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", path, bytes);
+        if (!joined.bytes) status = px_fail_memory(ctx, path, bytes);
     }
     for (int i = 0; status == PX_OK && joined.size < bytes; i++) {
         const px_cifar_batch *batch = &batches->batch[i];
@@ -168,7 +168,7 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source ta
         joined.size += batch->size;
     }
     px_byte_source_free(&tar);
-    if (status == PX_OK) return open_records(ctx, path, joined, batches->hundred ? &hundred : &ten, source);
+    if (status == PX_OK) return open_records(ctx, path, joined, batches->cifar100 ? &cifar100 : &cifar10, source);
     px_byte_source_free(&joined);
     return status;
 }

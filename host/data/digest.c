@@ -1,4 +1,4 @@
-/* Telling one set of images from another. */
+/* Digests that identify a set of images. */
 #include "pixelrnn/source.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ px_status px_source_digest_of(px_context *ctx, px_source *source, px_source_dige
     *digest = (px_source_digest){source->count, (uint64_t)source->height, (uint64_t)source->width,
                                  (uint64_t)source->channels, crc32_z(0, NULL, 0)};
     uint8_t *pixels = malloc(bytes);
-    px_status status = pixels ? PX_OK : px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    px_status status = pixels ? PX_OK : px_fail_memory(ctx, source->name, bytes);
     for (size_t i = 0; i < images && status == PX_OK; i++) {
         status = source->read(source, ctx, images > 1 ? i * (source->count - 1) / (images - 1) : 0, pixels);
         if (status == PX_OK) digest->checksum = crc32_z(digest->checksum, pixels, bytes);

@@ -1,21 +1,22 @@
-/* builtin:digits: pen-stroke digits 0 to 9, grey, drawn afresh for every image.
+/* builtin:digits: grey images of the digits 0 to 9, drawn with pen strokes that vary from image to image.
  *
- * A digit is a few strokes in the unit square, y downward. Every image jitters their points, then slants, stretches and
- * moves the whole, picks a pen, and covers each pixel by its distance to the nearest stroke: 0 paper, 255 ink. */
+ * A digit is one or two strokes in the unit square, with y downward. For each image the points of the strokes are
+ * jittered, and the digit is slanted, scaled and moved. A pixel's value is its coverage by the pen: 0 paper, 255 ink.
+ */
 #include "host/data/formats.h"
 #include "kernels/portable/random.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { MIN_SIZE = 8, USUAL_SIZE = 28, MAX_SIZE = 64 };
+enum { MIN_SIZE = 8, DEFAULT_SIZE = 28, MAX_SIZE = 64 };
 static const size_t images[] = {[PX_SPLIT_TRAIN] = 60000, [PX_SPLIT_TEST] = 1000, [PX_SPLIT_VALID] = 1000};
 
 typedef struct point {
     double x, y;
 } point;
 
-/* LINES joins its points straight; CURVE runs smoothly through them (a Catmull-Rom spline); LOOP is a closed CURVE.
- * Without points there is no stroke. */
+/* LINES joins its points by straight lines, CURVE by a Catmull-Rom spline; LOOP is a closed CURVE. A stroke without
+ * points is empty. */
 enum { MAX_POINTS = 10, MAX_STROKES = 2 };
 typedef struct stroke {
     enum { LINES, CURVE, LOOP } kind;
@@ -49,37 +50,39 @@ typedef struct digits_source {
     uint64_t seed;
 } digits_source;
 
-/* The uniform numbers of one image, in the order they are taken. */
-typedef struct dice {
-    uint64_t seed, item, taken;
+/* The random numbers of one image, and how many of them were used. */
+typedef struct number_stream {
+    uint64_t seed, item, used;
     px_random4 random;
-} dice;
+} number_stream;
 
-static double between(dice *d, double low, double high) {
-    if (d->taken % 2 == 0) d->random = px_random(d->seed, PX_RANDOM_DATA, d->item, d->taken / 2);
-    const uint32_t *word = d->random.word + d->taken++ % 2 * 2;
+/* The next number, uniform from low to high. */
+static double uniform(number_stream *d, double low, double high) {
+    if (d->used % 2 == 0) d->random = px_random(d->seed, PX_RANDOM_DATA, d->item, d->used / 2);
+    const uint32_t *word = d->random.word + d->used++ % 2 * 2;
     return low + (high - low) * px_uniform(word[0], word[1]);
 }
 
-/* From the unit square to pixels: x' = a x + b y + left, y' = height y + top; and the pen's radius in pixels. */
-typedef struct hand {
+/* The map from the unit square to pixels, x' = a x + b y + left, y' = height y + top, and the pen's radius in pixels.
+ */
+typedef struct placement {
     double a, b, left, height, top, radius;
-} hand;
+} placement;
 
-static hand draw_hand(dice *d, int size) {
-    double height = between(d, 0.66, 0.74) * size, width = between(d, 0.43, 0.55) * size;
-    double slant = between(d, -0.12, 0.22) * height; /* mostly to the right, as people write */
-    double across = (0.5 + between(d, -0.05, 0.05)) * size, down = (0.5 + between(d, -0.03, 0.03)) * size;
-    double pen = fmax(between(d, 0.042, 0.058) * size, 0.6); /* a thinner line breaks up when cut to two levels */
-    return (hand){.a = width,
-                  .b = -slant,
-                  .left = across - (width - slant) / 2,
-                  .height = height,
-                  .top = down - height / 2,
-                  .radius = pen};
+static placement sample_placement(number_stream *d, int size) {
+    double height = uniform(d, 0.66, 0.74) * size, width = uniform(d, 0.43, 0.55) * size;
+    double slant = uniform(d, -0.12, 0.22) * height; /* mostly to the right, as in handwriting */
+    double across = (0.5 + uniform(d, -0.05, 0.05)) * size, down = (0.5 + uniform(d, -0.03, 0.03)) * size;
+    double pen = fmax(uniform(d, 0.042, 0.058) * size, 0.6); /* thinner lines have gaps in two levels */
+    return (placement){.a = width,
+                       .b = -slant,
+                       .left = across - (width - slant) / 2,
+                       .height = height,
+                       .top = down - height / 2,
+                       .radius = pen};
 }
 
-/* Covers the pixels near the segment from p to q, in pixel units. Only a box around it is visited. */
+/* Draws the segment from p to q, in pixel units. Visits only the pixels of a box around it. */
 static void draw_segment(uint8_t *pixels, int size, point p, point q, double radius) {
     double dx = q.x - p.x, dy = q.y - p.y, length2 = dx * dx + dy * dy;
     double per_length2 = length2 > 0 ? 1 / length2 : 0;
@@ -97,20 +100,20 @@ static void draw_segment(uint8_t *pixels, int size, point p, point q, double rad
         }
 }
 
-/* The point t of the way from b to c on the Catmull-Rom spline through a, b, c, d. */
+/* The point at parameter t, 0 at b and 1 at c, of the Catmull-Rom spline through a, b, c, d. */
 static point spline(point a, point b, point c, point d, double t) {
     double t2 = t * t, t3 = t2 * t;
     double wa = -t3 + 2 * t2 - t, wb = 3 * t3 - 5 * t2 + 2, wc = -3 * t3 + 4 * t2 + t, wd = t3 - t2;
     return (point){(wa * a.x + wb * b.x + wc * c.x + wd * d.x) / 2, (wa * a.y + wb * b.y + wc * c.y + wd * d.y) / 2};
 }
 
-/* Point i of a stroke: round and round in a loop, held at the ends of a curve. */
+/* Point i of a stroke. The index wraps around in a loop, and is clamped in a curve. */
 static point neighbour(const stroke *s, int i) {
     if (s->kind == LOOP) return s->at[(i + s->points) % s->points];
     return s->at[i < 0 ? 0 : i < s->points ? i : s->points - 1];
 }
 
-/* s is in pixels. */
+/* Draws a stroke whose points are in pixel units. */
 static void draw_stroke(uint8_t *pixels, int size, const stroke *s, double radius) {
     int spans = s->kind == LOOP ? s->points : s->points - 1;
     int pieces = s->kind == LINES ? 1 : 5;
@@ -130,14 +133,14 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     const digits_source *self = (const digits_source *)source;
     int size = source->width;
     const double jitter = 0.027;
-    dice d = {.seed = self->seed, .item = px_source_item(self->split, index)};
-    const stroke *digit = glyphs[(int)between(&d, 0, 10)];
-    hand h = draw_hand(&d, size);
+    number_stream d = {.seed = self->seed, .item = px_source_item(self->split, index)};
+    const stroke *digit = glyphs[(int)uniform(&d, 0, 10)];
+    placement h = sample_placement(&d, size);
     for (size_t i = 0; i < px_source_image_bytes(source); i++) pixels[i] = 0;
     for (int n = 0; n < MAX_STROKES; n++) {
         stroke s = digit[n];
         for (int i = 0; i < s.points; i++) {
-            double x = s.at[i].x + between(&d, -jitter, jitter), y = s.at[i].y + between(&d, -jitter, jitter);
+            double x = s.at[i].x + uniform(&d, -jitter, jitter), y = s.at[i].y + uniform(&d, -jitter, jitter);
             s.at[i] = (point){h.a * x + h.b * y + h.left, h.height * y + h.top};
         }
         draw_stroke(pixels, size, &s, h.radius);
@@ -150,7 +153,7 @@ static void close_source(px_source *source) {
 }
 
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    int size = options->size ? options->size : USUAL_SIZE;
+    int size = options->size ? options->size : DEFAULT_SIZE;
     if (size < MIN_SIZE || size > MAX_SIZE)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, size, MIN_SIZE, MAX_SIZE);
     size_t side = (size_t)size;

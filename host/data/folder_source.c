@@ -1,4 +1,4 @@
-/* Folders of pictures: every read opens a file. What is held is the list of their names. */
+/* A folder of image files. Only their paths are kept in memory; each read opens a file. */
 #include "host/data/name_list.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
@@ -16,8 +16,8 @@ static int by_name(const FTSENT **a, const FTSENT **b) {
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static px_status list(px_context *ctx, const char *folder, FTS *tree, px_name_list *names,
-                      size_t left_out[PX_FORMATS_LEFT_OUT]) {
+static px_status list_tree(px_context *ctx, const char *folder, FTS *tree, px_name_list *names,
+                           size_t left_out[PX_FORMATS_LEFT_OUT]) {
     FTSENT *entry;
     while (errno = 0, (entry = fts_read(tree)) != NULL) {
         switch (entry->fts_info) {
@@ -25,7 +25,7 @@ static px_status list(px_context *ctx, const char *folder, FTS *tree, px_name_li
             px_image_count_left_out(entry->fts_name, left_out);
             if (px_image_named(entry->fts_name)) PX_TRY(px_name_list_add(ctx, folder, entry->fts_path, names));
             break;
-        case FTS_D: /* hidden folders hold thumbnails and the like */
+        case FTS_D: /* hidden folders have thumbnails */
             if (entry->fts_level > 0 && entry->fts_name[0] == '.') fts_set(tree, entry, FTS_SKIP);
             break;
         case FTS_DNR:
@@ -41,7 +41,7 @@ static px_status list_folder(px_context *ctx, const char *folder, px_name_list *
                              size_t left_out[PX_FORMATS_LEFT_OUT]) {
     char *root = strdup(folder);
     FTS *tree = root ? fts_open((char *[]){root, NULL}, FTS_LOGICAL | FTS_NOCHDIR, by_name) : NULL;
-    px_status status = tree ? list(ctx, folder, tree, names, left_out)
+    px_status status = tree ? list_tree(ctx, folder, tree, names, left_out)
                             : px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
     if (tree) fts_close(tree);
     free(root);

@@ -1,19 +1,42 @@
-/* The kinds of source behind px_source_open: each recognises its own content and opens it. Internal to host/data/.
+/* The formats behind px_source_open, and the functions that they share. Internal to host/data/.
  *
- * To add a format: a pair of functions like idx's and a row in source.c's table. */
+ * The files of host/data/ form layers. A file calls files of its own and of lower layers, and no chain of calls leads
+ * back to a file (a source's read and close, which px_source holds, excepted):
+ *
+ *   open        source.c recognises the format of a file and opens it, and opens lists of sources
+ *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
+ *   formats     one file each: npy_source.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
+ *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
+ *               array files of a folder), digits.c and ising.c (generated)
+ *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances in a
+ * file decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy_header.c, npy.c files byte_source.c,
+ * archive.c (libarchive), decompress.c, checksum.c, name_list.c, source_base.c
+ *
+ * The users of sources, loader.c (with augment.c, permute.c, quantise.c), pack.c and digest.c, only call
+ * px_source.read.
+ *
+ * To add a format:
+ *   1. Write FORMAT_source.c with px_FORMAT_recognise, which looks at the first 512 bytes, and px_FORMAT_open. If its
+ *      images lie at equal distances, px_FORMAT_open parses the header into a px_array and calls px_array_open;
+ *      idx_source.c is an example. Otherwise it calls px_source_create and fills in read and close.
+ *   2. Declare both below, and add a row to the table `formats` in source.c.
+ *   3. Name the format in pixelrnn/source.h, in source.c's fail_unknown and in configs/README.md.
+ *   4. Test good and malformed files (tests/unit/test_data_FORMAT.c), and add a seed for the fuzzer
+ *      (tests/fuzz/make_corpus.py). */
 #ifndef PIXELRNN_DATA_FORMATS_H
 #define PIXELRNN_DATA_FORMATS_H
 
 #include "host/data/byte_source.h"
+#include "host/data/name_list.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
 
 enum { PX_MAX_SIDE = 32768 }; /* of an image, in pixels */
 
-/* The most that is unpacked into memory. */
+/* The maximum number of bytes that is unpacked into memory. */
 static const size_t px_memory_limit = (size_t)4 << 30;
 
-/* Whether a file of `size` bytes is of the format. bytes are its first 512, or all if there are fewer. */
+/* Returns whether a file of `size` bytes has the format. bytes are the first 512 of them, or all if there are fewer. */
 bool px_npy_recognise(const uint8_t *bytes, size_t size);
 bool px_zip_recognise(const uint8_t *bytes, size_t size);
 bool px_compressed_recognise(const uint8_t *bytes, size_t size);
@@ -22,70 +45,72 @@ bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);
 bool px_cifar_recognise(const uint8_t *bytes, size_t size);
 
-/* Opens what path holds. They take contents over, and free them if they fail. */
-typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source contents,
+/* Opens the file at path, whose bytes are input. Takes ownership of input, also if it fails. */
+typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source input,
                                  const px_source_options *options, px_source **source);
 px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_cifar_open;
 
-/* A folder of pictures. */
+/* Opens a folder of PNG and JPEG files. PX_ERR_FORMAT if it has none. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
 
-/* A folder of array files, as one source. *source stays NULL if it holds none. */
-px_status px_parts_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
+/* Appends to paths the array files of a folder that belong to a split, in natural order of their names (batch 2 before
+ * batch 10). paths stays empty if the folder has no array files. PX_ERR_FORMAT if it has some, but none of the split.
+ */
+px_status px_array_folder_list(px_context *ctx, const char *folder, px_split split, px_name_list *paths);
 
-/* Procedural sets. PX_ERR_CONFIG if options->size does not suit them. */
+/* Open the built-in sets. PX_ERR_CONFIG if options->size is out of range. */
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 
-/* What the kinds share. ----------------------------------------------------------------------------------------------
- */
+/* ---- Shared by the formats ---- */
 
-/* Sizes of a source: images, rows, columns, channels. */
+/* The shape of a set of images. */
 typedef struct px_extent {
     size_t count, height, width, channels;
 } px_extent;
 
-/* Allocates `bytes` for a struct that begins with its px_source, and fills in name and extent; the rest is zero.
- * PX_ERR_FORMAT unless the images have 1 or 3 channels and sides up to 32768. */
+/* Allocates `bytes` for a struct whose first field is a px_source, and fills in its name and shape; the rest is zero.
+ * PX_ERR_FORMAT unless the images have 1 or 3 channels and sides of at most PX_MAX_SIDE. */
 px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source);
 
-/* Images that lie one after the other. */
+/* Images that lie at equal distances in a byte source. */
 typedef struct px_array {
     px_extent extent;
-    size_t offset, stride; /* bytes: of the first image, and from one to the next */
-    bool planes;           /* [C, H, W], not [H, W, C] */
-    bool binary;           /* a byte is 0 or not: black or white */
-    bool fortran;          /* the image index runs fastest, then inner[0], inner[1], inner[2] */
-    size_t inner[3];       /* of an array in Fortran order: its shape without N, filled up with 1 */
+    size_t offset, stride; /* in bytes: where the first image begins; from one image to the next */
+    bool planes;           /* each image is [C, H, W], not [H, W, C] */
+    bool binary;           /* 0 is black, any other byte white */
+    bool fortran;          /* Fortran order: the image index varies fastest, then inner[0], inner[1], inner[2] */
+    size_t inner[3];       /* for Fortran order: the array's shape without N, padded with 1 */
 } px_array;
 
-/* Images [N, H, W, C] or [N, H, W], without gaps. */
+/* Describes contiguous images of shape [N, H, W, C] or [N, H, W], 4 or 3 dimensions. */
 px_array px_array_plain(int dimensions, const size_t *shape, size_t offset);
 
-/* A source over an array in contents. Takes contents over, and frees them if it fails. */
-px_status px_array_open(px_context *ctx, const char *path, px_byte_source contents, const px_array *array,
+/* Opens a source of the images of an array in input. Takes ownership of input, also if it fails. */
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source input, const px_array *array,
                         px_source **source);
 
-/* The stored bytes of an image to pixels [H, W, C]. The two may be the same memory unless the array is in planes. */
+/* Converts the stored bytes of an image to pixels [H, W, C]. stored and pixels may be equal unless array->planes. */
 void px_array_decode(const px_array *array, const uint8_t *stored, uint8_t *pixels);
 
-/* Options' values (px_values). check reads the images that it needs, *seen of them, and fails with PX_ERR_CONFIG if the
- * bytes seem to be levels. apply makes *source one that gives intensities; a failure leaves it as it was. */
+/* Implement px_source_options.values. px_values_check reads as many images as AUTO needs, *seen of them, and fails with
+ * PX_ERR_CONFIG if the bytes seem to be levels. px_values_apply replaces *source by one that returns intensities; after
+ * a failure *source is unchanged. */
 px_status px_values_check(px_context *ctx, px_source *source, const px_source_options *options, size_t *seen);
 px_status px_values_apply(px_context *ctx, const px_source_options *options, px_source **source);
 
-/* PX_ERR_FORMAT unless no entry of shape is 0 and their product is the number of bytes found after the header. */
+/* PX_ERR_FORMAT if an entry of shape is 0, or their product is not `found`, the number of bytes after the header. */
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,
                          size_t found);
 
-/* The side of a square of so many pixels, or 0 if there is none. */
+/* The side of the square that has so many pixels; 0 if pixels is not a square number. */
 size_t px_square_side(size_t pixels);
 
 static inline size_t px_source_image_bytes(const px_source *source) {
     return (size_t)source->height * (size_t)source->width * (size_t)source->channels;
 }
 
-/* The item that names an image of a procedural set in px_random. */
+/* The item of px_random for an image of a built-in set. */
 static inline uint64_t px_source_item(px_split split, size_t index) {
     return (uint64_t)split << 48 | index;
 }

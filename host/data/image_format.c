@@ -1,4 +1,4 @@
-/* Recognising formats of pictures by name and by content. */
+/* Recognising image formats by file name and by content. */
 #include "host/data/image_format.h"
 #include "host/data/archive.h"
 #include <stdio.h>

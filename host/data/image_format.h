@@ -1,12 +1,12 @@
-/* Formats of pictures: those that are read, and others, which are recognised to be named and counted. Internal to
- * host/data/. */
-#ifndef PIXELRNN_DATA_PICTURE_FORMAT_H
-#define PIXELRNN_DATA_PICTURE_FORMAT_H
+/* Recognising image formats: PNG and JPEG, which are read, and others, which are only named in messages and counted.
+ * Internal to host/data/. */
+#ifndef PIXELRNN_DATA_IMAGE_FORMAT_H
+#define PIXELRNN_DATA_IMAGE_FORMAT_H
 
 #include "pixelrnn/source.h"
 
-/* The first ones are read; the others number px_source.left_out, from PX_IMAGE_GIF on. A tar among pictures is listed
- * with them, because its pictures are left out too. */
+/* PNG and JPEG are read. The others, from PX_IMAGE_GIF on, index px_source.left_out. A tar among images counts as such
+ * a format, because its images are not read either. */
 typedef enum {
     PX_IMAGE_PNG,
     PX_IMAGE_JPEG,
@@ -26,14 +26,14 @@ static inline bool px_image_is_read(px_image_format format) {
     return format <= PX_IMAGE_JPEG;
 }
 
-/* "WebP"; of PX_IMAGE_UNKNOWN NULL. */
+/* The name of a format, for example "WebP"; NULL for PX_IMAGE_UNKNOWN. */
 const char *px_image_format_name(px_image_format format);
 
-/* The format that the ending of a file's name stands for, in small or capital letters. PX_IMAGE_UNKNOWN for any other
- * ending, and for names that begin with a dot. */
+/* The format for the extension of a file's name, in any case. PX_IMAGE_UNKNOWN for other extensions, and for names that
+ * begin with a dot. */
 px_image_format px_image_format_of_name(const char *name);
 
-/* The format that a file's first bytes stand for. */
+/* The format whose signature a file's first bytes have. */
 px_image_format px_image_format_of_bytes(const uint8_t *bytes, size_t size);
 
 /* Counts a file of this name in left_out (see px_source) if it is of a format that is not read. */

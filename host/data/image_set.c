@@ -1,4 +1,4 @@
-/* Pictures brought to one size. */
+/* Sets of image files as images of one size. */
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <stdlib.h>
@@ -17,22 +17,22 @@ px_status px_encoded_measure(px_context *ctx, const px_encoded *encoded, int *he
 }
 
 px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count, const px_context *first) {
-    return px_fail(ctx, PX_ERR_FORMAT, "%.256s: found no picture that can be read among %zu; the first: %s", path,
-                   count, first->message);
+    return px_fail(ctx, PX_ERR_FORMAT, "%.256s: found no image that can be read among %zu; the first: %s", path, count,
+                   first->message);
 }
 
-/* ImageNet's training archive is a tar of tars, one for each class. */
+/* Writes the message for a set without images. Tars are mentioned because ImageNet's training archive is a tar of tars,
+ * one for each class. */
 static px_status fail_empty(px_context *ctx, const char *path, const size_t left_out[PX_FORMATS_LEFT_OUT]) {
     char text[PX_LEFT_OUT_TEXT];
     const size_t tars = left_out[PX_IMAGE_TAR - PX_IMAGE_GIF];
     px_source_left_out(left_out, text);
     if (tars > 0)
-        return px_fail(
-            ctx, PX_ERR_FORMAT,
-            "%s: found %zu tars in it and no pictures, expected files that end in .png, .jpg or .jpeg: unpack "
-            "it, then pixelrnn pack the tars that were in it, or unpack each into a folder of its own",
-            path, tars);
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found no pictures%s%s%s, expected files that end in .png, .jpg or .jpeg",
+        return px_fail(ctx, PX_ERR_FORMAT,
+                       "%s: found %zu tars in it and no images, expected files that end in .png, .jpg or .jpeg: unpack "
+                       "it, then pixelrnn pack the tars that were in it, or unpack each into a folder of its own",
+                       path, tars);
+    return px_fail(ctx, PX_ERR_FORMAT, "%s: found no images%s%s%s, expected files that end in .png, .jpg or .jpeg",
                    path, text[0] ? " but " : "", text, text[0] ? ", which are not read" : "");
 }
 
@@ -61,8 +61,8 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return status;
 }
 
-/* What size the first picture has before it is resized, if that can be read. */
-static void look_at_first(px_image_set *set) {
+/* Records the stored size of the first image, if it can be read. */
+static void measure_first(px_image_set *set) {
     px_context ignored;
     px_encoded encoded = {0};
     int height, width;
@@ -77,7 +77,7 @@ static void look_at_first(px_image_set *set) {
 px_status px_image_set_measure(px_context *ctx, px_image_set *set) {
     set->base.concurrent = true;
     set->base.read = read_image;
-    if (set->resize) look_at_first(set);
+    if (set->resize) measure_first(set);
     px_status status = set->resize ? PX_OK : PX_ERR_FORMAT;
     px_context first = {""};
     for (size_t i = 0; status == PX_ERR_FORMAT && i < set->base.count; i++) {
@@ -98,7 +98,7 @@ px_status px_image_set_decode(px_context *ctx, const px_image_set *set, const px
     bool fits = height == base->height && width == base->width;
     if (!fits && !set->resize)
         return px_fail(ctx, PX_ERR_SHAPE,
-                       "%s: found %d x %d pixels, expected %d x %d as of the first picture; data.size (pack: --size) "
+                       "%s: found %d x %d pixels, expected %d x %d as of the first image; data.size (pack: --size) "
                        "brings all to one size",
                        encoded->name, height, width, base->height, base->width);
     if (!fits && (height < base->height || width < base->width))

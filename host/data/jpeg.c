@@ -1,23 +1,23 @@
-/* Segments of a JPEG (ITU-T T.81, B.1): a marker FF xx, a length of two bytes that counts itself, the content.
+/* Reading the segments of a JPEG (ITU-T T.81, B.1). A segment is a marker FF xx, a length of two bytes that includes
+ * itself, and the content.
  *
- * Huffman tables (B.2.4.2) stand in segments FF C4: a byte that names one, 16 bytes that count its symbols of 1 to 16
- * bits, the symbols. EXIF stands in a segment FF E1: "Exif", two zeros, then a TIFF header ("II" or "MM" for the byte
- * order, 42, the offset of the first directory) and that directory: a count, then entries of 12 bytes (tag, type,
- * count, value). */
+ * Segments FF C4 have Huffman tables (B.2.4.2): for each a byte that names it, 16 bytes with the numbers of symbols of
+ * 1 to 16 bits, and the symbols. A segment FF E1 has EXIF data: "Exif", two zeros, a TIFF header ("II" or "MM" for the
+ * byte order, 42, the offset of the first directory) and that directory. A directory is a count and entries of 12 bytes
+ * (tag, type, count, value). */
 #include "host/data/jpeg.h"
 #include <string.h>
 
 enum { START = 0xd8, END = 0xd9, TABLES = 0xc4, SCAN = 0xda, EXIF = 0xe1, LENGTH = 2, COUNTS = 16, SYMBOLS = 256 };
 enum { TIFF_HEADER = 8, TIFF_MAGIC = 42, ENTRY = 12, TAG_ORIENTATION = 0x112, TYPE_SHORT = 3 };
 
-/* The length at `at`, or 0 if there is none. */
+/* The length of the segment whose length field is at offset `at`; 0 if the file ends before. */
 static size_t segment_length(const uint8_t *bytes, size_t size, size_t at) {
     return size - at >= LENGTH ? (size_t)bytes[at] << 8 | bytes[at + 1] : 0;
 }
 
-/* The tables of a segment whose length stands at `at`. Where the file ends within one, stb_image takes zeros for the
- * rest.
- */
+/* Returns whether no table of the segment has more than 256 symbols. `at` is the offset of its length field. If the
+ * file ends within a table, stb_image reads zeros for the rest. */
 static bool tables_fit(const uint8_t *bytes, size_t size, size_t at) {
     size_t left = segment_length(bytes, size, at);
     left = left > LENGTH ? left - LENGTH : 0;
@@ -33,14 +33,14 @@ static bool tables_fit(const uint8_t *bytes, size_t size, size_t at) {
     return true;
 }
 
-/* A number of two or four bytes in TIFF's byte order. */
+/* A number of two or four bytes in the byte order of the TIFF header. */
 static size_t tiff_number(const uint8_t *bytes, int count, bool little) {
     size_t value = 0;
     for (int i = 0; i < count; i++) value = value << 8 | bytes[little ? count - 1 - i : i];
     return value;
 }
 
-/* The orientation in TIFF's first directory, or 0 if there is none in it. */
+/* The orientation in the first TIFF directory; 0 if it has none. */
 static int tiff_orientation(const uint8_t *tiff, size_t size) {
     if (size < TIFF_HEADER) return 0;
     const bool little = memcmp(tiff, "II", 2) == 0;
@@ -59,7 +59,7 @@ static int tiff_orientation(const uint8_t *tiff, size_t size) {
     return 0;
 }
 
-/* The orientation in a segment whose length stands at `at`; 0 if it is not EXIF, has none, or is damaged. */
+/* The orientation in the segment whose length field is at `at`; 0 if it is not EXIF, has none, or is damaged. */
 static int exif_orientation(const uint8_t *bytes, size_t size, size_t at) {
     static const char name[] = "Exif\0"; /* and the zero that ends the array */
     const size_t length = segment_length(bytes, size, at);
@@ -68,8 +68,8 @@ static int exif_orientation(const uint8_t *bytes, size_t size, size_t at) {
     return tiff_orientation(bytes + at + LENGTH + sizeof name, length - LENGTH - sizeof name);
 }
 
-/* Before the first scan, segments are passed over as their lengths say. What comes after it is compressed, with tables
- * between scans: no other FF C4 is in it, so each is taken for one. FF may be repeated before any marker. */
+/* Before the first scan, segments are skipped by their lengths. After it the data are compressed, with tables between
+ * the scans. Compressed data have no FF C4, so every FF C4 is a table. FF may be repeated before any marker. */
 px_jpeg px_jpeg_inspect(const uint8_t *bytes, size_t size) {
     px_jpeg found = {.tables_fit = true, .ended = true, .orientation = 1};
     bool scan = false, oriented = false;

@@ -1,4 +1,4 @@
-/* What is read of a JPEG before stb_image decodes it. Internal to host/data/. */
+/* Properties of a JPEG that are read from its segments before stb_image decodes it. Internal to host/data/. */
 #ifndef PIXELRNN_DATA_JPEG_H
 #define PIXELRNN_DATA_JPEG_H
 
@@ -7,17 +7,17 @@
 #include <stdint.h>
 
 typedef struct px_jpeg {
-    /* Whether no Huffman table has more than the 256 symbols that there are. stb_image 2.27 writes beyond its arrays
-     * for one that claims more. */
+    /* No Huffman table has more than 256 symbols. stb_image 2.27 writes beyond its arrays for a table that states more.
+     */
     bool tables_fit;
-    /* Whether an end marker follows the compressed pixels. stb_image takes pixels that are missing for grey. */
+    /* An end marker follows the compressed pixels. stb_image fills missing pixels with grey and reports no error. */
     bool ended;
-    /* EXIF's, 1 to 8: how the stored pixels are turned or mirrored to show the picture. 1, as they are, where EXIF is
-     * missing or damaged. */
+    /* EXIF's orientation, 1 to 8: how the stored pixels are rotated or mirrored to show the image. 1 (unchanged) if
+     * EXIF is missing or damaged. */
     int orientation;
 } px_jpeg;
 
-/* Of anything that is not a JPEG: tables fit, it has ended, orientation 1. */
+/* Inspects an encoded image. For anything but a JPEG: tables_fit and ended are true, orientation is 1. */
 px_jpeg px_jpeg_inspect(const uint8_t *bytes, size_t size);
 
 #endif

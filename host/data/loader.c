@@ -1,15 +1,15 @@
-/* The loader: a thread fills one slot while the other is in use. */
+/* The loader: a thread prepares one batch while the caller uses the other. */
 #include "pixelrnn/loader.h"
 #include "host/device/backend.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A batch, and how making it went. */
+/* A batch, and the status of preparing it. */
 typedef struct slot {
-    int64_t step; /* NO_STEP: nothing to hand out */
+    int64_t step; /* NO_STEP: the slot has no valid batch */
     px_batch batch;
-    uint8_t *levels; /* batch_size images, from the device */
+    uint8_t *levels; /* memory for batch_size images, allocated by the device */
     px_status status;
     px_context ctx; /* the thread's message */
 } slot;
@@ -24,9 +24,9 @@ struct px_loader {
     size_t image_bytes;
 
     slot slots[2];
-    slot *held, *spare; /* handed out last; the other one */
+    slot *current, *next; /* the slot returned last; the other one */
 
-    /* Under the lock. `wanted` is the slot that the thread is filling and alone may touch; NULL: it has none. */
+    /* Protected by lock. wanted is the slot that the thread is filling, and that nobody else may access; NULL: none. */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -34,30 +34,30 @@ struct px_loader {
     bool stop;
 };
 
-/* --- Filling a slot, in the thread -------------------------------------------------------------------------------- */
+/* ---- Filling a slot, in the loader's thread ---- */
 
-/* Where a position of the endless order lies: which epoch, and which image of the source. */
-typedef struct place {
+/* The epoch and the image of the source at a position of the endless order. */
+typedef struct location {
     size_t epoch, index;
-} place;
+} location;
 
-static place place_of(const px_loader *loader, size_t position) {
+static location locate(const px_loader *loader, size_t position) {
     size_t count = loader->source->count;
-    place p = {position / count, position % count};
+    location p = {position / count, position % count};
     if (loader->options.order == PX_LOADER_SHUFFLED)
         p.index = px_permute(loader->options.seed, p.epoch, count, p.index);
     if (loader->options.subset) p.index = loader->options.subset[position];
     return p;
 }
 
-/* Images of a batch that are to be handed out. */
-static size_t most_images(const px_loader *loader) {
+/* The number of images of a full batch that this loader reads. */
+static size_t max_images(const px_loader *loader) {
     return (size_t)(loader->options.share > 0 ? loader->options.share : loader->options.batch_size);
 }
 
 static int images_from(const px_loader *loader, size_t first) {
     size_t count = loader->options.subset ? loader->options.subset_count : loader->source->count;
-    size_t images = most_images(loader);
+    size_t images = max_images(loader);
     if (loader->options.order == PX_LOADER_PASS) {
         size_t left = first < count ? count - first : 0;
         if (left < images) images = left;
@@ -65,8 +65,8 @@ static int images_from(const px_loader *loader, size_t first) {
     return (int)images;
 }
 
-/* Eight-bit pixels to levels, in place. */
-static void to_levels(const px_loader *loader, uint8_t *pixels, place p) {
+/* Augments an image and converts its pixels to levels, in place. */
+static void to_levels(const px_loader *loader, uint8_t *pixels, location p) {
     const px_source *source = loader->source;
     const px_loader_options *o = &loader->options;
     if (o->flip) px_augment_flip(pixels, source->height, source->width, source->channels, o->seed, p.epoch, p.index);
@@ -82,7 +82,7 @@ static px_status fill(const px_loader *loader, slot *s) {
     int images = images_from(loader, first);
     for (int n = 0; n < images; n++) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
-        place p = place_of(loader, first + (size_t)n);
+        location p = locate(loader, first + (size_t)n);
         PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
         to_levels(loader, pixels, p);
     }
@@ -90,7 +90,7 @@ static px_status fill(const px_loader *loader, slot *s) {
     return PX_OK;
 }
 
-static void *work(void *argument) {
+static void *run_thread(void *argument) {
     px_loader *loader = argument;
     pthread_mutex_lock(&loader->lock);
     while (!loader->stop) {
@@ -109,7 +109,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* --- Asking for it, in the caller's thread ------------------------------------------------------------------------ */
+/* ---- Requesting a batch, in the caller's thread ---- */
 
 static void start_filling(px_loader *loader, slot *s, int64_t step) {
     s->step = step;
@@ -119,35 +119,35 @@ static void start_filling(px_loader *loader, slot *s, int64_t step) {
     pthread_mutex_unlock(&loader->lock);
 }
 
-static void wait_until_filled(px_loader *loader) {
+static void wait_for_thread(px_loader *loader) {
     pthread_mutex_lock(&loader->lock);
     while (loader->wanted) pthread_cond_wait(&loader->changed, &loader->lock);
     pthread_mutex_unlock(&loader->lock);
 }
 
 px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
-    wait_until_filled(loader);
-    slot *s = loader->spare;
+    wait_for_thread(loader);
+    slot *s = loader->next;
     if (s->step != step) {
         start_filling(loader, s, step);
-        wait_until_filled(loader);
+        wait_for_thread(loader);
     }
     if (s->status != PX_OK) {
-        s->step = NO_STEP; /* asked again, it is tried again */
+        s->step = NO_STEP; /* the next call tries again */
         return px_fail(loader->ctx, s->status, "%s", s->ctx.message);
     }
-    loader->spare = loader->held;
-    loader->held = s;
-    if (s->batch.images > 0) start_filling(loader, loader->spare, step + 1);
+    loader->next = loader->current;
+    loader->current = s;
+    if (s->batch.images > 0) start_filling(loader, loader->next, step + 1);
     *batch = s->batch;
     return PX_OK;
 }
 
-/* --- Opening and closing ------------------------------------------------------------------------------------------ */
+/* ---- Opening and closing ---- */
 
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;
-    bool overflow = __builtin_mul_overflow(loader->image_bytes, most_images(loader), &bytes);
+    bool overflow = __builtin_mul_overflow(loader->image_bytes, max_images(loader), &bytes);
     for (int i = 0; i < 2; i++) {
         void *memory = NULL;
         px_status status = overflow ? PX_ERR_MEMORY
@@ -163,7 +163,7 @@ static px_status allocate_slots(px_loader *loader) {
     return PX_OK;
 }
 
-static void release(px_loader *loader) {
+static void destroy(px_loader *loader) {
     for (int i = 0; i < 2; i++)
         if (loader->slots[i].levels) loader->device->ops->free_host(loader->device, loader->slots[i].levels);
     pthread_cond_destroy(&loader->changed);
@@ -174,30 +174,30 @@ static void release(px_loader *loader) {
 px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, const px_loader_options *options,
                          px_loader **loader) {
     *loader = NULL;
-    px_loader *made = calloc(1, sizeof *made);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory for a loader", source->name);
-    *made = (px_loader){
+    px_loader *created = calloc(1, sizeof *created);
+    if (!created) return px_fail_memory(ctx, source->name, sizeof *created);
+    *created = (px_loader){
         .ctx = ctx,
         .device = device,
         .source = source,
         .options = *options,
         .image_bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels,
-        .held = &made->slots[0],
-        .spare = &made->slots[1],
+        .current = &created->slots[0],
+        .next = &created->slots[1],
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
     };
-    px_status status = allocate_slots(made);
+    px_status status = allocate_slots(created);
     if (status == PX_OK) {
-        int error = pthread_create(&made->thread, NULL, work, made);
+        int error = pthread_create(&created->thread, NULL, run_thread, created);
         if (error)
             status = px_fail(ctx, PX_ERR_MEMORY, "%s: no thread for its loader: %s", source->name, strerror(error));
     }
     if (status != PX_OK) {
-        release(made);
+        destroy(created);
         return status;
     }
-    *loader = made;
+    *loader = created;
     return PX_OK;
 }
 
@@ -208,5 +208,5 @@ void px_loader_close(px_loader *loader) {
     pthread_cond_broadcast(&loader->changed);
     pthread_mutex_unlock(&loader->lock);
     pthread_join(loader->thread, NULL);
-    release(loader);
+    destroy(loader);
 }

@@ -1,27 +1,23 @@
-/* A list of names. */
+/* Lists of names. */
 #include "host/data/name_list.h"
 #include <stdlib.h>
 #include <string.h>
 
-static px_status fail_memory(px_context *ctx, const char *owner) {
-    return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the names of its files", owner);
-}
-
 px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names) {
     const size_t length = strlen(name) + 1;
-    if (names->used + length > names->room) {
-        const size_t room = 2 * (names->room + length);
-        char *text = realloc(names->text, room);
-        if (!text) return fail_memory(ctx, owner);
+    if (names->used + length > names->text_capacity) {
+        const size_t text_capacity = 2 * (names->text_capacity + length);
+        char *text = realloc(names->text, text_capacity);
+        if (!text) return px_fail_memory(ctx, owner, text_capacity);
         names->text = text;
-        names->room = room;
+        names->text_capacity = text_capacity;
     }
-    if (names->count == names->slots) {
-        const size_t slots = 2 * names->slots + 64;
-        size_t *start = realloc(names->start, slots * sizeof *start);
-        if (!start) return fail_memory(ctx, owner);
+    if (names->count == names->capacity) {
+        const size_t capacity = 2 * names->capacity + 64;
+        size_t *start = realloc(names->start, capacity * sizeof *start);
+        if (!start) return px_fail_memory(ctx, owner, capacity * sizeof *start);
         names->start = start;
-        names->slots = slots;
+        names->capacity = capacity;
     }
     memcpy(names->text + names->used, name, length);
     names->start[names->count++] = names->used;

@@ -1,19 +1,19 @@
-/* A list of names, in one piece of memory. Internal to host/data/. */
+/* A list of names, stored in two arrays so that millions of names need little memory. Internal to host/data/. */
 #ifndef PIXELRNN_DATA_NAME_LIST_H
 #define PIXELRNN_DATA_NAME_LIST_H
 
 #include "pixelrnn/status.h"
 #include <stddef.h>
 
-/* All zero: empty. */
+/* All zero: an empty list. */
 typedef struct px_name_list {
-    char *text; /* the names one after the other, each with its end */
-    size_t used, room;
-    size_t *start; /* of each name in text */
-    size_t count, slots;
+    char *text; /* the names, each terminated by a zero */
+    size_t used, text_capacity;
+    size_t *start; /* the offset of each name in text */
+    size_t count, capacity;
 } px_name_list;
 
-/* Appends a copy of name. PX_ERR_MEMORY; owner names the list's owner in the message. */
+/* Appends a copy of name. owner stands in the message of PX_ERR_MEMORY. */
 px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names);
 void px_name_list_free(px_name_list *names);
 

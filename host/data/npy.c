@@ -1,4 +1,4 @@
-/* .npy files: writing headers. */
+/* Writing the headers of .npy files. */
 #include "host/data/npy.h"
 #include <errno.h>
 #include <stdint.h>

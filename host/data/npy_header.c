@@ -1,4 +1,5 @@
-/* The header of NumPy's .npy format (numpy.lib.format): "\x93NUMPY", version, length, a Python dictionary in text. */
+/* The header of NumPy's .npy format (numpy.lib.format): "\x93NUMPY", version, length, and a Python dictionary as text.
+ */
 #include "host/data/npy_header.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -10,13 +11,13 @@ bool px_npy_recognise(const uint8_t *bytes, size_t size) {
     return size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
 }
 
-/* What is left to parse of the dictionary. */
+/* The part of the dictionary that is not parsed yet. */
 typedef struct cursor {
     const char *at, *end;
-    bool too_large; /* a size above SIZE_MAX stands there */
+    bool too_large; /* the text at `at` is a size above SIZE_MAX */
 } cursor;
 
-/* Moves past token, and the blanks before it, if it is next. */
+/* Advances past blanks and, if it follows, token. Returns whether it followed. */
 static bool take(cursor *c, const char *token) {
     size_t length = strlen(token);
     while (c->at < c->end && isspace((unsigned char)*c->at)) c->at++;
@@ -25,7 +26,7 @@ static bool take(cursor *c, const char *token) {
     return true;
 }
 
-/* A quoted string of fewer than `size` characters, without escapes. */
+/* Parses a quoted string of fewer than `size` characters, without escapes. */
 static bool take_string(cursor *c, char *text, size_t size) {
     cursor ahead = *c;
     char quote = take(&ahead, "'") ? '\'' : take(&ahead, "\"") ? '"' : 0;
@@ -52,7 +53,7 @@ static bool take_size(cursor *c, size_t *value) {
     return found;
 }
 
-/* (), (2,), (2, 3), (2, 3,) and so on. */
+/* Parses a tuple: (), (2,), (2, 3), (2, 3,) and so on. */
 static bool take_shape(cursor *c, px_npy_header *h) {
     if (!take(c, "(")) return false;
     bool comma = true;
@@ -60,7 +61,7 @@ static bool take_shape(cursor *c, px_npy_header *h) {
         if (!comma || h->dimensions == PX_NPY_DIMENSIONS || !take_size(c, &h->shape[h->dimensions])) return false;
         comma = take(c, ",");
     }
-    return comma || h->dimensions > 1; /* (2) is a number */
+    return comma || h->dimensions > 1; /* (2) is a number, not a tuple */
 }
 
 static bool take_bool(cursor *c, bool *value) {
@@ -71,7 +72,7 @@ static bool take_bool(cursor *c, bool *value) {
 enum { DESCR, ORDER, SHAPE, KEYS };
 static const char *const keys[KEYS] = {[DESCR] = "descr", [ORDER] = "fortran_order", [SHAPE] = "shape"};
 
-/* A quoted key. On failure c stays where it is. */
+/* Parses a quoted key. On failure c is unchanged. */
 static bool take_key(cursor *c, int *key) {
     cursor ahead = *c;
     char name[16];
@@ -90,8 +91,7 @@ static bool take_value(cursor *c, int key, px_npy_header *h) {
     }
 }
 
-/* The dictionary: each key once, in any order, and nothing after it but blanks. On failure c stands where it is wrong.
- */
+/* Parses the dictionary: each key once, in any order, with only blanks after it. On failure c is at the error. */
 static bool take_header(cursor *c, px_npy_header *h) {
     int seen[KEYS] = {0};
     bool comma = true;
@@ -106,7 +106,7 @@ static bool take_header(cursor *c, px_npy_header *h) {
     return c->at == c->end && seen[DESCR] && seen[ORDER] && seen[SHAPE];
 }
 
-/* Up to 24 characters of what stands at the cursor. */
+/* Writes the message for an error at the cursor, with up to 24 characters from there. */
 static px_status fail_header(px_context *ctx, const char *path, cursor c) {
     char found[25];
     size_t length = 0;
@@ -152,10 +152,11 @@ const char *px_npy_text(const px_npy_header *h, char text[PX_NPY_TEXT]) {
     return text;
 }
 
-/* Images -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Images ---- */
 
-/* Whether the elements are of this type of one byte: "u1", "|u1", "<u1", ">u1" or "=u1", or its one letter. */
+/* Returns whether the elements have this one-byte type, written as "u1", "|u1", "<u1", ">u1" or "=u1", or as its
+ * letter.
+ */
 static bool is_type(const px_npy_header *h, const char *name, const char *letter) {
     const char *type = h->descr + (*h->descr && strchr("|<>=", *h->descr) ? 1 : 0);
     return strcmp(type, name) == 0 || strcmp(type, letter) == 0;
@@ -183,8 +184,8 @@ static px_status fail_shape(px_context *ctx, const char *path, const px_npy_head
                    path, px_npy_text(h, text), why);
 }
 
-/* Rows of pixels: squares of grey, or planes R, G, B. */
-static px_status spread_rows(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
+/* Describes rows of pixels [N, S S] or [N, 3 S S]: grey squares, or planes R, G, B. */
+static px_status images_of_rows(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
     const size_t columns = h->shape[1], grey = px_square_side(columns);
     const size_t colour = columns % 3 == 0 ? px_square_side(columns / 3) : 0;
     if (columns == 1) return fail_shape(ctx, path, h, "with one value a row, which may be labels");
@@ -197,7 +198,7 @@ static px_status spread_rows(px_context *ctx, const char *path, const px_npy_hea
 
 static px_status find_images(px_context *ctx, const char *path, const px_npy_header *h, px_array *array) {
     const size_t *shape = h->shape;
-    if (h->dimensions == 2) return spread_rows(ctx, path, h, array);
+    if (h->dimensions == 2) return images_of_rows(ctx, path, h, array);
     if (h->dimensions != 3 && h->dimensions != 4)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: npy: shape has %d dimension%s, expected 2 [N, S S] or [N, 3 S S], 3 [N, H, W] or 4 "
@@ -223,11 +224,11 @@ px_status px_npy_images(px_context *ctx, const char *path, const px_npy_header *
     return PX_OK;
 }
 
-/* Whether each whole row that was read has one 1, and zeros besides. */
+/* Returns whether each complete row among the first `got` bytes has a single 1 and otherwise zeros. */
 static bool is_one_hot(const px_npy_header *h, const uint8_t *bytes, size_t got) {
     const size_t columns = h->shape[1], rows = got > h->elements && columns ? (got - h->elements) / columns : 0;
-    const size_t read = rows < h->shape[0] ? rows : h->shape[0];
-    for (size_t n = 0; n < read; n++) {
+    const size_t complete = rows < h->shape[0] ? rows : h->shape[0];
+    for (size_t n = 0; n < complete; n++) {
         const uint8_t *row = bytes + h->elements + n * columns;
         size_t ones = 0;
         for (size_t i = 0; i < columns; i++) {
@@ -236,7 +237,7 @@ static bool is_one_hot(const px_npy_header *h, const uint8_t *bytes, size_t got)
         }
         if (ones != 1) return false;
     }
-    return read > 0;
+    return complete > 0;
 }
 
 bool px_npy_labels(const px_npy_header *h, const uint8_t *bytes, size_t got) {

@@ -1,26 +1,26 @@
-/* .npy files as a source. */
+/* .npy files. */
 #include "host/data/npy_header.h"
 #include <stdlib.h>
 
-static px_status find_images(px_context *ctx, const char *path, const px_byte_source *contents, px_array *array) {
+static px_status find_images(px_context *ctx, const char *path, const px_byte_source *input, px_array *array) {
     px_npy_header h;
-    const size_t size = contents->size < PX_NPY_HEADER_MAX ? contents->size : PX_NPY_HEADER_MAX;
+    const size_t size = input->size < PX_NPY_HEADER_MAX ? input->size : PX_NPY_HEADER_MAX;
     uint8_t *head = malloc(size);
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
-    px_status status = px_byte_source_copy(ctx, path, contents, 0, size, head);
+    if (!head) return px_fail_memory(ctx, path, size);
+    px_status status = px_byte_source_copy(ctx, path, input, 0, size, head);
     if (status == PX_OK) status = px_npy_header_parse(ctx, path, head, size, &h);
     free(head);
-    return status == PX_OK ? px_npy_images(ctx, path, &h, contents->size, array) : status;
+    return status == PX_OK ? px_npy_images(ctx, path, &h, input->size, array) : status;
 }
 
-px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source contents,
-                             const px_source_options *options, px_source **source) {
+px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+                             px_source **source) {
     (void)options;
     px_array array;
-    px_status status = find_images(ctx, path, &contents, &array);
+    px_status status = find_images(ctx, path, &input, &array);
     if (status != PX_OK) {
-        px_byte_source_free(&contents);
+        px_byte_source_free(&input);
         return status;
     }
-    return px_array_open(ctx, path, contents, &array, source);
+    return px_array_open(ctx, path, input, &array, source);
 }

@@ -1,5 +1,5 @@
-/* .npz files, zips of .npy arrays: the one that holds the images, read where it lies if it is stored; deflated it is
- * unpacked into memory, or image by image if they are read in order. */
+/* .npz files: zips of .npy arrays, of which one has the images. A stored array is read in place. A deflated one is
+ * unpacked into memory or, if images are read in order, image by image. */
 #include "host/data/archive.h"
 #include "host/data/npy_header.h"
 #include <stdio.h>
@@ -7,8 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-/* Names that images go by, the best first, in any case. A test split falls back to validation images. Names that say
- * nothing of a split (X, arr_0) are for training alone: elsewhere they must be the only array that can be images. */
+/* The usual names of arrays of images, in any case, in order of preference. Without a test array, the validation images
+ * are the test split. Names without a split (X, arr_0) are for training alone. For the other splits, such an array must
+ * be the only one that can be images. */
 static const char *const names[][20] = {
     [PX_SPLIT_TRAIN] = {"data", "images", "x_train", "train_images", "train_data", "train", "x", "arr_0"},
     [PX_SPLIT_TEST] = {"data", "images", "x_test", "test_images", "test_data", "test", "x_val", "x_valid", "val_images",
@@ -16,24 +17,25 @@ static const char *const names[][20] = {
     [PX_SPLIT_VALID] = {"data", "images", "x_val", "x_valid", "val_images", "valid_images", "val_data", "valid_data",
                         "val", "valid"},
 };
-enum { OTHER = 20, NONE }; /* ranks after those of names */
+enum { OTHER = 20, NONE }; /* ranks of an array of another name, and of none */
 
-/* The arrays of a zip: the best candidate, and lists for messages. */
+/* The best array found so far. */
 typedef struct candidate {
-    int rank;      /* in names, or OTHER, or NONE */
-    int equals;    /* members of that rank */
-    size_t number; /* of the first of them */
+    int rank;      /* index in names, or OTHER, or NONE */
+    int equals;    /* number of members of that rank */
+    size_t number; /* index of the first of them in the zip */
     char name[PX_LABEL];
 } candidate;
 
 enum { LIST = 400 }; /* bytes of a list of arrays in a message */
+/* The members of a zip: the best array, and lists for messages. */
 typedef struct arrays {
     candidate best;
     size_t files;
-    int images;        /* arrays that can be images, */
-    char can[LIST];    /* and a list of them */
-    char cannot[LIST]; /* a list of the others */
-    bool torch;        /* a member that PyTorch's files have */
+    int images;        /* number of arrays that can be images */
+    char usable[LIST]; /* list of the arrays that can be images */
+    char other[LIST];  /* list of the other arrays */
+    bool torch;        /* a member was found that PyTorch's files have */
 } arrays;
 
 /* The source of a deflated array read in order. */
@@ -42,28 +44,29 @@ typedef struct npz_stream {
     px_byte_source zip;
     px_archive archive;
     px_array array;
-    size_t next; /* image the archive stands at */
+    size_t next; /* index of the next image in the archive */
     px_status failed;
-    px_context failure; /* what stopped the reading: libarchive would go on after a wrong checksum */
+    px_context
+        failure; /* message of the first failure. It is stored because libarchive continues after a wrong checksum */
     uint8_t image[];
 } npz_stream;
 
 bool px_zip_recognise(const uint8_t *bytes, size_t size) {
     return size >= 4 && bytes[0] == 'P' && bytes[1] == 'K' &&
-           ((bytes[2] == 3 && bytes[3] == 4) || (bytes[2] == 5 && bytes[3] == 6)); /* the latter: without members */
+           ((bytes[2] == 3 && bytes[3] == 4) ||
+            (bytes[2] == 5 && bytes[3] == 6)); /* the latter is a zip without members */
 }
 
-/* Choosing an array --------------------------------------------------------------------------------------------------
- */
+/* ---- Choosing an array ---- */
 
-/* Reads the beginning of the member that the archive stands at, and its header in it. */
+/* Reads the first bytes of the current member, and parses its header. */
 static px_status read_head(px_context *ctx, px_archive *archive, const char *name, uint8_t *head, size_t *got,
                            px_npy_header *h) {
     PX_TRY(px_archive_read(ctx, archive, head, PX_NPY_HEADER_MAX, got));
     return px_npy_header_parse(ctx, name, head, *got, h);
 }
 
-/* The member's name without folders and .npy; false if it is no array. */
+/* The member's name without folders and .npy. Returns false if it is not an array. */
 static bool array_name(const px_member *member, char name[PX_LABEL]) {
     const char *base = px_archive_basename(member->name);
     const size_t length = strlen(base);
@@ -81,7 +84,7 @@ static int rank_of(const px_member *member, const char *name, const px_source_op
     return OTHER;
 }
 
-/* Adds "NAME (SHAPE) 'TYPE'" to a list; three dots where it is full. */
+/* Appends "NAME (SHAPE) 'TYPE'" to a list, or three dots if it is full. */
 static void add_to_list(char list[LIST], const char *name, const px_npy_header *h) {
     static const char dots[] = ", ...";
     char text[PX_NPY_TEXT];
@@ -91,8 +94,8 @@ static void add_to_list(char list[LIST], const char *name, const px_npy_header *
     if (more >= (int)room) strcpy(list + used, dots);
 }
 
-/* Notes the member that the archive stands at, if it is an array. */
-static px_status note_member(px_context *ctx, px_archive *archive, const px_member *member,
+/* Examines the current member. If it is an array, updates the best array and the lists. */
+static px_status rank_member(px_context *ctx, px_archive *archive, const px_member *member,
                              const px_source_options *options, uint8_t *head, arrays *a) {
     char name[PX_LABEL];
     px_npy_header h;
@@ -108,7 +111,7 @@ static px_status note_member(px_context *ctx, px_archive *archive, const px_memb
     if (status == PX_ERR_FILE || status == PX_ERR_MEMORY) return px_fail(ctx, status, "%s", ignored.message);
     const bool parsed = status == PX_OK, labels = parsed && px_npy_labels(&h, head, got);
     const bool images = parsed && !labels && px_npy_images(&ignored, name, &h, member->size, &array) == PX_OK;
-    if (parsed) add_to_list(images ? a->can : a->cannot, name, &h);
+    if (parsed) add_to_list(images ? a->usable : a->other, name, &h);
     a->images += images;
     if (!options->array && (labels || (!images && rank == OTHER))) rank = NONE;
     if (rank == a->best.rank) a->best.equals++;
@@ -118,24 +121,24 @@ static px_status note_member(px_context *ctx, px_archive *archive, const px_memb
     return PX_OK;
 }
 
-static px_status note_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
+static px_status rank_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", archive->path);
+    if (!head) return px_fail_memory(ctx, archive->path, PX_NPY_HEADER_MAX);
     px_status status = PX_OK;
     for (bool found = true; status == PX_OK; a->files++) {
         px_member member;
         status = px_archive_next(ctx, archive, &member, &found);
         if (status != PX_OK || !found) break;
-        status = note_member(ctx, archive, &member, options, head, a);
+        status = rank_member(ctx, archive, &member, options, head, a);
     }
     free(head);
     return status;
 }
 
-/* Why there is no array to read. */
+/* Writes the message if no array, or more than one, can be chosen. */
 static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
     const candidate *best = &a->best;
-    const char *comma = *a->can && *a->cannot ? ", " : "", *none = *a->can || *a->cannot ? "" : "none";
+    const char *comma = *a->usable && *a->other ? ", " : "", *none = *a->usable || *a->other ? "" : "none";
     if (best->equals > 1 && best->rank < OTHER)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: zip: found %d arrays of its name, expected one; FILE:FOLDER/NAME.npy picks one", best->name,
@@ -143,17 +146,17 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
     if (best->rank != NONE)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: zip: found %d arrays that can be images (%s), expected one; FILE:NAME picks one", path,
-                       a->images, a->can);
+                       a->images, a->usable);
     if (a->torch)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: zip: found a PyTorch file (data.pkl), expected an .npz of arrays",
                        path);
     if (options->array)
         return px_fail(ctx, PX_ERR_FORMAT, "%s:%.80s: zip: found no array of this name, expected one of %s%s%s%s", path,
-                       options->array, a->can, comma, a->cannot, none);
+                       options->array, a->usable, comma, a->other, none);
     return px_fail(ctx, PX_ERR_FORMAT,
                    "%s: zip: found no array of images among %zu files (arrays: %s%s), expected uint8 [N, H, W, C], "
-                   "[N, H, W], [N, S S] or [N, 3 S S], or PNG and JPEG pictures",
-                   path, a->files, a->cannot, *a->cannot ? "" : "none");
+                   "[N, H, W], [N, S S] or [N, 3 S S], or PNG and JPEG images",
+                   path, a->files, a->other, *a->other ? "" : "none");
 }
 
 static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
@@ -161,24 +164,24 @@ static px_status find_member(px_context *ctx, const char *path, const px_byte_so
     px_archive archive;
     arrays a = {.best = {.rank = NONE}};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = note_members(ctx, &archive, options, &a);
+    px_status status = rank_members(ctx, &archive, options, &a);
     px_archive_close(&archive);
     PX_TRY(status);
     *best = a.best;
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
 }
 
-/* Opens the zip at the member, of which `skip` bytes are passed over. */
+/* Opens the zip, moves to the chosen member and skips its first `skip` bytes. */
 static px_status open_member(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *zip,
                              const candidate *best, size_t skip, px_archive *archive, px_member *member) {
-    uint8_t passed[256];
+    uint8_t skipped[256];
     bool found = true;
     PX_TRY(px_archive_open(ctx, format, path, zip, archive));
     px_status status = PX_OK;
     for (size_t i = 0; i <= best->number && status == PX_OK; i++)
         status = px_archive_next(ctx, archive, member, &found);
     for (size_t got; skip > 0 && status == PX_OK; skip -= got) {
-        status = px_archive_read(ctx, archive, passed, skip < sizeof passed ? skip : sizeof passed, &got);
+        status = px_archive_read(ctx, archive, skipped, skip < sizeof skipped ? skip : sizeof skipped, &got);
         if (status == PX_OK && got == 0)
             status = px_fail(ctx, PX_ERR_FORMAT, "%s: found less than its header, expected all of it", best->name);
     }
@@ -186,7 +189,7 @@ static px_status open_member(px_context *ctx, px_archive_format format, const ch
     return status;
 }
 
-/* Where the member begins in the file, if it is stored as it is. */
+/* Describes the images of the member, and finds its offset in the file if it is stored uncompressed. */
 static px_status find_in_place(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                                px_array *array, size_t *size, size_t *offset, bool *in_place) {
     px_archive archive;
@@ -194,7 +197,7 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     px_npy_header h;
     size_t got;
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to read it", path);
+    if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
     px_status status = open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member);
     if (status == PX_OK) {
         *size = member.size;
@@ -210,14 +213,13 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     return status;
 }
 
-/* Unpacking one ------------------------------------------------------------------------------------------------------
- */
+/* ---- Unpacking an array ---- */
 
 static px_status fail_short(px_context *ctx, const char *name, size_t found, size_t expected) {
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected %zu", name, found, expected);
 }
 
-/* All of it into memory; its end is read too, where libarchive compares its checksum. */
+/* Unpacks the whole member into memory. Reads up to its end, where libarchive compares its checksum. */
 static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                         size_t size, px_byte_source *unpacked) {
     px_archive archive;
@@ -229,7 +231,7 @@ static px_status unpack(px_context *ctx, const char *path, const px_byte_source 
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP, path, zip, best, 0, &archive, &member));
     unpacked->bytes = malloc(size + 1);
     px_status status = PX_OK;
-    if (!unpacked->bytes) status = px_fail(ctx, PX_ERR_MEMORY, "%s: cannot hold %zu bytes in memory", best->name, size);
+    if (!unpacked->bytes) status = px_fail_memory(ctx, best->name, size + 1);
     if (status == PX_OK) status = px_archive_read(ctx, &archive, unpacked->bytes, size + 1, &unpacked->size);
     px_archive_close(&archive);
     if (status == PX_OK && unpacked->size != size) status = fail_short(ctx, best->name, unpacked->size, size);
@@ -241,7 +243,7 @@ static px_status read_next(px_context *ctx, npz_stream *self) {
     size_t got;
     PX_TRY(px_archive_read(ctx, &self->archive, self->image, self->array.stride, &got));
     if (got < self->array.stride) return fail_short(ctx, self->base.name, got, self->array.stride);
-    uint8_t more; /* after the last image none: this is where libarchive compares the checksum */
+    uint8_t more; /* reading past the last image makes libarchive compare the checksum */
     if (self->next + 1 == self->base.count) PX_TRY(px_archive_read(ctx, &self->archive, &more, 1, &got));
     self->next++;
     return PX_OK;
@@ -254,7 +256,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
                        source->name, index, self->next - 1);
     while (index >= self->next) {
         if (self->failed == PX_OK) self->failed = read_next(&self->failure, self);
-        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no image can be read after it */
+        if (self->failed == PX_ERR_FORMAT) self->failed = PX_ERR_FILE; /* no further image can be read */
         if (self->failed != PX_OK) return px_fail(ctx, self->failed, "%s", self->failure.message);
     }
     px_array_decode(&self->array, self->image, pixels);
@@ -271,9 +273,9 @@ static void close_source(px_source *source) {
 static px_status open_stream(px_context *ctx, const char *path, px_byte_source zip, const candidate *best,
                              const px_array *array, px_source **source) {
     px_member member;
-    px_source *made;
-    PX_TRY(px_source_create(ctx, sizeof(npz_stream) + array->stride, path, array->extent, &made));
-    npz_stream *self = (npz_stream *)made;
+    px_source *created;
+    PX_TRY(px_source_create(ctx, sizeof(npz_stream) + array->stride, path, array->extent, &created));
+    npz_stream *self = (npz_stream *)created;
     self->array = *array;
     self->base.intensities = array->binary;
     if (array->binary) self->base.stored.levels = 2;
@@ -286,11 +288,12 @@ static px_status open_stream(px_context *ctx, const char *path, px_byte_source z
         free(self);
         return status;
     }
-    *source = made;
+    *source = created;
     return PX_OK;
 }
 
-/* zip stays the caller's after a failure, and where it was unpacked (*source then does not need it). */
+/* Opens the chosen array. The caller still owns zip after a failure, or if the array was unpacked; otherwise *zip is
+ * emptied. */
 static px_status open_array(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
                             px_source **source) {
     candidate best;
@@ -299,14 +302,14 @@ static px_status open_array(px_context *ctx, const char *path, px_byte_source *z
     bool in_place;
     PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
-    px_byte_source taken = *zip;
-    if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* in order, its checksum is compared */
+    px_byte_source file = *zip;
+    if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* reading in order compares the checksum instead */
         array.offset += offset;
         *zip = (px_byte_source){0};
-        return px_array_open(ctx, path, taken, &array, source);
+        return px_array_open(ctx, path, file, &array, source);
     }
     if (options->access == PX_ACCESS_IN_ORDER && !array.fortran) {
-        px_status status = open_stream(ctx, path, taken, &best, &array, source);
+        px_status status = open_stream(ctx, path, file, &best, &array, source);
         if (status == PX_OK) *zip = (px_byte_source){0};
         return status;
     }
@@ -315,9 +318,9 @@ static px_status open_array(px_context *ctx, const char *path, px_byte_source *z
     return px_array_open(ctx, path, unpacked, &array, source);
 }
 
-px_status px_npz_open(px_context *ctx, const char *path, px_byte_source contents, const px_source_options *options,
+px_status px_npz_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
                       px_source **source) {
-    px_status status = open_array(ctx, path, &contents, options, source);
-    px_byte_source_free(&contents);
+    px_status status = open_array(ctx, path, &input, options, source);
+    px_byte_source_free(&input);
     return status;
 }

@@ -1,4 +1,4 @@
-/* How the data of a config are to be opened. */
+/* The options for opening the data of a config. */
 #include "pixelrnn/config.h"
 #include "pixelrnn/source.h"
 

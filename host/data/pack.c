@@ -1,4 +1,4 @@
-/* Packing: windows of images are read side by side, then written one after the other. */
+/* Packing: threads read a window of images in parallel, then one thread writes it in order. */
 #include "host/data/pack.h"
 #include "host/data/formats.h"
 #include "host/io/file.h"
@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { WINDOW = 256 };                               /* images, */
-static const size_t window_bytes = (size_t)64 << 20; /* or fewer, but one */
+enum { WINDOW = 256 };                               /* maximum number of images in a window */
+static const size_t window_bytes = (size_t)64 << 20; /* its approximate maximum size; a window has at least one image */
 
 typedef struct slot {
     px_status status;
@@ -20,24 +20,23 @@ typedef struct slot {
 typedef struct packer {
     px_source *source;
     px_file_out out;
-    const px_pack_watcher *watcher;
+    const px_pack_callbacks *callbacks;
     px_packed *packed;
-    size_t image; /* bytes */
-    size_t most;  /* images of a window */
+    size_t image_bytes;
+    size_t window; /* number of images in a window */
     uint8_t *pixels;
     slot *slots;
     uLong crc32;    /* of the pixels */
-    px_context why; /* the first image was skipped */
+    px_context why; /* message of the first image that was skipped */
 } packer;
 
 static px_status allocate(px_context *ctx, packer *p) {
-    p->image = px_source_image_bytes(p->source);
-    p->most = p->image < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (p->image + 1);
-    p->pixels = malloc(p->most * p->image);
-    p->slots = malloc(p->most * sizeof *p->slots);
+    p->image_bytes = px_source_image_bytes(p->source);
+    p->window = p->image_bytes < window_bytes / WINDOW ? WINDOW : 1 + window_bytes / (p->image_bytes + 1);
+    p->pixels = malloc(p->window * p->image_bytes);
+    p->slots = malloc(p->window * sizeof *p->slots);
     if (p->pixels && p->slots) return PX_OK;
-    return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold %zu images of %zu bytes of %s", p->most, p->image,
-                   p->source->name);
+    return px_fail_memory(ctx, p->source->name, p->window * (p->image_bytes + sizeof *p->slots));
 }
 
 /* A source that is not concurrent is read by one thread, in order. */
@@ -45,34 +44,34 @@ static void read_window(packer *p, size_t first, size_t count) {
 #pragma omp parallel for schedule(dynamic) if (p->source->concurrent)
     for (size_t i = 0; i < count; i++) {
         slot *s = &p->slots[i];
-        s->status = p->source->read(p->source, &s->ctx, first + i, p->pixels + i * p->image);
+        s->status = p->source->read(p->source, &s->ctx, first + i, p->pixels + i * p->image_bytes);
     }
 }
 
-static void skip(packer *p, size_t index, const char *why) {
+static void report_skipped(packer *p, size_t index, const char *why) {
     if (p->packed->skipped++ == 0) snprintf(p->why.message, sizeof p->why.message, "%s", why);
-    p->watcher->skipped(p->watcher->user, index, why);
+    p->callbacks->skipped(p->callbacks->user, index, why);
 }
 
 static px_status write_window(px_context *ctx, packer *p, size_t first, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const slot *s = &p->slots[i];
-        const uint8_t *image = p->pixels + i * p->image;
+        const uint8_t *image = p->pixels + i * p->image_bytes;
         if (s->status == PX_ERR_FORMAT) {
-            skip(p, first + i, s->ctx.message);
+            report_skipped(p, first + i, s->ctx.message);
             continue;
         }
         if (s->status != PX_OK) return px_fail(ctx, s->status, "%s", s->ctx.message);
-        PX_TRY(px_file_write(ctx, &p->out, image, p->image));
-        p->crc32 = crc32_z(p->crc32, image, p->image);
+        PX_TRY(px_file_write(ctx, &p->out, image, p->image_bytes));
+        p->crc32 = crc32_z(p->crc32, image, p->image_bytes);
         p->packed->images++;
     }
-    p->watcher->done(p->watcher->user, first + count);
+    p->callbacks->done(p->callbacks->user, first + count);
     return PX_OK;
 }
 
-static px_status stopped(px_context *ctx, const packer *p, size_t done) {
-    const px_status asked = px_stop_poll(p->watcher->stop);
+static px_status check_stop(px_context *ctx, const packer *p, size_t done) {
+    const px_status asked = px_stop_poll(p->callbacks->stop);
     if (asked == PX_OK) return PX_OK;
     return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", done, p->source->count,
                    p->out.path);
@@ -80,8 +79,8 @@ static px_status stopped(px_context *ctx, const packer *p, size_t done) {
 
 static px_status write_images(px_context *ctx, packer *p) {
     for (size_t first = 0, count; first < p->source->count; first += count) {
-        count = p->source->count - first < p->most ? p->source->count - first : p->most;
-        PX_TRY(stopped(ctx, p, first));
+        count = p->source->count - first < p->window ? p->source->count - first : p->window;
+        PX_TRY(check_stop(ctx, p, first));
         read_window(p, first, count);
         PX_TRY(write_window(ctx, p, first, count));
     }
@@ -90,22 +89,22 @@ static px_status write_images(px_context *ctx, packer *p) {
                    p->source->count, p->why.message);
 }
 
-/* The header for `images`, to stream. */
+/* Writes the header of a file with `images` images. */
 static px_status write_header(px_context *ctx, const packer *p, FILE *stream, size_t images) {
     const px_source *s = p->source;
     const size_t shape[] = {images, (size_t)s->height, (size_t)s->width, (size_t)s->channels};
     return px_npy_write_header(ctx, p->out.path, stream, "|u1", 4, shape);
 }
 
-/* Writes the header anew if the file has fewer images than it says, and takes the checksum of the whole. */
+/* Computes the checksum of the whole file. Rewrites the header if images were skipped. */
 static px_status finish_header(px_context *ctx, packer *p) {
     uint8_t header[PX_NPY_HEADER + 1];
     FILE *memory = fmemopen(header, sizeof header, "wb");
-    if (!memory) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its header", p->out.path);
+    if (!memory) return px_fail_memory(ctx, p->out.path, sizeof header);
     px_status status = write_header(ctx, p, memory, p->packed->images);
     fclose(memory);
     PX_TRY(status);
-    const size_t bytes = p->packed->images * p->image;
+    const size_t bytes = p->packed->images * p->image_bytes;
     p->packed->crc32 = (uint32_t)crc32_combine(crc32_z(0, header, PX_NPY_HEADER), p->crc32, (z_off_t)bytes);
     if (p->packed->skipped == 0) return PX_OK;
     if (fseek(p->out.stream, 0, SEEK_SET) != 0)
@@ -123,34 +122,34 @@ static px_status write_checksum(px_context *ctx, const char *name, uint32_t crc,
     return px_file_finish(ctx, out);
 }
 
-/* Everything that takes room, under temporary names. */
+/* Writes both files under temporary names. */
 static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     PX_TRY(allocate(ctx, p));
     PX_TRY(write_header(ctx, p, p->out.stream, p->source->count));
     PX_TRY(write_images(ctx, p));
     PX_TRY(finish_header(ctx, p));
-    px_stop_hold(p->watcher->stop); /* a sync may take long, and is no work that hangs */
+    px_stop_hold(p->callbacks->stop); /* a sync may take long, and is not a hang */
     px_status status = px_file_finish(ctx, &p->out);
     if (status == PX_OK) status = write_checksum(ctx, p->out.path, p->packed->crc32, checksum);
-    px_stop_release(p->watcher->stop);
+    px_stop_release(p->callbacks->stop);
     return status;
 }
 
-/* A checksum never lies beside a file that is not its own: an earlier file's goes first. */
-static px_status appear(px_context *ctx, packer *p, px_file_out *checksum) {
+/* Renames both files. The old checksum is removed first, so that it never stands beside the new file. */
+static px_status commit(px_context *ctx, packer *p, px_file_out *checksum) {
     unlink(checksum->path);
     PX_TRY(px_file_commit(ctx, &p->out));
     return px_file_commit(ctx, checksum);
 }
 
-px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_watcher *watcher,
+px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_callbacks *callbacks,
                   px_packed *packed) {
     px_file_out checksum = {0};
-    packer p = {.source = source, .watcher = watcher, .packed = packed};
+    packer p = {.source = source, .callbacks = callbacks, .packed = packed};
     *packed = (px_packed){0};
     px_status status = px_file_create(ctx, path, &p.out);
     if (status == PX_OK) status = write_all(ctx, &p, &checksum);
-    if (status == PX_OK) status = appear(ctx, &p, &checksum);
+    if (status == PX_OK) status = commit(ctx, &p, &checksum);
     px_file_abandon(&p.out);
     px_file_abandon(&checksum);
     free(p.pixels);

@@ -1,9 +1,9 @@
-/* The order of an epoch: a permutation that is computed index by index.
+/* The order of an epoch: a permutation that is computed for each index on its own.
  *
- * A balanced Feistel network is a bijection of the numbers of 2 n bits whatever its round function is. Taking the
- * fewest bits that hold `count` numbers and going round again while the result is outside 0..count-1 (cycle walking:
- * Black and Rogaway 2002, "Ciphers with arbitrary finite domains") leaves a bijection of 0..count-1, in under 4 rounds
- * of walking on average. */
+ * A balanced Feistel network is a bijection of the numbers of 2 n bits for any round function. It is applied repeatedly
+ * until the result is below count (cycle walking, Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+ * That is a bijection of 0 to count - 1. With the smallest sufficient n it takes fewer than 4 applications on average.
+ */
 #include "pixelrnn/loader.h"
 #include "kernels/portable/random.h"
 #include <stdlib.h>

@@ -1,12 +1,12 @@
-/* PNG's checksums (ISO/IEC 15948): after a signature of 8 bytes, chunks of a length, a type of four letters, the data,
- * and the CRC-32 of type and data. The data of all chunks IDAT, one after the other, are a zlib stream, which ends with
- * the Adler-32 of what it unpacks to. */
+/* Verifying the checksums of a PNG (ISO/IEC 15948). After a signature of 8 bytes come chunks: a length, a type of four
+ * letters, the data, and the CRC-32 of type and data. The concatenated data of the IDAT chunks are a zlib stream, which
+ * ends with the Adler-32 of the unpacked data. */
 #include "host/data/png.h"
 #include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
 
-enum { SIGNATURE = 8, LENGTH = 4, TYPE = 4, CRC = 4, UNPACKED = 1 << 15, MOST = 1 << 30 };
+enum { SIGNATURE = 8, LENGTH = 4, TYPE = 4, CRC = 4, UNPACKED = 1 << 15, MAX_PIXEL_BYTES = 1 << 30 };
 
 typedef struct chunk {
     const uint8_t *type, *data;
@@ -17,7 +17,7 @@ static size_t big_endian(const uint8_t *bytes) {
     return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
 }
 
-/* Takes the chunk at *at and compares its checksum; *at is then behind it. */
+/* Parses the chunk at *at, compares its checksum, and advances *at past it. */
 static px_status next_chunk(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, size_t *at,
                             chunk *c) {
     const size_t left = size - *at;
@@ -34,7 +34,7 @@ static px_status next_chunk(px_context *ctx, const char *name, const uint8_t *by
     return PX_OK;
 }
 
-/* Unpacks a chunk's data and drops them; *code is zlib's. */
+/* Unpacks a chunk's data and discards them. *code is zlib's status. */
 static void unpack(z_stream *stream, const chunk *c, int *code) {
     uint8_t unpacked[UNPACKED];
     stream->next_in = (Bytef *)(uintptr_t)c->data;
@@ -43,32 +43,33 @@ static void unpack(z_stream *stream, const chunk *c, int *code) {
         stream->next_out = unpacked;
         stream->avail_out = sizeof unpacked;
         *code = inflate(stream, Z_NO_FLUSH);
-    } while (*code == Z_OK && stream->total_out <= MOST && (stream->avail_in > 0 || stream->avail_out == 0));
-    if (*code == Z_BUF_ERROR) *code = Z_OK; /* all was unpacked, and more is to come */
-    if (stream->total_out > MOST) *code = Z_DATA_ERROR;
+    } while (*code == Z_OK && stream->total_out <= MAX_PIXEL_BYTES && (stream->avail_in > 0 || stream->avail_out == 0));
+    if (*code == Z_BUF_ERROR) *code = Z_OK; /* all input was used; the stream continues in the next chunk */
+    if (stream->total_out > MAX_PIXEL_BYTES) *code = Z_DATA_ERROR;
 }
 
-static px_status judge(px_context *ctx, const char *name, const z_stream *stream, int code) {
+/* Reports the final state of the zlib stream. */
+static px_status check_stream(px_context *ctx, const char *name, const z_stream *stream, int code) {
     if (code == Z_STREAM_END) return PX_OK;
-    if (code == Z_MEM_ERROR) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to unpack it", name);
+    if (code == Z_MEM_ERROR) return px_fail_memory(ctx, name, 0);
     if (code == Z_OK)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found pixel data that end too early, expected them whole", name);
-    if (stream->total_out > MOST)
+    if (stream->total_out > MAX_PIXEL_BYTES)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %d bytes of pixel data, expected at most that", name,
-                       MOST);
+                       MAX_PIXEL_BYTES);
     const bool checksum = stream->msg && strstr(stream->msg, "data check");
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found pixel data %s, expected them whole", name,
                    checksum ? "that differ from their Adler-32" : "that cannot be unpacked");
 }
 
-/* Apple's variant of PNG, told by a chunk CgBI, leaves zlib's header and checksum out. */
+/* Checks all chunks. Apple's variant of PNG, which has a CgBI chunk, has neither zlib header nor Adler-32. */
 static px_status check_chunks(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, z_stream *stream) {
     chunk c = {0};
     int code = Z_OK;
     bool apple = false;
     for (size_t at = SIGNATURE;;) {
         PX_TRY(next_chunk(ctx, name, bytes, size, &at, &c));
-        if (memcmp(c.type, "IEND", TYPE) == 0) return apple ? PX_OK : judge(ctx, name, stream, code);
+        if (memcmp(c.type, "IEND", TYPE) == 0) return apple ? PX_OK : check_stream(ctx, name, stream, code);
         apple |= memcmp(c.type, "CgBI", TYPE) == 0;
         if (!apple && code == Z_OK && memcmp(c.type, "IDAT", TYPE) == 0) unpack(stream, &c, &code);
     }
@@ -76,7 +77,7 @@ static px_status check_chunks(px_context *ctx, const char *name, const uint8_t *
 
 px_status px_png_check(px_context *ctx, const char *name, const uint8_t *bytes, size_t size) {
     z_stream stream = {0};
-    if (inflateInit(&stream) != Z_OK) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to unpack it", name);
+    if (inflateInit(&stream) != Z_OK) return px_fail_memory(ctx, name, 0);
     const px_status status = check_chunks(ctx, name, bytes, size, &stream);
     inflateEnd(&stream);
     return status;

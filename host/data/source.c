@@ -1,4 +1,4 @@
-/* Opening a source: which kind is it? */
+/* Opening sources: recognising the format of a file, and opening it. */
 #include "pixelrnn/source.h"
 #include "host/io/file_kind.h"
 #include "host/data/archive_source.h"
@@ -20,10 +20,9 @@ static const struct {
 
 static px_format_open open_compressed, open_tar, open_zip;
 
-/* What a format is told by, or all of a smaller file. */
-enum { HEAD = 512 };
+enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
-/* CIFAR-10 comes last: it has nothing to be told by but its length. */
+/* CIFAR comes last, because it is recognised by its size and labels alone. */
 typedef struct px_format {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
@@ -46,27 +45,27 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
                    path, kind, found, where);
 }
 
-/* Opens contents by what they are; takes them over. */
-static px_status open_contents(px_context *ctx, const char *path, const char *where, px_byte_source contents,
-                               const px_source_options *options, px_source **source) {
+/* Opens input by its content. Takes ownership of it. where: a suffix for messages. */
+static px_status open_content(px_context *ctx, const char *path, const char *where, px_byte_source input,
+                              const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
-    px_status status = px_byte_source_copy(ctx, path, &contents, 0, contents.size < HEAD ? contents.size : HEAD, head);
-    if (status == PX_OK && options->array && !px_zip_recognise(head, contents.size))
+    px_status status = px_byte_source_copy(ctx, path, &input, 0, input.size < HEAD ? input.size : HEAD, head);
+    if (status == PX_OK && options->array && !px_zip_recognise(head, input.size))
         status = px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
     for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].recognise(head, contents.size)) return formats[i].open(ctx, path, contents, options, source);
-    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, contents.size);
-    px_byte_source_free(&contents);
+        if (formats[i].recognise(head, input.size)) return formats[i].open(ctx, path, input, options, source);
+    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, input.size);
+    px_byte_source_free(&input);
     return status;
 }
 
-/* An archive of pictures that are not all in place: read in order, it takes little memory. Takes contents over. */
-static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path,
-                                     px_byte_source contents, const px_source_options *options, px_source **source) {
+/* Opens an archive whose images need unpacking, as a stream if they are read in order. Takes ownership of input. */
+static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_byte_source input,
+                                     const px_source_options *options, px_source **source) {
     px_status status = PX_OK;
     if (options->access == PX_ACCESS_IN_ORDER) status = px_archive_stream_open(ctx, format, path, options, source);
-    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, contents, options, source);
-    px_byte_source_free(&contents);
+    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, input, options, source);
+    px_byte_source_free(&input);
     return status;
 }
 
@@ -74,23 +73,26 @@ bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
     return px_compression_of_bytes(bytes, size) != NULL;
 }
 
-/* libarchive opens the file by itself. It unpacks what is compressed twice too, so what comes out is not. */
-static px_status open_compressed(px_context *ctx, const char *path, px_byte_source packed,
+/* Opens a compressed file, which libarchive reads by its path. libarchive also unpacks files that are compressed twice,
+ * but their content must not be compressed once more. */
+static px_status open_compressed(px_context *ctx, const char *path, px_byte_source compressed,
                                  const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
     char where[32];
     size_t size;
-    px_byte_source contents;
-    px_status status = px_byte_source_copy(ctx, path, &packed, 0, packed.size < HEAD ? packed.size : HEAD, head);
+    px_byte_source input;
+    px_status status = px_byte_source_copy(ctx, path, &compressed, 0, compressed.size < HEAD ? compressed.size : HEAD,
+                                           head);
     snprintf(where, sizeof where, " inside %s", px_compression_of_bytes(head, HEAD));
-    px_byte_source_free(&packed);
+    px_byte_source_free(&compressed);
     if (status == PX_OK) status = px_decompress_head(ctx, path, HEAD, head, &size);
     PX_TRY(status);
-    if (px_tar_recognise(head, size)) return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, packed, options, source);
-    PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &contents));
-    if (!px_compressed_recognise(contents.bytes, contents.size))
-        return open_contents(ctx, path, where, contents, options, source);
-    px_byte_source_free(&contents);
+    if (px_tar_recognise(head, size))
+        return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, compressed, options, source);
+    PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &input));
+    if (!px_compressed_recognise(input.bytes, input.size))
+        return open_content(ctx, path, where, input, options, source);
+    px_byte_source_free(&input);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
 }
 
@@ -99,35 +101,65 @@ static px_status open_tar(px_context *ctx, const char *path, px_byte_source tar,
     return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
 }
 
-/* A zip holds an array, or pictures. Read in order, its checksums are compared. */
+/* Opens a zip, which has arrays or images. */
 static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip, const px_source_options *options,
                           px_source **source) {
-    bool pictures;
-    const px_status status = px_zip_holds_images(ctx, path, &zip, &pictures);
-    if (status == PX_OK && !pictures) return px_npz_open(ctx, path, zip, options, source);
+    bool has_images;
+    const px_status status = px_zip_holds_images(ctx, path, &zip, &has_images);
+    if (status == PX_OK && !has_images) return px_npz_open(ctx, path, zip, options, source);
     if (status == PX_OK) return open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source);
     px_byte_source_free(&zip);
     return status;
 }
 
-/* A folder of PNG and JPEG files or, if there are none in it, of array files. */
-static px_status open_folder(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_status status = px_folder_open(ctx, path, options, source);
-    if (status == PX_ERR_FORMAT) PX_TRY(px_parts_open(ctx, path, options, source));
-    return *source ? PX_OK : status;
-}
-
-static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_byte_source contents;
-    if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
-    PX_TRY(px_byte_source_open(ctx, path, &contents));
-    const px_status status = px_checksum_check(ctx, path, &contents);
-    if (status == PX_OK) return open_contents(ctx, path, "", contents, options, source);
-    px_byte_source_free(&contents);
+/* Opens each spec and joins the sources in order. Sources that were opened are closed after a failure. */
+static px_status open_and_join(px_context *ctx, size_t count, const char *const *specs,
+                               const px_source_options *options, px_source **source) {
+    size_t opened = 0;
+    px_source **parts = calloc(count, sizeof *parts);
+    if (!parts) return px_fail_memory(ctx, specs[0], count * sizeof *parts);
+    px_status status = PX_OK;
+    for (; opened < count && status == PX_OK; opened += status == PX_OK)
+        status = px_source_open(ctx, specs[opened], options, &parts[opened]);
+    if (status == PX_OK) status = px_source_join(ctx, parts, (int)count, source);
+    while (status != PX_OK && opened > 0) px_source_close(parts[--opened]);
+    free(parts);
     return status;
 }
 
-/* FILE.npz:NAME, where no file has that name as a whole. */
+static px_status open_array_files(px_context *ctx, const px_name_list *paths, const px_source_options *options,
+                                  px_source **source) {
+    const char **specs = calloc(paths->count, sizeof *specs);
+    if (!specs) return px_fail_memory(ctx, px_name_list_at(paths, 0), paths->count * sizeof *specs);
+    for (size_t i = 0; i < paths->count; i++) specs[i] = px_name_list_at(paths, i);
+    const px_status status = open_and_join(ctx, paths->count, specs, options, source);
+    free(specs);
+    return status;
+}
+
+/* A folder of PNG and JPEG files or, if there are none in it, of array files. */
+static px_status open_folder(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+    px_name_list paths = {0};
+    px_status status = px_folder_open(ctx, path, options, source);
+    if (status != PX_ERR_FORMAT) return status;
+    const px_status listed = px_array_folder_list(ctx, path, options->split, &paths);
+    if (listed != PX_OK) status = listed;
+    if (paths.count > 0 && listed == PX_OK) status = open_array_files(ctx, &paths, options, source);
+    px_name_list_free(&paths);
+    return status;
+}
+
+static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+    px_byte_source input;
+    if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
+    PX_TRY(px_byte_source_open(ctx, path, &input));
+    const px_status status = px_checksum_check(ctx, path, &input);
+    if (status == PX_OK) return open_content(ctx, path, "", input, options, source);
+    px_byte_source_free(&input);
+    return status;
+}
+
+/* Opens a path, or FILE.npz:NAME if no file has the whole spec as its name. */
 static px_status open_path(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     char path[PX_PATH];
     px_source_options named = *options;
@@ -155,12 +187,12 @@ static px_status open_spec(px_context *ctx, const char *spec, const px_source_op
     char path[PX_PATH];
     bool builtin = strncmp(spec, builtin_prefix, sizeof builtin_prefix - 1) == 0;
     *source = NULL;
-    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* a source's name is no longer */
+    PX_TRY(px_file_path(ctx, path, "%s", spec)); /* fails if spec is too long for px_source.name */
     return builtin ? open_builtin(ctx, spec, options, source) : open_path(ctx, spec, options, source);
 }
 
-/* Opens spec and settles the meaning of its bytes. A source that is read in order is opened again if more than its
- * first image was read for that. */
+/* Opens spec and decides the meaning of its bytes (px_values). If that read more than the first image of a source that
+ * is read in order, the source is opened again. */
 static px_status open_intensities(px_context *ctx, const char *spec, const px_source_options *options,
                                   px_source **source) {
     size_t seen;
@@ -178,8 +210,8 @@ static px_status open_intensities(px_context *ctx, const char *spec, const px_so
 }
 
 px_status px_source_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    static const px_source_options usual = {0};
-    if (!options) options = &usual;
+    static const px_source_options defaults = {0};
+    if (!options) options = &defaults;
     *source = NULL;
     if (options->channels != 0 && options->channels != 1 && options->channels != 3)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: channels is %d, expected 0 (as stored), 1 or 3", spec,
@@ -191,26 +223,27 @@ px_status px_source_open(px_context *ctx, const char *spec, const px_source_opti
     return status;
 }
 
-void px_source_close(px_source *source) {
-    if (source) source->close(source);
+px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
+                             px_source **source) {
+    px_source *joined;
+    *source = NULL;
+    PX_TRY(open_and_join(ctx, (size_t)count, specs, options, &joined));
+    const px_status status = px_source_convert(ctx, joined, options->size, options->channels, source);
+    if (status != PX_OK) px_source_close(joined);
+    return status;
 }
 
-px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
-    if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
-        return px_fail(ctx, PX_ERR_FORMAT,
-                       "%s: found images of %zu x %zu x %zu, expected sides up to %d and 1 or 3 channels", name,
-                       extent.height, extent.width, extent.channels, PX_MAX_SIDE);
-    px_source *made = calloc(1, bytes);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", name);
-    snprintf(made->name, sizeof made->name, "%s", name);
-    made->count = extent.count;
-    made->height = (int)extent.height;
-    made->width = (int)extent.width;
-    made->channels = (int)extent.channels;
-    made->stored.height = made->height;
-    made->stored.width = made->width;
-    made->stored.channels = made->channels;
-    made->stored.levels = 256;
-    *source = made;
-    return PX_OK;
+px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source) {
+    char *copy = strdup(list), *rest = copy;
+    int count = 1;
+    for (const char *c = list; *c; c++) count += *c == '\t';
+    const char **specs = calloc((size_t)count, sizeof *specs);
+    px_status status = PX_OK;
+    *source = NULL;
+    if (!copy || !specs) status = px_fail_memory(ctx, list, 0);
+    for (int i = 0; i < count && status == PX_OK; i++) specs[i] = strsep(&rest, "\t");
+    if (status == PX_OK) status = px_source_open_all(ctx, count, specs, options, source);
+    free(specs);
+    free(copy);
+    return status;
 }

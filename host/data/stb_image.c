@@ -1,8 +1,8 @@
-/* stb_image, compiled once, for PNG and JPEG alone; its warnings are not ours.
+/* The implementation of stb_image, for PNG and JPEG alone, without warnings.
  *
- * Version 2.27 reads Huffman tables that a hostile JPEG never defined: memory that begins as zeros makes them harmless.
- * It makes room for 2 GiB if a PNG of a few bytes says that so many follow, or unpacks to them: no picture that we take
- * needs more than 1 GiB, 8 bytes for each of PX_IMAGE_PIXELS. */
+ * Version 2.27 may read Huffman tables that a hostile JPEG did not define, so memory is allocated as zeros. It
+ * allocates up to 2 GiB if a small PNG states or unpacks to so much. An image of at most PX_IMAGE_PIXELS pixels never
+ * needs more than 1 GiB, 8 bytes a pixel, so larger requests fail. */
 #include <stdlib.h>
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_PNG

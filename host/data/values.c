@@ -1,11 +1,11 @@
-/* The meaning of a source's bytes: intensities, or levels, which become the intensities that quantise back to them. */
+/* px_values: checking whether bytes are intensities, and converting levels to intensities. */
 #include "host/data/formats.h"
 #include "pixelrnn/loader.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The largest byte of a source as far as it was read. */
+/* The number of images read, and their largest byte. */
 typedef struct scan {
     size_t images;
     int largest;
@@ -15,7 +15,7 @@ static bool reaches_level_1(int value, int levels) {
     return value * levels >= 256;
 }
 
-/* Reads images until a byte reaches level 1, or to the end. Damaged images are left to whoever asks for them. */
+/* Reads images until a byte reaches level 1, or to the end. Skips damaged images; reading them later reports them. */
 static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, scan *s) {
     const size_t bytes = px_source_image_bytes(source);
     while (s->images < source->count && !reaches_level_1(s->largest, levels)) {
@@ -28,15 +28,15 @@ static px_status scan_images(px_context *ctx, px_source *source, int levels, uin
     return PX_OK;
 }
 
-/* The bytes are too small to be intensities: says so, and what may be done. */
-static px_status fail_dark(px_context *ctx, const px_source *source, int levels, int largest) {
+/* Writes the message for bytes that are too small to be intensities, with advice. */
+static px_status fail_small_values(px_context *ctx, const px_source *source, int levels, int largest) {
     char remedy[160];
-    const char *const as_they_are = "data.values: intensity takes them as they are";
+    const char *const accept = "data.values: intensity takes them as they are";
     if (largest < levels)
-        snprintf(remedy, sizeof remedy, "data.values: levels takes the bytes as levels, %s", as_they_are);
+        snprintf(remedy, sizeof remedy, "data.values: levels takes the bytes as levels, %s", accept);
     else
         snprintf(remedy, sizeof remedy, "data.levels: %d and data.values: levels take the bytes as levels, %s",
-                 largest + 1, as_they_are);
+                 largest + 1, accept);
     return px_fail(ctx, PX_ERR_CONFIG,
                    "%s: found no byte above %d in %zu images, which is level 0 of %d everywhere, expected intensities "
                    "up to 255; %s",
@@ -47,23 +47,24 @@ px_status px_values_check(px_context *ctx, px_source *source, const px_source_op
     const int levels = options->levels;
     scan s = {0};
     *seen = 0;
-    /* Of 256 levels each non-zero byte reaches level 1. */
+    /* With 256 levels every non-zero byte reaches level 1. */
     if (levels == 0 || levels == 256 || source->intensities || options->values != PX_VALUES_AUTO) return PX_OK;
     uint8_t *pixels = malloc(px_source_image_bytes(source));
-    if (!pixels) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for an image", source->name);
+    if (!pixels) return px_fail_memory(ctx, source->name, px_source_image_bytes(source));
     px_status status = scan_images(ctx, source, levels, pixels, &s);
     free(pixels);
     *seen = s.images;
     PX_TRY(status);
-    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK : fail_dark(ctx, source, levels, s.largest);
+    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK
+                                                                : fail_small_values(ctx, source, levels, s.largest);
 }
 
-/* A source that holds levels. */
+/* A source that converts the levels of another source to intensities. */
 typedef struct level_source {
     px_source base;
     px_source *from;
     int levels;
-    uint8_t intensity[256]; /* of each level */
+    uint8_t intensity[256]; /* the intensity of each level */
 } level_source;
 
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
@@ -86,14 +87,14 @@ static void close_source(px_source *source) {
 }
 
 static px_status open_levels(px_context *ctx, int levels, px_source **source) {
-    level_source *made = malloc(sizeof *made);
-    if (!made) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", (*source)->name);
-    *made = (level_source){.base = **source, .from = *source, .levels = levels};
-    for (int level = 0; level < levels; level++) made->intensity[level] = px_dequantise((uint8_t)level, levels);
-    made->base.stored.levels = levels;
-    made->base.read = read_image;
-    made->base.close = close_source;
-    *source = &made->base;
+    level_source *created = malloc(sizeof *created);
+    if (!created) return px_fail_memory(ctx, (*source)->name, sizeof *created);
+    *created = (level_source){.base = **source, .from = *source, .levels = levels};
+    for (int level = 0; level < levels; level++) created->intensity[level] = px_dequantise((uint8_t)level, levels);
+    created->base.stored.levels = levels;
+    created->base.read = read_image;
+    created->base.close = close_source;
+    *source = &created->base;
     return PX_OK;
 }
 

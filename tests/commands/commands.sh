@@ -456,7 +456,7 @@ done <<END
 2|colour.npy.* 8 x 8 x 3.* 8 x 8 x 1|train $kind.yaml -o new --set data.test=colour.npy
 2|found a model of images of 8 x 8 x 1, expected 5 x 5 x 1 as in data.train|train $kind.yaml -o $run --resume --set data.size=0 --set data.train=small.npy --set data.test=
 2|found a model of images of 8 x 8 x 1, expected 8 x 8 x 3 as in data.train|train $kind.yaml -o $run --resume --set data.train=colour.npy --set data.test=
-1|empty: found no pictures|train $kind.yaml -o new --set data.train=empty
+1|empty: found no images|train $kind.yaml -o new --set data.train=empty
 1|absent.yaml|train absent.yaml
 1|absent.npy|train $kind.yaml -o new --set data.train=absent.npy
 1|text.npy|train $kind.yaml -o new --set data.train=text.npy
@@ -479,7 +479,7 @@ done <<END
 2|colour.npy.* 8 x 8 x 3.* 8 x 8 x 1|eval $run --data colour.npy
 2|--set: found another model.\* or data.levels, expected those of|eval $run --set data.levels=4
 2|--set: found another model.\* or data.levels, expected those of|sample $run --set model.hidden=9 -o drawn.png
-1|empty: found no pictures|eval $run --data empty
+1|empty: found no images|eval $run --data empty
 1|folder.npy: Is a directory|eval $run --data seven.npy --per-image folder.npy
 1|absent/nats.npy|eval $run --data seven.npy --per-image absent/nats.npy
 2|-o|sample $run

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Pictures as users have them: zips and compressed tars, photos that EXIF turns, files of other formats among them, damaged
+# Images as users have them: zips and compressed tars, photos that EXIF turns, files of other formats among them, damaged
 # ones; JPEG masks; packed files that were damaged after they were packed; a current folder that is gone.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-command -v python3 >/dev/null || { skip "pictures" "python3 makes them"; finish; exit; }
+command -v python3 >/dev/null || { skip "images" "python3 makes them"; finish; exit; }
 
 # ---- Making files ------------------------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ for archive in deflated.zip stored.zip good.tar.gz good.tar.bz2 good.tar.xz; do
 done
 
 tar_of_tars() {
-    fails 1 '^pixelrnn: train.tar: found 2 tars in it and no pictures, expected files that end in .png, .jpg or .jpeg: unpack it' \
+    fails 1 '^pixelrnn: train.tar: found 2 tars in it and no images, expected files that end in .png, .jpg or .jpeg: unpack it' \
         pack train.tar -o train.npy && pixelrnn pack n01440764.tar n01443537.tar -o train.npy && contains out '^8 images of 8 x 8 x 3'
 }
 check "pack: a tar of tars is named, and its tars can be packed" tar_of_tars

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the seeds of tests/fuzz/corpus: small files of every variant that a reader knows, a folder for each reader.
+"""Writes the seeds of tests/fuzz/corpus: small files of every variant that a reader accepts, in one folder for each reader.
 
     python3 tests/fuzz/make_corpus.py
 
-All are read but those called bad_*, which are refused; tests/test_corpus.c holds the readers to that. Files that
-this does not write, mostly inputs that were once read wrongly, stay. Python's standard library is enough.
+Readers must accept all files except those named bad_*, which they must refuse; tests/unit/test_corpus.c checks that. The
+folder also has files that this script does not write, mostly inputs that were once read wrongly; it leaves them as they
+are. Only Python's standard library is needed.
 """
 import bz2
 import gzip
@@ -87,17 +88,17 @@ def npz_seeds():
     yield "bad_empty.zip", npz([])
     large = ("images.npy", npy((1, 300, 300, 3))[:-270000] + bytes(270000))
     yield from zip_seeds()
-    for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: told at its end
+    for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: found out at its end
         yield name, npz([member]).replace(struct.pack("<I", zlib.crc32(member[1])), bytes(4))
 
 
 def zip_seeds():
-    pictures = [("a/1.png", png(4, 3, 2)), ("a/2.JPG", jpeg(4, 3)), ("a/3.webp", b"RIFF"), ("a/notes.txt", b"text")]
-    yield "pictures.zip", npz(pictures)
-    yield "pictures_stored.zip", npz(pictures, zipfile.ZIP_STORED)
-    checksum = struct.pack("<I", zlib.crc32(pictures[1][1]))
-    yield "bad_picture.zip", npz(pictures).replace(checksum, bytes(4))
-    yield "bad_other_formats.zip", npz(pictures[2:])
+    images = [("a/1.png", png(4, 3, 2)), ("a/2.JPG", jpeg(4, 3)), ("a/3.webp", b"RIFF"), ("a/notes.txt", b"text")]
+    yield "images.zip", npz(images)
+    yield "images_stored.zip", npz(images, zipfile.ZIP_STORED)
+    checksum = struct.pack("<I", zlib.crc32(images[1][1]))
+    yield "bad_image.zip", npz(images).replace(checksum, bytes(4))
+    yield "bad_other_formats.zip", npz(images[2:])
 
 
 def idx(shape, kind=8):
@@ -146,7 +147,7 @@ def cifar_seeds():
     yield "bad_label.bin.gz", squeeze(cifar_batch(1) + cifar_batch(1, 10))
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
+# Images -------------------------------------------------------------------------------------------------------------
 
 
 def chunk(kind, content):
@@ -275,7 +276,7 @@ def jpeg(height, width, components=3, halved=False, restart=0, progressive=False
     return out + b"\xff\xd9"
 
 
-def picture_seeds():
+def image_seeds():
     palette = (b"PLTE", ramp(3 * 16))
     for bits in 1, 2, 4, 8, 16:
         yield f"grey_{bits}.png", png(5, 7, 0, bits)
@@ -419,7 +420,7 @@ SEEDS = {
     "model": model_seeds,
     "npy": npy_seeds,
     "npz": npz_seeds,
-    "picture": picture_seeds,
+    "image": image_seeds,
     "safetensors": safetensors_seeds,
     "tar": tar_seeds,
 }

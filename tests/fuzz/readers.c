@@ -1,4 +1,4 @@
-/* What is done with a file of each kind, and what must hold whatever its bytes are. */
+/* One reader for each file format: reads a file of any bytes, and checks what the API promises for it. */
 #include "tests/fuzz/readers.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/model_file.h"
@@ -13,17 +13,18 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* A few bytes may claim a huge picture, or unpack to a million images. That is allowed, and takes its time: such are
- * opened, but not decoded; of so many images some are left out. */
-enum { MOST_PIXELS = 1 << 18, MOST_IMAGES = 256 };
+/* A small file may state a huge image, or unpack to a million images. It is valid, but slow to read. Images above
+ * MAX_PIXELS are not decoded, and at most about MAX_IMAGES images of a file are read. */
+enum { MAX_PIXELS = 1 << 18, MAX_IMAGES = 256 };
 
-static void demand(bool holds, const char *what) {
-    if (holds) return;
-    fprintf(stderr, "this does not hold: %s\n", what);
+/* Aborts if a promise is broken. */
+static void demand(bool kept, const char *promise) {
+    if (kept) return;
+    fprintf(stderr, "broken promise: %s\n", promise);
     abort();
 }
 
-/* Hands the status on. A failure has said why. */
+/* Returns status, after checking that a failure has a message of one line. */
 static px_status checked(const px_context *ctx, px_status status) {
     if (status == PX_OK) return PX_OK;
     demand(ctx->message[0] != 0, "a failure has a message");
@@ -31,10 +32,9 @@ static px_status checked(const px_context *ctx, px_status status) {
     return status;
 }
 
-/* Files ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- Files ---- */
 
-/* A file in memory, which has a path all the same. */
+/* A file in memory that can be opened by a path. */
 typedef struct memory_file {
     int descriptor;
     char path[32];
@@ -47,7 +47,7 @@ static memory_file file_make(const uint8_t *bytes, size_t size) {
     return file;
 }
 
-/* In gzip, but not made smaller: bytes are found again where they were. */
+/* The same in gzip, stored without compression, so that the fuzzer's changes stay at the same bytes. */
 static memory_file file_make_gzip(const uint8_t *bytes, size_t size) {
     memory_file file = file_make(NULL, 0);
     gzFile out = gzdopen(dup(file.descriptor), "wb0");
@@ -55,10 +55,9 @@ static memory_file file_make_gzip(const uint8_t *bytes, size_t size) {
     return file;
 }
 
-/* Image sources -------------------------------------------------------------------------------------------------------
- */
+/* ---- Image sources ---- */
 
-/* Reads an image twice, over different bytes: what comes out is all of it, and always the same. */
+/* Reads an image twice into memory with different content. Both results must be complete and equal. */
 static px_status read_image(px_context *ctx, px_source *source, size_t index, uint8_t *pixels, size_t size) {
     memset(pixels, 0x00, size);
     memset(pixels + size, 0xff, size);
@@ -74,10 +73,10 @@ static px_status read_images(px_context *ctx, px_source *source) {
     demand(source->width >= 1 && source->width <= 32768, "an image has a width");
     demand(source->channels == 1 || source->channels == 3, "an image is grey or coloured");
     const size_t pixels = (size_t)source->height * (size_t)source->width, size = pixels * (size_t)source->channels;
-    if (pixels > MOST_PIXELS) return PX_OK;
+    if (pixels > MAX_PIXELS) return PX_OK;
     uint8_t *image = malloc(2 * size);
     px_status status = image ? PX_OK : PX_ERR_MEMORY;
-    for (size_t i = 0; image && i < source->count; i += 1 + source->count / MOST_IMAGES) {
+    for (size_t i = 0; image && i < source->count; i += 1 + source->count / MAX_IMAGES) {
         px_status read = read_image(ctx, source, i, image, size);
         if (status == PX_OK) status = read;
     }
@@ -85,7 +84,7 @@ static px_status read_images(px_context *ctx, px_source *source) {
     return status;
 }
 
-/* As they are stored, then smaller and with the other number of channels. */
+/* Reads the images as stored, then at half their size with the other number of channels. */
 static px_status read_file(px_context *ctx, const char *path, px_split split, px_access access) {
     px_source *source, *converted;
     PX_TRY(checked(ctx, px_source_open(ctx, path, &(px_source_options){.split = split, .access = access}, &source)));
@@ -101,7 +100,7 @@ static px_status read_file(px_context *ctx, const char *path, px_split split, px
     return status != PX_OK ? status : converting;
 }
 
-/* As levels, which most files do not hold. */
+/* Reads the images as levels, which most files do not have. */
 static void read_levels(px_context *ctx, const char *path, px_values values, px_access access) {
     px_source *source;
     const px_source_options options = {.split = PX_SPLIT_VALID, .access = access, .levels = 100, .values = values};
@@ -120,7 +119,7 @@ static px_status read_source(px_context *ctx, const uint8_t *bytes, size_t size)
     return status;
 }
 
-/* Compressed, it is read by another way. */
+/* Reads a tar compressed, which takes another code path, then plain. */
 static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
     memory_file file = file_make_gzip(bytes, size);
     read_file(ctx, file.path, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
@@ -128,20 +127,19 @@ static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
     return read_source(ctx, bytes, size);
 }
 
-/* Pictures ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Encoded images ---- */
 
 static px_status decode(px_context *ctx, const uint8_t *bytes, size_t size, int channels) {
-    uint8_t *pixels, shrunk[3 * 7 * 7];
+    uint8_t *pixels, output[3 * 7 * 7];
     int height, width, measured_height, measured_width;
-    PX_TRY(checked(ctx, px_image_measure(ctx, "picture", bytes, size, &measured_height, &measured_width)));
-    demand(measured_height >= 1 && measured_width >= 1, "a picture has pixels");
-    demand((int64_t)measured_height * measured_width <= PX_IMAGE_PIXELS, "a picture is not too large");
-    if (measured_height * measured_width > MOST_PIXELS) return PX_OK;
-    PX_TRY(checked(ctx, px_image_decode(ctx, "picture", bytes, size, channels, &pixels, &height, &width)));
-    demand(height == measured_height && width == measured_width, "a picture is as large as its header says");
+    PX_TRY(checked(ctx, px_image_measure(ctx, "image", bytes, size, &measured_height, &measured_width)));
+    demand(measured_height >= 1 && measured_width >= 1, "an image has pixels");
+    demand((int64_t)measured_height * measured_width <= PX_IMAGE_PIXELS, "an image is not too large");
+    if (measured_height * measured_width > MAX_PIXELS) return PX_OK;
+    PX_TRY(checked(ctx, px_image_decode(ctx, "image", bytes, size, channels, &pixels, &height, &width)));
+    demand(height == measured_height && width == measured_width, "an image is as large as its header says");
     int side = height < width ? height : width;
-    px_image_downsample(pixels, height, width, channels, side < 7 ? side : 7, shrunk);
+    px_image_downsample(pixels, height, width, channels, side < 7 ? side : 7, output);
     free(pixels);
     return PX_OK;
 }
@@ -154,7 +152,7 @@ static void put_big_endian(uint8_t *at, uint32_t value) {
     for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * (3 - i));
 }
 
-/* Puts the Adler-32 right that ends a whole zlib stream, whose content is not too large. */
+/* Corrects the Adler-32 at the end of a zlib stream, if the stream is complete and not too large. */
 static void repair_adler(uint8_t *data, size_t size) {
     static uint8_t unpacked[1 << 20];
     z_stream stream = {
@@ -165,7 +163,8 @@ static void repair_adler(uint8_t *data, size_t size) {
     inflateEnd(&stream);
 }
 
-/* Puts a PNG's checksums right, so that a changed byte reaches the decoder; the Adler-32 of data in one chunk alone. */
+/* Corrects the checksums of a PNG, so that changed bytes reach the decoder. The Adler-32 is corrected only if the data
+ * are in one chunk. */
 static void repair_png(uint8_t *bytes, size_t size) {
     for (size_t at = 8; at + 12 <= size;) {
         const size_t length = big_endian(bytes + at);
@@ -177,8 +176,8 @@ static void repair_png(uint8_t *bytes, size_t size) {
     }
 }
 
-/* As it is, and if it is a PNG also with checksums put right. */
-static px_status read_picture(px_context *ctx, const uint8_t *bytes, size_t size) {
+/* Decodes an image, as it is and with corrected PNG checksums. */
+static px_status read_encoded_image(px_context *ctx, const uint8_t *bytes, size_t size) {
     uint8_t *repaired = malloc(size + 1);
     if (repaired && size > 0) {
         memcpy(repaired, bytes, size);
@@ -190,8 +189,7 @@ static px_status read_picture(px_context *ctx, const uint8_t *bytes, size_t size
     return decode(ctx, bytes, size, 3);
 }
 
-/* Tensors -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Tensors ---- */
 
 static void check_tensor(const px_safetensors *tensors, const px_stored_tensor *tensor) {
     demand(px_safetensors_find(tensors, tensor->name) == tensor, "a tensor is found by its name");
@@ -223,10 +221,9 @@ static px_status read_model(px_context *ctx, const uint8_t *bytes, size_t size) 
     return status;
 }
 
-/* Configs -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Configs ---- */
 
-/* What was read can be written, read again, and is the same. */
+/* Checks that a config survives writing and reading. */
 static void check_config(px_context *ctx, const px_config *config) {
     px_config again;
     px_config_default(&again);
@@ -239,7 +236,7 @@ static void check_config(px_context *ctx, const px_config *config) {
 }
 
 static px_status read_config(px_context *ctx, const uint8_t *bytes, size_t size) {
-    static px_config before, config; /* memcmp looks at what lies between fields, too: it is 0 here */
+    static px_config before, config; /* static, so that padding is 0 for memcmp */
     px_config_default(&before);
     memcpy(&config, &before, sizeof config);
     memory_file file = file_make(bytes, size);
@@ -254,8 +251,8 @@ static px_status read_config(px_context *ctx, const uint8_t *bytes, size_t size)
 }
 
 const fuzz_reader fuzz_readers[FUZZ_READERS] = {
-    {"amat", read_source}, {"cifar", read_source},    {"config", read_config},
-    {"idx", read_source},  {"model", read_model},     {"npy", read_source},
-    {"npz", read_source},  {"picture", read_picture}, {"safetensors", read_safetensors},
+    {"amat", read_source}, {"cifar", read_source},        {"config", read_config},
+    {"idx", read_source},  {"model", read_model},         {"npy", read_source},
+    {"npz", read_source},  {"image", read_encoded_image}, {"safetensors", read_safetensors},
     {"tar", read_tar},
 };

@@ -1,5 +1,5 @@
-/* Every reader of files, as a function of a file's bytes: what fuzz.c feeds with noise, and test_corpus.c with the
- * files of tests/fuzz/corpus. */
+/* The readers of all file formats, as functions of a file's bytes. fuzz.c runs them on random files, test_corpus.c on
+ * the files of tests/fuzz/corpus. */
 #ifndef PIXELRNN_TESTS_FUZZ_READERS_H
 #define PIXELRNN_TESTS_FUZZ_READERS_H
 
@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 typedef struct fuzz_reader {
-    const char *name; /* also of its folder in the corpus */
-    /* Reads a file of these bytes to its end, each image twice. The status is that of the first failure. Ends the
-     * process with abort where a reader breaks what its header promises. */
+    const char *name; /* also the name of its folder in the corpus */
+    /* Reads a file of these bytes to its end, each image twice. Returns the status of the first failure. Aborts if the
+     * program breaks a promise of its headers. */
     px_status (*read)(px_context *ctx, const uint8_t *bytes, size_t size);
 } fuzz_reader;
 

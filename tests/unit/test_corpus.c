@@ -1,5 +1,5 @@
-/* The files that fuzzing begins with, and those that it once found: all are read, but those called bad_*, which are
- * refused with a message. What a reader must not do besides ends the process (tests/fuzz/readers.c). */
+/* Reads the seeds of the fuzzers, and the files that they found. Files named bad_* must be refused with a message, all
+ * others must be read. A broken promise of the API aborts the process (tests/fuzz/readers.c). */
 #include "tests/support/support.h"
 #include "host/data/byte_source.h"
 #include "host/io/file.h"

@@ -316,10 +316,10 @@ static void bad_amat_is_refused(void **state) {
 
 static void unknown_content_is_refused(void **state) {
     (void)state;
-    blob picture = text_blob("\x89PNG\r\n\x1a\n");
-    write_plain(&picture);
+    blob image = text_blob("\x89PNG\r\n\x1a\n");
+    write_plain(&image);
     check_refused("found a PNG image, expected .npy, .npz, idx");
-    write_gzip(&picture);
+    write_gzip(&image);
     check_refused("found a PNG image inside gzip, expected");
     blob noise = {{1, 2, 3}, 3};
     write_plain(&noise);

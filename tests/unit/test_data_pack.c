@@ -4,8 +4,9 @@
 #include "host/data/pack.h"
 #include <omp.h>
 #include <unistd.h>
+#include <zlib.h>
 
-/* What the watcher was told. */
+/* What the callbacks was told. */
 typedef struct told {
     size_t done, skipped, last;
     char why[1024];
@@ -25,10 +26,10 @@ static void note_skipped(void *user, size_t index, const char *why) {
 static px_status pack(px_context *ctx, const char *from, px_source_options options, const char *to, told *t,
                       px_packed *packed) {
     *t = (told){.done = 0};
-    const px_pack_watcher watcher = {t, note_done, note_skipped, NULL};
+    const px_pack_callbacks callbacks = {t, note_done, note_skipped, NULL};
     options.access = PX_ACCESS_IN_ORDER;
     px_source *source = open_source(from, options);
-    px_status status = px_pack(ctx, source, to, &watcher, packed);
+    px_status status = px_pack(ctx, source, to, &callbacks, packed);
     px_source_close(source);
     return status;
 }
@@ -43,15 +44,15 @@ static void read_file(const char *path, blob *b) {
 enum { PICTURES = 300, SIDE = 5, DAMAGED = 280 };
 
 /* A tar of PICTURES, of which number DAMAGED is; -1: none. */
-static const char *picture_tar(int damaged, bool gzip) {
-    static blob picture, tar;
+static const char *image_tar(int damaged, bool gzip) {
+    static blob image, tar;
     tar.size = 0;
     for (int i = 0; i < PICTURES; i++) {
         char name[32];
-        png_make(&picture, SIDE, SIDE + i % 3, 3, i % 200);
-        if (i == damaged) picture.size = 30;
+        png_make(&image, SIDE, SIDE + i % 3, 3, i % 200);
+        if (i == damaged) image.size = 30;
         snprintf(name, sizeof name, "%d.png", i);
-        tar_add(&tar, name, picture.bytes, picture.size, picture.size);
+        tar_add(&tar, name, image.bytes, image.size, image.size);
     }
     tar_end(&tar);
     return gzip ? write_gzip("pictures.tar.gz", &tar) : write_plain("pictures.tar", &tar);
@@ -69,7 +70,7 @@ static void check_checksum(const char *path, const px_packed *packed, const blob
 }
 
 /* The same bytes from a tar and a compressed one, with one thread and with four. */
-static void pictures_are_packed(void **state) {
+static void images_are_packed(void **state) {
     (void)state;
     static blob first, file;
     px_context ctx = {""};
@@ -80,7 +81,7 @@ static void pictures_are_packed(void **state) {
     strcpy(to, px_test_path("pictures.npy"));
     for (int round = 0; round < 4; round++) {
         omp_set_num_threads(round % 2 ? 4 : 1);
-        const char *from = picture_tar(DAMAGED, round >= 2);
+        const char *from = image_tar(DAMAGED, round >= 2);
         px_status status = pack(&ctx, from, (px_source_options){.size = SIDE}, to, &t, &packed);
         if (status != PX_OK) fail_msg("%s", ctx.message);
         assert_int_equal(packed.images, PICTURES - 1);
@@ -100,8 +101,8 @@ static void pictures_are_packed(void **state) {
     check_sizes(source, PICTURES - 1, SIDE, SIDE, 3);
     for (int i = 0; i < PICTURES - 1; i++) {
         uint8_t expected[SIDE * SIDE * 3];
-        const int picture = i + (i >= DAMAGED);
-        for (int j = 0; j < SIDE * SIDE * 3; j++) expected[j] = (uint8_t)(picture % 200 + j % 3);
+        const int image = i + (i >= DAMAGED);
+        for (int j = 0; j < SIDE * SIDE * 3; j++) expected[j] = (uint8_t)(image % 200 + j % 3);
         check_image(source, (size_t)i, expected);
     }
     px_source_close(source);
@@ -166,7 +167,7 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
     for (int i = 0; i < 2; i++) tar_add(&tar, i ? "2.png" : "1.png", damaged.bytes, damaged.size, damaged.size);
     tar_end(&tar);
     char unequal[PX_PATH], unreadable[PX_PATH];
-    strcpy(unequal, picture_tar(-1, true));
+    strcpy(unequal, image_tar(-1, true));
     strcpy(unreadable, write_plain("unreadable.tar", &tar));
     const struct {
         const char *from, *to;
@@ -198,21 +199,21 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
     }
 }
 
-/* A zip's picture whose checksum differs is left out as other unreadable ones are. */
+/* A zip's image whose checksum differs is left out as other unreadable ones are. */
 static void a_damaged_zip_is_packed_without_it(void **state) {
     (void)state;
-    static blob picture;
+    static blob image;
     static zip_file zip;
     px_context ctx = {""};
     px_packed packed;
     told t;
     for (int i = 0; i < 3; i++) {
-        jpeg_make(&picture);
+        jpeg_make(&image);
         zip_add(&zip,
                 i == 0   ? "0.jpg"
                 : i == 1 ? "1.jpg"
                          : "2.jpg",
-                picture.bytes, picture.size, (zip_lie){.deflate = true, .crc = i == 1 ? 7 : 0});
+                image.bytes, image.size, (zip_lie){.deflate = true, .crc = i == 1 ? 7 : 0});
     }
     const char *from = zip_write("damaged.zip", &zip), *to = px_test_path("damaged.npy");
     assert_int_equal(PX_OK, pack(&ctx, from, (px_source_options){0}, to, &t, &packed));
@@ -299,7 +300,7 @@ static void packed_files_are_compared_with_their_checksums(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pictures_are_packed),
+        cmocka_unit_test(images_are_packed),
         cmocka_unit_test(what_is_packed_packs_to_itself),
         cmocka_unit_test(a_damaged_zip_is_packed_without_it),
         cmocka_unit_test(a_damaged_npz_is_not_packed),

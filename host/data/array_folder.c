@@ -1,5 +1,4 @@
-/* Folders of array files: CIFAR's .bin, idx, .npz, .npy and .amat. Those of a split are one source, in natural order of
- * their names (batch 2 before batch 10). */
+/* Finding the array files of a split in a folder: CIFAR's .bin, idx, .npz, .npy and .amat. */
 #include "host/data/archive.h"
 #include "host/data/cifar.h"
 #include "host/data/formats.h"
@@ -9,15 +8,15 @@
 #include <string.h>
 #include <strings.h>
 
-/* Words of a name that say its split. A file with none of them is of no split. */
+/* The words in a file name that mean a split. A file without any of them has no split. */
 enum { SPLITS = 3, NO_SPLIT = SPLITS };
-static const char *const split_arguments[SPLITS][5] = {
+static const char *const split_keywords[SPLITS][5] = {
     [PX_SPLIT_TRAIN] = {"train", "training", "data_batch"},
     [PX_SPLIT_TEST] = {"test", "testing", "t10k"},
     [PX_SPLIT_VALID] = {"val", "valid", "validation"},
 };
 
-/* Whether name has the word in any case, with no letter before or after it. */
+/* Returns whether name has the word, in any case, with no letter before or after it. */
 static bool has_word(const char *name, const char *word) {
     const size_t length = strlen(word);
     for (const char *at = name; (at = strcasestr(at, word)) != NULL; at++) {
@@ -31,7 +30,7 @@ static bool has_word(const char *name, const char *word) {
 static int split_of(const char *name) {
     static const px_split order[SPLITS] = {PX_SPLIT_TEST, PX_SPLIT_VALID, PX_SPLIT_TRAIN};
     for (int i = 0; i < SPLITS; i++)
-        for (const char *const *word = split_arguments[order[i]]; *word; word++)
+        for (const char *const *word = split_keywords[order[i]]; *word; word++)
             if (has_word(name, *word)) return (int)order[i];
     return NO_SPLIT;
 }
@@ -41,13 +40,13 @@ static bool ends_with(const char *name, size_t length, const char *ending) {
     return length > tail && strncasecmp(name + length - tail, ending, tail) == 0;
 }
 
-/* The length of name without .gz. */
+/* The length of name without a final .gz. */
 static size_t stem_length(const char *name) {
     const size_t length = strlen(name);
     return ends_with(name, length, ".gz") ? length - 3 : length;
 }
 
-/* Whether a file of this name may hold images. Labels lie beside them under names of their own. */
+/* Returns whether a file of this name may have images. Files whose names mean labels have none. */
 static int is_part(const struct dirent *entry) {
     static const char *const endings[] = {".npy", ".npz", ".bin", ".amat", ".idx", "ubyte"};
     const char *name = entry->d_name;
@@ -67,7 +66,7 @@ static void free_entries(struct dirent **entries, int count) {
     free(entries);
 }
 
-/* Whether the name is a compressed copy of a file that is there too. */
+/* Returns whether the name is a compressed copy of another file in entries. */
 static bool is_copy(struct dirent *const *entries, int count, const char *name) {
     const size_t length = stem_length(name);
     for (int i = 0; name[length] && i < count; i++)
@@ -75,8 +74,8 @@ static bool is_copy(struct dirent *const *entries, int count, const char *name) 
     return false;
 }
 
-/* The split whose files are read: the one asked for, for testing else that for validation; NO_SPLIT: all files, because
- * no name says a split. -1: none. */
+/* Chooses the split whose files are read: the requested one or, if there are no test files, the validation split
+ * instead of the test split. NO_SPLIT: all files, because no name has a split. -1: none. */
 static int choose_split(struct dirent *const *entries, int count, px_split asked) {
     int files[SPLITS + 1] = {0};
     for (int i = 0; i < count; i++) files[split_of(entries[i]->d_name)]++;
@@ -93,7 +92,7 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
             ctx, PX_ERR_FORMAT,
             "%s: found %d array files (the first: %.200s), none named for %s, expected \"%s\" or \"%s\" in a "
             "name",
-            path, count, entries[0]->d_name, names[asked], split_arguments[asked][0], split_arguments[asked][2]);
+            path, count, entries[0]->d_name, names[asked], split_keywords[asked][0], split_keywords[asked][2]);
     for (int i = 0; i < count && split != NO_SPLIT; i++)
         if (split_of(entries[i]->d_name) == NO_SPLIT)
             return px_fail(ctx, PX_ERR_FORMAT,
@@ -103,42 +102,29 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
     return PX_OK;
 }
 
-static px_status open_part(px_context *ctx, const char *folder, const char *name, const px_source_options *options,
-                           px_source **part) {
-    char path[PX_PATH];
-    PX_TRY(px_file_path(ctx, path, "%s/%s", folder, name));
-    return px_source_open(ctx, path, options, part);
-}
-
-static px_status open_parts(px_context *ctx, const char *path, struct dirent *const *entries, int count,
-                            const px_source_options *options, px_source **source) {
-    const int split = choose_split(entries, count, options->split);
-    int opened = 0;
-    PX_TRY(check_names(ctx, path, entries, count, split, options->split));
-    px_source **parts = calloc((size_t)count, sizeof *parts);
-    if (!parts) return px_fail(ctx, PX_ERR_MEMORY, "%s: not enough memory to open it", path);
-    px_status status = PX_OK;
-    for (int i = 0; i < count && status == PX_OK; i++) {
+/* Appends the paths of the files of the requested split. */
+static px_status add_files(px_context *ctx, const char *folder, struct dirent *const *entries, int count,
+                           px_split asked, px_name_list *paths) {
+    const int split = choose_split(entries, count, asked);
+    PX_TRY(check_names(ctx, folder, entries, count, split, asked));
+    for (int i = 0; i < count; i++) {
         const char *name = entries[i]->d_name;
+        char path[PX_PATH];
         if ((split != NO_SPLIT && split_of(name) != split) || is_copy(entries, count, name)) continue;
-        status = open_part(ctx, path, name, options, &parts[opened]);
-        opened += status == PX_OK;
+        PX_TRY(px_file_path(ctx, path, "%s/%s", folder, name));
+        PX_TRY(px_name_list_add(ctx, folder, path, paths));
     }
-    if (status == PX_OK) status = px_source_join(ctx, parts, opened, source);
-    for (int i = 0; i < opened && status != PX_OK; i++) px_source_close(parts[i]);
-    free(parts);
-    return status;
+    return PX_OK;
 }
 
-px_status px_parts_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
+px_status px_array_folder_list(px_context *ctx, const char *folder, px_split split, px_name_list *paths) {
     struct dirent **entries;
-    *source = NULL;
-    int count = scandir(path, &entries, is_part, versionsort);
-    if (count < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
-    px_status status = count > 0 ? open_parts(ctx, path, entries, count, options, source) : PX_OK;
+    int count = scandir(folder, &entries, is_part, versionsort);
+    if (count < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
+    px_status status = count > 0 ? add_files(ctx, folder, entries, count, split, paths) : PX_OK;
     free_entries(entries, count);
     if (count > 0) return status;
-    const int pickles = scandir(path, &entries, is_python, NULL);
+    const int pickles = scandir(folder, &entries, is_python, NULL);
     if (pickles >= 0) free_entries(entries, pickles);
-    return pickles > 0 ? px_cifar_fail_python(ctx, path) : PX_OK;
+    return pickles > 0 ? px_cifar_fail_python(ctx, folder) : PX_OK;
 }
