@@ -117,7 +117,7 @@ static px_status report_metrics(px_trainer *t) {
     const double nats = t->state.window_nats / (double)t->state.window_steps;
     const double seconds = t->busy - t->window_busy;
     const double steps = (double)(t->state.step - t->window_step);
-    const px_reduction_times times = px_reduction_times_take(t->reduction);
+    const px_reduction_times times = px_reduction_read_times(t->reduction);
     const px_metric metrics[] = {
         {"train/nats_per_image", nats},
         {"train/bits_per_dim", px_bits_per_dim(t, nats)},
@@ -236,7 +236,7 @@ px_status px_trainer_save(px_trainer *t) {
 static px_status trainer_heed(px_trainer *t, px_status status) {
     if (!px_status_is_stop(status)) return status;
     t->stop = status;
-    px_stop_ask(t->options->stop, status); /* on this rank, too, and answered here */
+    px_stop_request(t->options->stop, status); /* on this rank, too, and answered here */
     px_stop_poll(t->options->stop);
     return PX_OK;
 }

@@ -295,11 +295,11 @@ hurt() { # NAME, then as after
     rm -f took
 }
 host=$(hostname)
-hurt "kill -9 of a rank" after KILL 2 $slack "rank 2 on $host ended without a word: killed, or crashed"
-hurt "kill -9 of rank 0" after KILL 0 $slack "rank 0 on $host ended without a word: killed, or crashed"
-hurt "a crash of a rank" after SEGV 3 $slack "rank 3 on $host ended without a word: killed, or crashed"
-hurt "SIGSTOP of a rank" after STOP 1 $((silence + slack)) "rank 1 on $host has been silent for 2 s: it is stopped, for its host answers"
-hurt "SIGSTOP of rank 0" after STOP 0 $((silence + slack)) "rank 0 on $host has been silent for 2 s: it is stopped, for its host answers"
+hurt "kill -9 of a rank" after KILL 2 $slack "rank 2 on $host ended unexpectedly: its process was killed or crashed"
+hurt "kill -9 of rank 0" after KILL 0 $slack "rank 0 on $host ended unexpectedly: its process was killed or crashed"
+hurt "a crash of a rank" after SEGV 3 $slack "rank 3 on $host ended unexpectedly: its process was killed or crashed"
+hurt "SIGSTOP of a rank" after STOP 1 $((silence + slack)) "rank 1 on $host has sent no heartbeat for 2 s: its process is stopped .its host responds."
+hurt "SIGSTOP of rank 0" after STOP 0 $((silence + slack)) "rank 0 on $host has sent no heartbeat for 2 s: its process is stopped .its host responds."
 
 # All of them, as by a scheduler: no fault. Rank 0 is stopped last and goes on first, so that it finds no heartbeat of the
 # others which came before or during the stop.
@@ -417,15 +417,15 @@ cable_cut() {
     begin hurt 4 && ip link set "$network-2" nomaster && ends_within $((silence + 5 + slack))
     local status=$?
     ip link set "$network-2" master "$network"
-    [ $status -eq 0 ] && one_line "rank 2 on node2 has been silent for 2 s: its host or the link to it is down" && whole hurt
+    [ $status -eq 0 ] && one_line "rank 2 on node2 has sent no heartbeat for 2 s: its host or the network link to it is down" && whole hurt
 }
 
 if hosts_up >/dev/null 2>&1; then
     trap 'hosts_down >/dev/null 2>&1; leave' EXIT
     on_two_hosts
     check "two hosts train as one, to the bit of four ranks on one" two_hosts_are_one
-    hurt "kill -9 on the other host" after KILL 3 $slack "rank 3 on node2 ended without a word: killed, or crashed"
-    hurt "kill -9 of rank 0, with others on another host" after KILL 0 $slack "rank 0 on node1 ended without a word: killed, or crashed"
+    hurt "kill -9 on the other host" after KILL 3 $slack "rank 3 on node2 ended unexpectedly: its process was killed or crashed"
+    hurt "kill -9 of rank 0, with others on another host" after KILL 0 $slack "rank 0 on node1 ended unexpectedly: its process was killed or crashed"
     hurt "the link between hosts is cut" cable_cut
 else
     hosts_down >/dev/null 2>&1

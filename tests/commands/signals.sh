@@ -407,7 +407,7 @@ check_mocked "a file system without locks is said, and used" without_locks
 no_answer() { # ten seconds, the second in which that is seen, and what a machine with other work may add
     job=$hung
     cd hung && ends 3 20 || return
-    awk "BEGIN { took = $EPOCHREALTIME - $hung_since; exit !(took >= 10) }" && one_message && contains err 'asked to stop, but the work under way has not ended' &&
+    awk "BEGIN { took = $EPOCHREALTIME - $hung_since; exit !(took >= 10) }" && one_message && contains err 'asked to stop, but the current work has not ended' &&
         rm hang && "$program" eval run --data images.npy && pixelrnn train long.yaml -o run --resume --set train.steps=1
     local status=$?
     cd ..
