@@ -1,4 +1,4 @@
-/* How a command is asked to stop: the handlers of signals, and the end by force of one that does not answer. */
+/* Signal handlers, which make the request to stop, and the forced exit of a process that does not acknowledge it. */
 #include "host/cli/cli.h"
 #include "host/io/clock.h"
 #include <errno.h>
@@ -8,57 +8,57 @@
 
 px_stop px_cli_stop;
 
-/* Seconds after the first Ctrl-C from which on a second one counts: a shell, a terminal and GNU timeout may send a
- * signal twice at once. */
+/* A second SIGINT counts only if it comes this many seconds after the first one: a shell, a terminal and GNU timeout
+ * may send one Ctrl-C twice. */
 static const double second_interrupt_s = 0.5;
 
 static const char first_interrupt[] = "stopping; Ctrl-C again ends at once, without saving\n";
 static const char second_interrupt[] = "ended by the second Ctrl-C, without saving\n";
 
-static _Atomic double interrupted_seconds; /* of the monotonic clock, when the first SIGINT came; 0: none has */
-static bool terminal;                      /* standard error shows ^C in the line of the progress bar */
-static atomic_bool monitored;              /* the heartbeat monitor ends this process if it is overdue */
+static _Atomic double interrupted_seconds; /* time of the first SIGINT on the monotonic clock; 0: none yet */
+static bool terminal;                      /* standard error is a terminal, which shows ^C in the progress bar's line */
+static atomic_bool monitored;              /* the heartbeat monitor ends this process if the request is overdue */
 
-/* Only what is safe in a signal handler. */
-static void say(const char *line) {
-    if (write(STDERR_FILENO, line, strlen(line)) < 0) return; /* nobody is left to be told */
+/* Writes to standard error. Async-signal-safe. */
+static void write_error(const char *text) {
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) return; /* standard error is closed or full */
 }
 
 static void on_interrupt(void) {
     const double now = px_clock_seconds(), first = interrupted_seconds;
     if (first == 0) {
         interrupted_seconds = now;
-        if (terminal) say("\n");
-        say(first_interrupt);
+        if (terminal) write_error("\n");
+        write_error(first_interrupt);
     } else if (now - first >= second_interrupt_s) {
-        say(second_interrupt);
+        write_error(second_interrupt);
         _exit(px_exit_status(PX_INTERRUPTED));
     }
 }
 
-/* May come any number of times: the process ends by itself, once what is to be saved is saved. */
+/* Signals may repeat: only the first one has an effect, and the process exits after it has saved its work. */
 static void on_signal(int number) {
     const int error = errno;
     if (number == SIGINT) on_interrupt();
-    px_stop_ask(&px_cli_stop, number == SIGINT ? PX_INTERRUPTED : PX_STOPPED);
+    px_stop_request(&px_cli_stop, number == SIGINT ? PX_INTERRUPTED : PX_STOPPED);
     alarm(1);
     errno = error;
 }
 
-/* Every second from the first signal on. */
+/* Runs every second after the first signal. */
 static void on_alarm(int number) {
     (void)number;
     if (monitored) return;
     if (px_stop_overdue(&px_cli_stop)) {
-        say("pixelrnn: ");
-        say(px_stop_overdue_line);
-        say("\n");
-        _exit(px_exit_status((px_status)px_cli_stop.asked));
+        write_error("pixelrnn: ");
+        write_error(px_stop_overdue_message);
+        write_error("\n");
+        _exit(px_exit_status((px_status)px_cli_stop.requested));
     }
     alarm(1);
 }
 
-/* A signal that is ignored when the program starts (nohup) stays ignored. */
+/* Installs a handler. A signal that is ignored when the program starts (nohup) stays ignored. */
 static void handle(int number, void (*handler)(int)) {
     struct sigaction before, action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigfillset(&action.sa_mask);
@@ -66,11 +66,12 @@ static void handle(int number, void (*handler)(int)) {
 }
 
 void px_cli_catch_signals(void) {
-    const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
-    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) handle(asking[i], on_signal);
+    const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++) handle(stop_signals[i], on_signal);
     handle(SIGALRM, on_alarm);
     terminal = isatty(STDERR_FILENO) == 1;
-    /* Ctrl-C also ends the reader of a pipe (pixelrnn train | tee log): a write to it then fails, and ends nothing. */
+    /* Ctrl-C also ends the reader of a pipe (pixelrnn train | tee log). A write to that pipe then fails with EPIPE,
+     * instead of ending this process before it has saved. */
     signal(SIGPIPE, SIG_IGN);
 }
 

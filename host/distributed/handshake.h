@@ -1,21 +1,26 @@
-/* Connections of the watch: IPv4, non-blocking once made. */
-#ifndef PIXELRNN_PARALLEL_CONNECT_H
-#define PIXELRNN_PARALLEL_CONNECT_H
+/* TCP connections of the heartbeat monitor: IPv4, non-blocking, closed on exec.
+ *
+ * Handshake: the connecting rank sends the job's token (uint64) and its rank (int64). Rank 0 replies with the bitwise
+ * complement of the token. Each side waits 2 s for the other. */
+#ifndef PIXELRNN_DISTRIBUTED_HANDSHAKE_H
+#define PIXELRNN_DISTRIBUTED_HANDSHAKE_H
 
 #include "host/distributed/heartbeat.h"
 
-/* Finds rank 0's door at place and knocks as `rank`; *line is the connection. */
-px_status px_connect(px_context *ctx, const px_heartbeat_address *place, int rank, int *line);
+/* On the other ranks: connects to rank 0 at the first of the addresses that completes the handshake. */
+px_status px_handshake_connect(px_context *ctx, const px_heartbeat_address *address, int rank, int *connection);
 
-/* Lets in whoever knocks with the token before `deadline` (seconds of the monotonic clock); *rank tells who it is, -1
- * that nobody came. A stranger is shown out. */
-px_status px_let_in(px_context *ctx, int door, uint64_t token, int count, double deadline, int *rank, int *line);
+/* On rank 0: accepts the next connection that completes the handshake before `deadline` (seconds of the monotonic
+ * clock), and closes others. *rank is the rank that connected, or -1 if none did. */
+px_status px_handshake_accept(px_context *ctx, int listener, uint64_t token, int count, double deadline, int *rank,
+                              int *connection);
 
-/* Sends all of a short message, or nothing: what finds no room is lost, as on any bad line. */
-void px_say(int line, const void *message, size_t bytes);
+/* Sends a message without blocking. It is dropped if the send buffer is full or the connection is broken; the reader's
+ * timeout then detects the fault. */
+void px_handshake_send(int connection, const void *message, size_t bytes);
 
-/* Whether the kernel at the other end has received all that was sent, or has answered within the last `seconds`,
- * whatever its process does. What was sent just now it cannot have received. */
-bool px_host_answers(int line, double seconds);
+/* Whether the peer's kernel has acknowledged all data that was sent, or has acknowledged any within the last `seconds`.
+ * This separates a stopped process from a host that is down. Data sent just now cannot have been acknowledged. */
+bool px_handshake_host_responds(int connection, double seconds);
 
 #endif

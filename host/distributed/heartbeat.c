@@ -1,4 +1,4 @@
-/* The watch's thread: beats out, beats in, and what follows from their absence. */
+/* The heartbeat thread: sends and receives messages, checks deadlines, and ends the job after a fault. */
 #include "host/distributed/heartbeat.h"
 #include "host/distributed/handshake.h"
 #include "host/io/clock.h"
@@ -15,93 +15,98 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Seconds: for all ranks to come; for the others to be gone once they were told to; default patience. A stall is long,
- * since a rank may rightly keep the others waiting while it writes a checkpoint or draws samples. */
-static const double PX_GATHERING = 60, PX_PARTING = 0.3, PX_SILENCE = 15, PX_STALL = 1800;
+/* Timeouts in seconds: of all ranks to connect, and of peers to exit after an exit or failure message. */
+static const double connect_all_s = 60, exit_s = 0.3;
 
-/* Seconds that a rank stays when a host is out of reach, for its launcher to notice by itself: Open MPI's mpirun, told
- * of the end of a rank first, waits for the answer of its daemon on that host, for a quarter of an hour and more. */
-static const double PX_SHUTDOWN_SECONDS = 10;
+/* Default timeouts in seconds. The stall timeout is long because a rank may rightly keep the others waiting while it
+ * writes a checkpoint or generates samples. */
+static const double default_silence_s = 15, default_stall_s = 1800;
 
-/* Seconds that a rank stays when rank 0 is lost, for rank 1 to say so before a launcher, told of the end of any rank,
- * ends all. */
-static const double PX_DEFERENCE = 2;
+/* Seconds that a rank waits before it exits when a host is unreachable, so that the launcher detects this first. If
+ * Open MPI's mpirun is notified of the end of a rank first, it waits for its daemon on that host for over 15 minutes.
+ */
+static const double unreachable_host_s = 10;
 
-typedef enum {
-    PX_NOTE_BEAT,    /* with a status that is not PX_OK: the job is over, and why has been said */
-    PX_NOTE_FAIL,    /* to rank 0: I end, and this is why */
-    PX_NOTE_END,     /* from rank 0: end, without a word */
-    PX_NOTE_GOODBYE, /* I am done; do not miss me */
-} note_kind;
+/* Seconds that the other ranks wait before they exit when rank 0 is lost, so that rank 1 can log the reason before the
+ * launcher ends all ranks. */
+static const double lost_rank_0_s = 2;
 
-/* What goes over a connection: ranks of one job run one program, so a struct will do. */
-typedef struct px_note {
-    uint32_t kind;
-    uint32_t status;
-    uint64_t steps;
-    uint64_t stop; /* a px_status: how this rank is asked to stop, or PX_OK */
-} px_note;
-typedef struct px_failure {
-    px_note note;
+typedef enum { MESSAGE_HEARTBEAT, MESSAGE_FAILURE, MESSAGE_EXIT, MESSAGE_GOODBYE } message_kind;
+
+/* Documented in heartbeat.h. */
+typedef struct message {
+    uint32_t kind, status;
+    uint64_t collectives;
+    uint64_t stop;
+} message;
+typedef struct failure_message {
+    message header;
     char line[1024];
-} px_failure;
+} failure_message;
 
-typedef struct px_peer {
-    int rank, line; /* line -1: said farewell */
-    bool said;      /* it is rank 0, and has said why the job is over */
-    double heard;
-    uint64_t steps;
-    size_t got; /* bytes of inbox */
-    px_failure inbox;
-} px_peer;
+typedef struct peer {
+    int rank, connection;    /* connection -1: closed after a goodbye message */
+    bool job_over;           /* it is rank 0, and has sent that the job is over and the reason has been logged */
+    double received_seconds; /* time of its last message */
+    uint64_t collectives;
+    size_t received_bytes; /* of the message in inbox */
+    failure_message inbox;
+} peer;
 
 struct px_heartbeat {
     px_heartbeat_options options;
-    px_peer *peers; /* rank 0: all others, in order; others: rank 0 */
-    int count;
-    struct pollfd *polls; /* of the peers, then of bell */
-    int bell[2];          /* a pipe that wakes the thread */
+    peer *peers;          /* on rank 0 all other ranks in order, elsewhere rank 0 */
+    int count;            /* of peers */
+    struct pollfd *polls; /* of the peers, then of the wake-up pipe */
+    int wakeup_pipe[2];
     pthread_t thread;
     bool running;
-    _Atomic double silence, stall;
-    _Atomic uint64_t steps;
-    atomic_bool stop;
+    _Atomic double silence_s, stall_s;
+    _Atomic uint64_t collectives; /* started by this rank */
+    atomic_bool stopping;
 
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t check_lock; /* protects check and check_object */
     px_heartbeat_check check;
-    void *checked;
+    void *check_object;
 
-    double looked, beaten; /* when the thread last looked and beat */
-    double woken;          /* when it last found that it had slept for longer than others have patience */
-    uint64_t least;        /* steps of the rank that is furthest behind, and since when it has been */
-    double behind_since;
+    /* Times on the monotonic clock, used by the thread only. */
+    double polled, sent; /* of the last return from poll, and of the last heartbeat */
+    double resumed;      /* end of the last suspension that lasted longer than the silence timeout of the peers */
+    double lag_since;    /* since when the slowest rank has been at lag_collectives */
+    uint64_t lag_collectives;
 };
 
-/* How this rank is asked to stop, or PX_OK. */
-static px_status heartbeat_stop(const px_heartbeat *watch) {
-    const px_stop *stop = watch->options.end->stop;
-    return stop ? (px_status)stop->asked : PX_OK;
+static px_status stop_status(const px_heartbeat *m) {
+    const px_stop *stop = m->options.callbacks->stop;
+    return stop ? (px_status)stop->requested : PX_OK;
 }
 
-/* Seconds between two beats. */
-static double heartbeat_send(const px_heartbeat *watch) {
-    return watch->silence / 5 < 1 ? watch->silence / 5 : 1;
+/* Seconds between two heartbeats. */
+static double interval(const px_heartbeat *m) {
+    return m->silence_s / 5 < 1 ? m->silence_s / 5 : 1;
 }
 
-/* --- The end ------------------------------------------------------------------------------------------------------ */
-
-static void heartbeat_tell(px_heartbeat *watch, note_kind kind, px_status status) {
-    const px_note note = {kind, status, watch->steps, heartbeat_stop(watch)};
-    for (int i = 0; i < watch->count; i++)
-        if (watch->peers[i].line >= 0) px_say(watch->peers[i].line, &note, sizeof note);
+static void sleep_seconds(double seconds) {
+    usleep((useconds_t)(1e6 * seconds));
 }
 
-/* Gives the others a moment to be gone, lest they miss rank 0 before they read why. */
-static void heartbeat_part(px_heartbeat *watch) {
-    const double deadline = px_clock_seconds() + PX_PARTING;
-    char ignored[256];
-    for (int i = 0; i < watch->count && px_clock_seconds() < deadline;) {
-        const ssize_t got = watch->peers[i].line < 0 ? 0 : recv(watch->peers[i].line, ignored, sizeof ignored, 0);
+/* ---- Ending the job ---- */
+
+static void send_to_all(px_heartbeat *m, message_kind kind, px_status status) {
+    const message out = {kind, status, m->collectives, stop_status(m)};
+    for (int i = 0; i < m->count; i++)
+        if (m->peers[i].connection >= 0) px_handshake_send(m->peers[i].connection, &out, sizeof out);
+}
+
+/* On rank 0: sends an exit message to all peers and waits until they have closed their connections. If rank 0 closed
+ * its own first, a peer could take that for a crash before it reads the message. */
+static void shut_down_peers(px_heartbeat *m, px_status status) {
+    send_to_all(m, MESSAGE_EXIT, status);
+    const double deadline = px_clock_seconds() + exit_s;
+    char discarded[256];
+    for (int i = 0; i < m->count && px_clock_seconds() < deadline;) {
+        const int connection = m->peers[i].connection;
+        const ssize_t got = connection < 0 ? 0 : recv(connection, discarded, sizeof discarded, 0);
         if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
             usleep(1000);
         else
@@ -109,294 +114,306 @@ static void heartbeat_part(px_heartbeat *watch) {
     }
 }
 
-/* Rank 0 ends the others. */
-static void heartbeat_shutdown(px_heartbeat *watch, px_status status) {
-    heartbeat_tell(watch, PX_NOTE_END, status);
-    heartbeat_part(watch);
-}
-
-/* Stays for so many seconds, and is not missed meanwhile. */
-static void heartbeat_wait_for_peers(px_heartbeat *watch, px_status status, double seconds) {
-    const double until = px_clock_seconds() + seconds;
-    while (px_clock_seconds() < until) {
-        heartbeat_tell(watch, PX_NOTE_BEAT, status);
-        usleep((useconds_t)(1e6 * heartbeat_send(watch)));
+/* Waits, and sends heartbeats meanwhile, so that peers do not report this rank as silent. */
+static void wait_before_exit(px_heartbeat *m, px_status status, double seconds) {
+    const double deadline = px_clock_seconds() + seconds;
+    while (px_clock_seconds() < deadline) {
+        send_to_all(m, MESSAGE_HEARTBEAT, status);
+        sleep_seconds(interval(m));
     }
 }
 
-/* Ends this rank because of another, after so many seconds; where rank 0 is lost, rank 1 says so. */
-static void heartbeat_lost(px_heartbeat *watch, const px_peer *peer, px_status status, const char *what,
-                           double linger) {
+/* Logs the fault of a peer on rank 0, or on rank 1 if rank 0 is lost; waits; and ends this rank. */
+static void end_for_peer(px_heartbeat *m, const peer *lost, px_status status, const char *reason, double wait_s) {
     char name[PX_RANK_NAME], line[1024 + PX_RANK_NAME + 4];
-    watch->options.name(watch->options.names, peer->rank, name);
-    snprintf(line, sizeof line, "%s%s", name, what);
-    const bool speaks = watch->options.rank <= 1 && !peer->said;
-    if (speaks) watch->options.end->say(line);
-    heartbeat_wait_for_peers(watch, status, speaks || linger > PX_DEFERENCE ? linger : PX_DEFERENCE);
-    if (watch->options.rank == 0) heartbeat_shutdown(watch, status);
-    watch->options.end->leave(status);
+    m->options.name(m->options.context, lost->rank, name);
+    snprintf(line, sizeof line, "%s%s", name, reason);
+    const bool logs = m->options.rank <= 1 && !lost->job_over;
+    if (logs) m->options.callbacks->log(line);
+    wait_before_exit(m, status, logs || wait_s > lost_rank_0_s ? wait_s : lost_rank_0_s);
+    if (m->options.rank == 0) shut_down_peers(m, status);
+    m->options.callbacks->exit(status);
 }
 
-/* --- Listening ---------------------------------------------------------------------------------------------------- */
+/* Sends rank 0 a failure message, and waits for rank 0's exit message to end this process. */
+static void report_failure(px_heartbeat *m, px_status status, const char *line) {
+    failure_message out = {.header = {MESSAGE_FAILURE, status, m->collectives, stop_status(m)}};
+    snprintf(out.line, sizeof out.line, "%s", line);
+    if (m->peers[0].connection >= 0) px_handshake_send(m->peers[0].connection, &out, sizeof out);
+    sleep_seconds(exit_s);
+}
 
-static void heartbeat_take(px_heartbeat *watch, px_peer *peer, const px_note *note) {
-    peer->heard = px_clock_seconds();
-    peer->steps = note->steps;
-    if (note->stop != PX_OK) px_stop_ask(watch->options.end->stop, (px_status)note->stop);
-    if (note->kind == PX_NOTE_BEAT) peer->said = note->status != PX_OK;
-    if (note->kind == PX_NOTE_END) watch->options.end->leave((px_status)note->status);
-    if (note->kind == PX_NOTE_FAIL) {
-        char what[1024 + 4];
-        peer->inbox.line[sizeof peer->inbox.line - 1] = '\0';
-        snprintf(what, sizeof what, ": %s", peer->inbox.line);
-        heartbeat_lost(watch, peer, (px_status)note->status, what, 0);
+/* ---- Receiving ---- */
+
+static void handle_message(px_heartbeat *m, peer *from, const message *in) {
+    from->received_seconds = px_clock_seconds();
+    from->collectives = in->collectives;
+    if (in->stop != PX_OK) px_stop_request(m->options.callbacks->stop, (px_status)in->stop);
+    switch ((message_kind)in->kind) {
+    case MESSAGE_HEARTBEAT: from->job_over = in->status != PX_OK; break;
+    case MESSAGE_EXIT: m->options.callbacks->exit((px_status)in->status); break;
+    case MESSAGE_FAILURE: {
+        char reason[1024 + 4];
+        from->inbox.line[sizeof from->inbox.line - 1] = '\0';
+        snprintf(reason, sizeof reason, ": %s", from->inbox.line);
+        end_for_peer(m, from, (px_status)in->status, reason, 0);
+        break;
     }
-    if (note->kind != PX_NOTE_GOODBYE) return;
-    close(peer->line);
-    peer->line = -1;
+    case MESSAGE_GOODBYE:
+        close(from->connection);
+        from->connection = -1;
+        break;
+    }
 }
 
-/* Reads what there is, a note at a time. */
-static void heartbeat_receive(px_heartbeat *watch, px_peer *peer) {
-    while (peer->line >= 0) {
-        const px_note *note = &peer->inbox.note;
-        const size_t want = peer->got >= sizeof *note && note->kind == PX_NOTE_FAIL ? sizeof peer->inbox : sizeof *note;
-        if (peer->got == want) {
-            peer->got = 0;
-            heartbeat_take(watch, peer, note);
+static void handle_closed_connection(px_heartbeat *m, const peer *from) {
+    /* After a long suspension the peers have given this rank up, and one of them has logged that. */
+    if (px_clock_seconds() - m->resumed < m->silence_s) m->options.callbacks->exit(PX_ERR_DEVICE);
+    end_for_peer(m, from, PX_ERR_DEVICE, " ended unexpectedly: its process was killed or crashed", 0);
+}
+
+/* Reads and handles all messages that have arrived from a peer. */
+static void receive_messages(px_heartbeat *m, peer *from) {
+    while (from->connection >= 0) {
+        const message *in = &from->inbox.header;
+        const bool failure = from->received_bytes >= sizeof *in && in->kind == MESSAGE_FAILURE;
+        const size_t size = failure ? sizeof from->inbox : sizeof *in;
+        if (from->received_bytes == size) {
+            from->received_bytes = 0;
+            handle_message(m, from, in);
             continue;
         }
-        const ssize_t got = recv(peer->line, (char *)&peer->inbox + peer->got, want - peer->got, 0);
+        char *end = (char *)&from->inbox + from->received_bytes;
+        const ssize_t got = recv(from->connection, end, size - from->received_bytes, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (got <= 0) {
-            /* Those who gave this rank up while it was stopped have said so. */
-            if (px_clock_seconds() - watch->woken < watch->silence) watch->options.end->leave(PX_ERR_DEVICE);
-            heartbeat_lost(watch, peer, PX_ERR_DEVICE, " ended without a word: killed, or crashed", 0);
+            handle_closed_connection(m, from);
             return;
         }
-        peer->got += (size_t)got;
+        from->received_bytes += (size_t)got;
     }
 }
 
-/* --- Looking ------------------------------------------------------------------------------------------------------ */
+/* ---- Deadlines and checks, once an interval ---- */
 
-static void heartbeat_silent(px_heartbeat *watch, double now) {
-    for (int i = 0; i < watch->count; i++) {
-        const px_peer *peer = &watch->peers[i];
-        if (peer->line < 0 || now - peer->heard <= watch->silence) continue;
-        char what[128];
-        const bool near = px_host_answers(peer->line, watch->silence / 2);
-        snprintf(what, sizeof what, " has been silent for %.3g s: %s", watch->silence,
-                 near ? "it is stopped, for its host answers" : "its host or the link to it is down");
-        heartbeat_lost(watch, peer, PX_ERR_DEVICE, what, near ? 0 : PX_SHUTDOWN_SECONDS);
+static void check_silence(px_heartbeat *m, double now) {
+    for (int i = 0; i < m->count; i++) {
+        const peer *p = &m->peers[i];
+        if (p->connection < 0 || now - p->received_seconds <= m->silence_s) continue;
+        char reason[160];
+        const bool host_responds = px_handshake_host_responds(p->connection, m->silence_s / 2);
+        snprintf(reason, sizeof reason, " has sent no heartbeat for %.3g s: %s", m->silence_s,
+                 host_responds ? "its process is stopped (its host responds)"
+                               : "its host or the network link to it is down");
+        end_for_peer(m, p, PX_ERR_DEVICE, reason, host_responds ? 0 : unreachable_host_s);
     }
 }
 
-/* On rank 0: who is furthest behind, and has been for too long while others wait? */
-static void heartbeat_stalled(px_heartbeat *watch, double now) {
-    px_peer self = {.rank = 0, .steps = watch->steps};
-    const px_peer *last = &self;
-    uint64_t most = self.steps;
-    if (watch->options.rank != 0) return;
-    for (int i = 0; i < watch->count; i++) {
-        const px_peer *peer = &watch->peers[i];
-        if (peer->line < 0) return; /* the job is coming to its end */
-        if (peer->steps < last->steps) last = peer;
-        if (peer->steps > most) most = peer->steps;
+/* On rank 0: finds the rank that lags, if others have waited for it for too long. */
+static void check_stall(px_heartbeat *m, double now) {
+    const peer self = {.rank = 0, .collectives = m->collectives};
+    const peer *slowest = &self;
+    uint64_t max = self.collectives;
+    if (m->options.rank != 0) return;
+    for (int i = 0; i < m->count; i++) {
+        const peer *p = &m->peers[i];
+        if (p->connection < 0) return; /* the job is ending */
+        if (p->collectives < slowest->collectives) slowest = p;
+        if (p->collectives > max) max = p->collectives;
     }
-    if (last->steps == most || last->steps != watch->least) {
-        watch->least = last->steps;
-        watch->behind_since = now;
+    if (slowest->collectives == max || slowest->collectives != m->lag_collectives) {
+        m->lag_collectives = slowest->collectives;
+        m->lag_since = now;
     }
-    if (now - watch->behind_since <= watch->stall) return;
-    char what[128];
-    snprintf(what, sizeof what, " has kept the others waiting for %.3g s: it hangs, though its process answers",
-             watch->stall);
-    heartbeat_lost(watch, last, PX_ERR_DEVICE, what, 0);
+    if (now - m->lag_since <= m->stall_s) return;
+    char reason[160];
+    snprintf(reason, sizeof reason, " has kept the other ranks waiting for %.3g s: it hangs (its process responds)",
+             m->stall_s);
+    end_for_peer(m, slowest, PX_ERR_DEVICE, reason, 0);
 }
 
-/* Tells rank 0 why this one ends. */
-static void heartbeat_report_failure(px_heartbeat *watch, px_status status, const char *line) {
-    px_failure failure = {.note = {PX_NOTE_FAIL, status, watch->steps, heartbeat_stop(watch)}};
-    snprintf(failure.line, sizeof failure.line, "%s", line);
-    if (watch->peers[0].line >= 0) px_say(watch->peers[0].line, &failure, sizeof failure);
-    usleep((useconds_t)(1e6 * PX_PARTING)); /* rank 0's answer ends this process, if nothing else does */
-}
-
-static void heartbeat_checks(px_heartbeat *watch) {
+static void run_check(px_heartbeat *m) {
     px_context ctx = {0};
     px_status status = PX_OK;
-    pthread_mutex_lock(&watch->lock);
-    if (watch->check) status = watch->check(watch->checked, &ctx);
-    pthread_mutex_unlock(&watch->lock);
-    if (status == PX_OK && px_stop_overdue(watch->options.end->stop))
-        status = px_fail(&ctx, heartbeat_stop(watch), "%s", px_stop_overdue_line);
+    pthread_mutex_lock(&m->check_lock);
+    if (m->check) status = m->check(m->check_object, &ctx);
+    pthread_mutex_unlock(&m->check_lock);
+    if (status == PX_OK && px_stop_overdue(m->options.callbacks->stop))
+        status = px_fail(&ctx, stop_status(m), "%s", px_stop_overdue_message);
     if (status == PX_OK) return;
-    if (watch->options.rank == 0) {
-        watch->options.end->say(ctx.message);
-        heartbeat_shutdown(watch, status);
+    if (m->options.rank == 0) {
+        m->options.callbacks->log(ctx.message);
+        shut_down_peers(m, status);
     } else {
-        heartbeat_report_failure(watch, status, ctx.message);
+        report_failure(m, status, ctx.message);
     }
-    watch->options.end->leave(status);
+    m->options.callbacks->exit(status);
 }
 
-/* Whoever sleeps hears nothing: after a time stopped (a suspended job, a laptop's lid) all get their full time again.
- */
-static void heartbeat_reset_deadlines(px_heartbeat *watch, double now) {
-    const double slept = now - watch->looked;
-    watch->looked = now;
-    if (slept <= watch->silence / 2) return;
-    if (slept >= watch->silence * 0.8) watch->woken = now;
-    watch->behind_since = now;
-    for (int i = 0; i < watch->count; i++) watch->peers[i].heard = now;
+/* After a suspend (SIGSTOP, a closed laptop), all peer deadlines are reset: the peers may have been suspended too. */
+static void reset_deadlines(px_heartbeat *m, double now) {
+    const double asleep = now - m->polled;
+    m->polled = now;
+    if (asleep <= m->silence_s / 2) return;
+    if (asleep >= m->silence_s * 0.8) m->resumed = now;
+    m->lag_since = now;
+    for (int i = 0; i < m->count; i++) m->peers[i].received_seconds = now;
 }
 
-static void *heartbeat_run(void *argument) {
-    px_heartbeat *watch = argument;
-    watch->looked = watch->behind_since = px_clock_seconds();
-    watch->woken = -INFINITY;
-    while (!watch->stop) {
-        const double beat = heartbeat_send(watch);
-        for (int i = 0; i < watch->count; i++)
-            watch->polls[i] = (struct pollfd){.fd = watch->peers[i].line, .events = POLLIN};
-        watch->polls[watch->count] = (struct pollfd){.fd = watch->bell[0], .events = POLLIN};
-        poll(watch->polls, (nfds_t)watch->count + 1, (int)(1e3 * beat));
-        if (watch->stop) break;
+/* ---- Thread ---- */
+
+static void *run(void *argument) {
+    px_heartbeat *m = argument;
+    m->polled = m->lag_since = px_clock_seconds();
+    m->resumed = -INFINITY;
+    while (!m->stopping) {
+        const double wait_s = interval(m);
+        for (int i = 0; i < m->count; i++)
+            m->polls[i] = (struct pollfd){.fd = m->peers[i].connection, .events = POLLIN};
+        m->polls[m->count] = (struct pollfd){.fd = m->wakeup_pipe[0], .events = POLLIN};
+        poll(m->polls, (nfds_t)m->count + 1, (int)(1e3 * wait_s));
+        if (m->stopping) break;
         const double now = px_clock_seconds();
-        heartbeat_reset_deadlines(watch, now);
-        for (int i = 0; i < watch->count; i++)
-            if (watch->polls[i].revents) heartbeat_receive(watch, &watch->peers[i]);
-        if (now - watch->beaten < beat) continue;
-        watch->beaten = now;
-        heartbeat_silent(watch, now);
-        heartbeat_stalled(watch, now);
-        heartbeat_tell(watch, PX_NOTE_BEAT, PX_OK);
-        heartbeat_checks(watch);
+        reset_deadlines(m, now);
+        for (int i = 0; i < m->count; i++)
+            if (m->polls[i].revents) receive_messages(m, &m->peers[i]);
+        if (now - m->sent < wait_s) continue;
+        m->sent = now;
+        check_silence(m, now);
+        check_stall(m, now);
+        send_to_all(m, MESSAGE_HEARTBEAT, PX_OK);
+        run_check(m);
     }
     return NULL;
 }
 
-/* --- Opening and closing ------------------------------------------------------------------------------------------ */
+static px_status start_thread(px_context *ctx, px_heartbeat *m) {
+    sigset_t all, before;
+    if (pipe(m->wakeup_pipe) != 0)
+        return px_fail(ctx, PX_ERR_DEVICE, "heartbeat: cannot create a pipe: %s", strerror(errno));
+    for (int i = 0; i < m->count; i++) m->peers[i].received_seconds = px_clock_seconds();
+    sigfillset(&all); /* the main thread handles signals */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&m->thread, NULL, run, m);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) return px_fail(ctx, PX_ERR_MEMORY, "heartbeat: cannot create a thread: %s", strerror(error));
+    m->running = true;
+    return PX_OK;
+}
 
-/* A connection a rank: as many files as the system lets this process have. */
-static void allow_files(void) {
+static void stop_thread(px_heartbeat *m) {
+    if (!m->running) return;
+    m->running = false;
+    m->stopping = true;
+    const ssize_t written = write(m->wakeup_pipe[1], "", 1);
+    (void)written;
+    pthread_join(m->thread, NULL);
+}
+
+/* ---- Public functions ---- */
+
+/* Raises the limit on open files to its maximum: rank 0 has a connection for every other rank. */
+static void raise_file_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static px_status heartbeat_accept_all(px_context *ctx, px_heartbeat *watch, const px_heartbeat_address *place,
-                                      int door) {
-    const double deadline = px_clock_seconds() + PX_GATHERING;
-    allow_files();
-    for (int come = 0; come < watch->count;) {
-        int rank, line;
-        PX_TRY(px_let_in(ctx, door, place->token, watch->options.count, deadline, &rank, &line));
+static px_status accept_all(px_context *ctx, px_heartbeat *m, uint64_t token, int listener) {
+    const double deadline = px_clock_seconds() + connect_all_s;
+    raise_file_limit();
+    for (int connected = 0; connected < m->count;) {
+        int rank, connection;
+        PX_TRY(px_handshake_accept(ctx, listener, token, m->options.count, deadline, &rank, &connection));
         if (rank < 0)
-            return px_fail(ctx, PX_ERR_DEVICE, "ranks: only %d of %d others came to the watch within %.0f s", come,
-                           watch->count, PX_GATHERING);
-        come += watch->peers[rank - 1].line < 0;
-        watch->peers[rank - 1].line = line;
+            return px_fail(ctx, PX_ERR_DEVICE,
+                           "heartbeat: found connections of %d ranks to rank 0 within %.0f s, expected %d", connected,
+                           connect_all_s, m->count);
+        connected += m->peers[rank - 1].connection < 0;
+        m->peers[rank - 1].connection = connection;
     }
     return PX_OK;
 }
 
-static px_status heartbeat_start(px_context *ctx, px_heartbeat *watch) {
-    sigset_t all, before;
-    if (pipe(watch->bell) != 0) return px_fail(ctx, PX_ERR_DEVICE, "ranks: no pipe for the watch: %s", strerror(errno));
-    for (int i = 0; i < watch->count; i++) watch->peers[i].heard = px_clock_seconds();
-    sigfillset(&all); /* signals are for the main thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&watch->thread, NULL, heartbeat_run, watch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no thread for the watch: %s", strerror(error));
-    watch->running = true;
-    return PX_OK;
-}
-
-static void heartbeat_free(px_heartbeat *watch) {
-    for (int i = 0; watch->peers && i < watch->count; i++)
-        if (watch->peers[i].line >= 0) close(watch->peers[i].line);
+static void destroy(px_heartbeat *m) {
+    for (int i = 0; m->peers && i < m->count; i++)
+        if (m->peers[i].connection >= 0) close(m->peers[i].connection);
     for (int i = 0; i < 2; i++)
-        if (watch->bell[i] >= 0) close(watch->bell[i]);
-    pthread_mutex_destroy(&watch->lock);
-    free(watch->peers);
-    free(watch->polls);
-    free(watch);
+        if (m->wakeup_pipe[i] >= 0) close(m->wakeup_pipe[i]);
+    pthread_mutex_destroy(&m->check_lock);
+    free(m->peers);
+    free(m->polls);
+    free(m);
 }
 
-px_status px_heartbeat_open(px_context *ctx, const px_heartbeat_options *options, const px_heartbeat_address *place,
-                            int door, px_heartbeat **out) {
-    px_heartbeat *watch = calloc(1, sizeof *watch);
+/* Allocates a monitor without connections. */
+static px_status create(px_context *ctx, const px_heartbeat_options *options, px_heartbeat **out) {
+    const bool root = options->rank == 0;
+    const int count = root ? options->count - 1 : 1;
+    px_heartbeat *m = calloc(1, sizeof *m);
     *out = NULL;
-    if (!watch) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for the watch");
-    watch->options = *options;
-    watch->bell[0] = watch->bell[1] = -1;
-    watch->silence = PX_SILENCE;
-    watch->stall = PX_STALL;
-    pthread_mutex_init(&watch->lock, NULL);
-    watch->count = options->rank == 0 ? options->count - 1 : 1;
-    watch->peers = calloc((size_t)watch->count + 1, sizeof *watch->peers);
-    watch->polls = calloc((size_t)watch->count + 1, sizeof *watch->polls);
-    px_status status = PX_OK;
-    if (!watch->peers || !watch->polls) {
-        watch->count = 0;
-        status = px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for the watch");
+    if (!m) return px_fail_memory(ctx, "heartbeat", sizeof *m);
+    *m = (px_heartbeat){.options = *options, .wakeup_pipe = {-1, -1}, .count = count};
+    m->silence_s = default_silence_s;
+    m->stall_s = default_stall_s;
+    pthread_mutex_init(&m->check_lock, NULL);
+    m->peers = calloc((size_t)count + 1, sizeof *m->peers);
+    m->polls = calloc((size_t)count + 1, sizeof *m->polls);
+    for (int i = 0; m->peers && i < count; i++) m->peers[i] = (peer){.rank = root ? i + 1 : 0, .connection = -1};
+    if (m->peers && m->polls) {
+        *out = m;
+        return PX_OK;
     }
-    for (int i = 0; i < watch->count; i++)
-        watch->peers[i] = (px_peer){.rank = options->rank == 0 ? i + 1 : 0, .line = -1};
+    destroy(m);
+    return px_fail_memory(ctx, "heartbeat", (size_t)count * sizeof *m->peers);
+}
+
+px_status px_heartbeat_open(px_context *ctx, const px_heartbeat_options *options, const px_heartbeat_address *address,
+                            int listener, px_heartbeat **out) {
+    px_heartbeat *m;
+    *out = NULL;
+    px_status status = create(ctx, options, &m);
     if (status == PX_OK)
-        status = options->rank == 0 ? heartbeat_accept_all(ctx, watch, place, door)
-                                    : px_connect(ctx, place, options->rank, &watch->peers[0].line);
-    if (door >= 0) close(door);
-    if (status == PX_OK) status = heartbeat_start(ctx, watch);
+        status = options->rank == 0 ? accept_all(ctx, m, address->token, listener)
+                                    : px_handshake_connect(ctx, address, options->rank, &m->peers[0].connection);
+    if (listener >= 0) close(listener);
+    if (status == PX_OK) status = start_thread(ctx, m);
     if (status == PX_OK)
-        *out = watch;
-    else
-        heartbeat_free(watch);
+        *out = m;
+    else if (m)
+        destroy(m);
     return status;
 }
 
-void px_heartbeat_set_timeouts(px_heartbeat *watch, double silence, double stall) {
-    watch->silence = silence;
-    watch->stall = stall;
+void px_heartbeat_set_timeouts(px_heartbeat *m, double silence, double stall) {
+    m->silence_s = silence;
+    m->stall_s = stall;
 }
 
-void px_heartbeat_count_collective(px_heartbeat *watch) {
-    if (watch) watch->steps++;
+void px_heartbeat_count_collective(px_heartbeat *m) {
+    if (m) m->collectives++;
 }
 
-void px_heartbeat_add_check(px_heartbeat *watch, px_heartbeat_check check, void *object) {
-    pthread_mutex_lock(&watch->lock);
-    watch->check = check;
-    watch->checked = object;
-    pthread_mutex_unlock(&watch->lock);
+void px_heartbeat_add_check(px_heartbeat *m, px_heartbeat_check check, void *object) {
+    pthread_mutex_lock(&m->check_lock);
+    m->check = check;
+    m->check_object = object;
+    pthread_mutex_unlock(&m->check_lock);
 }
 
-/* Stops the thread: from here on nobody listens. */
-static void heartbeat_halt(px_heartbeat *watch) {
-    if (!watch->running) return;
-    watch->running = false;
-    watch->stop = true;
-    const ssize_t rung = write(watch->bell[1], "", 1);
-    (void)rung;
-    pthread_join(watch->thread, NULL);
-}
-
-void px_heartbeat_fail(px_heartbeat *watch, px_status status, const char *line) {
-    if (watch->options.rank != 0) {
-        heartbeat_report_failure(watch, status, line);
+void px_heartbeat_fail(px_heartbeat *m, px_status status, const char *line) {
+    if (m->options.rank != 0) {
+        report_failure(m, status, line);
         return;
     }
-    heartbeat_halt(watch); /* or it would miss the others, who now go */
-    heartbeat_shutdown(watch, status);
+    stop_thread(m); /* the thread would report the peers that now exit as lost */
+    shut_down_peers(m, status);
 }
 
-void px_heartbeat_close(px_heartbeat *watch) {
-    if (!watch) return;
-    heartbeat_halt(watch);
-    heartbeat_tell(watch, PX_NOTE_GOODBYE, PX_OK);
-    heartbeat_free(watch);
+void px_heartbeat_close(px_heartbeat *m) {
+    if (!m) return;
+    stop_thread(m);
+    send_to_all(m, MESSAGE_GOODBYE, PX_OK);
+    destroy(m);
 }

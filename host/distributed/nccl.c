@@ -1,8 +1,9 @@
-/* NCCL between CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a stream of their own, each bucket as soon as
- * the device's stream has made it.
+/* The NCCL communicator of CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a separate stream, each bucket as
+ * soon as the device's stream has computed it.
  *
- * The communicator does not block: a call that is still under way is waited for with an eye on NCCL's asynchronous
- * errors, and the watch looks at these every beat. A rank that waits for one that is gone is ended by the watch. */
+ * The communicator is non-blocking: a call in progress is polled together with NCCL's asynchronous errors, and the
+ * heartbeat thread polls these once an interval. If a peer is lost, the heartbeat monitor ends the ranks that wait for
+ * it. */
 #include "host/device/cuda/cuda.h"
 #include "host/distributed/ranks.h"
 #include <nccl.h>
@@ -10,154 +11,154 @@
 #include <string.h>
 #include <time.h>
 
-_Static_assert(sizeof(ncclUniqueId) == PX_NCCL_ID, "rank 0 passes an id of this size on");
+_Static_assert(sizeof(ncclUniqueId) == PX_NCCL_ID, "rank 0 broadcasts PX_NCCL_ID bytes");
 
-/* The clock of one step, in events. What is past PX_TIMED buckets is timed as one. */
-enum { PX_TIMED = 64 };
-typedef struct nccl_clock {
-    cudaEvent_t begun[PX_TIMED], ended[PX_TIMED];
-    cudaEvent_t passed; /* the backward pass is over */
+/* The events of one step. Buckets from number MAX_TIMED - 1 on share the last pair of events. */
+enum { MAX_TIMED = 64 };
+typedef struct step_events {
+    cudaEvent_t begin[MAX_TIMED], end[MAX_TIMED]; /* of each allreduce */
+    cudaEvent_t backward_end;
     int buckets;
-} nccl_clock;
+} step_events;
 
-typedef struct nccl_here {
+typedef struct communicator {
     px_nccl base;
     px_cuda *cuda;
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t ready;   /* the device's stream has made a bucket */
-    nccl_clock clock[2]; /* of the step at work, and of the one before */
+    cudaEvent_t bucket_ready; /* on the device's stream */
+    step_events events[2];    /* of step s at s % 2: the current step and the previous one */
     long steps;
-} nccl_here;
+} communicator;
 
-static px_status nccl_said(px_context *ctx, ncclResult_t result, const char *doing) {
+static px_status check_nccl(px_context *ctx, ncclResult_t result, const char *call) {
     if (result == ncclSuccess) return PX_OK;
-    return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", doing, ncclGetErrorString(result));
+    return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", call, ncclGetErrorString(result));
 }
 
-static px_status nccl_cuda(px_context *ctx, cudaError_t error, const char *doing) {
+static px_status check_cuda(px_context *ctx, cudaError_t error, const char *call) {
     if (error == cudaSuccess) return PX_OK;
-    return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", doing, cudaGetErrorString(error));
+    return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", call, cudaGetErrorString(error));
 }
 
-/* Waits until the last call is under way on the device, or has failed. */
-static px_status nccl_wait(nccl_here *nccl, px_context *ctx, ncclResult_t result, const char *doing) {
-    const struct timespec nap = {.tv_nsec = 10000};
+/* Waits until the last call has been submitted to the device or has failed. */
+static px_status wait_submitted(communicator *c, px_context *ctx, ncclResult_t result, const char *call) {
+    const struct timespec pause = {.tv_nsec = 10000};
     while (result == ncclInProgress) {
-        const ncclResult_t asked = ncclCommGetAsyncError(nccl->comm, &result);
-        if (asked != ncclSuccess) return nccl_said(ctx, asked, doing);
-        if (result == ncclInProgress) nanosleep(&nap, NULL);
+        PX_TRY(check_nccl(ctx, ncclCommGetAsyncError(c->comm, &result), call));
+        if (result == ncclInProgress) nanosleep(&pause, NULL);
     }
-    return nccl_said(ctx, result, doing);
+    return check_nccl(ctx, result, call);
 }
 
 static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_t count) {
-    nccl_here *nccl = (nccl_here *)base;
-    nccl_clock *clock = &nccl->clock[nccl->steps % 2];
-    const int at = clock->buckets < PX_TIMED ? clock->buckets : PX_TIMED - 1;
-    PX_TRY(nccl_cuda(ctx, cudaEventRecord(nccl->ready, nccl->cuda->stream), "mark a bucket"));
-    PX_TRY(nccl_cuda(ctx, cudaStreamWaitEvent(nccl->stream, nccl->ready, 0), "wait for a bucket"));
-    if (clock->buckets < PX_TIMED) PX_TRY(nccl_cuda(ctx, cudaEventRecord(clock->begun[at], nccl->stream), "time it"));
-    PX_TRY(nccl_wait(nccl, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, nccl->comm, nccl->stream),
-                     "sum a bucket"));
-    clock->buckets++;
-    return nccl_cuda(ctx, cudaEventRecord(clock->ended[at], nccl->stream), "time it");
+    communicator *c = (communicator *)base;
+    step_events *events = &c->events[c->steps % 2];
+    const int i = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED - 1;
+    PX_TRY(check_cuda(ctx, cudaEventRecord(c->bucket_ready, c->cuda->stream), "cudaEventRecord"));
+    PX_TRY(check_cuda(ctx, cudaStreamWaitEvent(c->stream, c->bucket_ready, 0), "cudaStreamWaitEvent"));
+    if (events->buckets < MAX_TIMED)
+        PX_TRY(check_cuda(ctx, cudaEventRecord(events->begin[i], c->stream), "cudaEventRecord"));
+    PX_TRY(wait_submitted(c, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream),
+                          "ncclAllReduce"));
+    events->buckets++;
+    return check_cuda(ctx, cudaEventRecord(events->end[i], c->stream), "cudaEventRecord");
 }
 
-/* What the step before took; its events are over. */
-static px_status nccl_read(px_context *ctx, const nccl_clock *clock, px_reduction_times *times) {
-    const int timed = clock->buckets < PX_TIMED ? clock->buckets : PX_TIMED;
-    float milliseconds = 0;
+/* Adds the durations of the previous step, whose events have completed. */
+static px_status read_times(px_context *ctx, const step_events *events, px_reduction_times *times) {
+    const int timed = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED;
+    float ms = 0;
     for (int i = 0; i < timed; i++) {
-        PX_TRY(nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->begun[i], clock->ended[i]), "read a time"));
-        times->reduce += 1e-3 * (double)milliseconds;
+        PX_TRY(check_cuda(ctx, cudaEventElapsedTime(&ms, events->begin[i], events->end[i]), "cudaEventElapsedTime"));
+        times->reduce += 1e-3 * (double)ms;
     }
     if (timed == 0) return PX_OK;
-    PX_TRY(nccl_cuda(ctx, cudaEventElapsedTime(&milliseconds, clock->passed, clock->ended[timed - 1]), "read a time"));
-    if (milliseconds > 0) times->exposed += 1e-3 * (double)milliseconds;
+    PX_TRY(check_cuda(ctx, cudaEventElapsedTime(&ms, events->backward_end, events->end[timed - 1]),
+                      "cudaEventElapsedTime"));
+    if (ms > 0) times->exposed += 1e-3 * (double)ms;
     return PX_OK;
 }
 
 static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times *times) {
-    nccl_here *nccl = (nccl_here *)base;
-    nccl_clock *clock = &nccl->clock[nccl->steps % 2], *before = &nccl->clock[(nccl->steps + 1) % 2];
-    const int last = clock->buckets < PX_TIMED ? clock->buckets - 1 : PX_TIMED - 1;
-    PX_TRY(nccl_cuda(ctx, cudaEventRecord(clock->passed, nccl->cuda->stream), "time the backward pass"));
+    communicator *c = (communicator *)base;
+    step_events *events = &c->events[c->steps % 2], *previous = &c->events[(c->steps + 1) % 2];
+    const int last = events->buckets < MAX_TIMED ? events->buckets - 1 : MAX_TIMED - 1;
+    PX_TRY(check_cuda(ctx, cudaEventRecord(events->backward_end, c->cuda->stream), "cudaEventRecord"));
     if (last >= 0)
-        PX_TRY(nccl_cuda(ctx, cudaStreamWaitEvent(nccl->cuda->stream, clock->ended[last], 0), "wait for the sums"));
-    PX_TRY(nccl_read(ctx, before, times));
-    before->buckets = 0;
-    nccl->steps++;
+        PX_TRY(check_cuda(ctx, cudaStreamWaitEvent(c->cuda->stream, events->end[last], 0), "cudaStreamWaitEvent"));
+    PX_TRY(read_times(ctx, previous, times));
+    previous->buckets = 0;
+    c->steps++;
     return PX_OK;
 }
 
 static px_status nccl_check(px_nccl *base, px_context *ctx) {
-    nccl_here *nccl = (nccl_here *)base;
+    communicator *c = (communicator *)base;
     ncclResult_t result = ncclSuccess;
-    const ncclResult_t asked = ncclCommGetAsyncError(nccl->comm, &result);
-    if (asked != ncclSuccess) result = asked;
+    const ncclResult_t call = ncclCommGetAsyncError(c->comm, &result);
+    if (call != ncclSuccess) result = call;
     if (result == ncclSuccess || result == ncclInProgress) return PX_OK;
-    nccl_said(ctx, result, "communicate");
-    ncclCommAbort(nccl->comm); /* lets go of what waits on the device; this process ends now */
+    check_nccl(ctx, result, "asynchronous error");
+    ncclCommAbort(c->comm); /* ends the kernels that wait on the device; this process exits next */
     return PX_ERR_DEVICE;
 }
 
-/* Every sum is over on every rank by now, or the job has failed: neither has to wait for the others. */
+/* Aborts instead of finalizing: either all sums have completed on all ranks, or the job has failed. */
 static void nccl_close(px_nccl *base) {
-    nccl_here *nccl = (nccl_here *)base;
-    if (nccl->comm) ncclCommAbort(nccl->comm);
-    for (int c = 0; c < 2; c++) {
-        for (int i = 0; i < PX_TIMED; i++) {
-            if (nccl->clock[c].begun[i]) cudaEventDestroy(nccl->clock[c].begun[i]);
-            if (nccl->clock[c].ended[i]) cudaEventDestroy(nccl->clock[c].ended[i]);
+    communicator *c = (communicator *)base;
+    if (c->comm) ncclCommAbort(c->comm);
+    for (int s = 0; s < 2; s++) {
+        for (int i = 0; i < MAX_TIMED; i++) {
+            if (c->events[s].begin[i]) cudaEventDestroy(c->events[s].begin[i]);
+            if (c->events[s].end[i]) cudaEventDestroy(c->events[s].end[i]);
         }
-        if (nccl->clock[c].passed) cudaEventDestroy(nccl->clock[c].passed);
+        if (c->events[s].backward_end) cudaEventDestroy(c->events[s].backward_end);
     }
-    if (nccl->ready) cudaEventDestroy(nccl->ready);
-    if (nccl->stream) cudaStreamDestroy(nccl->stream);
-    free(nccl);
+    if (c->bucket_ready) cudaEventDestroy(c->bucket_ready);
+    if (c->stream) cudaStreamDestroy(c->stream);
+    free(c);
 }
 
-static px_status nccl_equip(nccl_here *nccl, px_context *ctx) {
-    PX_TRY(nccl_cuda(ctx, cudaStreamCreateWithFlags(&nccl->stream, cudaStreamNonBlocking), "create a stream"));
-    PX_TRY(nccl_cuda(ctx, cudaEventCreateWithFlags(&nccl->ready, cudaEventDisableTiming), "create an event"));
-    for (int c = 0; c < 2; c++) {
-        PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].passed), "create an event"));
-        for (int i = 0; i < PX_TIMED; i++) {
-            PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].begun[i]), "create an event"));
-            PX_TRY(nccl_cuda(ctx, cudaEventCreate(&nccl->clock[c].ended[i]), "create an event"));
+static px_status create_events(communicator *c, px_context *ctx) {
+    PX_TRY(check_cuda(ctx, cudaEventCreateWithFlags(&c->bucket_ready, cudaEventDisableTiming), "cudaEventCreate"));
+    for (int s = 0; s < 2; s++) {
+        PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].backward_end), "cudaEventCreate"));
+        for (int i = 0; i < MAX_TIMED; i++) {
+            PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].begin[i]), "cudaEventCreate"));
+            PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].end[i]), "cudaEventCreate"));
         }
     }
     return PX_OK;
 }
 
-static px_status nccl_join(nccl_here *nccl, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
+static px_status create_communicator(communicator *c, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    return nccl_wait(nccl, ctx, ncclCommInitRankConfig(&nccl->comm, count, *id, rank, &config), "meet the others");
+    PX_TRY(check_cuda(ctx, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreate"));
+    PX_TRY(create_events(c, ctx));
+    return wait_submitted(c, ctx, ncclCommInitRankConfig(&c->comm, count, *id, rank, &config),
+                          "ncclCommInitRankConfig");
 }
 
-static const px_nccl_ops nccl_here_ops = {
-    .sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
-
-px_status px_nccl_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]) {
-    return nccl_said(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "make an id");
+px_status px_nccl_library_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]) {
+    return check_nccl(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "ncclGetUniqueId");
 }
 
-px_status px_nccl_open_here(px_context *ctx, px_device *device, int rank, int count, const unsigned char id[PX_NCCL_ID],
-                            px_nccl **out) {
-    ncclUniqueId unique;
-    nccl_here *nccl = calloc(1, sizeof *nccl);
+px_status px_nccl_library_open(px_context *ctx, px_device *device, int rank, int count,
+                               const unsigned char id[PX_NCCL_ID], px_nccl **out) {
+    static const px_nccl_ops ops = {.sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
+    ncclUniqueId unique_id;
+    communicator *c = calloc(1, sizeof *c);
     *out = NULL;
-    if (!nccl) return px_fail(ctx, PX_ERR_MEMORY, "NCCL: no memory for it");
-    nccl->base.ops = &nccl_here_ops;
-    nccl->cuda = (px_cuda *)device;
-    memcpy(&unique, id, sizeof unique);
-    px_status status = nccl_equip(nccl, ctx);
-    if (status == PX_OK) status = nccl_join(nccl, ctx, &unique, rank, count);
+    if (!c) return px_fail_memory(ctx, "NCCL", sizeof *c);
+    c->base.ops = &ops;
+    c->cuda = (px_cuda *)device;
+    memcpy(&unique_id, id, sizeof unique_id);
+    const px_status status = create_communicator(c, ctx, &unique_id, rank, count);
     if (status == PX_OK)
-        *out = &nccl->base;
+        *out = &c->base;
     else
-        nccl_close(&nccl->base);
+        nccl_close(&c->base);
     return status;
 }

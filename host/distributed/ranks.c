@@ -1,4 +1,4 @@
-/* The ranks of a job: meeting, shares, and what they tell each other. */
+/* The ranks of a job: opening and closing, division of work, collective calls and consistency checks. */
 #include "host/distributed/ranks.h"
 #include "host/device/backend.h"
 #include <omp.h>
@@ -23,7 +23,7 @@ void px_ranks_name(const px_ranks *ranks, int rank, char name[PX_RANK_NAME]) {
     snprintf(name, PX_RANK_NAME, "rank %d on %s", rank, ranks ? ranks->hosts[rank] : "this host");
 }
 
-/* --- Shares ------------------------------------------------------------------------------------------------------- */
+/* ---- Division of work ---- */
 
 static size_t share_begin(size_t total, size_t unit, int rank, int count) {
     const size_t groups = (total + unit - 1) / unit;
@@ -37,16 +37,16 @@ px_share px_ranks_share(const px_ranks *ranks, size_t total, size_t unit) {
     return (px_share){first, share_begin(total, unit, rank + 1, count) - first};
 }
 
-/* --- Telling each other ------------------------------------------------------------------------------------------- */
+/* ---- Collective calls ---- */
 
 px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit, size_t size) {
     if (!ranks) return PX_OK;
     const int count = px_ranks_count(ranks);
     size_t *offsets = malloc(((size_t)count + 1) * sizeof *offsets);
-    if (!offsets) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %d offsets", count);
+    if (!offsets) return px_fail_memory(ranks->ctx, "ranks", ((size_t)count + 1) * sizeof *offsets);
     for (int rank = 0; rank <= count; rank++) offsets[rank] = size * share_begin(total, unit, rank, count);
-    px_heartbeat_count_collective(ranks->watch);
-    px_stop_hold(ranks->stop); /* who waits for another rank is not late */
+    px_heartbeat_count_collective(ranks->heartbeat);
+    px_stop_hold(ranks->stop); /* the time that this rank waits for others must not make its stop overdue */
     const px_status status = ranks->mpi->ops->gather(ranks->mpi, ranks->ctx, all, offsets);
     px_stop_release(ranks->stop);
     free(offsets);
@@ -55,103 +55,104 @@ px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit,
 
 px_status px_ranks_broadcast(px_ranks *ranks, void *data, size_t bytes) {
     if (!ranks) return PX_OK;
-    px_heartbeat_count_collective(ranks->watch);
+    px_heartbeat_count_collective(ranks->heartbeat);
     px_stop_hold(ranks->stop);
     const px_status status = ranks->mpi->ops->broadcast(ranks->mpi, ranks->ctx, data, bytes);
     px_stop_release(ranks->stop);
     return status;
 }
 
-/* How a rank's work went. */
+/* The status of a rank's work; the context holds its message if it failed. */
 typedef struct outcome {
     px_status status;
-    px_context said;
+    px_context context;
 } outcome;
 
-/* The first failure becomes everyone's. */
-static px_status ranks_wait(px_ranks *ranks, const outcome *outcomes) {
+/* Returns the failure of the lowest rank that failed. */
+static px_status first_failure(px_ranks *ranks, const outcome *outcomes) {
     const int count = px_ranks_count(ranks);
     int first = 0;
-    bool alike = true;
+    bool same = true;
     while (first < count && outcomes[first].status == PX_OK) first++;
     if (first == count) return PX_OK;
-    for (int r = 0; r < count; r++)
-        alike = alike && strcmp(outcomes[r].said.message, outcomes[first].said.message) == 0;
+    const char *message = outcomes[first].context.message;
+    for (int r = 0; r < count; r++) same = same && strcmp(outcomes[r].context.message, message) == 0;
     char name[PX_RANK_NAME];
     px_ranks_name(ranks, first, name);
-    ranks->agreed = true;
-    return px_fail(ranks->ctx, outcomes[first].status, "%s%s%s", alike ? "" : name, alike ? "" : ": ",
-                   outcomes[first].said.message);
+    ranks->failure_agreed = true;
+    return px_fail(ranks->ctx, outcomes[first].status, "%s%s%s", same ? "" : name, same ? "" : ": ", message);
 }
 
 px_status px_ranks_agree(px_ranks *ranks, px_status status) {
     if (!ranks) return status;
     const size_t count = (size_t)px_ranks_count(ranks);
     outcome *outcomes = calloc(count, sizeof *outcomes);
-    if (!outcomes) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu outcomes", count);
-    outcome *mine = &outcomes[px_ranks_rank(ranks)];
-    mine->status = status;
-    if (status != PX_OK) mine->said = *ranks->ctx;
+    if (!outcomes) return px_fail_memory(ranks->ctx, "ranks", count * sizeof *outcomes);
+    outcome *own = &outcomes[px_ranks_rank(ranks)];
+    own->status = status;
+    if (status != PX_OK) own->context = *ranks->ctx;
     status = px_ranks_gather(ranks, outcomes, count, 1, sizeof *outcomes);
-    if (status == PX_OK) status = ranks_wait(ranks, outcomes);
+    if (status == PX_OK) status = first_failure(ranks, outcomes);
     free(outcomes);
     return status;
 }
 
-/* --- Being alike -------------------------------------------------------------------------------------------------- */
+/* ---- Consistency checks ---- */
 
 px_status px_ranks_same(px_ranks *ranks, const char *what, const void *mine, size_t bytes) {
     if (!ranks) return PX_OK;
-    const uint64_t sum = crc32_z(crc32_z(0, NULL, 0), mine, bytes);
-    uint64_t sums[2] = {sum, sum}; /* mine, rank 0's */
+    const unsigned long own = crc32_z(crc32_z(0, NULL, 0), mine, bytes);
+    unsigned long expected = own;
     char name[PX_RANK_NAME];
-    PX_TRY(px_ranks_broadcast(ranks, &sums[1], sizeof sums[1]));
+    PX_TRY(px_ranks_broadcast(ranks, &expected, sizeof expected));
     px_ranks_name(ranks, 0, name);
-    return px_ranks_agree(ranks,
-                          sums[0] == sums[1]
-                              ? PX_OK
-                              : px_fail(ranks->ctx, PX_ERR_CONFIG, "%s: found checksum %08llx, expected %08llx as %s",
-                                        what, (unsigned long long)sums[0], (unsigned long long)sums[1], name));
+    px_status status = PX_OK;
+    if (own != expected)
+        status = px_fail(ranks->ctx, PX_ERR_CONFIG, "%s: found checksum %08lx, expected %08lx as %s", what, own,
+                         expected, name);
+    return px_ranks_agree(ranks, status);
 }
 
-/* The program's file, whole: another build may round otherwise. */
-static px_status ranks_read_program(px_ranks *ranks, uint64_t *sum) {
+/* Computes the checksum of the program file: another build may round differently. */
+static px_status program_checksum(px_ranks *ranks, unsigned long *checksum) {
     static const char path[] = "/proc/self/exe";
-    char buffer[1 << 14];
+    unsigned char buffer[1 << 14];
     size_t got;
     FILE *file = fopen(path, "rb");
     if (!file) return px_fail(ranks->ctx, PX_ERR_FILE, "%s: cannot be read", path);
-    *sum = crc32_z(0, NULL, 0);
-    while ((got = fread(buffer, 1, sizeof buffer, file)) > 0) *sum = crc32_z(*sum, (const unsigned char *)buffer, got);
+    *checksum = crc32_z(0, NULL, 0);
+    while ((got = fread(buffer, 1, sizeof buffer, file)) > 0) *checksum = crc32_z(*checksum, buffer, got);
     fclose(file);
     return PX_OK;
 }
 
 px_status px_ranks_same_program(px_ranks *ranks) {
     if (!ranks) return PX_OK;
-    uint64_t sum = 0;
-    PX_TRY(px_ranks_agree(ranks, ranks_read_program(ranks, &sum)));
-    return px_ranks_same(ranks, "the program's file", &sum, sizeof sum);
+    unsigned long checksum = 0;
+    PX_TRY(px_ranks_agree(ranks, program_checksum(ranks, &checksum)));
+    return px_ranks_same(ranks, "the program's file", &checksum, sizeof checksum);
 }
 
-/* What a rank computes on. */
+/* The kind of a rank's device, and the GPU's unique identifier ("" for a CPU). */
 typedef struct device_identity {
     char kind[16], identity[64];
 } device_identity;
 
-/* This rank's seat against those of the ranks before it. */
-static px_status ranks_check_identity(px_ranks *ranks, const device_identity *seats) {
+/* Compares this rank's device with those of the lower ranks. */
+static px_status compare_devices(px_ranks *ranks, const device_identity *devices) {
     const int rank = px_ranks_rank(ranks);
-    const device_identity *mine = &seats[rank];
+    const device_identity *own = &devices[rank];
     char name[PX_RANK_NAME];
     for (int r = 0; r < rank; r++) {
         px_ranks_name(ranks, r, name);
-        if (strcmp(seats[r].kind, mine->kind) != 0)
-            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s", mine->kind, seats[r].kind,
+        if (strcmp(devices[r].kind, own->kind) != 0)
+            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s", own->kind, devices[r].kind,
                            name);
-        if (mine->identity[0] && strcmp(seats[r].identity, mine->identity) == 0)
+        if (own->identity[0] && strcmp(devices[r].identity, own->identity) == 0)
             return px_fail(ranks->ctx, PX_ERR_CONFIG,
-                           "device: found GPU %s, which %s has taken, expected one of its own", mine->identity, name);
+                           "device: found GPU %s, which %s uses, expected a GPU for each rank; start as many ranks on "
+                           "a host as it has GPUs",
+                           own->identity, name);
     }
     return PX_OK;
 }
@@ -159,94 +160,95 @@ static px_status ranks_check_identity(px_ranks *ranks, const device_identity *se
 px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
     if (!ranks) return PX_OK;
     const size_t count = (size_t)px_ranks_count(ranks);
-    device_identity *seats = calloc(count, sizeof *seats);
-    if (!seats) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu devices", count);
-    device_identity *mine = &seats[px_ranks_rank(ranks)];
-    snprintf(mine->kind, sizeof mine->kind, "%s", device->kind);
-    snprintf(mine->identity, sizeof mine->identity, "%s", device->identity);
-    px_status status = px_ranks_gather(ranks, seats, count, 1, sizeof *seats);
-    if (status == PX_OK) status = px_ranks_agree(ranks, ranks_check_identity(ranks, seats));
-    free(seats);
+    device_identity *devices = calloc(count, sizeof *devices);
+    if (!devices) return px_fail_memory(ranks->ctx, "ranks", count * sizeof *devices);
+    device_identity *own = &devices[px_ranks_rank(ranks)];
+    snprintf(own->kind, sizeof own->kind, "%s", device->kind);
+    snprintf(own->identity, sizeof own->identity, "%s", device->identity);
+    px_status status = px_ranks_gather(ranks, devices, count, 1, sizeof *devices);
+    if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices));
+    free(devices);
     return status;
 }
 
-/* --- Meeting and parting ------------------------------------------------------------------------------------------ */
+/* ---- Opening and closing ---- */
 
-/* A rank's share of the host's cores, where the launcher has not bound it to some. */
-static void ranks_divide_cores(const px_ranks *ranks) {
-    cpu_set_t mine;
+/* Sets the number of OpenMP threads to this rank's part of the host's cores, unless the launcher has bound the rank to
+ * some of them: OpenMP counts only those. */
+static void divide_cores(const px_ranks *ranks) {
+    cpu_set_t allowed;
     const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0) return;
-    if (CPU_COUNT(&mine) < cores) return; /* bound: OpenMP has counted these */
+    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    if (CPU_COUNT(&allowed) < cores) return;
     const int threads = cores / ranks->mpi->local_count;
     omp_set_num_threads(threads > 0 ? threads : 1);
 }
 
-static px_status ranks_exchange_hosts(px_ranks *ranks) {
+static px_status gather_host_names(px_ranks *ranks) {
     const size_t count = (size_t)ranks->mpi->count;
     ranks->hosts = calloc(count, sizeof *ranks->hosts);
-    if (!ranks->hosts) return px_fail(ranks->ctx, PX_ERR_MEMORY, "ranks: no memory for %zu names", count);
+    if (!ranks->hosts) return px_fail_memory(ranks->ctx, "ranks", count * sizeof *ranks->hosts);
     gethostname(ranks->hosts[ranks->mpi->rank], sizeof *ranks->hosts - 1);
     return px_ranks_gather(ranks, ranks->hosts, count, 1, sizeof *ranks->hosts);
 }
 
-static void ranks_name_for_heartbeat(const void *names, int rank, char name[PX_RANK_NAME]) {
-    px_ranks_name(names, rank, name);
+static void name_for_heartbeat(const void *ranks, int rank, char name[PX_RANK_NAME]) {
+    px_ranks_name(ranks, rank, name);
 }
 
-static px_status ranks_begin(px_ranks *ranks, const px_ranks_end *end) {
+static px_status connect_ranks(px_ranks *ranks, const px_ranks_callbacks *callbacks) {
     px_context *ctx = ranks->ctx;
-    px_heartbeat_address place = {0};
-    int door = -1;
+    px_heartbeat_address address = {0};
+    int listener = -1;
     PX_TRY(px_mpi_open(ctx, &ranks->mpi));
-    PX_TRY(ranks_exchange_hosts(ranks));
-    ranks_divide_cores(ranks);
-    const px_status listening = ranks->mpi->rank == 0 ? px_heartbeat_listen(ctx, &place, &door) : PX_OK;
-    PX_TRY(px_ranks_agree(ranks, listening));
-    PX_TRY(px_ranks_broadcast(ranks, &place, sizeof place));
-    const px_heartbeat_options options = {.end = end,
+    PX_TRY(gather_host_names(ranks));
+    divide_cores(ranks);
+    px_status status = ranks->mpi->rank == 0 ? px_heartbeat_listen(ctx, &address, &listener) : PX_OK;
+    PX_TRY(px_ranks_agree(ranks, status));
+    PX_TRY(px_ranks_broadcast(ranks, &address, sizeof address));
+    const px_heartbeat_options options = {.callbacks = callbacks,
                                           .rank = ranks->mpi->rank,
                                           .count = ranks->mpi->count,
-                                          .name = ranks_name_for_heartbeat,
-                                          .names = ranks};
-    return px_ranks_agree(ranks, px_heartbeat_open(ctx, &options, &place, door, &ranks->watch));
+                                          .name = name_for_heartbeat,
+                                          .context = ranks};
+    return px_ranks_agree(ranks, px_heartbeat_open(ctx, &options, &address, listener, &ranks->heartbeat));
 }
 
-px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **out) {
+px_status px_ranks_open(px_context *ctx, const px_ranks_callbacks *callbacks, px_ranks **out) {
     *out = NULL;
     const int launched = px_ranks_launched();
     if (launched == 0) return PX_OK;
     px_ranks *ranks = calloc(1, sizeof *ranks);
-    if (!ranks) return px_fail(ctx, PX_ERR_MEMORY, "ranks: no memory for them");
+    if (!ranks) return px_fail_memory(ctx, "ranks", sizeof *ranks);
     ranks->ctx = ctx;
-    ranks->stop = end->stop;
-    const px_status status = ranks_begin(ranks, end);
+    ranks->stop = callbacks->stop;
+    const px_status status = connect_ranks(ranks, callbacks);
     if (status == PX_OK) {
         *out = ranks;
         return PX_OK;
     }
-    const px_context why = *ctx;
-    const bool speaks = !ranks->agreed || ranks->mpi->rank == 0;
+    const px_context reason = *ctx;
+    const bool prints = !ranks->failure_agreed || ranks->mpi->rank == 0;
     px_ranks_close(ranks, status);
     if (launched == 1) return PX_OK;
-    if (speaks)
-        *ctx = why;
+    if (prints)
+        *ctx = reason;
     else
-        usleep(300000); /* a launcher may end all as soon as one has failed: rank 0 is to have said why */
+        usleep(300000); /* a launcher may end all ranks as soon as one has failed: let rank 0 print first */
     return status;
 }
 
 void px_ranks_set_timeouts(px_ranks *ranks, double silence, double stall) {
-    if (ranks) px_heartbeat_set_timeouts(ranks->watch, silence, stall);
+    if (ranks) px_heartbeat_set_timeouts(ranks->heartbeat, silence, stall);
 }
 
 void px_ranks_close(px_ranks *ranks, px_status status) {
     if (!ranks) return;
-    const bool together = status == PX_OK || px_status_is_stop(status) || ranks->agreed;
-    if (ranks->watch && !together) px_heartbeat_fail(ranks->watch, status, ranks->ctx->message);
-    px_heartbeat_close(ranks->watch);
+    const bool agreed = status == PX_OK || px_status_is_stop(status) || ranks->failure_agreed;
+    if (ranks->heartbeat && !agreed) px_heartbeat_fail(ranks->heartbeat, status, ranks->ctx->message);
+    px_heartbeat_close(ranks->heartbeat);
     ranks->ctx->message[0] = '\0';
-    if (ranks->mpi && together) ranks->mpi->ops->close(ranks->mpi); /* else it would wait for the others */
+    if (ranks->mpi && agreed) ranks->mpi->ops->close(ranks->mpi); /* otherwise it would wait for the other ranks */
     free(ranks->hosts);
     free(ranks);
 }

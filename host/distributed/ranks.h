@@ -1,6 +1,7 @@
-/* What the files of host/distributed/ share: the inside of a job, and what MPI and NCCL fill in. */
-#ifndef PIXELRNN_PARALLEL_RANKS_H
-#define PIXELRNN_PARALLEL_RANKS_H
+/* Internal to host/distributed/: the state of a job, and the interfaces that libpixelrnn_mpi.so and libpixelrnn_nccl.so
+ * implement. */
+#ifndef PIXELRNN_DISTRIBUTED_RANKS_H
+#define PIXELRNN_DISTRIBUTED_RANKS_H
 
 #include "host/distributed/heartbeat.h"
 #include "pixelrnn/ranks.h"
@@ -8,57 +9,71 @@
 
 enum { PX_HOST_NAME = 64 };
 
-/* MPI, as libpixelrnn_mpi.so fills it in. A thread of its own makes all calls of MPI, one after the other in the order
- * in which they were asked for; so MPI needs to support no threads, and goes on while the caller computes. */
+/* The number of ranks that a launcher started and the launcher's command; 0 without a launcher. */
+int px_launcher_ranks(const char **launcher);
+
+/* ---- MPI ----
+ *
+ * A thread of the library makes all calls of MPI, in the order of submission. MPI needs no thread support for that, and
+ * makes progress while the caller computes. Called from one thread. */
 typedef struct px_mpi px_mpi;
 typedef struct px_mpi_ops {
-    /* In place: rank r's bytes lie at [offsets[r], offsets[r + 1]). */
+    /* Allgather in place: the bytes of rank r are [offsets[r], offsets[r + 1]). */
     px_status (*gather)(px_mpi *mpi, px_context *ctx, void *all, const size_t *offsets);
+    /* From rank 0. */
     px_status (*broadcast)(px_mpi *mpi, px_context *ctx, void *data, size_t bytes);
-    /* Begins to sum values in place; they must stay until finish has returned. */
+    /* Starts an allreduce in place. values must stay valid until finish has returned. */
     px_status (*sum)(px_mpi *mpi, px_context *ctx, px_real *values, size_t count);
-    /* Waits for all sums begun. times gains what they took. */
+    /* Waits for all sums, and adds their durations to times. */
     px_status (*finish)(px_mpi *mpi, px_context *ctx, px_reduction_times *times);
-    /* Orderly: every rank does so. */
+    /* Finalizes MPI, which is collective, and frees mpi. */
     void (*close)(px_mpi *mpi);
 } px_mpi_ops;
 struct px_mpi {
     const px_mpi_ops *ops;
-    int rank, count, local, local_count;
+    int rank, count;        /* of the job */
+    int local, local_count; /* of the ranks on this host */
 };
-px_status px_mpi_open_here(px_context *ctx, px_mpi **mpi);
-/* Loads MPI's library and lets it meet the others. */
-px_status px_mpi_open(px_context *ctx, px_mpi **mpi);
 
-/* NCCL, as libpixelrnn_nccl.so fills it in: the sums of a CUDA device's tensors, on a stream of their own. */
+/* Loads the library and initialises MPI. */
+px_status px_mpi_open(px_context *ctx, px_mpi **mpi);
+/* The library's entry point. */
+px_status px_mpi_library_open(px_context *ctx, px_mpi **mpi);
+
+/* ---- NCCL ---- */
+
 typedef struct px_nccl px_nccl;
 typedef struct px_nccl_ops {
-    /* Begins to sum values in place, after what the device's stream holds so far. */
+    /* Starts an allreduce in place on NCCL's stream, after all work that the device's stream contains so far. */
     px_status (*sum)(px_nccl *nccl, px_context *ctx, px_real *values, size_t count);
-    /* Makes the device's stream wait for all sums begun. times gains those of the step before, which the caller has
-     * waited for since. */
+    /* Makes the device's stream wait for all sums. Adds the durations of the previous step's sums to times; the caller
+     * must have waited for that step. */
     px_status (*finish)(px_nccl *nccl, px_context *ctx, px_reduction_times *times);
-    /* What went wrong on its own since; called from the watch's thread. Aborts the communicator then. */
+    /* Returns NCCL's asynchronous error, if there is one, and aborts the communicator then. Called by the heartbeat
+     * thread. */
     px_status (*check)(px_nccl *nccl, px_context *ctx);
+    /* Aborts the communicator and frees nccl. Not collective. */
     void (*close)(px_nccl *nccl);
 } px_nccl_ops;
 struct px_nccl {
     const px_nccl_ops *ops;
 };
-enum { PX_NCCL_ID = 128 }; /* bytes: by it the ranks find each other; rank 0 makes it */
-px_status px_nccl_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]);
-px_status px_nccl_open_here(px_context *ctx, px_device *device, int rank, int count, const unsigned char id[PX_NCCL_ID],
-                            px_nccl **nccl);
-/* Loads NCCL's library and wires the ranks' devices up. */
+enum { PX_NCCL_ID = 128 }; /* bytes of ncclUniqueId */
+
+/* Loads the library and creates a communicator of all ranks' devices. Collective. */
 px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl);
+/* The library's entry points. id is that of rank 0. */
+px_status px_nccl_library_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]);
+px_status px_nccl_library_open(px_context *ctx, px_device *device, int rank, int count,
+                               const unsigned char id[PX_NCCL_ID], px_nccl **nccl);
 
 struct px_ranks {
     px_context *ctx;
     px_mpi *mpi;
-    px_heartbeat *watch;
-    px_stop *stop;               /* of px_ranks_end */
-    char (*hosts)[PX_HOST_NAME]; /* of each rank */
-    bool agreed;                 /* all ranks have failed, and know it */
+    px_heartbeat *heartbeat;
+    px_stop *stop;               /* of px_ranks_callbacks; may be NULL */
+    char (*hosts)[PX_HOST_NAME]; /* host name of each rank */
+    bool failure_agreed;         /* px_ranks_agree has returned a failure to all ranks */
 };
 
 #endif

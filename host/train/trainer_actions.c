@@ -23,7 +23,7 @@ px_status px_trainer_log(px_trainer *t) {
     const double nats = t->state.window_nats / (double)t->state.window_steps;
     const double seconds = t->step_seconds - t->window_step_seconds;
     const double steps = (double)(t->state.step - t->window_step);
-    const px_reduction_times times = px_reduction_times_take(t->reduction);
+    const px_reduction_times times = px_reduction_read_times(t->reduction);
     const px_metric metrics[] = {
         {"train/nats_per_image", nats},
         {"train/bits_per_dim", nats / ((double)s->height * s->width * s->channels * log(2))},
@@ -164,7 +164,7 @@ static px_status sample(px_trainer *t) {
 static px_status accept_stop(px_trainer *t, px_status status) {
     if (!px_status_is_stop(status)) return status;
     t->stop = status;
-    px_stop_ask(t->options->stop, status); /* the request may have been made on another rank only */
+    px_stop_request(t->options->stop, status); /* the request may have been made on another rank only */
     px_stop_poll(t->options->stop);
     return PX_OK;
 }

@@ -1,15 +1,18 @@
-/* Ranks: the processes of one job, which train or evaluate one model together. mpirun or srun starts them.
+/* Ranks: the processes of one distributed job, which train or evaluate one model together.
  *
- * A process that no launcher started is alone: its `px_ranks *` is NULL, and every function here takes NULL for one
- * rank that has nobody to talk to. MPI is a library of its own, loaded when a launcher is seen; NCCL is another, loaded
- * when the device is CUDA.
+ * A launcher (mpirun, mpiexec or srun) starts the ranks. A process that no launcher started is single-process: its
+ * px_ranks pointer is NULL. Every function here accepts NULL and then acts as a job of one rank without communication.
  *
- * Work is cut by images: of `total` things in a row, rank r of R has those from total r / R to total (r + 1) / R. What
- * ranks compute from gathered figures is the same on all of them, bit for bit, since all have the same figures in the
+ * Work is divided by images: of `total` images, rank r of R processes images total r / R to total (r + 1) / R - 1.
+ * Results that ranks compute from gathered values are equal on all ranks, bit for bit: all have the same values in the
  * same order.
  *
- * All functions but px_ranks_share, _rank, _count and _name are collective: every rank calls them, in the same order.
- */
+ * Threads: each rank has the caller's thread, one thread that makes all calls of MPI, and one heartbeat thread. The
+ * functions are called from one thread. All of them are collective (every rank calls them, in the same order), except
+ * px_ranks_share, px_ranks_rank, px_ranks_count, px_ranks_local, px_ranks_name, px_ranks_set_timeouts and the
+ * px_ranks_launched functions.
+ *
+ * Libraries: libpixelrnn_mpi.so is loaded if a launcher is detected, libpixelrnn_nccl.so if the device is CUDA. */
 #ifndef PIXELRNN_RANKS_H
 #define PIXELRNN_RANKS_H
 
@@ -20,100 +23,108 @@
 
 typedef struct px_ranks px_ranks;
 
-/* How a rank ends when the job cannot go on and its own thread of control may never know: another rank died, hangs, was
- * cut off or has failed. Called from a thread of the watch. say prints a line, without newline, on the one rank that is
- * to; leave ends the process. stop, if not NULL, is one request of all ranks: made on one, it is made on all within two
- * beats (two seconds); on a rank where it is overdue, it ends the job with its status. */
-typedef struct px_ranks_end {
-    void (*say)(const char *line);
-    void (*leave)(px_status status);
-    px_stop *stop;
-} px_ranks_end;
+/* How the heartbeat thread reports a fault and ends this process. The caller's thread may be blocked in MPI, in NCCL or
+ * in a computation at that time, so nothing is cleaned up. */
+typedef struct px_ranks_callbacks {
+    void (*log)(const char *line);  /* prints a line (given without newline); called on one rank of the job */
+    void (*exit)(px_status status); /* ends the process with px_exit_status(status); does not return */
+    px_stop *stop; /* NULL, or a request that all ranks share: made on one rank, it is made on all within two heartbeat
+                      intervals (two seconds). A rank on which it is overdue ends the job with its status. */
+} px_ranks_callbacks;
 
-/* Meets the other ranks, if a launcher started several, and starts the watch over them. A launcher's only rank takes
- * the same path where MPI can be had, and is alone elsewhere. PX_ERR_DEVICE: a launcher started several, but MPI is not
- * built in, cannot be loaded, or sees another number of them. Leaves OpenMP as many threads as this rank's share of the
- * host's cores, unless OMP_NUM_THREADS says how many. */
-px_status px_ranks_open(px_context *ctx, const px_ranks_end *end, px_ranks **ranks);
+/* Connects to the other ranks if a launcher started this process, and starts the heartbeat monitor. *ranks is NULL in a
+ * single process, and also for a launcher's only rank if MPI cannot be used. Sets the number of OpenMP threads to this
+ * rank's part of the host's cores, unless OMP_NUM_THREADS is set or the launcher has bound the rank to cores. callbacks
+ * must stay valid until px_ranks_close. PX_ERR_DEVICE: a launcher started several ranks, but MPI is not built in,
+ * cannot be loaded, or reports another number of ranks. */
+px_status px_ranks_open(px_context *ctx, const px_ranks_callbacks *callbacks, px_ranks **ranks);
 
-/* Leaves the job with the status of this rank's work. Of a failure rank 0 must have printed ctx->message by then: a
- * launcher may end all ranks as soon as one has ended badly. A failure that the ranks have not agreed on ends the other
- * ranks, too, and rank 0 learns the message of this one. All ranks must have agreed on a stop. ctx->message becomes "":
- * it has been said. NULL is allowed. */
+/* Leaves the job. status: the result of this rank's work. If it is a failure, rank 0 must have printed ctx->message
+ * before: a launcher may end all ranks as soon as one exits with a failure. A failure that the ranks have not agreed on
+ * (px_ranks_agree) ends the other ranks too, and rank 0 prints its message. A stop must have been agreed on. Clears
+ * ctx->message, which has been printed. */
 void px_ranks_close(px_ranks *ranks, px_status status);
 
-/* How many ranks a launcher says it started; 0: there is no launcher. Needs no MPI. */
+/* The number of ranks that a launcher started, from its environment variables; 0 without a launcher. Needs no MPI. */
 int px_ranks_launched(void);
-/* This process's number on its host, as the launcher says; 0 without one. */
+/* The index of this rank on its host, from the same variables; 0 without a launcher. */
 int px_ranks_launched_local(void);
 
-/* This rank, 0 .. count - 1, and its place among those on its host. Rank 0 writes and prints. */
+/* The index of this rank (0 .. count - 1), the number of ranks, and the index among the ranks on the same host. Rank 0
+ * writes files and prints. */
 int px_ranks_rank(const px_ranks *ranks);
 int px_ranks_count(const px_ranks *ranks);
 int px_ranks_local(const px_ranks *ranks);
 
-/* "rank 3 on node7". */
+/* Writes a rank's name for messages: "rank 3 on node7". */
 enum { PX_RANK_NAME = 96 };
 void px_ranks_name(const px_ranks *ranks, int rank, char name[PX_RANK_NAME]);
 
-/* Which of `total` things in a row are this rank's. They stay together in groups of `unit`; only the last group may be
- * smaller. Shares differ by one group at most, and may be empty. */
+/* The contiguous part of `total` items that this rank processes. Items are assigned in groups of `unit`, of which only
+ * the last may be smaller. Shares differ by one group at most and may be empty. */
 typedef struct px_share {
     size_t first, count;
 } px_share;
 px_share px_ranks_share(const px_ranks *ranks, size_t total, size_t unit);
 
-/* Every rank has filled its share of all, `total` things of `size` bytes; afterwards every rank has all of them. */
+/* Allgather, in place. all: `total` items of `size` bytes, of which each rank has filled its share of (total, unit).
+ * Afterwards every rank has all items. */
 px_status px_ranks_gather(px_ranks *ranks, void *all, size_t total, size_t unit, size_t size);
 
-/* Rank 0's bytes become everyone's. */
+/* Copies the `bytes` bytes at data from rank 0 to all ranks. */
 px_status px_ranks_broadcast(px_ranks *ranks, void *data, size_t bytes);
 
-/* The status of the first rank that failed, or PX_OK, on every rank; ctx->message is that rank's, with its name unless
- * all have failed alike. Doubles as a barrier. */
+/* Exchanges the statuses of all ranks, and thereby acts as a barrier. Returns on every rank the status of the lowest
+ * rank that failed, or PX_OK. ctx->message becomes that rank's message, preceded by its name unless all ranks failed
+ * with the same message. */
 px_status px_ranks_agree(px_ranks *ranks, px_status status);
 
-/* How long a rank may be silent (its process stopped, its host or link down), and how long it may keep the others
- * waiting while its process still answers, before the job is ended. Seconds. */
+/* Timeouts of the heartbeat monitor, in seconds. silence: how long a rank may send no heartbeat (its process is
+ * stopped, or its host or link is down). stall: how long a rank that does send heartbeats may keep the others waiting.
+ * When one is exceeded, the job ends with PX_ERR_DEVICE. Defaults: 15 and 1800. */
 void px_ranks_set_timeouts(px_ranks *ranks, double silence, double stall);
 
-/* PX_ERR_CONFIG unless `bytes` bytes at mine are the same on every rank; names the first rank that differs from rank 0,
- * and `what` it is that differs. */
+/* Checks that the `bytes` bytes at mine are equal on all ranks, by their checksum. what: the name of this data, for the
+ * message. PX_ERR_CONFIG: names the first rank that differs from rank 0. */
 px_status px_ranks_same(px_ranks *ranks, const char *what, const void *mine, size_t bytes);
 
-/* The same of the program's file. */
+/* Checks that all ranks run the same program file. */
 px_status px_ranks_same_program(px_ranks *ranks);
 
-/* All ranks compute on devices of one kind, and no two on one GPU: else PX_ERR_CONFIG. */
+/* Checks that all ranks use devices of one kind, and that no two use the same GPU. PX_ERR_CONFIG otherwise. */
 px_status px_ranks_check_device(px_ranks *ranks, const px_device *device);
 
-/* --- Gradients: the flat tensors of all ranks are summed in buckets, last rows first, while the backward pass still
- * makes the earlier ones: by MPI's thread on the CPU, by NCCL on a stream of its own on CUDA. Sums have one order for
- * one number of ranks. Alone, a reduction is NULL and costs nothing. */
+/* ---- Gradients ----
+ *
+ * An allreduce that overlaps with the backward pass. The gradients of a model are one flat tensor, and they become
+ * final from its last element to its first. Final rows are summed over all ranks in buckets while the backward pass
+ * computes the earlier rows: on the CPU by MPI's thread, on CUDA by NCCL on a separate stream. For a fixed number of
+ * ranks, CPU sums are bitwise reproducible. In a single process a px_reduction is NULL and does nothing. */
 typedef struct px_reduction px_reduction;
 
-/* gradients: (R, F), on device. Buckets are the fewest rows that have bucket_bytes. PX_ERR_DEVICE: CUDA without NCCL.
- */
+/* gradients: (R, F) on the device; they are summed in place, and the tensor must outlive the reduction. bucket_bytes:
+ * the least size of a bucket, which is rounded up to rows. PX_ERR_DEVICE: CUDA without NCCL. */
 px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor gradients, size_t bucket_bytes,
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);
 
-/* The elements from `first` on are final: sends what makes a bucket. A px_gradient_hook of model.h; context is the
- * reduction. */
+/* Declares that the elements from `first` to the end are final, and starts the sum of a bucket if there are enough. Has
+ * the type px_gradient_hook of host/model/internal.h; context is the px_reduction. */
 px_status px_reduction_ready(void *context, size_t first);
 
-/* After the last of them: what the device runs from here on sees the sums. */
+/* Waits for the sums of this step, after the last call of px_reduction_ready. On CUDA the device's stream waits, not
+ * the host. */
 px_status px_reduction_finish(px_reduction *reduction);
 
-/* Norm of this rank's own gradients before they were summed; waits for it. */
+/* The norm of this rank's own gradients before the sum. Waits for the device. */
 px_status px_reduction_norm(px_reduction *reduction, double *norm);
 
-/* Time since the last call: buckets on their way, and the part of it that the rank spent waiting for them after its
- * backward pass. */
+/* Durations since the previous call, in seconds. reduce: the sums of buckets, including the wait for slower ranks.
+ * exposed: the part of it that came after the backward pass. */
 typedef struct px_reduction_times {
-    double reduce, exposed; /* seconds */
+    double reduce, exposed;
     long steps;
 } px_reduction_times;
-px_reduction_times px_reduction_times_take(px_reduction *reduction);
+px_reduction_times px_reduction_read_times(px_reduction *reduction);
 
 #endif

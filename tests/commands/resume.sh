@@ -47,9 +47,10 @@ printf 'data.shuffle: false\n' >>sgd.yaml
 
 # ---- Running and comparing ---------------------------------------------------------------------------------------------
 
-# begin NAME RUN: resumes or begins in the background; $! is the program
+# begin NAME RUN: resumes or begins in the background; $job is the program
 begin() {
     "${unignored[@]}" "$program" train "$1.yaml" -o "$2" --resume >out 2>err &
+    job=$!
 }
 
 # What of a run must not depend on how often it was interrupted.
@@ -62,7 +63,7 @@ result() {
 ends_alike() {
     pixelrnn train "$1.yaml" -o "$2" --resume >ended || { cat ended; return 1; }
     result "$1" >want && result "$2" >got && diff want got &&
-        same "$(find "$2" -name '*.partial')" ""
+        no_partial_files "$2"
 }
 
 # If there is a checkpoint, eval opens it, and the newest one by its name; nothing else is taken for one.
@@ -79,15 +80,12 @@ opens() {
 
 # stops NAME RUN SIGNAL: once there is a checkpoint; returns 3 if the run had come to its end before the signal did
 stops() {
-    local status tries want=3
+    local status want=3
     [ "$3" = INT ] && want=130
     begin "$1" "$2"
-    for ((tries = 0; tries < 2000; tries++)); do
-        [ -e "$2/checkpoints/newest" ] && break
-        sleep 0.005
-    done
-    kill -s "$3" $!
-    wait $!
+    wait_until [ -e "$2/checkpoints/newest" ]
+    kill -s "$3" "$job"
+    wait "$job"
     status=$?
     cat out err
     [ $status -eq 0 ] && contains out '^trained to' && return 3
@@ -115,8 +113,8 @@ killed() {
         [ $((RANDOM % 8)) -eq 0 ] && rm -rf "$2" # begin anew, so that no part of the run is left out
         begin "$1" "$2"
         sleep "$(awk "BEGIN { print $seconds * $RANDOM / 32768 }")"
-        kill -KILL $! 2>/dev/null
-        wait $! 2>/dev/null
+        kill -KILL "$job" 2>/dev/null
+        wait "$job" 2>/dev/null
         opens "$2" || return
     done
     ends_alike "$1" "$2"

@@ -100,6 +100,11 @@ contains() {
     grep -Eq -- "$2" "$1" || { echo "$1: found no line that matches $2"; return 1; }
 }
 
+# no_partial_files FOLDER: there is no temporary file in it, which only a killed process leaves.
+no_partial_files() {
+    same "$(find "$1" -name '*.partial')" ""
+}
+
 # All lines of FILE match PATTERN, and there is one.
 all_lines() {
     [ -s "$1" ] || { echo "$1: found nothing in it"; return 1; }
@@ -117,18 +122,33 @@ nats() {
     json nats_per_image
 }
 
-# together RANKS WORD...: the program as so many ranks. ranks_start: whether that can be done here.
+# wait_until COMMAND...: waits up to a minute until the command succeeds, while the process $job runs
+wait_until() {
+    local tries
+    for ((tries = 0; tries < 6000; tries++)); do
+        "$@" 2>/dev/null && return
+        kill -0 "$job" 2>/dev/null || break
+        sleep 0.01
+    done
+    cat out err
+    echo "not reached: $*"
+    return 1
+}
+
+# Open MPI's launcher: also as root, with more ranks than cores, and without binding ranks to cores.
+mpi=(mpirun --allow-run-as-root --oversubscribe --bind-to none)
+
+# together RANKS ARGUMENT...: runs the program as so many ranks. ranks_start: whether that is possible here.
 together() {
-    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -n "$1" "$program" "${@:2}" >out 2>err ||
-        { cat out err && return 1; }
+    "${mpi[@]}" -n "$1" "$program" "${@:2}" >out 2>err || { cat out err && return 1; }
 }
 
 ranks_start() {
     [ "$device" = cpu ] && command -v mpirun >/dev/null && [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ] &&
-        ! ldd "$program" | grep -q 'libasan\|libtsan' # which MPI does not bear
+        ! ldd "$program" | grep -q 'libasan\|libtsan' # MPI does not run under a sanitizer
 }
 
-# rank_process N: the process of rank N that works in this script's folder
+# rank_process N: prints the process id of rank N that runs in this script's folder
 rank_process() {
     local folder
     for folder in /proc/[0-9]*; do

@@ -1,5 +1,5 @@
-/* Ranks: shares, and gradients that leave in buckets. Started by mpirun, the same program tests what ranks tell each
- * other, with real processes (tests/commands/ranks.sh does so). */
+/* Ranks: division of work, and the order in which gradients become final. Started by mpirun (tests/commands/ranks.sh),
+ * this program instead tests collective calls and reductions between real processes. */
 #include "host/distributed/ranks.h"
 #include "pixelrnn/loader.h"
 #include "tests/support/model.h"
@@ -10,15 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- Shares ------------------------------------------------------------------------------------------------------- */
+/* ---- Division of work ---- */
 
-static px_ranks *seat(px_ranks *ranks, px_mpi *mpi, int rank, int count) {
+static px_ranks *fake_ranks(px_ranks *ranks, px_mpi *mpi, int rank, int count) {
     *mpi = (px_mpi){.rank = rank, .count = count};
     *ranks = (px_ranks){.mpi = mpi};
     return ranks;
 }
 
-static void shares_cover_all_and_differ_by_one(void **state) {
+static void shares_cover_all_items_and_differ_by_one(void **state) {
     (void)state;
     for (size_t total = 0; total < 40; total++)
         for (int count = 1; count < 9; count++) {
@@ -26,7 +26,7 @@ static void shares_cover_all_and_differ_by_one(void **state) {
             for (int rank = 0; rank < count; rank++) {
                 px_ranks ranks;
                 px_mpi mpi;
-                const px_share share = px_ranks_share(seat(&ranks, &mpi, rank, count), total, 1);
+                const px_share share = px_ranks_share(fake_ranks(&ranks, &mpi, rank, count), total, 1);
                 assert_int_equal(share.first, next);
                 assert_in_range(share.count, total / (size_t)count, total / (size_t)count + 1);
                 next += share.count;
@@ -35,7 +35,7 @@ static void shares_cover_all_and_differ_by_one(void **state) {
         }
 }
 
-static void groups_stay_together(void **state) {
+static void groups_are_not_split(void **state) {
     (void)state;
     for (size_t total = 0; total < 40; total++)
         for (size_t unit = 1; unit < 9; unit++) {
@@ -43,7 +43,7 @@ static void groups_stay_together(void **state) {
             for (int rank = 0; rank < 5; rank++) {
                 px_ranks ranks;
                 px_mpi mpi;
-                const px_share share = px_ranks_share(seat(&ranks, &mpi, rank, 5), total, unit);
+                const px_share share = px_ranks_share(fake_ranks(&ranks, &mpi, rank, 5), total, unit);
                 assert_int_equal(share.first, next);
                 assert_true(share.first % unit == 0 || share.first == total);
                 next += share.count;
@@ -52,7 +52,7 @@ static void groups_stay_together(void **state) {
         }
 }
 
-static void alone_all_is_mine(void **state) {
+static void single_process_has_all_items(void **state) {
     const px_share share = px_ranks_share(NULL, 17, 4);
     double all[3] = {1, 2, 3};
     (void)state;
@@ -64,8 +64,8 @@ static void alone_all_is_mine(void **state) {
     assert_int_equal(px_reduction_finish(NULL), PX_OK);
 }
 
-/* SLURM's steps of one task may be a shell. */
-static void launchers_are_known(void **state) {
+/* A SLURM step of one task may be an interactive shell, so it is no launcher. */
+static void launchers_are_detected(void **state) {
     static const struct {
         const char *name, *value;
         int ranks;
@@ -85,7 +85,7 @@ static void launchers_are_known(void **state) {
     }
 }
 
-/* --- Gradients of parts ------------------------------------------------------------------------------------------- */
+/* ---- Gradients in one process ---- */
 
 static const px_model_spec spec = {.kind = PX_MODEL_ROW_LSTM,
                                    .layers = 3,
@@ -99,36 +99,36 @@ static const px_model_spec spec = {.kind = PX_MODEL_ROW_LSTM,
                                    .levels = 5};
 enum { IMAGES = 5 };
 
-/* What was final when; the model's gradients must not change from there on. */
-typedef struct px_listener {
+/* Records gradients when they are declared final; they must not change afterwards. */
+typedef struct recorder {
     px_model *model;
     size_t first, calls;
-    px_real *final; /* copied as they became final */
-} px_listener;
+    px_real *final; /* elements from `first` on */
+} recorder;
 
-static px_status hear(void *context, size_t first) {
-    px_listener *l = context;
-    px_device *device = px_model_device(l->model);
-    const px_tensor gradients = px_model_gradients(l->model);
-    if (first >= l->first) fail_msg("call %zu: final from %zu on, expected below %zu", l->calls, first, l->first);
-    PX_TRY(device->ops->download(device, l->final + first, (px_real *)gradients.data + first,
-                                 (l->first - first) * sizeof(px_real)));
-    l->first = first;
-    l->calls++;
+static px_status record(void *context, size_t first) {
+    recorder *r = context;
+    px_device *device = px_model_device(r->model);
+    const px_tensor gradients = px_model_gradients(r->model);
+    if (first >= r->first) fail_msg("call %zu: final from %zu on, expected below %zu", r->calls, first, r->first);
+    PX_TRY(device->ops->download(device, r->final + first, (px_real *)gradients.data + first,
+                                 (r->first - first) * sizeof(px_real)));
+    r->first = first;
+    r->calls++;
     return PX_OK;
 }
 
-static px_real *gradients_of(px_model *model, const uint8_t *levels, int images) {
+static px_real *compute_gradients(px_model *model, const uint8_t *levels, int images) {
     px_context *ctx = px_model_device(model)->ctx;
     assert_ok(ctx, px_model_forward(model, levels, images, true));
     assert_ok(ctx, px_model_backward(model));
     return px_test_download(px_model_device(model), px_model_gradients(model));
 }
 
-/* Sums of a few hundred products each. */
+/* Relative tolerance: the gradients are sums of a few hundred products. */
 static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13;
 
-static void parts_add_up_to_the_whole(void **state) {
+static void gradients_of_parts_sum_to_those_of_the_batch(void **state) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
     px_model *model = px_test_model(device, &spec, 3);
@@ -136,15 +136,15 @@ static void parts_add_up_to_the_whole(void **state) {
     const size_t elements = px_model_parameters(model)->elements;
     (void)state;
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-    px_real *whole = gradients_of(model, images, IMAGES);
+    px_real *whole = compute_gradients(model, images, IMAGES);
     px_model_set_global_batch(model, IMAGES);
-    px_real *first = gradients_of(model, images, 2);
-    px_real *rest = gradients_of(model, images + 2 * px_test_values(&spec), IMAGES - 2);
+    px_real *first = compute_gradients(model, images, 2);
+    px_real *rest = compute_gradients(model, images + 2 * px_test_values(&spec), IMAGES - 2);
     for (size_t i = 0; i < elements; i++) first[i] += rest[i];
     const px_difference d = px_compare(elements, px_element_real, first, px_element_real, whole);
     if (!(d.relative <= rounding))
-        fail_msg("gradient %zu: parts give %.9g, the whole %.9g, within %g of the largest", d.index, d.found, d.want,
-                 rounding);
+        fail_msg("gradient %zu: found %.9g as the sum of parts, expected %.9g within %g of the largest", d.index,
+                 d.found, d.want, rounding);
     free(whole);
     free(first);
     free(rest);
@@ -153,40 +153,40 @@ static void parts_add_up_to_the_whole(void **state) {
     px_device_close(device);
 }
 
-static void what_is_called_final_is(void **state) {
+static void final_gradients_do_not_change(void **state) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
     px_model *model = px_test_model(device, &spec, 5);
     uint8_t *images = px_test_images(&spec, IMAGES, 6);
     const size_t elements = px_model_parameters(model)->elements;
-    px_listener listener = {.model = model, .first = elements, .final = calloc(elements, sizeof(px_real))};
+    recorder recorded = {.model = model, .first = elements, .final = calloc(elements, sizeof(px_real))};
     (void)state;
-    assert_non_null(listener.final);
+    assert_non_null(recorded.final);
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-    px_model_set_gradient_hook(model, hear, &listener);
-    px_real *gradients = gradients_of(model, images, IMAGES);
-    assert_int_equal(listener.first, 0);
-    assert_int_equal(listener.calls, spec.layers + 2); /* head, blocks, stem */
-    assert_memory_equal(listener.final, gradients, elements * sizeof *gradients);
+    px_model_set_gradient_hook(model, record, &recorded);
+    px_real *gradients = compute_gradients(model, images, IMAGES);
+    assert_int_equal(recorded.first, 0);
+    assert_int_equal(recorded.calls, spec.layers + 2); /* head, blocks, stem */
+    assert_memory_equal(recorded.final, gradients, elements * sizeof *gradients);
     free(gradients);
-    free(listener.final);
+    free(recorded.final);
     free(images);
     px_model_destroy(model);
     px_device_close(device);
 }
 
-/* --- A job -------------------------------------------------------------------------------------------------------- */
+/* ---- Tests of a distributed job ---- */
 
-static void say(const char *line) {
+static void log_line(const char *line) {
     fprintf(stderr, "not ok - %s\n", line);
 }
-static void leave(px_status status) {
+static void exit_now(px_status status) {
     _exit(1 + (int)status);
 }
 
 static px_context context;
 
-static void everyone_gets_all_shares(void **state) {
+static void gather_gives_all_items_to_all_ranks(void **state) {
     px_ranks *ranks = *state;
     for (size_t total = 0; total < 20; total++)
         for (size_t unit = 1; unit < 4; unit++) {
@@ -198,45 +198,45 @@ static void everyone_gets_all_shares(void **state) {
         }
 }
 
-static void rank_0_is_heard_by_all(void **state) {
+static void broadcast_copies_from_rank_0(void **state) {
     px_ranks *ranks = *state;
-    char word[8] = "nothing";
-    if (px_ranks_rank(ranks) == 0) strcpy(word, "hello");
-    assert_ok(&context, px_ranks_broadcast(ranks, word, sizeof word));
-    assert_string_equal(word, "hello");
+    char text[8] = "nothing";
+    if (px_ranks_rank(ranks) == 0) strcpy(text, "hello");
+    assert_ok(&context, px_ranks_broadcast(ranks, text, sizeof text));
+    assert_string_equal(text, "hello");
 }
 
-static void the_first_failure_is_everyones(void **state) {
+static void first_failure_is_returned_on_all_ranks(void **state) {
     px_ranks *ranks = *state;
     const int rank = px_ranks_rank(ranks), last = px_ranks_count(ranks) - 1;
     char expected[256], name[PX_RANK_NAME];
     assert_ok(&context, px_ranks_agree(ranks, PX_OK));
-    const px_status mine = rank == last ? px_fail(&context, PX_ERR_SHAPE, "it is askew") : PX_OK;
+    const px_status mine = rank == last ? px_fail(&context, PX_ERR_SHAPE, "rows: found 3, expected 4") : PX_OK;
     px_ranks_name(ranks, last, name);
-    snprintf(expected, sizeof expected, "%s%sit is askew", last > 0 ? name : "", last > 0 ? ": " : "");
+    snprintf(expected, sizeof expected, "%s%srows: found 3, expected 4", last > 0 ? name : "", last > 0 ? ": " : "");
     assert_int_equal(px_ranks_agree(ranks, mine), PX_ERR_SHAPE);
     assert_string_equal(context.message, expected);
-    assert_int_equal(px_ranks_agree(ranks, px_fail(&context, PX_ERR_FILE, "all are lost")), PX_ERR_FILE);
-    assert_string_equal(context.message, "all are lost");
-    ranks->agreed = false; /* this was not the end of the job */
+    assert_int_equal(px_ranks_agree(ranks, px_fail(&context, PX_ERR_FILE, "images.npy: missing")), PX_ERR_FILE);
+    assert_string_equal(context.message, "images.npy: missing");
+    ranks->failure_agreed = false; /* the job continues */
 }
 
-static void differences_are_found(void **state) {
+static void different_data_is_detected(void **state) {
     px_ranks *ranks = *state;
     const int last = px_ranks_count(ranks) - 1;
-    int thing = 7;
+    int value = 7;
     assert_ok(&context, px_ranks_same_program(ranks));
-    assert_ok(&context, px_ranks_same(ranks, "the thing", &thing, sizeof thing));
-    if (px_ranks_rank(ranks) == last) thing = 8;
-    assert_int_equal(px_ranks_same(ranks, "the thing", &thing, sizeof thing), last > 0 ? PX_ERR_CONFIG : PX_OK);
-    ranks->agreed = false;
+    assert_ok(&context, px_ranks_same(ranks, "the value", &value, sizeof value));
+    if (px_ranks_rank(ranks) == last) value = 8;
+    assert_int_equal(px_ranks_same(ranks, "the value", &value, sizeof value), last > 0 ? PX_ERR_CONFIG : PX_OK);
+    ranks->failure_agreed = false;
 }
 
-static void one_gpu_has_one_rank(void **state) {
+static void gpu_used_by_two_ranks_is_detected(void **state) {
     px_ranks *ranks = *state;
     const int rank = px_ranks_rank(ranks), count = px_ranks_count(ranks);
     px_device device = {.ctx = &context, .kind = "cuda"};
-    char taken[64];
+    char expected[64];
     assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
     snprintf(device.identity, sizeof device.identity, "%d", rank);
     assert_ok(&context, px_ranks_check_device(ranks, &device));
@@ -244,24 +244,27 @@ static void one_gpu_has_one_rank(void **state) {
     snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "found GPU 0, which rank 0 on "));
-    snprintf(device.identity, sizeof device.identity, "%d", rank < count - 1 ? rank : rank - 1); /* of neighbours */
+    snprintf(device.identity, sizeof device.identity, "%d",
+             rank < count - 1 ? rank : rank - 1); /* the last two ranks share one */
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
-    snprintf(taken, sizeof taken, "found GPU %d, which rank %d on ", count - 2, count - 2);
-    assert_non_null(strstr(context.message, taken));
+    snprintf(expected, sizeof expected, "found GPU %d, which rank %d on ", count - 2, count - 2);
+    assert_non_null(strstr(context.message, expected));
     device.kind = rank == count - 1 ? "cpu" : "cuda";
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
     assert_non_null(strstr(context.message, "device: found cpu, expected cuda as rank 0"));
-    ranks->agreed = false;
+    ranks->failure_agreed = false;
 }
 
-/* Gradients of rank r: a function of place and rank. */
-enum { ROWS = 150 }; /* more buckets of one row than sums wait in line */
+enum { ROWS = 150 }; /* with one row a bucket, more buckets than fit in the queue of MPI's thread */
+
+/* Writes elements first .. end - 1 of the gradients of a rank, a function of index and rank. */
 static void fill(px_tensor tensor, int rank, size_t first, size_t end) {
     px_real *values = tensor.data;
     for (size_t i = first; i < end; i++) values[i] = (px_real)px_test_number((uint64_t)rank, i);
 }
 
-/* A reduction of buckets of `rows` rows, with gradients that become final a few hundred elements at a time. */
+/* Sums gradients that become final 300 elements at a time, in buckets of `rows` rows. own: NULL, or receives the norm
+ * of this rank's gradients, of which the last rank has one NaN. */
 static void reduce(px_ranks *ranks, px_device *device, px_tensor tensor, size_t rows, double *own) {
     px_reduction *reduction;
     const size_t row = PX_FLAT_COLUMNS * sizeof(px_real);
@@ -276,9 +279,9 @@ static void reduce(px_ranks *ranks, px_device *device, px_tensor tensor, size_t 
     }
     assert_ok(&context, px_reduction_finish(reduction));
     if (own) assert_ok(&context, px_reduction_norm(reduction, own));
-    assert_int_equal(px_reduction_times_take(reduction).steps, 1);
-    assert_ok(&context, px_reduction_finish(reduction)); /* a step without sums takes no time for them */
-    assert_true(px_reduction_times_take(reduction).reduce == 0);
+    assert_int_equal(px_reduction_read_times(reduction).steps, 1);
+    assert_ok(&context, px_reduction_finish(reduction)); /* a step without sums takes no time */
+    assert_true(px_reduction_read_times(reduction).reduce == 0);
     px_reduction_destroy(reduction);
 }
 
@@ -288,14 +291,14 @@ static px_tensor host_tensor(void) {
     return tensor;
 }
 
-static void sums_are_right_the_same_everywhere_and_again(void **state) {
+static void sums_are_correct_and_reproducible(void **state) {
     px_ranks *ranks = *state;
     px_device *device;
     const px_tensor tensor = host_tensor(), again = host_tensor();
     const size_t elements = px_tensor_elements(&tensor);
     const int count = px_ranks_count(ranks);
-    const double within = count * (sizeof(px_real) == sizeof(float) ? 6e-8 : 1.2e-16) *
-                          count; /* half a bit an addition */
+    /* half a unit in the last place for each addition */
+    const double tolerance = count * (sizeof(px_real) == sizeof(float) ? 6e-8 : 1.2e-16) * count;
     assert_ok(&context, px_device_open(&context, PX_DEVICE_CPU, PX_REAL, &device));
     for (size_t rows = 1; rows < 30; rows += 4) {
         reduce(ranks, device, tensor, rows, NULL);
@@ -303,8 +306,9 @@ static void sums_are_right_the_same_everywhere_and_again(void **state) {
             double want = 0;
             for (int r = 0; r < count; r++) want += (double)(px_real)px_test_number((uint64_t)r, i);
             const double found = (double)((const px_real *)tensor.data)[i];
-            if (!(fabs(found - want) <= within))
-                fail_msg("buckets of %zu rows: sum %zu is %.9g, expected %.9g within %g", rows, i, found, want, within);
+            if (!(fabs(found - want) <= tolerance))
+                fail_msg("buckets of %zu rows, sum %zu: found %.9g, expected %.9g within %g", rows, i, found, want,
+                         tolerance);
         }
         assert_ok(&context, px_ranks_same(ranks, "the sums", tensor.data, px_tensor_bytes(&tensor)));
         reduce(ranks, device, again, rows, NULL);
@@ -315,7 +319,7 @@ static void sums_are_right_the_same_everywhere_and_again(void **state) {
     px_device_close(device);
 }
 
-static void each_knows_its_own_norm(void **state) {
+static void norm_is_that_of_own_gradients(void **state) {
     px_ranks *ranks = *state;
     px_device *device;
     double norm, want = 0;
@@ -326,53 +330,49 @@ static void each_knows_its_own_norm(void **state) {
     fill(tensor, rank, 0, px_tensor_elements(&tensor));
     for (size_t i = 0; i < px_tensor_elements(&tensor); i++) want += pow((double)((const px_real *)tensor.data)[i], 2);
     if (rank == px_ranks_count(ranks) - 1)
-        assert_true(isnan(norm)); /* its own NaN, which by now is in everyone's sums */
+        assert_true(isnan(norm)); /* only here, although the sums of all ranks now contain a NaN */
     else if (!(fabs(norm - sqrt(want)) <= 1e-12 * norm))
-        fail_msg("own norm is %.17g, expected %.17g", norm, sqrt(want));
+        fail_msg("norm: found %.17g, expected %.17g", norm, sqrt(want));
     free(tensor.data);
     px_device_close(device);
 }
 
-static void each_has_its_share_of_cores(void **state) {
+static void cores_are_divided_among_ranks(void **state) {
     const px_ranks *ranks = *state;
     cpu_set_t mine;
     const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), share = cores / ranks->mpi->local_count;
     if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < cores) {
-        print_message("SKIP: the number of threads was set by others\n");
+        print_message("SKIP: the environment sets the number of threads, or binds this process to cores\n");
         skip();
     }
     assert_int_equal(omp_get_max_threads(), share > 0 ? share : 1);
 }
 
-static int meet(void **state) {
-    static const px_ranks_end end = {say, leave, NULL};
-    assert_ok(&context, px_ranks_open(&context, &end, (px_ranks **)state));
+static int open_ranks(void **state) {
+    static const px_ranks_callbacks callbacks = {log_line, exit_now, NULL};
+    assert_ok(&context, px_ranks_open(&context, &callbacks, (px_ranks **)state));
     return 0;
 }
-static int part(void **state) {
+static int close_ranks(void **state) {
     px_ranks_close(*state, PX_OK);
     return 0;
 }
 
 int main(void) {
-    const struct CMUnitTest alone[] = {
-        cmocka_unit_test(shares_cover_all_and_differ_by_one),
-        cmocka_unit_test(groups_stay_together),
-        cmocka_unit_test(alone_all_is_mine),
-        cmocka_unit_test(launchers_are_known),
-        cmocka_unit_test(parts_add_up_to_the_whole),
-        cmocka_unit_test(what_is_called_final_is),
+    const struct CMUnitTest single_process[] = {
+        cmocka_unit_test(shares_cover_all_items_and_differ_by_one),
+        cmocka_unit_test(groups_are_not_split),
+        cmocka_unit_test(single_process_has_all_items),
+        cmocka_unit_test(launchers_are_detected),
+        cmocka_unit_test(gradients_of_parts_sum_to_those_of_the_batch),
+        cmocka_unit_test(final_gradients_do_not_change),
     };
-    const struct CMUnitTest together[] = {
-        cmocka_unit_test(everyone_gets_all_shares),
-        cmocka_unit_test(rank_0_is_heard_by_all),
-        cmocka_unit_test(the_first_failure_is_everyones),
-        cmocka_unit_test(differences_are_found),
-        cmocka_unit_test(one_gpu_has_one_rank),
-        cmocka_unit_test(sums_are_right_the_same_everywhere_and_again),
-        cmocka_unit_test(each_knows_its_own_norm),
-        cmocka_unit_test(each_has_its_share_of_cores),
+    const struct CMUnitTest distributed[] = {
+        cmocka_unit_test(gather_gives_all_items_to_all_ranks),    cmocka_unit_test(broadcast_copies_from_rank_0),
+        cmocka_unit_test(first_failure_is_returned_on_all_ranks), cmocka_unit_test(different_data_is_detected),
+        cmocka_unit_test(gpu_used_by_two_ranks_is_detected),      cmocka_unit_test(sums_are_correct_and_reproducible),
+        cmocka_unit_test(norm_is_that_of_own_gradients),          cmocka_unit_test(cores_are_divided_among_ranks),
     };
-    return px_ranks_launched() ? cmocka_run_group_tests(together, meet, part)
-                               : cmocka_run_group_tests(alone, NULL, NULL);
+    return px_ranks_launched() ? cmocka_run_group_tests(distributed, open_ranks, close_ranks)
+                               : cmocka_run_group_tests(single_process, NULL, NULL);
 }

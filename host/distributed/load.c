@@ -1,0 +1,49 @@
+/* Loading of libpixelrnn_mpi.so and libpixelrnn_nccl.so, which lie beside the program.
+ *
+ * They are separate libraries so that a single process starts fast and runs on machines without MPI and NCCL. If a
+ * launcher started several processes, MPI is required: as many single processes would train in the same run folder. */
+#include "host/distributed/ranks.h"
+#include <dlfcn.h>
+
+/* Finds a function in a library. The library stays loaded, because MPI and NCCL do not unload cleanly. */
+static px_status load(px_context *ctx, const char *library, const char *symbol, void *function) {
+    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (handle) *(void **)function = dlsym(handle, symbol);
+    return handle && *(void **)function ? PX_OK : px_fail(ctx, PX_ERR_DEVICE, "%s", dlerror());
+}
+
+px_status px_mpi_open(px_context *ctx, px_mpi **mpi) {
+    const char *launcher;
+    const int launched = px_launcher_ranks(&launcher);
+    px_status (*open)(px_context *, px_mpi **) = NULL;
+    px_context reason;
+    *mpi = NULL;
+    if (load(&reason, "libpixelrnn_mpi.so", "px_mpi_library_open", &open) != PX_OK)
+        return px_fail(ctx, PX_ERR_DEVICE, "%s started %d ranks, but MPI cannot be loaded, or is not built in: %.800s",
+                       launcher, launched, reason.message);
+    PX_TRY(open(ctx, mpi));
+    if ((*mpi)->count == launched) return PX_OK;
+    return px_fail(
+        ctx, PX_ERR_DEVICE,
+        "%s started %d ranks, but MPI found %d; use the launcher of the MPI that the program is built with%s", launcher,
+        launched, (*mpi)->count, launcher[0] == 's' ? " (Open MPI: srun --mpi=pmix)" : "");
+}
+
+px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl) {
+    static const char library[] = "libpixelrnn_nccl.so";
+    px_status (*make_id)(px_context *, unsigned char[PX_NCCL_ID]) = NULL;
+    px_status (*open)(px_context *, px_device *, int, int, const unsigned char[PX_NCCL_ID], px_nccl **) = NULL;
+    unsigned char id[PX_NCCL_ID] = {0};
+    px_context *ctx = ranks->ctx, reason;
+    const int rank = px_ranks_rank(ranks);
+    *nccl = NULL;
+    px_status status = load(&reason, library, "px_nccl_library_make_id", &make_id);
+    if (status == PX_OK) status = load(&reason, library, "px_nccl_library_open", &open);
+    if (status != PX_OK)
+        px_fail(ctx, status, "ranks on CUDA need NCCL, which cannot be loaded, or is not built in: %.800s",
+                reason.message);
+    PX_TRY(px_ranks_agree(ranks, status));
+    PX_TRY(px_ranks_agree(ranks, rank == 0 ? make_id(ctx, id) : PX_OK));
+    PX_TRY(px_ranks_broadcast(ranks, id, sizeof id));
+    return px_ranks_agree(ranks, open(ctx, device, rank, px_ranks_count(ranks), id, nccl));
+}
