@@ -388,7 +388,7 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
