@@ -218,7 +218,7 @@ MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity tes
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
-DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_ranks,$(notdir $(TESTS)))
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_oracle_weights test_ranks,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
