@@ -1,7 +1,8 @@
 #!/bin/bash
-# Runs the commands of every README: those in fenced sh blocks, and lines indented by four spaces that begin with a program.
-# They run in a folder that holds the built program, configs and headers, and generated files in place of data sets.
-# Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes are skipped.
+# Runs the commands of every README: those in fenced sh blocks, and lines indented by four spaces that begin with a
+# program. They run in a folder that holds the built program, configs and headers, and generated files in place of data
+# sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes are
+# skipped.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -12,7 +13,7 @@ if [ "$device" != cpu ]; then
     exit
 fi
 
-# ---- The folder --------------------------------------------------------------------------------------------------------
+# ---- The folder ----
 
 built=$(dirname "$program")
 mkdir repository && cd repository || exit 1
@@ -49,7 +50,7 @@ END
 chmod +x bin/pixelrnn && ln -s ../bin/pixelrnn build/pixelrnn || exit 1
 export PATH=$PWD/bin:$PATH
 
-# ---- Data --------------------------------------------------------------------------------------------------------------
+# ---- Data ----
 
 idx() { # 8 images of 28 x 28
     printf '\0\0\10\3\0\0\0\10\0\0\0\34\0\0\0\34'
@@ -86,7 +87,7 @@ pixelrnn_demo() { # trains the run that stands for those which the READMEs train
 check "a small model is trained for the commands" pixelrnn_demo
 cp runs/demo/samples/*.png photos # a grid of 10 x 10 images: 160 pixels a side
 
-# ---- Commands ----------------------------------------------------------------------------------------------------------
+# ---- Commands ----
 
 # Prints the commands of a README, one a line.
 commands() {

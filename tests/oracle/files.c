@@ -30,7 +30,7 @@ char *oracle_read_text(const char *path) {
     return read_bytes(path, &bytes);
 }
 
-/* ---- Npy ---- */
+/* ---- npy ---- */
 
 /* Checks the type of an npy file in memory, finds its shape and data, and returns its rank. */
 static int npy_parse(const char *path, const char *file, const char *type, size_t shape[4], const char **data) {
@@ -90,7 +90,7 @@ void oracle_write_images(const char *path, const oracle_images *images) {
     if (fclose(file) != 0) fail(path, strerror(errno));
 }
 
-/* ---- Safetensors ---- */
+/* ---- safetensors ---- */
 
 static void visit_tensor(const char *path, const cJSON *item, const char *data, oracle_tensor_visitor visit,
                          void *context) {

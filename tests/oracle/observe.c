@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Metrics.jsonl ---- */
+/* ---- metrics.jsonl ---- */
 
 static bool number(const cJSON *line, const char *name, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);

@@ -68,7 +68,7 @@ typedef struct oracle_tensor {
     int outputs, taps, live, inputs;
     oracle_tap tap[28];
     char mask;  /* 'A', 'B', or 0 for none */
-    int period; /* number of consecutive outputs that are divided into the colour groups */
+    int period; /* the colour groups repeat after this many outputs */
     double gain;
     int ones_first, ones_count; /* of a bias: the range of elements with initial value 1 */
 } oracle_tensor;
