@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the commands of every README: those in fenced sh blocks, and lines indented by four spaces that begin with a
-# program. They run in a folder that holds the built program, configs and headers, and generated files in place of data
-# sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes are
-# skipped.
+# Runs the commands of every README: those in fenced sh or bash blocks, and lines indented by four spaces that begin
+# with a program. They run in a folder that holds the built program, configs and headers, and generated files in place
+# of data sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes
+# are skipped.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -98,8 +98,10 @@ commands() {
             command = command (command == "" ? "" : " ") line
             if (!more) { print command; command = "" }
         }
-        /^```/ { inside = /^```sh$/; command = ""; next }
-        inside { if ($0 != "" && $0 !~ /^#/) add($0); next }
+        /^```/ { fence = fence == "" ? $0 : ""; command = ""; next }
+        fence != "" && /^#!/ { fence = "a script" }
+        fence ~ /^```(sh|bash|shell)$/ && $0 != "" && $0 !~ /^#/ { add($0) }
+        fence != "" { next }
         /^    / && (command != "" || /^    (([A-Z_]+=[^ ]* )*((build|bench|tests|\.ci)\/|pixelrnn |make( |$)|mpirun |srun |cc |mkdir |tensorboard |curl ))/) { add($0) }' "$1" |
         sed -E 's/ +# .*//'
 }
