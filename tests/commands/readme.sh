@@ -119,6 +119,7 @@ reason() {
     .ci/run* | *tests/run* | *tests/*/run* | *build/fuzz/* | *tests/commands/* | *build/tests/* | build/debug/* | build/sanitize/* | \
         build/bundle/* | *bench/sweep*) echo "runs tests, measurements or another build" ;;
     *tests/golden/*) echo "creates the golden cases" ;;
+    cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' || echo "needs a release build" ;;
     *mpirun\ *) [[ $1 != *build/bench/* ]] && ranks_start || echo "needs MPI and takes minutes" ;;
     esac
 }
