@@ -393,7 +393,7 @@ format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
-lint: ## fail if a text file holds a retired word, a long comment line or a misspelling
+lint: ## fail if a text file holds a retired word, long comment line, broken link or misspelling
 	@tests/lint/run
 
 clean: ## remove build/

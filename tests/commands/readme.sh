@@ -75,7 +75,7 @@ arrays() { # FOLDER SIDE: train.npy, valid.npy and test.npy
 for name in train t10k; do idx | gzip >data/$name-images-idx3-ubyte.gz; done
 for name in train valid test; do amat 4 | gzip >data/binarized_mnist_$name.amat.gz; done
 mkdir cifar-10-batches-bin
-for name in data_batch_{1,2,3,4,5} test_batch; do cifar 1 >cifar-10-batches-bin/$name.bin; done
+for name in data_batch_{1,2,3,4,5} test_batch; do cifar 1 >"cifar-10-batches-bin/$name.bin"; done
 tar czf cifar-10-binary.tar.gz cifar-10-batches-bin && cp -r cifar-10-binary.tar.gz cifar-10-batches-bin data
 arrays data/cifar10 32
 arrays data/imagenet32 32
