@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check clean help FORCE
+.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check lint clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -50,7 +50,7 @@ endif
 
 # ---- What must be installed --------------------------------------------------------------------------------------------
 
-ifneq ($(filter-out help clean format format-check,$(GOALS)),)
+ifneq ($(filter-out help clean format format-check lint,$(GOALS)),)
 # Debian package, and how to see that what it brings is there, from this or another source
 MISSING := $(shell \
 	need() { eval "$$2" >/dev/null 2>&1 || echo $$1; }; \
@@ -87,9 +87,9 @@ $(error still missing after make deps: $(MISSING))
 else ifeq ($(filter demo test deps,$(GOALS)),)
 $(error missing: $(MISSING). 'make deps' installs them)
 endif
-$(filter-out deps help clean format format-check,$(GOALS)): deps
+$(filter-out deps help clean format format-check lint,$(GOALS)): deps
 	@$(MAKE) PX_DEPS_DONE=1 $@
-else ifneq ($(filter-out deps help clean format format-check,$(GOALS)),)
+else ifneq ($(filter-out deps help clean format format-check lint,$(GOALS)),)
 
 # ---- Flags -------------------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity tes
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tell more in double precision, where a difference quotient is good to 1e-11
-DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_ranks,$(notdir $(TESTS)))
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_oracle_weights test_ranks,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)
@@ -388,11 +388,13 @@ endif
 # ---- Housekeeping ------------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
-FORMATTED    := $(sort $(wildcard $(foreach d,host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
+FORMATTED    := $(sort $(wildcard $(foreach d,host host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
 format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+lint: ## fail if a text file holds a retired word, long comment line, broken link or misspelling
+	@tests/lint/run
 
 clean: ## remove build/
 	rm -rf build

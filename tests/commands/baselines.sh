@@ -1,12 +1,12 @@
 #!/bin/bash
-# The PyTorch models of bench/baselines against the golden cases, and the command that compares them with the program.
+# The PyTorch models of bench/baselines give the golden results, and bench/baselines/run compares them with the program.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
 baselines=$(realpath "$golden/../../bench/baselines")
 if ! python3 -c 'import numpy, torch' 2>/dev/null; then
-    skip "PyTorch's models give the golden figures" "python3 with numpy and torch is wanted"
-    skip "PyTorch beside pixelrnn" "python3 with numpy and torch is wanted"
+    skip "PyTorch's models give the golden results" "needs python3 with numpy and torch"
+    skip "PyTorch compared with pixelrnn" "needs python3 with numpy and torch"
     finish
     exit
 fi
@@ -15,8 +15,9 @@ check "PixelCNN: PyTorch's logits, nats, gradients, updates and cached sampler" 
 check "Row LSTM: the same" python3 "$baselines/check.py" "$golden"/row_lstm_*/
 check "Diagonal BiLSTM: the same" python3 "$baselines/check.py" "$golden"/diagonal_*/
 
-# race KINDS COMPARISONS VARIANT WORD...: a small one, its report in report.json, its table in table
-race() {
+# compare KINDS COMPARISONS VARIANT ARGUMENT...: a small comparison, with its report in report.json and its output in
+# table
+compare() {
     local kinds=$1 what=$2 variant=$3
     shift 3
     rm -f report.json
@@ -26,7 +27,7 @@ race() {
 }
 
 side_by_side() { # KINDS COMPARISONS
-    race "$@" 'eager float32' --only 'cached float32' || return
+    compare "$@" 'eager float32' --only 'cached float32' || return
     python3 - "$@" <<'END'
 import json, sys
 found, (kinds, expected) = json.load(open("report.json"))["comparisons"], (words.split(",") for words in sys.argv[1:])
@@ -37,11 +38,11 @@ for comparison in found:
     assert [abs(found * theirs / ours - 1) < 1e-9 for found in comparison["ours_over_theirs"].values()] == [True], comparison
 END
 }
-check "beside pixelrnn in training" side_by_side pixelcnn,row_lstm,diagonal_bilstm train
-check "beside pixelrnn in evaluation and sampling" side_by_side diagonal_bilstm evaluate,sample
+check "compared with pixelrnn in training" side_by_side pixelcnn,row_lstm,diagonal_bilstm train
+check "compared with pixelrnn in evaluation and sampling" side_by_side diagonal_bilstm evaluate,sample
 
 recurrence() {
-    race row_lstm,diagonal_bilstm lstm 'LSTM float32' || return
+    compare row_lstm,diagonal_bilstm lstm 'LSTM float32' || return
     python3 - <<'END'
 import json
 for comparison, steps in zip(json.load(open("report.json"))["comparisons"], (4, 7), strict=True):
@@ -52,17 +53,17 @@ for comparison, steps in zip(json.load(open("report.json"))["comparisons"], (4, 
     assert [abs(found / ratio - 1) < 1e-9 for found in comparison["ours_over_theirs"].values()] == [True], comparison
 END
 }
-check "nn.LSTM beside the program's recurrence, at its steps and lanes" recurrence
+check "nn.LSTM compared with the program's recurrence of equal steps and batch" recurrence
 
-late() {
-    ! race row_lstm train 'eager float32' --budget 0.02 && [ "$(grep -c ' stopped after 0 s$' table)" -eq 2 ] && contains table 'no ratio'
+too_slow() {
+    ! compare row_lstm train 'eager float32' --budget 0.02 && [ "$(grep -c ' stopped after 0 s$' table)" -eq 2 ] && contains table 'no ratio'
 }
-check "who takes too long is a line" late
+check "an implementation that takes too long is a line" too_slow
 
 broken() {
-    ! race row_lstm train 'eager float32' --set train.batch_size=x &&
+    ! compare row_lstm train 'eager float32' --set train.batch_size=x &&
         contains table '^  pixelrnn float32 .*train\.batch_size: found "x"' && contains table "^  PyTorch eager float32 .*ValueError: .*'x'"
 }
-check "who fails is a line that says why" broken
+check "an implementation that fails is a line with the reason" broken
 
 finish

@@ -1,15 +1,15 @@
-/* One case for each config key, and how its effect is seen. The tests walk the config's own table of keys, so a new key
- * needs a line here.
+/* One case for each config key, with the way in which its effect is tested. The tests visit the config's own table of
+ * keys, so each new key needs a row here.
  *
- * A case sets the key to `value`, on top of the base settings and those of `with`. Settings are KEY=VALUE, separated by
- * spaces; a value @NAME is the file of that name which oracle/settings.h makes. */
+ * A case applies BASE_SETTINGS, then `with`, then sets the key to `value`. Settings are KEY=VALUE, separated by spaces.
+ * A value @NAME is the path of NAME.npy, one of the files that settings_make writes. */
 #ifndef PIXELRNN_TESTS_ORACLE_CASES_H
 #define PIXELRNN_TESTS_ORACLE_CASES_H
 
 typedef enum key_effect {
-    SEEN_IN_RUN, /* the oracle's report changes by the key, and a run of the program reports the same: test_oracle */
-    SEEN_IN_BUCKETS,  /* the number of sums that gradients are reduced in: test_oracle */
-    SEEN_IN_COMMANDS, /* what commands print, refuse and leave: a function of test_oracle_commands */
+    SEEN_IN_RUN,      /* the key changes the oracle's report, and a run of the program reports the same: test_oracle */
+    SEEN_IN_BUCKETS,  /* the number of buckets that gradients are reduced in: test_oracle */
+    SEEN_IN_COMMANDS, /* what commands print, refuse and write: a function of test_oracle_keys */
 } key_effect;
 
 typedef struct key_case {
@@ -17,7 +17,7 @@ typedef struct key_case {
     key_effect effect;
 } key_case;
 
-/* Three or so updates of a tiny model, with every part of training at work. */
+/* A few updates of a tiny model that use every part of training. */
 #define BASE_SETTINGS                                                                                                  \
     "seed=11 model.kind=row_lstm model.layers=1 model.hidden=3 model.head=4 data.train=@grey data.test=@grey_test "    \
     "data.levels=5 train.steps=5 train.batch_size=3 train.learning_rate=0.03 train.rho=0.8 train.epsilon=0.01 "        \

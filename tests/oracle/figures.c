@@ -1,4 +1,4 @@
-/* Lists of named figures. */
+/* Lists of named numbers. */
 #include "tests/oracle/figures.h"
 #include <math.h>
 #include <stdarg.h>

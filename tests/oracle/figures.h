@@ -1,4 +1,5 @@
-/* Named figures, and the comparison of two lists of them: what the oracle expects, and what the program reported. */
+/* Lists of named numbers, and their comparison. One list holds what the oracle expects, the other what the program
+ * reported. */
 #ifndef PIXELRNN_TESTS_ORACLE_FIGURES_H
 #define PIXELRNN_TESTS_ORACLE_FIGURES_H
 
@@ -8,11 +9,11 @@
 typedef struct figure {
     char name[112];
     double value;
-    double tolerance; /* 0: the value must be the same */
+    double tolerance; /* absolute; 0: the value must be equal */
 } figure;
 
 typedef struct figures {
-    figure *entries; /* sorted by name once figures_sort was called */
+    figure *entries; /* sorted by name after figures_sort */
     size_t count, capacity;
 } figures;
 
@@ -21,17 +22,17 @@ void figures_add(figures *report, double value, double tolerance, const char *fo
 void figures_sort(figures *report);
 void figures_free(figures *report);
 
-/* The worst difference between two sorted reports. distance is in tolerances, which are those of `expected`: above
- * 1, the reports differ. An entry that only one of them has is at an infinite distance. */
+/* The largest difference between two sorted reports, in units of the tolerance of the expected entry. The reports
+ * differ if distance is above 1. An entry that only one report has is at an infinite distance. */
 typedef struct figure_difference {
     double distance;
-    const char *name; /* "nothing" without a difference */
+    const char *name; /* "nothing" if there is no difference */
     double found, expected, tolerance;
-    bool missing, unexpected; /* `expected` alone has the entry, or `found` alone */
+    bool missing, unexpected; /* only `expected`, or only `found`, has the entry */
 } figure_difference;
 figure_difference figures_compare(const figures *found, const figures *expected);
 
-/* The entry of that name; it must be there. */
+/* The value of the entry of this name. A name that is not in the report ends the process. */
 double figures_value(const figures *report, const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-/* The three models over a tape of scalars: pixel by pixel, tap by tap, weight by weight. */
+/* The three models as scalar operations on an autodiff tape: one operation for each pixel, tap and weight. */
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/tape.h"
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Tensors ------------------------------------------------------------------------------------------------------ */
+/* ---- Tensors ---- */
 
 enum { GATES = 4, GATE_O = 0, GATE_F, GATE_I, GATE_G };
 
@@ -17,7 +17,7 @@ static const oracle_tap row_above[] = {{-1, -1}, {-1, 0}, {-1, 1}};
 static const oracle_tap above_and_left[] = {{-1, 0}, {0, -1}};
 static const oracle_tap above_and_right[] = {{-1, 0}, {0, 1}};
 
-/* A name, which lives until the end of the statement that makes it. */
+/* A formatted name, returned by value so that it lives until the end of the calling statement. */
 typedef struct label {
     char text[64];
 } label;
@@ -39,7 +39,7 @@ static oracle_tensor *add_tensor(oracle_model *m, const char *layer, const char 
     return t;
 }
 
-/* A weight [out, rows, columns, in]. */
+/* Adds a weight [out, rows, columns, in]. */
 static oracle_tensor *add_weight(oracle_model *m, const char *layer, int out, int rows, int columns, int in, char mask,
                                  double gain) {
     oracle_tensor *t = add_tensor(m, layer, "weight");
@@ -66,7 +66,7 @@ static void add_point(oracle_model *m, const char *layer, int out, int in, doubl
     add_bias(m, layer, out, 0, 0);
 }
 
-/* The top half of a square kernel: its last row ends at the centre. */
+/* Adds the top half of a square kernel, whose last row ends at the centre. */
 static void add_half(oracle_model *m, const char *layer, int out, int rows, int columns, int in, char mask,
                      double gain) {
     oracle_tensor *t = add_weight(m, layer, out, rows, columns, in, mask, gain);
@@ -185,14 +185,14 @@ void oracle_model_load(oracle_model *m, const char *path) {
     abort();
 }
 
-/* --- The network -------------------------------------------------------------------------------------------------- */
+/* ---- The network ---- */
 
-/* Features of all pixels are v[(row * W + column) * F + feature]. The weights are the tape's first nodes. */
+/* A feature of a pixel is v[(row * W + column) * F + feature]. The weights are the first nodes of the tape. */
 
 static const oracle_tensor *tensor(const oracle_model *m, const char *name) {
     for (int i = 0; i < m->count; i++)
         if (strcmp(m->tensor[i].name, name) == 0) return &m->tensor[i];
-    fprintf(stderr, "oracle: there is no tensor %s\n", name);
+    fprintf(stderr, "oracle: found no tensor %s\n", name);
     abort();
 }
 
@@ -202,9 +202,9 @@ static var *features(const oracle_model *m, int count) {
     return v;
 }
 
-/* sum + the kernel at one pixel and output; pixels outside the image, and masked weights, add nothing. */
-static var add_kernel(const oracle_model *m, const oracle_tensor *t, const var *x, int row, int column, int out,
-                      var sum) {
+/* Returns sum + one output of a convolution at one pixel. Pixels outside the image and masked weights add nothing. */
+static var add_convolution(const oracle_model *m, const oracle_tensor *t, const var *x, int row, int column, int out,
+                           var sum) {
     for (int tap = 0; tap < t->live; tap++) {
         const int i = row + t->tap[tap].down, j = column + t->tap[tap].right;
         if (i < 0 || j < 0 || i >= m->height || j >= m->width) continue;
@@ -222,8 +222,8 @@ static var *layer(const oracle_model *m, const char *name, const var *x) {
     var *y = features(m, weight->outputs);
     for (int pixel = 0; pixel < m->height * m->width; pixel++)
         for (int out = 0; out < weight->outputs; out++)
-            y[pixel * weight->outputs + out] = add_kernel(m, weight, x, pixel / m->width, pixel % m->width, out,
-                                                          bias + out);
+            y[pixel * weight->outputs + out] = add_convolution(m, weight, x, pixel / m->width, pixel % m->width, out,
+                                                               bias + out);
     return y;
 }
 
@@ -239,7 +239,7 @@ static var *relu_layer(const oracle_model *m, const char *name, const var *x, in
     return y;
 }
 
-/* y = x + y, or y = x (down = 0) of the row above + y (down = 1). */
+/* y += x (down = 0), or y += x of the row above (down = 1). */
 static void add_to(const oracle_model *m, var *y, const var *x, int count, int down) {
     for (int i = down * m->width * count; i < m->height * m->width * count; i++)
         y[i] = tape_add(y[i], x[i - down * m->width * count]);
@@ -254,22 +254,23 @@ static var *pixelcnn_block(const oracle_model *m, const char *block, const var *
     return y;
 }
 
-/* One recurrence. direction: 1 from left to right, -1 from right to left, by rows; before: where the cell before
- * lies. */
+/* One LSTM over an image. direction: 1 visits each row from left to right, -1 from right to left. before: the offset of
+ * the previous cell. */
 static var *lstm(const oracle_model *m, const char *name, const var *u, int direction, oracle_tap before) {
     const int h = m->hidden;
     const oracle_tensor *weight = tensor(m, name_of("%s.state_to_state.weight", name).text);
     var *a = layer(m, name_of("%s.input_to_state", name).text, u), *state = features(m, h), *cell = features(m, h);
     const var none = tape_leaf(0);
     for (int row = 0; row < m->height; row++)
-        for (int turn = 0; turn < m->width; turn++) {
-            const int column = direction > 0 ? turn : m->width - 1 - turn, pixel = row * m->width + column;
+        for (int n = 0; n < m->width; n++) {
+            const int column = direction > 0 ? n : m->width - 1 - n, pixel = row * m->width + column;
             const int i = row + before.down, j = column + before.right;
             const bool inside = i >= 0 && j >= 0 && j < m->width;
             var gate[GATES];
             for (int k = 0; k < h; k++) {
                 for (int g = 0; g < GATES; g++)
-                    gate[g] = add_kernel(m, weight, state, row, column, g * h + k, a[pixel * GATES * h + g * h + k]);
+                    gate[g] = add_convolution(m, weight, state, row, column, g * h + k,
+                                              a[pixel * GATES * h + g * h + k]);
                 const var c = inside ? cell[(i * m->width + j) * h + k] : none;
                 const var kept = tape_multiply(tape_sigmoid(gate[GATE_F]), c);
                 const var next = tape_multiply_add(kept, tape_sigmoid(gate[GATE_I]), tape_tanh(gate[GATE_G]));
@@ -301,7 +302,7 @@ static var *block_forward(const oracle_model *m, int l, const var *u) {
     return y;
 }
 
-/* The logits [H, W, C, L] of an image; the weights must be on the tape. To be freed. */
+/* Returns the logits [H, W, C, L] of an image, which the caller frees. The weights must be on the tape. */
 static var *network(const oracle_model *m, const uint8_t *levels) {
     const int f = 2 * m->hidden;
     var *image = features(m, m->channels), *skips[16] = {NULL};
@@ -332,7 +333,7 @@ static void weights_on_tape(const oracle_model *m, const double *weights) {
     for (size_t e = 0; e < m->elements; e++) tape_leaf(weights[e]);
 }
 
-/* The sum of -ln p over an image's values, on the tape. */
+/* Returns the sum of -ln p over the values of an image. */
 static var image_nats(const oracle_model *m, const uint8_t *levels, double *nll) {
     var *logits = network(m, levels), sum = tape_leaf(0);
     for (int i = 0; i < m->height * m->width * m->channels; i++) {
@@ -364,7 +365,7 @@ double oracle_gradient(const oracle_model *m, const double *weights, const uint8
     return nats / images;
 }
 
-/* --- Sampling ----------------------------------------------------------------------------------------------------- */
+/* ---- Sampling ---- */
 
 static double margin = INFINITY;
 
@@ -374,8 +375,8 @@ double oracle_sample_margin(void) {
     return found;
 }
 
-/* The least level whose cumulative probability is above a uniform number. */
-static int draw(const var *logits, int levels, double temperature, double uniform) {
+/* Returns the smallest level whose cumulative probability is above a uniform number. */
+static int sample_level(const var *logits, int levels, double temperature, double uniform) {
     double largest = tape_value(logits[0]), total = 0, below = 0;
     for (int l = 1; l < levels; l++) largest = fmax(largest, tape_value(logits[l]));
     for (int l = 0; l < levels; l++) total += exp((tape_value(logits[l]) - largest) / temperature);
@@ -396,11 +397,12 @@ void oracle_sample(const oracle_model *m, const double *weights, uint64_t seed, 
         if (keep && keep[pixel]) continue;
         uint32_t word[4];
         const uint64_t row = (uint64_t)(pixel / m->width), column = (uint64_t)(pixel % m->width);
-        oracle_random(seed, ORACLE_DRAW, image, row << 32 | column << 8 | (uint64_t)(i % m->channels), word);
-        levels[i] = 0; /* read by nothing that this value depends on */
+        oracle_random(seed, ORACLE_SAMPLE, image, row << 32 | column << 8 | (uint64_t)(i % m->channels), word);
+        levels[i] = 0; /* the logits of this value do not depend on it */
         weights_on_tape(m, weights);
         var *logits = network(m, levels);
-        levels[i] = (uint8_t)draw(logits + i * m->levels, m->levels, temperature, oracle_uniform(word[0], word[1]));
+        levels[i] = (uint8_t)sample_level(logits + i * m->levels, m->levels, temperature,
+                                          oracle_uniform(word[0], word[1]));
         free(logits);
     }
 }

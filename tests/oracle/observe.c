@@ -1,4 +1,4 @@
-/* What a run of the program left in its folder, by the names that oracle_report gives. */
+/* Reads run folders of the program into reports, under the names that oracle_report uses. */
 #include "host/data/image.h"
 #include "tests/oracle/oracle.h"
 #include <cjson/cJSON.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- metrics.jsonl ------------------------------------------------------------------------------------------------ */
+/* ---- metrics.jsonl ---- */
 
 static bool number(const cJSON *line, const char *name, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
@@ -28,7 +28,7 @@ static void observe_line(const cJSON *line, void *context) {
         figures_add(report, value * rate, 0, "metrics %d: step_ms x images_per_second", (int)step);
 }
 
-/* Calls visit for each line. */
+/* Calls visit for each line of metrics.jsonl. */
 static void visit_lines(const char *folder, void (*visit)(const cJSON *line, void *context), void *context) {
     char path[1100];
     snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
@@ -59,7 +59,7 @@ double observe_metric(const char *folder, int step, const char *name) {
     return m.value;
 }
 
-/* --- checkpoints -------------------------------------------------------------------------------------------------- */
+/* ---- Checkpoints ---- */
 
 typedef struct checkpoint {
     figures *report;
@@ -91,10 +91,11 @@ static void observe_checkpoint(const char *folder, const char *name, figures *re
     }
 }
 
-/* --- samples ------------------------------------------------------------------------------------------------------ */
+/* ---- Samples ---- */
 
-/* Images lie in a grid with a margin of a pixel, nearly square, each enlarged to about 64 pixels (px_grid_layout). */
-void observe_picture(const oracle_images *shape, int count, int columns, const char *path, int step, figures *report) {
+/* Images are enlarged to about 64 pixels and lie in a grid with a margin of one pixel (px_grid_layout). */
+void observe_image_grid(const oracle_images *shape, int count, int columns, const char *path, int step,
+                        figures *report) {
     const int side = shape->height > shape->width ? shape->height : shape->width;
     const int scale = side > 42 ? 1 : (64 + side / 2) / side;
     const int channels = shape->channels;
@@ -115,12 +116,12 @@ void observe_picture(const oracle_images *shape, int count, int columns, const c
     free(pixels);
 }
 
-/* --- All of it ---------------------------------------------------------------------------------------------------- */
+/* ---- The whole folder ---- */
 
-/* Is it a name of digits with this ending? */
-static bool is_step(const char *name, const char *ending) {
+/* Whether a name consists of digits and this suffix. */
+static bool is_step(const char *name, const char *suffix) {
     const size_t digits = strspn(name, "0123456789");
-    return digits > 0 && strcmp(name + digits, ending) == 0;
+    return digits > 0 && strcmp(name + digits, suffix) == 0;
 }
 
 void observe_folder(const px_config *config, const char *folder, figures *report) {
@@ -131,14 +132,14 @@ void observe_folder(const px_config *config, const char *folder, figures *report
     for (const struct dirent *entry; list && (entry = readdir(list));)
         if (is_step(entry->d_name, "")) observe_checkpoint(folder, entry->d_name, report);
     if (list) closedir(list);
-    oracle_run run = oracle_run_create(config, NULL); /* for the size of its images */
+    oracle_run run = oracle_run_create(config, NULL); /* provides the size of the images */
     snprintf(path, sizeof path, "%s/samples", folder);
     list = opendir(path);
     for (const struct dirent *entry; list && (entry = readdir(list));) {
         if (!is_step(entry->d_name, ".png")) continue;
-        char picture[1400];
-        snprintf(picture, sizeof picture, "%s/%s", path, entry->d_name);
-        observe_picture(&run.train, (int)config->train.samples, 0, picture, atoi(entry->d_name), report);
+        char image[1400];
+        snprintf(image, sizeof image, "%s/%s", path, entry->d_name);
+        observe_image_grid(&run.train, (int)config->train.samples, 0, image, atoi(entry->d_name), report);
     }
     if (list) closedir(list);
     oracle_run_destroy(&run);

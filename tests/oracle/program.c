@@ -1,4 +1,4 @@
-/* Running the program in the folder of settings.h, and reading what it prints. */
+/* Runs the program in the folder of settings.h and reads its output. */
 #include "tests/oracle/program.h"
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/settings.h"
@@ -15,7 +15,7 @@ int program_find(void) {
     if (!program) return -1;
     setenv("PIXELRNN", program, 1);
     setenv("DEVICE", device ? device : "cpu", 1);
-    setenv("OMP_NUM_THREADS", "1", 0); /* the models are tiny: threads would only wait for each other */
+    setenv("OMP_NUM_THREADS", "1", 0); /* the models are tiny, so more threads would only wait for each other */
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     free(program);
     return 0;
@@ -41,8 +41,8 @@ int shell(const char *format, ...) {
 
 const char *text_of(const char *file) {
     static char *texts[4];
-    static int turn;
-    char **text = &texts[turn++ % 4];
+    static int next;
+    char **text = &texts[next++ % 4];
     free(*text);
     *text = oracle_read_text(settings_path(file));
     return *text ? *text : "";

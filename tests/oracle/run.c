@@ -1,4 +1,5 @@
-/* Runs: images, batches, updates, averages, evaluations, samples, and which of them are due when. */
+/* Training runs: images, batches, updates, moving averages, evaluations and samples, and the steps at which they are
+ * due. */
 #include "tests/oracle/oracle.h"
 #include "pixelrnn/source.h"
 #include <math.h>
@@ -16,10 +17,10 @@ static size_t values_of(const oracle_images *images) {
     return (size_t)(images->height * images->width * images->channels);
 }
 
-/* --- Images ------------------------------------------------------------------------------------------------------- */
+/* ---- Images ---- */
 
-/* The largest square around the centre as size x size pixels, whose blocks must be of one colour: averages are those of
- * the tests of data. Grey becomes `channels` equal ones. */
+/* Crops the largest square around the centre and reduces it to size x size pixels. The pixels of a block must be equal:
+ * test_data tests averages. Grey images get `channels` equal channels. */
 static oracle_images convert(oracle_images from, int size, int channels) {
     oracle_images to = {from.count, size ? size : from.height, size ? size : from.width,
                         channels ? channels : from.channels, NULL};
@@ -54,7 +55,7 @@ static void flip(const oracle_images *images, uint8_t *pixels) {
             }
 }
 
-/* An image as an epoch sees it. */
+/* Writes the levels of an image in an epoch. */
 static void to_levels(const px_config *config, const oracle_images *images, size_t index, uint64_t epoch, bool flips,
                       uint8_t *levels) {
     const uint64_t seed = (uint64_t)config->seed;
@@ -81,23 +82,23 @@ int oracle_intensity(int level, int levels) {
     int nearest = -1;
     for (int v = 0; v < 256; v++) {
         if (v * levels / 256 != level) continue;
-        const double wanted = 255.0 * level / (levels - 1);
-        if (nearest < 0 || fabs(v - wanted) <= fabs(nearest - wanted)) nearest = v;
+        const double ideal = 255.0 * level / (levels - 1);
+        if (nearest < 0 || fabs(v - ideal) <= fabs(nearest - ideal)) nearest = v;
     }
     return nearest;
 }
 
-/* --- Updates ------------------------------------------------------------------------------------------------------ */
+/* ---- Updates ---- */
 
 double oracle_learning_rate(const px_config *config, int64_t step) {
-    const double rate = config->train.learning_rate, rest = config->train.final_rate;
+    const double rate = config->train.learning_rate, final = config->train.final_rate;
     const int64_t warmup = config->train.warmup_steps, after = step - warmup;
     if (after < 0) return rate * (double)(step + 1) / (double)warmup;
     if (config->train.schedule == PX_SCHEDULE_STEP)
         return rate * pow(config->train.decay_factor, (double)(after / config->train.decay_every));
     if (config->train.schedule == PX_SCHEDULE_COSINE)
         return rate *
-               (rest + (1 - rest) * (1 + cos(acos(-1) * (double)after / (double)(config->train.steps - warmup))) / 2);
+               (final + (1 - final) * (1 + cos(acos(-1) * (double)after / (double)(config->train.steps - warmup))) / 2);
     return rate;
 }
 
@@ -127,7 +128,7 @@ const double *oracle_run_weights(const oracle_run *run) {
     return run->config->train.ema_decay > 0 ? run->average : run->model.weights;
 }
 
-/* The batch of the next update. */
+/* Returns the batch of the next update, which the caller frees. */
 static uint8_t *batch(const oracle_run *run) {
     const px_config *c = run->config;
     const size_t values = values_of(&run->train), size = (size_t)c->train.batch_size;
@@ -141,7 +142,7 @@ static uint8_t *batch(const oracle_run *run) {
     return levels;
 }
 
-/* The update of one weight by its gradient, after clipping. */
+/* Updates one weight and its average by the clipped gradient g. */
 static void update(oracle_run *run, size_t e, double g) {
     const px_config *c = run->config;
     double *w = &run->model.weights[e], *first = &run->first[e], *second = &run->second[e];
@@ -174,7 +175,7 @@ void oracle_run_step(oracle_run *run) {
     free(levels);
 }
 
-/* --- Figures ------------------------------------------------------------------------------------------------------ */
+/* ---- Figures ---- */
 
 oracle_evaluation oracle_summary(const double *nats, size_t images, size_t values) {
     const double n = (double)images;
@@ -197,8 +198,8 @@ void oracle_evaluate(const px_config *config, const oracle_model *model, const d
     free(levels);
 }
 
-/* NLL of each test image under independent pixels: level l of value i has probability (n + 1) / (N + L), where n of N
- * training images, at most 10,000 that are chosen by the seed, have it. */
+/* Writes the NLL of each test image under independent pixels. Level l of value i has probability (n + 1) / (N + L): n
+ * of N training images, at most 10,000 that the seed chooses, have this level there. */
 static void evaluate_independent(const oracle_run *run, double *nats) {
     const int levels = run->model.levels;
     const size_t values = values_of(&run->train), all = run->train.count;
@@ -221,25 +222,25 @@ static void evaluate_independent(const oracle_run *run, double *nats) {
     free(counts);
 }
 
-/* --- What a run reports and leaves -------------------------------------------------------------------------------- */
+/* ---- Reports of whole runs ---- */
 
 enum { STEPS = 64 };
 
-/* Shares of a figure by which a run of the program may differ. Its network computes in px_real; the weights in its
- * files are float32 in any build; some of its figures are computed in double. */
-static const double of_network = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-11;
-static const double of_weights = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-7;
-static const double of_double = 1e-12;
+/* Relative tolerances. The program's network computes in px_real, its files hold float32 weights in any build, and some
+ * of its results are computed in double. */
+static const double network_tolerance = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-11;
+static const double weight_tolerance = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-7;
+static const double double_tolerance = 1e-12;
 
-/* A run on its way through its steps. */
+/* The state of a run between two steps. */
 typedef struct history {
     oracle_run run;
     figures *report;
-    double window_nats; /* summed since the last line of metrics */
+    double window_nats; /* sum since the last line of metrics */
     int window_steps;
     double best;
     int64_t best_step;
-    bool kept[STEPS]; /* checkpoints */
+    bool kept[STEPS]; /* whether the checkpoint of a step exists */
     figures checkpoint[STEPS];
     double *nats; /* of the test images */
 } history;
@@ -251,18 +252,18 @@ static bool due(const history *h, int64_t every) {
 static void report_line(history *h) {
     const int step = (int)h->run.step;
     const double nats = h->window_nats / h->window_steps;
-    figures_add(h->report, nats, nats * of_network, "metrics %d: train/nats_per_image", step);
+    figures_add(h->report, nats, nats * network_tolerance, "metrics %d: train/nats_per_image", step);
     const double bits = nats / (double)values_of(&h->run.train) / log(2);
     const double product = 1e3 * (double)h->run.config->train.batch_size;
-    figures_add(h->report, bits, bits * of_network, "metrics %d: train/bits_per_dim", step);
-    figures_add(h->report, h->run.rate, h->run.rate * of_double, "metrics %d: learning_rate", step);
-    figures_add(h->report, h->run.norm, h->run.norm * of_network, "metrics %d: gradient_norm", step);
-    figures_add(h->report, product, product * of_double, "metrics %d: step_ms x images_per_second", step);
+    figures_add(h->report, bits, bits * network_tolerance, "metrics %d: train/bits_per_dim", step);
+    figures_add(h->report, h->run.rate, h->run.rate * double_tolerance, "metrics %d: learning_rate", step);
+    figures_add(h->report, h->run.norm, h->run.norm * network_tolerance, "metrics %d: gradient_norm", step);
+    figures_add(h->report, product, product * double_tolerance, "metrics %d: step_ms x images_per_second", step);
     h->window_nats = 0;
     h->window_steps = 0;
 }
 
-/* The summary of h->nats over those of the test images that train.evaluate_images takes. */
+/* Summarises h->nats over the test images that train.evaluate_images selects. */
 static oracle_evaluation summary_of_chosen(history *h) {
     const oracle_run *run = &h->run;
     const px_config *c = run->config;
@@ -277,13 +278,13 @@ static void report_evaluation(history *h) {
     const oracle_run *run = &h->run;
     oracle_evaluate(run->config, &run->model, oracle_run_weights(run), &run->test, h->nats);
     const oracle_evaluation e = summary_of_chosen(h);
-    figures_add(h->report, e.nats, e.nats * of_network, "metrics %d: test/nats_per_image", (int)run->step);
-    figures_add(h->report, e.bits, e.bits * of_network, "metrics %d: test/bits_per_dim", (int)run->step);
+    figures_add(h->report, e.nats, e.nats * network_tolerance, "metrics %d: test/nats_per_image", (int)run->step);
+    figures_add(h->report, e.bits, e.bits * network_tolerance, "metrics %d: test/bits_per_dim", (int)run->step);
     if (run->step == run->config->train.steps) {
         figures_add(h->report, (double)e.images, 0, "result: test images");
-        figures_add(h->report, e.nats, e.nats * of_network, "result: test nats");
-        figures_add(h->report, e.bits, e.bits * of_network, "result: test bits/dim");
-        figures_add(h->report, e.standard_error, e.nats * of_network, "result: test standard error");
+        figures_add(h->report, e.nats, e.nats * network_tolerance, "result: test nats");
+        figures_add(h->report, e.bits, e.bits * network_tolerance, "result: test bits/dim");
+        figures_add(h->report, e.standard_error, e.nats * network_tolerance, "result: test standard error");
     }
     if (e.nats >= h->best) return;
     h->best = e.nats;
@@ -293,8 +294,8 @@ static void report_evaluation(history *h) {
 static void report_independent(history *h) {
     evaluate_independent(&h->run, h->nats);
     const oracle_evaluation e = summary_of_chosen(h);
-    figures_add(h->report, e.nats, e.nats * of_double, "result: independent nats");
-    figures_add(h->report, e.bits, e.bits * of_double, "result: independent bits/dim");
+    figures_add(h->report, e.nats, e.nats * double_tolerance, "result: independent nats");
+    figures_add(h->report, e.bits, e.bits * double_tolerance, "result: independent bits/dim");
 }
 
 static void report_samples(history *h) {
@@ -317,7 +318,7 @@ static void report_vector(history *h, figures *report, const char *file, const c
         double largest = 0;
         for (size_t e = 0; e < t->count; e++) largest = fmax(largest, fabs(vector[t->offset + e]));
         for (size_t e = 0; e < t->count; e++)
-            figures_add(report, vector[t->offset + e], largest * of_weights, "checkpoint %d: %s %s%s[%zu]",
+            figures_add(report, vector[t->offset + e], largest * weight_tolerance, "checkpoint %d: %s %s%s[%zu]",
                         (int)h->run.step, file, prefix, t->name, e);
     }
 }
@@ -338,7 +339,7 @@ static void save(history *h) {
     for (int i = 0; i < 5; i++) figures_add(r, numbers[i], 0, "checkpoint %d: metadata %s", step, names[i]);
 }
 
-/* Keeps the newest checkpoints, and the best. */
+/* Deletes checkpoints other than the newest ones and the best. */
 static void prune(history *h) {
     int newer = 0;
     for (int64_t step = STEPS - 1; step >= 0 && h->run.config->train.keep_checkpoints > 0; step--) {
@@ -349,7 +350,7 @@ static void prune(history *h) {
     }
 }
 
-static void follow(history *h) {
+static void step(history *h) {
     const px_config *c = h->run.config;
     oracle_run_step(&h->run);
     h->window_nats += h->run.nats;
@@ -367,7 +368,7 @@ void oracle_report(const px_config *config, const char *init, figures *report) {
     if (config->train.steps >= STEPS) abort();
     h.nats = allocate(h.run.test.count, sizeof *h.nats);
     if (h.run.test.count > 0) report_independent(&h);
-    while (h.run.step < config->train.steps) follow(&h);
+    while (h.run.step < config->train.steps) step(&h);
     save(&h);
     prune(&h);
     for (int step = 0; step < STEPS; step++) {

@@ -1,4 +1,4 @@
-/* Configs and images for the oracle's tests. */
+/* Configs and image files for the oracle's tests. */
 #include "tests/oracle/settings.h"
 #include "tests/support/support.h"
 #include "host/io/file.h"
@@ -9,9 +9,7 @@
 
 char settings_folder[64];
 
-/* Images whose pixels come in squares of block x block of one value below `distinct`, which is a function of seed and
- * place.
- */
+/* Writes images of random values below `distinct`, the same in each square of block x block pixels. */
 static void make_images(const char *name, uint64_t seed, size_t count, int height, int width, int channels, int block,
                         uint32_t distinct) {
     oracle_images images = {count, height, width, channels, NULL};
@@ -33,7 +31,7 @@ static void make_images(const char *name, uint64_t seed, size_t count, int heigh
 
 int settings_make(void **state) {
     (void)state;
-    /* In memory, where there is such a place: a run waits for each of its checkpoints to be on the disk. */
+    /* /dev/shm is faster, because a run waits until each checkpoint is on the disk. */
     strcpy(settings_folder, access("/dev/shm", W_OK) == 0 ? "/dev/shm/px_oracle_XXXXXX" : "/tmp/px_oracle_XXXXXX");
     if (!mkdtemp(settings_folder)) return -1;
     make_images("grey", 1, 7, 4, 3, 1, 1, 256);
@@ -57,13 +55,13 @@ int settings_remove(void **state) {
 
 const char *settings_path(const char *name) {
     static char paths[4][256];
-    static int turn;
-    char *path = paths[turn++ % 4];
+    static int next;
+    char *path = paths[next++ % 4];
     snprintf(path, sizeof *paths, "%s/%s", settings_folder, name);
     return path;
 }
 
-/* KEY=@NAME becomes KEY=FOLDER/NAME.npy. */
+/* Applies one setting, with KEY=@NAME replaced by KEY=FOLDER/NAME.npy. */
 static void apply(px_config *config, const char *setting) {
     char assignment[512];
     const char *name = strstr(setting, "=@");

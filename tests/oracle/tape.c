@@ -1,12 +1,12 @@
-/* Reverse-mode differentiation of scalars. */
+/* Reverse-mode automatic differentiation of scalars. */
 #include "tests/oracle/tape.h"
 #include <math.h>
 #include <stdlib.h>
 
-/* A node has up to three parents; a softmax chains nodes of two. */
+/* A node has up to three parents; a softmax is a chain of nodes with two. */
 enum { PARENTS = 3 };
 typedef struct node {
-    double value, gradient, slope[PARENTS];
+    double value, gradient, derivative[PARENTS];
     var parent[PARENTS];
     int parents;
 } node;
@@ -33,13 +33,13 @@ static node *append(double value) {
     return n;
 }
 
-static void depend(node *n, var parent, double slope) {
+static void add_parent(node *n, var parent, double derivative) {
     n->parent[n->parents] = parent;
-    n->slope[n->parents++] = slope;
+    n->derivative[n->parents++] = derivative;
 }
 
-static var unary(double value, var x, double slope) {
-    depend(append(value), x, slope);
+static var unary(double value, var x, double derivative) {
+    add_parent(append(value), x, derivative);
     return tape.count - 1;
 }
 
@@ -54,23 +54,23 @@ var tape_leaf(double value) {
 
 var tape_add(var a, var b) {
     node *n = append(tape_value(a) + tape_value(b));
-    depend(n, a, 1);
-    depend(n, b, 1);
+    add_parent(n, a, 1);
+    add_parent(n, b, 1);
     return tape.count - 1;
 }
 
 var tape_multiply(var a, var b) {
     node *n = append(tape_value(a) * tape_value(b));
-    depend(n, a, tape_value(b));
-    depend(n, b, tape_value(a));
+    add_parent(n, a, tape_value(b));
+    add_parent(n, b, tape_value(a));
     return tape.count - 1;
 }
 
 var tape_multiply_add(var sum, var a, var b) {
     node *n = append(tape_value(sum) + tape_value(a) * tape_value(b));
-    depend(n, sum, 1);
-    depend(n, a, tape_value(b));
-    depend(n, b, tape_value(a));
+    add_parent(n, sum, 1);
+    add_parent(n, a, tape_value(b));
+    add_parent(n, b, tape_value(a));
     return tape.count - 1;
 }
 
@@ -94,13 +94,13 @@ var tape_softmax_nll(const var *x, int count, int target) {
     double largest = tape_value(x[0]), sum = 0;
     for (int l = 1; l < count; l++) largest = fmax(largest, tape_value(x[l]));
     for (int l = 0; l < count; l++) sum += exp(tape_value(x[l]) - largest);
-    /* d nll / d x[l] = p[l] - (l == target): a chain of nodes, of which the last one has the value. */
+    /* d nll / d x[l] = p[l] - (l == target). The last node of the chain has the value. */
     var chain = tape_leaf(0);
     for (int l = 0; l < count; l++) {
         const double p = exp(tape_value(x[l]) - largest) / sum;
         node *n = append(l < count - 1 ? 0 : log(sum) + largest - tape_value(x[target]));
-        depend(n, chain, 1);
-        depend(n, x[l], p - (l == target));
+        add_parent(n, chain, 1);
+        add_parent(n, x[l], p - (l == target));
         chain = tape.count - 1;
     }
     return chain;
@@ -111,7 +111,7 @@ void tape_backward(var root) {
     tape.nodes[root].gradient = 1;
     for (var x = root; x >= 0; x--) {
         const node *n = &tape.nodes[x];
-        for (int k = 0; k < n->parents; k++) tape.nodes[n->parent[k]].gradient += n->slope[k] * n->gradient;
+        for (int k = 0; k < n->parents; k++) tape.nodes[n->parent[k]].gradient += n->derivative[k] * n->gradient;
     }
 }
 

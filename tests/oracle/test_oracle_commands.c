@@ -1,19 +1,19 @@
-/* The commands train, eval, sample and complete against the oracle (tests/oracle): every number that they print or
- * write is computed once more from the images, the model file and the config. Also the keys of the config whose effect
- * is seen in commands alone. */
+/* Compares the commands train, eval, sample and complete with the oracle, which recomputes every number that they print
+ * or write from the images, the model file and the config. */
 #include "tests/oracle/cases.h"
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/program.h"
 #include "tests/oracle/settings.h"
+#include "tests/oracle/trained.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- Numbers ---- */
 
-/* Printed with so many decimals, of a figure that the program computed in float32. */
+/* Compares a number that is printed with this many decimals and was computed in float32. */
 static void check_printed(const char *what, double found, double expected, int decimals) {
     const double tolerance = 0.51 * pow(10, -decimals) + 3e-5 * fabs(expected);
     if (!(fabs(found - expected) <= tolerance))
@@ -25,75 +25,13 @@ static void check_share(const char *what, double found, double expected, double 
         fail_msg("%s: found %.15g, expected %.15g within a share of %g", what, found, expected, share);
 }
 
-/* --- Models ------------------------------------------------------------------------------------------------------- */
-
-static void write_config(const px_config *config, const char *name) {
-    char *text = px_config_text(config);
-    FILE *file = fopen(settings_path(name), "w");
-    assert_non_null(text);
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    free(text);
-}
-
-/* A run of `train`, its config, and its last model as the oracle reads it. */
-typedef struct trained {
-    const char *name, *settings;
-    px_config config;
-    char file[256];
-    oracle_model model;
-    oracle_images test;
-} trained;
-
-static trained base = {.name = "base", .settings = BASE_SETTINGS};
-static trained colour = {.name = "colour",
-                         .settings = "seed=41 model.kind=diagonal_bilstm model.layers=1 model.hidden=3 model.head=4 "
-                                     "data.levels=4 data.train=@colour data.test=@colour_test train.steps=3 "
-                                     "train.batch_size=4 train.learning_rate=0.05 train.epsilon=0.01 train.samples=2"};
-static trained binary = {.name = "binary",
-                         .settings = "seed=42 model.kind=pixelcnn model.layers=1 model.hidden=4 model.head=4 "
-                                     "data.levels=2 data.binarize=true data.train=@grey data.test=@grey_test "
-                                     "train.steps=3 train.batch_size=4 train.learning_rate=0.05 train.epsilon=0.01 "
-                                     "train.samples=0 train.ema_decay=0.5"};
-static trained worse = {.name = "worse",
-                        .settings = BASE_SETTINGS " train.optimizer=sgd train.learning_rate=300 train.clip_norm=0 "
-                                                  "train.ema_decay=0 train.keep_checkpoints=1 train.steps=6"};
-static trained ising = {.name = "ising",
-                        .settings = "seed=43 model.kind=row_lstm model.layers=1 model.hidden=2 model.head=2 "
-                                    "data.levels=2 data.size=2 data.train=builtin:ising data.test=builtin:ising "
-                                    "train.steps=1 train.batch_size=50 train.learning_rate=0.05 train.samples=0"};
-
-static void train_model(trained *t) {
-    char name[64];
-    t->config = settings_config(t->settings, "");
-    snprintf(name, sizeof name, "%s.yaml", t->name);
-    write_config(&t->config, name);
-    pixelrnn(0, "train %s -o %s", name, t->name);
-    snprintf(t->file, sizeof t->file, "%s/%s/checkpoints/%09d/model.safetensors", settings_folder, t->name,
-             (int)t->config.train.steps);
-    if (strncmp(t->config.data.train, "builtin:", 8) == 0) return;
-    t->test = oracle_read_images(t->config.data.test);
-    t->model = oracle_model_create(&t->config, &t->test);
-    oracle_model_load(&t->model, t->file);
-}
-
-static int make(void **state) {
-    return program_find() == 0 ? settings_make(state) : -1;
-}
-
-static trained *model_of(trained *t) {
-    if (!t->file[0]) train_model(t);
-    return t;
-}
-
 static size_t values_of(const oracle_model *m) {
     return (size_t)(m->height * m->width * m->channels);
 }
 
-/* --- train -------------------------------------------------------------------------------------------------------- */
+/* ---- Train ---- */
 
-/* What train prints at its end is not in its folder. */
+/* Adds the results that train prints at its end and does not write to its folder. */
 static void observe_printed(const px_config *config, figures *found) {
     static const char *const test = "test NLL", *const independent = "independent pixels";
     if (!config->data.test[0]) return;
@@ -105,7 +43,7 @@ static void observe_printed(const px_config *config, figures *found) {
     figures_add(found, printed("out", independent, "bits/dim"), 0, "result: independent bits/dim");
 }
 
-/* Figures of px_train's result are printed with three decimals, and bits/dim with four. */
+/* Results are printed with three decimals, and bits/dim with four. */
 static figures expected_of(const px_config *config, const char *init) {
     figures expected = {0};
     oracle_report(config, init, &expected);
@@ -125,10 +63,10 @@ static void compare(const figures *found, const figures *expected) {
         fail_msg("%s: found %.9g, expected %.9g within %.3g", d.name, d.found, d.expected, d.tolerance);
 }
 
-static void train_is_the_oracles(void **state) {
+static void train_matches_the_oracle(void **state) {
     trained *t = *state;
     char run[256], line[64];
-    train_model(t);
+    trained_run(t);
     figures found = {0}, expected = expected_of(&t->config, NULL);
     snprintf(run, sizeof run, "%s/%s", settings_folder, t->name);
     observe_folder(&t->config, run, &found);
@@ -149,10 +87,10 @@ static void train_is_the_oracles(void **state) {
     figures_free(&expected);
 }
 
-/* --init begins with another run's weights, which are those of its best checkpoint. */
-static void train_begins_with_a_model(void **state) {
+/* --init starts from the weights of another run's best checkpoint. */
+static void init_uses_the_weights_of_a_model(void **state) {
     (void)state;
-    const trained *t = model_of(&base);
+    const trained *t = trained_once(&trained_base);
     px_config config = t->config;
     char run[256];
     settings_apply(&config, "seed=45 train.steps=3 train.samples=1");
@@ -167,9 +105,9 @@ static void train_begins_with_a_model(void **state) {
     figures_free(&expected);
 }
 
-/* --- eval --------------------------------------------------------------------------------------------------------- */
+/* ---- Eval ---- */
 
-/* The NLLs of per-image are the oracle's, and what else is reported follows from them. */
+/* The NLL of each image is the oracle's, and the other results follow from them. */
 static void check_eval(const trained *t, const px_config *config, const oracle_images *images) {
     size_t count;
     double *found = oracle_read_doubles(settings_path("nats.npy"), &count);
@@ -188,8 +126,8 @@ static void check_eval(const trained *t, const px_config *config, const oracle_i
     free(expected);
 }
 
-static void eval_is_the_oracles(void **state) {
-    const trained *t = model_of(*state);
+static void eval_matches_the_oracle(void **state) {
+    const trained *t = trained_once(*state);
     pixelrnn(0, "eval %s --per-image nats.npy --json", t->file);
     check_eval(t, &t->config, &t->test);
     const double nats = json_number("nats_per_image"), bits = json_number("bits_per_dim");
@@ -206,20 +144,20 @@ static void eval_is_the_oracles(void **state) {
     free(images.pixels);
 }
 
-/* The seed of a command's config is that of its coins. */
-static void eval_takes_the_seed(void **state) {
+/* The seed of a command's config selects the random binarisation. */
+static void eval_uses_the_seed(void **state) {
     (void)state;
-    const trained *t = model_of(&binary);
+    const trained *t = trained_once(&trained_binary);
     px_config config = t->config;
     settings_apply(&config, "seed=44");
     pixelrnn(0, "eval %s --per-image nats.npy --json --set seed=44", t->file);
     check_eval(t, &config, &t->test);
 }
 
-/* A run folder is its best checkpoint: that of the least NLL. */
-static void eval_takes_the_best(void **state) {
+/* A run folder names its best checkpoint, the one with the smallest NLL. */
+static void eval_uses_the_best_checkpoint(void **state) {
     (void)state;
-    const trained *t = model_of(&worse);
+    const trained *t = trained_once(&trained_worse);
     figures expected = expected_of(&t->config, NULL);
     double best = INFINITY;
     int step = 0;
@@ -236,9 +174,9 @@ static void eval_takes_the_best(void **state) {
     figures_free(&expected);
 }
 
-/* --- A built-in set ----------------------------------------------------------------------------------------------- */
+/* ---- Built-in images ---- */
 
-/* Entropy of the lattices of 2 x 2 spins by the rule of ising.h, lattice by lattice. */
+/* The entropy of lattices of 2 x 2 spins by the definition in ising.h, summed over all lattices. */
 static double ising_entropy(void) {
     double entropy = 0;
     for (int lattice = 0; lattice < 16; lattice++) {
@@ -252,27 +190,27 @@ static double ising_entropy(void) {
     return entropy;
 }
 
-static void builtin_is_the_oracles(void **state) {
+static void builtin_matches_the_oracle(void **state) {
     (void)state;
-    train_model(&ising);
+    trained_run(&trained_ising);
     check_printed("train: true entropy", printed("out", "true entropy", "nats/image"), ising_entropy(), 3);
-    pixelrnn(0, "eval %s", ising.file);
+    pixelrnn(0, "eval %s", trained_ising.file);
     check_printed("eval: true entropy", printed("out", "true entropy", "nats/image"), ising_entropy(), 3);
-    pixelrnn(0, "eval %s --json", ising.file);
+    pixelrnn(0, "eval %s --json", trained_ising.file);
     check_share("eval --json: true_entropy", json_number("true_entropy"), ising_entropy(), 1e-12);
     settings_write_ising(PX_SPLIT_TEST, 46, 2, "ising");
-    px_config config = ising.config;
+    px_config config = trained_ising.config;
     settings_apply(&config, "seed=46 data.test=@ising data.size=0");
-    ising.test = oracle_read_images(config.data.test);
-    ising.model = oracle_model_create(&config, &ising.test);
-    oracle_model_load(&ising.model, ising.file);
-    pixelrnn(0, "eval %s --json --per-image nats.npy --set seed=46", ising.file);
-    check_eval(&ising, &config, &ising.test);
+    trained_ising.test = oracle_read_images(config.data.test);
+    trained_ising.model = oracle_model_create(&config, &trained_ising.test);
+    oracle_model_load(&trained_ising.model, trained_ising.file);
+    pixelrnn(0, "eval %s --json --per-image nats.npy --set seed=46", trained_ising.file);
+    check_eval(&trained_ising, &config, &trained_ising.test);
 }
 
-/* --- sample and complete ------------------------------------------------------------------------------------------ */
+/* ---- Sample and complete ---- */
 
-/* What a command was asked to sample. Image n completes image n / completions of `given`. */
+/* The arguments of a sampling command. Image n completes image n / completions of `given`. */
 typedef struct request {
     uint64_t seed;
     double temperature;
@@ -281,16 +219,16 @@ typedef struct request {
     size_t completions;
 } request;
 
-/* The levels of image n as the oracle samples it, and the NLL of what it sampled. */
+/* Samples image n by the oracle into levels, and returns the NLL of the sampled values. */
 static double sample(const trained *t, const request *r, size_t n, uint8_t *levels) {
     const oracle_model *m = &t->model;
     const size_t values = values_of(m);
     double nll[64], sum = 0;
     memset(levels, 0, values);
     if (r->given) {
-        px_config plain = t->config; /* given pixels are quantised, never binarised by coins */
-        plain.data.binarize = false;
-        oracle_levels(&plain, r->given, n / r->completions, levels);
+        px_config quantised = t->config; /* given pixels are quantised, never binarised at random */
+        quantised.data.binarize = false;
+        oracle_levels(&quantised, r->given, n / r->completions, levels);
     }
     oracle_sample(m, m->weights, r->seed, n, r->temperature, r->keep, levels);
     oracle_nats(m, m->weights, levels, nll);
@@ -298,8 +236,8 @@ static double sample(const trained *t, const request *r, size_t n, uint8_t *leve
     return sum;
 }
 
-/* out.npy holds `count` images as the oracle samples them, given pixels as they were; the figures printed are theirs.
- */
+/* out.npy must hold `count` images as the oracle samples them, with given pixels unchanged, and the printed results
+ * must be those of these images. */
 static void check_samples(const trained *t, const request *r, size_t count, const char *line) {
     const oracle_model *m = &t->model;
     const size_t values = values_of(m), channels = (size_t)m->channels;
@@ -320,7 +258,8 @@ static void check_samples(const trained *t, const request *r, size_t count, cons
                 fail_msg("image %zu, value %zu: found %d, expected %d", n, i, found.pixels[n * values + i], expected);
         }
     }
-    if (oracle_sample_margin() < 5e-7) fail_msg("a sample fell on the edge between two levels: take another seed");
+    if (oracle_sample_margin() < 5e-7)
+        fail_msg("found a sample at the boundary between two levels: choose another seed");
     for (size_t p = 0; r->keep && p < values / channels; p++) kept += r->keep[p] ? channels : 0;
     const oracle_evaluation e = oracle_summary(nats, count, values - kept);
     check_printed("NLL of samples", printed("out", line, "nats"), e.nats, 3);
@@ -330,8 +269,8 @@ static void check_samples(const trained *t, const request *r, size_t count, cons
     free(found.pixels);
 }
 
-static void sample_is_the_oracles(void **state) {
-    const trained *t = model_of(*state);
+static void sample_matches_the_oracle(void **state) {
+    const trained *t = trained_once(*state);
     const uint64_t seed = (uint64_t)t->config.seed;
     pixelrnn(0, "sample %s -n 5 -o out.npy", t->file);
     check_samples(t, &(request){.seed = seed, .temperature = 1}, 5, "NLL");
@@ -344,20 +283,20 @@ static void sample_is_the_oracles(void **state) {
     assert_int_equal((int)strtol(text_of("out"), NULL, 10), 3);
 }
 
-static void images_past_a_batch_are_the_oracles(void **state) {
+static void images_past_a_batch_match_the_oracle(void **state) {
     (void)state;
-    const trained *t = model_of(&binary);
+    const trained *t = trained_once(&trained_binary);
     pixelrnn(0, "sample %s -n 67 --seed 5 -o out.npy", t->file);
     check_samples(t, &(request){.seed = 5, .temperature = 1}, 67, "NLL");
 }
 
-/* out.png shows these images, `columns` a row. */
-static void check_picture(const oracle_images *images, int columns) {
+/* out.png must show these images, `columns` a row. */
+static void check_image_grid(const oracle_images *images, int columns) {
     const size_t values = (size_t)(images->height * images->width * images->channels);
     figures found = {0}, expected = {0};
     for (size_t i = 0; i < images->count * values; i++)
         figures_add(&expected, images->pixels[i], 0, "samples 0: image %zu value %zu", i / values, i % values);
-    observe_picture(images, (int)images->count, columns, settings_path("out.png"), 0, &found);
+    observe_image_grid(images, (int)images->count, columns, settings_path("out.png"), 0, &found);
     figures_sort(&found);
     figures_sort(&expected);
     compare(&found, &expected);
@@ -365,31 +304,31 @@ static void check_picture(const oracle_images *images, int columns) {
     figures_free(&expected);
 }
 
-/* The picture of `sample` shows what its npy file holds. */
-static void picture_shows_the_samples(void **state) {
+/* The PNG of `sample` shows the images of its npy file. */
+static void png_shows_the_samples(void **state) {
     (void)state;
-    const trained *t = model_of(&colour);
+    const trained *t = trained_once(&trained_colour);
     pixelrnn(0, "sample %s -n 5 -o out.npy", t->file);
     pixelrnn(0, "sample %s -n 5 -o out.png", t->file);
     oracle_images images = oracle_read_images(settings_path("out.npy"));
-    check_picture(&images, 0);
+    check_image_grid(&images, 0);
     free(images.pixels);
 }
 
-/* The images of a file that `complete` takes: so many, chosen by the seed. Pixels are to be freed. */
+/* The images of a file that `complete` uses: `limit` images, chosen by the seed. The caller frees the pixels. */
 static oracle_images chosen_images(const char *file, uint64_t seed, size_t limit) {
     oracle_images images = oracle_read_images(settings_path(file));
     const size_t bytes = (size_t)(images.height * images.width * images.channels);
     size_t indices[16];
     assert_true(images.count <= 16);
     images.count = oracle_choose(seed, images.count, limit, indices);
-    for (size_t i = 0; i < images.count; i++) /* ascending, so nothing is overwritten too early */
+    for (size_t i = 0; i < images.count; i++) /* ascending, so no image is overwritten before it is moved */
         memmove(images.pixels + i * bytes, images.pixels + indices[i] * bytes, bytes);
     return images;
 }
 
-static void complete_is_the_oracles(void **state) {
-    const trained *t = model_of(*state);
+static void complete_matches_the_oracle(void **state) {
+    const trained *t = trained_once(*state);
     const char *data = t->model.channels == 3 ? "colour.npy" : "grey.npy";
     static const uint8_t top[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, left[12] = {1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0};
     oracle_images given = chosen_images(data, (uint64_t)t->config.seed, 3);
@@ -407,11 +346,11 @@ static void complete_is_the_oracles(void **state) {
     free(given.pixels);
 }
 
-/* A row of the picture of `complete` is an image, the same with its missing pixels grey, and its completions. */
-static void picture_shows_the_completions(void **state) {
+/* A row of the PNG of `complete` shows an image, the image with its missing pixels grey, and its completions. */
+static void png_shows_the_completions(void **state) {
     (void)state;
     enum { IMAGES = 3, EACH = 2, COLUMNS = EACH + 2, KEPT = 9 * 3, VALUES = 12 * 3 };
-    const trained *t = model_of(&colour);
+    const trained *t = trained_once(&trained_colour);
     pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.npy", t->file, EACH, IMAGES);
     pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 -n %d --images %d -o out.png", t->file, EACH, IMAGES);
     oracle_images given = chosen_images("colour.npy", (uint64_t)t->config.seed, IMAGES);
@@ -425,17 +364,17 @@ static void picture_shows_the_completions(void **state) {
     }
     shown.count = (size_t)IMAGES * COLUMNS;
     shown.pixels = pixels[0][0];
-    check_picture(&shown, COLUMNS);
+    check_image_grid(&shown, COLUMNS);
     free(given.pixels);
     free(completed.pixels);
 }
 
-/* --- Keys --------------------------------------------------------------------------------------------------------- */
+/* ---- Settings of other models ---- */
 
-/* A setting that describes another model than the file's is refused. */
+/* A setting that contradicts the model of the file is refused. */
 static void settings_of_another_model_are_refused(void **state) {
     (void)state;
-    const trained *t = model_of(&base);
+    const trained *t = trained_once(&trained_base);
     for (int i = 0; i < KEY_CASES; i++) {
         const key_case *c = &key_cases[i];
         if (strncmp(c->key, "model.", 6) != 0 && strcmp(c->key, "data.levels") != 0) continue;
@@ -444,146 +383,29 @@ static void settings_of_another_model_are_refused(void **state) {
     }
 }
 
-static void name_names_the_run(const key_case *c) {
-    model_of(&base);
-    pixelrnn(0, "train base.yaml --set %s=%s --set train.steps=2 --set train.samples=0", c->key, c->value);
-    char path[128];
-    snprintf(path, sizeof path, "runs/%s/config.yaml", c->value);
-    assert_non_null(strstr(text_of(path), "name: another"));
-}
-
-/* Another device is used, and named, or it is missed by name. */
-static void device_is_opened(const key_case *c) {
-    model_of(&base);
-    const int status = shell("\"$PIXELRNN\" train base.yaml --set train.steps=2 -o elsewhere --set %s=%s", c->key,
-                             c->value);
-    const char *said = text_of("err");
-    if (!strstr(said, "cuda") && (status == 0 || !strstr(said, "CUDA")))
-        fail_msg("%s=%s: exit status %d, and found no word of it in\n%s", c->key, c->value, status, said);
-}
-
-/* A run in bfloat16 is near one in float32, but clearly another. */
-static void precision_is_taken(const key_case *c) {
-    const trained *t = model_of(&colour);
-    pixelrnn(0, "train colour.yaml -o half --set %s=%s", c->key, c->value);
-    const double half = printed("out", "test NLL", "nats/image");
-    pixelrnn(0, "eval %s --json", t->file);
-    const double difference = fabs(half / json_number("nats_per_image") - 1);
-    if (!(difference > 2e-5 && difference < 0.02)) fail_msg("found a difference of %.3g in NLL", difference);
-}
-
-/* The plan of a pass is for so many images, and a pass whose plan is larger than all memory is refused. */
-static void passes_are_planned(const key_case *c) {
-    model_of(&base);
-    pixelrnn(0, "info base.yaml --set %s=%s", c->key, c->value);
-    assert_non_null(strstr(text_of("out"), "memory, evaluation, 3 images"));
-    assert_non_null(strstr(text_of("out"), "memory, sampling, 3 images at a time"));
-    oracle_images large = {.count = 2, .height = 64, .width = 64, .channels = 1, .pixels = calloc(2, 64 * 64)};
-    assert_non_null(large.pixels);
-    oracle_write_images(settings_path("large.npy"), &large);
-    free(large.pixels);
-    pixelrnn(0, "train base.yaml -o large --set model.kind=pixelcnn --set model.hidden=32 --set data.train=large.npy "
-                "--set data.test= --set train.steps=0 --set train.samples=0 --set train.warmup_steps=0");
-    pixelrnn(0, "eval large --data large.npy --set %s=%s", c->key, c->value);
-    pixelrnn(1, "eval large --data large.npy --set %s=1000000", c->key);
-    assert_non_null(strstr(text_of("err"), "memory"));
-}
-
-/* Can several ranks be started here? Not by a program under a sanitizer, which MPI does not bear. */
-static bool ranks_start(void) {
-    return shell("[ \"$DEVICE\" = cpu ] && mpirun --version | grep -q \"Open MPI\" && "
-                 "{ [ -e \"${PIXELRNN%%/*}/libpixelrnn_mpi.so\" ] || [ -e "
-                 "\"${PIXELRNN%%/*}/../lib/libpixelrnn_mpi.so\" ]; } && "
-                 "! ldd \"$PIXELRNN\" | grep -q 'libasan\\|libtsan'") == 0;
-}
-
-/* Two ranks; `behind` is what the shell does before rank 1 becomes the program. The job must fail and say how long it
- * waited. */
-static void two_ranks_wait(const key_case *c, const char *behind, const char *settings) {
-    char seconds[32];
-    if (!ranks_start()) skip();
-    model_of(&base);
-    const int status =
-        shell("timeout 30 mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2 sh -c '%s exec \"$@\"' "
-              "sh \"$PIXELRNN\" train base.yaml -o ranks_%s --set device=cpu --set data.test= %s --set %s=%s",
-              behind, c->key, settings, c->key, c->value);
-    snprintf(seconds, sizeof seconds, " %s s", c->value);
-    if (status == 0 || !strstr(text_of("err"), seconds))
-        fail_msg("%s=%s: exit status %d, expected a failure after%s\n%s", c->key, c->value, status, seconds,
-                 text_of("err"));
-}
-
-/* Rank 1 is stopped while it trains. */
-static void silence_ends_a_job(const key_case *c) {
-    two_ranks_wait(
-        c,
-        "[ $OMPI_COMM_WORLD_RANK = 0 ] || "
-        "{ until [ -e ranks_parallel.silence_s/config.yaml ]; do sleep 0.1; done; kill -STOP $$; } &",
-        "--set train.steps=1000000 --set train.checkpoint_every=0 --set train.samples=0 --set train.log_every=0");
-}
-
-/* Rank 1 waits while rank 0 alone samples for seconds. */
-static void a_stall_ends_a_job(const key_case *c) {
-    two_ranks_wait(c, "",
-                   "--set train.steps=2 --set train.sample_every=1 --set train.samples=30000 --set "
-                   "parallel.silence_s=2 --set train.warmup_steps=0 --set train.ema_decay=0");
-}
-
-typedef struct key_effect_of {
-    const char *key;
-    void (*check)(const key_case *c);
-} key_effect_of;
-
-static const key_effect_of effects[] = {
-    {"name", name_names_the_run},
-    {"device", device_is_opened},
-    {"precision", precision_is_taken},
-    {"eval.batch_size", passes_are_planned},
-    {"parallel.silence_s", silence_ends_a_job},
-    {"parallel.stall_s", a_stall_ends_a_job},
-};
-
-static void key_has_its_effect(void **state) {
-    const key_case *c = *state;
-    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
-        if (strcmp(effects[i].key, c->key) == 0) {
-            effects[i].check(c);
-            return;
-        }
-    fail_msg("%s: found no function that shows its effect", c->key);
-}
-
 int main(void) {
 #define TEST_ON(function, model)                                                                                       \
-    { #function ": " #model, function, NULL, NULL, &model }
-    struct CMUnitTest tests[KEY_CASES + 32] = {
-        TEST_ON(train_is_the_oracles, base),
-        TEST_ON(train_is_the_oracles, colour),
-        TEST_ON(train_is_the_oracles, binary),
-        TEST_ON(eval_is_the_oracles, base),
-        TEST_ON(eval_is_the_oracles, colour),
-        TEST_ON(eval_is_the_oracles, binary),
-        TEST_ON(sample_is_the_oracles, base),
-        TEST_ON(sample_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, base),
-        TEST_ON(complete_is_the_oracles, colour),
-        TEST_ON(complete_is_the_oracles, binary),
-        cmocka_unit_test(eval_takes_the_seed),
-        cmocka_unit_test(eval_takes_the_best),
-        cmocka_unit_test(builtin_is_the_oracles),
-        cmocka_unit_test(train_begins_with_a_model),
-        cmocka_unit_test(images_past_a_batch_are_the_oracles),
-        cmocka_unit_test(picture_shows_the_samples),
-        cmocka_unit_test(picture_shows_the_completions),
+    { #function ": " #model, function, NULL, NULL, &trained_##model }
+    const struct CMUnitTest tests[] = {
+        TEST_ON(train_matches_the_oracle, base),
+        TEST_ON(train_matches_the_oracle, colour),
+        TEST_ON(train_matches_the_oracle, binary),
+        TEST_ON(eval_matches_the_oracle, base),
+        TEST_ON(eval_matches_the_oracle, colour),
+        TEST_ON(eval_matches_the_oracle, binary),
+        TEST_ON(sample_matches_the_oracle, base),
+        TEST_ON(sample_matches_the_oracle, colour),
+        TEST_ON(complete_matches_the_oracle, base),
+        TEST_ON(complete_matches_the_oracle, colour),
+        TEST_ON(complete_matches_the_oracle, binary),
+        cmocka_unit_test(eval_uses_the_seed),
+        cmocka_unit_test(eval_uses_the_best_checkpoint),
+        cmocka_unit_test(builtin_matches_the_oracle),
+        cmocka_unit_test(init_uses_the_weights_of_a_model),
+        cmocka_unit_test(images_past_a_batch_match_the_oracle),
+        cmocka_unit_test(png_shows_the_samples),
+        cmocka_unit_test(png_shows_the_completions),
         cmocka_unit_test(settings_of_another_model_are_refused),
     };
-    static char names[KEY_CASES][128];
-    size_t count = 19;
-    for (int i = 0; i < KEY_CASES; i++) {
-        const key_case *c = &key_cases[i];
-        snprintf(names[i], sizeof names[i], "key %s=%s", c->key, c->value);
-        if (c->effect == SEEN_IN_COMMANDS)
-            tests[count++] = (struct CMUnitTest){names[i], key_has_its_effect, NULL, NULL, (void *)(uintptr_t)c};
-    }
-    return _cmocka_run_group_tests("oracle_commands", tests, count, make, settings_remove);
+    return cmocka_run_group_tests_name("oracle_commands", tests, trained_make, settings_remove);
 }

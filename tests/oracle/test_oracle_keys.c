@@ -1,0 +1,130 @@
+/* The config keys whose effect only commands show: what they print, refuse and write. */
+#include "tests/oracle/cases.h"
+#include "tests/oracle/program.h"
+#include "tests/oracle/settings.h"
+#include "tests/oracle/trained.h"
+#include "tests/support/support.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void name_names_the_run(const key_case *c) {
+    trained_once(&trained_base);
+    pixelrnn(0, "train base.yaml --set %s=%s --set train.steps=2 --set train.samples=0", c->key, c->value);
+    char path[128];
+    snprintf(path, sizeof path, "runs/%s/config.yaml", c->value);
+    assert_non_null(strstr(text_of(path), "name: another"));
+}
+
+/* The device is used and named, or the error message names it. */
+static void device_is_opened(const key_case *c) {
+    trained_once(&trained_base);
+    const int status = shell("\"$PIXELRNN\" train base.yaml --set train.steps=2 -o elsewhere --set %s=%s", c->key,
+                             c->value);
+    const char *messages = text_of("err");
+    if (!strstr(messages, "cuda") && (status == 0 || !strstr(messages, "CUDA")))
+        fail_msg("%s=%s: exit status %d, and found no mention of it in\n%s", c->key, c->value, status, messages);
+}
+
+/* A run in bfloat16 gives nearly, but not exactly, the results of float32. */
+static void precision_changes_results(const key_case *c) {
+    const trained *t = trained_once(&trained_colour);
+    pixelrnn(0, "train colour.yaml -o bfloat16 --set %s=%s", c->key, c->value);
+    const double bfloat16 = printed("out", "test NLL", "nats/image");
+    pixelrnn(0, "eval %s --json", t->file);
+    const double difference = fabs(bfloat16 / json_number("nats_per_image") - 1);
+    if (!(difference > 2e-5 && difference < 0.02)) fail_msg("found a difference of %.3g in NLL", difference);
+}
+
+/* Memory is planned for this many images, and a plan above all memory is refused. */
+static void batch_size_is_planned(const key_case *c) {
+    trained_once(&trained_base);
+    pixelrnn(0, "info base.yaml --set %s=%s", c->key, c->value);
+    assert_non_null(strstr(text_of("out"), "memory, evaluation, 3 images"));
+    assert_non_null(strstr(text_of("out"), "memory, sampling, 3 images at a time"));
+    oracle_images large = {.count = 2, .height = 64, .width = 64, .channels = 1, .pixels = calloc(2, 64 * 64)};
+    assert_non_null(large.pixels);
+    oracle_write_images(settings_path("large.npy"), &large);
+    free(large.pixels);
+    pixelrnn(0, "train base.yaml -o large --set model.kind=pixelcnn --set model.hidden=32 --set data.train=large.npy "
+                "--set data.test= --set train.steps=0 --set train.samples=0 --set train.warmup_steps=0");
+    pixelrnn(0, "eval large --data large.npy --set %s=%s", c->key, c->value);
+    pixelrnn(1, "eval large --data large.npy --set %s=1000000", c->key);
+    assert_non_null(strstr(text_of("err"), "memory"));
+}
+
+/* Whether several ranks can be started here. MPI does not run under sanitizers. */
+static bool ranks_start(void) {
+    return shell("[ \"$DEVICE\" = cpu ] && mpirun --version | grep -q \"Open MPI\" && "
+                 "{ [ -e \"${PIXELRNN%%/*}/libpixelrnn_mpi.so\" ] || [ -e "
+                 "\"${PIXELRNN%%/*}/../lib/libpixelrnn_mpi.so\" ]; } && "
+                 "! ldd \"$PIXELRNN\" | grep -q 'libasan\\|libtsan'") == 0;
+}
+
+/* Starts two ranks. `before` is a shell command that runs before each rank executes the program. The job must fail with
+ * a message that gives the timeout. */
+static void check_timeout(const key_case *c, const char *before, const char *settings) {
+    char seconds[32];
+    if (!ranks_start()) skip();
+    trained_once(&trained_base);
+    const int status =
+        shell("timeout 30 mpirun --allow-run-as-root --oversubscribe --bind-to none -n 2 sh -c '%s exec \"$@\"' "
+              "sh \"$PIXELRNN\" train base.yaml -o ranks_%s --set device=cpu --set data.test= %s --set %s=%s",
+              before, c->key, settings, c->key, c->value);
+    snprintf(seconds, sizeof seconds, " %s s", c->value);
+    if (status == 0 || !strstr(text_of("err"), seconds))
+        fail_msg("%s=%s: exit status %d, expected a failure after%s\n%s", c->key, c->value, status, seconds,
+                 text_of("err"));
+}
+
+/* Rank 1 is stopped by a signal while it trains. */
+static void silence_ends_a_job(const key_case *c) {
+    check_timeout(
+        c,
+        "[ $OMPI_COMM_WORLD_RANK = 0 ] || "
+        "{ until [ -e ranks_parallel.silence_s/config.yaml ]; do sleep 0.1; done; kill -STOP $$; } &",
+        "--set train.steps=1000000 --set train.checkpoint_every=0 --set train.samples=0 --set train.log_every=0");
+}
+
+/* Rank 1 waits while rank 0 samples for seconds. */
+static void a_stall_ends_a_job(const key_case *c) {
+    check_timeout(c, "",
+                  "--set train.steps=2 --set train.sample_every=1 --set train.samples=30000 --set "
+                  "parallel.silence_s=2 --set train.warmup_steps=0 --set train.ema_decay=0");
+}
+
+static const struct {
+    const char *key;
+    void (*check)(const key_case *c);
+} effects[] = {
+    {"name", name_names_the_run},
+    {"device", device_is_opened},
+    {"precision", precision_changes_results},
+    {"eval.batch_size", batch_size_is_planned},
+    {"parallel.silence_s", silence_ends_a_job},
+    {"parallel.stall_s", a_stall_ends_a_job},
+};
+
+static void key_has_its_effect(void **state) {
+    const key_case *c = *state;
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        if (strcmp(effects[i].key, c->key) == 0) {
+            effects[i].check(c);
+            return;
+        }
+    fail_msg("%s: found no function that tests its effect", c->key);
+}
+
+int main(void) {
+    struct CMUnitTest tests[KEY_CASES];
+    static char names[KEY_CASES][128];
+    size_t count = 0;
+    for (int i = 0; i < KEY_CASES; i++) {
+        const key_case *c = &key_cases[i];
+        snprintf(names[i], sizeof names[i], "key %s=%s", c->key, c->value);
+        if (c->effect == SEEN_IN_COMMANDS)
+            tests[count++] = (struct CMUnitTest){names[i], key_has_its_effect, NULL, NULL, (void *)(uintptr_t)c};
+    }
+    return _cmocka_run_group_tests("oracle_keys", tests, count, trained_make, settings_remove);
+}
