@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check lint clean help FORCE
+.PHONY: all programs demo test test-gpu bench baselines resources deps install uninstall bundle fuzz format format-check lint clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -16,9 +16,10 @@ ifneq ($(word 2,$(GOALS)),)
 .NOTPARALLEL: # `make clean test` means one after the other
 endif
 
-# What px_version() says. Without git's data the revision is not known.
+# The version of the program, of the library and of pixelrnn.pc; px_version() adds the revision of git. safe.directory lets
+# `sudo make install` read the revision in a folder of another user.
 VERSION  := 0.9.0
-REVISION := $(or $(if $(wildcard .git),$(shell git describe --always --dirty 2>/dev/null)),unknown revision)
+REVISION := $(or $(if $(wildcard .git),$(shell git -c safe.directory='*' describe --always --dirty 2>/dev/null)),unknown revision)
 
 # ---- Variables ---------------------------------------------------------------------------------------------------------
 
@@ -36,6 +37,8 @@ BLAS ?= openblas
 MPI ?= 1
 ## CUDA=1           0: leave CUDA out. CUDA_HOME, CUDNN_HOME and NCCL_HOME say where to look first
 CUDA ?= 1
+## PREFIX=/usr/local where `make install` installs; DESTDIR is put before it
+PREFIX ?= /usr/local
 ## WERROR=0         1: warnings are errors
 ## V=0              1: show the commands
 
@@ -48,48 +51,58 @@ ifeq ($(filter release debug double sanitize thread fuzz bundle,$(BUILD)),)
 $(error BUILD=$(BUILD): want release, debug, double, sanitize, thread or fuzz)
 endif
 
-# ---- What must be installed --------------------------------------------------------------------------------------------
+# ---- Required packages -------------------------------------------------------------------------------------------------
 
-ifneq ($(filter-out help clean format format-check lint,$(GOALS)),)
-# Debian package, and how to see that what it brings is there, from this or another source
+# These targets need no packages
+NO_PACKAGES := help clean format format-check lint uninstall
+
+ifneq ($(filter-out $(NO_PACKAGES),$(GOALS)),)
+# Each missing package, as DEBIAN/FEDORA/ARCH. The test of a package also accepts what another source has installed.
 MISSING := $(shell \
 	need() { eval "$$2" >/dev/null 2>&1 || echo $$1; }; \
-	need build-essential     'command -v cc && command -v ar'; \
-	need pkg-config          'command -v pkg-config'; \
-	need lib$(BLAS)-dev      'pkg-config --exists $(BLAS)'; \
-	need libyaml-dev         'pkg-config --exists yaml-0.1'; \
-	need libarchive-dev      'pkg-config --exists libarchive'; \
-	need libcjson-dev        'pkg-config --exists libcjson'; \
-	need libprotobuf-c-dev   'pkg-config --exists libprotobuf-c'; \
-	need protobuf-c-compiler 'command -v protoc-c'; \
-	need zlib1g-dev          'pkg-config --exists zlib'; \
-	$(if $(filter-out 0,$(MPI)),need libopenmpi-dev 'command -v mpicc || pkg-config --exists ompi-c';) \
-	$(if $(filter-out 0,$(MPI)),$(if $(filter test deps,$(GOALS)),need openmpi-bin 'command -v mpirun';)) \
-	need libstb-dev          'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
-	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev 'pkg-config --exists cmocka'))
+	need build-essential/gcc-c++/base-devel                 'command -v cc && command -v ar'; \
+	need pkg-config/pkgconf-pkg-config/pkgconf              'command -v pkg-config'; \
+	need lib$(BLAS)-dev/$(BLAS)-devel/$(BLAS)               'pkg-config --exists $(BLAS)'; \
+	need libyaml-dev/libyaml-devel/libyaml                  'pkg-config --exists yaml-0.1'; \
+	need libarchive-dev/libarchive-devel/libarchive         'pkg-config --exists libarchive'; \
+	need libcjson-dev/cjson-devel/cjson                     'pkg-config --exists libcjson'; \
+	need libprotobuf-c-dev/protobuf-c-devel/protobuf-c      'pkg-config --exists libprotobuf-c'; \
+	need protobuf-c-compiler/protobuf-c-compiler/protobuf-c 'command -v protoc-c'; \
+	need zlib1g-dev/zlib-devel/zlib                         'pkg-config --exists zlib'; \
+	$(if $(filter-out 0,$(MPI)),need libopenmpi-dev/openmpi-devel/openmpi 'command -v mpicc || pkg-config --exists ompi-c';) \
+	$(if $(filter-out 0,$(MPI)),$(if $(filter test deps,$(GOALS)),need openmpi-bin/openmpi/openmpi 'command -v mpirun';)) \
+	need libstb-dev/stb-devel/stb 'pkg-config --exists stb || test -e /usr/local/include/stb/stb_image.h'; \
+	$(if $(filter test test-gpu programs bundle deps,$(GOALS)),need libcmocka-dev/libcmocka-devel/cmocka 'pkg-config --exists cmocka'))
 endif
+# $(call missing,COLUMN): the names of one distribution
+missing = $(sort $(foreach p,$(MISSING),$(word $1,$(subst /, ,$p))))
 
-SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
-deps: ## install the Debian packages that are missing, after saying which
+# Root installs at once. Other users need sudo: `make deps` asks for it by its name, the other targets ask on the terminal.
+deps: ## install the Debian packages that are missing
 ifeq ($(MISSING),)
 	@echo 'Nothing is missing.'
 else
-	@echo 'Missing: $(MISSING)'
-	@command -v apt-get >/dev/null || { echo 'There is no apt-get here: install what these packages bring by other means.' >&2; exit 1; }
-	$(SUDO) apt-get update -q
-	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING)
+	@printf '%s\n' 'Missing packages. One of these lines installs them:' \
+		'  Debian, Ubuntu  apt-get install -y $(call missing,1)' \
+		'  Fedora          dnf install -y $(call missing,2)' \
+		'  Arch            pacman -S --needed $(call missing,3)'
+	@command -v apt-get >/dev/null || { echo 'make: found no apt-get; use one of the other lines' >&2; exit 2; }
+	@sudo=; if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; $(if $(filter deps,$(GOALS)),, \
+		[ -t 0 ] || { echo 'make: the packages are missing; run the line as root, or make deps' >&2; exit 2; }; \
+		printf 'Run the first line with sudo? [y/N] '; read -r answer; case $$answer in [yY]*) ;; *) exit 2 ;; esac;) fi; \
+	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(call missing,1)
 endif
 
 ifneq ($(and $(MISSING),$(filter-out deps,$(GOALS))),)
-# Nothing below can be parsed yet. demo and test help themselves; the others say what to do.
+# The rest of this file needs the packages. demo and test install them first; the other targets name them.
 ifneq ($(PX_DEPS_DONE),)
-$(error still missing after make deps: $(MISSING))
+$(error still missing after make deps: $(call missing,1))
 else ifeq ($(filter demo test deps,$(GOALS)),)
-$(error missing: $(MISSING). 'make deps' installs them)
+$(error missing: $(call missing,1). 'make deps' installs them)
 endif
-$(filter-out deps help clean format format-check lint,$(GOALS)): deps
+$(filter-out deps $(NO_PACKAGES),$(GOALS)): deps
 	@$(MAKE) PX_DEPS_DONE=1 $@
-else ifneq ($(filter-out deps help clean format format-check lint,$(GOALS)),)
+else ifneq ($(filter-out deps $(NO_PACKAGES),$(GOALS)),)
 
 # ---- Flags -------------------------------------------------------------------------------------------------------------
 
@@ -116,7 +129,7 @@ endif
 px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
 px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=fast \
 	$(OPTIMISE_$(BUILD)) $(SANITIZE_$(BUILD)) $(CFLAGS)
-px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..' $(LDFLAGS)
+px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..:$$ORIGIN/../lib' $(LDFLAGS)
 px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
 # Libraries are found beside the programs. libarchive is linked statically, which leaves libxml2 and ICU (35 MB) behind;
@@ -226,6 +239,10 @@ BESIDE := $(if $(filter bundle,$(BUILD)),build/bundle/lib,$(OUT))
 CUDA_LIBRARY := $(if $(HAVE_CUDA),$(BESIDE)/libpixelrnn_cuda.so)
 LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(HAVE_NCCL),$(BESIDE)/libpixelrnn_nccl.so))
 
+# `pixelrnn --version` prints these
+BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), MPI $(if $(HAVE_MPI),yes,no), CUDA $(if $(HAVE_CUDA),yes \
+	($(patsubst code=%,%,$(filter code=%,$(subst $(,), ,$(ARCHITECTURES)))))$(,) NCCL $(if $(HAVE_NCCL),yes,no),no)
+
 # ---- Build -------------------------------------------------------------------------------------------------------------
 
 # $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
@@ -239,7 +256,7 @@ FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/versi
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
 cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
-version_flags = $(VERSION) $(REVISION)
+version_flags = $(VERSION) $(REVISION) $(BUILD_OPTIONS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
 $(FLAG_FILES): export FLAGS = $($(basename $(@F))_flags)
 $(FLAG_FILES): FORCE
@@ -247,7 +264,8 @@ $(FLAG_FILES): FORCE
 		{ printf '%s\n' "$$FLAGS" >$@; $(if $(filter %release/link.flags %bundle/link.flags,$@),echo '$(CUDA_NOTE)',:); }
 
 $(OBJ)/host/io/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
-$(OBJ)/host/io/version.o: $(OBJ)/version.flags
+$(OBJ)/host/cli/version.o: private px_CPPFLAGS += -DPX_BUILD_OPTIONS='"$(BUILD_OPTIONS)"'
+$(OBJ)/host/io/version.o $(OBJ)/host/cli/version.o: $(OBJ)/version.flags
 # Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
 # C11, but what comes of it is a wrong pixel at most
 $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
@@ -373,6 +391,34 @@ resources: ## write what each kernel takes of the multiprocessor (registers, sha
 		$(NVCC) $$store $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $${kernel#bf16:} 2>&1 || exit 1; \
 	done >build/ptxas.txt; status=$$?; echo build/ptxas.txt; exit $$status
 
+# ---- Install -----------------------------------------------------------------------------------------------------------
+
+ROOT := $(DESTDIR)$(PREFIX)
+# The library is static, so Libs names all libraries that it needs. The path for the loader is that of the libraries which it
+# opens itself: libpixelrnn_cuda.so, libpixelrnn_mpi.so, libpixelrnn_nccl.so.
+define PKG_CONFIG_FILE
+prefix=$(PREFIX)
+includedir=$${prefix}/include
+libdir=$${prefix}/lib
+
+Name: pixelrnn
+Description: PixelCNN, Row LSTM and Diagonal BiLSTM models of images (arXiv:1601.06759)
+Version: $(VERSION)
+Cflags: -I$${includedir}$(if $(filter double,$(BUILD)), -DPX_DOUBLE)
+Libs: -L$${libdir} -Wl,-rpath,$${libdir} -lpixelrnn $(px_LDLIBS) -fopenmp
+endef
+install: export PKG_CONFIG_TEXT = $(PKG_CONFIG_FILE)
+install: all ## install program, library, headers, pixelrnn.pc, man page, bash completion and configs in DESTDIR/PREFIX
+	@mkdir -p $(addprefix $(ROOT)/,bin lib/pkgconfig include/pixelrnn share/man/man1 share/bash-completion/completions share/pixelrnn/configs)
+	install -m 755 $(PROGRAM) $(ROOT)/bin
+	for library in $(LIBRARY) $(LOADED); do [ ! -e $$library ] || install -m 644 $$library $(ROOT)/lib || exit 1; done
+	install -m 644 include/pixelrnn/*.h $(ROOT)/include/pixelrnn
+	install -m 644 configs/*.yaml $(ROOT)/share/pixelrnn/configs
+	@printf '%s\n' "$$PKG_CONFIG_TEXT" >$(ROOT)/lib/pkgconfig/pixelrnn.pc
+	@$(PROGRAM) help --man >$(ROOT)/share/man/man1/pixelrnn.1
+	@$(PROGRAM) help --completion >$(ROOT)/share/bash-completion/completions/pixelrnn
+	@echo 'Installed in $(ROOT)'
+
 # Every Linux has its own C library and compiler runtime, a GPU machine its own CUDA, and a cluster its own MPI.
 LEFT_BEHIND := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
 bundle: ## gather program, libraries other than CUDA's, configs, tests and bench in build/bundle, to run on another machine
@@ -395,6 +441,11 @@ format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 lint: ## fail if a text file holds a retired word, long comment line, broken link or misspelling
 	@tests/lint/run
+
+uninstall: ## remove what `make install` installs in DESTDIR/PREFIX
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/pixelrnn lib/libpixelrnn.a lib/libpixelrnn_cuda.so lib/libpixelrnn_mpi.so lib/libpixelrnn_nccl.so \
+		lib/pkgconfig/pixelrnn.pc share/man/man1/pixelrnn.1 share/bash-completion/completions/pixelrnn)
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,include/pixelrnn share/pixelrnn)
 
 clean: ## remove build/
 	rm -rf build

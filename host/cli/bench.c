@@ -13,16 +13,31 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef struct bench_arguments {
-    px_arguments settings, plain;
+typedef struct bench_values {
+    px_arguments settings, configs;
     const char *json, *phases;
     bool phase[PX_BENCH_PHASES];
     double seconds;
-    px_image_size size; /* --size is both sides */
+    px_image_size size; /* --size is height and width */
     bool breakdown;
-} bench_arguments;
+} bench_values;
 
-/* What a measuring process sends back. */
+static const px_option options[] = {
+    {"--seconds", "S", PX_OPTION_NUMBER, offsetof(bench_values, seconds), .help = "time for each phase; default 3"},
+    {"--size", "PIXELS", PX_OPTION_INTEGER, offsetof(bench_values, size.height), .min = 1,
+     .help = "height and width of the images"},
+    {"--channels", "C", PX_OPTION_INTEGER, offsetof(bench_values, size.channels), .min = 1,
+     .help = "channels of the images, 1 or 3"},
+    {"--phases", "train,evaluate,sample,sample_plain", PX_OPTION_TEXT, offsetof(bench_values, phases),
+     .help = "the phases to measure; default all"},
+    {"--breakdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, breakdown),
+     .help = "also print the time of a training step by operation"},
+    {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .help = "write the results as JSON"},
+    PX_OPTION_SET(bench_values),
+    {0},
+};
+
+/* The result of one config, as the measuring process sends it to the parent. */
 typedef struct bench_report {
     px_status status;
     px_context ctx;
@@ -36,7 +51,7 @@ enum { PX_MIB = 1 << 20 };
 
 /* --- Measuring, in a process of its own. */
 
-static px_status measure_config(px_context *ctx, const bench_arguments *w, const char *path, bench_report *report) {
+static px_status measure_config(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
     px_config *c = &report->config;
     px_device *device;
     px_config_default(c);
@@ -80,7 +95,7 @@ static bool receive_report(int from, bench_report *report) {
     return true;
 }
 
-static px_status measure_apart(px_context *ctx, const bench_arguments *w, const char *path, bench_report *report) {
+static px_status measure_apart(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
     int ends[2], how = 0;
     fflush(stdout);
     if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: no pipe");
@@ -280,29 +295,25 @@ static cJSON *report_json(const bench_report *report) {
     return json;
 }
 
-/* The frame around the reports: what ran, on what, when. */
-static cJSON *frame_json(int count, char **words) {
+/* The fields before the results: command line, date, compiler. */
+static cJSON *header_json(int count, char **arguments) {
     const time_t now = time(NULL);
     char date[32];
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     cJSON *json = cJSON_CreateObject(), *command = cJSON_AddArrayToObject(json, "command");
     cJSON_AddItemToArray(command, cJSON_CreateString("pixelrnn"));
-    for (int i = 0; i < count; i++) cJSON_AddItemToArray(command, cJSON_CreateString(words[i]));
+    for (int i = 0; i < count; i++) cJSON_AddItemToArray(command, cJSON_CreateString(arguments[i]));
     cJSON_AddStringToObject(json, "date", date);
     cJSON_AddStringToObject(json, "compiler", __VERSION__);
     return json;
 }
 
 static px_status write_json(px_context *ctx, const char *path, const cJSON *json) {
-    char *text = cJSON_Print(json);
-    if (!text) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for the report", path);
-    px_file_out out;
-    px_status status = px_file_create(ctx, path, &out);
-    if (status == PX_OK) status = px_file_write(ctx, &out, text, strlen(text));
-    if (status == PX_OK) status = px_file_write(ctx, &out, "\n", 1);
-    if (status == PX_OK) status = px_file_commit(ctx, &out);
-    px_file_abandon(&out);
+    char *text = cJSON_Print(json), *line = NULL;
+    if (!text || asprintf(&line, "%s\n", text) < 0) line = NULL;
+    const px_status status = line ? px_file_write_text(ctx, path, line) : px_fail_memory(ctx, path, 0);
     free(text);
+    free(line);
     return status;
 }
 
@@ -313,7 +324,7 @@ static bool is_phase(int phase, const char *name, size_t length) {
 }
 
 /* The names between commas; all phases without them. */
-static px_status read_phases(px_context *ctx, bench_arguments *w) {
+static px_status parse_phases(px_context *ctx, bench_values *w) {
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) w->phase[phase] = !w->phases;
     for (const char *name = w->phases; name;) {
         const size_t length = strcspn(name, ",");
@@ -330,12 +341,12 @@ static px_status read_phases(px_context *ctx, bench_arguments *w) {
     return PX_OK;
 }
 
-static px_status bench_configs(px_context *ctx, const bench_arguments *w, bench_report *reports, cJSON *json) {
+static px_status bench_configs(px_context *ctx, const bench_values *w, bench_report *reports, cJSON *json) {
     cJSON *results = cJSON_CreateArray();
     px_status status = PX_OK;
-    for (int i = 0; i < w->plain.count && status == PX_OK; i++) {
+    for (int i = 0; i < w->configs.count && status == PX_OK; i++) {
         bench_report *report = &reports[i];
-        status = measure_apart(ctx, w, w->plain.word[i], report);
+        status = measure_apart(ctx, w, w->configs.value[i], report);
         if (status != PX_OK) break;
         if (i == 0) {
             print_heading(report);
@@ -347,26 +358,19 @@ static px_status bench_configs(px_context *ctx, const bench_arguments *w, bench_
         cJSON_AddItemToArray(results, report_json(report));
     }
     cJSON_AddItemToObject(json, "results", results);
-    if (status == PX_OK && w->plain.count > 1) print_side_by_side(reports, w->plain.count);
+    if (status == PX_OK && w->configs.count > 1) print_side_by_side(reports, w->configs.count);
     return status;
 }
 
-static px_status bench_command(px_context *ctx, int count, char **words) {
-    bench_arguments w = {.seconds = 3};
-    const px_option options[] = {{.name = "--seconds", .number = &w.seconds},
-                                 {.name = "--size", .integer = &w.size.height, .least = 1},
-                                 {.name = "--channels", .integer = &w.size.channels, .least = 1},
-                                 {.name = "--phases", .text = &w.phases},
-                                 {.name = "--breakdown", .flag = &w.breakdown},
-                                 {.name = "--json", .text = &w.json},
-                                 {.name = "--set", .each = &w.settings}};
-    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, words, options, 7, &w.plain, 1, PX_MAX_ARGUMENTS));
+static px_status bench_run(px_context *ctx, int count, char **arguments) {
+    bench_values w = {.seconds = 3};
+    PX_TRY(px_cli_parse(ctx, &px_command_bench, count, arguments, &w, &w.configs));
     w.size.width = w.size.height;
-    PX_TRY(read_phases(ctx, &w));
+    PX_TRY(parse_phases(ctx, &w));
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
-    bench_report *reports = calloc((size_t)w.plain.count, sizeof *reports);
-    if (!reports) return px_fail(ctx, PX_ERR_MEMORY, "bench: no memory for %d reports", w.plain.count);
-    cJSON *json = frame_json(count, words);
+    bench_report *reports = calloc((size_t)w.configs.count, sizeof *reports);
+    if (!reports) return px_fail_memory(ctx, "bench", (size_t)w.configs.count * sizeof *reports);
+    cJSON *json = header_json(count, arguments);
     px_status status = bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
@@ -375,9 +379,13 @@ static px_status bench_command(px_context *ctx, int count, char **words) {
 }
 
 const px_command px_command_bench = {
-    "bench",
-    "CONFIG... [--seconds S] [--size PIXELS] [--channels C] [--phases train,evaluate,sample,sample_plain] "
-    "[--breakdown] [--json OUT] [--set key=value]...",
-    "throughput of training, evaluation and sampling, and memory, side by side, for images of data.train's size, or "
-    "data.size and data.channels where data.train is not there; an option overrides only itself",
-    .run = bench_command};
+    .name = "bench",
+    .positionals = "CONFIG...",
+    .min_positionals = 1,
+    .max_positionals = PX_MAX_ARGUMENTS,
+    .summary = "throughput of training, evaluation and sampling, and memory, side by side",
+    .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
+               "--size and --channels override only their own dimensions.",
+    .options = options,
+    .run = bench_run,
+};

@@ -1,4 +1,4 @@
-/* What the commands share. */
+/* Declarations that the commands share: tables of commands and options, opening of models and data, ranks, signals. */
 #ifndef PIXELRNN_CLI_H
 #define PIXELRNN_CLI_H
 
@@ -11,117 +11,153 @@
 #include "pixelrnn/status.h"
 #include "pixelrnn/stop.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
-/* A command: parses its words (words[0] is its name), does its work, prints results to standard output. It has run, and
- * is then of one process, or together, and then divides its work over the ranks of a job. */
-typedef struct px_command {
-    const char *name, *usage, *summary;
-    px_status (*run)(px_context *ctx, int count, char **words);
-    px_status (*together)(px_context *ctx, px_ranks *ranks, int count, char **words);
-} px_command;
+/* ---- Commands and their options ---- */
 
 enum { PX_MAX_ARGUMENTS = 256 };
+
 typedef struct px_arguments {
     int count;
-    const char *word[PX_MAX_ARGUMENTS];
+    const char *value[PX_MAX_ARGUMENTS];
 } px_arguments;
 
-/* One option of a command. Exactly one of text, integer, number, flag, each is set: where its value goes. */
+/* The type of an option, and the type of the field that its value is stored in. */
+typedef enum {
+    PX_OPTION_FLAG,     /* bool: whether the option is given; it takes no argument */
+    PX_OPTION_TEXT,     /* const char * */
+    PX_OPTION_PATH,     /* const char *, a file or folder */
+    PX_OPTION_WORD,     /* int: index of one of the words of `argument`, which are separated by '|' */
+    PX_OPTION_INTEGER,  /* int64_t in min .. max, or one of the words of `argument` */
+    PX_OPTION_NUMBER,   /* double above 0 */
+    PX_OPTION_PATHS,    /* px_arguments: all arguments up to the next option */
+    PX_OPTION_SETTINGS, /* px_arguments: one "key=value" each time the option is given */
+} px_option_type;
+
+/* One option of a command. Parsing, --help, the man page and shell completion read this table. */
 typedef struct px_option {
-    const char *name; /* "--seed" or "-n" */
-    const char **text;
-    int64_t *integer;
-    double *number;
-    bool *flag;
-    px_arguments *each; /* every value in order: --set, or a list like --data FILE... (up to the next option) */
-    bool list;          /* each takes all words up to the next option */
+    const char *name;     /* "--seed" or "-n"; NULL ends a table */
+    const char *argument; /* as the usage line names it; NULL for a flag */
+    px_option_type type;
+    size_t offset;    /* of the field in the command's struct of values */
+    int64_t min, max; /* of an integer; max 0: no upper bound */
     bool required;
-    int64_t least; /* smallest integer allowed */
+    const char *help; /* one sentence without a full stop, with the default */
 } px_option;
 
-/* Sorts words[1..] into options and the plain words. PX_ERR_USAGE: unknown option, missing or malformed value, too few
- * or too many plain words (least..most), each with the command's usage. */
-px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
-                       int option_count, px_arguments *plain, int least, int most);
+/* The --set of a command whose struct of values is `type`, with a field `settings`. */
+#define PX_OPTION_SET(type)                                                                                            \
+    {                                                                                                                  \
+        "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, settings),                                            \
+            .help = "override a config key (see pixelrnn keys)"                                                        \
+    }
 
-/* Applies --set assignments to a config and checks it. */
-px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config);
-
-/* Opens the device that a config asks for, in its precision: the host's number `place`; -1: whichever. */
-px_status px_cli_open_device(px_context *ctx, const px_config *config, int place, px_device **device);
-
-/* Loads the model that MODEL names, onto the device of its config after --set. */
-px_status px_cli_load_model(px_context *ctx, const char *name, const px_arguments *settings, px_model_info *info,
-                            px_device **device, px_model **model);
-
-/* The same with the ranks of a job, each on a device of its own: they agree on what fails. */
-px_status px_cli_load_model_on(px_context *ctx, px_ranks *ranks, const char *name, const px_arguments *settings,
-                               px_model_info *info, px_device **device, px_model **model);
-
-/* The request to stop that signals make: SIGINT PX_INTERRUPTED, and SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 PX_STOPPED. A
- * command that has caught them must poll it; the handlers stay until the process ends. A second SIGINT, half a second
- * after the first or later, ends the process at once; so does a request that is overdue. */
-extern px_stop px_cli_stop;
-void px_cli_catch_signals(void);
-/* Of several ranks, the heartbeat monitor finds what is overdue, and ends all. */
-void px_cli_leave_overdue_to_monitor(void);
-
-/* Locks an output file OUT for this process, by OUT.lock. Says so where the file system has no locks. */
-px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
-
-/* Meets the other ranks, if there are any. How a command of several ranks begins, and how it ends: only rank 0 prints
- * what went wrong. */
-px_status px_cli_join(px_context *ctx, px_ranks **ranks);
-px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
-
-/* Standard error on rank 0, which alone talks; elsewhere a stream that nobody reads. */
-FILE *px_cli_talk(const px_ranks *ranks);
-
-/* What a command does once its arguments are read, with the status of that: fails before any work is done if `path`,
- * its output, cannot be written by rank 0. NULL: no output was asked for. The ranks agree. */
-px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
-
-bool px_cli_ends_with(const char *path, const char *ending);
-
-/* Images a pass of evaluation: eval.batch_size, or else train.batch_size. */
-int px_cli_batch(const px_config *config);
-/* Images that are drawn at a time: eval.batch_size, or else 64, which is enough to keep products wide. */
-int px_cli_sampling_batch(const px_config *config);
-
-/* Opens the sources that specs name as one, and says in a line on standard error what its images lose where they are
- * read as `levels` levels. ranks: NULL, or those of a job, of which rank 0 says it. */
-px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
-                           const px_source_options *options, int levels, px_source **source);
-/* The same for a list as a config holds it. */
-px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
-                           int levels, px_source **source);
-
-/* What a command takes as the size of a config's images. Of height, width and channels each is, in this order: what an
- * option says; what the images of data.train have after data.size and data.channels, if data.train can be opened;
- * data.size and data.channels. */
-typedef struct px_image_size {
-    int64_t height, width, channels; /* 0: no option says */
-} px_image_size;
-
-/* Fills in what no option says; data that is opened for it is named as by px_cli_open_data. PX_ERR_USAGE if something
- * stays unknown; `options` are those that would say it. `where` names the config. */
-px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
-                            px_image_size *size);
-
-/* How a command that goes over a set of images once opens it. */
-static inline px_source_options px_cli_pass(const px_config *config) {
-    return px_source_options_of(config, PX_SPLIT_TEST, PX_ACCESS_IN_ORDER);
-}
+/* A command. Exactly one of run and run_distributed is set. The results go to standard output.
+ *
+ * run is for a single process. run_distributed divides its work over the ranks of a job; ranks is NULL without one.
+ * arguments[0] is the name of the command. */
+typedef struct px_command {
+    const char *name;
+    const char *positionals; /* as the usage line names them: "MODEL" */
+    int min_positionals, max_positionals;
+    const char *summary; /* one sentence */
+    const char *details; /* further sentences for --help and the man page, or NULL */
+    const px_option *options;
+    px_status (*run)(px_context *ctx, int count, char **arguments);
+    px_status (*run_distributed)(px_context *ctx, px_ranks *ranks, int count, char **arguments);
+} px_command;
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
     px_command_bench, px_command_info, px_command_keys;
 
+/* All commands; NULL ends them. */
+extern const px_command *const px_commands[];
+
+/* Parses arguments[1 .. count - 1] by the table of the command: options into the fields of *values, other arguments
+ * into *positionals. Options and positionals may come in any order. PX_ERR_USAGE, with the usage of the command:
+ * unknown option, missing or malformed value, too few or too many positionals. */
+px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **arguments, void *values,
+                       px_arguments *positionals);
+
+/* Prints the usage line of a command without "pixelrnn NAME": positionals and options. */
+enum { PX_USAGE_TEXT = 512 };
+void px_cli_usage(const px_command *command, char usage[PX_USAGE_TEXT]);
+
+/* Print the help of the program or of one command, the man page (troff), and the completion script for bash. */
+void px_cli_print_help(FILE *out);
+void px_cli_print_command_help(FILE *out, const px_command *command);
+void px_cli_print_man(FILE *out);
+void px_cli_print_completion(FILE *out);
+
 /* Prints version, build options and the versions of the libraries in use. */
 void px_cli_print_version(FILE *out);
 
-/* No more OpenMP threads than processors that this process may use: says so on standard error if OMP_NUM_THREADS asked
+/* Limits OpenMP to the processors that this process may use. Prints a line on standard error if OMP_NUM_THREADS asked
  * for more. */
 void px_cli_limit_threads(void);
+
+/* ---- Configs, devices, models ---- */
+
+/* Applies --set assignments to a config and checks it. where: the config's name in messages. */
+px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config);
+
+/* Opens the device that a config asks for, in its precision. ordinal: of the device on this host; -1: any. */
+px_status px_cli_open_device(px_context *ctx, const px_config *config, int ordinal, px_device **device);
+
+/* Images of an evaluation pass: eval.batch_size, or else train.batch_size. */
+int px_cli_batch(const px_config *config);
+/* Images sampled at a time: eval.batch_size, or else 64, which is enough for efficient matrix products. */
+int px_cli_sampling_batch(const px_config *config);
+
+bool px_cli_ends_with(const char *path, const char *ending);
+
+/* ---- Data ---- */
+
+/* Opens the sources that specs name as one source. Prints a line on standard error if its images are converted (size,
+ * channels, levels). ranks: of the job, of which rank 0 prints; NULL without one. */
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+                           const px_source_options *options, int levels, px_source **source);
+/* The same for a tab-separated list, as a config holds it. */
+px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
+                           int levels, px_source **source);
+
+/* The image size of a config, for commands that need no data. 0: not given by an option. */
+typedef struct px_image_size {
+    int64_t height, width, channels;
+} px_image_size;
+
+/* Fills the fields of *size that are 0: from the images of data.train after data.size and data.channels, if data.train
+ * can be opened, else from data.size and data.channels. PX_ERR_USAGE if a field stays unknown; the message names
+ * `options`, which would set it. where: names the config. */
+px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
+                            px_image_size *size);
+
+/* ---- Outputs ---- */
+
+/* Locks an output file OUT for this process, by OUT.lock. Prints a warning if the file system has no locks. */
+px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
+
+/* Fails before any work is done if rank 0 cannot write the output file. status: of parsing the arguments, returned if
+ * it is an error. path: NULL if no output was asked for. All ranks return the same status. */
+px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
+
+/* ---- Ranks and signals ---- */
+
+/* Join and leave the job that a launcher has started, if there is one. Only rank 0 prints the message of a failure. */
+px_status px_cli_join(px_context *ctx, px_ranks **ranks);
+px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
+
+/* Returns standard error on rank 0, and on other ranks a stream that discards its output. */
+FILE *px_cli_talk(const px_ranks *ranks);
+
+/* The stop request that signals set: PX_INTERRUPTED for SIGINT, PX_STOPPED for SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2.
+ *
+ * A command that catches signals must poll it; the handlers stay until the process ends. A second SIGINT ends the
+ * process at once, if it comes at least half a second after the first. So does a request that is overdue. */
+extern px_stop px_cli_stop;
+void px_cli_catch_signals(void);
+/* With several ranks, the heartbeat monitor ends all ranks when a request is overdue. */
+void px_cli_leave_overdue_to_monitor(void);
 
 #endif

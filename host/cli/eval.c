@@ -1,5 +1,5 @@
 /* pixelrnn eval: negative log-likelihood of images under a model. */
-#include "host/cli/cli.h"
+#include "host/cli/model_command.h"
 #include "pixelrnn/evaluate.h"
 #include "host/data/npy.h"
 #include "host/logging/logging.h"
@@ -8,12 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct eval_arguments {
-    px_ranks *ranks;
-    px_arguments settings, data, plain;
-    const char *per_image;
+typedef struct eval_values {
+    px_model_command base;
     bool json;
-} eval_arguments;
+} eval_values;
+
+static const px_option options[] = {
+    {"--data", "FILE", PX_OPTION_PATHS, offsetof(eval_values, base.data),
+     .help = "sources of the images; default: data.test of the model's config"},
+    {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out),
+     .help = "write the NLL of each image, in nats, as an array float64 [N]"},
+    {"--json", NULL, PX_OPTION_FLAG, offsetof(eval_values, json), .help = "print one line of JSON instead of text"},
+    {"--set", "key=value", PX_OPTION_SETTINGS, offsetof(eval_values, base.settings),
+     .help = "override a config key (see pixelrnn keys)"},
+    {0},
+};
 
 static px_status write_per_image(px_context *ctx, const char *path, const double *nats, size_t count) {
     px_file_out out;
@@ -38,15 +47,15 @@ static px_status print_json(px_context *ctx, const px_model_info *info, const px
     cJSON_AddStringToObject(json, "data", source->name);
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
-    if (!text) return px_fail(ctx, PX_ERR_MEMORY, "eval: no memory for the result");
+    if (!text) return px_fail_memory(ctx, "eval", 0);
     puts(text);
     free(text);
     return PX_OK;
 }
 
-static px_status print_evaluation(px_context *ctx, const eval_arguments *w, const px_model_info *info,
-                                  const px_source *source, const px_evaluation *e) {
-    if (w->json) return print_json(ctx, info, source, e);
+static px_status print_evaluation(const eval_values *v, const px_evaluation *e) {
+    const px_source *source = v->base.source;
+    if (v->json) return print_json(v->base.ctx, &v->base.info, source, e);
     printf("%zu images of %s\n", e->images, source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
@@ -54,84 +63,74 @@ static px_status print_evaluation(px_context *ctx, const eval_arguments *w, cons
     return PX_OK;
 }
 
-static px_status eval_source(px_context *ctx, const eval_arguments *w, const px_model_info *info, px_model *model,
-                             px_source *source) {
-    const px_evaluate_options options = {.batch = px_cli_batch(&info->config),
-                                         .binarize = info->config.data.binarize,
-                                         .seed = (uint64_t)info->config.seed,
-                                         .levels = info->spec.levels,
-                                         .ranks = w->ranks,
-                                         .stop = &px_cli_stop};
+/* Evaluates the images, nats [images] receiving the NLL of each, and prints and writes the results on rank 0. */
+static px_status evaluate(const eval_values *v, double *nats) {
+    const px_model_command *c = &v->base;
+    const px_model_info *info = &c->info;
+    const px_evaluate_options evaluate_options = {.batch = px_cli_batch(&info->config),
+                                                  .binarize = info->config.data.binarize,
+                                                  .seed = (uint64_t)info->config.seed,
+                                                  .levels = info->spec.levels,
+                                                  .ranks = c->ranks,
+                                                  .stop = &px_cli_stop};
+    const size_t images = c->source->count;
+    const int64_t share = (int64_t)px_ranks_share(c->ranks, images, (size_t)evaluate_options.batch).count;
     px_evaluation evaluation;
     px_progress progress;
-    double *nats = malloc(source->count * sizeof *nats);
-    if (!nats) return px_fail(ctx, PX_ERR_MEMORY, "out of memory: cannot hold the NLL of %zu images", source->count);
-    const int64_t share = (int64_t)px_ranks_share(w->ranks, source->count, (size_t)options.batch).count;
-    px_progress_begin(&progress, px_cli_talk(w->ranks), "eval", 0, share);
-    px_status status = px_evaluate(model, source, &options, nats, &progress, &evaluation);
+    px_progress_begin(&progress, px_cli_talk(c->ranks), "eval", 0, share);
+    const px_status status = px_evaluate(c->model, c->source, &evaluate_options, nats, &progress, &evaluation);
     px_progress_clear(&progress);
-    const bool root = px_ranks_rank(w->ranks) == 0;
-    if (status == PX_OK && root && w->per_image) status = write_per_image(ctx, w->per_image, nats, source->count);
-    if (status == PX_OK && root) status = print_evaluation(ctx, w, info, source, &evaluation);
-    free(nats);
-    return status;
+    PX_TRY(status);
+    if (px_ranks_rank(c->ranks) != 0) return PX_OK;
+    if (c->out) PX_TRY(write_per_image(c->ctx, c->out, nats, images));
+    return print_evaluation(v, &evaluation);
 }
 
-/* All ranks must have one model and one set of images: figures of a mixture would be nobody's. */
-static px_status eval_same(const eval_arguments *w, px_model *model, const px_source *source) {
-    px_device *device = px_model_device(model);
-    const px_tensor weights = px_model_weights(model);
-    const uint64_t images = source->count;
-    if (!w->ranks) return PX_OK;
-    void *host = malloc(px_tensor_bytes(&weights));
-    px_status status = host ? PX_OK
-                            : px_fail(device->ctx, PX_ERR_MEMORY, "eval: no memory to compare the ranks' models");
-    if (status == PX_OK) status = device->ops->download(device, host, weights.data, px_tensor_bytes(&weights));
-    status = px_ranks_agree(w->ranks, status);
-    if (status == PX_OK) status = px_ranks_same_program(w->ranks);
-    if (status == PX_OK) status = px_ranks_same(w->ranks, "the model's weights", host, px_tensor_bytes(&weights));
-    if (status == PX_OK) status = px_ranks_same(w->ranks, "the number of images", &images, sizeof images);
+/* Checks that all ranks have the same model and the same number of images. */
+static px_status check_ranks(const px_model_command *c) {
+    const px_tensor weights = px_model_weights(c->model);
+    const size_t bytes = px_tensor_bytes(&weights);
+    const uint64_t images = c->source->count;
+    if (!c->ranks) return PX_OK;
+    void *host = malloc(bytes);
+    px_status status = host ? c->device->ops->download(c->device, host, weights.data, bytes)
+                            : px_fail_memory(c->ctx, "eval", bytes);
+    status = px_ranks_agree(c->ranks, status);
+    if (status == PX_OK) status = px_ranks_same_program(c->ranks);
+    if (status == PX_OK) status = px_ranks_same(c->ranks, "the model's weights", host, bytes);
+    if (status == PX_OK) status = px_ranks_same(c->ranks, "the number of images", &images, sizeof images);
     free(host);
     return status;
 }
 
-static px_status eval_data(px_context *ctx, const eval_arguments *w, const px_model_info *info, px_model *model) {
-    const char *const test = info->config.data.test;
-    if (w->data.count == 0 && !*test)
-        return px_fail(ctx, PX_ERR_USAGE, "eval: found no --data, and data.test of the model's config is empty");
-    const px_source_options options = px_cli_pass(&info->config);
-    px_source *source = NULL;
-    px_status status = w->data.count > 0 ? px_cli_open_data(ctx, w->ranks, w->data.count, w->data.word, &options,
-                                                            info->spec.levels, &source)
-                                         : px_cli_open_list(ctx, w->ranks, test, &options, info->spec.levels, &source);
-    if (status == PX_OK) status = px_evaluate_check(ctx, &info->spec, source);
-    if (status == PX_OK) status = px_model_reserve(model, px_cli_batch(&info->config), PX_PURPOSE_EVALUATE);
-    status = px_ranks_agree(w->ranks, status);
-    if (status == PX_OK) status = eval_same(w, model, source);
-    if (status == PX_OK) status = eval_source(ctx, w, info, model, source);
-    px_source_close(source);
+static px_status eval_run(px_model_command *c) {
+    const int batch = px_cli_batch(&c->info.config);
+    PX_TRY(px_ranks_agree(c->ranks, px_model_reserve(c->model, batch, PX_PURPOSE_EVALUATE)));
+    PX_TRY(check_ranks(c));
+    const size_t bytes = c->source->count * sizeof(double);
+    double *nats = malloc(bytes);
+    if (!nats) return px_fail_memory(c->ctx, "eval", bytes);
+    const px_status status = evaluate((const eval_values *)c, nats);
+    free(nats);
     return status;
 }
 
-static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, char **words) {
-    eval_arguments w = {.ranks = ranks};
-    const px_option options[] = {{.name = "--set", .each = &w.settings},
-                                 {.name = "--data", .each = &w.data, .list = true},
-                                 {.name = "--per-image", .text = &w.per_image},
-                                 {.name = "--json", .flag = &w.json}};
-    px_model_info info;
-    px_device *device;
-    px_model *model;
-    const px_status parsed = px_cli_parse(ctx, &px_command_eval, count, words, options, 4, &w.plain, 1, 1);
-    PX_TRY(px_cli_check_output(ctx, ranks, parsed, w.per_image));
-    PX_TRY(px_cli_load_model_on(ctx, ranks, w.plain.word[0], &w.settings, &info, &device, &model));
-    px_ranks_set_timeouts(ranks, info.config.parallel.silence_s, info.config.parallel.stall_s);
-    const px_status status = eval_data(ctx, &w, &info, model);
-    px_model_destroy(model);
-    px_device_close(device);
-    return status;
+static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, char **arguments) {
+    eval_values v = {.base = {.command = &px_command_eval,
+                              .ctx = ctx,
+                              .ranks = ranks,
+                              .run = eval_run,
+                              .reads_data = true,
+                              .access = PX_ACCESS_IN_ORDER}};
+    return px_cli_run_model(&v.base, count, arguments);
 }
 
 const px_command px_command_eval = {
-    "eval", "MODEL [--data FILE...] [--per-image OUT.npy] [--json] [--set key=value]...",
-    "negative log-likelihood in nats per image and bits/dim", .together = eval_distributed};
+    .name = "eval",
+    .positionals = "MODEL",
+    .min_positionals = 1,
+    .max_positionals = 1,
+    .summary = "negative log-likelihood in nats per image and bits/dim",
+    .options = options,
+    .run_distributed = eval_distributed,
+};

@@ -8,13 +8,22 @@
 #include <limits.h>
 #include <stdio.h>
 
-typedef struct info_arguments {
-    px_arguments settings, plain;
+typedef struct info_values {
+    px_arguments settings, positionals;
     px_image_size size;
-} info_arguments;
+} info_values;
 
-static px_status info_from_config(px_context *ctx, info_arguments *w, px_model_info *info) {
-    const char *path = w->plain.word[0];
+static const px_option options[] = {
+    {"--height", "H", PX_OPTION_INTEGER, offsetof(info_values, size.height), .min = 1, .help = "height of the images"},
+    {"--width", "W", PX_OPTION_INTEGER, offsetof(info_values, size.width), .min = 1, .help = "width of the images"},
+    {"--channels", "C", PX_OPTION_INTEGER, offsetof(info_values, size.channels), .min = 1,
+     .help = "channels of the images, 1 or 3"},
+    PX_OPTION_SET(info_values),
+    {0},
+};
+
+static px_status info_from_config(px_context *ctx, info_values *w, px_model_info *info) {
+    const char *path = w->positionals.value[0];
     px_config *c = &info->config;
     px_config_default(c);
     PX_TRY(px_config_load(ctx, path, c));
@@ -24,12 +33,12 @@ static px_status info_from_config(px_context *ctx, info_arguments *w, px_model_i
     return PX_OK;
 }
 
-static px_status info_read(px_context *ctx, info_arguments *w, px_model_info *info) {
+static px_status info_read(px_context *ctx, info_values *w, px_model_info *info) {
     char path[PX_PATH];
-    const char *word = w->plain.word[0];
+    const char *name = w->positionals.value[0];
     *info = (px_model_info){.step = -1};
-    if (px_cli_ends_with(word, ".yaml") || px_cli_ends_with(word, ".yml")) return info_from_config(ctx, w, info);
-    PX_TRY(px_checkpoint_find_model(ctx, word, path));
+    if (px_cli_ends_with(name, ".yaml") || px_cli_ends_with(name, ".yml")) return info_from_config(ctx, w, info);
+    PX_TRY(px_checkpoint_find_model(ctx, name, path));
     if (w->size.height || w->size.width || w->size.channels)
         return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model",
                        path);
@@ -121,16 +130,12 @@ static px_status print_info(px_model *model, const px_model_info *info) {
     return PX_OK;
 }
 
-static px_status info_run(px_context *ctx, int count, char **words) {
-    info_arguments w = {0};
-    const px_option options[] = {{.name = "--set", .each = &w.settings},
-                                 {.name = "--height", .integer = &w.size.height, .least = 1},
-                                 {.name = "--width", .integer = &w.size.width, .least = 1},
-                                 {.name = "--channels", .integer = &w.size.channels, .least = 1}};
+static px_status info_run(px_context *ctx, int count, char **arguments) {
+    info_values w = {0};
     px_model_info info;
     px_device *device;
     px_model *model;
-    PX_TRY(px_cli_parse(ctx, &px_command_info, count, words, options, 4, &w.plain, 1, 1));
+    PX_TRY(px_cli_parse(ctx, &px_command_info, count, arguments, &w, &w.positionals));
     PX_TRY(info_read(ctx, &w, &info));
     PX_TRY(px_cli_open_device(ctx, &info.config, -1, &device));
     px_status status = px_model_create(device, &info.spec, &model);
@@ -141,8 +146,13 @@ static px_status info_run(px_context *ctx, int count, char **words) {
 }
 
 const px_command px_command_info = {
-    "info", "CONFIG|MODEL [--height H] [--width W] [--channels C] [--set key=value]...",
-    "parameters, receptive field, memory, floating-point operations per image, how recurrences run, for images of "
-    "data.train's "
-    "size, or data.size and data.channels where data.train is not there; an option overrides only itself",
-    .run = info_run};
+    .name = "info",
+    .positionals = "CONFIG|MODEL",
+    .min_positionals = 1,
+    .max_positionals = 1,
+    .summary = "parameters, receptive field, memory, floating-point operations per image, how recurrences run",
+    .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
+               "Each option overrides only its own dimension.",
+    .options = options,
+    .run = info_run,
+};

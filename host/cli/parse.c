@@ -1,92 +1,123 @@
-/* The words of a command: options and plain words, in any order. */
+/* Parsing of command lines by the tables of options. */
 #include "host/cli/cli.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static px_status px_usage(px_context *ctx, const px_command *command, const char *problem, const char *word) {
-    return px_fail(ctx, PX_ERR_USAGE, "%s%s; usage: pixelrnn %s %s", problem, word, command->name, command->usage);
+static px_status fail_usage(px_context *ctx, const px_command *command, const char *problem, const char *argument) {
+    char usage[PX_USAGE_TEXT];
+    px_cli_usage(command, usage);
+    return px_fail(ctx, PX_ERR_USAGE, "%s%s; usage: pixelrnn %s %s", problem, argument, command->name, usage);
 }
 
-static const px_option *find_option(const px_option *options, int count, const char *word) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(options[i].name, word) == 0) return &options[i];
+static const px_option *find_option(const px_option *options, const char *name) {
+    for (const px_option *option = options; option->name; option++)
+        if (strcmp(option->name, name) == 0) return option;
     return NULL;
 }
 
 /* -5 and -0.5 are values, -o and --seed are options. */
-static bool looks_like_option(const char *word) {
-    return word[0] == '-' && word[1] != '\0' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
+static bool looks_like_option(const char *argument) {
+    return argument[0] == '-' && argument[1] != '\0' && !(argument[1] >= '0' && argument[1] <= '9') &&
+           argument[1] != '.';
 }
 
-static px_status take_value(px_context *ctx, const px_option *option, const char *word) {
+static px_status append(px_context *ctx, px_arguments *list, const char *argument) {
+    if (list->count == PX_MAX_ARGUMENTS)
+        return px_fail(ctx, PX_ERR_USAGE, "%.200s: found more than %d arguments of one kind", argument,
+                       PX_MAX_ARGUMENTS);
+    list->value[list->count++] = argument;
+    return PX_OK;
+}
+
+static px_status parse_number(px_context *ctx, const px_option *option, const char *text, double *value) {
     char *end;
-    errno = 0;
-    if (option->text) {
-        *option->text = word;
-    } else if (option->integer) {
-        const long long value = strtoll(word, &end, 10);
-        if (end == word || *end || errno || value < option->least)
-            return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected an integer of %lld or more", option->name,
-                           word, (long long)option->least);
-        *option->integer = value;
-    } else {
-        const double value = strtod(word, &end);
-        if (end == word || *end || !isfinite(value) || value <= 0)
-            return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected a number above 0", option->name, word);
-        *option->number = value;
+    *value = strtod(text, &end);
+    if (end != text && !*end && isfinite(*value) && *value > 0) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected a number above 0", option->name, text);
+}
+
+static px_status parse_word(px_context *ctx, const px_option *option, const char *text, int *index) {
+    *index = 0;
+    for (const char *word = option->argument;; word++, (*index)++) {
+        const size_t length = strcspn(word, "|");
+        if (strlen(text) == length && strncmp(word, text, length) == 0) return PX_OK;
+        word += length;
+        if (!*word) break;
     }
-    return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected one of %s", option->name, text, option->argument);
 }
 
-static px_status add_argument(px_context *ctx, px_arguments *words, const char *word) {
-    if (words->count == PX_MAX_ARGUMENTS)
-        return px_fail(ctx, PX_ERR_USAGE, "more than %d words of one kind", PX_MAX_ARGUMENTS);
-    words->word[words->count++] = word;
-    return PX_OK;
+/* An integer that must be one of the words of `argument`, or in min .. max. */
+static px_status parse_integer(px_context *ctx, const px_option *option, const char *text, int64_t *value) {
+    char *end;
+    int index;
+    if (strchr(option->argument, '|')) PX_TRY(parse_word(ctx, option, text, &index));
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    const bool valid = end != text && !*end && !errno;
+    if (valid && *value >= option->min && (option->max == 0 || *value <= option->max)) return PX_OK;
+    if (option->max == 0)
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected an integer of %lld or more", option->name,
+                       text, (long long)option->min);
+    return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected an integer from %lld to %lld", option->name, text,
+                   (long long)option->min, (long long)option->max);
 }
 
-/* Takes option words[at] with what follows it; *next is the word after. */
-static px_status take_option(px_context *ctx, const px_command *command, const px_option *option, int count,
-                             char **words, int at, int *next) {
-    *next = at + 1;
-    if (option->flag) {
-        *option->flag = true;
+/* Parses the argument of an option that is not a flag into its field. */
+static px_status parse_value(px_context *ctx, const px_option *option, const char *text, void *field) {
+    switch (option->type) {
+    case PX_OPTION_WORD: return parse_word(ctx, option, text, field);
+    case PX_OPTION_INTEGER: return parse_integer(ctx, option, text, field);
+    case PX_OPTION_NUMBER: return parse_number(ctx, option, text, field);
+    case PX_OPTION_PATHS:
+    case PX_OPTION_SETTINGS: return append(ctx, field, text);
+    default: *(const char **)field = text; return PX_OK;
+    }
+}
+
+/* Parses the option arguments[*at] with its values, and advances *at past them. */
+static px_status parse_option(px_context *ctx, const px_command *command, int count, char **arguments, int *at,
+                              void *values) {
+    const char *name = arguments[(*at)++];
+    const px_option *option = command->options ? find_option(command->options, name) : NULL;
+    if (!option) return fail_usage(ctx, command, "found unknown option ", name);
+    void *field = (char *)values + option->offset;
+    if (option->type == PX_OPTION_FLAG) {
+        *(bool *)field = true;
         return PX_OK;
     }
-    if (at + 1 == count || looks_like_option(words[at + 1]))
-        return px_usage(ctx, command, "found no value after ", words[at]);
-    *next = at + 2;
-    if (!option->each) return take_value(ctx, option, words[at + 1]);
-    PX_TRY(add_argument(ctx, option->each, words[at + 1]));
-    for (; option->list && *next < count && !looks_like_option(words[*next]); (*next)++)
-        PX_TRY(add_argument(ctx, option->each, words[*next]));
+    if (*at == count || looks_like_option(arguments[*at]))
+        return fail_usage(ctx, command, "found no value after ", name);
+    do PX_TRY(parse_value(ctx, option, arguments[(*at)++], field));
+    while (option->type == PX_OPTION_PATHS && *at < count && !looks_like_option(arguments[*at]));
     return PX_OK;
 }
 
-static px_status check_required(px_context *ctx, const px_command *command, const px_option *options, int count) {
-    for (int i = 0; i < count; i++) {
-        if (!options[i].required) continue;
-        const bool given = options[i].text ? *options[i].text != NULL : options[i].each->count > 0;
-        if (!given) return px_usage(ctx, command, "found no ", options[i].name);
+/* Required options are texts, paths or lists. */
+static px_status check_required(px_context *ctx, const px_command *command, const void *values) {
+    for (const px_option *option = command->options; option && option->name; option++) {
+        if (!option->required) continue;
+        const void *field = (const char *)values + option->offset;
+        const bool given = option->type == PX_OPTION_PATHS ? ((const px_arguments *)field)->count > 0
+                                                           : *(const char *const *)field != NULL;
+        if (!given) return fail_usage(ctx, command, "found no ", option->name);
     }
     return PX_OK;
 }
 
-px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **words, const px_option *options,
-                       int option_count, px_arguments *plain, int least, int most) {
-    plain->count = 0;
+px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **arguments, void *values,
+                       px_arguments *positionals) {
+    positionals->count = 0;
     for (int at = 1; at < count;) {
-        if (!looks_like_option(words[at])) {
-            PX_TRY(add_argument(ctx, plain, words[at++]));
-            continue;
-        }
-        const px_option *option = find_option(options, option_count, words[at]);
-        if (!option) return px_usage(ctx, command, "found unknown option ", words[at]);
-        PX_TRY(take_option(ctx, command, option, count, words, at, &at));
+        if (looks_like_option(arguments[at]))
+            PX_TRY(parse_option(ctx, command, count, arguments, &at, values));
+        else
+            PX_TRY(append(ctx, positionals, arguments[at++]));
     }
-    if (plain->count < least) return px_usage(ctx, command, "found too few words", "");
-    if (plain->count > most) return px_usage(ctx, command, "found one word too many: ", plain->word[most]);
-    return check_required(ctx, command, options, option_count);
+    if (positionals->count < command->min_positionals) return fail_usage(ctx, command, "found too few arguments", "");
+    if (positionals->count > command->max_positionals)
+        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[command->max_positionals]);
+    return check_required(ctx, command, values);
 }

@@ -1,53 +1,76 @@
-/* What sample and complete share: images drawn batch by batch into a journal, then put into their file. With several
- * ranks each draws its share of a round, and rank 0 alone has the journal and writes. */
-#ifndef PIXELRNN_CLI_DRAWING_H
-#define PIXELRNN_CLI_DRAWING_H
+/* The part that sample and complete share: sampling batch by batch into a resume file, then writing the output file.
+ *
+ * With several ranks, each rank samples its share of a round. Rank 0 alone has the resume file and writes the output.
+ */
+#ifndef PIXELRNN_CLI_SAMPLING_H
+#define PIXELRNN_CLI_SAMPLING_H
 
-#include "host/io/lock.h"
-#include "host/io/file.h"
+#include "host/cli/model_command.h"
 #include "host/io/resume_file.h"
-#include "pixelrnn/model.h"
-#include "pixelrnn/ranks.h"
-#include "host/logging/logging.h"
-#include "pixelrnn/sample.h"
 
+struct px_sampling;
+
+/* The images of a .png output. */
+typedef struct px_sampling_grid {
+    int images, columns; /* columns 0: nearly square */
+    /* Writes the images of the grid to pixels [images, H, W, C]. */
+    px_status (*read)(struct px_sampling *s, uint8_t *pixels);
+} px_sampling_grid;
+
+/* The first member of the structs of values of both commands. */
 typedef struct px_sampling {
-    px_context *ctx;
-    px_model *model;
-    px_ranks *ranks;
-    const char *command, *out;
-    int count, batch; /* images in all, and at a time on each rank */
-    uint64_t seed;
+    px_model_command base;
+
+    /* Values of options. */
+    int64_t seed; /* negative: the seed of the config */
     double temperature;
-    /* Completions: the pixels to keep [H, W], the 8-bit image that drawing `index` completes, and what else the given
-     * pixels depend on. Without: NULL. */
+
+    /* Set by the command before px_sampling_run. */
+    int count; /* images to sample */
+    px_sampling_grid grid;
+    /* Of completions, otherwise NULL: the mask of given pixels [H, W], a function that reads the 8-bit image that
+     * sample `index` completes, and a name for everything else that the given pixels depend on. */
     const uint8_t *keep;
-    px_status (*given)(void *context, int index, uint8_t *pixels);
+    px_status (*read_given)(void *context, int index, uint8_t *pixels);
     void *context;
     const char *given_name;
 
-    px_lock lock;            /* rank 0's, of out */
-    px_resume_file *journal; /* rank 0's; after px_sampling_run: `count` records */
+    /* Of rank 0, private to sampling.c. */
+    px_lock lock; /* of the output file */
+    px_resume_file *resume;
 } px_sampling;
 
-/* PX_ERR_USAGE unless out ends with .png or .npy. */
-px_status px_sampling_check_path(px_context *ctx, const char *out);
+/* The options of both commands. type: a struct of values whose first member is `px_sampling sampling`. */
+#define PX_SAMPLING_OPTIONS(type)                                                                                      \
+    {"--seed", "S", PX_OPTION_INTEGER, offsetof(type, sampling.seed), .help = "seed; default: the seed of the model"}, \
+        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(type, sampling.temperature),                                 \
+         .help = "divisor of the logits; default 1"},                                                                  \
+        {"-o",                                                                                                         \
+         "OUT.png|OUT.npy",                                                                                            \
+         PX_OPTION_PATH,                                                                                               \
+         offsetof(type, sampling.base.out),                                                                            \
+         .required = true,                                                                                             \
+         .help = "output: a grid of images, or an array uint8 [N, H, W, C]"},                                          \
+    {                                                                                                                  \
+        "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, sampling.base.settings),                              \
+            .help = "override a config key (see pixelrnn keys)"                                                        \
+    }
 
-/* Draws what the journal lacks; an interrupted drawing goes on where it stopped. Stopped, it leaves the batches that
- * were finished in the journal, and says so. */
-px_status px_sampling_run(px_sampling *drawing);
-/* What follows is rank 0's.
- *
- * Writes all images as [count, H, W, C]. */
-px_status px_sampling_write_npy(px_sampling *drawing);
-/* 8-bit pixels of images first .. first + count - 1. */
-px_status px_sampling_read(px_sampling *drawing, int first, int count, uint8_t *pixels);
-/* The journal has served: removes it, and prints what was drawn with its NLL. */
-px_status px_sampling_finish(px_sampling *drawing, const char *what);
-/* Closes what was opened; an unfinished journal stays. */
-void px_sampling_close(px_sampling *drawing);
+/* Fills *s for the command, with the defaults of the options and px_sampling_check. */
+void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const px_command *command,
+                         px_status (*run)(px_model_command *));
 
-/* Bytes of an image, one a value. */
+/* PX_ERR_USAGE unless the output ends with .png or .npy. */
+px_status px_sampling_check(px_model_command *c);
+
+/* Samples the images that the resume file lacks, writes the output file, and prints `what` and its NLL. A stop request
+ * leaves the finished batches in the resume file; the message says so. */
+px_status px_sampling_run(px_sampling *s, const char *what);
+
+/* Reads the 8-bit pixels of sampled images first .. first + count - 1, on rank 0, for px_sampling_grid. */
+px_status px_sampling_read(px_sampling *s, int first, int count, uint8_t *pixels);
+
+/* Bytes of an image, one per value. */
 static inline size_t px_image_bytes(const px_model_spec *spec) {
     return (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
 }

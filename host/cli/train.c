@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void introduce(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
+static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
     fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
@@ -17,7 +17,7 @@ static void introduce(const px_config *config, const px_device *device, const ch
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
 }
 
-static void conclude(const px_train_result *result, const char *run) {
+static void print_result(const px_train_result *result, const char *run) {
     if (result->stop != PX_OK) {
         printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
         return;
@@ -31,16 +31,30 @@ static void conclude(const px_train_result *result, const char *run) {
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
 }
 
-/* What the words and the config say. */
-typedef struct train_arguments {
+/* The config and the options of a run. */
+typedef struct train_values {
+    px_arguments settings;
+    const char *init, *out;
+    bool resume, accept_data;
     px_config config;
-    bool init, resume, accept_data;
     int argument_count;
     char **arguments;                  /* the command line, from "train" on */
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
-} train_arguments;
+} train_values;
 
-/* CONFIG is a file, or a run folder, whose config.yaml it then is. */
+static const px_option options[] = {
+    PX_OPTION_SET(train_values),
+    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .help = "start from the weights of this model"},
+    {"--resume", NULL, PX_OPTION_FLAG, offsetof(train_values, resume),
+     .help = "continue RUN from its newest checkpoint; start a new run if there is none"},
+    {"--accept-data", NULL, PX_OPTION_FLAG, offsetof(train_values, accept_data),
+     .help = "resume although the training images have changed"},
+    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out),
+     .help = "the run folder; default runs/NAME of the config"},
+    {0},
+};
+
+/* Writes the path of the config: CONFIG itself, or config.yaml of a run folder. */
 static px_status train_config_path(px_context *ctx, const char *config, char path[PX_PATH]) {
     if (!px_file_is_folder(config)) return px_file_path(ctx, path, "%s", config);
     PX_TRY(px_file_path(ctx, path, "%s/config.yaml", config));
@@ -49,29 +63,23 @@ static px_status train_config_path(px_context *ctx, const char *config, char pat
                    config);
 }
 
-static px_status train_read(px_context *ctx, int count, char **words, train_arguments *w) {
-    px_arguments settings = {0}, plain;
-    const char *init = NULL, *out = NULL;
+static px_status train_parse(px_context *ctx, int count, char **arguments, train_values *w) {
+    px_arguments positionals;
     char path[PX_PATH];
-    const px_option options[] = {{.name = "--set", .each = &settings},
-                                 {.name = "--init", .text = &init},
-                                 {.name = "--resume", .flag = &w->resume},
-                                 {.name = "--accept-data", .flag = &w->accept_data},
-                                 {.name = "-o", .text = &out}};
-    PX_TRY(px_cli_parse(ctx, &px_command_train, count, words, options, 5, &plain, 1, 1));
-    PX_TRY(train_config_path(ctx, plain.word[0], path));
+    PX_TRY(px_cli_parse(ctx, &px_command_train, count, arguments, w, &positionals));
+    const char *config = positionals.value[0];
+    PX_TRY(train_config_path(ctx, config, path));
     px_config_default(&w->config);
     PX_TRY(px_config_load(ctx, path, &w->config));
-    PX_TRY(px_cli_override(ctx, path, &settings, &w->config));
-    if (!out && px_file_is_folder(plain.word[0])) out = plain.word[0];
+    PX_TRY(px_cli_override(ctx, path, &w->settings, &w->config));
+    if (!w->out && px_file_is_folder(config)) w->out = config;
     w->argument_count = count;
-    w->arguments = words;
-    w->init = init != NULL;
-    if (init) PX_TRY(px_checkpoint_find_model(ctx, init, w->start));
-    return out ? px_file_path(ctx, w->run, "%s", out) : px_file_path(ctx, w->run, "runs/%s", w->config.name);
+    w->arguments = arguments;
+    if (w->init) PX_TRY(px_checkpoint_find_model(ctx, w->init, w->start));
+    return w->out ? px_file_path(ctx, w->run, "%s", w->out) : px_file_path(ctx, w->run, "runs/%s", w->config.name);
 }
 
-static px_status train_on(px_device *device, px_ranks *ranks, const train_arguments *w) {
+static px_status train_on(px_device *device, px_ranks *ranks, const train_values *w) {
     px_train_result result;
     const px_train_options work = {.config = &w->config,
                                    .run = w->run,
@@ -84,20 +92,20 @@ static px_status train_on(px_device *device, px_ranks *ranks, const train_argume
                                    .argument_count = w->argument_count,
                                    .arguments = w->arguments};
     PX_TRY(px_ranks_check_device(ranks, device));
-    introduce(&w->config, device, w->run, ranks);
+    print_introduction(&w->config, device, w->run, ranks);
     const px_status status = px_train(device, &work, &result);
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
     PX_TRY(status);
-    if (px_ranks_rank(ranks) == 0) conclude(&result, w->run);
-    device->ctx->message[0] = '\0'; /* a stop has been told */
+    if (px_ranks_rank(ranks) == 0) print_result(&result, w->run);
+    device->ctx->message[0] = '\0'; /* print_result has printed the stop */
     return result.stop;
 }
 
-static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, char **words) {
-    train_arguments w = {0};
+static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, char **arguments) {
+    train_values w = {0};
     px_device *device = NULL;
-    PX_TRY(px_ranks_agree(ranks, train_read(ctx, count, words, &w)));
+    PX_TRY(px_ranks_agree(ranks, train_parse(ctx, count, arguments, &w)));
     px_ranks_set_timeouts(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
     px_status status = px_cli_open_device(ctx, &w.config, ranks ? px_ranks_local(ranks) : -1, &device);
     status = px_ranks_agree(ranks, status);
@@ -107,6 +115,16 @@ static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, 
 }
 
 const px_command px_command_train = {
-    "train", "CONFIG.yaml|RUN [--set key=value]... [--init MODEL] [--resume] [--accept-data] [-o RUN]",
-    "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other images)",
-    .together = train_distributed};
+    .name = "train",
+    .positionals = "CONFIG.yaml|RUN",
+    .min_positionals = 1,
+    .max_positionals = 1,
+    .summary =
+        "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other "
+        "images)",
+    .details =
+        "CONFIG.yaml is a config; RUN is a run folder, whose config.yaml is then used. Ctrl-C writes a checkpoint "
+        "and exits.",
+    .options = options,
+    .run_distributed = train_distributed,
+};

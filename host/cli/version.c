@@ -1,4 +1,4 @@
-/* pixelrnn --version: the program, how it was built, and the libraries that it has found. No device is opened. */
+/* pixelrnn --version: version and revision, build options, and versions of the libraries. No device is opened. */
 #include "host/cli/cli.h"
 #include "pixelrnn/version.h"
 #include <archive.h>
@@ -9,21 +9,21 @@
 #include <yaml.h>
 #include <zlib.h>
 
-/* Absent in other CBLAS libraries. */
+/* NULL if the CBLAS is not OpenBLAS. */
 extern char *openblas_get_config(void) __attribute__((weak));
 
 static void print_row(FILE *out, const char *name, const char *version) {
     fprintf(out, "%-12s %s\n", name, version);
 }
 
-/* The function `name` of a library or of those that it needs, stored at `function`. */
+/* Looks up the function `name` in a library and its dependencies, and stores it at *function. */
 static bool find(void *library, const char *name, void *function) {
     void *found = library ? dlsym(library, name) : NULL;
     *(void **)function = found;
     return found != NULL;
 }
 
-/* cuDNN, cuBLAS and the CUDA runtime, which come with a library of the program's own. */
+/* The versions of cuDNN, cuBLAS and the CUDA runtime, on which libpixelrnn_cuda.so depends. */
 static void print_cuda(FILE *out) {
     void *library = dlopen("libpixelrnn_cuda.so", RTLD_LAZY | RTLD_LOCAL);
     size_t (*number)(void);
@@ -36,12 +36,12 @@ static void print_cuda(FILE *out) {
     if (find(library, "cudnnGetVersion", &number)) fprintf(out, "%-12s %zu\n", "  cuDNN", number());
 }
 
-/* MPI says in which of its versions it is before it is started. */
+/* MPI_Get_library_version may be called before MPI_Init. */
 static void print_mpi(FILE *out) {
     enum { LONGEST = 8192 }; /* MPI_MAX_LIBRARY_VERSION_STRING is 256 to 8192 */
     void *library = dlopen("libpixelrnn_mpi.so", RTLD_LAZY | RTLD_LOCAL);
     int (*describe)(char *, int *);
-    char text[LONGEST] = "its library has no name";
+    char text[LONGEST] = "its version is unknown";
     int length = 0;
     if (find(library, "MPI_Get_library_version", &describe)) describe(text, &length);
     text[strcspn(text, ",\n")] = 0;
@@ -58,7 +58,8 @@ void px_cli_print_version(FILE *out) {
             ", with assertions"
 #endif
     );
-    print_row(out, "BLAS", openblas_get_config ? openblas_get_config() : "a CBLAS that does not say which");
+    print_row(out, "options", PX_BUILD_OPTIONS);
+    print_row(out, "BLAS", openblas_get_config ? openblas_get_config() : "not OpenBLAS; its version is unknown");
     print_row(out, "libarchive", archive_version_string());
     print_row(out, "zlib", zlibVersion());
     print_row(out, "libyaml", yaml_get_version_string());

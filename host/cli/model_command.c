@@ -1,0 +1,59 @@
+/* The skeleton of the commands that load a model. */
+#include "host/cli/model_command.h"
+#include "host/train/checkpoint.h"
+#include "pixelrnn/evaluate.h"
+
+/* A setting that describes a model other than the one in the file would have no effect. */
+static px_status check_spec(px_context *ctx, const char *path, const px_model_info *info) {
+    const px_model_spec *is = &info->spec;
+    const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
+    if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
+        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels)
+        return PX_OK;
+    return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
+}
+
+static px_status load_model(px_model_command *c, const char *name) {
+    char path[PX_PATH];
+    px_model_info loaded;
+    PX_TRY(px_checkpoint_find_model(c->ctx, name, path));
+    PX_TRY(px_model_file_info(c->ctx, path, &c->info));
+    PX_TRY(px_cli_override(c->ctx, path, &c->settings, &c->info.config));
+    PX_TRY(check_spec(c->ctx, path, &c->info));
+    PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks ? px_ranks_local(c->ranks) : -1, &c->device));
+    return px_model_file_load(c->device, path, &loaded, &c->model);
+}
+
+static px_status open_data(px_model_command *c) {
+    const px_config *config = &c->info.config;
+    const px_source_options options = px_source_options_of(config, PX_SPLIT_TEST, c->access);
+    const int levels = c->info.spec.levels;
+    if (c->data.count > 0)
+        PX_TRY(px_cli_open_data(c->ctx, c->ranks, c->data.count, c->data.value, &options, levels, &c->source));
+    else if (config->data.test[0])
+        PX_TRY(px_cli_open_list(c->ctx, c->ranks, config->data.test, &options, levels, &c->source));
+    else
+        return px_fail(c->ctx, PX_ERR_USAGE, "%s: found no --data, and data.test of the model's config is empty",
+                       c->command->name);
+    return px_evaluate_check(c->ctx, &c->info.spec, c->source);
+}
+
+static px_status open_and_run(px_model_command *c, const char *model) {
+    PX_TRY(px_ranks_agree(c->ranks, load_model(c, model)));
+    PX_TRY(px_ranks_check_device(c->ranks, c->device));
+    px_ranks_set_timeouts(c->ranks, c->info.config.parallel.silence_s, c->info.config.parallel.stall_s);
+    if (c->reads_data) PX_TRY(px_ranks_agree(c->ranks, open_data(c)));
+    return c->run(c);
+}
+
+px_status px_cli_run_model(px_model_command *c, int count, char **arguments) {
+    px_arguments positionals;
+    px_status status = px_cli_parse(c->ctx, c->command, count, arguments, c, &positionals);
+    if (status == PX_OK && c->check) status = c->check(c);
+    PX_TRY(px_cli_check_output(c->ctx, c->ranks, status, c->out));
+    status = open_and_run(c, positionals.value[0]);
+    px_source_close(c->source);
+    px_model_destroy(c->model);
+    px_device_close(c->device);
+    return status;
+}

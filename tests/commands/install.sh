@@ -1,0 +1,109 @@
+#!/bin/bash
+# make install and make uninstall: program, library with pkg-config, man page, bash completion; and how make handles missing packages.
+# shellcheck source=tests/support/shell.sh
+. "$(dirname "$0")/../support/shell.sh"
+
+repository=$golden/../..
+here=$(realpath "$(dirname "${BASH_SOURCE[0]}")" 2>/dev/null || echo "$repository/tests/commands")
+[ -e "$repository/Makefile" ] && command -v make >/dev/null || { echo '1..0 # SKIP there is no Makefile here' && exit 77; }
+
+# The build that PIXELRNN names: build/pixelrnn is release, build/VARIANT/pixelrnn or build/VARIANT-clang/pixelrnn another.
+variant=$(basename "$(dirname "$program")")
+compiler=gcc
+case $variant in *-clang) compiler=clang variant=${variant%-clang} ;; build) variant=release ;; esac
+
+# run_make ARGUMENT...: runs make in the repository without the settings of a make that runs this script. -o all: nothing is built.
+run_make() {
+    (cd "$repository" && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -o all BUILD="$variant" CC="$compiler" "$@")
+}
+
+root=$work/root
+installs() {
+    run_make install DESTDIR="$root" PREFIX=/usr && [ -x "$root/usr/bin/pixelrnn" ] && [ -e "$root/usr/lib/libpixelrnn.a" ] &&
+        [ -e "$root/usr/include/pixelrnn/pixelrnn.h" ] && [ -e "$root/usr/share/pixelrnn/configs/demo.yaml" ]
+}
+check "make install with DESTDIR and PREFIX" installs
+
+# --version loads the CUDA and MPI libraries; the installed program finds them in ../lib.
+runs() {
+    "$root/usr/bin/pixelrnn" --version >installed && "$program" --version >built && cmp installed built
+}
+check "the installed program finds its libraries" runs
+
+# ---- The library -------------------------------------------------------------------------------------------------------
+
+export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
+links() {
+    # shellcheck disable=SC2046 # one word each
+    "$compiler" -std=c11 -Wall -Wextra -Werror "$here/sample.c" -o program $(pkg-config --cflags --libs pixelrnn) &&
+        ./program "$golden/row_lstm_rgb_skip/model.safetensors" >first && ./program "$golden/row_lstm_rgb_skip/model.safetensors" >second &&
+        cmp first second && same "$(head -n 1 first | wc -w)" 126 && contains first '^nats [0-9.]+ [0-9.]+$'
+}
+# The same images as the command's: level l of 4 is the value 85 l.
+samples_as_the_command() {
+    pixelrnn sample "$golden/row_lstm_rgb_skip/model.safetensors" -n 2 --seed 1 -o two.npy --set device=cpu &&
+        same "$(npy_data two.npy | od -An -v -w1 -tu1 | awk '{ printf "%d ", $1 / 85 }')" "$(head -n 1 first)"
+}
+case $variant in
+release | debug | double)
+    check "pkg-config --cflags --libs links a C program that samples" links
+    check "it samples the images of pixelrnn sample" samples_as_the_command
+    ;;
+*) skip "pkg-config --cflags --libs links a C program that samples" "the library needs a sanitizer" ;;
+esac
+check "pixelrnn.pc has the version of the program" same "$(pkg-config --modversion pixelrnn)" "$(sed -n '1s/^pixelrnn \([0-9.]*\).*/\1/p' installed)"
+
+# ---- Man page and completion -------------------------------------------------------------------------------------------
+
+man_page() {
+    local page=$root/usr/share/man/man1/pixelrnn.1 command
+    if command -v groff >/dev/null; then
+        groff -man -ww -Tascii "$page" >page 2>warnings && same "$(cat warnings)" '' || return
+    elif command -v man >/dev/null; then
+        man --warnings -l "$page" >page 2>warnings && same "$(cat warnings)" '' || return
+    fi
+    for command in train eval sample complete pack bench info keys; do contains "$page" "^\\.SS $command\$" || return; done
+    contains "$page" '^\.B \\-\\-temperature T$'
+}
+check "the man page has all commands, and no warnings" man_page
+
+# completes LINE EXPECTED: the words that the completion offers at the end of the line, separated by spaces
+completes() {
+    # shellcheck source=/dev/null
+    . "$root/usr/share/bash-completion/completions/pixelrnn"
+    # shellcheck disable=SC2034 # read by the function
+    local COMP_LINE=$1 COMP_POINT=${#1} COMPREPLY=()
+    _pixelrnn "$root/usr/bin/pixelrnn"
+    same "${COMPREPLY[*]}" "$2"
+}
+check "completion of commands" completes 'pixelrnn tr' train
+check "completion of options" completes 'pixelrnn sample run --t' --temperature
+check "completion of words" completes 'pixelrnn pack images --split t' 'train test'
+check "completion of keys" completes 'pixelrnn train demo.yaml --set model.' \
+    'model.kind= model.layers= model.hidden= model.head= model.residual= model.skip='
+check "completion of a key's words, after the equals sign" completes 'pixelrnn train demo.yaml --set model.kind=' 'pixelcnn row_lstm diagonal_bilstm'
+check "completion leaves files to bash" completes 'pixelrnn train de' ''
+
+# ---- Uninstall ---------------------------------------------------------------------------------------------------------
+
+uninstalls() {
+    run_make uninstall DESTDIR="$root" PREFIX=/usr && same "$(find "$root" ! -type d)" '' && same "$(find "$root" -name 'pixelrnn*')" ''
+}
+check "make uninstall leaves nothing" uninstalls
+
+# ---- Missing packages --------------------------------------------------------------------------------------------------
+
+# PATH holds an `id` that reports another user than root, and a `sudo` that records its call. BLAS names no package.
+mkdir -p user
+printf '#!/bin/sh\ntouch "%s/called"\nexit 1\n' "$work" >user/sudo
+printf '#!/bin/sh\necho 1000\n' >user/id
+chmod +x user/sudo user/id
+refuses() { # TARGET
+    rm -f called
+    (cd "$repository" && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PATH="$work/user:$PATH" make "$1" BLAS=absent </dev/null) >out 2>err
+    same $? 2 && [ ! -e called ] && contains out 'apt-get install -y .*libabsent-dev' && contains out 'dnf install .*absent-devel' &&
+        contains out 'pacman -S --needed .*absent'
+}
+check "make demo names missing packages, and runs no sudo unasked" refuses demo
+check "make test names missing packages, and runs no sudo unasked" refuses test
+finish
