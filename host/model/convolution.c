@@ -47,6 +47,17 @@ px_status px_conv_create(px_model *model, px_conv *conv, const px_conv_spec *spe
     return px_parameters_add(model->device->ctx, &model->parameters, &bias, &conv->bias);
 }
 
+px_status px_conv_create_1x1(px_model *model, px_conv *conv, const char *name, int inputs, int outputs) {
+    const px_conv_spec spec = {.name = name,
+                               .inputs = inputs,
+                               .outputs = outputs,
+                               .taps = px_taps_rectangle(1, 1, 0),
+                               .mask = PX_MASK_B,
+                               .gates = 1,
+                               .gain = 1};
+    return px_conv_create(model, conv, &spec);
+}
+
 /* The parameter of this index within a flat tensor; absent for index -1. */
 static px_tensor parameter_in(const px_model *model, int index, px_tensor flat) {
     return index < 0 ? (px_tensor){0} : px_parameter_tensor(&model->parameters.items[index], flat);

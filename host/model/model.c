@@ -45,14 +45,7 @@ static px_status model_create_layers(px_model *model) {
         if (!s->skip) continue;
         char name[32];
         snprintf(name, sizeof name, "skip.%d", l);
-        PX_TRY(px_conv_create(model, &model->skips[l],
-                              &(px_conv_spec){.name = name,
-                                              .inputs = features,
-                                              .outputs = features,
-                                              .gates = 1,
-                                              .taps = px_taps_rectangle(1, 1, 0),
-                                              .mask = PX_MASK_B,
-                                              .gain = 1}));
+        PX_TRY(px_conv_create_1x1(model, &model->skips[l], name, features, features));
     }
     return px_head_create(model, &model->head);
 }

@@ -47,6 +47,8 @@ px_taps px_taps_list(int count, const px_tap *at);
 
 /* Adds the layer's parameters to the model's list. */
 px_status px_conv_create(px_model *model, px_conv *conv, const px_conv_spec *spec);
+/* The same for a 1 x 1 convolution of mask B, with gain 1 and without relu. */
+px_status px_conv_create_1x1(px_model *model, px_conv *conv, const char *name, int inputs, int outputs);
 
 /* y = add + layer(x), then relu with relu_y. x is (P, inputs), add and y (P, outputs). add may be absent or y. */
 px_status px_conv_forward(px_model *model, const px_conv *conv, px_tensor x, px_tensor add, px_tensor y);

@@ -26,7 +26,6 @@ static px_status recurrent_create(px_model *model, int index, px_block **block) 
     static const px_tap row_above[] = {{-1, -1}, {-1, 0}, {-1, 1}};
     static const px_tap above_and_beside[][2] = {[PX_LEFT] = {{-1, 0}, {0, -1}}, [PX_RIGHT] = {{-1, 0}, {0, 1}}};
     const bool diagonal = model->spec.kind == PX_MODEL_DIAGONAL_BILSTM;
-    const int h = model->spec.hidden;
     char name[32];
     px_recurrent *b = calloc(1, sizeof *b);
     if (!b) return px_fail_memory(model->device->ctx, "model", sizeof *b);
@@ -38,14 +37,7 @@ static px_status recurrent_create(px_model *model, int index, px_block **block) 
                            diagonal ? px_taps_list(2, above_and_beside[d]) : px_taps_list(3, row_above)));
     }
     snprintf(name, sizeof name, "blocks.%d.expand", index);
-    return px_conv_create(model, &b->expand,
-                          &(px_conv_spec){.name = name,
-                                          .inputs = h,
-                                          .outputs = 2 * h,
-                                          .gates = 1,
-                                          .taps = px_taps_rectangle(1, 1, 0),
-                                          .mask = PX_MASK_B,
-                                          .gain = 1});
+    return px_conv_create_1x1(model, &b->expand, name, model->spec.hidden, 2 * model->spec.hidden);
 }
 
 /* One direction of the recurrence over the tensors of an LSTM: pixel = origin + t * stride_step + position *
