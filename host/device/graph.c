@@ -36,7 +36,7 @@ static bool begin_capture(px_graph *graph, px_device *device) {
 }
 
 bool px_graph_issue(px_graph *graph, px_device *device, const px_graph_key *key, px_status *status) {
-    const int phase = graph->phase;
+    const px_graph_phase phase = graph->phase;
     graph->phase = PX_GRAPH_IDLE;
     if (phase == PX_GRAPH_ISSUING) return false;
     if (phase == PX_GRAPH_CAPTURING && end_capture(graph, device, status)) return false;

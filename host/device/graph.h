@@ -24,13 +24,15 @@ typedef struct px_graph_key {
     uint64_t value[4];
 } px_graph_key;
 
+typedef enum { PX_GRAPH_IDLE, PX_GRAPH_ISSUING, PX_GRAPH_CAPTURING } px_graph_phase;
+
 /* Zero-initialise. */
 typedef struct px_graph {
     px_graph_key key;
     void *captured;      /* the device's graph; NULL before the capture */
     bool seen;           /* the operations of this key were issued directly once */
     bool capture_failed; /* for this key */
-    enum { PX_GRAPH_IDLE, PX_GRAPH_ISSUING, PX_GRAPH_CAPTURING } phase;
+    px_graph_phase phase;
 } px_graph;
 
 /* Whether the caller must issue the operations, for the first time or once more after a failed capture. *status is the

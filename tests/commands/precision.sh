@@ -1,11 +1,11 @@
 #!/bin/bash
-# precision: bfloat16 beside float32: every operation, training of each kind of model, resuming, sampling, memory.
+# precision: bfloat16 is compared with float32 for every operation, training of each kind of model, resuming, sampling, memory.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
 check "every operation in bfloat16 is its float32 result, rounded" env PX_PARITY=precision "$(dirname "$program")/tests/gpu/test_parity"
 
-# train KIND PRECISION RUN [WORDS...]
+# train KIND PRECISION RUN [ARGUMENT...]
 train() {
     local kind=$1 precision=$2 run=$3
     shift 3
@@ -20,28 +20,28 @@ END
     pixelrnn train "$kind.yaml" --set precision="$precision" -o "$run" "$@"
 }
 
-# near FOUND WANT SHARE
+# near FOUND EXPECTED RELATIVE_TOLERANCE
 near() {
-    awk -v found="$1" -v want="$2" -v share="$3" 'BEGIN {
-        printf "found %s, want %s within %g of it\n", found, want, share
-        d = found / want - 1
-        exit !(found > 0 && d < share && d > -share)
+    awk -v found="$1" -v expected="$2" -v tolerance="$3" 'BEGIN {
+        printf "found %s, expected %s within a relative %g\n", found, expected, tolerance
+        d = found / expected - 1
+        exit !(found > 0 && d < tolerance && d > -tolerance)
     }'
 }
 
-test_nll() { # as training printed it
+test_nll() { # printed by training
     sed -nE 's/^test NLL +([0-9.]+) .*/\1/p' out
 }
 
-# After 1,000 steps NLLs are to be within 0.5 %. Here 150 steps at a rate at which roundings do not grow into other runs:
-# at 0.005 six seeds scatter by 1 % (root of the mean square; their mean is 0.3 % and less), at 0.001 by 0.14 % and less.
-trains_alike() {
+# After 1,000 steps NLLs must agree within 0.5 %. Here 150 steps use a learning rate at which rounding errors do not grow: at
+# 0.005, six seeds differ by 1 % (root mean square; the mean is at most 0.3 %), at 0.001 by at most 0.14 %.
+trains_to_the_same_nll() {
     local full half
     train "$1" float32 "$1.full" && full=$(test_nll) && train "$1" bfloat16 "$1.half" && half=$(test_nll) || return
     differ "$half" "$full" && near "$half" "$full" 0.005
 }
 
-# The same bits on another number of threads, in two parts.
+# A run in two parts, on another number of threads, gives the same bits.
 resumes_exactly() {
     OMP_NUM_THREADS=2 train "$1" bfloat16 "$1.parts" || return
     rm -r "$1.parts/checkpoints/000000150" "$1.parts/checkpoints/000000120"
@@ -52,22 +52,22 @@ resumes_exactly() {
     done
 }
 
-# What sampling says of its images is what eval says of them; and a file's weights are float32 and can be read as such.
-samples_alike() {
-    local drawn half full
+# Sampling and eval agree on the NLL of the samples. A model file holds float32 weights, so eval can also run in float32.
+samples_agree_with_eval() {
+    local sampled half full
     pixelrnn sample "$1.half" -n 64 -o "$1.npy" --set device="$device" || return
-    drawn=$(sed -n 's/^NLL: \([0-9.]*\) nats each.*/\1/p' out)
+    sampled=$(sed -n 's/^NLL: \([0-9.]*\) nats each.*/\1/p' out)
     half=$(nats "$1.half" --data "$1.npy") && full=$(nats "$1.half" --data "$1.npy" --set precision=float32) || return
-    near "$drawn" "$half" 0.004 && differ "$half" "$full" && near "$half" "$full" 0.004
+    near "$sampled" "$half" 0.004 && differ "$half" "$full" && near "$half" "$full" 0.004
 }
 
 for kind in pixelcnn row_lstm diagonal_bilstm; do
-    check "$kind trains to the NLL of float32" trains_alike $kind
+    check "$kind trains to the NLL of float32" trains_to_the_same_nll $kind
     check "$kind resumes to the same bits" resumes_exactly $kind
-    check "$kind scores what it draws" samples_alike $kind
+    check "$kind: sample and eval agree on the NLL" samples_agree_with_eval $kind
 done
 
-# What rank 0 reads from a checkpoint, the others' products read, too.
+# All ranks refresh their compute weights from the checkpoint that rank 0 reads.
 ranks_resume() {
     local train=(train row_lstm.yaml --set precision=bfloat16 --set train.steps=90)
     together 2 "${train[@]}" -o ranks.whole && together 2 "${train[@]}" -o ranks.parts || return
@@ -80,7 +80,7 @@ else
     skip "two ranks resume to the same bits" "no mpirun, or no MPI in this build, or one GPU for all"
 fi
 
-# planned PRECISION: MiB that training is planned to take
+# planned PRECISION: planned MiB of activations in training
 planned() {
     pixelrnn info row_lstm.yaml --set model.hidden=64 --set train.batch_size=64 --set precision="$1" >/dev/null || return
     awk '$1 == "activations" { print $2; exit }' out
@@ -91,5 +91,5 @@ plans_less() {
     full=$(planned float32) && half=$(planned bfloat16) || return
     awk -v full="$full" -v half="$half" 'BEGIN { print full, half; exit !(half > 0 && half < 0.65 * full) }'
 }
-check "activations take little more than half the memory" plans_less
+check "activations need little more than half the memory" plans_less
 finish

@@ -1,18 +1,18 @@
 #!/bin/bash
-# A run that was stopped, or killed at any moment, and resumed ends as one that was not: weights, optimiser, metrics and
-# pictures, byte for byte on the CPU.
+# A run that is stopped or killed at any moment and then resumed gives the same weights, optimiser state, metrics and sample
+# images as an uninterrupted run, byte for byte on the CPU.
 #
-# PX_TEST_SHORT=1: fewer kills; PX_TEST_LONG=1: a hundred for each optimiser; PX_TEST_SEED: of the moments.
+# PX_TEST_SHORT=1: fewer kills. PX_TEST_LONG=1: a hundred kills for each optimiser. PX_TEST_SEED: seed of their times.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-kills=5 places=2 stride=5
-[ -n "${PX_TEST_SHORT:-}" ] && kills=3 places=2 stride=9
-[ -n "${PX_TEST_LONG:-}" ] && kills=100 places=60 stride=1
+kills=5 calls_tested=2 stride=5
+[ -n "${PX_TEST_SHORT:-}" ] && kills=3 calls_tested=2 stride=9
+[ -n "${PX_TEST_LONG:-}" ] && kills=100 calls_tested=60 stride=1
 RANDOM=${PX_TEST_SEED:-$$}
 echo "# PX_TEST_SEED=${PX_TEST_SEED:-$$}, $kills kills"
 
-# config NAME KIND OPTIMIZER CHECKPOINT_EVERY [LINE...]: 40 steps, each thing due at steps of its own
+# config NAME KIND OPTIMIZER CHECKPOINT_EVERY [LINE...]: 40 steps; actions are due at different intervals
 config() {
     cat >"$1.yaml" <<END
 name: $1
@@ -47,26 +47,26 @@ printf 'data.shuffle: false\n' >>sgd.yaml
 
 # ---- Running and comparing ---------------------------------------------------------------------------------------------
 
-# begin NAME RUN: resumes or begins in the background; $job is the program
+# begin NAME RUN: resumes or starts in the background; $job is the process
 begin() {
     "${unignored[@]}" "$program" train "$1.yaml" -o "$2" --resume >out 2>err &
     job=$!
 }
 
-# What of a run must not depend on how often it was interrupted.
+# The parts of a run that must not depend on interruptions.
 result() {
     (cd "$1" && sha256sum checkpoints/newest/* samples/* config.yaml && readlink checkpoints/best checkpoints/newest &&
         timeless metrics.jsonl)
 }
 
-# ends_alike NAME RUN: resumes until the end, and compares with the run NAME that nothing interrupted
-ends_alike() {
+# same_result NAME RUN: resumes to the last step, and compares with the uninterrupted run NAME
+same_result() {
     pixelrnn train "$1.yaml" -o "$2" --resume >ended || { cat ended; return 1; }
     result "$1" >want && result "$2" >got && diff want got &&
         no_partial_files "$2"
 }
 
-# If there is a checkpoint, eval opens it, and the newest one by its name; nothing else is taken for one.
+# If there is a checkpoint, eval opens the run folder and the newest checkpoint folder.
 opens() {
     local newest
     newest=$(find "$1/checkpoints" -maxdepth 1 -name '[0-9]*[0-9]' 2>/dev/null | sort | tail -n 1)
@@ -78,7 +78,7 @@ opens() {
 
 # ---- Stopped by a signal -----------------------------------------------------------------------------------------------
 
-# stops NAME RUN SIGNAL: once there is a checkpoint; returns 3 if the run had come to its end before the signal did
+# stops NAME RUN SIGNAL: sends the signal once a checkpoint exists; returns 3 if the run ended before the signal
 stops() {
     local status want=3
     [ "$3" = INT ] && want=130
@@ -93,7 +93,7 @@ stops() {
     contains out "^stopped after step [0-9]+; saved in $2, --resume goes on\$" && opens "$2"
 }
 
-stops_and_goes_on() {
+stops_and_resumes() {
     local status
     for _ in 1 2 3 4 5; do
         rm -rf "$2"
@@ -101,29 +101,29 @@ stops_and_goes_on() {
         status=$?
         [ $status -eq 3 ] || break
     done
-    [ $status -eq 0 ] && ends_alike "$1" "$2"
+    [ $status -eq 0 ] && same_result "$1" "$2"
 }
 
 # ---- Killed ------------------------------------------------------------------------------------------------------------
 
-# killed NAME RUN: again and again after a random part of the time that a whole run takes
+# killed NAME RUN: kills the run repeatedly, each time after a random part of the duration of an uninterrupted run
 killed() {
     local kill
     for ((kill = 0; kill < kills; kill++)); do
-        [ $((RANDOM % 8)) -eq 0 ] && rm -rf "$2" # begin anew, so that no part of the run is left out
+        [ $((RANDOM % 8)) -eq 0 ] && rm -rf "$2" # start again, so that kills hit all parts of the run
         begin "$1" "$2"
         sleep "$(awk "BEGIN { print $seconds * $RANDOM / 32768 }")"
         kill -KILL "$job" 2>/dev/null
         wait "$job" 2>/dev/null
         opens "$2" || return
     done
-    ends_alike "$1" "$2"
+    same_result "$1" "$2"
 }
 
-# The system calls that change what lies in a folder: between two of them a kill leaves the same files.
-places_to_die="rename symlink mkdir unlink"
+# The system calls that change a folder. Kills between the same two of them leave the same files.
+folder_calls="rename symlink mkdir unlink"
 
-# Not with --seccomp-bpf, which is faster but lets the signals be forgotten (strace 6.1).
+# Without --seccomp-bpf, which is faster but loses the injected signals (strace 6.1).
 trace() {
     strace -f -qq -o strace.log "$@"
 }
@@ -134,70 +134,70 @@ can_trace() {
     [ $? -eq 137 ]
 }
 
-# killed_at NAME RUN CALL N: on the n-th call of that name
+# killed_at NAME RUN CALL N: kills at the N-th system call of that name
 killed_at() {
     local status
     {
         trace -e trace="$3" -e inject="$3":signal=KILL:when="$4" "$program" train "$1.yaml" -o "$2" --resume >out 2>err
-    } 2>/dev/null # the shell's own word on the kill
+    } 2>/dev/null # the shell's message about the kill
     status=$?
     same $status 137 && opens "$2"
 }
 
-# calls NAME CALL: how many of that name a whole run makes
+# calls NAME CALL: the number of these system calls in an uninterrupted run
 calls() {
     if [ ! -e "$1.calls" ]; then
-        trace -e trace="${places_to_die// /,}" "$program" train "$1.yaml" -o "$1-traced" >out 2>err
+        trace -e trace="${folder_calls// /,}" "$program" train "$1.yaml" -o "$1-traced" >out 2>err
         mv strace.log "$1.calls"
     fi
     grep -c "$2(" "$1.calls"
 }
 
-# dies_alike NAME CALL N: a run begun anew and killed there, then resumed
-dies_alike() {
-    rm -rf placed
-    killed_at "$1" placed "$2" "$3" && ends_alike "$1" placed && return
+# resumes_after_call NAME CALL N: starts a run, kills it at that call, and resumes it
+resumes_after_call() {
+    rm -rf killed-at-call
+    killed_at "$1" killed-at-call "$2" "$3" && same_result "$1" killed-at-call && return
     echo "killed at call $3 of $2, of $(calls "$1" "$2")"
     return 1
 }
 
-# killed_between NAME CALL: at the first, and at some or all others, of a run's calls
-killed_between() {
-    local many step at
-    many=$(calls "$1" "$2")
-    [ "$many" -gt 0 ] || { echo "found no call of $2"; return 1; }
-    step=$(((many + places - 1) / places))
-    for ((at = 1; at <= many; at += 1 + RANDOM % (2 * step))); do
-        dies_alike "$1" "$2" $at || return
+# killed_at_calls NAME CALL: kills at the first such call, and at some or all of the others
+killed_at_calls() {
+    local total step at
+    total=$(calls "$1" "$2")
+    [ "$total" -gt 0 ] || { echo "found no call of $2"; return 1; }
+    step=$(((total + calls_tested - 1) / calls_tested))
+    for ((at = 1; at <= total; at += 1 + RANDOM % (2 * step))); do
+        resumes_after_call "$1" "$2" $at || return
     done
 }
 
-# killed_at_picture NAME: at a step where everything is due, before its picture has its name
-killed_at_picture() {
-    calls "$1" rename && dies_alike "$1" rename "$(grep 'rename(' "$1.calls" | grep -n '/000000036.png"' | cut -d: -f1)"
+# killed_at_samples NAME: kills at a step where all actions are due, before its sample image is renamed
+killed_at_samples() {
+    calls "$1" rename && resumes_after_call "$1" rename "$(grep 'rename(' "$1.calls" | grep -n '/000000036.png"' | cut -d: -f1)"
 }
 
 for name in rmsprop adam sgd; do
-    begun=$EPOCHREALTIME
-    check "$name: a whole run; --resume with nothing there begins" pixelrnn train $name.yaml -o $name --resume
-    seconds=$(awk "BEGIN { print $EPOCHREALTIME - $begun }")
-    check "$name: the same again is the same" ends_alike $name $name-again
-    check "$name: SIGTERM, then --resume" stops_and_goes_on $name $name-term TERM
-    check "$name: SIGINT, then --resume" stops_and_goes_on $name $name-int INT
+    started=$EPOCHREALTIME
+    check "$name: --resume starts a new run if no checkpoint exists" pixelrnn train $name.yaml -o $name --resume
+    seconds=$(awk "BEGIN { print $EPOCHREALTIME - $started }")
+    check "$name: a second run gives the same result" same_result $name $name-again
+    check "$name: SIGTERM, then --resume" stops_and_resumes $name $name-term TERM
+    check "$name: SIGINT, then --resume" stops_and_resumes $name $name-int INT
     check "$name: kill -9 at $kills random moments" killed $name $name-kill
 done
 
 if can_trace; then
-    check "rmsprop: kill -9 before a picture has its name" killed_at_picture rmsprop
+    check "rmsprop: kill -9 before a sample image is renamed" killed_at_samples rmsprop
 else
-    skip "kill -9 before a picture has its name" "no strace, or a program that cannot be traced"
+    skip "kill -9 before a sample image is renamed" "no strace, or a program that cannot be traced"
 fi
-# Tracing is slow: each call in one run only, unless there is time.
-for place in adam:rename rmsprop:symlink rmsprop:mkdir adam:unlink rmsprop:rename adam:symlink adam:mkdir rmsprop:unlink; do
-    [ $place = rmsprop:rename ] && [ -z "${PX_TEST_LONG:-}" ] && break
-    name=${place%:*} call=${place#*:}
+# Tracing is slow, so each call is tested in one run only, unless PX_TEST_LONG is set.
+for target in adam:rename rmsprop:symlink rmsprop:mkdir adam:unlink rmsprop:rename adam:symlink adam:mkdir rmsprop:unlink; do
+    [ $target = rmsprop:rename ] && [ -z "${PX_TEST_LONG:-}" ] && break
+    name=${target%:*} call=${target#*:}
     if can_trace; then
-        check "$name: kill -9 at calls of $call" killed_between "$name" "$call"
+        check "$name: kill -9 at calls of $call" killed_at_calls "$name" "$call"
     else
         skip "$name: kill -9 at calls of $call" "no strace, or a program that cannot be traced"
     fi
@@ -205,7 +205,7 @@ done
 
 # ---- From each checkpoint ----------------------------------------------------------------------------------------------
 
-# The run `every`, cut off after the checkpoint of a step.
+# cut_off STEP: makes `cut`, the run `every` as it was after the checkpoint of that step.
 cut_off() {
     local name
     rm -rf cut
@@ -217,25 +217,25 @@ cut_off() {
     ln -s "$(printf %09d "$1")" cut/checkpoints/newest
 }
 
-goes_on_from_each() {
+resumes_from_each() {
     local step
     pixelrnn train every.yaml -o every >log || { cat log; return 1; }
     for ((step = 1 + RANDOM % stride; step < 40; step += stride)); do
-        cut_off $step && opens cut && ends_alike every cut && continue
+        cut_off $step && opens cut && same_result every cut && continue
         echo "cut off after step $step"
         return 1
     done
 }
 config every diagonal_bilstm rmsprop 1 'keep_checkpoints: 0' 'ema_decay: 0.9'
-check "--resume goes on from each step's checkpoint alike, every $stride steps" goes_on_from_each
+check "--resume from the checkpoint of every ${stride}th step gives the same result" resumes_from_each
 
-# ---- Other ways to go on -----------------------------------------------------------------------------------------------
+# ---- Other resumes -----------------------------------------------------------------------------------------------
 
 refused_without_resume() {
     result rmsprop >before
     fails 2 'rmsprop: already holds a run, trained to step 40; --resume' train rmsprop.yaml -o rmsprop && result rmsprop | diff before -
 }
-check "a run folder is not begun anew without --resume" refused_without_resume
+check "an existing run is refused without --resume" refused_without_resume
 
 refuses_another_config() {
     local setting
@@ -246,34 +246,34 @@ refuses_another_config() {
     done
     result rmsprop | diff before -
 }
-check "--resume refuses another model, data or optimiser, and leaves the run as it was" refuses_another_config
+check "--resume refuses another model, data or optimiser, and changes nothing" refuses_another_config
 
-resumes_what_is_done() {
+resumes_a_finished_run() {
     result sgd >before
     pixelrnn train sgd.yaml -o sgd --resume && contains out '^trained to step 40 ' && result sgd | diff before -
 }
-check "--resume of a finished run changes nothing" resumes_what_is_done
+check "--resume of a finished run changes nothing" resumes_a_finished_run
 
-goes_further() { # 20 steps, then 20 more, are 40
+extends_the_run() { # 20 steps and 20 more give the same weights as 40
     pixelrnn train sgd.yaml -o further --set train.steps=20 && pixelrnn train sgd.yaml -o further --resume || return
     cmp further/checkpoints/newest/model.safetensors sgd/checkpoints/newest/model.safetensors
 }
-check "--resume with more steps goes further" goes_further
+check "--resume with more train.steps extends the run" extends_the_run
 
-sweeps_up() { # what a kill may have left: half a checkpoint, half a link, half a picture, half a line
-    cp -r sgd swept && rm -rf swept/checkpoints/000000040 && mkdir swept/checkpoints/000000040.partial || return
-    printf 'half' >swept/checkpoints/000000040.partial/model.safetensors
-    ln -sfn 000000038 swept/checkpoints/newest && ln -sfn 000000036 swept/checkpoints/best
-    ln -s 000000040 swept/checkpoints/newest.partial
-    printf 'half' | tee swept/metrics.jsonl.partial swept/config.yaml.partial swept/samples/000000040.png.partial >/dev/null
-    printf '{"step": 40, "tra' >>swept/metrics.jsonl
-    opens swept && ends_alike sgd swept
+removes_partial_files() { # as a kill may leave them: of a checkpoint, a link, a sample image, and a line of metrics
+    cp -r sgd partial && rm -rf partial/checkpoints/000000040 && mkdir partial/checkpoints/000000040.partial || return
+    printf 'half' >partial/checkpoints/000000040.partial/model.safetensors
+    ln -sfn 000000038 partial/checkpoints/newest && ln -sfn 000000036 partial/checkpoints/best
+    ln -s 000000040 partial/checkpoints/newest.partial
+    printf 'half' | tee partial/metrics.jsonl.partial partial/config.yaml.partial partial/samples/000000040.png.partial >/dev/null
+    printf '{"step": 40, "tra' >>partial/metrics.jsonl
+    opens partial && same_result sgd partial
 }
-check "half-written files are swept up, half a line of metrics is cut off" sweeps_up
+check "partial files and a partial line of metrics are removed" removes_partial_files
 
-needs_no_state_of_its_own() { # a folder without a checkpoint holds nothing to go on with
+accepts_an_empty_folder() { # a folder without a checkpoint
     mkdir -p bare/checkpoints && pixelrnn train sgd.yaml -o bare && result sgd >want && result bare | diff want -
 }
-check "an empty run folder is begun in" needs_no_state_of_its_own
+check "a run can start in an empty run folder" accepts_an_empty_folder
 
 finish

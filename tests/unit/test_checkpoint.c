@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool no_links; /* whether the file system has none */
+static bool no_links; /* symlink fails */
 
-/* A mock of the system's: the linker takes it for the library, too. */
+/* A mock of symlink, which the linker also uses for the calls in the library. */
 int symlink(const char *target, const char *link) {
     if (!no_links) return symlinkat(target, AT_FDCWD, link);
     errno = EPERM;
@@ -23,12 +23,12 @@ int symlink(const char *target, const char *link) {
 
 static px_context ctx;
 
-static int make_scratch(void **state) {
+static int create_folder(void **state) {
     no_links = false;
     return px_test_folder_make(state);
 }
 
-/* Trains a tiny model to a step, or goes on with it; returns what it said, to be freed. */
+/* Trains a tiny model to a step, resuming if possible. Returns its output, which the caller frees. */
 static char *train(int64_t steps) {
     static px_config config;
     static const char *const settings[] = {"model.kind=pixelcnn",
@@ -46,10 +46,10 @@ static char *train(int64_t steps) {
                                            "train.evaluate_images=20",
                                            "data.train=builtin:ising"};
     px_train_result result;
-    char *said = NULL;
+    char *output = NULL;
     size_t bytes;
     px_device *device = px_test_device(&ctx);
-    FILE *out = open_memstream(&said, &bytes);
+    FILE *out = open_memstream(&output, &bytes);
     px_config_default(&config);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         assert_ok(&ctx, px_config_set(&ctx, settings[i], &config));
@@ -58,7 +58,7 @@ static char *train(int64_t steps) {
     assert_ok(&ctx, px_train(device, &options, &result));
     fclose(out);
     px_device_close(device);
-    return said;
+    return output;
 }
 
 static void assert_text_file(const char *path, const char *want) {
@@ -77,20 +77,21 @@ static void assert_link(const char *path, const char *want) {
     assert_string_equal(target, want);
 }
 
-static int times(const char *text, const char *part) {
+static int occurrences(const char *text, const char *part) {
     int count = 0;
     for (; (text = strstr(text, part)); text++) count++;
     return count;
 }
 
-static void without_links_text_files_take_their_place(void **state) {
+static void without_links_text_files_are_written(void **state) {
     (void)state;
     char path[PX_PATH];
     no_links = true;
-    char *said = train(3);
-    if (times(said, "warning: ") != 1 || !strstr(said, "/run/checkpoints: found no symbolic links (Operation not"))
-        fail_msg("found \"%s\", expected one warning, of links", said);
-    free(said);
+    char *output = train(3);
+    if (occurrences(output, "warning: ") != 1 ||
+        !strstr(output, "/run/checkpoints: found no symbolic links (Operation not"))
+        fail_msg("found \"%s\", expected one warning that links cannot be made", output);
+    free(output);
     assert_text_file(px_test_path("run/checkpoints/newest"), "000000003");
     assert_ok(&ctx, px_checkpoint_find_model(&ctx, px_test_path("run"), path));
     assert_non_null(strstr(path, "/run/checkpoints/00000000"));
@@ -111,8 +112,8 @@ static void links_and_text_files_replace_each_other(void **state) {
     assert_false(px_file_exists(px_test_path("run/checkpoints/newest.partial")));
 }
 
-/* A folder in the place of a link is removed when it is the copy of a checkpoint that is there, and else set aside. */
-static void a_folder_in_a_links_place_is_replaced(void **state) {
+/* A folder with the name of a link is removed if it is a copy of an existing checkpoint, and else renamed. */
+static void a_folder_with_the_name_of_a_link_is_replaced(void **state) {
     (void)state;
     char best[256];
     strcpy(best, px_test_path("run/checkpoints/best"));
@@ -135,7 +136,7 @@ static void a_folder_in_a_links_place_is_replaced(void **state) {
     }
 }
 
-static uint8_t changed_value; /* of image 500, in the middle */
+static uint8_t changed_value; /* of one value of image 500 */
 
 static px_status read_image(px_source *source, px_context *context, size_t index, uint8_t *pixels) {
     (void)source, (void)context;
@@ -152,19 +153,19 @@ static px_source_digest digest_of(size_t count, int height, int width) {
     return digest;
 }
 
-static void a_digest_tells_images_apart(void **state) {
+static void digests_differ_if_images_differ(void **state) {
     (void)state;
     char text[PX_DIGEST_TEXT];
     changed_value = 1;
     const px_source_digest digest = digest_of(1009, 1, 2), same = digest_of(1009, 1, 2), fewer = digest_of(1008, 1, 2),
-                           turned = digest_of(1009, 2, 1), few = digest_of(1, 1, 2);
-    changed_value = 2; /* of 1,009 images every 16th is read, of 501 the last */
+                           transposed = digest_of(1009, 2, 1), few = digest_of(1, 1, 2);
+    changed_value = 2; /* a digest reads every 16th of 1,009 images, and the last of 501 */
     const px_source_digest unseen = digest_of(1009, 1, 2), seen = digest_of(501, 1, 2);
     changed_value = 1;
     assert_true(px_source_digest_same(&digest, &same));
     assert_true(px_source_digest_same(&digest, &unseen));
     assert_false(px_source_digest_same(&digest, &fewer));
-    assert_false(px_source_digest_same(&digest, &turned));
+    assert_false(px_source_digest_same(&digest, &transposed));
     const px_source_digest last = digest_of(501, 1, 2);
     assert_false(px_source_digest_same(&last, &seen));
     assert_int_equal(few.images, 1);
@@ -182,10 +183,11 @@ static void the_version_names_its_revision(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(without_links_text_files_take_their_place, make_scratch, px_test_folder_remove),
-        cmocka_unit_test_setup_teardown(links_and_text_files_replace_each_other, make_scratch, px_test_folder_remove),
-        cmocka_unit_test_setup_teardown(a_folder_in_a_links_place_is_replaced, make_scratch, px_test_folder_remove),
-        cmocka_unit_test(a_digest_tells_images_apart),
+        cmocka_unit_test_setup_teardown(without_links_text_files_are_written, create_folder, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(links_and_text_files_replace_each_other, create_folder, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(a_folder_with_the_name_of_a_link_is_replaced, create_folder,
+                                        px_test_folder_remove),
+        cmocka_unit_test(digests_differ_if_images_differ),
         cmocka_unit_test(the_version_names_its_revision),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);

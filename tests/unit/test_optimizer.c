@@ -1,30 +1,31 @@
-/* Optimisers: five steps of each on every kind of model, with clipping and averaging, against the equations of device.h
- * worked out in double from the same gradients; masked elements stay exactly 0 in weights and in every state. */
+/* Optimisers. Five updates of each on every kind of model, with and without clipping and averaging, are compared with
+ * the equations of host/device/backend.h computed in double from the same gradients. Masked elements must stay exactly
+ * 0 in the weights and in every state. */
 #include "host/train/optimizer.h"
 #include "tests/support/model.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-enum { STEPS = 5, IMAGES = 2 };
+enum { UPDATES = 5, IMAGES = 2 };
 
-/* In float32 the constant 1 - beta2 = 0.001 comes from a rounded 0.999, which costs five of its digits; a weight moves
- * by little, so it keeps more. */
+/* In float32, 1 - beta2 = 0.001 is computed from a rounded 0.999, which loses three of its seven digits. An update
+ * moves a weight by little, so weights lose less. */
 #ifdef PX_DOUBLE
 static const double state_tolerance = 1e-12, weight_tolerance = 1e-12, norm_tolerance = 1e-12;
 #else
 static const double state_tolerance = 1e-4, weight_tolerance = 2e-6, norm_tolerance = 1e-6;
 #endif
 
-/* The optimiser again, in double: flat vectors like the model's. */
-typedef struct px_reference {
+/* The reference optimiser in double, with flat vectors like the model's. */
+typedef struct reference_optimizer {
     px_optimizer_spec spec;
     size_t count;
     double *weights, *first, *second, *average;
     double norm;
-} px_reference;
+} reference_optimizer;
 
-static void update_reference(px_reference *r, const px_real *gradients, int update, double rate) {
+static void update_reference(reference_optimizer *r, const px_real *gradients, int update, double rate) {
     const px_optimizer_spec *s = &r->spec;
     double squares = 0;
     for (size_t e = 0; e < r->count; e++) squares += (double)gradients[e] * (double)gradients[e];
@@ -48,17 +49,17 @@ static void update_reference(px_reference *r, const px_real *gradients, int upda
     }
 }
 
-typedef struct run_of {
+typedef struct test_run {
     px_context ctx;
     px_device *device;
     px_model *model;
     px_optimizer *optimizer;
-    px_reference reference;
+    reference_optimizer reference;
     char name[256];
-} run_of;
+} test_run;
 
-static void make_reference(run_of *run, const px_optimizer_spec *spec) {
-    px_reference *r = &run->reference;
+static void create_reference(test_run *run, const px_optimizer_spec *spec) {
+    reference_optimizer *r = &run->reference;
     r->spec = *spec;
     r->count = px_model_parameters(run->model)->elements;
     double **vectors[] = {&r->weights, &r->first, &r->second, &r->average};
@@ -71,8 +72,8 @@ static void make_reference(run_of *run, const px_optimizer_spec *spec) {
     free(weights);
 }
 
-/* A flat tensor: masked elements and gaps exactly 0, the rest as the reference has it. */
-static void expect_flat(run_of *run, const char *name, px_tensor flat, const double *want, double tolerance,
+/* Masked elements and gaps of a flat tensor must be exactly 0, all others within the tolerance of the reference. */
+static void expect_flat(test_run *run, const char *name, px_tensor flat, const double *want, double tolerance,
                         int update) {
     const px_parameters *parameters = px_model_parameters(run->model);
     px_real *found = px_test_download(run->device, flat);
@@ -87,14 +88,14 @@ static void expect_flat(run_of *run, const char *name, px_tensor flat, const dou
     }
     const px_difference d = px_compare(run->reference.count, px_element_real, found, px_element_double, want);
     if (!(d.relative <= tolerance))
-        fail_msg("%s: after update %d, %s[%zu] is %.12g, by the equations %.12g: off by %.3g of the largest, tolerance "
-                 "%.1g for rounding",
+        fail_msg("%s: after update %d, %s[%zu] is %.12g, expected %.12g by the equations: error %.3g of the largest "
+                 "value, tolerance %.1g for rounding",
                  run->name, update, name, d.index, d.found, d.want, d.relative, tolerance);
     free(found);
 }
 
-static void check_update(run_of *run, int update) {
-    const px_reference *r = &run->reference;
+static void check_update(test_run *run, int update) {
+    const reference_optimizer *r = &run->reference;
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = px_optimizer_states(run->optimizer, states);
     assert_int_equal(count, (int)r->spec.kind + (r->spec.ema_decay > 0)); /* SGD keeps none, RMSProp one, Adam two */
@@ -112,10 +113,10 @@ static void check_update(run_of *run, int update) {
     assert_true(!px_optimizer_average(run->optimizer).data == (r->spec.ema_decay == 0));
 }
 
-static void run_steps(run_of *run, const px_model_spec *spec, const px_optimizer_spec *optimizer) {
+static void run_updates(test_run *run, const px_model_spec *spec, const px_optimizer_spec *optimizer) {
     uint8_t *levels = px_test_images(spec, IMAGES, 4);
     bool clipped = false;
-    for (int update = 1; update <= STEPS; update++) {
+    for (int update = 1; update <= UPDATES; update++) {
         const double rate = 0.02 / update;
         assert_ok(&run->ctx, px_model_forward(run->model, levels, IMAGES, true));
         assert_ok(&run->ctx, px_model_backward(run->model));
@@ -127,11 +128,12 @@ static void run_steps(run_of *run, const px_model_spec *spec, const px_optimizer
         assert_ok(&run->ctx, px_optimizer_update(run->optimizer));
         check_update(run, update);
     }
-    if (optimizer->clip_norm > 0 && !clipped) fail_msg("%s: nothing was clipped: the case tests less", run->name);
+    if (optimizer->clip_norm > 0 && !clipped)
+        fail_msg("%s: no gradient was clipped, so clipping was not tested", run->name);
     free(levels);
 }
 
-static void test_case(void **state) {
+static void updates_follow_the_equations(void **state) {
     const int index = (int)(intptr_t)*state, kind = index % 3;
     const bool plain = index >= 9; /* neither clipping nor averaging */
     const px_optimizer_spec optimizer = {.kind = (px_optimizer_kind)(index / 3 % 3),
@@ -151,16 +153,16 @@ static void test_case(void **state) {
                                 .width = 3,
                                 .channels = 3,
                                 .levels = 5};
-    run_of run = {0};
+    test_run run = {0};
     run.device = px_test_device(&run.ctx);
     run.model = px_test_model(run.device, &spec, 3);
     snprintf(run.name, sizeof run.name, "%s with %s", px_test_name(&spec),
              px_config_word("train.optimizer", (int)optimizer.kind));
     assert_ok(&run.ctx, px_model_reserve(run.model, IMAGES, PX_PURPOSE_TRAIN));
     assert_ok(&run.ctx, px_optimizer_create(run.model, &optimizer, &run.optimizer));
-    make_reference(&run, &optimizer);
-    run_steps(&run, &spec, &optimizer);
-    px_reference *r = &run.reference;
+    create_reference(&run, &optimizer);
+    run_updates(&run, &spec, &optimizer);
+    reference_optimizer *r = &run.reference;
     double *vectors[] = {r->weights, r->first, r->second, r->average};
     for (int i = 0; i < 4; i++) free(vectors[i]);
     px_optimizer_destroy(run.optimizer);
@@ -168,8 +170,8 @@ static void test_case(void **state) {
     px_device_close(run.device);
 }
 
-/* A gradient shorter than the clip is left as it is; its norm is known to be that of the vector 3, 4, 0, ... */
-static void test_clip(void **state) {
+/* The gradient (0, 0, 3, 0, ..., -4) has norm 5. It is scaled only if the clip is smaller than that. */
+static void only_long_gradients_are_scaled(void **state) {
     (void)state;
     static const double clips[] = {0, 2.5, 5, 10}, scales[] = {1, 0.5, 1, 1};
     px_context ctx = {0};
@@ -199,12 +201,12 @@ enum { CASES = 18 };
 int main(void) {
     static char names[CASES][96];
     struct CMUnitTest tests[CASES + 1];
-    omp_set_num_threads(1); /* waking others costs more than these models do */
+    omp_set_num_threads(1); /* for models this small, starting threads takes longer than the work */
     for (int i = 0; i < CASES; i++) {
         snprintf(names[i], sizeof names[i], "%s, %s%s", px_config_word("model.kind", i % 3),
                  px_config_word("train.optimizer", i / 3 % 3), i < 9 ? ", clipped and averaged" : "");
-        tests[i] = (struct CMUnitTest){names[i], test_case, NULL, NULL, (void *)(intptr_t)i};
+        tests[i] = (struct CMUnitTest){names[i], updates_follow_the_equations, NULL, NULL, (void *)(intptr_t)i};
     }
-    tests[CASES] = (struct CMUnitTest)cmocka_unit_test(test_clip);
+    tests[CASES] = (struct CMUnitTest)cmocka_unit_test(only_long_gradients_are_scaled);
     return _cmocka_run_group_tests("optimizer", tests, CASES + 1, NULL, NULL);
 }

@@ -1,11 +1,11 @@
-/* Learning rates over time, and the NLL of independent pixels. */
+/* Learning rate schedules, and the NLL of independent pixels. */
 #include "pixelrnn/evaluate.h"
 #include "pixelrnn/train.h"
 #include "tests/support/support.h"
 #include "host/device/backend.h"
 #include <math.h>
 
-static px_config config_of(px_schedule_kind kind) {
+static px_config config_with(px_schedule_kind kind) {
     px_config config;
     px_config_default(&config);
     config.train.schedule = (int)kind;
@@ -17,28 +17,28 @@ static px_config config_of(px_schedule_kind kind) {
 
 static void expect_rate(const px_config *config, int64_t step, double want) {
     const double found = px_learning_rate(config, step);
-    if (!(fabs(found - want) < 1e-12)) /* a handful of roundings in double */
+    if (!(fabs(found - want) < 1e-12)) /* a few roundings in double */
         fail_msg("step %d: rate is %.17g, expected %.17g within 1e-12", (int)step, found, want);
 }
 
-static void the_rate_warms_up_in_a_line(void **state) {
+static void warm_up_is_linear(void **state) {
     (void)state;
     for (int kind = PX_SCHEDULE_CONSTANT; kind <= PX_SCHEDULE_COSINE; kind++) {
-        const px_config config = config_of((px_schedule_kind)kind);
+        const px_config config = config_with((px_schedule_kind)kind);
         for (int64_t step = 0; step < 10; step++) expect_rate(&config, step, 0.05 * (double)(step + 1));
         expect_rate(&config, 10, 0.5);
     }
 }
 
-static void a_constant_rate_stays(void **state) {
+static void a_constant_rate_stays_the_same(void **state) {
     (void)state;
-    const px_config config = config_of(PX_SCHEDULE_CONSTANT);
+    const px_config config = config_with(PX_SCHEDULE_CONSTANT);
     expect_rate(&config, 109, 0.5);
 }
 
 static void a_stepped_rate_drops(void **state) {
     (void)state;
-    px_config config = config_of(PX_SCHEDULE_STEP);
+    px_config config = config_with(PX_SCHEDULE_STEP);
     config.train.decay_every = 30;
     config.train.decay_factor = 0.1;
     expect_rate(&config, 39, 0.5);
@@ -46,17 +46,17 @@ static void a_stepped_rate_drops(void **state) {
     expect_rate(&config, 70, 0.005);
 }
 
-static void a_cosine_goes_down_to_its_end(void **state) {
+static void a_cosine_decreases_to_its_final_rate(void **state) {
     (void)state;
-    px_config config = config_of(PX_SCHEDULE_COSINE);
+    px_config config = config_with(PX_SCHEDULE_COSINE);
     config.train.final_rate = 0.2;
-    expect_rate(&config, 60, 0.5 * 0.6); /* half way: the mean of 1 and 0.2 */
+    expect_rate(&config, 60, 0.5 * 0.6); /* half way, the factor is the mean of 1 and 0.2 */
     expect_rate(&config, 110, 0.1);
     for (int64_t step = 11; step <= 110; step++)
         assert_true(px_learning_rate(&config, step) < px_learning_rate(&config, step - 1));
 }
 
-/* Images of two values: the first is 255 in three of four, the second always 0. */
+/* Images of two values. The first is 255 in three of four images, the second is always 0. */
 static px_status read_pair(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     (void)source, (void)ctx;
     pixels[0] = index % 4 == 0 ? 0 : 255;
@@ -64,7 +64,7 @@ static px_status read_pair(px_source *source, px_context *ctx, size_t index, uin
     return PX_OK;
 }
 
-static void independent_pixels_have_their_entropy(void **state) {
+static void independent_pixels_have_the_expected_nll(void **state) {
     (void)state;
     px_context ctx = {0};
     px_device *device;
@@ -73,7 +73,7 @@ static void independent_pixels_have_their_entropy(void **state) {
     assert_ok(&ctx, px_cpu_open(&ctx, PX_REAL, &device));
     assert_ok(&ctx, px_evaluate_independent(device, &source, &source, &(px_evaluate_options){.batch = 7, .levels = 2},
                                             &evaluation));
-    const double n = 4002, ones = 3001 / n, zeros = 1001 / n; /* one count added to each of two levels */
+    const double n = 4002, ones = 3001 / n, zeros = 1001 / n; /* each of the two levels has one added count */
     const double want = -0.75 * log(ones) - 0.25 * log(zeros) - log(4001 / n);
     assert_int_equal(evaluation.images, 4000);
     if (!(fabs(evaluation.nats_per_image - want) < 1e-9)) /* a mean of 4000 numbers in double */
@@ -83,11 +83,11 @@ static void independent_pixels_have_their_entropy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_rate_warms_up_in_a_line),
-        cmocka_unit_test(a_constant_rate_stays),
+        cmocka_unit_test(warm_up_is_linear),
+        cmocka_unit_test(a_constant_rate_stays_the_same),
         cmocka_unit_test(a_stepped_rate_drops),
-        cmocka_unit_test(a_cosine_goes_down_to_its_end),
-        cmocka_unit_test(independent_pixels_have_their_entropy),
+        cmocka_unit_test(a_cosine_decreases_to_its_final_rate),
+        cmocka_unit_test(independent_pixels_have_the_expected_nll),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }
