@@ -55,8 +55,6 @@ typedef struct peer {
 
 struct px_heartbeat {
     px_heartbeat_options options;
-    peer *peers;          /* on rank 0 all other ranks in order, elsewhere rank 0 */
-    int count;            /* of peers */
     struct pollfd *polls; /* of the peers, then of the wake-up pipe */
     int wakeup_pipe[2];
     pthread_t thread;
@@ -74,6 +72,9 @@ struct px_heartbeat {
     double resumed;      /* end of the last suspension that lasted longer than the silence timeout of the peers */
     double lag_since;    /* since when the slowest rank has been at lag_collectives */
     uint64_t lag_collectives;
+
+    int count;    /* of peers */
+    peer peers[]; /* on rank 0 all other ranks in order, elsewhere rank 0 */
 };
 
 static px_status stop_status(const px_heartbeat *m) {
@@ -84,10 +85,6 @@ static px_status stop_status(const px_heartbeat *m) {
 /* Seconds between two heartbeats. */
 static double interval(const px_heartbeat *m) {
     return m->silence_s / 5 < 1 ? m->silence_s / 5 : 1;
-}
-
-static void sleep_seconds(double seconds) {
-    usleep((useconds_t)(1e6 * seconds));
 }
 
 /* ---- Ending the job ---- */
@@ -119,7 +116,7 @@ static void wait_before_exit(px_heartbeat *m, px_status status, double seconds) 
     const double deadline = px_clock_seconds() + seconds;
     while (px_clock_seconds() < deadline) {
         send_to_all(m, MESSAGE_HEARTBEAT, status);
-        sleep_seconds(interval(m));
+        usleep((useconds_t)(1e6 * interval(m)));
     }
 }
 
@@ -140,7 +137,7 @@ static void report_failure(px_heartbeat *m, px_status status, const char *line) 
     failure_message out = {.header = {MESSAGE_FAILURE, status, m->collectives, stop_status(m)}};
     snprintf(out.line, sizeof out.line, "%s", line);
     if (m->peers[0].connection >= 0) px_handshake_send(m->peers[0].connection, &out, sizeof out);
-    sleep_seconds(exit_s);
+    usleep((useconds_t)(1e6 * exit_s));
 }
 
 /* ---- Receiving ---- */
@@ -337,46 +334,45 @@ static px_status accept_all(px_context *ctx, px_heartbeat *m, uint64_t token, in
 }
 
 static void destroy(px_heartbeat *m) {
-    for (int i = 0; m->peers && i < m->count; i++)
+    for (int i = 0; i < m->count; i++)
         if (m->peers[i].connection >= 0) close(m->peers[i].connection);
     for (int i = 0; i < 2; i++)
         if (m->wakeup_pipe[i] >= 0) close(m->wakeup_pipe[i]);
     pthread_mutex_destroy(&m->check_lock);
-    free(m->peers);
     free(m->polls);
     free(m);
 }
 
-/* Allocates a monitor without connections. */
-static px_status create(px_context *ctx, const px_heartbeat_options *options, px_heartbeat **out) {
+/* Allocates a monitor without connections; NULL: out of memory. */
+static px_heartbeat *create(const px_heartbeat_options *options) {
     const bool root = options->rank == 0;
     const int count = root ? options->count - 1 : 1;
-    px_heartbeat *m = calloc(1, sizeof *m);
-    *out = NULL;
-    if (!m) return px_fail_memory(ctx, "heartbeat", sizeof *m);
-    *m = (px_heartbeat){.options = *options, .wakeup_pipe = {-1, -1}, .count = count};
+    px_heartbeat *m = calloc(1, sizeof *m + (size_t)count * sizeof *m->peers);
+    struct pollfd *polls = calloc((size_t)count + 1, sizeof *polls);
+    if (!m || !polls) {
+        free(m);
+        free(polls);
+        return NULL;
+    }
+    *m = (px_heartbeat){.options = *options, .polls = polls, .wakeup_pipe = {-1, -1}, .count = count};
     m->silence_s = default_silence_s;
     m->stall_s = default_stall_s;
     pthread_mutex_init(&m->check_lock, NULL);
-    m->peers = calloc((size_t)count + 1, sizeof *m->peers);
-    m->polls = calloc((size_t)count + 1, sizeof *m->polls);
-    for (int i = 0; m->peers && i < count; i++) m->peers[i] = (peer){.rank = root ? i + 1 : 0, .connection = -1};
-    if (m->peers && m->polls) {
-        *out = m;
-        return PX_OK;
-    }
-    destroy(m);
-    return px_fail_memory(ctx, "heartbeat", (size_t)count * sizeof *m->peers);
+    for (int i = 0; i < count; i++) m->peers[i] = (peer){.rank = root ? i + 1 : 0, .connection = -1};
+    return m;
 }
 
 px_status px_heartbeat_open(px_context *ctx, const px_heartbeat_options *options, const px_heartbeat_address *address,
                             int listener, px_heartbeat **out) {
-    px_heartbeat *m;
+    px_heartbeat *m = create(options);
+    px_status status;
     *out = NULL;
-    px_status status = create(ctx, options, &m);
-    if (status == PX_OK)
-        status = options->rank == 0 ? accept_all(ctx, m, address->token, listener)
-                                    : px_handshake_connect(ctx, address, options->rank, &m->peers[0].connection);
+    if (!m)
+        status = px_fail_memory(ctx, "heartbeat", 0);
+    else if (options->rank == 0)
+        status = accept_all(ctx, m, address->token, listener);
+    else
+        status = px_handshake_connect(ctx, address, options->rank, &m->peers[0].connection);
     if (listener >= 0) close(listener);
     if (status == PX_OK) status = start_thread(ctx, m);
     if (status == PX_OK)

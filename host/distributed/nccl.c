@@ -41,6 +41,9 @@ static px_status check_cuda(px_context *ctx, cudaError_t error, const char *call
     return px_fail(ctx, PX_ERR_DEVICE, "NCCL: %s: %s", call, cudaGetErrorString(error));
 }
 
+/* Returns from the calling function, which has a ctx, if a call of CUDA failed. */
+#define TRY_CUDA(call) PX_TRY(check_cuda(ctx, call, #call))
+
 /* Waits until the last call has been submitted to the device or has failed. */
 static px_status wait_submitted(communicator *c, px_context *ctx, ncclResult_t result, const char *call) {
     const struct timespec pause = {.tv_nsec = 10000};
@@ -55,14 +58,14 @@ static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_
     communicator *c = (communicator *)base;
     step_events *events = &c->events[c->steps % 2];
     const int i = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED - 1;
-    PX_TRY(check_cuda(ctx, cudaEventRecord(c->bucket_ready, c->cuda->stream), "cudaEventRecord"));
-    PX_TRY(check_cuda(ctx, cudaStreamWaitEvent(c->stream, c->bucket_ready, 0), "cudaStreamWaitEvent"));
-    if (events->buckets < MAX_TIMED)
-        PX_TRY(check_cuda(ctx, cudaEventRecord(events->begin[i], c->stream), "cudaEventRecord"));
+    TRY_CUDA(cudaEventRecord(c->bucket_ready, c->cuda->stream));
+    TRY_CUDA(cudaStreamWaitEvent(c->stream, c->bucket_ready, 0));
+    if (events->buckets < MAX_TIMED) TRY_CUDA(cudaEventRecord(events->begin[i], c->stream));
     PX_TRY(wait_submitted(c, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream),
                           "ncclAllReduce"));
     events->buckets++;
-    return check_cuda(ctx, cudaEventRecord(events->end[i], c->stream), "cudaEventRecord");
+    TRY_CUDA(cudaEventRecord(events->end[i], c->stream));
+    return PX_OK;
 }
 
 /* Adds the durations of the previous step, whose events have completed. */
@@ -70,12 +73,11 @@ static px_status read_times(px_context *ctx, const step_events *events, px_reduc
     const int timed = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED;
     float ms = 0;
     for (int i = 0; i < timed; i++) {
-        PX_TRY(check_cuda(ctx, cudaEventElapsedTime(&ms, events->begin[i], events->end[i]), "cudaEventElapsedTime"));
+        TRY_CUDA(cudaEventElapsedTime(&ms, events->begin[i], events->end[i]));
         times->reduce += 1e-3 * (double)ms;
     }
     if (timed == 0) return PX_OK;
-    PX_TRY(check_cuda(ctx, cudaEventElapsedTime(&ms, events->backward_end, events->end[timed - 1]),
-                      "cudaEventElapsedTime"));
+    TRY_CUDA(cudaEventElapsedTime(&ms, events->backward_end, events->end[timed - 1]));
     if (ms > 0) times->exposed += 1e-3 * (double)ms;
     return PX_OK;
 }
@@ -84,9 +86,8 @@ static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times 
     communicator *c = (communicator *)base;
     step_events *events = &c->events[c->steps % 2], *previous = &c->events[(c->steps + 1) % 2];
     const int last = events->buckets < MAX_TIMED ? events->buckets - 1 : MAX_TIMED - 1;
-    PX_TRY(check_cuda(ctx, cudaEventRecord(events->backward_end, c->cuda->stream), "cudaEventRecord"));
-    if (last >= 0)
-        PX_TRY(check_cuda(ctx, cudaStreamWaitEvent(c->cuda->stream, events->end[last], 0), "cudaStreamWaitEvent"));
+    TRY_CUDA(cudaEventRecord(events->backward_end, c->cuda->stream));
+    if (last >= 0) TRY_CUDA(cudaStreamWaitEvent(c->cuda->stream, events->end[last], 0));
     PX_TRY(read_times(ctx, previous, times));
     previous->buckets = 0;
     c->steps++;
@@ -121,12 +122,12 @@ static void nccl_close(px_nccl *base) {
 }
 
 static px_status create_events(communicator *c, px_context *ctx) {
-    PX_TRY(check_cuda(ctx, cudaEventCreateWithFlags(&c->bucket_ready, cudaEventDisableTiming), "cudaEventCreate"));
+    TRY_CUDA(cudaEventCreateWithFlags(&c->bucket_ready, cudaEventDisableTiming));
     for (int s = 0; s < 2; s++) {
-        PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].backward_end), "cudaEventCreate"));
+        TRY_CUDA(cudaEventCreate(&c->events[s].backward_end));
         for (int i = 0; i < MAX_TIMED; i++) {
-            PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].begin[i]), "cudaEventCreate"));
-            PX_TRY(check_cuda(ctx, cudaEventCreate(&c->events[s].end[i]), "cudaEventCreate"));
+            TRY_CUDA(cudaEventCreate(&c->events[s].begin[i]));
+            TRY_CUDA(cudaEventCreate(&c->events[s].end[i]));
         }
     }
     return PX_OK;
@@ -135,7 +136,7 @@ static px_status create_events(communicator *c, px_context *ctx) {
 static px_status create_communicator(communicator *c, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    PX_TRY(check_cuda(ctx, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreate"));
+    TRY_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
     PX_TRY(create_events(c, ctx));
     return wait_submitted(c, ctx, ncclCommInitRankConfig(&c->comm, count, *id, rank, &config),
                           "ncclCommInitRankConfig");

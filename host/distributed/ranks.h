@@ -5,7 +5,6 @@
 
 #include "host/distributed/heartbeat.h"
 #include "pixelrnn/ranks.h"
-#include <stdatomic.h>
 
 enum { PX_HOST_NAME = 64 };
 
