@@ -1,5 +1,4 @@
-/* Augmentation: flips and stochastic binarisation are functions of seed, epoch and image, with the right frequencies.
- */
+/* Augmentation: flips and binarisation are functions of seed, epoch and image, and have the right frequencies. */
 #include "pixelrnn/loader.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -7,7 +6,7 @@
 
 enum { IMAGES = 4000, VALUES = 24 };
 
-static void a_flip_mirrors_or_leaves(void **state) {
+static void a_flip_mirrors_half_of_the_images(void **state) {
     (void)state;
     const uint8_t image[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19};
     const uint8_t mirrored[] = {7, 8, 9, 4, 5, 6, 1, 2, 3, 17, 18, 19, 14, 15, 16, 11, 12, 13};
@@ -24,7 +23,7 @@ static void a_flip_mirrors_or_leaves(void **state) {
     assert_true(fabs(flipped - IMAGES / 2.0) < 5 * sqrt(IMAGES / 4.0));
 }
 
-static void an_odd_width_keeps_its_middle(void **state) {
+static void an_odd_width_keeps_its_middle_column(void **state) {
     (void)state;
     for (size_t n = 0; n < 20; n++) {
         uint8_t one = 9, three[] = {1, 2, 3};
@@ -73,8 +72,8 @@ static void epochs_and_seeds_differ_and_repeat(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_flip_mirrors_or_leaves),
-        cmocka_unit_test(an_odd_width_keeps_its_middle),
+        cmocka_unit_test(a_flip_mirrors_half_of_the_images),
+        cmocka_unit_test(an_odd_width_keeps_its_middle_column),
         cmocka_unit_test(binarized_values_have_their_frequency),
         cmocka_unit_test(epochs_and_seeds_differ_and_repeat),
     };
