@@ -27,11 +27,11 @@ static bool is_compressed(const uint8_t *bytes, size_t size) {
 enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
 /* CIFAR comes last, because it is recognised by its size and labels alone. */
-typedef struct format {
+typedef struct file_format {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
-} format;
-static const format formats[] = {
+} file_format;
+static const file_format formats[] = {
     {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {is_compressed, open_compressed},
     {px_tar_recognise, open_tar},           {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
     {px_cifar_recognise, px_cifar_open},
