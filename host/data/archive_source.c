@@ -122,7 +122,7 @@ static px_status add_batch(px_context *ctx, px_archive *archive, const px_member
 }
 
 /* Finds all members that are images or, in a tar, batches of CIFAR. */
-static px_status walk(px_context *ctx, px_archive *archive, px_split split, findings *f) {
+static px_status find_members(px_context *ctx, px_archive *archive, px_split split, findings *f) {
     px_member member;
     bool found;
     for (;;) {
@@ -146,25 +146,25 @@ static px_status find_all(px_context *ctx, px_archive_format format, const char 
                           px_split split, findings *f) {
     px_archive archive;
     PX_TRY(px_archive_open(ctx, format, path, input, &archive));
-    const px_status status = walk(ctx, &archive, split, f);
+    const px_status status = find_members(ctx, &archive, split, f);
     px_archive_close(&archive);
     return status;
 }
 
-px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *images) {
+px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *has_images) {
     px_archive archive;
     px_member member;
     bool found = true;
-    *images = false;
+    *has_images = false;
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
     px_status status = PX_OK;
     while (status == PX_OK && found) {
         status = px_archive_next(ctx, &archive, &member, &found);
         if (status != PX_OK || !found) continue;
         const char *dot = strrchr(member.name, '.');
-        *images |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
+        *has_images |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
         if (!dot || strcmp(dot, ".npy") != 0) continue;
-        *images = false;
+        *has_images = false;
         break;
     }
     px_archive_close(&archive);

@@ -47,7 +47,7 @@ static size_t stem_length(const char *name) {
 }
 
 /* Returns whether a file of this name may have images. Files whose names mean labels have none. */
-static int is_part(const struct dirent *entry) {
+static int is_array_file(const struct dirent *entry) {
     static const char *const endings[] = {".npy", ".npz", ".bin", ".amat", ".idx", "ubyte"};
     const char *name = entry->d_name;
     if (entry->d_type == DT_DIR || name[0] == '.') return 0;
@@ -90,8 +90,7 @@ static px_status check_names(px_context *ctx, const char *path, struct dirent *c
     if (split < 0)
         return px_fail(
             ctx, PX_ERR_FORMAT,
-            "%s: found %d array files (the first: %.200s), none named for %s, expected \"%s\" or \"%s\" in a "
-            "name",
+            "%s: found %d array files (the first: %.200s), none named for %s, expected \"%s\" or \"%s\" in a name",
             path, count, entries[0]->d_name, names[asked], split_keywords[asked][0], split_keywords[asked][2]);
     for (int i = 0; i < count && split != NO_SPLIT; i++)
         if (split_of(entries[i]->d_name) == NO_SPLIT)
@@ -119,7 +118,7 @@ static px_status add_files(px_context *ctx, const char *folder, struct dirent *c
 
 px_status px_array_folder_list(px_context *ctx, const char *folder, px_split split, px_name_list *paths) {
     struct dirent **entries;
-    int count = scandir(folder, &entries, is_part, versionsort);
+    int count = scandir(folder, &entries, is_array_file, versionsort);
     if (count < 0) return px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
     px_status status = count > 0 ? add_files(ctx, folder, entries, count, split, paths) : PX_OK;
     free_entries(entries, count);

@@ -39,7 +39,6 @@ static const size_t px_memory_limit = (size_t)4 << 30;
 /* Returns whether a file of `size` bytes has the format. bytes are the first 512 of them, or all if there are fewer. */
 bool px_npy_recognise(const uint8_t *bytes, size_t size);
 bool px_zip_recognise(const uint8_t *bytes, size_t size);
-bool px_compressed_recognise(const uint8_t *bytes, size_t size);
 bool px_tar_recognise(const uint8_t *bytes, size_t size);
 bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);

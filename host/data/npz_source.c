@@ -28,6 +28,7 @@ typedef struct candidate {
 } candidate;
 
 enum { LIST = 400 }; /* bytes of a list of arrays in a message */
+
 /* The members of a zip: the best array, and lists for messages. */
 typedef struct arrays {
     candidate best;
@@ -46,8 +47,7 @@ typedef struct npz_stream {
     px_array array;
     size_t next; /* index of the next image in the archive */
     px_status failed;
-    px_context
-        failure; /* message of the first failure. It is stored because libarchive continues after a wrong checksum */
+    px_context failure; /* message of the first failure, kept as libarchive continues after a wrong checksum */
     uint8_t image[];
 } npz_stream;
 

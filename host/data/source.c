@@ -20,15 +20,19 @@ static const struct {
 
 static px_format_open open_compressed, open_tar, open_zip;
 
+static bool is_compressed(const uint8_t *bytes, size_t size) {
+    return px_compression_of_bytes(bytes, size) != NULL;
+}
+
 enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
 /* CIFAR comes last, because it is recognised by its size and labels alone. */
-typedef struct px_format {
+typedef struct file_format {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
-} px_format;
-static const px_format formats[] = {
-    {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {px_compressed_recognise, open_compressed},
+} file_format;
+static const file_format formats[] = {
+    {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {is_compressed, open_compressed},
     {px_tar_recognise, open_tar},           {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
     {px_cifar_recognise, px_cifar_open},
 };
@@ -69,10 +73,6 @@ static px_status open_packed_archive(px_context *ctx, px_archive_format format, 
     return status;
 }
 
-bool px_compressed_recognise(const uint8_t *bytes, size_t size) {
-    return px_compression_of_bytes(bytes, size) != NULL;
-}
-
 /* Opens a compressed file, which libarchive reads by its path. libarchive also unpacks files that are compressed twice,
  * but their content must not be compressed once more. */
 static px_status open_compressed(px_context *ctx, const char *path, px_byte_source compressed,
@@ -90,8 +90,7 @@ static px_status open_compressed(px_context *ctx, const char *path, px_byte_sour
     if (px_tar_recognise(head, size))
         return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, compressed, options, source);
     PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &input));
-    if (!px_compressed_recognise(input.bytes, input.size))
-        return open_content(ctx, path, where, input, options, source);
+    if (!is_compressed(input.bytes, input.size)) return open_content(ctx, path, where, input, options, source);
     px_byte_source_free(&input);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Data formats as a person uses them: what bytes mean, lists and folders of files, arrays that need a word of advice.
+# Data formats in whole commands: the meaning of bytes, lists and folders of files, and advice for unsupported arrays.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -10,7 +10,7 @@ data: {train: binary.npy, test: binary.npy, levels: 2}
 train: {steps: 2, batch_size: 4, samples: 0, log_every: 0}
 END
 
-# bits COUNT WHITE: so many pixels, each of three is WHITE (an octal byte)
+# bits COUNT WHITE: writes COUNT pixels, of which every third is WHITE (an octal byte)
 bits() {
     # shellcheck disable=SC2059 # the bytes are the format
     printf "$(awk -v n="$1" -v white="$2" 'BEGIN { for (x = 1; n > 0; n--) { x = x * 48271 % 2147483647; printf "\\%s", x % 3 ? "000" : white } }')"
@@ -26,11 +26,11 @@ head -c 640 /dev/zero | npy_write '10, 8, 8' >black.npy
 refuses_levels() {
     fails 2 'binary.npy: found no byte above 1 in 10 images.*data.values: levels.*data.values: intensity' "$@"
 }
-check "train: 0 and 1 as intensities are refused, with what to do" refuses_levels train tiny.yaml -o new
+check "train: 0 and 1 as intensities are refused with advice" refuses_levels train tiny.yaml -o new
 check "train: in the test data too" refuses_levels train tiny.yaml -o new --set data.train=black_and_white.npy
 check "train: with data.binarize" refuses_levels train tiny.yaml -o new --set data.binarize=true
 check "info: the same" refuses_levels info tiny.yaml
-check "pack: the same, told of levels" refuses_levels pack binary.npy -o packed.npy --set data.levels=2
+check "pack: the same, with data.levels" refuses_levels pack binary.npy -o packed.npy --set data.levels=2
 
 trains_on() { # RUN DATA [WORD...]: its figures in RUN.txt
     pixelrnn train tiny.yaml -o "$1" --set data.train="$2" --set data.test="$2" "${@:3}" && grep nats/image out >"$1.txt"
@@ -50,9 +50,9 @@ evaluates_alike() {
         same "$(nats intensities --data binary.npy --set data.values=levels)" "$want" && same "$(nats intensities --data bool.npy)" "$want" &&
         differ "$(nats intensities --data black.npy)" "$want"
 }
-check "eval: the model's config says how its data are read, --set overrides it" evaluates_alike
+check "eval: data are read as the model's config says, --set overrides it" evaluates_alike
 check "eval: levels are not taken for intensities" refuses_levels eval intensities --data binary.npy
-check "eval: too large a level is named" fails 2 'codes.npy: found value 5 in image 0, expected levels 0 to 1' eval levels --data codes.npy
+check "eval: a level that is too large is refused" fails 2 'codes.npy: found value 5 in image 0, expected levels 0 to 1' eval levels --data codes.npy
 check "eval: too large to be levels of this model" fails 2 'codes.npy: found no byte above 5 .*data.levels: 6 and data.values: levels' eval intensities --data codes.npy
 check "complete: levels are not taken for intensities" refuses_levels complete intensities --data binary.npy --keep top:0.5 -n 1 --images 1 -o new.npy
 
@@ -60,13 +60,13 @@ completes_levels() {
     pixelrnn complete levels --data binary.npy --keep top:1 -n 1 --images 10 -o completed.npy --set device="$device" &&
         cmp <(npy_data completed.npy) <(npy_data black_and_white.npy)
 }
-check "complete: given levels come out as they were" completes_levels
+check "complete: given levels are returned unchanged" completes_levels
 
 packs_levels() {
     pixelrnn pack binary.npy -o packed.npy && cmp <(npy_data packed.npy) <(npy_data binary.npy) &&
         pixelrnn pack binary.npy -o packed.npy --set data.levels=2 --set data.values=levels && cmp <(npy_data packed.npy) <(npy_data black_and_white.npy)
 }
-check "pack: bytes stay as they are, unless they are said to be levels" packs_levels
+check "pack: bytes are unchanged, unless data.values is levels" packs_levels
 
 # ---- Lists and folders -------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ lists() {
     pixelrnn eval listed --json --set device="$device" && same "$(json images)" 20 && same "$(json data)" "black_and_white.npy and 1 more" &&
         pixelrnn train listed/config.yaml -o listed --resume --set train.steps=3 --set data.train=bool.npy,black_and_white.npy
 }
-check "train: lists of files, by --set and in YAML; the config, the checkpoint and eval keep them" lists
+check "train: lists of files, by --set and in YAML; config, checkpoint and eval use them" lists
 
 folders() {
     mkdir -p parts && rm -f parts/* || return
@@ -89,9 +89,9 @@ folders() {
         fails 1 'parts: found 3 array files .*none named for validation' pack parts --split valid -o packed.npy &&
         fails 2 '"all".*train, test or valid' pack parts --split all -o packed.npy
 }
-check "pack: a folder of parts, training and test files told apart by their names" folders
+check "pack: a folder of array files, whose names give the split" folders
 
-# ---- Arrays that are no images as they are -----------------------------------------------------------------------------
+# ---- Arrays in other layouts -------------------------------------------------------------------------------------------
 
 fortran() { # 2 images of 1 x 3, columns first: 0 3 1 4 2 5
     printf '\0\3\1\4\2\5' | npy_write '2, 1, 3' | sed 's/False/True /' >fortran.npy

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Images as users have them: zips and compressed tars, photos that EXIF turns, files of other formats among them, damaged
-# ones; JPEG masks; packed files that were damaged after they were packed; a current folder that is gone.
+# Images in whole commands: zips and compressed tars, photos with an EXIF orientation, other formats and damaged files among
+# them, JPEG masks, packed files that were damaged later, and a current folder that was deleted.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -8,7 +8,7 @@ command -v python3 >/dev/null || { skip "images" "python3 makes them"; finish; e
 
 # ---- Making files ------------------------------------------------------------------------------------------------------
 
-# A JPEG of 8 x 8 whose three columns at the left are black, the others white, each with noise of up to 14.
+# A JPEG of 8 x 8. Its three left columns are black and the others white, all with noise of up to 14.
 jpeg_hex=$(tr -d '\n' <<END
 ffd8ffe000104a46494600010100000100010000ffdb008400100b0c0e0c0a100e0d0e1211101318281a181616183123251d283a333d3c3933383740
 485c4e404457453738506d51575f626768673e4d71797064785c656763011112121815182f1a1a2f6342384263636363636363636363636363636363
@@ -118,7 +118,7 @@ for archive in deflated.zip stored.zip good.tar.gz; do
     check "train: from $archive, in any order, as from the folder" trains_from $archive
 done
 
-# damaged COMMAND...: with one bit of good.npy changed after it was packed
+# damaged COMMAND...: runs it after changing one bit of the packed good.npy
 damaged() {
     cp good.npy kept.npy && printf '\x01' | dd of=good.npy bs=1 seek=200 conv=notrunc status=none &&
         fails 1 '^pixelrnn: good.npy: found CRC-32 [0-9A-F]{8}, expected [0-9A-F]{8} as in good.npy.sfv: the file is damaged' "$@"
@@ -132,20 +132,20 @@ check "pack: a packed file that was damaged is refused" damaged pack good.npy -o
 checks_out() {
     pixelrnn eval run_good --data good.npy && mv good.npy.sfv other.sfv && pixelrnn eval run_good --data good.npy && mv other.sfv good.npy.sfv
 }
-check "eval: the file itself is read, with and without its checksum" checks_out
+check "eval: the undamaged file is read, with and without its checksum" checks_out
 
 # ---- Masks -------------------------------------------------------------------------------------------------------------
 
-# completes MASK KEEP: exactly the pixels that the awk condition KEEP is true of are those of the data
+# completes MASK KEEP: exactly the pixels for which the awk condition KEEP holds are those of the data
 completes() {
     noise 64 | npy_write '1, 8, 8' >noise.npy
     pixelrnn complete run_good --data noise.npy --keep "$1" -n 1 --seed 3 -o completed.npy || return
-    # of two levels; the data are of 251 values, so that what is given is told from what is sampled
+    # samples have two levels, the data 251, so given and sampled pixels can be distinguished
     cmp -l <(npy_data noise.npy) <(npy_data completed.npy) >differences
     awk "{ i = \$1 - 1; row = int(i / 8); column = i % 8; if ($2) bad = 1 } END { exit bad || NR < 24 }" differences
 }
-check "complete: a JPEG's noise makes no stray pixels" completes mask.jpg 'column > 2'
-check "complete: EXIF turns a mask" completes turned.jpg 'row > 2'
+check "complete: the noise of a JPEG mask changes no pixels" completes mask.jpg 'column > 2'
+check "complete: EXIF rotates a mask" completes turned.jpg 'row > 2'
 refuses_grey() {
     fails 2 '^pixelrnn: grey.png: found the value 100 at row 0, column 0, expected black \(0 to 64\) or white \(191 to 255\)$' \
         complete run_good --data noise.npy --keep grey.png -o completed.npy

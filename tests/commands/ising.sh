@@ -1,10 +1,10 @@
 #!/bin/bash
-# A lattice whose entropy is known exactly: each kind of model, trained for a few seconds, comes close to the truth and does
-# not go below it; samples under their own model score what the data do.
+# builtin:ising, whose entropy is known exactly. Models of each kind, trained for a few seconds, must have an NLL close to the
+# entropy and not below it. Samples must have the NLL of the test data under their own model.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-# train KIND: a 6 x 6 lattice, one layer
+# train KIND: trains one layer on a 6 x 6 lattice
 train() {
     cat >"$1.yaml" <<END
 name: $1
@@ -17,7 +17,7 @@ END
     pixelrnn train "$1.yaml" -o "$1"
 }
 
-# near_truth RUN SHARE: NLL within SHARE of the entropy above it, and no further below it than 3 standard errors
+# near_truth RUN SHARE: the NLL is at most SHARE times the entropy above it, and at most 3 standard errors below it
 near_truth() {
     pixelrnn eval "$1" --json --set device="$device" || return
     awk -v found="$(json nats_per_image)" -v truth="$(json true_entropy)" -v error="$(json standard_error)" -v share="$2" 'BEGIN {
@@ -26,7 +26,7 @@ near_truth() {
     }'
 }
 
-# Samples under their own model: within 4 standard errors of the test set's NLL.
+# The NLL of samples under their own model is within 4 standard errors of the test set's NLL.
 samples_score_alike() {
     pixelrnn sample "$1" -n 1000 -o samples.npy --set device="$device" && pixelrnn eval "$1" --json --set device="$device" || return
     local test
@@ -39,7 +39,7 @@ samples_score_alike() {
     }'
 }
 
-# The Diagonal BiLSTM sees all that the rule looks at. So do the others here: the stem reaches what the rule reads.
+# All kinds can learn the rule: the stem sees every pixel that the rule depends on.
 for kind in pixelcnn row_lstm diagonal_bilstm; do
     check "$kind trains on the lattice" train $kind
     check "$kind comes within 3 % of the true entropy and not below it" near_truth $kind 0.03

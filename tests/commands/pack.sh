@@ -1,8 +1,8 @@
 #!/bin/bash
-# A pack that is killed, whose disk fills or whose source is cut: what stood under its names stays or is replaced whole, with
-# a checksum that is its own, and the next pack leaves nothing of the last.
+# pixelrnn pack that is killed, fills the disk, or whose source is truncated. The older file stays or is replaced completely,
+# always with its own checksum, and the next pack removes what the last one left.
 #
-# PX_TEST_LONG=1: a hundred kills; PX_TEST_SEED: of the moments.
+# PX_TEST_LONG=1: a hundred kills. PX_TEST_SEED: seed of the moments of the kills.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -11,13 +11,13 @@ kills=6
 RANDOM=${PX_TEST_SEED:-$$}
 echo "# PX_TEST_SEED=${PX_TEST_SEED:-$$}, $kills kills"
 
-# Two sets of 3 MB, so that an interrupted pack of the one can be told from the other, which was there before.
+# Two sets of 3 MB: one is packed before, the other is being packed when the pack is interrupted.
 for set in old new; do
     { npy_write '3000, 10, 100' </dev/null && head -c 3000000 /dev/zero | tr '\0' ${set:0:1}; } >$set.set.npy
     "$program" pack $set.set.npy -o $set.npy >$set.out || exit 1
 done
 
-# Its CRC-32, which gzip ends with.
+# The CRC-32 of a file, taken from the end of its gzip.
 crc() {
     gzip -1c "$1" | tail -c 8 | od -An -tx4 -N4 --endian=little | tr -d ' ' | tr a-f A-F
 }
@@ -25,10 +25,10 @@ crc() {
 packs_right() {
     cmp <(npy_data "$1.set.npy") <(npy_data "$1.npy") && same "$(cat "$1.npy.sfv")" "$1.npy $(crc "$1.npy")"
 }
-check "what is packed is what was there, with its CRC-32" packs_right old
-check "and of another set" packs_right new
+check "the packed file has the data and their CRC-32" packs_right old
+check "the same for another set" packs_right new
 
-# whole FOLDER: packed.npy is the old file or the new one; a checksum beside it is its own
+# whole FOLDER: packed.npy is the old or the new file, and a checksum beside it matches it
 whole() {
     local is=new
     cmp -s "$1/packed.npy" old.npy && is=old
@@ -36,13 +36,13 @@ whole() {
     [ ! -e "$1/packed.npy.sfv" ] || same "$(cat "$1/packed.npy.sfv")" "packed.npy $(cut -d' ' -f2 $is.npy.sfv)"
 }
 
-# packs FOLDER: and then there is the file, its checksum, and nothing else
+# packs FOLDER: packs, and checks that the folder has the file, its checksum, and nothing else
 packs() {
     pixelrnn pack new.set.npy -o "$1/packed.npy" && cmp "$1/packed.npy" new.npy && whole "$1" &&
         same "$(ls "$1")" "$(printf 'packed.npy\npacked.npy.sfv')"
 }
 
-# with_old FOLDER: where a pack of the old set lies
+# with_old FOLDER: makes a folder with the packed old set
 with_old() {
     rm -rf "$1" && mkdir -p "$1" && pixelrnn pack old.set.npy -o "$1/packed.npy" && whole "$1"
 }
@@ -54,7 +54,7 @@ mkdir whole
 check "a pack of 3 MB, with nothing there" packs whole
 seconds=$(awk "BEGIN { print $EPOCHREALTIME - $begun }")
 
-# Again and again into the same folder, so that what the kills leave would pile up.
+# All packs write to the same folder, so that leftovers of killed ones would accumulate.
 killed() {
     local kill
     with_old killed || return
@@ -71,7 +71,7 @@ killed() {
 }
 check "kill -9 at $kills random moments" killed
 
-# Between any two of the calls that change names, a kill leaves old or new.
+# A kill between any two system calls that change names leaves the old or the new file.
 killed_at() { # CALL N
     with_old placed || return
     { strace -f -qq -o strace.log -e trace="$1" -e inject="$1":signal=KILL:when="$2" "$program" pack new.set.npy -o placed/packed.npy >out 2>err; } 2>/dev/null
@@ -92,7 +92,7 @@ fi
 
 # ---- No room -----------------------------------------------------------------------------------------------------------
 
-# untouched FOLDER: the old file and its checksum, and nothing else
+# untouched FOLDER: it has the old file and its checksum, and nothing else
 untouched() {
     cmp "$1/packed.npy" old.npy && whole "$1" && same "$(ls "$1")" "$(printf 'packed.npy\npacked.npy.sfv')"
 }
@@ -121,9 +121,9 @@ else
     skip "disk full" "mounting needs root"
 fi
 
-# ---- A source that is cut ----------------------------------------------------------------------------------------------
+# ---- A source that is truncated ----------------------------------------------------------------------------------------
 
-# cut_while COMMAND...: a set of 400 MB that takes no room, cut once the command is at it
+# cut_while COMMAND...: runs it on a sparse set of 400 MB, which is truncated while it is read
 cut_while() {
     local tries ready=$1
     shift
@@ -143,7 +143,7 @@ reads() { [ -e "/proc/$1/fd" ] && readlink "/proc/$1/fd/"* | grep -q shrinking.n
 pack_cut() {
     with_old cut && cut_while writes pack shrinking.npy -o cut/packed.npy && untouched cut
 }
-check "pack: a source that is cut ends in one message, and the old pack stays" pack_cut
+check "pack: a truncated source gives one message, and the old file stays" pack_cut
 
 tiny() {
     printf '%s\n' 'device: cpu' 'model: {kind: pixelcnn, layers: 1, hidden: 2, head: 2}' 'data: {train: few.npy, test: few.npy, levels: 2}' \
@@ -153,6 +153,6 @@ tiny() {
 eval_cut() {
     tiny && cut_while reads eval tiny --data shrinking.npy --per-image nats.npy && same "$(ls nats.npy* 2>/dev/null)" ""
 }
-check "eval: data that is cut ends in one message" eval_cut
+check "eval: truncated data give one message" eval_cut
 
 finish

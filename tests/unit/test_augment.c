@@ -1,5 +1,4 @@
-/* Augmentation: flips and stochastic binarisation are functions of seed, epoch and image, with the right frequencies.
- */
+/* Augmentation: flips and binarisation are functions of seed, epoch and image, and have the right frequencies. */
 #include "pixelrnn/loader.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -7,7 +6,7 @@
 
 enum { IMAGES = 4000, VALUES = 24 };
 
-static void an_image_is_mirrored_or_unchanged(void **state) {
+static void a_flip_mirrors_half_of_the_images(void **state) {
     (void)state;
     const uint8_t image[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19};
     const uint8_t mirrored[] = {7, 8, 9, 4, 5, 6, 1, 2, 3, 17, 18, 19, 14, 15, 16, 11, 12, 13};
@@ -20,11 +19,11 @@ static void an_image_is_mirrored_or_unchanged(void **state) {
         assert_true(is_mirrored || memcmp(pixels, image, sizeof image) == 0);
         flipped += is_mirrored;
     }
-    /* Within 5 standard deviations of a binomial distribution with p = 1/2. */
+    /* A fair coin: 5 standard deviations of a binomial. */
     assert_true(fabs(flipped - IMAGES / 2.0) < 5 * sqrt(IMAGES / 4.0));
 }
 
-static void the_middle_column_of_an_odd_width_stays(void **state) {
+static void an_odd_width_keeps_its_middle_column(void **state) {
     (void)state;
     for (size_t n = 0; n < 20; n++) {
         uint8_t one = 9, three[] = {1, 2, 3};
@@ -35,7 +34,7 @@ static void the_middle_column_of_an_odd_width_stays(void **state) {
     }
 }
 
-static void binarized_values_have_the_right_frequency(void **state) {
+static void binarized_values_have_their_frequency(void **state) {
     (void)state;
     const uint8_t values[] = {0, 255, 128, 3, 250};
     int ones[sizeof values] = {0};
@@ -58,25 +57,25 @@ static void binarized_values_have_the_right_frequency(void **state) {
     }
 }
 
-static void the_same_seed_and_epoch_repeat(void **state) {
+static void epochs_and_seeds_differ_and_repeat(void **state) {
     (void)state;
-    uint8_t sampled[4][VALUES];
+    uint8_t drawn[4][VALUES];
     const uint64_t seeds[] = {1, 1, 1, 2}, epochs[] = {0, 0, 1, 0};
     for (int i = 0; i < 4; i++) {
-        memset(sampled[i], 128, VALUES);
-        px_augment_binarize(sampled[i], VALUES, seeds[i], epochs[i], 3);
+        memset(drawn[i], 128, VALUES);
+        px_augment_binarize(drawn[i], VALUES, seeds[i], epochs[i], 3);
     }
-    assert_memory_equal(sampled[0], sampled[1], VALUES);
-    assert_memory_not_equal(sampled[0], sampled[2], VALUES);
-    assert_memory_not_equal(sampled[0], sampled[3], VALUES);
+    assert_memory_equal(drawn[0], drawn[1], VALUES);
+    assert_memory_not_equal(drawn[0], drawn[2], VALUES);
+    assert_memory_not_equal(drawn[0], drawn[3], VALUES);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_image_is_mirrored_or_unchanged),
-        cmocka_unit_test(the_middle_column_of_an_odd_width_stays),
-        cmocka_unit_test(binarized_values_have_the_right_frequency),
-        cmocka_unit_test(the_same_seed_and_epoch_repeat),
+        cmocka_unit_test(a_flip_mirrors_half_of_the_images),
+        cmocka_unit_test(an_odd_width_keeps_its_middle_column),
+        cmocka_unit_test(binarized_values_have_their_frequency),
+        cmocka_unit_test(epochs_and_seeds_differ_and_repeat),
     };
     return cmocka_run_group_tests_name("augment", tests, NULL, NULL);
 }

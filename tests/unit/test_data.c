@@ -1,4 +1,4 @@
-/* Image files: every format read right, and every bad file refused with its reason. */
+/* .npy, idx, .amat and compressed files: valid ones are read, malformed ones refused with a message. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +17,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* Small files in a folder of their own -------------------------------------------------------------------------------
- */
+/* ---- Writing small files ---- */
 
 static char folder[64];
 static char path[128]; /* the file under test: one at a time */
@@ -37,7 +36,7 @@ static int remove_folder(void **state) {
     return rmdir(folder);
 }
 
-/* Bytes to be a file. */
+/* The content of a file. */
 typedef struct blob {
     uint8_t bytes[4096];
     size_t size;
@@ -70,7 +69,7 @@ static void write_gzip(const blob *b) {
     assert_int_equal(archive_write_free(archive), ARCHIVE_OK);
 }
 
-/* A .npy file of the version with this dictionary and `elements` bytes 0, 1, 2... */
+/* Makes a .npy file of a format version, with this dictionary and `elements` bytes 0, 1, 2... */
 static blob npy_blob(int version, const char *dictionary, size_t elements) {
     blob b = {0};
     size_t length = strlen(dictionary);
@@ -81,7 +80,7 @@ static blob npy_blob(int version, const char *dictionary, size_t elements) {
     return b;
 }
 
-/* An idx file of images, with `elements` bytes 0, 1, 2... */
+/* Makes an idx file of images, with `elements` bytes 0, 1, 2... */
 static blob idx_blob(uint8_t type, uint8_t count, uint8_t height, uint8_t width, size_t elements) {
     blob b = {0};
     append(&b, (uint8_t[16]){0, 0, type, 3, 0, 0, 0, count, 0, 0, 0, height, 0, 0, 0, width}, 16);
@@ -103,7 +102,7 @@ static px_source *open_path(void) {
     return source;
 }
 
-/* The file at path has 3 images of 2 x 2 x channels, whose bytes are `expected`. */
+/* Checks that the file at path has 3 images of 2 x 2 x channels, with the bytes `expected`. */
 static void check_file(int channels, const uint8_t *expected) {
     px_source *source = open_path();
     assert_int_equal(source->count, 3);
@@ -120,8 +119,7 @@ static void check_file(int channels, const uint8_t *expected) {
     px_source_close(source);
 }
 
-/* Formats ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Formats ---- */
 
 static const uint8_t counting[36] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17,
                                      18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
@@ -196,10 +194,9 @@ static void amat_is_read(void **state) {
     }
 }
 
-/* Refusals -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Refusals ---- */
 
-/* The file at path is refused, with one line that names it and contains the words. */
+/* Checks that opening path fails with a message of one line that names path and contains the words. */
 static void check_refused(const char *words) {
     px_context ctx = {""};
     px_source *source;
@@ -354,7 +351,7 @@ static void content_has_a_limit(void **state) {
     free(contents.bytes);
 }
 
-/* More than is unpacked at a time. */
+/* The content is longer than the chunks in which it is unpacked. */
 static void long_content_is_unpacked_whole(void **state) {
     (void)state;
     enum { BYTES = (5 << 19) + 3 };
@@ -382,8 +379,8 @@ static int count_open_files(void) {
     return count;
 }
 
-/* Of files that are read and of such as are refused. */
-static void no_file_is_left_open(void **state) {
+/* After successful and failed opens, no descriptor is left open. */
+static void all_files_are_closed(void **state) {
     (void)state;
     const blob files[] = {npy_blob(1, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2), }", 12),
                           idx_blob(8, 3, 2, 2, 12), text_blob("0 1 1 0\n"), text_blob("0 1 1 2\n"),
@@ -442,7 +439,7 @@ int main(void) {
         cmocka_unit_test(damaged_gzip_is_refused),
         cmocka_unit_test(content_has_a_limit),
         cmocka_unit_test(long_content_is_unpacked_whole),
-        cmocka_unit_test(no_file_is_left_open),
+        cmocka_unit_test(all_files_are_closed),
         cmocka_unit_test(unusable_specs_are_refused),
     };
     return cmocka_run_group_tests_name("data", tests, make_folder, remove_folder);

@@ -46,7 +46,7 @@ static void bad_cifar_is_refused(void **state) {
                   "part.tar/test_batch.bin: cifar: found 3072 bytes, expected a multiple of 3073");
 }
 
-/* CIFAR-100's records have two labels: coarse 0 to 19, fine 0 to 99. */
+/* Makes `count` CIFAR-100 records, which have two labels: coarse 0 to 19, fine 0 to 99. */
 static void cifar_100_make(blob *b, int first, int count) {
     b->size = 0;
     for (int n = first; n < first + count; n++) {
@@ -76,7 +76,7 @@ static void cifar_100_is_read(void **state) {
                   "cifar: found no validation split, expected train or test");
 }
 
-static void python_cifar_is_named(void **state) {
+static void python_cifar_is_refused(void **state) {
     (void)state;
     static const char words[] = "found CIFAR's Python version (pickles), expected its binary version: "
                                 "cifar-10-binary.tar.gz, cifar-100-binary.tar.gz, or their .bin files";
@@ -108,8 +108,7 @@ static void cifar_that_shrank_is_noticed(void **state) {
     px_source_close(source);
 }
 
-/* Parts that no split is named for belong to all. */
-static void batches_are_known_by_name(void **state) {
+static void batches_are_recognised_by_name(void **state) {
     (void)state;
     static const char *const batches[] = {"data_batch_1.bin", "a/data_batch_5.bin", "test_batch.bin",
                                           "cifar-100-binary/train.bin", "cifar-100-binary/test.bin"},
@@ -124,9 +123,9 @@ int main(void) {
         cmocka_unit_test(cifar_is_read),
         cmocka_unit_test(bad_cifar_is_refused),
         cmocka_unit_test(cifar_100_is_read),
-        cmocka_unit_test(python_cifar_is_named),
+        cmocka_unit_test(python_cifar_is_refused),
         cmocka_unit_test(cifar_that_shrank_is_noticed),
-        cmocka_unit_test(batches_are_known_by_name),
+        cmocka_unit_test(batches_are_recognised_by_name),
     };
     return cmocka_run_group_tests_name("data_cifar", tests, px_test_folder_make, px_test_folder_remove);
 }

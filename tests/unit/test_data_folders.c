@@ -54,8 +54,8 @@ static void folders_of_idx_are_read(void **state) {
     px_source_close(source);
 }
 
-/* Under names that say so, whatever their shape. */
-static void labels_in_folders_are_passed_over(void **state) {
+/* Files whose names mean labels are ignored, whatever their shape. */
+static void labels_in_folders_are_ignored(void **state) {
     (void)state;
     static const char *const names[] = {"labelled/x_train.npy", "labelled/y_train.npy", "labelled/train_labels.npy"};
     static blob array;
@@ -65,8 +65,8 @@ static void labels_in_folders_are_passed_over(void **state) {
     check_interleaved(px_test_path("labelled"), (px_source_options){0}, 1);
 }
 
-/* Validation images test, too, but do not train. */
-static void splits_take_each_others_place(void **state) {
+/* Without test files the validation split is used for testing, but never for training. */
+static void validation_images_replace_test_images(void **state) {
     (void)state;
     static blob array;
     assert_int_equal(mkdir(px_test_path("valid"), 0777), 0);
@@ -128,7 +128,7 @@ static void lists_are_joined(void **state) {
     assert_non_null(strstr(ctx.message, "xxx...: the path is longer than 1023 bytes"));
 }
 
-/* Threads may share a list only if they may share all of its sources. */
+/* A list is concurrent only if all of its sources are. */
 static void lists_are_as_concurrent_as_their_parts(void **state) {
     (void)state;
     static blob b;
@@ -152,8 +152,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_of_cifar_are_read),
         cmocka_unit_test(folders_of_idx_are_read),
-        cmocka_unit_test(labels_in_folders_are_passed_over),
-        cmocka_unit_test(splits_take_each_others_place),
+        cmocka_unit_test(labels_in_folders_are_ignored),
+        cmocka_unit_test(validation_images_replace_test_images),
         cmocka_unit_test(folders_of_npz_are_read),
         cmocka_unit_test(lists_are_joined),
         cmocka_unit_test(lists_are_as_concurrent_as_their_parts),

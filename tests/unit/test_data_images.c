@@ -43,8 +43,8 @@ static void images_are_read(void **state) {
         }
 }
 
-/* An image that is higher or wider than it is to be keeps its middle. */
-static void the_middle_is_kept(void **state) {
+/* Images that are not square are cropped to the centred square. */
+static void images_are_cropped_to_the_centre(void **state) {
     (void)state;
     enum { SIDE = 6, LONG = 13, MIDDLE = 3 };
     static image_file files[2];
@@ -65,7 +65,7 @@ static void the_middle_is_kept(void **state) {
     px_source_close(source);
 }
 
-static void images_are_brought_to_a_size(void **state) {
+static void images_are_resized(void **state) {
     (void)state;
     static image_file files[4];
     name_files(files, 4, (const char *[]){"1.png", "2.png", "3.png", "4.png"});
@@ -91,7 +91,7 @@ static void images_are_brought_to_a_size(void **state) {
         }
 }
 
-static void unequal_sizes_are_told(void **state) {
+static void unequal_sizes_are_refused(void **state) {
     (void)state;
     static image_file files[2];
     name_files(files, 2, (const char *[]){"1.png", "2.png"});
@@ -108,7 +108,7 @@ static void unequal_sizes_are_told(void **state) {
         }
 }
 
-/* A PNG whose header says 100,000 x 100,000, a bomb of few bytes, and of 15,000 x 15,000. */
+/* Makes a small PNG whose header states side x side pixels. */
 static void bomb_make(blob *b, uint32_t side) {
     png_make(b, 4, 4, 3, 10);
     for (int i = 0; i < 8; i++) b->bytes[16 + i] = (uint8_t)(side >> 8 * (3 - i % 4));
@@ -116,7 +116,7 @@ static void bomb_make(blob *b, uint32_t side) {
     for (int i = 0; i < 4; i++) b->bytes[29 + i] = (uint8_t)(crc >> 8 * (3 - i));
 }
 
-static void damaged_images_are_told_one_by_one(void **state) {
+static void damaged_images_fail_one_by_one(void **state) {
     (void)state;
     static image_file files[9];
     name_files(files, 9,
@@ -197,7 +197,7 @@ static void empty_sets_are_refused(void **state) {
                                   : "zip: found no array of images among 1 files");
 }
 
-static void lost_files_are_told(void **state) {
+static void missing_files_fail(void **state) {
     (void)state;
     static image_file files[2];
     name_files(files, 2, (const char *[]){"0.png", "1.png"});
@@ -215,8 +215,8 @@ static void lost_files_are_told(void **state) {
     px_source_close(tar);
 }
 
-/* A file that is not what its name says is called by its format; what is not of use is told in words. */
-static void other_formats_are_named(void **state) {
+/* The message names the format of a file whose content does not match its extension. */
+static void other_formats_are_refused_by_name(void **state) {
     (void)state;
     static const struct {
         const char *bytes, *words;
@@ -246,8 +246,8 @@ static void other_formats_are_named(void **state) {
     }
 }
 
-/* The reason that is told is the first image's. */
-static void the_first_reason_is_told(void **state) {
+/* If no image is readable, the message has the reason for the first one. */
+static void the_first_failure_is_reported(void **state) {
     (void)state;
     static image_file files[2];
     char paths[KINDS][PX_PATH];
@@ -261,8 +261,8 @@ static void the_first_reason_is_told(void **state) {
                           "1.png: found content of the format GIF, expected");
 }
 
-/* Thumbnails and the like in a folder; and what CIFAR's Python version has, beside images in a tar. */
-static void company_of_images_is_passed_over(void **state) {
+/* Hidden folders, and files with the names of CIFAR's Python version beside images in a tar, are ignored. */
+static void other_files_beside_images_are_ignored(void **state) {
     (void)state;
     static image_file files[3];
     char paths[KINDS][PX_PATH];
@@ -279,8 +279,8 @@ static void company_of_images_is_passed_over(void **state) {
     px_source_close(source);
 }
 
-/* 10.75, 10.5 and 10.25 */
-static void means_are_rounded(void **state) {
+/* The means are 10.75, 10.5 and 10.25. */
+static void area_means_are_rounded(void **state) {
     (void)state;
     static const uint8_t pixels[3][4] = {{10, 11, 11, 11}, {10, 11, 11, 10}, {10, 11, 10, 10}};
     for (int i = 0; i < 3; i++) {
@@ -290,8 +290,8 @@ static void means_are_rounded(void **state) {
     }
 }
 
-/* The ends of long names are shown. */
-static void long_names_are_cut(void **state) {
+/* Messages show the ends of long names. */
+static void long_names_are_truncated(void **state) {
     (void)state;
     char path[1000], name[1000], label[PX_LABEL];
     snprintf(path, sizeof path, "%0900d.tar", 0);
@@ -303,14 +303,14 @@ static void long_names_are_cut(void **state) {
     assert_string_equal(label + strlen(label) - 5, "1.png");
 }
 
-static void bytes_past_the_end_tell_no_format(void **state) {
+static void bytes_past_the_end_are_not_a_signature(void **state) {
     (void)state;
     const uint8_t webp[] = "RIFF\x24\0\0\0WEBP";
     assert_int_equal(px_image_format_of_bytes(webp, 12), PX_IMAGE_WEBP);
     assert_int_equal(px_image_format_of_bytes(webp, 11), PX_IMAGE_UNKNOWN);
 }
 
-/* Files of formats that are not read are counted, also where several sets are joined. */
+/* Files in formats that are not read are counted, also in joined sources. */
 static void other_formats_are_counted(void **state) {
     (void)state;
     static image_file files[6];
@@ -338,8 +338,8 @@ static void other_formats_are_counted(void **state) {
                       "found no images but 1 GIF, 1 BMP, 2 WebP, which are not read, expected files that end in .png");
 }
 
-/* ImageNet's training archive holds a tar for each class. */
-static void tars_of_tars_are_named(void **state) {
+/* ImageNet's training archive has one tar for each class. */
+static void tars_of_tars_are_refused(void **state) {
     (void)state;
     static image_file files[3];
     char paths[KINDS][PX_PATH];
@@ -356,21 +356,21 @@ static void tars_of_tars_are_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_are_read),
-        cmocka_unit_test(the_middle_is_kept),
-        cmocka_unit_test(images_are_brought_to_a_size),
-        cmocka_unit_test(unequal_sizes_are_told),
-        cmocka_unit_test(damaged_images_are_told_one_by_one),
+        cmocka_unit_test(images_are_cropped_to_the_centre),
+        cmocka_unit_test(images_are_resized),
+        cmocka_unit_test(unequal_sizes_are_refused),
+        cmocka_unit_test(damaged_images_fail_one_by_one),
         cmocka_unit_test(the_first_readable_image_gives_the_size),
         cmocka_unit_test(empty_sets_are_refused),
-        cmocka_unit_test(lost_files_are_told),
-        cmocka_unit_test(other_formats_are_named),
-        cmocka_unit_test(the_first_reason_is_told),
-        cmocka_unit_test(company_of_images_is_passed_over),
-        cmocka_unit_test(means_are_rounded),
-        cmocka_unit_test(long_names_are_cut),
-        cmocka_unit_test(bytes_past_the_end_tell_no_format),
+        cmocka_unit_test(missing_files_fail),
+        cmocka_unit_test(other_formats_are_refused_by_name),
+        cmocka_unit_test(the_first_failure_is_reported),
+        cmocka_unit_test(other_files_beside_images_are_ignored),
+        cmocka_unit_test(area_means_are_rounded),
+        cmocka_unit_test(long_names_are_truncated),
+        cmocka_unit_test(bytes_past_the_end_are_not_a_signature),
         cmocka_unit_test(other_formats_are_counted),
-        cmocka_unit_test(tars_of_tars_are_named),
+        cmocka_unit_test(tars_of_tars_are_refused),
     };
     return cmocka_run_group_tests_name("data_images", tests, px_test_folder_make, px_test_folder_remove);
 }

@@ -37,7 +37,7 @@ static void npy_rows_are_images(void **state) {
     check_planes(write_plain("planes.npy", &b));
 }
 
-static void only_squares_have_a_side(void **state) {
+static void square_numbers_have_a_side(void **state) {
     (void)state;
     for (size_t side = 1; side <= PX_MAX_SIDE; side += side < 300 ? 1 : 997) {
         assert_int_equal(px_square_side(side * side), side);
@@ -47,7 +47,7 @@ static void only_squares_have_a_side(void **state) {
     assert_int_equal(px_square_side((size_t)(PX_MAX_SIDE + 1) * (PX_MAX_SIDE + 1)), 0);
 }
 
-/* Its length takes more than two bytes. */
+/* The length of the header needs more than two bytes. */
 static void long_npy_headers_are_read(void **state) {
     (void)state;
     enum { LENGTH = 1 << 16 };
@@ -61,7 +61,8 @@ static void long_npy_headers_are_read(void **state) {
     check_interleaved(write_plain("long.npy", &b), (px_source_options){0}, 1);
 }
 
-/* The file's elements 0, 1, 2, ... in Fortran order: element [n][i][j][k] is n + N (i + H (j + W k)). */
+/* Checks the images of a file whose elements are 0, 1, 2, ... in Fortran order: element [n][i][j][k] is
+ * n + N (i + H (j + W k)). */
 static void check_fortran(const char *path, int channels, bool rows) {
     for (int a = 0; a < 2; a++) {
         px_source *source = open_source(path, (px_source_options){.access = accesses[a]});
@@ -103,7 +104,7 @@ static void fortran_order_is_read(void **state) {
     }
 }
 
-/* Many images: the columns are read a window at a time. */
+/* So many images that the columns are read in several windows. */
 static void large_fortran_order_is_read(void **state) {
     (void)state;
     enum { IMAGES = 200000, COLUMNS = 9 };
@@ -160,10 +161,10 @@ static void sizes_are_converted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(npy_types_are_read),       cmocka_unit_test(npy_rows_are_images),
-        cmocka_unit_test(only_squares_have_a_side), cmocka_unit_test(long_npy_headers_are_read),
-        cmocka_unit_test(fortran_order_is_read),    cmocka_unit_test(large_fortran_order_is_read),
-        cmocka_unit_test(channels_are_converted),   cmocka_unit_test(sizes_are_converted),
+        cmocka_unit_test(npy_types_are_read),         cmocka_unit_test(npy_rows_are_images),
+        cmocka_unit_test(square_numbers_have_a_side), cmocka_unit_test(long_npy_headers_are_read),
+        cmocka_unit_test(fortran_order_is_read),      cmocka_unit_test(large_fortran_order_is_read),
+        cmocka_unit_test(channels_are_converted),     cmocka_unit_test(sizes_are_converted),
     };
     return cmocka_run_group_tests_name("data_npy", tests, px_test_folder_make, px_test_folder_remove);
 }

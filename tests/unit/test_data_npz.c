@@ -48,7 +48,7 @@ static void npz_holds_both_splits(void **state) {
     check_interleaved(path, (px_source_options){.split = PX_SPLIT_TEST}, 3);
 }
 
-/* Paths that would leave a folder are only names here: the member is found, and nothing is written. */
+/* Member paths that lead out of a folder are only names: the member is found, and nothing is written. */
 static void npz_paths_are_harmless(void **state) {
     (void)state;
     static blob array;
@@ -140,7 +140,7 @@ static void ambiguous_npz_is_refused(void **state) {
     check_refused(spec, (px_source_options){0}, PX_ERR_FILE, "absent.npz:a: cannot be opened: No such file");
 }
 
-static void long_lists_of_arrays_are_cut(void **state) {
+static void long_lists_of_arrays_are_truncated(void **state) {
     (void)state;
     static blob array;
     npy_make(&array, NPY_IMAGES("(1, 2, 2)"), 4);
@@ -158,7 +158,7 @@ static void long_lists_of_arrays_are_cut(void **state) {
 }
 
 /* Each name of a split is found beside labels and arrays of other splits. */
-static void npz_names_are_known(void **state) {
+static void usual_npz_names_are_found(void **state) {
     (void)state;
     static const struct {
         const char *name;
@@ -196,8 +196,8 @@ static void npz_names_are_known(void **state) {
     }
 }
 
-/* Labels are passed over, whatever their shape and name, so that the images need no known name. */
-static void labels_are_no_images(void **state) {
+/* Labels of any shape and name are ignored, so the images need no usual name. */
+static void labels_are_not_images(void **state) {
     (void)state;
     static const uint8_t one_hot[12] = {1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0};
     static const char *const shapes[] = {"(3,)", "(3, 1)", "(3, 4)"}, *const label_names[] = {"y.npy", "train.npy"};
@@ -218,8 +218,8 @@ static void labels_are_no_images(void **state) {
         }
 }
 
-/* A directory that promises more than there is: found out while unpacking, not believed. */
-static void lying_npz_is_refused(void **state) {
+/* A wrong size in the zip's directory is noticed when the array is unpacked. */
+static void npz_with_wrong_sizes_is_refused(void **state) {
     (void)state;
     static blob array;
     static zip_file larger, bomb, crc;
@@ -261,7 +261,7 @@ static void truncated_npz_is_refused(void **state) {
     }
 }
 
-/* One that is stored is not copied when it is opened: what is written to the file is read, where it was cut is told. */
+/* A stored array is read from the file: later changes of the file are seen, and a truncated file fails. */
 static void stored_npz_stays_in_the_file(void **state) {
     (void)state;
     static blob array;
@@ -303,7 +303,7 @@ static void deflated_npz_that_shrank_is_noticed(void **state) {
     px_source_close(source);
 }
 
-static void order_is_kept_to(void **state) {
+static void descending_order_is_refused(void **state) {
     (void)state;
     static blob array;
     static zip_file zip;
@@ -330,14 +330,14 @@ int main(void) {
         cmocka_unit_test(npz_paths_are_harmless),
         cmocka_unit_test(bad_npz_is_refused),
         cmocka_unit_test(ambiguous_npz_is_refused),
-        cmocka_unit_test(long_lists_of_arrays_are_cut),
-        cmocka_unit_test(npz_names_are_known),
-        cmocka_unit_test(labels_are_no_images),
-        cmocka_unit_test(lying_npz_is_refused),
+        cmocka_unit_test(long_lists_of_arrays_are_truncated),
+        cmocka_unit_test(usual_npz_names_are_found),
+        cmocka_unit_test(labels_are_not_images),
+        cmocka_unit_test(npz_with_wrong_sizes_is_refused),
         cmocka_unit_test(truncated_npz_is_refused),
         cmocka_unit_test(stored_npz_stays_in_the_file),
         cmocka_unit_test(deflated_npz_that_shrank_is_noticed),
-        cmocka_unit_test(order_is_kept_to),
+        cmocka_unit_test(descending_order_is_refused),
     };
     return cmocka_run_group_tests_name("data_npz", tests, px_test_folder_make, px_test_folder_remove);
 }

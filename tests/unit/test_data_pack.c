@@ -1,12 +1,12 @@
-/* Packing: any source becomes one .npy file with a checksum; what is damaged is left out and told of; a pack that fails
- * leaves nothing. */
+/* pixelrnn pack: sources become one .npy file with a checksum, damaged images are skipped and reported, and a failure
+ * leaves no file. */
 #include "tests/support/data_files.h"
 #include "host/data/pack.h"
 #include <omp.h>
 #include <unistd.h>
 #include <zlib.h>
 
-/* What the callbacks was told. */
+/* The calls of the callbacks. */
 typedef struct told {
     size_t done, skipped, last;
     char why[1024];
@@ -41,13 +41,13 @@ static void read_file(const char *path, blob *b) {
     fclose(file);
 }
 
-enum { PICTURES = 300, SIDE = 5, DAMAGED = 280 };
+enum { TAR_IMAGES = 300, SIDE = 5, DAMAGED = 280 };
 
-/* A tar of PICTURES, of which number DAMAGED is; -1: none. */
+/* Writes a tar of TAR_IMAGES images. Image number `damaged` is truncated; -1: none. */
 static const char *image_tar(int damaged, bool gzip) {
     static blob image, tar;
     tar.size = 0;
-    for (int i = 0; i < PICTURES; i++) {
+    for (int i = 0; i < TAR_IMAGES; i++) {
         char name[32];
         png_make(&image, SIDE, SIDE + i % 3, 3, i % 200);
         if (i == damaged) image.size = 30;
@@ -69,7 +69,7 @@ static void check_checksum(const char *path, const px_packed *packed, const blob
     assert_memory_equal(line.bytes, expected, line.size);
 }
 
-/* The same bytes from a tar and a compressed one, with one thread and with four. */
+/* A plain and a compressed tar give the same bytes, with one thread and with four. */
 static void images_are_packed(void **state) {
     (void)state;
     static blob first, file;
@@ -84,9 +84,9 @@ static void images_are_packed(void **state) {
         const char *from = image_tar(DAMAGED, round >= 2);
         px_status status = pack(&ctx, from, (px_source_options){.size = SIDE}, to, &t, &packed);
         if (status != PX_OK) fail_msg("%s", ctx.message);
-        assert_int_equal(packed.images, PICTURES - 1);
+        assert_int_equal(packed.images, TAR_IMAGES - 1);
         assert_int_equal(packed.skipped, 1);
-        assert_int_equal(t.done, PICTURES);
+        assert_int_equal(t.done, TAR_IMAGES);
         assert_int_equal(t.skipped, 1);
         assert_int_equal(t.last, DAMAGED);
         assert_non_null(strstr(t.why, "/280.png: found "));
@@ -98,8 +98,8 @@ static void images_are_packed(void **state) {
     }
     omp_set_num_threads(threads);
     px_source *source = open_source(to, (px_source_options){0});
-    check_sizes(source, PICTURES - 1, SIDE, SIDE, 3);
-    for (int i = 0; i < PICTURES - 1; i++) {
+    check_sizes(source, TAR_IMAGES - 1, SIDE, SIDE, 3);
+    for (int i = 0; i < TAR_IMAGES - 1; i++) {
         uint8_t expected[SIDE * SIDE * 3];
         const int image = i + (i >= DAMAGED);
         for (int j = 0; j < SIDE * SIDE * 3; j++) expected[j] = (uint8_t)(image % 200 + j % 3);
@@ -108,7 +108,7 @@ static void images_are_packed(void **state) {
     px_source_close(source);
 }
 
-static void what_is_packed_packs_to_itself(void **state) {
+static void packing_a_packed_file_copies_it(void **state) {
     (void)state;
     static blob b, first, second;
     static zip_file zip;
@@ -128,7 +128,7 @@ static void what_is_packed_packs_to_itself(void **state) {
     check_checksum(again, &packed, &second);
 }
 
-/* Checksums of parts of a file are combined. */
+/* The checksum of a file of several pieces is combined from theirs. */
 static void long_files_are_compared_with_their_checksums(void **state) {
     (void)state;
     enum { IMAGES = 9, BYTES = IMAGES << 20, HEADER = 128 };
@@ -158,7 +158,7 @@ static void long_files_are_compared_with_their_checksums(void **state) {
     free(bytes);
 }
 
-/* Each ends with the status and the words, and the file of before, or none, stays as it was. */
+/* Each failure has the expected status and message, and leaves an older file, or no file, unchanged. */
 static void a_pack_that_fails_leaves_nothing(void **state) {
     (void)state;
     static blob damaged, tar, file;
@@ -199,8 +199,8 @@ static void a_pack_that_fails_leaves_nothing(void **state) {
     }
 }
 
-/* A zip's image whose checksum differs is left out as other unreadable ones are. */
-static void a_damaged_zip_is_packed_without_it(void **state) {
+/* A zip's image whose checksum differs is skipped, like other damaged images. */
+static void damaged_zip_members_are_skipped(void **state) {
     (void)state;
     static blob image;
     static zip_file zip;
@@ -224,7 +224,7 @@ static void a_damaged_zip_is_packed_without_it(void **state) {
         strstr(t.why, "damaged.zip/1.jpg: found damaged content (a checksum that is not that of the data)"));
 }
 
-/* An array whose zip has another checksum is refused by pack, stored or not, and no file is left. */
+/* pack refuses an array, stored or deflated, whose checksum in the zip differs, and leaves no file. */
 static void a_damaged_npz_is_not_packed(void **state) {
     (void)state;
     static blob array;
@@ -244,8 +244,7 @@ static void a_damaged_npz_is_not_packed(void **state) {
     }
 }
 
-/* What was packed is compared with its checksum when it is opened: any byte of several pieces that are read side by
- * side. */
+/* Opening a packed file compares its checksum. A changed byte is found in every piece of the file. */
 static void packed_files_are_compared_with_their_checksums(void **state) {
     (void)state;
     enum { SIZE = 128 + 10 * 1000 * 1000 };
@@ -301,8 +300,8 @@ static void packed_files_are_compared_with_their_checksums(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_are_packed),
-        cmocka_unit_test(what_is_packed_packs_to_itself),
-        cmocka_unit_test(a_damaged_zip_is_packed_without_it),
+        cmocka_unit_test(packing_a_packed_file_copies_it),
+        cmocka_unit_test(damaged_zip_members_are_skipped),
         cmocka_unit_test(a_damaged_npz_is_not_packed),
         cmocka_unit_test(packed_files_are_compared_with_their_checksums),
         cmocka_unit_test(long_files_are_compared_with_their_checksums),

@@ -15,8 +15,8 @@ static void big_endian_put(uint8_t *at, uint32_t value) {
     for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * (3 - i));
 }
 
-/* A PNG of 4 x 6 with one chunk of data, damaged: a byte of its data, or with a correct CRC their last byte, which
- * belongs to the Adler-32, or a text chunk that is not needed to decode it. */
+/* Makes a damaged PNG of 4 x 6 with one data chunk. Damaged is a byte of its data, or the Adler-32 in their last byte
+ * with a correct CRC, or a text chunk that decoding does not need. */
 static void damaged_png_make(blob *b, int damage) {
     png_make(b, 4, 6, 3, 10);
     uint8_t *type = memmem(b->bytes, b->size, "IDAT", 4);
@@ -61,7 +61,7 @@ static void png_checksums_are_compared(void **state) {
         }
 }
 
-/* A chunk of this type with zeros for data, before the first IDAT. */
+/* Inserts a chunk of this type, with zeros as data, before the first IDAT. */
 static void png_insert(blob *b, const char *type, size_t length) {
     const uint8_t *first = memmem(b->bytes, b->size, "IDAT", 4);
     assert_non_null(first);
@@ -75,7 +75,7 @@ static void png_insert(blob *b, const char *type, size_t length) {
     b->size += length + 12;
 }
 
-/* Chunks without data, and an image that is longer than what an archive is read by at a time. */
+/* PNGs with empty chunks, and one that is longer than the pieces in which an archive is read. */
 static void unusual_pngs_are_read(void **state) {
     (void)state;
     static image_file files[2];
@@ -95,7 +95,7 @@ static void unusual_pngs_are_read(void **state) {
         }
 }
 
-/* Apple's variant: pixels are a bare stream without zlib's header; bytes that follow it are no checksum. */
+/* Apple's variant of PNG: a raw deflate stream without zlib's header and checksum. */
 static void apple_pngs_are_read(void **state) {
     (void)state;
     static image_file files[1];
@@ -127,7 +127,7 @@ static void apple_pngs_are_read(void **state) {
     px_source_close(source);
 }
 
-/* A JPEG has no checksum; the zip around it has. What a zip stores is read in place, and compared in order alone. */
+/* A JPEG has no checksum, but its zip has. Stored members are read in place, so they are compared only in order. */
 static void zip_checksums_are_compared(void **state) {
     (void)state;
     static blob image;
@@ -160,7 +160,7 @@ static void zip_checksums_are_compared(void **state) {
         }
 }
 
-/* A table whose 16 counts of symbols add up to 256 fits, one of 257 does not: the decoder would write past its end. */
+/* A table of 256 symbols is accepted. One of 257 is refused, because the decoder would write past its array. */
 static void huffman_tables_fit(void **state) {
     (void)state;
     for (int more = 0; more < 2; more++) {
@@ -177,7 +177,7 @@ static void huffman_tables_fit(void **state) {
 
 enum { EXIF_HEIGHT = 16, EXIF_WIDTH = 24, EXIF_BLOCK = 8 };
 
-/* Blocks of 8 x 8 whose values tell them apart. */
+/* The value of a block of 8 x 8 pixels; every block has another. */
 static int block_value(size_t row, size_t column) {
     return 20 + 40 * (int)(row / EXIF_BLOCK * (EXIF_WIDTH / EXIF_BLOCK) + column / EXIF_BLOCK);
 }
@@ -198,7 +198,7 @@ static void append_number(blob *b, bool little, uint32_t value, int bytes) {
     for (int i = 0; i < bytes; i++) append(b, &(uint8_t){(uint8_t)(value >> 8 * (little ? i : bytes - 1 - i))}, 1);
 }
 
-/* A segment of EXIF with an orientation behind another entry. */
+/* Makes an EXIF segment that has an orientation after another entry. */
 static void exif_make(blob *b, bool little, unsigned orientation) {
     b->size = 0;
     append(b, (const uint8_t[]){0xff, 0xe1, 0, 44, 'E', 'x', 'i', 'f', 0, 0}, 10);
@@ -218,7 +218,7 @@ static void exif_make(blob *b, bool little, unsigned orientation) {
     append_zeros(b, 46 - b->size);
 }
 
-/* Where in the stored image the shown pixel (y, x) is, as EXIF describes it. */
+/* The stored value that pixel (y, x) of the shown image has, by the definition of EXIF. */
 static int shown_value(int orientation, size_t y, size_t x) {
     const size_t bottom = EXIF_HEIGHT - 1, right = EXIF_WIDTH - 1;
     switch (orientation) {
@@ -266,7 +266,7 @@ static void orientations_are_applied(void **state) {
         }
 }
 
-/* A damaged block of EXIF turns nothing and is no error. */
+/* Damaged EXIF data are ignored. */
 static void damaged_exif_is_no_error(void **state) {
     (void)state;
     static blob exif, image;
@@ -287,7 +287,7 @@ static void damaged_exif_is_no_error(void **state) {
     check_shown(&image, 6);
 }
 
-static void a_turned_image_gives_the_size(void **state) {
+static void a_rotated_first_image_gives_the_size(void **state) {
     (void)state;
     static image_file files[2];
     static blob exif;
@@ -313,7 +313,7 @@ int main(void) {
         cmocka_unit_test(png_checksums_are_compared), cmocka_unit_test(unusual_pngs_are_read),
         cmocka_unit_test(apple_pngs_are_read),        cmocka_unit_test(zip_checksums_are_compared),
         cmocka_unit_test(huffman_tables_fit),         cmocka_unit_test(orientations_are_applied),
-        cmocka_unit_test(damaged_exif_is_no_error),   cmocka_unit_test(a_turned_image_gives_the_size),
+        cmocka_unit_test(damaged_exif_is_no_error),   cmocka_unit_test(a_rotated_first_image_gives_the_size),
     };
     return cmocka_run_group_tests_name("data_png_jpeg", tests, px_test_folder_make, px_test_folder_remove);
 }

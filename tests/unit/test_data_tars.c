@@ -9,7 +9,8 @@
 #include <stb/stb_image_write.h>
 #include <zlib.h>
 
-/* A tar that ends early, or whose headers lie. Cut inside gzip, read in order, it is found out before any reading. */
+/* Truncated tars, and tars with wrong headers. A truncated tar in gzip that is read in order fails when it is opened.
+ */
 static void bad_tars_are_refused(void **state) {
     (void)state;
     static blob image, tar;
@@ -36,8 +37,7 @@ static void bad_tars_are_refused(void **state) {
     check_refused(write_plain("bad.tar", &tar), (px_source_options){0}, PX_ERR_FORMAT, "found damaged content (");
 }
 
-/* GNU tar leaves the holes of a file out: its zeros are put back. Here the hole follows the
- * image. */
+/* GNU tar does not store the holes of a sparse file; reading restores their zeros. Here a hole follows the image. */
 static void sparse_images_are_read(void **state) {
     (void)state;
     static blob image, tar;
@@ -64,7 +64,7 @@ static void sparse_images_are_read(void **state) {
     px_source_close(source);
 }
 
-/* A header of PAX that gives the next file a name of any length and any characters. */
+/* Adds a PAX header, which gives the next file a name of any length and any characters. */
 static void tar_add_pax_name(blob *tar, const char *name) {
     char record[PX_PATH];
     const int length = (int)strlen(name) + 10; /* "NNN path=" and the line's end */
@@ -80,7 +80,7 @@ static void tar_add_pax_name(blob *tar, const char *name) {
     snprintf(header + 148, 8, "%06o", sum);
 }
 
-static void pax_names_are_shown(void **state) {
+static void pax_names_stand_in_messages(void **state) {
     (void)state;
     static blob tar, image;
     char name[256] = "";
@@ -103,7 +103,8 @@ static void pax_names_are_shown(void **state) {
         }
 }
 
-/* Names that lead out of a folder, absolute ones, links, controls: nothing is written, and messages stay one line. */
+/* Relative and absolute names outside the folder, links, control characters: nothing is written, and messages have one
+ * line. */
 static void tar_paths_are_harmless(void **state) {
     (void)state;
     static blob image, tar;
@@ -128,7 +129,7 @@ static void tar_paths_are_harmless(void **state) {
         }
 }
 
-/* A PNG of noise, so that a tar of them is not much smaller when it is compressed. */
+/* Makes a PNG of noise, so that compressing a tar of them saves little. */
 static void noise_make(blob *b, int side, uint32_t seed, uint8_t *pixels) {
     for (int i = 0; i < side * side; i++) pixels[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
     b->size = 0;
@@ -151,7 +152,7 @@ static const char *noise_tar(uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE], int
     return write_gzip("noise.tar.gz", &tar);
 }
 
-/* More images than are decoded at a time, one of them damaged. */
+/* More images than one window has, one of them damaged. */
 static void compressed_tars_are_read_in_order(void **state) {
     (void)state;
     static uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE];
@@ -169,8 +170,8 @@ static void compressed_tars_are_read_in_order(void **state) {
     px_source_close(source);
 }
 
-/* What lies before the break is read, what lies behind it fails for good, not as one bad image. */
-static void a_compressed_tar_that_breaks_off_is_told(void **state) {
+/* Images before the end of the file are read. Those after it fail with PX_ERR_FILE, not as single damaged images. */
+static void a_truncated_compressed_tar_fails(void **state) {
     (void)state;
     static uint8_t pixels[NOISE][NOISE_SIDE * NOISE_SIDE];
     const char *path = noise_tar(pixels, -1);
@@ -185,10 +186,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_tars_are_refused),
         cmocka_unit_test(sparse_images_are_read),
-        cmocka_unit_test(pax_names_are_shown),
+        cmocka_unit_test(pax_names_stand_in_messages),
         cmocka_unit_test(tar_paths_are_harmless),
         cmocka_unit_test(compressed_tars_are_read_in_order),
-        cmocka_unit_test(a_compressed_tar_that_breaks_off_is_told),
+        cmocka_unit_test(a_truncated_compressed_tar_fails),
     };
     return cmocka_run_group_tests_name("data_tars", tests, px_test_folder_make, px_test_folder_remove);
 }

@@ -4,7 +4,7 @@
 #include "pixelrnn/loader.h"
 #include <sys/stat.h>
 
-/* A .npy of images of 2 x 2. */
+/* Writes a .npy of images of 2 x 2. */
 static const char *values_write(const char *name, const uint8_t *bytes, size_t images) {
     static blob b;
     char dictionary[96];
@@ -56,8 +56,9 @@ static void levels_are_not_taken_for_intensities(void **state) {
     check_values(values_write("bright.npy", bright, 2), auto_2, bright, 2);
 }
 
-/* Each level becomes the intensity that quantises back to it, also in parts of a folder, in a zip and in grey. */
-static void levels_are_kept(void **state) {
+/* Each level becomes the intensity that quantises back to it, also in folders and zips, and after conversion to grey.
+ */
+static void levels_become_intensities(void **state) {
     (void)state;
     static blob array;
     static zip_file zip;
@@ -86,8 +87,8 @@ static void levels_are_kept(void **state) {
     px_source_close(source);
 }
 
-/* A stream begins again after images were read to see what its bytes mean. */
-static void deciding_loses_no_image(void **state) {
+/* A source that is read in order is reopened after images were read to check their values. */
+static void checking_values_loses_no_image(void **state) {
     (void)state;
     static blob array;
     static zip_file zip;
@@ -103,7 +104,7 @@ static void deciding_loses_no_image(void **state) {
     check_values(zip_write("second.npz", &zip), (px_source_options){.levels = 2}, second, 3);
 }
 
-/* A source that counts its reads: image n is all `value[n]`. */
+/* A source that counts its reads. All bytes of image n are value[n]. */
 typedef struct counted {
     px_source base;
     size_t reads;
@@ -119,8 +120,8 @@ static px_status read_counted(px_source *source, px_context *ctx, size_t index, 
     return PX_OK;
 }
 
-/* The scan stops at the first byte that reaches level 1: it does not pass over a large set. */
-static void deciding_is_cheap(void **state) {
+/* The check stops at the first byte that reaches level 1, so it does not read all of a large set. */
+static void checking_values_reads_few_images(void **state) {
     (void)state;
     static const struct {
         int levels;
@@ -148,9 +149,9 @@ static void deciding_is_cheap(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels_are_not_taken_for_intensities),
-        cmocka_unit_test(levels_are_kept),
-        cmocka_unit_test(deciding_loses_no_image),
-        cmocka_unit_test(deciding_is_cheap),
+        cmocka_unit_test(levels_become_intensities),
+        cmocka_unit_test(checking_values_loses_no_image),
+        cmocka_unit_test(checking_values_reads_few_images),
     };
     return cmocka_run_group_tests_name("data_values", tests, px_test_folder_make, px_test_folder_remove);
 }

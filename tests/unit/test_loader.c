@@ -1,5 +1,4 @@
-/* The loader: batches are functions of the step, whatever was asked before; the order of an epoch is a permutation;
- * levels and back. */
+/* The loader: batches depend on the step alone, the order of an epoch is a permutation, and values are quantised. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- The order of an epoch ---------------------------------------------------------------------------------------- */
+/* ---- The order of an epoch ---- */
 
 static void every_epoch_is_a_permutation(void **state) {
     (void)state;
@@ -32,8 +31,8 @@ static void every_epoch_is_a_permutation(void **state) {
         }
 }
 
-/* How many of 1000 indices stay where they are from one order to another. A random pair of orders shares 1 on average;
- * more than 8 has a chance of one in a million. */
+/* The number of 1000 indices that have the same position in two orders. Random orders share 1 on average, and more than
+ * 8 with a probability of one in a million. */
 static int agreement(uint64_t seed_a, uint64_t epoch_a, uint64_t seed_b, uint64_t epoch_b) {
     int same = 0;
     for (size_t i = 0; i < 1000; i++)
@@ -50,8 +49,8 @@ static void orders_differ_by_epoch_and_seed(void **state) {
     }
 }
 
-/* Each of 16 images stands first equally often: chi-squared with 15 degrees of freedom is above 44.3 once in 10^4. */
-static void no_image_is_preferred(void **state) {
+/* Each of 16 images is first equally often. Chi-squared with 15 degrees of freedom is above 44.3 once in 10^4. */
+static void every_image_is_first_equally_often(void **state) {
     (void)state;
     enum { COUNT = 16, EPOCHS = 16000 };
     int first[COUNT] = {0};
@@ -61,7 +60,7 @@ static void no_image_is_preferred(void **state) {
     if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
 }
 
-/* --- Some of many images ------------------------------------------------------------------------------------------ */
+/* ---- Choosing images ---- */
 
 static void a_choice_is_ascending_and_of_distinct_images(void **state) {
     (void)state;
@@ -81,8 +80,8 @@ static void a_choice_is_ascending_and_of_distinct_images(void **state) {
     }
 }
 
-/* How many of 100 images chosen from 1000 two seeds share: 10 on average; more than 30 has a chance of one in 10^8. */
-static void a_choice_is_the_seeds(void **state) {
+/* Two seeds share 10 of 100 images chosen from 1000 on average, and more than 30 with a probability of 10^-8. */
+static void a_choice_depends_on_the_seed(void **state) {
     (void)state;
     size_t a[100], b[100];
     for (uint64_t seed = 0; seed < 10; seed++) {
@@ -97,9 +96,9 @@ static void a_choice_is_the_seeds(void **state) {
     }
 }
 
-/* Each of 16 images is among 4 equally often: chi-squared, with at most 15 degrees of freedom, is above 44.3 once in
- * 10^4. */
-static void no_image_is_chosen_more_often(void **state) {
+/* Each of 16 images is among 4 chosen ones equally often. Chi-squared with at most 15 degrees of freedom is above 44.3
+ * once in 10^4. */
+static void every_image_is_chosen_equally_often(void **state) {
     (void)state;
     enum { COUNT = 16, CHOSEN = 4, SEEDS = 4000 };
     int times[COUNT] = {0};
@@ -113,7 +112,7 @@ static void no_image_is_chosen_more_often(void **state) {
     if (chi_squared > 44.3) fail_msg("chi-squared %g, at most 44.3", chi_squared);
 }
 
-/* --- A device that has host memory and nothing else, and a source whose images tell their index ------------------- */
+/* ---- A device with host memory alone, and a source whose images contain their index ---- */
 
 static int allocations;
 
@@ -139,7 +138,7 @@ enum { NOWHERE = -1 };
 static int broken = NOWHERE;     /* the image that cannot be read */
 static useconds_t reading_takes; /* microseconds, of an image */
 
-/* Image i is 1 x 2: its number, and 255 minus it. */
+/* Image i has 1 x 2 pixels: i and 255 - i. */
 static px_status read_number(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     if ((int)index == broken) return px_fail(ctx, PX_ERR_FILE, "%s: image %zu is gone", source->name, index);
     if (reading_takes > 0) usleep(reading_takes);
@@ -169,7 +168,7 @@ static px_batch next(px_loader *loader, int64_t step) {
     return batch;
 }
 
-/* --- Batches ------------------------------------------------------------------------------------------------------ */
+/* ---- Batches ---- */
 
 static void ordered_batches_wrap_around(void **state) {
     (void)state;
@@ -184,7 +183,7 @@ static void ordered_batches_wrap_around(void **state) {
     px_loader_close(loader);
 }
 
-/* The first `count` numbers that a shuffled loader over 10 images hands out. */
+/* Reads the first `count` images of a shuffled loader over 10 images. */
 static void shuffled(int batch_size, int count, uint8_t *drawn) {
     px_source source = numbers(10);
     px_loader *loader = open_loader(&source, batch_size, PX_LOADER_SHUFFLED);
@@ -246,7 +245,7 @@ static void a_pass_ends_with_a_tail_and_an_empty_batch(void **state) {
     px_loader_close(loader);
 }
 
-/* A pass over some images hands out those alone, each black and white as in a pass over all. */
+/* A pass over a subset returns its images alone, binarised as in a pass over all. */
 static void a_pass_over_a_subset(void **state) {
     (void)state;
     static const size_t subset[] = {3, 4, 90, 150, 199};
@@ -270,7 +269,7 @@ static void a_pass_over_a_subset(void **state) {
     px_loader_close(all);
 }
 
-static void shares_make_up_the_batch(void **state) {
+static void shares_of_ranks_form_the_batch(void **state) {
     (void)state;
     uint8_t expected[120];
     shuffled(7, 70, expected);
@@ -306,7 +305,7 @@ static void values_are_quantised(void **state) {
     px_loader_close(loader);
 }
 
-/* --- Levels ------------------------------------------------------------------------------------------------------- */
+/* ---- Levels ---- */
 
 static void levels_survive_eight_bits(void **state) {
     (void)state;
@@ -323,7 +322,7 @@ static void levels_survive_eight_bits(void **state) {
         }
 }
 
-/* --- Failures ----------------------------------------------------------------------------------------------------- */
+/* ---- Failures ---- */
 
 static void an_unreadable_image_fails_its_own_batch(void **state) {
     (void)state;
@@ -354,7 +353,7 @@ static void a_batch_that_does_not_fit_is_refused(void **state) {
     assert_null(loader);
 }
 
-/* The thread is met at its work, and after it: where a race between the two would show itself to a detector. */
+/* The caller arrives while the thread works, and after it, so that a thread sanitizer can see a race between them. */
 static void a_slow_source_is_waited_for(void **state) {
     (void)state;
     px_source source = numbers(10);
@@ -385,17 +384,17 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_epoch_is_a_permutation),
         cmocka_unit_test(orders_differ_by_epoch_and_seed),
-        cmocka_unit_test(no_image_is_preferred),
+        cmocka_unit_test(every_image_is_first_equally_often),
         cmocka_unit_test(a_choice_is_ascending_and_of_distinct_images),
-        cmocka_unit_test(a_choice_is_the_seeds),
-        cmocka_unit_test(no_image_is_chosen_more_often),
+        cmocka_unit_test(a_choice_depends_on_the_seed),
+        cmocka_unit_test(every_image_is_chosen_equally_often),
         cmocka_unit_test(a_pass_over_a_subset),
         cmocka_unit_test(ordered_batches_wrap_around),
         cmocka_unit_test(shuffled_epochs_hold_every_image_once),
         cmocka_unit_test(the_batch_size_does_not_change_the_order),
         cmocka_unit_test(a_batch_does_not_depend_on_those_before),
         cmocka_unit_test(a_pass_ends_with_a_tail_and_an_empty_batch),
-        cmocka_unit_test(shares_make_up_the_batch),
+        cmocka_unit_test(shares_of_ranks_form_the_batch),
         cmocka_unit_test(values_are_quantised),
         cmocka_unit_test(levels_survive_eight_bits),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),
