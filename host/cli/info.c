@@ -1,4 +1,4 @@
-/* pixelrnn info: what a config or a model costs, before anyone runs out. */
+/* pixelrnn info: parameters, memory and floating-point operations of a config or a model. */
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/decoder.h"
@@ -87,7 +87,7 @@ static void print_field(const px_model_spec *spec) {
                field.left, field.right);
 }
 
-/* How the device runs one direction of the recurrence, and why not otherwise. */
+/* Prints the strategy that the device uses for one direction, and why it cannot use the ones before. */
 static void print_recurrence(const char *what, const px_recurrence_explanation *e) {
     printf("  %-20s %s\n", what, e->words);
     for (int i = 0; i < e->taken; i++)

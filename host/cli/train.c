@@ -1,4 +1,4 @@
-/* pixelrnn train: from a config file to a run folder. */
+/* pixelrnn train: trains the model of a config into a run folder. */
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
