@@ -89,7 +89,7 @@ else
 	@command -v apt-get >/dev/null || { echo 'make: found no apt-get; use one of the other lines' >&2; exit 2; }
 	@sudo=; if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; $(if $(filter deps,$(GOALS)),, \
 		[ -t 0 ] || { echo 'make: the packages are missing; run the line as root, or make deps' >&2; exit 2; }; \
-		printf 'Run the first line with sudo? [y/N] '; read -r answer; case $$answer in [yY]*) ;; *) exit 2 ;; esac;) fi; \
+		printf 'Run the first line with sudo? [y/N] '; read -r answer; [ "$$answer" = y ] || [ "$$answer" = Y ] || exit 2;) fi; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(call missing,1)
 endif
 

@@ -102,8 +102,22 @@ refuses() { # TARGET
     rm -f called
     (cd "$repository" && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PATH="$work/user:$PATH" make "$1" BLAS=absent </dev/null) >out 2>err
     same $? 2 && [ ! -e called ] && contains out 'apt-get install -y .*libabsent-dev' && contains out 'dnf install .*absent-devel' &&
-        contains out 'pacman -S --needed .*absent'
+        contains out 'pacman -S --needed .*absent' && contains err 'the packages are missing; run the line as root'
 }
-check "make demo names missing packages, and runs no sudo unasked" refuses demo
-check "make test names missing packages, and runs no sudo unasked" refuses test
+# answers WORD: the question on a terminal, answered with WORD, leaves ./called if sudo runs
+answers() {
+    rm -f called
+    (sleep 1 && echo "$1") | script -qec "cd '$repository' && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS PATH='$work/user:$PATH' make demo BLAS=absent" /dev/null >out 2>&1
+    contains out 'with sudo\? \[y/N\]'
+}
+asks() {
+    answers n && [ ! -e called ] && answers y && [ -e called ]
+}
+if command -v apt-get >/dev/null && command -v script >/dev/null; then
+    check "make demo names missing packages, and runs no sudo unasked" refuses demo
+    check "make test names missing packages, and runs no sudo unasked" refuses test
+    check "make demo asks on a terminal" asks
+else
+    skip "make demo and make test name missing packages, and ask" "there is no apt-get or no script"
+fi
 finish
