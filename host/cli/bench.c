@@ -127,9 +127,10 @@ static px_status measure_in_child(px_context *ctx, const bench_values *w, const 
 static void print_heading(const bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf(
-        "Times are of one pass over a batch; one of sample_plain, which runs the whole network for each value, draws\n"
-        "one pixel of each image. FLOPs are useful ones, each image's counted once; shares are of the rates of a\n"
-        "large product (2048 x 2048 x 2048) and a large copy, the fastest of those between the phases.\n\n");
+        "Times are those of one pass over a batch. A pass of sample_plain, the naive sampler, samples one pixel of "
+        "each\n"
+        "image. FLOPs are useful FLOPs: each image is counted once. Shares are of the rates of a large matrix product\n"
+        "(2048 x 2048 x 2048) and a large copy, the fastest of those between the phases.\n\n");
     printf("%-24s %-12s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s",
            "GFLOP/s", "share");
 }
@@ -138,7 +139,7 @@ static void print_memory(const px_bench_result *r) {
     const double planned = (double)px_bench_planned(r) / MIB, peak = (double)r->peak / MIB;
     printf("  memory of training: planned %.1f MiB", planned);
     if (r->peak)
-        printf(" (%.1f of it the program), at its peak %.1f MiB, %+.1f %%", (double)r->program / MIB, peak,
+        printf(" (the program %.1f MiB), peak %.1f MiB, %+.1f %%", (double)r->program / MIB, peak,
                100 * (peak - planned) / planned);
     printf("\n");
 }
@@ -212,7 +213,7 @@ static void print_report(const bench_report *report, bool breakdown) {
     print_memory(r);
     if (!breakdown || !r->profiled) return;
     print_breakdown(r, PX_PROFILE_OWN, "training by operation");
-    print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
+    print_breakdown(r, PX_PROFILE_WHOLE, "training by call of the model");
 }
 
 /* Prints each phase of all configs in a column, as images per second and as a multiple of the first config. */
