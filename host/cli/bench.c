@@ -33,7 +33,7 @@ static const px_option options[] = {
     {"--breakdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, breakdown),
      .help = "also print the time of a training step by operation"},
     {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .help = "write the results as JSON"},
-    PX_OPTION_SET(bench_values),
+    PX_OPTION_SET(bench_values, settings),
     {0},
 };
 

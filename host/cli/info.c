@@ -18,7 +18,7 @@ static const px_option options[] = {
     {"--width", "W", PX_OPTION_INTEGER, offsetof(info_values, size.width), .min = 1, .help = "width of the images"},
     {"--channels", "C", PX_OPTION_INTEGER, offsetof(info_values, size.channels), .min = 1,
      .help = "channels of the images, 1 or 3"},
-    PX_OPTION_SET(info_values),
+    PX_OPTION_SET(info_values, settings),
     {0},
 };
 

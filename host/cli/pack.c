@@ -24,7 +24,7 @@ static const px_option option_table[] = {
      .help = "convert to grey (1) or colour (3)"},
     {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split),
      .help = "the part of a source that has several; default train"},
-    PX_OPTION_SET(pack_values),
+    PX_OPTION_SET(pack_values, settings),
     {0},
 };
 

@@ -24,9 +24,13 @@ installs() {
 }
 check "make install with DESTDIR and PREFIX" installs
 
-# --version loads the CUDA and MPI libraries; the installed program finds them in ../lib.
+# --version loads the MPI and CUDA libraries, which the installed program finds in ../lib. The program of a build without CUDA
+# may find the library of another build, so only a build's own libraries are compared.
 runs() {
-    "$root/usr/bin/pixelrnn" --version >installed && "$program" --version >built && cmp installed built
+    "$root/usr/bin/pixelrnn" --version >installed && "$program" --version >built || return
+    [ -e "$(dirname "$program")/libpixelrnn_cuda.so" ] || sed -i '/^CUDA/,$d' installed built
+    [ -e "$(dirname "$program")/libpixelrnn_mpi.so" ] || sed -i '/^MPI/d' installed built
+    cmp installed built
 }
 check "the installed program finds its libraries" runs
 

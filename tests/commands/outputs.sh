@@ -153,7 +153,7 @@ fi
 
 version() {
     pixelrnn --version && same "$(wc -c <err)" 0 && same "$(head -n 1 out | grep -cE '^pixelrnn [0-9]+\.[0-9]+\.[0-9]+')" 1 || return
-    for library in BLAS libarchive zlib libyaml cJSON protobuf-c MPI CUDA; do contains out "^$library  *[^ ]" || return; done
+    for library in options BLAS libarchive zlib libyaml cJSON protobuf-c MPI CUDA; do contains out "^$library  *[^ ]" || return; done
     contains out '^build  .*float' && fails 2 'found "more"' --version more
 }
 check "--version: program, build, libraries" version
