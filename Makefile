@@ -1,7 +1,7 @@
-# pixelrnn: one Makefile, not recursive over folders. `make help` lists targets and variables.
+# pixelrnn: one non-recursive Makefile. `make help` lists targets and variables.
 #
-# It calls itself in four places only: after installing packages, for the double-precision tests, for the fuzzers (from
-# tests/fuzz/run), and for the bundle, because each of these needs other flags than the build that asks for it.
+# It calls itself after installing packages, and to build with other flags: for the double-precision tests, the fuzzers (from
+# tests/fuzz/run) and the bundle.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -23,9 +23,9 @@ REVISION := $(or $(if $(wildcard .git),$(shell git -c safe.directory='*' describ
 
 # ---- Variables ---------------------------------------------------------------------------------------------------------
 
-## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; they live side by side
+## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; all can coexist
 BUILD ?= release
-## CC=gcc           the C compiler; clang's builds lie beside gcc's. libFuzzer is clang's alone
+## CC=gcc           the C compiler, gcc or clang, whose builds can coexist; BUILD=fuzz requires clang
 ifeq ($(origin CC),default)
 CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
 endif
@@ -33,16 +33,16 @@ endif
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
 ## BLAS=openblas    any CBLAS that pkg-config knows
 BLAS ?= openblas
-## MPI=1            0: leave MPI out, and with it training on several ranks
+## MPI=1            0: build without MPI, that is, without training on several ranks
 MPI ?= 1
-## CUDA=1           0: leave CUDA out. CUDA_HOME, CUDNN_HOME and NCCL_HOME say where to look first
+## CUDA=1           0: build without CUDA. CUDA_HOME, CUDNN_HOME and NCCL_HOME are searched first
 CUDA ?= 1
-## PREFIX=/usr/local where `make install` installs; DESTDIR is put before it
+## PREFIX=/usr/local  the folder of `make install`, below DESTDIR if that is set
 PREFIX ?= /usr/local
 ## WERROR=0         1: warnings are errors
 ## V=0              1: show the commands
 
-# Release lies in build/, every other variant in build/VARIANT/; objects always in build/obj/VARIANT/.
+# The release build goes to build/, other variants to build/VARIANT/, all objects to build/obj/VARIANT/.
 variant = $1$(if $(findstring clang,$(CC)),$(if $(filter fuzz,$1),,-clang))
 folder  = $(patsubst build/release,build,build/$(call variant,$1))
 OUT     := $(if $(filter bundle,$(BUILD)),build/bundle/build,$(call folder,$(BUILD)))
@@ -89,7 +89,7 @@ else
 	@command -v apt-get >/dev/null || { echo 'make: found no apt-get; use one of the other lines' >&2; exit 2; }
 	@sudo=; if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; $(if $(filter deps,$(GOALS)),, \
 		[ -t 0 ] || { echo 'make: the packages are missing; run the line as root, or make deps' >&2; exit 2; }; \
-		printf 'Run the first line with sudo? [y/N] '; read -r answer; case $$answer in [yY]*) ;; *) exit 2 ;; esac;) fi; \
+		printf 'Run the first line with sudo? [y/N] '; read -r answer; [ "$$answer" = y ] || [ "$$answer" = Y ] || exit 2;) fi; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(call missing,1)
 endif
 
@@ -121,19 +121,19 @@ SANITIZE_fuzz     := $(SANITIZE_sanitize) -fsanitize=fuzzer-no-link
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes $(if $(filter 1,$(WERROR)),-Werror)
 ifneq ($(findstring clang,$(CC)),)
-WARNINGS += -Wno-pass-failed # it says so when a simd loop was not vectorised, which is advice and not a fault
+WARNINGS += -Wno-pass-failed # a simd loop that was not vectorised is not an error
 endif
 
-# What the caller gives as CPPFLAGS, CFLAGS, LDFLAGS, LDLIBS or NVCCFLAGS is added at the end.
-# No -ffast-math: it would give up NaN, infinities and the order of sums.
+# CPPFLAGS, CFLAGS, LDFLAGS, LDLIBS and NVCCFLAGS of the user are appended.
+# -ffast-math is not used: it would break NaN, infinities and the order of sums.
 px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
 px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=fast \
 	$(OPTIMISE_$(BUILD)) $(SANITIZE_$(BUILD)) $(CFLAGS)
 px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..:$$ORIGIN/../lib' $(LDFLAGS)
 px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
-# Libraries are found beside the programs. libarchive is linked statically, which leaves libxml2 and ICU (35 MB) behind;
-# what else it needs is taken from its shared library, so that no further -dev packages are wanted.
+# The loader searches beside the programs. libarchive is linked statically, which avoids libxml2 and ICU (35 MB). Its other
+# dependencies are read from its shared library, so that no further -dev packages are required.
 ARCHIVE     := $(shell pkg-config --variable=libdir libarchive)/libarchive
 px_LDFLAGS  += -s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib:$$ORIGIN/../../lib:$$ORIGIN/../../../lib'
 px_LDLIBS   := $(patsubst -larchive,$(ARCHIVE).a,$(px_LDLIBS)) \
@@ -143,12 +143,13 @@ endif
 # ---- CUDA --------------------------------------------------------------------------------------------------------------
 
 , := ,
-# $(call root,HEADER,LIBRARY,FOLDERS): the first folder that has both; $(call header,...) and $(call library,...): where
+# $(call root,HEADER,LIBRARY,FOLDERS): the first folder that has both. $(call header,FOLDER,NAME), $(call library,FOLDER,NAME):
+# the path of one
 MULTIARCH := $(shell uname -m)-linux-gnu
 header    = $(firstword $(foreach d,$1/include $1/include/$(MULTIARCH),$(wildcard $d/$2)))
 library   = $(firstword $(foreach d,$1/lib64 $1/lib $1/lib/$(MULTIARCH),$(wildcard $d/$2)))
 root      = $(firstword $(foreach d,$3,$(if $(and $(call header,$d,$1),$(call library,$d,$2)),$d)))
-# Python's packages hold nvidia/cudnn, nvidia/nccl, and nvidia/cublas or (since CUDA 13) nvidia/cu13
+# Python packages contain nvidia/cudnn, nvidia/nccl, and nvidia/cublas or (since CUDA 13) nvidia/cu13
 PYTHON    = $(wildcard $(addsuffix /*,$(shell python3 -c 'import nvidia; print(*nvidia.__path__)' 2>/dev/null)))
 find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $3,,$(call root,$1,$2,$(PYTHON))))
 
@@ -164,7 +165,7 @@ CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
 CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
 endif
-# The host's half, which tests run on a mock for a GPU; and all of it, with the kernels
+# HAVE_HOST_CUDA: the host code can be built, which tests run on a mock of CUDA. HAVE_CUDA: the kernels, too
 HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
 HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
@@ -198,39 +199,39 @@ GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host
 HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c,$(wildcard host/*/*.c host/device/cpu/*.c))
 PORTABLE     := $(wildcard kernels/*.cu)
 KERNELS      := $(PORTABLE) $(wildcard kernels/sm90/*.cu)
-# Texts that touch activations are compiled for bfloat16 as well: kernels/portable/portable.h
+# Sources that access activations are also compiled for bfloat16: kernels/portable/portable.h
 STORING      := $(shell grep -lwE 'px_row|px_store' $(KERNELS))
-# nvcc's objects know nothing of the C compiler and its flags: release and bundle share them
+# The objects of nvcc do not depend on the C compiler and its flags, so release and bundle share them
 CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 
 LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
-# CUDA is a library of its own, which the program loads when a device is asked for: host/device/load_cuda.c says why
+# The CUDA backend is a separate library, which the program loads on demand: see host/device/load_cuda.c
 CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/recurrence.c host/device/recurrence_strategy.c host/io/status.c) \
 	$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) $(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
-# MPI and NCCL likewise, when a launcher has started ranks
+# So are MPI and NCCL, which are loaded when a launcher has started ranks
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/mpi.c host/io/status.c)
 NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
-# tests/*/test_*.c are a program each; tests/support is linked into all of them. Those of tests/unit and tests/oracle lie in
-# build/tests itself; in a folder of it lie those for a GPU (gpu), CUDA's libraries (cuda) or the mock of them (mock_cuda).
+# Each tests/*/test_*.c is a program, linked with tests/support. Programs of tests/unit and tests/oracle go to build/tests;
+# those that need a GPU (gpu), the CUDA libraries (cuda) or their mock (mock_cuda) go to a subfolder.
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(wildcard tests/support/*.c tests/support/*.cc) tests/fuzz/readers.c))
 TEST_SOURCES    := $(wildcard tests/unit/test_*.c tests/oracle/test_*.c)
 TESTS           := $(patsubst %.c,$(OUT)/tests/%,$(notdir $(TEST_SOURCES)))
 GPU_TESTS       := $(patsubst %.c,$(OUT)/%,$(wildcard tests/gpu/test_*.c))
-# tests/oracle is an independent trainer, which these programs compare the library and the commands with
+# tests/oracle is an independent trainer, with which these programs compare the library and the commands
 ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/oracle/test_%,$(wildcard tests/oracle/*.c)))
 ORACLE_TESTS    := $(filter $(OUT)/tests/test_oracle%,$(TESTS))
-# tests/cuda/test_*.c want CUDA's libraries, but no GPU
+# tests/cuda/test_*.c need the CUDA libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
-# tests/mock_cuda is a mock of CUDA's libraries, so that host/device/cuda runs without a GPU: these programs are linked
-# with both once more
+# tests/mock_cuda is a mock of the CUDA libraries, on which host/device/cuda runs without a GPU. These programs are linked a
+# second time, with both
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
 MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
-# These tell more in double precision, where a difference quotient is good to 1e-11
+# These tests are more precise in double precision, where a difference quotient is accurate to 1e-11
 DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_oracle test_oracle_weights test_ranks,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
@@ -251,7 +252,7 @@ run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
 programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
-# Flags are files that change when the flags do, and what was made with them depends on them.
+# A flag file changes when its flags change; the files that are built with the flags depend on it.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
 cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
@@ -266,16 +267,16 @@ $(FLAG_FILES): FORCE
 $(OBJ)/host/io/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
 $(OBJ)/host/cli/version.o: private px_CPPFLAGS += -DPX_BUILD_OPTIONS='"$(BUILD_OPTIONS)"'
 $(OBJ)/host/io/version.o $(OBJ)/host/cli/version.o: $(OBJ)/version.flags
-# Of damaged pictures stb_image 2.27 shifts bits by 32, adds 0 to a null pointer, and copies 0 bytes to it: undefined in
-# C11, but what comes of it is a wrong pixel at most
+# For damaged images, stb_image 2.27 shifts by 32, adds 0 to a null pointer, and copies 0 bytes to it. This is undefined in
+# C11, but gives a wrong pixel at worst
 $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
-# Its writer shifts bits into the sign of an int; tests alone write JPEGs
+# stb_image_write shifts into the sign bit of an int when it writes a JPEG, which only tests do
 $(OBJ)/host/logging/stb_image_write.o: private px_CFLAGS += -fno-sanitize=shift
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
-# Kernels that only a GPU can run, run by an emulator: C++ without its library, so that C's linker does. Their text is
-# nvcc's, which does not warn of conversions.
+# The emulator of Hopper-only kernels is C++ without the C++ library, so that the C linker suffices. The kernels are written
+# for nvcc, which does not warn about conversions.
 $(OBJ)/%.o: %.cc $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(filter-out -std=%,$(px_CFLAGS)) -std=c++17 -fno-exceptions -fno-rtti \
@@ -283,7 +284,7 @@ $(OBJ)/%.o: %.cc $(OBJ)/cc.flags
 $(OBJ)/%.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ -x c $<)
-# bfloat16 is a class, for which the kernel's text is taken as C++; nothing of C++ is needed when the program runs
+# bfloat16 is a class, so these sources are compiled as C++; the program does not need the C++ library
 $(OBJ)/%.bf16.cpu.o: %.cu $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,'$< bf16',$(CC) -DPX_STORE_BF16 $(px_CPPFLAGS) $(patsubst -std=c11,-std=c++17 -fno-exceptions -fno-rtti,$(px_CFLAGS)) \
@@ -353,13 +354,13 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 
 # ---- Use ---------------------------------------------------------------------------------------------------------------
 
-demo: $(PROGRAM) ## train a small Diagonal BiLSTM on digits drawn by the program, and draw samples from it
+demo: $(PROGRAM) ## train a small Diagonal BiLSTM on generated digits, and sample from it
 	$(PROGRAM) train configs/demo.yaml -o runs/demo --resume
 	$(PROGRAM) sample runs/demo -n 64 -o runs/demo/samples.png
 	@echo 'The samples are in runs/demo/samples.png'
 
-# A race detector that does not know OpenMP's barriers would report each of them. clang's runtime tells it of them through
-# libarcher; with gcc's there is one thread, and what sets a number of its own is reported in vain.
+# The race detector learns of OpenMP barriers from libarcher, which only the runtime of clang has. With gcc there is one
+# thread, and tests that set another number report false races.
 ifeq ($(BUILD),thread)
 ARCHER := $(if $(findstring clang,$(CC)),$(realpath $(shell $(CC) -print-resource-dir)/../../libarcher.so))
 RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1,OMP_NUM_THREADS=1)
@@ -375,16 +376,16 @@ test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all 
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
 	$(TEST_ENVIRONMENT) PX_TEST_DEVICE=cuda tests/run $(GPU_TESTS) $(TESTS) $(TEST_SCRIPTS)
 
-fuzz: ## feed every reader of files with damaged ones, each for FUZZ_SECONDS (60); needs clang with libFuzzer
+fuzz: ## fuzz every file reader for FUZZ_SECONDS (60) each; needs clang with libFuzzer
 	+@tests/fuzz/run || [ $$? -eq 77 ]
 
-bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model, as a share of a large product's rate
+bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of each model
 	$(PROGRAM) bench $(sort $(wildcard configs/bench_*.yaml)) $(BENCH_ARGS)
 
-baselines: $(PROGRAM) ## run the program and PyTorch's models in turn, and print the ratios (PyTorch must be there)
+baselines: $(PROGRAM) ## compare the speed of the program with PyTorch, which must be installed
 	PIXELRNN=$(PROGRAM) bench/baselines/run $(BASELINES_ARGS)
 
-resources: ## write what each kernel takes of the multiprocessor (registers, shared memory, spills) to build/ptxas.txt
+resources: ## write registers, shared memory and spills of each kernel to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)
 	@for kernel in $(KERNELS) $(addprefix bf16:,$(STORING)); do echo "== $$kernel"; \
 		case $$kernel in bf16:*) store=-DPX_STORE_BF16 ;; *) store= ;; esac; \
@@ -419,14 +420,14 @@ install: all ## install program, library, headers, pixelrnn.pc, man page, bash c
 	@$(PROGRAM) help --completion >$(ROOT)/share/bash-completion/completions/pixelrnn
 	@echo 'Installed in $(ROOT)'
 
-# Every Linux has its own C library and compiler runtime, a GPU machine its own CUDA, and a cluster its own MPI.
-LEFT_BEHIND := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
-bundle: ## gather program, libraries other than CUDA's, configs, tests and bench in build/bundle, to run on another machine
+# Libraries that the other machine provides: C library, compiler runtime, CUDA, MPI.
+EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
+bundle: ## collect program, libraries except CUDA's, configs, tests and bench in build/bundle, for another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs
 	@cp -r configs tests bench build/bundle && cp bench/bundle_run build/bundle/run
 	@find build/bundle/build build/bundle/lib -type f -perm -u+x ! -name libpixelrnn_mpi.so -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
-		grep -Ev '$(LEFT_BEHIND)' | xargs cp -L -t build/bundle/lib
+		grep -Ev '$(EXCLUDED)' | xargs cp -L -t build/bundle/lib
 	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
 
 endif
@@ -435,7 +436,7 @@ endif
 
 CLANG_FORMAT ?= clang-format
 FORMATTED    := $(sort $(wildcard $(foreach d,host host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))
-format: ## lay out all sources with clang-format
+format: ## format all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)

@@ -1,5 +1,5 @@
-/* The bench of a model: check, warm up, measure. */
-#include "host/bench/times.h"
+/* The bench of a model: check, warm-up, measurement. */
+#include "host/bench/bench.h"
 #include "kernels/portable/random.h"
 #include "host/train/step.h"
 #include <math.h>
@@ -7,51 +7,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct px_bench {
+typedef struct bench_state {
     const px_bench_spec *spec;
     px_device *device;
     px_model *model;
     px_optimizer *optimizer;
     px_step step;
     px_decoder *decoder;
-    uint8_t *levels; /* (images, H * W * C), random */
-    uint8_t *drawn;  /* (images, H * W * C) */
-    uint8_t *keep;   /* (H * W): all but the last pixel */
-    double *nats;    /* (images) */
+    uint8_t *levels;  /* (images, H * W * C), random */
+    uint8_t *sampled; /* (images, H * W * C) */
+    uint8_t *keep;    /* (H * W): all but the last pixel */
+    double *nats;     /* (images) */
     int64_t updates;
-} px_bench;
+} bench_state;
 
 static px_status pass_train(void *context) {
-    px_bench *bench = context;
+    bench_state *bench = context;
     return px_step_run(&bench->step, bench->levels, bench->spec->images, ++bench->updates, 1e-3);
 }
 
 static px_status pass_evaluate(void *context) {
-    px_bench *bench = context;
+    bench_state *bench = context;
     PX_TRY(px_model_forward(bench->model, bench->levels, bench->spec->images, false));
     return px_model_nats(bench->model, bench->nats);
 }
 
 static px_status pass_sample(void *context) {
-    px_bench *bench = context;
+    bench_state *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1};
-    return px_sample(bench->decoder, &request, bench->drawn, bench->nats, NULL);
+    return px_sample(bench->decoder, &request, bench->sampled, bench->nats, NULL);
 }
 
 static px_status pass_sample_naive(void *context) {
-    px_bench *bench = context;
+    bench_state *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed,
                                        .images = bench->spec->images,
                                        .temperature = 1,
                                        .given = bench->levels,
                                        .keep = bench->keep};
-    return px_sample_naive(bench->model, &request, bench->drawn);
+    return px_sample_naive(bench->model, &request, bench->sampled);
 }
 
 static const struct {
     px_purpose purpose;
     px_status (*pass)(void *context);
-} px_bench_phases[PX_BENCH_PHASES] = {
+} phases[PX_BENCH_PHASES] = {
     [PX_BENCH_TRAIN] = {PX_PURPOSE_TRAIN, pass_train},
     [PX_BENCH_EVALUATE] = {PX_PURPOSE_EVALUATE, pass_evaluate},
     [PX_BENCH_SAMPLE] = {PX_PURPOSE_EVALUATE, pass_sample},
@@ -59,9 +59,9 @@ static const struct {
 };
 const char *const px_bench_phase_names[PX_BENCH_PHASES] = {"train", "evaluate", "sample", "sample_plain"};
 
-enum { PX_BENCH_WARM_UP = 2, PX_BENCH_MIN = 5, PX_BENCH_PROFILED = 3 };
+enum { WARM_UP = 2, MIN_PASSES = 5, PROFILED_STEPS = 3 };
 
-/* A field of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": most ever); 0 where the system has none. */
+/* Returns a field of /proc/self/status in bytes ("VmRSS:": resident memory, "VmHWM:": its peak); 0 if there is none. */
 static size_t resident(const char *field) {
     char line[256];
     size_t kibibytes = 0;
@@ -74,17 +74,17 @@ static size_t resident(const char *field) {
     return kibibytes * 1024;
 }
 
-/* Random levels: the work does not depend on them. */
-static px_status bench_images(px_bench *bench) {
+/* Allocates the buffers and fills the images with random levels, on which the work does not depend. */
+static px_status bench_images(bench_state *bench) {
     const px_model_spec *m = &bench->spec->model;
     const size_t pixels = (size_t)m->height * (size_t)m->width, values = pixels * (size_t)m->channels;
     const size_t all = values * (size_t)bench->spec->images;
     bench->levels = malloc(all);
-    bench->drawn = malloc(all);
+    bench->sampled = malloc(all);
     bench->keep = malloc(pixels);
     bench->nats = calloc((size_t)bench->spec->images, sizeof *bench->nats);
-    if (!bench->levels || !bench->drawn || !bench->keep || !bench->nats)
-        return px_fail(bench->device->ctx, PX_ERR_MEMORY, "bench: cannot allocate %zu bytes of images", all);
+    if (!bench->levels || !bench->sampled || !bench->keep || !bench->nats)
+        return px_fail_memory(bench->device->ctx, "bench", 2 * all);
     for (size_t i = 0; i < pixels; i++) bench->keep[i] = i + 1 < pixels;
     for (size_t i = 0; i < all; i++) {
         const px_random4 random = px_random(bench->spec->seed, PX_RANDOM_DATA, i / values, i % values);
@@ -93,12 +93,12 @@ static px_status bench_images(px_bench *bench) {
     return PX_OK;
 }
 
-/* Two forward passes give the same finite nats. */
-static px_status bench_check(px_bench *bench) {
+/* Checks that two forward passes give the same finite nats. */
+static px_status bench_check(bench_state *bench) {
     const size_t images = (size_t)bench->spec->images;
     PX_TRY(pass_evaluate(bench));
     double *first = malloc(images * sizeof *first);
-    if (!first) return px_fail(bench->device->ctx, PX_ERR_MEMORY, "bench: cannot allocate %zu doubles", images);
+    if (!first) return px_fail_memory(bench->device->ctx, "bench", images * sizeof *first);
     memcpy(first, bench->nats, images * sizeof *first);
     px_status status = pass_evaluate(bench);
     for (size_t n = 0; n < images && status == PX_OK; n++)
@@ -110,7 +110,7 @@ static px_status bench_check(px_bench *bench) {
     return status;
 }
 
-static px_status bench_prepare(px_bench *bench, px_bench_result *result) {
+static px_status bench_prepare(bench_state *bench, px_bench_result *result) {
     const px_bench_spec *spec = bench->spec;
     PX_TRY(bench_images(bench));
     result->program = resident("VmRSS:");
@@ -124,15 +124,14 @@ static px_status bench_prepare(px_bench *bench, px_bench_result *result) {
     return bench_check(bench);
 }
 
-static px_status bench_phase_take(px_bench *bench, px_bench_phase phase, px_bench_passes *passes) {
+static px_status bench_phase_take(bench_state *bench, px_bench_phase phase, px_bench_passes *passes) {
     px_times times;
-    const px_purpose purpose = px_bench_phases[phase].purpose;
+    const px_purpose purpose = phases[phase].purpose;
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
     if (phase == PX_BENCH_SAMPLE)
         PX_TRY(px_decoder_create(bench->model, bench->spec->images, PX_DECODER_RECORDED, &bench->decoder));
-    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(px_bench_phases[phase].pass(bench));
-    PX_TRY(
-        px_times_take(&times, bench->device, PX_BENCH_MIN, bench->spec->seconds, px_bench_phases[phase].pass, bench));
+    for (int i = 0; i < WARM_UP; i++) PX_TRY(phases[phase].pass(bench));
+    PX_TRY(px_times_take(&times, bench->device, MIN_PASSES, bench->spec->seconds, phases[phase].pass, bench));
     passes->count = times.count;
     passes->seconds = px_times_quantiles(&times);
     passes->images = bench->spec->images;
@@ -141,40 +140,41 @@ static px_status bench_phase_take(px_bench *bench, px_bench_phase phase, px_benc
     return PX_OK;
 }
 
-/* A look at the device's own rates, for a tenth of a phase's time. */
-static px_status bench_measurement(px_bench *bench, px_bench_result *result) {
+/* Measures the rates of the device, for a tenth of the time of a phase. */
+static px_status bench_rates(bench_state *bench, px_bench_result *result) {
     return px_bench_rates_take(bench->device, bench->spec->seconds / 10, &result->rates[result->rate_count++]);
 }
 
-static px_status bench_profile(px_bench *bench, px_bench_result *result) {
+static px_status bench_profile(bench_state *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(pass_train(bench));
     px_status status = PX_OK;
     for (int kind = 0; kind < PX_PROFILES; kind++) {
         px_profile_begin(&result->profile[kind], bench->device, (px_profile_kind)kind);
-        for (int i = 0; i < PX_BENCH_PROFILED && status == PX_OK; i++) status = pass_train(bench);
+        for (int i = 0; i < PROFILED_STEPS && status == PX_OK; i++) status = pass_train(bench);
         px_profile_end(&result->profile[kind], bench->device);
     }
-    result->profiled = PX_BENCH_PROFILED;
+    result->profiled = PROFILED_STEPS;
     return status;
 }
 
-/* Memory first, while nothing but training has run; then each phase between two looks at the device's own rates. */
-static px_status bench_measure(px_bench *bench, px_bench_result *result) {
+/* Measures peak memory first, while nothing but training has run. Each phase is then measured between two measurements
+ * of the device's rates. */
+static px_status bench_measure(bench_state *bench, px_bench_result *result) {
     PX_TRY(bench_prepare(bench, result));
-    for (int i = 0; i < PX_BENCH_WARM_UP; i++) PX_TRY(pass_train(bench));
+    for (int i = 0; i < WARM_UP; i++) PX_TRY(pass_train(bench));
     if (strcmp(bench->device->kind, "cpu") == 0) result->peak = resident("VmHWM:");
-    PX_TRY(bench_measurement(bench, result));
+    PX_TRY(bench_rates(bench, result));
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
         if (!bench->spec->phase[phase]) continue;
         PX_TRY(bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(bench_measurement(bench, result));
+        PX_TRY(bench_rates(bench, result));
     }
     return bench->spec->phase[PX_BENCH_TRAIN] ? bench_profile(bench, result) : PX_OK;
 }
 
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {
-    px_bench bench = {.spec = spec, .device = device};
+    bench_state bench = {.spec = spec, .device = device};
     memset(result, 0, sizeof *result);
     const px_status status = bench_measure(&bench, result);
     px_decoder_destroy(bench.decoder);
@@ -182,7 +182,7 @@ px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_re
     px_optimizer_destroy(bench.optimizer);
     px_model_destroy(bench.model);
     free(bench.levels);
-    free(bench.drawn);
+    free(bench.sampled);
     free(bench.keep);
     free(bench.nats);
     return status;

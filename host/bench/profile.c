@@ -1,17 +1,14 @@
 /* Time by operation. */
-#include "host/bench/bench.h"
+#include "host/bench/profile.h"
 #include "host/io/clock.h"
 #include <string.h>
 
-const char *const px_op_names[PX_OPS] = {
-#define PX_NAME_OP(name) #name,
-    PX_DEVICE_OPS(PX_NAME_OP)};
-
-/* `outer` keeps what the calling operation had counted; from here on `called` is that of this one. */
+/* Begins a call. *outer receives the nested seconds of the calling operation; profile->nested then counts those of this
+ * call. Returns the start time. */
 static double profile_enter(px_profile *profile, px_device *device, double *outer) {
     if (profile->kind == PX_PROFILE_WHOLE) device->ops = profile->real;
-    *outer = profile->called;
-    profile->called = 0;
+    *outer = profile->nested;
+    profile->nested = 0;
     return px_clock_seconds();
 }
 
@@ -19,14 +16,14 @@ static px_status profile_leave(px_profile *profile, px_device *device, int op, c
                                double outer, px_status status) {
     if (status == PX_OK) status = profile->real->synchronize(device);
     const double elapsed = px_clock_seconds() - start;
-    profile->seconds[op] += elapsed - profile->called;
+    profile->seconds[op] += elapsed - profile->nested;
     profile->calls[op]++;
-    if (profile->called == 0) {
+    if (profile->nested == 0) {
         const px_work work = px_work_of(op, args);
         profile->work[op].flops += work.flops;
         profile->work[op].bytes += work.bytes;
     }
-    profile->called = outer + elapsed;
+    profile->nested = outer + elapsed;
     device->ops = &profile->table;
     return status;
 }

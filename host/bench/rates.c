@@ -1,4 +1,4 @@
-/* Repeated measurements; the rates of a large product and a large copy. */
+/* Repeated time measurements, and the rates of a large matrix product and a large copy. */
 #include "host/bench/times.h"
 #include "host/io/clock.h"
 #include <stdlib.h>
@@ -8,14 +8,14 @@ static int compare_seconds(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-px_status px_times_take(px_times *times, px_device *device, int least, double seconds, px_status (*pass)(void *context),
+px_status px_times_take(px_times *times, px_device *device, int min, double seconds, px_status (*pass)(void *context),
                         void *context) {
     times->count = 0;
     PX_TRY(device->ops->synchronize(device));
     const double begin = px_clock_seconds();
-    for (double start = begin; times->count < least || start - begin < seconds;) {
+    for (double start = begin; times->count < min || start - begin < seconds;) {
         if (times->count == PX_MAX_TIMES) break;
-        if (times->count > 0 && seconds > 0 && start - begin >= PX_TIMEOUTS * seconds) break;
+        if (times->count > 0 && seconds > 0 && start - begin >= PX_MAX_OVERRUN * seconds) break;
         PX_TRY(pass(context));
         PX_TRY(device->ops->synchronize(device));
         const double end = px_clock_seconds();
@@ -31,45 +31,45 @@ px_quantiles px_times_quantiles(px_times *times) {
     return (px_quantiles){times->seconds[last / 10], times->seconds[(last + 1) / 2], times->seconds[last - last / 10]};
 }
 
-enum { PX_SIDE = 2048, PX_COPY = 64 << 20, PX_RATE_REPEATS = 7 };
+enum { SIDE = 2048, COPY_BYTES = 64 << 20, MIN_PASSES = 7 };
 
-typedef struct rate_work {
+typedef struct rate_buffers {
     px_device *device;
     char *memory; /* three square matrices, or source and destination of a copy */
-} rate_work;
+} rate_buffers;
 
 static px_status product_pass(void *context) {
-    const rate_work *work = context;
-    const px_type type = work->device->activation;
-    const size_t bytes = (size_t)PX_SIDE * PX_SIDE * px_type_size(type);
-    return px_run(work->device, gemm, .m = PX_SIDE, .n = PX_SIDE, .k = PX_SIDE, .operands = type, .result = type,
-                  .a = work->memory, .b = work->memory + bytes, .c = work->memory + 2 * bytes, .ld_a = PX_SIDE,
-                  .ld_b = PX_SIDE, .ld_c = PX_SIDE, .batch = 1);
+    const rate_buffers *buffers = context;
+    const px_type type = buffers->device->activation;
+    const size_t bytes = (size_t)SIDE * SIDE * px_type_size(type);
+    return px_run(buffers->device, gemm, .m = SIDE, .n = SIDE, .k = SIDE, .operands = type, .result = type,
+                  .a = buffers->memory, .b = buffers->memory + bytes, .c = buffers->memory + 2 * bytes, .ld_a = SIDE,
+                  .ld_b = SIDE, .ld_c = SIDE, .batch = 1);
 }
 
 static px_status copy_pass(void *context) {
-    const rate_work *work = context;
-    return work->device->ops->copy(work->device, work->memory + PX_COPY, work->memory, PX_COPY);
+    const rate_buffers *buffers = context;
+    return buffers->device->ops->copy(buffers->device, buffers->memory + COPY_BYTES, buffers->memory, COPY_BYTES);
 }
 
-static px_status rates_of(rate_work *work, double seconds, px_bench_rates *rates) {
+static px_status measure_rates(rate_buffers *buffers, double seconds, px_bench_rates *rates) {
     px_times times;
-    PX_TRY(product_pass(work));
-    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, seconds, product_pass, work));
-    rates->flops = 2.0 * PX_SIDE * PX_SIDE * PX_SIDE / px_times_quantiles(&times).median;
-    PX_TRY(copy_pass(work));
-    PX_TRY(px_times_take(&times, work->device, PX_RATE_REPEATS, seconds, copy_pass, work));
-    rates->bytes = 2.0 * PX_COPY / px_times_quantiles(&times).median;
+    PX_TRY(product_pass(buffers));
+    PX_TRY(px_times_take(&times, buffers->device, MIN_PASSES, seconds, product_pass, buffers));
+    rates->flops = 2.0 * SIDE * SIDE * SIDE / px_times_quantiles(&times).median;
+    PX_TRY(copy_pass(buffers));
+    PX_TRY(px_times_take(&times, buffers->device, MIN_PASSES, seconds, copy_pass, buffers));
+    rates->bytes = 2.0 * COPY_BYTES / px_times_quantiles(&times).median;
     return PX_OK;
 }
 
 px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates *rates) {
-    rate_work work = {.device = device};
+    rate_buffers buffers = {.device = device};
     void *memory;
-    PX_TRY(device->ops->allocate(device, (size_t)2 * PX_COPY, &memory));
-    work.memory = memory;
-    px_status status = device->ops->clear(device, memory, (size_t)2 * PX_COPY);
-    if (status == PX_OK) status = rates_of(&work, seconds, rates);
-    const px_status released = device->ops->free(device, memory);
-    return status == PX_OK ? released : status;
+    PX_TRY(device->ops->allocate(device, (size_t)2 * COPY_BYTES, &memory));
+    buffers.memory = memory;
+    px_status status = device->ops->clear(device, memory, (size_t)2 * COPY_BYTES);
+    if (status == PX_OK) status = measure_rates(&buffers, seconds, rates);
+    const px_status freed = device->ops->free(device, memory);
+    return status == PX_OK ? freed : status;
 }

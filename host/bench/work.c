@@ -1,25 +1,28 @@
-/* What each operation cannot do without, from its descriptor: floating-point operations of its products and sums of
- * products, and the bytes of its tensors, each tensor read or written once as the descriptor lists it. What an
- * implementation moves beside (gathered columns, sums that are combined later) is not counted, nor is pointwise
- * arithmetic. */
-#include "host/bench/bench.h"
+/* The minimum work of each operation, computed from its descriptor: the FLOPs of its matrix products, and the bytes of
+ * its tensors. Additional traffic of an implementation (im2col columns, partial sums) and pointwise arithmetic are not
+ * counted. */
+#include "host/bench/work.h"
 #include "kernels/skew.h"
 
-static double px_bytes(const px_tensor *tensor) {
+const char *const px_op_names[PX_OPS] = {
+#define PX_NAME_OP(name) #name,
+    PX_DEVICE_OPS(PX_NAME_OP)};
+
+static double tensor_bytes(const px_tensor *tensor) {
     return tensor->data ? (double)px_tensor_bytes(tensor) : 0;
 }
 
-/* The bytes of some tensors; absent ones have none. */
+/* The sum of the bytes of some tensors; a tensor without data has none. */
 #define PX_BYTES(...)                                                                                                  \
     bytes_of((const px_tensor *const[]){__VA_ARGS__},                                                                  \
              sizeof((const px_tensor *const[]){__VA_ARGS__}) / sizeof(px_tensor *))
 static double bytes_of(const px_tensor *const *tensors, size_t count) {
     double bytes = 0;
-    for (size_t i = 0; i < count; i++) bytes += px_bytes(tensors[i]);
+    for (size_t i = 0; i < count; i++) bytes += tensor_bytes(tensors[i]);
     return bytes;
 }
 
-/* An operation that multiplies nothing. */
+/* The work of an operation without matrix products. */
 static px_work moves(double bytes) {
     return (px_work){.bytes = bytes};
 }
@@ -31,7 +34,7 @@ static px_work work_gemm(const px_gemm_args *k) {
                      .bytes = batch * ((m + n) * depth * operands + m * n * result * (k->beta != 0 ? 2 : 1))};
 }
 
-/* A convolution's product, and its live weights of this type. */
+/* The FLOPs of a convolution, and the bytes of its live weights. */
 static px_work work_taps(const px_taps *taps, size_t pixels, int in, int out, px_type type) {
     const double weights = (double)taps->live * in * out;
     return (px_work){.flops = 2 * weights * (double)pixels, .bytes = weights * (double)px_type_size(type)};
@@ -44,7 +47,7 @@ static px_work work_convolve(const px_convolve_args *k) {
 }
 static px_work work_convolve_input_gradient(const px_convolve_input_gradient_args *k) {
     px_work work = work_taps(&k->taps, k->dy.rows, k->dx.columns, k->dy.columns, k->weight.type);
-    work.bytes += PX_BYTES(&k->dy, &k->add, &k->dx) + (k->relu ? px_bytes(&k->x) : 0);
+    work.bytes += PX_BYTES(&k->dy, &k->add, &k->dx) + (k->relu ? tensor_bytes(&k->x) : 0);
     return work;
 }
 static px_work work_convolve_weight_gradient(const px_convolve_weight_gradient_args *k) {
@@ -53,13 +56,14 @@ static px_work work_convolve_weight_gradient(const px_convolve_weight_gradient_a
     return work;
 }
 
-/* A recurrence reads and writes every pixel of its lines once, whatever its steps hold of it meanwhile. */
+/* Every pixel of each direction is read and written once. */
 static px_work work_recurrence(const px_recurrence_args *k, bool backward) {
     px_work work = {0};
     for (int d = 0; d < k->directions; d++) {
-        const px_recurrence_direction *line = &k->direction[d];
-        work.flops += 2 * (double)px_tensor_elements(&line->weight) * (double)px_grid_pixels(&k->grid);
-        work.bytes += PX_BYTES(&line->weight, &line->gates, &line->gates, &line->c, backward ? &line->dh : &line->h);
+        const px_recurrence_direction *direction = &k->direction[d];
+        work.flops += 2 * (double)px_tensor_elements(&direction->weight) * (double)px_grid_pixels(&k->grid);
+        work.bytes += PX_BYTES(&direction->weight, &direction->gates, &direction->gates, &direction->c,
+                               backward ? &direction->dh : &direction->h);
     }
     return work;
 }
@@ -70,14 +74,15 @@ static px_work work_recurrence_backward(const px_recurrence_args *k) {
     return work_recurrence(k, true);
 }
 
-/* Of one step: for each living lane the gates twice, the product and the operand, and cells: c and the one before, h or
- * dh, and backward the carry twice. */
+/* One recurrence step. For each active position: the gates twice, the product and the operand; c, the previous c, and h
+ * or dh; backward also grad_c twice. */
 static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
     const px_recurrence_args *s = &k->recurrence;
-    const double lanes = (double)px_skew_live(s, k->step) * s->grid.images * s->directions, real = sizeof(px_real);
+    const double positions = (double)px_skew_live(s, k->step) * s->grid.images * s->directions,
+                 real = sizeof(px_real);
     const double store = (double)px_type_size(s->direction[0].h.type), product = (double)px_type_size(k->product.type);
     const double operand = (double)px_type_size(k->operand.type);
-    return moves(lanes * s->hidden *
+    return moves(positions * s->hidden *
                  (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));
 }
 static px_work work_lstm_cell_forward(const px_lstm_cell_args *k) {
@@ -87,26 +92,26 @@ static px_work work_lstm_cell_backward(const px_lstm_cell_args *k) {
     return work_cell(k, true);
 }
 
-/* `count` of the columns of each row. */
+/* `count` of the columns of each row are updated. */
 static px_work work_lstm_update(const px_lstm_update_args *k) {
     const double share = (double)k->count / k->h.columns * k->layers;
-    return moves(share * PX_BYTES(&k->pre, &k->c, &k->c, &k->h, &k->add, &k->sum) + px_bytes(&k->bias));
+    return moves(share * PX_BYTES(&k->pre, &k->c, &k->c, &k->h, &k->add, &k->sum) + tensor_bytes(&k->bias));
 }
 static px_work work_activate(const px_activate_args *k) {
     const double share = (double)k->count / k->sum.columns;
     return moves(share * PX_BYTES(&k->sum, &k->sum, &k->bias, &k->add, &k->y, &k->relu_out));
 }
 static px_work work_normalize(const px_normalize_args *k) {
-    return moves((double)k->values.rows * k->values.columns + px_bytes(&k->values));
+    return moves((double)k->values.rows * k->values.columns + tensor_bytes(&k->values));
 }
 static px_work work_sample(const px_sample_args *k) {
     return moves((double)k->logits.rows * k->levels * (double)px_type_size(k->logits.type));
 }
 static px_work work_softmax_nll(const px_softmax_nll_args *k) {
-    return moves(PX_BYTES(&k->logits, &k->target, &k->nll) + (k->gradient ? px_bytes(&k->logits) : 0));
+    return moves(PX_BYTES(&k->logits, &k->target, &k->nll) + (k->gradient ? tensor_bytes(&k->logits) : 0));
 }
 
-/* Operations that touch their tensors once. */
+/* Operations that read or write each of these tensors once. */
 #define PX_MOVES(name, ...)                                                                                            \
     static px_work work_##name(const px_##name##_args *k) {                                                            \
         return moves(PX_BYTES(__VA_ARGS__));                                                                           \
@@ -126,7 +131,7 @@ PX_MOVES(rmsprop, &k->weights, &k->weights, &k->gradients, &k->second, &k->secon
 PX_MOVES(adam, &k->weights, &k->weights, &k->gradients, &k->first, &k->first, &k->second, &k->second)
 PX_MOVES(ema, &k->weights, &k->average, &k->average)
 
-/* Steps lie in the device's memory; what they do was counted for nobody. */
+/* The commands are in device memory, and their work is not counted. */
 static px_work work_execute(const px_execute_args *k) {
     (void)k;
     return (px_work){0};

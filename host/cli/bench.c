@@ -1,7 +1,7 @@
 /* pixelrnn bench: throughput and memory of configs, side by side.
  *
- * Each config is measured in a process of its own, so that its peak of memory is its own; the parent opens no device,
- * since neither OpenMP's threads nor CUDA survive a fork. */
+ * A child process measures each config, so that its peak memory is not that of another config. The parent opens no
+ * device, because neither OpenMP threads nor CUDA survive a fork. */
 #include "host/cli/cli.h"
 #include "host/bench/bench.h"
 #include "host/io/file.h"
@@ -33,7 +33,7 @@ static const px_option options[] = {
     {"--breakdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, breakdown),
      .help = "also print the time of a training step by operation"},
     {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .help = "write the results as JSON"},
-    PX_OPTION_SET(bench_values),
+    PX_OPTION_SET(bench_values, settings),
     {0},
 };
 
@@ -47,9 +47,9 @@ typedef struct bench_report {
     px_bench_result result;
 } bench_report;
 
-enum { PX_MIB = 1 << 20 };
+enum { MIB = 1 << 20 };
 
-/* --- Measuring, in a process of its own. */
+/* ---- Measurement, in a child process ---- */
 
 static px_status measure_config(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
     px_config *c = &report->config;
@@ -95,10 +95,10 @@ static bool receive_report(int from, bench_report *report) {
     return true;
 }
 
-static px_status measure_apart(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
-    int ends[2], how = 0;
+static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
+    int ends[2], exit_status = 0;
     fflush(stdout);
-    if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: no pipe");
+    if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: cannot create a pipe");
     const pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
@@ -107,36 +107,38 @@ static px_status measure_apart(px_context *ctx, const bench_values *w, const cha
         _exit(0);
     }
     close(ends[1]);
-    const bool whole = child > 0 && receive_report(ends[0], report);
+    const bool received = child > 0 && receive_report(ends[0], report);
     close(ends[0]);
-    if (child > 0) waitpid(child, &how, 0);
-    if (!whole) return px_fail(ctx, PX_ERR_DEVICE, "%s: the process that measured it ended with status %d", path, how);
+    if (child > 0) waitpid(child, &exit_status, 0);
+    if (!received)
+        return px_fail(ctx, PX_ERR_DEVICE, "%s: the measuring process ended with status %d", path, exit_status);
     *ctx = report->ctx;
     return report->status;
 }
 
-/* --- The table. */
+/* ---- The table ---- */
 
 static void print_heading(const bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf(
-        "Times are of one pass over a batch; one of sample_plain, which runs the whole network for each value, draws\n"
-        "one pixel of each image. FLOPs are useful ones, each image's counted once; shares are of the rates of a\n"
-        "large product (2048 x 2048 x 2048) and a large copy, the fastest of those between the phases.\n\n");
+        "Times are those of one pass over a batch. A pass of sample_plain, the naive sampler, samples one pixel of "
+        "each\n"
+        "image. FLOPs are useful FLOPs: each image is counted once. Shares are of the rates of a large matrix product\n"
+        "(2048 x 2048 x 2048) and a large copy, the fastest of those between the phases.\n\n");
     printf("%-24s %-12s %9s %9s %9s %10s %9s %7s\n", "config", "phase", "p10 ms", "median", "p90", "images/s",
            "GFLOP/s", "share");
 }
 
 static void print_memory(const px_bench_result *r) {
-    const double planned = (double)px_bench_planned(r) / PX_MIB, peak = (double)r->peak / PX_MIB;
+    const double planned = (double)px_bench_planned(r) / MIB, peak = (double)r->peak / MIB;
     printf("  memory of training: planned %.1f MiB", planned);
     if (r->peak)
-        printf(" (%.1f of it the program), at its peak %.1f MiB, %+.1f %%", (double)r->program / PX_MIB, peak,
+        printf(" (the program %.1f MiB), peak %.1f MiB, %+.1f %%", (double)r->program / MIB, peak,
                100 * (peak - planned) / planned);
     printf("\n");
 }
 
-/* A rate, and its share of the device's own; blanks where there is nothing to count. */
+/* Prints a rate, and its share of the fastest rate of the device; blanks if nothing was counted. */
 static void print_rate(double amount, double seconds, double fastest) {
     if (amount > 0)
         printf(" %9.4g %6.1f %%", 1e-9 * amount / seconds, 100 * amount / seconds / fastest);
@@ -165,7 +167,7 @@ static void print_bytes(const px_bench_result *r) {
     const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
     printf("  tensors of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
            "copy's\n",
-           bytes / PX_MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
+           bytes / MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
 }
 
 static const char *precision_word(const px_config *config) {
@@ -205,11 +207,10 @@ static void print_report(const bench_report *report, bool breakdown) {
     print_memory(r);
     if (!breakdown || !r->profiled) return;
     print_breakdown(r, PX_PROFILE_OWN, "training by operation");
-    print_breakdown(r, PX_PROFILE_WHOLE, "training by model's call");
+    print_breakdown(r, PX_PROFILE_WHOLE, "training by call of the model");
 }
 
-/* What users compare: each phase of all configs in a column, as images a second and as a multiple of the first
- * config's. */
+/* Prints each phase of all configs in a column, as images per second and as a multiple of the first config. */
 static void print_side_by_side(const bench_report *reports, int count) {
     printf("\n%-24s", "images/s (x the first)");
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++)
@@ -227,7 +228,7 @@ static void print_side_by_side(const bench_report *reports, int count) {
     }
 }
 
-/* --- JSON. */
+/* ---- JSON ---- */
 
 static cJSON *phase_json(const px_bench_result *r, int phase) {
     const px_bench_passes *p = &r->phase[phase];
@@ -317,13 +318,13 @@ static px_status write_json(px_context *ctx, const char *path, const cJSON *json
     return status;
 }
 
-/* --- The command. */
+/* ---- The command ---- */
 
 static bool is_phase(int phase, const char *name, size_t length) {
     return strlen(px_bench_phase_names[phase]) == length && strncmp(px_bench_phase_names[phase], name, length) == 0;
 }
 
-/* The names between commas; all phases without them. */
+/* Parses the comma-separated names of --phases; without the option, all phases are measured. */
 static px_status parse_phases(px_context *ctx, bench_values *w) {
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) w->phase[phase] = !w->phases;
     for (const char *name = w->phases; name;) {
@@ -346,7 +347,7 @@ static px_status bench_configs(px_context *ctx, const bench_values *w, bench_rep
     px_status status = PX_OK;
     for (int i = 0; i < w->configs.count && status == PX_OK; i++) {
         bench_report *report = &reports[i];
-        status = measure_apart(ctx, w, w->configs.value[i], report);
+        status = measure_in_child(ctx, w, w->configs.value[i], report);
         if (status != PX_OK) break;
         if (i == 0) {
             print_heading(report);

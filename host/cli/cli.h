@@ -46,10 +46,10 @@ typedef struct px_option {
     const char *help; /* one sentence without a full stop, with the default */
 } px_option;
 
-/* The --set of a command whose struct of values is `type`, with a field `settings`. */
-#define PX_OPTION_SET(type)                                                                                            \
+/* The option --set, which is stored in the field `field` of the struct `type`. */
+#define PX_OPTION_SET(type, field)                                                                                     \
     {                                                                                                                  \
-        "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, settings),                                            \
+        "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, field),                                               \
             .help = "override a config key (see pixelrnn keys)"                                                        \
     }
 

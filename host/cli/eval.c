@@ -19,8 +19,7 @@ static const px_option options[] = {
     {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out),
      .help = "write the NLL of each image, in nats, as an array float64 [N]"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(eval_values, json), .help = "print one line of JSON instead of text"},
-    {"--set", "key=value", PX_OPTION_SETTINGS, offsetof(eval_values, base.settings),
-     .help = "override a config key (see pixelrnn keys)"},
+    PX_OPTION_SET(eval_values, base.settings),
     {0},
 };
 

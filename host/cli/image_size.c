@@ -1,7 +1,7 @@
-/* The size of a config's images, for commands that need no data. */
+/* The image size of a config, for commands that need no data. */
 #include "host/cli/cli.h"
 
-enum { SIDE = 65535, CHANNELS = 3 }; /* the most that a model takes */
+enum { MAX_SIDE = 65535, MAX_CHANNELS = 3 }; /* limits of a model */
 
 static void fill(px_image_size *size, int64_t height, int64_t width, int64_t channels) {
     if (size->height == 0) size->height = height;
@@ -22,7 +22,7 @@ static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_si
     return PX_OK;
 }
 
-/* Data that cannot be opened are no failure where options and config say enough. */
+/* Data that cannot be opened are not an error if options and config give the size. */
 px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
                             px_image_size *size) {
     px_context why = {"data.train is empty"};
@@ -35,8 +35,8 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
         return px_fail(ctx, PX_ERR_USAGE, "%s: %s; for the size of images give %s, or data.size and data.channels",
                        where, why.message, options);
     const int64_t side = size->height > size->width ? size->height : size->width;
-    if (side <= SIDE && size->channels <= CHANNELS) return PX_OK;
+    if (side <= MAX_SIDE && size->channels <= MAX_CHANNELS) return PX_OK;
     return px_fail(ctx, PX_ERR_USAGE,
                    "%s: found images of %lld x %lld x %lld, expected sides up to %d and 1 or %d channels", where,
-                   (long long)size->height, (long long)size->width, (long long)size->channels, SIDE, CHANNELS);
+                   (long long)size->height, (long long)size->width, (long long)size->channels, MAX_SIDE, MAX_CHANNELS);
 }

@@ -1,4 +1,4 @@
-/* pixelrnn info: what a config or a model costs, before anyone runs out. */
+/* pixelrnn info: parameters, memory and floating-point operations of a config or a model. */
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/decoder.h"
@@ -18,7 +18,7 @@ static const px_option options[] = {
     {"--width", "W", PX_OPTION_INTEGER, offsetof(info_values, size.width), .min = 1, .help = "width of the images"},
     {"--channels", "C", PX_OPTION_INTEGER, offsetof(info_values, size.channels), .min = 1,
      .help = "channels of the images, 1 or 3"},
-    PX_OPTION_SET(info_values),
+    PX_OPTION_SET(info_values, settings),
     {0},
 };
 
@@ -65,13 +65,13 @@ static px_status print_memory(px_model *model, const px_config *config) {
     print_bytes("optimizer", optimizer);
     print_bytes("activations", train.activations);
     print_bytes("workspace", train.workspace);
-    print_bytes("together", train.weights + train.gradients + optimizer + train.activations + train.workspace);
+    print_bytes("total", train.weights + train.gradients + optimizer + train.activations + train.workspace);
     printf("memory, evaluation, %d images\n", px_cli_batch(config));
-    print_bytes("together", eval.weights + eval.activations + eval.workspace);
+    print_bytes("total", eval.weights + eval.activations + eval.workspace);
     size_t caches;
     PX_TRY(px_decoder_plan(model, px_cli_sampling_batch(config), &caches));
     printf("memory, sampling, %d images at a time\n", px_cli_sampling_batch(config));
-    print_bytes("together", eval.weights + caches + eval.workspace);
+    print_bytes("total", eval.weights + caches + eval.workspace);
     return PX_OK;
 }
 
@@ -86,7 +86,7 @@ static void print_field(const px_model_spec *spec) {
                field.left, field.right);
 }
 
-/* How the device runs one direction of the recurrence, and why not otherwise. */
+/* Prints the strategy that the device uses for one direction, and why it cannot use the ones before. */
 static void print_recurrence(const char *what, const px_recurrence_explanation *e) {
     printf("  %-20s %s\n", what, e->words);
     for (int i = 0; i < e->taken; i++)
@@ -100,7 +100,7 @@ static void print_recurrences(px_model *model, int images) {
     if (!px_model_recurrence(model, images, &recurrence)) return;
     px_recurrence_explain(device, &recurrence, false, &forward);
     px_recurrence_explain(device, &recurrence, true, &backward);
-    printf("recurrence, training, %d images: by the first strategy that has what it asks for\n", images);
+    printf("recurrence, training, %d images: the first strategy whose requirements are met\n", images);
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
         printf("  %-20s %s\n", forward.option[i].name, forward.option[i].asks[0] ? forward.option[i].asks : "nothing");
     print_recurrence("forward", &forward);
@@ -124,8 +124,8 @@ static px_status print_info(px_model *model, const px_model_info *info) {
     PX_TRY(print_memory(model, &info->config));
     const px_device *device = px_model_device(model);
     printf("device                 %s: %s\n", device->kind, device->description);
-    print_bytes("memory at most", device->memory);
-    if (device->limit[0]) printf("  %-26s %s\n", "which is left by", device->limit);
+    print_bytes("memory limit", device->memory);
+    if (device->limit[0]) printf("  %-26s %s\n", "set by", device->limit);
     print_recurrences(model, (int)info->config.train.batch_size);
     return PX_OK;
 }

@@ -1,4 +1,4 @@
-/* pixelrnn: train, evaluate, sample and compare pixel-recurrent image models. */
+/* The main function: dispatch of commands, help, exit status. */
 #include "host/cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* pixelrnn pack: any data source into one .npy file. */
+/* pixelrnn pack: converts any data source into one .npy file. */
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
 #include "host/io/file.h"
@@ -24,34 +24,34 @@ static const px_option option_table[] = {
      .help = "convert to grey (1) or colour (3)"},
     {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split),
      .help = "the part of a source that has several; default train"},
-    PX_OPTION_SET(pack_values),
+    PX_OPTION_SET(pack_values, settings),
     {0},
 };
 
-typedef struct pack_view {
+typedef struct pack_progress {
     px_progress progress;
     size_t skipped;
-} pack_view;
+} pack_progress;
 
 static void show_done(void *user, size_t images) {
-    pack_view *view = user;
-    px_progress_update(&view->progress, (int64_t)images, "");
+    pack_progress *p = user;
+    px_progress_update(&p->progress, (int64_t)images, "");
 }
 
 static void show_skipped(void *user, size_t index, const char *why) {
-    pack_view *view = user;
-    if (view->skipped++ < SKIPPED_SHOWN) px_progress_line(&view->progress, "skipped image %zu: %s", index, why);
+    pack_progress *p = user;
+    if (p->skipped++ < SKIPPED_SHOWN) px_progress_line(&p->progress, "skipped image %zu: %s", index, why);
 }
 
 static px_status pack_source(px_context *ctx, px_source *source, const char *path) {
-    pack_view view = {0};
+    pack_progress p = {0};
     px_packed packed;
     px_lock lock = {0};
-    const px_pack_callbacks callbacks = {&view, show_done, show_skipped, &px_cli_stop};
+    const px_pack_callbacks callbacks = {&p, show_done, show_skipped, &px_cli_stop};
     PX_TRY(px_cli_lock_output(ctx, path, &lock));
-    px_progress_begin(&view.progress, stderr, "pack", 0, (int64_t)source->count);
+    px_progress_begin(&p.progress, stderr, "pack", 0, (int64_t)source->count);
     const px_status status = px_pack(ctx, source, path, &callbacks, &packed);
-    px_progress_clear(&view.progress);
+    px_progress_clear(&p.progress);
     px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)

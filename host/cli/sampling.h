@@ -51,10 +51,7 @@ typedef struct px_sampling {
          offsetof(type, sampling.base.out),                                                                            \
          .required = true,                                                                                             \
          .help = "output: a grid of images, or an array uint8 [N, H, W, C]"},                                          \
-    {                                                                                                                  \
-        "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, sampling.base.settings),                              \
-            .help = "override a config key (see pixelrnn keys)"                                                        \
-    }
+        PX_OPTION_SET(type, sampling.base.settings)
 
 /* Fills *s for the command, with the defaults of the options and px_sampling_check. */
 void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const px_command *command,

@@ -1,4 +1,4 @@
-/* How many threads a command may start. */
+/* The limit on OpenMP threads. */
 #include "host/io/limits.h"
 #include "host/cli/cli.h"
 #include <omp.h>
@@ -9,7 +9,7 @@ void px_cli_limit_threads(void) {
     const int usable = omp_get_num_procs() < quota ? omp_get_num_procs() : quota;
     if (asked <= usable) return;
     omp_set_num_threads(usable);
-    /* without the variable, OpenMP has counted processors that a quota does not let this process use */
+    /* Without the variable, OpenMP has counted processors that a quota keeps from this process: no line is needed. */
     if (getenv("OMP_NUM_THREADS") && px_ranks_launched_local() == 0)
         fprintf(stderr,
                 "OMP_NUM_THREADS: found %d, which is more than the %d processors that this process may use; takes %d\n",

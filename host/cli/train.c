@@ -1,4 +1,4 @@
-/* pixelrnn train: from a config file to a run folder. */
+/* pixelrnn train: trains the model of a config into a run folder. */
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
@@ -43,7 +43,7 @@ typedef struct train_values {
 } train_values;
 
 static const px_option options[] = {
-    PX_OPTION_SET(train_values),
+    PX_OPTION_SET(train_values, settings),
     {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .help = "start from the weights of this model"},
     {"--resume", NULL, PX_OPTION_FLAG, offsetof(train_values, resume),
      .help = "continue RUN from its newest checkpoint; start a new run if there is none"},

@@ -1,77 +1,86 @@
-/* What a person and their tools see of a run: a progress line, metrics.jsonl, TensorBoard events, pictures.
+/* Logging of a run: progress line, metrics.jsonl, TensorBoard events, grids of images.
  *
- * All output about progress goes to standard error; results belong to the commands. */
-#ifndef PIXELRNN_REPORT_H
-#define PIXELRNN_REPORT_H
+ * Commands print progress on standard error, and results on standard output. */
+#ifndef PIXELRNN_LOGGING_H
+#define PIXELRNN_LOGGING_H
 
 #include "pixelrnn/status.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-/* --- Progress: one line redrawn in place on a terminal (fits the terminal's width, follows its resizing), plain lines
- * at most every few seconds elsewhere. */
+/* ---- Progress ---- */
+
+/* Progress of a loop. On a terminal, one line is redrawn in place and fits the current width. Elsewhere, a line is
+ * printed every few seconds at most. */
 typedef struct px_progress {
     FILE *out;
     bool terminal, utf8;
     char label[64];
-    int64_t start, done, total; /* units: steps or images */
-    double started, drawn;      /* seconds of the monotonic clock */
-    double busy; /* seconds that went into units: the rate is of these, the time left of all; 0: all did */
+    int64_t start, done, total; /* units: steps, images or pixels */
+    double started, drawn;      /* monotonic clock, seconds */
+    double
+        busy; /* seconds spent on units, from which the rate is computed; the time left includes all others; 0: all */
 } px_progress;
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total);
-/* detail: what to show besides bar, share, rate and time left, e.g. "79.3 nats  412 images/s". Cheap to call often. */
+/* Draws the line if it is due; cheap otherwise. detail: shown besides bar, percentage, rate and time left, e.g. "79.3
+ * nats  412 images/s". */
 void px_progress_update(px_progress *progress, int64_t done, const char *detail);
 /* Clears the bar so that a full line can be printed to the same stream; the next update draws it again. */
 void px_progress_clear(px_progress *progress);
-/* Prints a line of its own above the bar. */
+/* Prints a separate line above the bar. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
 void px_progress_line(px_progress *progress, const char *format, ...);
-/* Draws what was last updated once more, and ends the line. */
+/* Draws the line a last time, and ends it. */
 void px_progress_end(px_progress *progress, const char *detail);
 
-/* --- Metrics: one JSON object a line, appended, and the same figures as TensorBoard scalars. */
+/* ---- Metrics: metrics.jsonl and TensorBoard ---- */
+
 typedef struct px_metric {
-    const char *name; /* with its unit, e.g. "train/nats_per_image", "step_ms" */
+    const char *name; /* includes the unit: "train/nats_per_image", "step_ms" */
     double value;
 } px_metric;
 
 typedef struct px_metrics px_metrics;
 
-/* Opens folder/metrics.jsonl to append and a new folder/events.out.tfevents.*. When resuming at `step` the lines past
- * it, and a torn last line, are cut off first. The lines with a step then read as those of an uninterrupted run;
- * records of starts all stay. TensorBoard is told to forget what older event files say past it. */
+/* Opens folder/metrics.jsonl for appending, and a new folder/events.out.tfevents.*.
+ *
+ * Lines of later steps than `step`, and an incomplete last line, are removed first, so that the lines of a resumed run
+ * equal those of an uninterrupted run. Records of starts are kept. TensorBoard discards events of later steps in older
+ * files. */
 px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **metrics);
-/* Removes from folder/metrics.jsonl what it says of `name` at `step`, which is to be found anew. Call it before
- * px_metrics_open. */
+/* Removes the lines of `step` that contain `name` from folder/metrics.jsonl, because they will be written again. Call
+ * it before px_metrics_open. */
 px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name);
-/* {"step": 12, "name": value, ...}; flushed. A value that is not finite is written as null. */
+/* Appends {"step": 12, "name": value, ...}, writes the values as TensorBoard scalars, and flushes both. A value that is
+ * not finite is written as null. */
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count);
-/* The record of a start: a JSON object with a number named "start", on one line. Flushed. */
+/* Appends the record of a start, a JSON object with a number "start" on one line, and flushes. */
 px_status px_metrics_record(px_metrics *metrics, const char *json);
-/* A picture for TensorBoard, PNG bytes. */
+/* Writes an image for TensorBoard. png: the bytes of a PNG file. */
 px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
                            int height, int width, int channels);
 void px_metrics_close(px_metrics *metrics);
 
-/* --- Pictures. */
+/* ---- Grids of images ---- */
+
 typedef struct px_grid_layout {
     int images, height, width, channels;
-    int columns; /* images a row of the grid; 0: ceil(sqrt(images * height / width)), at most images */
-    int scale;   /* each pixel becomes scale x scale; 0: (64 + side / 2) / side of the longer side, at least 1 */
+    int columns; /* images in a row of the grid; 0: ceil(sqrt(images * height / width)), at most images */
+    int scale;   /* a pixel becomes scale x scale pixels; 0: (64 + side / 2) / side of the longer side, at least 1 */
 } px_grid_layout;
 
-/* A PNG of images uint8 [images, height, width, channels], channels 1 or 3, in a grid with a one-pixel margin. The
- * bytes are to be freed; grid_height and grid_width are pixels. PX_ERR_SHAPE if there is nothing to draw or the picture
- * is above 1 GiB. */
+/* Encodes images uint8 [images, height, width, channels], channels 1 or 3, as a PNG of a grid with one-pixel margins.
+ * The caller frees *png. grid_height and grid_width are in pixels. PX_ERR_SHAPE if there is no image or the grid is
+ * larger than 1 GiB. */
 px_status px_png_grid(px_context *ctx, const uint8_t *pixels, const px_grid_layout *layout, void **png, size_t *bytes,
                       int *grid_height, int *grid_width);
-/* The same into a file that appears whole or not at all. */
+/* Writes the PNG to a file, which is complete or absent. */
 px_status px_png_grid_write(px_context *ctx, const char *path, const uint8_t *pixels, const px_grid_layout *layout);
-/* PX_ERR_SHAPE, as above, without drawing. */
+/* Checks the layout alone: PX_ERR_SHAPE as above. */
 px_status px_png_grid_check(px_context *ctx, const px_grid_layout *layout);
 
 #endif

@@ -1,4 +1,4 @@
-/* metrics.jsonl, and the same figures for TensorBoard. */
+/* metrics.jsonl, and the same values for TensorBoard. */
 #include "host/logging/tensorboard.h"
 #include "host/io/file.h"
 #include <cjson/cJSON.h>
@@ -14,11 +14,11 @@ struct px_metrics {
     char path[1024];
 };
 
-/* ---------------------------------------------------------------- resuming */
+/* ---- Resuming ---- */
 
-/* A whole line of ours that records a start or is not past `step`, and is not the one of `step` that has `name`, if
- * that is not NULL. */
-static bool belongs(const char *line, size_t length, int64_t step, const char *name) {
+/* Returns whether a line is kept: it is complete, and the record of a start or of a step up to `step`. A line of `step`
+ * that contains `name` (unless NULL) is not kept. */
+static bool is_kept(const char *line, size_t length, int64_t step, const char *name) {
     if (length == 0 || line[length - 1] != '\n') return false;
     cJSON *object = cJSON_ParseWithLength(line, length);
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, "step");
@@ -29,7 +29,7 @@ static bool belongs(const char *line, size_t length, int64_t step, const char *n
     return good;
 }
 
-/* Copies what belongs, a line at a time, and tells whether anything does not. */
+/* Copies the lines that are kept. *cut: whether a line was not. */
 static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_t step, const char *name, bool *cut) {
     char *line = NULL;
     size_t capacity = 0;
@@ -37,18 +37,18 @@ static px_status copy_lines(px_context *ctx, FILE *from, px_file_out *to, int64_
     px_status status = PX_OK;
     *cut = false;
     while (status == PX_OK && (length = getline(&line, &capacity, from)) > 0) {
-        if (belongs(line, (size_t)length, step, name)) {
+        if (is_kept(line, (size_t)length, step, name))
             status = px_file_write(ctx, to, line, (size_t)length);
-        } else {
+        else
             *cut = true;
-        }
     }
     free(line);
     if (status == PX_OK && ferror(from)) status = px_fail(ctx, PX_ERR_FILE, "%s: %s", to->path, strerror(errno));
     return status;
 }
 
-/* Cuts off what an interrupted run wrote past `step`. The old file stands until the new one is whole. */
+/* Removes the lines that an interrupted run wrote after `step`. The new file replaces the old one when it is complete.
+ */
 static px_status cut_lines(px_context *ctx, const char *path, int64_t step, const char *name) {
     FILE *from = fopen(path, "rb");
     if (!from) return errno == ENOENT ? PX_OK : px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
@@ -62,9 +62,9 @@ static px_status cut_lines(px_context *ctx, const char *path, int64_t step, cons
     return status;
 }
 
-/* ---------------------------------------------------------------- writing */
+/* ---- Writing ---- */
 
-/* The shortest decimal that reads back as the same double; JSON has no other numbers. */
+/* Writes the shortest decimal that reads back as the same double, or null: JSON has no infinities. */
 static void write_number(FILE *out, double value) {
     char text[32] = "null";
     for (int digits = 15; isfinite(value) && digits <= 17; digits++) {
@@ -74,7 +74,6 @@ static void write_number(FILE *out, double value) {
     fputs(text, out);
 }
 
-/* Ends a line. */
 static px_status flush_lines(px_metrics *metrics) {
     if (fflush(metrics->lines) == 0 && !ferror(metrics->lines)) return PX_OK;
     return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
@@ -103,7 +102,7 @@ px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, c
     return px_tensorboard_flush(metrics->board);
 }
 
-/* ---------------------------------------------------------------- opening */
+/* ---- Opening ---- */
 
 px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name) {
     char path[PX_PATH];
@@ -126,14 +125,13 @@ static px_status open_files(px_metrics *metrics, const char *folder, int64_t ste
 px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **result) {
     *result = NULL;
     px_metrics *metrics = calloc(1, sizeof *metrics);
-    if (!metrics) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its metrics", folder);
+    if (!metrics) return px_fail_memory(ctx, folder, sizeof *metrics);
     metrics->ctx = ctx;
     px_status status = open_files(metrics, folder, step);
-    if (status == PX_OK) {
+    if (status == PX_OK)
         *result = metrics;
-    } else {
+    else
         px_metrics_close(metrics);
-    }
     return status;
 }
 

@@ -1,12 +1,12 @@
-/* One line of progress, redrawn on a terminal, printed now and then elsewhere. */
+/* The progress line: redrawn on a terminal, printed at intervals elsewhere. */
 #include "host/logging/logging.h"
+#include "host/io/clock.h"
 #include <stdarg.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REDRAW_SECONDS 0.1
@@ -15,17 +15,11 @@
 
 enum { BAR_MIN = 8, BAR_MAX = 40, EDGES = 2, GAP = 2, PART_BYTES = 192, LINE_BYTES = 1536 };
 
-/* What a line is made of, in the order shown; "" is left out. */
+/* The parts of a line, in the order of output; "" is left out. */
 enum { LABEL, BAR, SHARE, COUNT, RATE, DETAIL, TIME, PARTS };
 typedef char line_parts[PARTS][PART_BYTES];
 
-static double now_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* Asks the environment, not the process's locale, which only its main may set. */
+/* Reads the locale of the environment. The locale of the process is not set, which is the right of its main. */
 static bool locale_is_utf8(void) {
     locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
     if (!locale) return false;
@@ -39,22 +33,21 @@ static bool is_terminal(FILE *out) {
     return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
 }
 
-/* Columns that may be written: one less than there are, as the last one makes some terminals wrap. */
+/* The columns that a line may use: one less than the terminal has, because some terminals wrap after the last one. */
 static int line_width(const px_progress *progress) {
     struct winsize size;
     bool known = ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
     return (known ? size.ws_col : 80) - 1;
 }
 
-/* ---------------------------------------------------------------- the parts of a line */
+/* ---- The parts of a line ---- */
 
 static void format_time(char *text, size_t size, double seconds) {
     long long s = (long long)(seconds + 0.5);
-    if (s < 3600) {
+    if (s < 3600)
         snprintf(text, size, "%lld:%02lld", s / 60, s % 60);
-    } else {
+    else
         snprintf(text, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
-    }
 }
 
 static void describe(const px_progress *progress, const char *detail, double now, line_parts parts) {
@@ -78,7 +71,7 @@ static void describe(const px_progress *progress, const char *detail, double now
     snprintf(parts[TIME], PART_BYTES, "%s, %s left", passed, left);
 }
 
-/* Columns that a text takes: its characters, as none that we print is wide. */
+/* The columns of a text: its characters, because no character of a line is wide. */
 static int cells(const char *text, bool utf8) {
     int count = 0;
     for (; *text; text++) count += !utf8 || ((unsigned char)*text & 0xc0) != 0x80;
@@ -98,7 +91,7 @@ static void append(char *text, const char *piece, int times) {
     for (text += strlen(text); times > 0; times--, text += length) memcpy(text, piece, length + 1);
 }
 
-/* ▕███████▍    ▏ to an eighth of a cell, or [#######     ]. */
+/* Draws ▕███████▍    ▏ to an eighth of a cell, or [#######     ]. */
 static void draw_bar(char *text, int width, double share, bool utf8) {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     int filled = (int)(share * width * 8), full = filled / 8;
@@ -111,29 +104,29 @@ static void draw_bar(char *text, int width, double share, bool utf8) {
     append(text, utf8 ? "▏" : "]", 1);
 }
 
-/* Leaves out what a narrow line has no room for, the least needed first, and gives the bar what remains. */
-static void fit(const px_progress *progress, int width, line_parts parts) {
-    static const int gives_way[] = {RATE, COUNT, DETAIL, LABEL, TIME};
-    enum { CHOICES = sizeof gives_way / sizeof *gives_way };
-    for (int i = 0; i < CHOICES && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++) {
-        parts[gives_way[i]][0] = 0;
+/* Removes parts that do not fit the width, the least important first. The bar fills the remaining width. */
+static void fit_width(const px_progress *progress, int width, line_parts parts) {
+    static const int removable[] = {RATE, COUNT, DETAIL, LABEL, TIME};
+    enum { REMOVABLE = sizeof removable / sizeof *removable };
+    for (int i = 0; i < REMOVABLE && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++) {
+        parts[removable[i]][0] = 0;
     }
     if (line_cells(parts, progress->utf8) > width) parts[SHARE][0] = 0;
-    int room = width - line_cells(parts, progress->utf8) - GAP - EDGES;
-    if (room < 1) return;
+    int left = width - line_cells(parts, progress->utf8) - GAP - EDGES;
+    if (left < 1) return;
     double share = progress->total > 0 ? (double)progress->done / (double)progress->total : 1;
     share = share < 0 ? 0 : share > 1 ? 1 : share;
-    draw_bar(parts[BAR], room < BAR_MAX ? room : BAR_MAX, share, progress->utf8);
+    draw_bar(parts[BAR], left < BAR_MAX ? left : BAR_MAX, share, progress->utf8);
 }
 
-/* ---------------------------------------------------------------- drawing */
+/* ---- Drawing ---- */
 
-static void sample(px_progress *progress, const char *detail, double now) {
+static void draw(px_progress *progress, const char *detail, double now) {
     line_parts parts;
     describe(progress, detail, now, parts);
-    if (progress->terminal) fit(progress, line_width(progress), parts);
+    if (progress->terminal) fit_width(progress, line_width(progress), parts);
 
-    /* One write: a line that appears in pieces flickers. */
+    /* A line that is written in pieces flickers. */
     char line[LINE_BYTES] = "";
     append(line, progress->terminal ? CLEAR_LINE : "", 1);
     bool first = true;
@@ -150,7 +143,7 @@ static void sample(px_progress *progress, const char *detail, double now) {
 }
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total) {
-    double now = now_seconds();
+    double now = px_clock_seconds();
     *progress = (px_progress){.out = out,
                               .terminal = is_terminal(out),
                               .utf8 = locale_is_utf8(),
@@ -160,13 +153,13 @@ void px_progress_begin(px_progress *progress, FILE *out, const char *label, int6
                               .started = now,
                               .drawn = now};
     snprintf(progress->label, sizeof progress->label, "%s", label);
-    if (progress->terminal) sample(progress, "", now);
+    if (progress->terminal) draw(progress, "", now);
 }
 
 void px_progress_update(px_progress *progress, int64_t done, const char *detail) {
     progress->done = done;
-    double now = now_seconds();
-    if (now - progress->drawn >= (progress->terminal ? REDRAW_SECONDS : PLAIN_SECONDS)) sample(progress, detail, now);
+    double now = px_clock_seconds();
+    if (now - progress->drawn >= (progress->terminal ? REDRAW_SECONDS : PLAIN_SECONDS)) draw(progress, detail, now);
 }
 
 void px_progress_clear(px_progress *progress) {
@@ -187,7 +180,7 @@ void px_progress_line(px_progress *progress, const char *format, ...) {
 }
 
 void px_progress_end(px_progress *progress, const char *detail) {
-    sample(progress, detail, now_seconds());
+    draw(progress, detail, px_clock_seconds());
     if (!progress->terminal) return;
     fputc('\n', progress->out);
     fflush(progress->out);

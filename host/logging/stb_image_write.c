@@ -1,4 +1,4 @@
-/* The one translation unit that holds stb_image_write, which is not written for our warnings. */
+/* The implementation of stb_image_write, compiled without the warnings that it causes. */
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"

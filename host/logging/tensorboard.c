@@ -17,7 +17,7 @@ static px_status fail_errno(px_tensorboard *board) {
     return px_fail(board->ctx, PX_ERR_FILE, "%s: %s", board->path, strerror(errno));
 }
 
-/* ---------------------------------------------------------------- records */
+/* ---- Records ---- */
 
 uint32_t px_crc32c(const void *data, size_t bytes) {
     static const uint32_t nibbles[16] = {
@@ -33,13 +33,13 @@ uint32_t px_crc32c(const void *data, size_t bytes) {
     return ~crc;
 }
 
-/* TFRecord masks its checksums, so that a record inside a record does not carry a valid one. */
+/* The masked checksum of TFRecord, which differs from the CRC so that data may contain records. */
 static uint32_t masked_crc32c(const void *data, size_t bytes) {
     uint32_t crc = px_crc32c(data, bytes);
     return (crc >> 15 | crc << 17) + 0xa282ead8;
 }
 
-/* TFRecord: length, its checksum, data, its checksum; little endian. */
+/* Writes a TFRecord: length, checksum of the length, data, checksum of the data; little endian. */
 static px_status write_record(px_tensorboard *board, const void *data, size_t bytes) {
     uint64_t length = bytes;
     uint32_t length_crc = masked_crc32c(&length, sizeof length), data_crc = masked_crc32c(data, bytes);
@@ -50,19 +50,20 @@ static px_status write_record(px_tensorboard *board, const void *data, size_t by
     return good ? PX_OK : fail_errno(board);
 }
 
-/* Dates the event and writes it. */
+/* Sets the time of the event and writes it. */
 static px_status write_event(px_tensorboard *board, Tensorboard__Event *event) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     event->wall_time = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    uint8_t *packed = malloc(tensorboard__event__get_packed_size(event));
-    if (!packed) return px_fail(board->ctx, PX_ERR_MEMORY, "%s: no memory for an event", board->path);
+    const size_t bytes = tensorboard__event__get_packed_size(event);
+    uint8_t *packed = malloc(bytes);
+    if (!packed) return px_fail_memory(board->ctx, board->path, bytes);
     px_status status = write_record(board, packed, tensorboard__event__pack(event, packed));
     free(packed);
     return status;
 }
 
-/* ---------------------------------------------------------------- events */
+/* ---- Events ---- */
 
 static px_status write_value(px_tensorboard *board, int64_t step, Tensorboard__Summary__Value *value) {
     Tensorboard__Summary summary = TENSORBOARD__SUMMARY__INIT;
@@ -97,9 +98,9 @@ px_status px_tensorboard_image(px_tensorboard *board, int64_t step, const char *
     return write_value(board, step, &value);
 }
 
-/* ---------------------------------------------------------------- the file */
+/* ---- The file ---- */
 
-/* A run that was started twice within a second takes the next second's name. */
+/* A second start within one second takes the name of the next second. */
 static px_status create(px_tensorboard *board, const char *folder) {
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);
@@ -114,7 +115,8 @@ static px_status create(px_tensorboard *board, const char *folder) {
     return PX_OK;
 }
 
-/* What TensorBoard wants at the head of a file: its version, and the step from which older files no longer count. */
+/* Writes the first events of a file: its version, and the step from which TensorBoard discards events of older files.
+ */
 static px_status write_head(px_tensorboard *board, int64_t step) {
     Tensorboard__Event version = TENSORBOARD__EVENT__INIT;
     version.what_case = TENSORBOARD__EVENT__WHAT_FILE_VERSION;
@@ -134,15 +136,14 @@ static px_status write_head(px_tensorboard *board, int64_t step) {
 px_status px_tensorboard_open(px_context *ctx, const char *folder, int64_t step, px_tensorboard **result) {
     *result = NULL;
     px_tensorboard *board = calloc(1, sizeof *board);
-    if (!board) return px_fail(ctx, PX_ERR_MEMORY, "%s: no memory for its event file", folder);
+    if (!board) return px_fail_memory(ctx, folder, sizeof *board);
     board->ctx = ctx;
     px_status status = create(board, folder);
     if (status == PX_OK) status = write_head(board, step);
-    if (status == PX_OK) {
+    if (status == PX_OK)
         *result = board;
-    } else {
+    else
         px_tensorboard_close(board);
-    }
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* TensorBoard event files: a TFRecord for each event (host/logging/tensorboard.proto). */
+/* TensorBoard event files: one TFRecord per event (host/logging/tensorboard.proto). */
 #ifndef PIXELRNN_HOST_TENSORBOARD_H
 #define PIXELRNN_HOST_TENSORBOARD_H
 
@@ -7,10 +7,10 @@
 
 typedef struct px_tensorboard px_tensorboard;
 
-/* Creates folder/events.out.tfevents.<unix seconds>.<host>; one file for each time a run is started. TensorBoard
- * forgets what the run's older files say past `step`. */
+/* Creates folder/events.out.tfevents.<unix seconds>.<host>, one file per start of a run. TensorBoard discards events of
+ * later steps than `step` in older files of the run. */
 px_status px_tensorboard_open(px_context *ctx, const char *folder, int64_t step, px_tensorboard **board);
-/* One scalar. Written to the file by px_tensorboard_flush. */
+/* Buffer an event, which px_tensorboard_flush writes to the file. */
 px_status px_tensorboard_scalar(px_tensorboard *board, int64_t step, const px_metric *metric);
 px_status px_tensorboard_image(px_tensorboard *board, int64_t step, const char *tag, const void *png, size_t bytes,
                                int height, int width, int channels);

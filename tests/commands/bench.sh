@@ -1,5 +1,5 @@
 #!/bin/bash
-# pixelrnn bench: what it prints and writes, and the scripts that read it. The figures themselves are nobody's to test.
+# pixelrnn bench: its output, its JSON, and the scripts that read it. The measured values are not tested.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -52,7 +52,7 @@ side_by_side() {
 }
 check "the summary compares with the first" side_by_side
 
-# A Row LSTM of two layers calls two sweeps, each of which makes products of its own on the CPU.
+# A Row LSTM of two layers calls two recurrences, each of which calls matrix products on the CPU.
 breakdown() {
     tiny row_lstm.yaml --phases train || return
     local own whole
@@ -64,7 +64,7 @@ breakdown() {
 }
 check "time by operation, and by the model's call" breakdown
 
-# What a step moves is what its calls move; tests/unit/test_work.c has the counts themselves.
+# The bytes of a step are the sum over its calls; tests/unit/test_work.c tests the counts.
 moved() {
     tiny row_lstm.yaml --phases train || return
     sed -n '/training_by_call/,$p' bench.json | grep -oE '"bytes_per_step":[[:space:]]*[0-9.e+]+' | awk -v want="$(values moved_bytes_per_training_step)" '
@@ -81,7 +81,7 @@ check "phases by choice" chosen
 check "an unknown phase is refused" fails 2 '--phases: found "drain", expected some of train' bench pixelcnn.yaml --phases train,drain
 check "a phase without a name is refused" fails 2 '--phases: found "", expected some of train' bench pixelcnn.yaml --phases train,
 
-of_data() { # each config's own, after data.size; --channels overrides only itself
+of_data() { # the size of each config's data; --channels overrides only the channels
     noise $((2 * 5 * 4 * 3)) | npy_write '2, 5, 4, 3' >images.npy
     sed 's/builtin:digits/images.npy/' pixelcnn.yaml >images.yaml
     rm -f bench.json
@@ -94,7 +94,7 @@ check "images are of the size of the config's data" of_data
 check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; for the size of images give --size and --channels, or data.size and data.channels' \
     bench pixelcnn.yaml --set data.train=absent.npy
 
-own_configs() { # whose data are not there; info takes the size as bench does
+own_configs() { # their data are missing; info determines the size as bench does
     local config side
     for config in "$bench"/../configs/bench*.yaml; do
         case $config in */bench64_*) side=64 ;; *) side=32 ;; esac
@@ -103,7 +103,7 @@ own_configs() { # whose data are not there; info takes the size as bench does
 }
 check "the bench's configs say their size" own_configs
 
-# One of its points fails; the others are measured all the same.
+# One point fails; the others are still measured.
 sweep() {
     rm -rf sweep
     ! PIXELRNN=$program "$bench/sweep" -c pixelcnn.yaml -b '0 3' -l 1 -s 5 -- --channels 1 --seconds 0.01 >out 2>err || return
@@ -118,6 +118,6 @@ if python3 -c 'import matplotlib' 2>/dev/null; then
     }
     check "the sweep's plot" plot
 else
-    skip "the sweep's plot" "python3 with matplotlib is wanted"
+    skip "the sweep's plot" "python3 with matplotlib is not installed"
 fi
 finish

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every command as a person types it: what it prints, what it writes, and how it refuses.
+# Every command: its output, its files, and its refusal of wrong arguments.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -93,7 +93,7 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
 done
 kind=diagonal_bilstm run=diagonal_bilstm
 
-# trains_rgb KIND GOLDEN: on images that a golden model draws
+# trains_rgb KIND GOLDEN: trains on images sampled from a golden model
 trains_rgb() {
     local model=$golden/$2/model.safetensors
     pixelrnn sample "$model" -n 9 -o rgb.npy --set device="$device" || return
@@ -131,11 +131,11 @@ starts_from() {
 check "train: --init from a model file" starts_from $run/checkpoints/newest/model.safetensors
 check "train: --init from a checkpoint folder" starts_from $run/checkpoints/000000005
 
-init_model_alone() { # no optimiser, no state: the file by itself is a complete model
-    cp $run/checkpoints/newest/model.safetensors alone.safetensors && starts_from alone.safetensors &&
-        pixelrnn sample alone.safetensors -n 1 -o alone.png
+init_model_file() { # a model file needs no optimiser and no state
+    cp $run/checkpoints/newest/model.safetensors single.safetensors && starts_from single.safetensors &&
+        pixelrnn sample single.safetensors -n 1 -o single.png
 }
-check "train: --init, eval, sample from a model file alone" init_model_alone
+check "train: --init, eval, sample from only a model file" init_model_file
 
 is_averaged() { # eval takes the average, training goes on with the weights
     pixelrnn train $kind.yaml -o ema --set train.ema_decay=0.99 && differ "$(nats ema)" "$(nats $run)" &&
@@ -197,37 +197,37 @@ check "eval: [N, H, W] and [N, H, W, 1] are the same" three_dimensions
 
 # ---- Sample ------------------------------------------------------------------------------------------------------------
 
-# draw MODEL COUNT SEED OUT
-draw() {
+# sample_images MODEL COUNT SEED OUT
+sample_images() {
     pixelrnn sample "$1" -n "$2" --seed "$3" -o "$4" --set device="$device"
 }
 
-draws_the_same() {
+samples_the_same() {
     local model=$golden/$1/model.safetensors bytes
-    draw "$model" 3 5 three.npy && draw "$model" 70 5 seventy.npy && draw "$model" 66 5 sixty.npy || return
+    sample_images "$model" 3 5 three.npy && sample_images "$model" 70 5 seventy.npy && sample_images "$model" 66 5 sixty.npy || return
     bytes=$(npy_data three.npy | wc -c)
     cmp <(npy_data three.npy) <(npy_data seventy.npy | head -c "$bytes") &&
         cmp <(npy_data sixty.npy) <(npy_data seventy.npy | head -c $((bytes * 22)))
 }
 for case in pixelcnn_rgb_skip row_lstm_rgb_skip diagonal_grey; do
-    check "sample: $case: image n is the same picture in every batch" draws_the_same $case
+    check "sample: $case: image n is the same image in every batch" samples_the_same $case
 done
 
 rgb=$golden/row_lstm_rgb_skip/model.safetensors # 3 x 7 x 3, 4 levels
 
 seeds_matter() {
-    draw "$rgb" 5 1 one.npy && draw "$rgb" 5 1 again.npy && draw "$rgb" 5 2 two.npy && cmp one.npy again.npy &&
+    sample_images "$rgb" 5 1 one.npy && sample_images "$rgb" 5 1 again.npy && sample_images "$rgb" 5 2 two.npy && cmp one.npy again.npy &&
         ! cmp one.npy two.npy && same "$(npy_shape one.npy)" "(5, 3, 7, 3,)"
 }
 check "sample: the same for the same seed, another for another; [N, H, W, C]" seeds_matter
 
-draws_png() {
-    draw "$rgb" 5 1 one.png && draw "$rgb" 5 1 again.png && cmp one.png again.png &&
+samples_png() {
+    sample_images "$rgb" 5 1 one.png && sample_images "$rgb" 5 1 again.png && cmp one.png again.png &&
         same "$(head -c 8 one.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a && contains out '^5 images in again.png$'
 }
-check "sample: a PNG, twice the same" draws_png
+check "sample: a PNG, twice the same" samples_png
 
-temperature_matters() { # near 0 only the likeliest level is drawn, whatever the seed
+temperature_matters() { # near 0 the most probable level is sampled for every seed
     pixelrnn sample "$rgb" -n 4 --seed 1 --temperature 1e-6 -o cold1.npy && pixelrnn sample "$rgb" -n 4 --seed 2 \
         --temperature 1e-6 -o cold2.npy && pixelrnn sample "$rgb" -n 4 --seed 2 --temperature 3 -o hot.npy &&
         cmp cold1.npy cold2.npy && ! cmp cold1.npy hot.npy
@@ -240,7 +240,7 @@ values() {
 }
 
 levels_come_back() {
-    draw "$golden/$1/model.safetensors" 40 3 levels.npy && same "$(values levels.npy)" "$2" &&
+    sample_images "$golden/$1/model.safetensors" 40 3 levels.npy && same "$(values levels.npy)" "$2" &&
         pixelrnn eval "$golden/$1/model.safetensors" --data levels.npy --json --set device="$device" && same "$(json images)" 40
 }
 check "sample: 2 levels are 0 and 255, and eval reads them" levels_come_back diagonal_grey "0 255 "
@@ -257,7 +257,7 @@ kept_bytes() {
         if ($1) { print \"changed: row \" row \", column \" column; bad = 1 } } END { exit bad || !NR }" differences
 }
 
-# complete KEEP WORD...: completions of the seven noisy images in completed.npy
+# complete KEEP ARGUMENT...: completions of the seven noisy images in completed.npy
 complete() {
     local keep=$1
     shift
@@ -279,7 +279,7 @@ png_chunk() {
     big_endian "$(gzip -c chunk | tail -c 8 | od -An -tu4 -N4 --endian=little | tr -d ' ')"
 }
 
-# png WIDTH HEIGHT: standard input, one line of # (black) and . (white) a row, as a grey picture
+# png WIDTH HEIGHT: standard input, one line of # (black) and . (white) a row, as a grey image
 png() {
     local value a=1 b=0
     sed 's/^/F/' | tr -d '\n' | tr 'F#.' '\0\0\377' >rows # F: a row's filter, none
@@ -299,7 +299,7 @@ keeps_mask() {
     printf '%s\n' '........' '.######.' '.######.' '.######.' '.######.' '.######.' '........' '........' | png 8 8 >mask.png
     complete mask.png -n 1 && kept_bytes 'row == 0 || row > 5 || column == 0 || column == 7'
 }
-check "complete: a mask's black pixels are drawn, and no others" keeps_mask
+check "complete: a mask's black pixels are sampled, and no others" keeps_mask
 
 keeps_all() {
     complete top:1 -n 1 && cmp <(npy_data seven.npy) <(npy_data completed.npy)
@@ -307,9 +307,9 @@ keeps_all() {
 check "complete: --keep top:1 changes nothing" keeps_all
 
 keeps_none() {
-    complete top:0 -n 1 --seed 9 && draw $run 7 9 drawn.npy && cmp drawn.npy completed.npy
+    complete top:0 -n 1 --seed 9 && sample_images $run 7 9 sampled.npy && cmp sampled.npy completed.npy
 }
-check "complete: --keep top:0 draws what sample does" keeps_none
+check "complete: --keep top:0 gives the images of sample" keeps_none
 
 counts_completions() {
     complete top:0.5 -n 3 --images 2 && same "$(npy_shape completed.npy)" "(6, 8, 8, 1,)" &&
@@ -319,10 +319,10 @@ counts_completions() {
 check "complete: -n completions of --images images, each its own" counts_completions
 
 completes_rgb() {
-    draw "$rgb" 5 1 five.npy && pixelrnn complete "$rgb" --data five.npy --keep top:0.34 -n 2 -o five.png &&
+    sample_images "$rgb" 5 1 five.npy && pixelrnn complete "$rgb" --data five.npy --keep top:0.34 -n 2 -o five.png &&
         same "$(head -c 8 five.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
 }
-check "complete: a picture, in colour" completes_rgb
+check "complete: a PNG, in colour" completes_rgb
 
 # ---- Pack --------------------------------------------------------------------------------------------------------------
 
@@ -424,10 +424,10 @@ noise 960 | npy_write '5, 8, 8, 3' >colour.npy
 printf '%s\n' '....' '####' | png 4 2 >small.png
 mkdir -p empty folder.npy folder.png
 
-# Each wrong use on a line: status, what the message must name, the words.
-while IFS='|' read -r status pattern words; do
-    # shellcheck disable=SC2086 # the words are to be split
-    check "refused with $status: ${words:-}" fails "$status" "$pattern" $words
+# One wrong command per line: exit status, pattern of the message, arguments.
+while IFS='|' read -r status pattern arguments; do
+    # shellcheck disable=SC2086 # the arguments must be split
+    check "refused with $status: ${arguments:-}" fails "$status" "$pattern" $arguments
 done <<END
 2|frobnicate|frobnicate
 2|too few|train
@@ -478,29 +478,29 @@ done <<END
 2|small.npy|eval $run --data seven.npy small.npy
 2|colour.npy.* 8 x 8 x 3.* 8 x 8 x 1|eval $run --data colour.npy
 2|--set: found another model.\* or data.levels, expected those of|eval $run --set data.levels=4
-2|--set: found another model.\* or data.levels, expected those of|sample $run --set model.hidden=9 -o drawn.png
+2|--set: found another model.\* or data.levels, expected those of|sample $run --set model.hidden=9 -o sampled.png
 1|empty: found no images|eval $run --data empty
 1|folder.npy: Is a directory|eval $run --data seven.npy --per-image folder.npy
 1|absent/nats.npy|eval $run --data seven.npy --per-image absent/nats.npy
 2|-o|sample $run
-2|drawn.gif.*.png|sample $run -o drawn.gif
-2|-n.*"0".*1|sample $run -n 0 -o drawn.png
-2|-n.*"many"|sample $run -n many -o drawn.png
-2|--temperature.*"0"|sample $run --temperature 0 -o drawn.png
-2|--seed.*"-1"|sample $run --seed -1 -o drawn.png
-1|absent/drawn.png|sample $run -n 1 -o absent/drawn.png
+2|sampled.gif.*.png|sample $run -o sampled.gif
+2|-n.*"0".*1|sample $run -n 0 -o sampled.png
+2|-n.*"many"|sample $run -n many -o sampled.png
+2|--temperature.*"0"|sample $run --temperature 0 -o sampled.png
+2|--seed.*"-1"|sample $run --seed -1 -o sampled.png
+1|absent/sampled.png|sample $run -n 1 -o absent/sampled.png
 1|folder.npy: Is a directory|sample $run -n 1 -o folder.npy
 1|folder.png: Is a directory|sample $run -n 1 -o folder.png
-1|torn.safetensors|sample torn.safetensors -n 1 -o drawn.png
+1|torn.safetensors|sample torn.safetensors -n 1 -o sampled.png
 1|folder.png: Is a directory|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o folder.png
-1|absent/drawn.npy|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o absent/drawn.npy
-2|--data|complete $run --keep top:0.5 -o drawn.png
-2|--keep|complete $run --data seven.npy -o drawn.png
-2|top:2|complete $run --data seven.npy --keep top:2 -o drawn.png
-1|absent.png|complete $run --data seven.npy --keep absent.png -o drawn.png
-1|seven.npy.*PNG|complete $run --data seven.npy --keep seven.npy -o drawn.png
-2|small.png.*2 x 4.*8 x 8|complete $run --data seven.npy --keep small.png -o drawn.png
-2|small.npy|complete $run --data small.npy --keep top:0.5 -o drawn.png
+1|absent/sampled.npy|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o absent/sampled.npy
+2|--data|complete $run --keep top:0.5 -o sampled.png
+2|--keep|complete $run --data seven.npy -o sampled.png
+2|top:2|complete $run --data seven.npy --keep top:2 -o sampled.png
+1|absent.png|complete $run --data seven.npy --keep absent.png -o sampled.png
+1|seven.npy.*PNG|complete $run --data seven.npy --keep seven.npy -o sampled.png
+2|small.png.*2 x 4.*8 x 8|complete $run --data seven.npy --keep small.png -o sampled.png
+2|small.npy|complete $run --data small.npy --keep top:0.5 -o sampled.png
 2|-o|pack seven.npy
 2|packed.png|pack seven.npy -o packed.png
 1|absent.npy|pack absent.npy -o packed.npy
@@ -512,7 +512,7 @@ done <<END
 END
 
 leaves_nothing() {
-    same "$(ls -d new drawn.png packed.png ./*.partial 2>/dev/null)" ""
+    same "$(ls -d new sampled.png packed.png ./*.partial 2>/dev/null)" ""
 }
 check "what is refused leaves nothing behind" leaves_nothing
 

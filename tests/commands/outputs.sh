@@ -1,6 +1,6 @@
 #!/bin/bash
-# What commands find out before their work: whether their outputs can be written, what their data lose, of what size images
-# are, what the machine allows; and what the program says of itself.
+# Checks before the work of a command: whether its output can be written, how its data are converted, the size of images, and
+# limits of the machine. Also --version, --help and keys.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -18,15 +18,15 @@ pixelrnn train tiny.yaml -o run >run.log || cat run.log
 
 # ---- Outputs -----------------------------------------------------------------------------------------------------------
 
-# The output is refused, and not the input that is not there: no work comes before.
-refuses() { # PATTERN WORD...
+# The message names the output and not the missing input, so the output is checked first.
+refuses() { # PATTERN ARGUMENT...
     fails 1 "^pixelrnn: $1" "${@:2}" && same "$(ls -d absent* ./*.partial ./*.journal 2>/dev/null)" ""
 }
 nowhere='No such file or directory'
 check "eval: a folder that is not there, before the model" refuses "absent/nats.npy: $nowhere" eval absent --per-image absent/nats.npy
-check "sample: the same" refuses "absent/drawn.npy: $nowhere" sample absent -o absent/drawn.npy
-check "sample: the same of a picture" refuses "absent/drawn.png: $nowhere" sample absent -o absent/drawn.png
-check "complete: the same" refuses "absent/drawn.npy: $nowhere" complete absent --data absent.npy --keep top:0.5 -o absent/drawn.npy
+check "sample: the same" refuses "absent/sampled.npy: $nowhere" sample absent -o absent/sampled.npy
+check "sample: the same of a PNG" refuses "absent/sampled.png: $nowhere" sample absent -o absent/sampled.png
+check "complete: the same" refuses "absent/sampled.npy: $nowhere" complete absent --data absent.npy --keep top:0.5 -o absent/sampled.npy
 check "pack: the same, before the source" refuses "absent/packed.npy: $nowhere" pack absent.npy -o absent/packed.npy
 check "bench: the same, before the config" refuses "absent/bench.json: $nowhere" bench absent.yaml --json absent/bench.json
 touch file
@@ -42,17 +42,17 @@ check "sample: a name that leaves no room for a temporary one" refuses '0*.npy: 
 
 locked_folder() {
     mkdir -p locked && chmod 755 . && chmod 555 locked
-    local nobody=()
-    [ "$(id -u)" -ne 0 ] || nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-    "${nobody[@]}" "$program" eval absent --per-image locked/nats.npy >out 2>err
+    local as_nobody=()
+    [ "$(id -u)" -ne 0 ] || as_nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    "${as_nobody[@]}" "$program" eval absent --per-image locked/nats.npy >out 2>err
     same $? 1 && one_message && contains err 'locked/nats.npy: Permission denied' || return
-    "${nobody[@]}" "$program" train tiny.yaml -o locked/a/b --set data.train=absent.npy >out 2>err
+    "${as_nobody[@]}" "$program" train tiny.yaml -o locked/a/b --set data.train=absent.npy >out 2>err
     same $? 1 && one_message && contains err 'locked/a/b: Permission denied'
 }
 if [ "$(id -u)" -ne 0 ] || { chmod 755 . && setpriv --reuid 65534 --regid 65534 --clear-groups "$program" keys; } >/dev/null 2>&1; then
     check "a folder without the right to write" locked_folder
 else
-    skip "a folder without the right to write" "nobody cannot run the program"
+    skip "a folder without the right to write" "user 65534 cannot run the program"
 fi
 
 writes_devices() { # a pipe's reader gets all of it: the check before does not open and close it
@@ -61,42 +61,42 @@ writes_devices() { # a pipe's reader gets all of it: the check before does not o
 }
 check "eval: a pipe and a device as outputs" writes_devices
 
-# ---- What data lose ----------------------------------------------------------------------------------------------------
+# ---- Conversions of data ----------------------------------------------------------------------------------------------------
 
-# says LINE WORD...: the command succeeds, and says that line, and nothing else of that kind.
+# says LINE ARGUMENT...: the command succeeds and prints exactly this line about conversions.
 says() {
     local line=$1
     shift
     pixelrnn "$@" && same "$(grep -E '^[^ ]+( and [0-9]+ more)?: .* to [0-9]+' err)" "$line"
 }
-check "eval says what is shrunk and quantised" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy --set data.size=8
-check "eval: several files are said once" says 'large.npy and 1 more: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy large.npy --set data.size=8
-check "eval: what is only quantised" says 'grey.npy: 256 to 2 levels' eval run --data grey.npy
+check "eval prints downsampling and quantisation" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy --set data.size=8
+check "eval: one line for several files" says 'large.npy and 1 more: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy large.npy --set data.size=8
+check "eval: quantisation alone" says 'grey.npy: 256 to 2 levels' eval run --data grey.npy
 check "eval: colour to grey" says 'colour.npy: 12 x 10 x 3 to 8 x 8 x 1, 256 to 2 levels' eval run --data colour.npy --set data.size=8 --set data.channels=1
-check "complete says it" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' complete run --data large.npy --set data.size=8 --keep top:0.5 --images 1 -n 1 -o drawn.npy
-check "pack says what it resizes" says 'large.npy: 28 x 28 x 1 to 8 x 8' pack large.npy --size 8 -o packed.npy
-check "pack says nothing where it copies" says '' pack large.npy -o packed.npy
-check "train says it of each set" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels
+check "complete prints it" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' complete run --data large.npy --set data.size=8 --keep top:0.5 --images 1 -n 1 -o sampled.npy
+check "pack prints resizing" says 'large.npy: 28 x 28 x 1 to 8 x 8' pack large.npy --size 8 -o packed.npy
+check "pack prints nothing if it copies" says '' pack large.npy -o packed.npy
+check "train prints it for each set" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels
 grey.npy: 256 to 2 levels' train tiny.yaml -o said --set data.train=large.npy --set data.test=grey.npy --set data.size=8
-check "train says it once of one set" says 'grey.npy: 256 to 2 levels' train tiny.yaml -o once --set data.test=grey.npy
-check "bench says it" says 'grey.npy: 256 to 2 levels' bench tiny.yaml --phases evaluate --seconds 0.01
+check "train prints it once for one set" says 'grey.npy: 256 to 2 levels' train tiny.yaml -o once --set data.test=grey.npy
+check "bench prints it" says 'grey.npy: 256 to 2 levels' bench tiny.yaml --phases evaluate --seconds 0.01
 check "train: 8 bits as 256 levels are not converted" says '' train tiny.yaml -o whole --set data.levels=256 --set data.test=grey.npy
 check "train: a binary set as 2 levels is not converted" says '' train tiny.yaml -o ising --set data.train=builtin:ising
 for image in 1 2; do printf '0 1 1 0\n' >>binary.amat; done
 check "eval: binary text as 2 levels is not converted" says '' train tiny.yaml -o amat --set data.train=binary.amat
 
-pictures() { # they may differ in size: only the first is looked at, and none of a compressed tar, which is read once
-    mkdir -p pictures && pixelrnn sample run -n 1 -o pictures/one.png && tar cf pictures.tar pictures && gzip -k pictures.tar &&
-        says 'pictures: 66 x 66 x 3 (the first image) to 16 x 16' pack pictures --size 16 -o packed.npy &&
-        says 'pictures.tar: 66 x 66 x 3 (the first image) to 16 x 16' pack pictures.tar --size 16 -o packed.npy &&
-        says 'pictures.tar.gz: various sizes to 16 x 16' pack pictures.tar.gz --size 16 -o packed.npy &&
-        says '' pack pictures --size 66 -o packed.npy && says '' pack pictures -o packed.npy
+images() { # sizes may differ: only the first image is examined, and none of a compressed tar, which is read once
+    mkdir -p images && pixelrnn sample run -n 1 -o images/one.png && tar cf images.tar images && gzip -k images.tar &&
+        says 'images: 66 x 66 x 3 (the first image) to 16 x 16' pack images --size 16 -o packed.npy &&
+        says 'images.tar: 66 x 66 x 3 (the first image) to 16 x 16' pack images.tar --size 16 -o packed.npy &&
+        says 'images.tar.gz: various sizes to 16 x 16' pack images.tar.gz --size 16 -o packed.npy &&
+        says '' pack images --size 66 -o packed.npy && says '' pack images -o packed.npy
 }
-check "pack: a folder and tars of pictures" pictures
+check "pack: a folder and tars of images" images
 
 # ---- Sizes -------------------------------------------------------------------------------------------------------------
 
-# informs SIZE WORD...
+# informs SIZE ARGUMENT...
 informs() {
     local size=$1
     shift
@@ -108,7 +108,7 @@ check "info: --height overrides only itself" informs '7 x 10 x 3' tiny.yaml --se
 check "info: --channels overrides only itself" informs '12 x 10 x 1' tiny.yaml --set data.train=colour.npy --channels 1
 check "info: data.size and data.channels where there are no data" informs '9 x 9 x 3' tiny.yaml --set data.train=absent.npy --set data.size=9 --set data.channels=3
 check "info: options where there are no data" informs '9 x 5 x 3' tiny.yaml --set data.train=absent.npy --height 9 --width 5 --channels 3
-check "info: what stays unknown is asked for" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; for the size of images give --height, --width and --channels, or data.size and data.channels' \
+check "info: the message names options for an unknown size" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; for the size of images give --height, --width and --channels, or data.size and data.channels' \
     info tiny.yaml --set data.train=absent.npy --height 28 --width 28
 check "info: a model has its size" fails 2 'expected none with a model' info run --height 7
 check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8 x 1, expected sides up to 65535' info tiny.yaml --height 4294967300
@@ -129,8 +129,8 @@ else
     skip "OMP_NUM_THREADS is capped" "the device is not the CPU"
 fi
 
-# A training step needs room for the BLAS's buffers. Under any limit on address space it ends: well, or in one message.
-ends() { # THREADS KIB: it has ten seconds
+# A training step needs address space for the buffers of the BLAS. Under any limit it succeeds or prints one message.
+ends() { # THREADS KIB: within ten seconds
     (ulimit -v "$2" && OMP_NUM_THREADS=$1 timeout -s KILL 10 "$program" train tiny.yaml -o limited --set model.hidden=8 >out 2>err)
     local status=$?
     rm -rf limited
@@ -153,7 +153,7 @@ fi
 
 version() {
     pixelrnn --version && same "$(wc -c <err)" 0 && same "$(head -n 1 out | grep -cE '^pixelrnn [0-9]+\.[0-9]+\.[0-9]+')" 1 || return
-    for library in BLAS libarchive zlib libyaml cJSON protobuf-c MPI CUDA; do contains out "^$library  *[^ ]" || return; done
+    for library in options BLAS libarchive zlib libyaml cJSON protobuf-c MPI CUDA; do contains out "^$library  *[^ ]" || return; done
     contains out '^build  .*float' && fails 2 'found "more"' --version more
 }
 check "--version: program, build, libraries" version
@@ -176,7 +176,7 @@ keys() {
 check "keys PREFIX; a prefix that no key has is refused" keys
 
 makefile=$golden/../../Makefile
-demo() { # what would be run
+demo() { # the commands of make -n
     (cd "$(dirname "$makefile")" && env -u MAKEFLAGS -u MAKELEVEL make -n demo CUDA=0) >commands 2>err || { cat err && return 1; }
     contains commands 'train configs/demo.yaml -o runs/demo --resume' && ! grep -E 'rm .*runs' commands
 }

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Checkpoints and arrays as Python sees them, where Python has the packages.
+# Checkpoints and arrays, read by Python if it has the packages.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
 if ! python3 -c 'import numpy, safetensors' 2>/dev/null; then
-    skip "checkpoints open in Python" "python3 with numpy and safetensors is wanted"
+    skip "checkpoints open in Python" "python3 with numpy and safetensors is not installed"
     finish
     exit
 fi
@@ -24,8 +24,8 @@ train.steps: 3
 train.samples: 0
 END
 
-# Tensors and shapes that the models are made of, with h = 5, q = 7, C = 1, L = 4.
-cat >look.py <<'END'
+# The tensors and shapes of the models, with h = 5, q = 7, C = 1, L = 4.
+cat >check.py <<'END'
 import json, math, sys
 import numpy as np
 from safetensors import safe_open
@@ -67,21 +67,21 @@ END
 opens() { # KIND OPTIMIZER AVERAGED
     rm -rf run
     pixelrnn train tiny.yaml -o run --set model.kind="$1" --set train.optimizer="$2" --set train.ema_decay="0.$((9 * $3))" &&
-        python3 look.py "$@" run/checkpoints/newest
+        python3 check.py "$@" run/checkpoints/newest
 }
 check "PixelCNN, SGD: names, shapes, metadata, masks" opens pixelcnn sgd 0
 check "Row LSTM, RMSProp: names, shapes, metadata, masks" opens row_lstm rmsprop 0
 check "Diagonal BiLSTM, Adam, averaged: names, shapes, metadata, masks" opens diagonal_bilstm adam 1
 
 arrays() {
-    pixelrnn sample run -n 3 -o drawn.npy && pixelrnn eval run --data images.npy --per-image nats.npy --json || return
+    pixelrnn sample run -n 3 -o sampled.npy && pixelrnn eval run --data images.npy --per-image nats.npy --json || return
     python3 - "$(json nats_per_image)" <<'END'
 import sys
 import numpy as np
-nats, drawn = np.load("nats.npy"), np.load("drawn.npy")
+nats, sampled = np.load("nats.npy"), np.load("sampled.npy")
 assert nats.dtype == np.float64 and nats.shape == (30,) and np.isclose(nats.mean(), float(sys.argv[1]), rtol=1e-12, atol=0), nats
-assert drawn.dtype == np.uint8 and drawn.shape == (3, 6, 5, 1) and set(drawn.flat) <= {0, 85, 170, 255}, drawn
-assert drawn.flags.c_contiguous
+assert sampled.dtype == np.uint8 and sampled.shape == (3, 6, 5, 1) and set(sampled.flat) <= {0, 85, 170, 255}, sampled
+assert sampled.flags.c_contiguous
 END
 }
 check "arrays load in NumPy" arrays

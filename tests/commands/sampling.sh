@@ -1,27 +1,27 @@
 #!/bin/bash
-# Sampling and completion as they go to disk: what is drawn does not depend on interruptions, and its NLL is what eval says.
+# Sampling and completion into files: the images do not depend on interruptions, and their NLL is that of eval.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
 model=$golden/row_lstm_rgb_skip/model.safetensors # 3 x 7 x 3, 4 levels
 
-draw() { # COUNT SEED OUT WORD...
+sample_images() { # COUNT SEED OUT ARGUMENT...
     pixelrnn sample "$model" -n "$1" --seed "$2" -o "$3" --set device="$device" "${@:4}"
 }
 
-draw 400 5 whole.npy --set eval.batch_size=50 || cat err
+sample_images 400 5 whole.npy --set eval.batch_size=50 || cat err
 
 nll_is_that_of_eval() {
-    local drawn
-    draw 300 3 scored.npy && drawn=$(sed -n 's/^NLL: \([0-9.]*\) nats each.*/\1/p' out) &&
+    local sampled
+    sample_images 300 3 scored.npy && sampled=$(sed -n 's/^NLL: \([0-9.]*\) nats each.*/\1/p' out) &&
         pixelrnn eval "$model" --data scored.npy --json --set device="$device" &&
-        awk -v drawn="$drawn" -v found="$(json nats_per_image)" 'BEGIN { exit !(drawn > 0 && (drawn - found) ^ 2 < 1e-6) }'
+        awk -v sampled="$sampled" -v found="$(json nats_per_image)" 'BEGIN { exit !(sampled > 0 && (sampled - found) ^ 2 < 1e-6) }'
 }
 check "sample: the NLL printed is what eval finds, to 0.001 nats" nll_is_that_of_eval
 
-# Kills a drawing of 400 images, 50 at a time, once it has so many bytes in its journal; fails if it was over before, each
-# time: a busy machine may look too late.
-kill_drawing() { # BYTES OUT
+# Kills the sampling of 400 images, 50 at a time, when its journal has this many bytes. Fails if it finished first in five tries:
+# a busy machine may check too late.
+kill_sampling() { # BYTES OUT
     local child size try
     for try in {1..5}; do
         rm -f "$2" "$2.journal"
@@ -42,33 +42,33 @@ goes_on() {
     local bytes
     for bytes in 300 4000 12000 20000; do
         rm -f cut.npy cut.npy.journal
-        kill_drawing $bytes cut.npy || continue # too late: the next try cannot be worse
-        draw 400 5 cut.npy --set eval.batch_size=33 && contains err 'going on after [0-9]+ images' || return
+        kill_sampling $bytes cut.npy || continue # too late: try the next size
+        sample_images 400 5 cut.npy --set eval.batch_size=33 && contains err 'going on after [0-9]+ images' || return
         cmp cut.npy whole.npy && same "$(ls cut.npy*)" cut.npy || return
         resumed=yes
     done
     same "${resumed:-no}" yes
 }
-check "sample: killed, it goes on where it stopped, with the same pictures" goes_on
+check "sample: killed, it goes on where it stopped, with the same images" goes_on
 
 torn_record() {
     rm -f torn.npy
-    kill_drawing 300 torn.npy || { echo "not killed in time"; return 1; }
+    kill_sampling 300 torn.npy || { echo "not killed in time"; return 1; }
     truncate -s -7 torn.npy.journal
-    draw 400 5 torn.npy && cmp torn.npy whole.npy
+    sample_images 400 5 torn.npy && cmp torn.npy whole.npy
 }
-check "sample: a journal's torn record is drawn again" torn_record
+check "sample: an incomplete record of the journal is sampled again" torn_record
 
 longer() {
     rm -f longer.npy
-    kill_drawing 300 longer.npy || { echo "not killed in time"; return 1; }
-    draw 30 5 longer.npy && cmp <(npy_data longer.npy) <(npy_data whole.npy | head -c $((30 * 63)))
+    kill_sampling 300 longer.npy || { echo "not killed in time"; return 1; }
+    sample_images 30 5 longer.npy && cmp <(npy_data longer.npy) <(npy_data whole.npy | head -c $((30 * 63)))
 }
-check "sample: an interrupted drawing may go on with another count" longer
+check "sample: an interrupted run may go on with another count" longer
 
 refuses_other_work() {
     rm -f other.npy
-    kill_drawing 300 other.npy || { echo "not killed in time"; return 1; }
+    kill_sampling 300 other.npy || { echo "not killed in time"; return 1; }
     cp other.npy.journal before
     fails 2 'other.npy.journal: holds unfinished work of another' sample "$model" -n 400 --seed 6 -o other.npy --set device="$device" &&
         fails 2 'other.npy.journal' sample "$model" -n 400 --seed 5 --temperature 2 -o other.npy --set device="$device" &&
@@ -81,10 +81,10 @@ refuses_other_weights() { # a model that differs in the lowest bits of one weigh
     rm -f weights.npy && cp "$model" touched.safetensors &&
         printf '\x55' | dd of=touched.safetensors bs=1 seek=$(($(stat -c %s touched.safetensors) - 4)) conv=notrunc status=none || return
     ! cmp -s "$model" touched.safetensors || { echo "the weight is the same"; return 1; }
-    kill_drawing 300 weights.npy || { echo "not killed in time"; return 1; }
+    kill_sampling 300 weights.npy || { echo "not killed in time"; return 1; }
     fails 2 'weights.npy.journal: holds unfinished work of another' sample touched.safetensors -n 400 --seed 5 -o weights.npy --set device="$device" &&
         fails 2 'weights.npy.journal' sample "$model" -n 400 --seed 5 -o weights.npy --set device="$device" --set precision=bfloat16 &&
-        draw 400 5 weights.npy && cmp weights.npy whole.npy
+        sample_images 400 5 weights.npy && cmp weights.npy whole.npy
 }
 check "sample: other weights or another precision do not go on with a journal" refuses_other_weights
 
@@ -98,12 +98,12 @@ refuses_company() {
 }
 check "sample: two at once on one file: the second says so" refuses_company
 
-runs_out_of_room() { # a limit on the size of files stands for a full disk; the first batches fit
+runs_out_of_room() { # a limit on file sizes simulates a full disk; the first batches fit
     (trap '' XFSZ && ulimit -f 8 && fails 1 'room.npy.journal: File too large' sample "$model" -n 400 --seed 5 -o room.npy \
-        --set device="$device" --set eval.batch_size=50) && [ ! -e room.npy ] && draw 400 5 room.npy &&
+        --set device="$device" --set eval.batch_size=50) && [ ! -e room.npy ] && sample_images 400 5 room.npy &&
         contains err 'going on after 1[0-9]* images' && cmp room.npy whole.npy
 }
-check "sample: a disk that fills up keeps what was drawn, and the next run goes on" runs_out_of_room
+check "sample: a full disk keeps the finished images, and the next run goes on" runs_out_of_room
 
 constant_memory() { # 20,000 images take no more than 2,000 do
     local few many
@@ -122,18 +122,18 @@ fi
 too_large_for_png() {
     fails 1 'too large for one PNG.*\.npy' sample "$model" -n 2000000 -o large.png --set device="$device" && [ ! -e large.png.journal ]
 }
-check "sample: more images than a PNG holds is said before drawing" too_large_for_png
+check "sample: more images than a PNG holds is reported before sampling" too_large_for_png
 
 # ---- Completions -------------------------------------------------------------------------------------------------------
 
 keeps_left() {
-    draw 5 1 originals.npy && pixelrnn complete "$model" --data originals.npy --keep left:0.5 -n 1 --seed 9 -o left.npy --set device="$device" &&
+    sample_images 5 1 originals.npy && pixelrnn complete "$model" --data originals.npy --keep left:0.5 -n 1 --seed 9 -o left.npy --set device="$device" &&
         cmp -l <(npy_data originals.npy) <(npy_data left.npy) | awk '{ i = ($1 - 1) % 63; if (int(i % 21 / 3) < 4) exit 1; n++ } END { exit !n }'
 }
 check "complete: --keep left:0.5 leaves the left half as it was, to the byte" keeps_left
 
 completion_goes_on() {
-    draw 90 1 many.npy && pixelrnn complete "$model" --data many.npy --keep top:0.4 -n 3 --images 90 -o all.npy --set device="$device" || return
+    sample_images 90 1 many.npy && pixelrnn complete "$model" --data many.npy --keep top:0.4 -n 3 --images 90 -o all.npy --set device="$device" || return
     (trap '' XFSZ && ulimit -f 8 && fails 1 'some.npy.journal: File too large' complete "$model" --data many.npy --keep top:0.4 \
         -n 3 --images 90 -o some.npy --set device="$device" --set eval.batch_size=20) &&
         fails 2 'some.npy.journal' complete "$model" --data many.npy --keep top:0.7 -n 3 --images 90 -o some.npy --set device="$device" &&
@@ -144,27 +144,27 @@ check "complete: interrupted, it goes on where it stopped" completion_goes_on
 
 # ---- Ranks -------------------------------------------------------------------------------------------------------------
 
-ranks_draw_the_same() { # the last round leaves two of three ranks nothing to do
+ranks_sample_the_same() { # in the last round, two of three ranks have no images
     together 3 sample "$model" -n 31 --seed 5 -o ranks.npy --set device="$device" --set eval.batch_size=10 &&
         cmp <(npy_data ranks.npy) <(npy_data whole.npy | head -c $((31 * 63))) && same "$(grep -c '^NLL' out)" 1
 }
 
 ranks_go_on() {
     rm -f cut.npy cut.npy.journal
-    kill_drawing 4000 cut.npy || { echo "not killed in time"; return 1; }
+    kill_sampling 4000 cut.npy || { echo "not killed in time"; return 1; }
     together 2 sample "$model" -n 400 --seed 5 -o cut.npy --set device="$device" && contains err 'going on after' && cmp cut.npy whole.npy
 }
 
 ranks_complete_the_same() {
-    pixelrnn complete "$model" --data originals.npy --keep top:0.4 -n 3 -o alone.png --set device="$device" &&
-        together 2 complete "$model" --data originals.npy --keep top:0.4 -n 3 -o together.png --set device="$device" && cmp alone.png together.png
+    pixelrnn complete "$model" --data originals.npy --keep top:0.4 -n 3 -o single.png --set device="$device" &&
+        together 2 complete "$model" --data originals.npy --keep top:0.4 -n 3 -o distributed.png --set device="$device" && cmp single.png distributed.png
 }
 if ranks_start; then
-    check "sample: three ranks draw what one does" ranks_draw_the_same
+    check "sample: three ranks sample the images of one" ranks_sample_the_same
     check "sample: two ranks go on with what one began" ranks_go_on
-    check "complete: two ranks draw what one does" ranks_complete_the_same
+    check "complete: two ranks sample the images of one" ranks_complete_the_same
 else
-    skip "sample, complete: ranks draw what one does" "no mpirun, or no MPI in this build, or one GPU for all"
+    skip "sample, complete: ranks sample the images of one" "no mpirun, or no MPI in this build, or one GPU for all"
 fi
 
 finish

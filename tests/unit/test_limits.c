@@ -1,4 +1,4 @@
-/* Limits on memory and processors, read from a mock of /proc and /sys; and arenas that keep to them. */
+/* Limits on memory and processors, read from a mock of /proc and /sys, and arenas that respect them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static int remove_root(void **state) {
     return px_file_remove_folder(&ctx, root) == PX_OK ? 0 : -1;
 }
 
-/* Writes a file of the mock, and the folders above it. */
+/* Writes a file of the mock, and creates the folders above it. */
 static void put(const char *path, const char *text) {
     px_context ctx;
     char whole[256], folder[256];
@@ -65,9 +65,9 @@ static void groups_of_version_2(void **state) {
     put("proc/self/cgroup", "0::/a/b\n");
     put("sys/fs/cgroup/a/b/memory.max", "9000000\n");
     check_memory(9000000, "the memory limit /sys/fs/cgroup/a/b/memory.max");
-    put("sys/fs/cgroup/a/memory.max", "7000000\n"); /* the parent's is tighter */
+    put("sys/fs/cgroup/a/memory.max", "7000000\n"); /* the limit of the parent is lower */
     check_memory(7000000, "the memory limit /sys/fs/cgroup/a/memory.max");
-    put("sys/fs/cgroup/memory.max", "6000000\n"); /* of a container that sees its own group as the root */
+    put("sys/fs/cgroup/memory.max", "6000000\n"); /* of a container, whose own group appears as the root */
     check_memory(6000000, "the memory limit /sys/fs/cgroup/memory.max");
     put("sys/fs/cgroup/a/cpu.max", "250000 100000\n");
     assert_int_equal(px_limit_processors(root), 3);
@@ -86,9 +86,8 @@ static void groups_of_version_1(void **state) {
     assert_int_equal(px_limit_processors(root), 1);
 }
 
-/* What the process has already is not left to it: resident memory of a group's limit, mapped memory of the address
- * space. */
-static void what_is_taken_is_subtracted(void **state) {
+/* The memory in use is subtracted: resident memory from the limit of a group, mapped memory from the address space. */
+static void memory_in_use_is_subtracted(void **state) {
     (void)state;
     const size_t page = (size_t)sysconf(_SC_PAGE_SIZE);
     struct rlimit before, space;
@@ -99,7 +98,7 @@ static void what_is_taken_is_subtracted(void **state) {
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
     if (before.rlim_cur != RLIM_INFINITY) skip();
     space = before;
-    space.rlim_cur = (rlim_t)1 << 40; /* far above what this process tensors */
+    space.rlim_cur = (rlim_t)1 << 40; /* far above what this process maps */
     put("sys/fs/cgroup/a/memory.max", "max\n");
     put("proc/self/statm", "268435456 0 7 1 0 1 0\n"); /* 2^28 pages of the 2^40 bytes */
     assert_int_equal(setrlimit(RLIMIT_AS, &space), 0);
@@ -117,7 +116,7 @@ static void a_missing_list_is_no_limit(void **state) {
     assert_string_equal(px_limit_memory("/absent").name, "this machine's memory");
 }
 
-/* Arenas count what they hold against the device's memory, and say whose limit it is. */
+/* Arenas count their bytes against the memory of the device, and their message names the limit. */
 static void arenas_keep_to_the_limit(void **state) {
     (void)state;
     px_context ctx = {""};
@@ -143,7 +142,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_machine_without_limits, make_root, remove_root),
         cmocka_unit_test_setup_teardown(groups_of_version_2, make_root, remove_root),
         cmocka_unit_test_setup_teardown(groups_of_version_1, make_root, remove_root),
-        cmocka_unit_test_setup_teardown(what_is_taken_is_subtracted, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(memory_in_use_is_subtracted, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_missing_list_is_no_limit, make_root, remove_root),
         cmocka_unit_test(arenas_keep_to_the_limit),
     };

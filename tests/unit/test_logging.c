@@ -1,4 +1,4 @@
-/* What a person and their tools see of a run: progress, metrics.jsonl, TensorBoard events, pictures. */
+/* Logging: progress, metrics.jsonl, TensorBoard events, grids of images. */
 #include "tests/support/support.h"
 #include "host/logging/tensorboard.h"
 #include "host/io/file.h"
@@ -26,7 +26,7 @@
 
 static px_context ctx;
 
-/* ---------------------------------------------------------------- metrics.jsonl */
+/* ---- metrics.jsonl ---- */
 
 static const char *metrics_path(void) {
     static char path[128];
@@ -76,13 +76,13 @@ static void metrics_past_the_step_are_cut(void **state) {
     } cases[] = {
         {"{\"step\": 1}\n{\"step\": 2}\n{\"step\": 3}\n", 2, "{\"step\": 1}\n{\"step\": 2}\n"},
         {"{\"step\": 1}\n{\"step\": 2}\n{\"st", 5, "{\"step\": 1}\n{\"step\": 2}\n"},
-        {"{\"step\": 1}\n{\"step\": 2}", 5, "{\"step\": 1}\n"}, /* whole but for its newline: torn all the same */
+        {"{\"step\": 1}\n{\"step\": 2}", 5, "{\"step\": 1}\n"}, /* without its newline a line is incomplete */
         {"{\"step\": 1}\n{\"step\": 9}\n{\"st", 5, "{\"step\": 1}\n"},
         {"{\"a\": 1, \"step\": 9}\n{\"step\": 2, \"a\": 1}\n", 5, "{\"step\": 2, \"a\": 1}\n"},
         {"{\"step\": 1}\n", 1, "{\"step\": 1}\n"},
         {"{\"step\": 0}\n{\"step\": 1}\n", 0, "{\"step\": 0}\n"},
         {"", 3, ""},
-        /* The records of starts stay, whatever step they are of; a torn one does not. */
+        /* Complete records of starts are kept, whatever their step. */
         {"{\"start\": 0}\n{\"step\": 1}\n{\"step\": 9}\n{\"start\":9}\n{\"start\": 1", 5,
          "{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n"},
     };
@@ -98,7 +98,7 @@ static void metrics_past_the_step_are_cut(void **state) {
     px_metrics_close(metrics);
     assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
 
-    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK); /* starts are of no step */
+    assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK); /* the record of a start has no step */
     assert_int_equal(px_metrics_write((metrics = open_metrics(8)), 8, &(px_metric){"a", 1}, 1), PX_OK);
     px_metrics_close(metrics);
     assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK);
@@ -117,14 +117,14 @@ static void metrics_need_their_folder(void **state) {
     assert_null(metrics);
 }
 
-/* ---------------------------------------------------------------- TensorBoard */
+/* ---- TensorBoard ---- */
 
 static void crc32c_of_known_texts(void **state) {
     (void)state;
     uint8_t block[32];
     assert_int_equal(px_crc32c("", 0), 0);
     assert_int_equal(px_crc32c("123456789", 9), 0xe3069283);
-    memset(block, 0, sizeof block); /* this and the next: RFC 3720, appendix B.4 */
+    memset(block, 0, sizeof block); /* these two are from RFC 3720, appendix B.4 */
     assert_int_equal(px_crc32c(block, sizeof block), 0x8a9136aa);
     memset(block, 0xff, sizeof block);
     assert_int_equal(px_crc32c(block, sizeof block), 0x62a8ab43);
@@ -135,7 +135,7 @@ static uint32_t masked(const void *data, size_t bytes) {
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8;
 }
 
-/* The next event of a file, to be freed; NULL at its end. */
+/* Returns the next event of a file, which the caller frees; NULL at the end of the file. */
 static Tensorboard__Event *read_event(FILE *file) {
     uint64_t length;
     uint32_t length_crc, data_crc;
@@ -177,7 +177,7 @@ static void events_read_back(void **state) {
     snprintf(pattern, sizeof pattern, "%s/events.out.tfevents.*", px_test_folder);
     glob_t found;
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_int_equal(found.gl_pathc, 2); /* within one second, and yet two names */
+    assert_int_equal(found.gl_pathc, 2); /* two names, although created within one second */
 
     FILE *file = fopen(found.gl_pathv[0], "rb");
     assert_head(file, 1);
@@ -210,7 +210,7 @@ static void events_read_back(void **state) {
     px_metrics_close(resumed);
 }
 
-/* ---------------------------------------------------------------- pictures */
+/* ---- Grids of images ---- */
 
 static const px_grid_layout layouts[] = {
     {.images = 5, .height = 3, .width = 2, .channels = 1, .columns = 2, .scale = 1},
@@ -222,10 +222,10 @@ static const px_grid_layout layouts[] = {
     {.images = 2, .height = 40, .width = 2, .channels = 1, .columns = 0, .scale = 0},
 };
 
-/* What the table above comes to: columns, rows, scale. */
+/* Columns, rows and scale of each layout above. */
 static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1}, {5, 1, 1}, {2, 1, 2}};
 
-/* The level that pixel (y, x, c) of the picture must have. */
+/* Returns the expected value of pixel (y, x, c) of the grid. */
 static uint8_t expected(const px_grid_layout *layout, const int *grid, const uint8_t *pixels, int y, int x, int c) {
     int pitch_y = layout->height * grid[2] + 1, pitch_x = layout->width * grid[2] + 1;
     int index = y / pitch_y * grid[0] + x / pitch_x;
@@ -253,7 +253,7 @@ static void check_grid(const px_grid_layout *layout, const int *grid) {
     for (int i = 0; i < height * width * got_channels; i++) {
         int c = i % got_channels, x = i / got_channels % width, y = i / got_channels / width;
         uint8_t want = expected(layout, grid, pixels, y, x, c);
-        if (got[i] != want) fail_msg("pixel (%d, %d) channel %d is %d, want %d", y, x, c, got[i], want);
+        if (got[i] != want) fail_msg("pixel (%d, %d) channel %d: found %d, expected %d", y, x, c, got[i], want);
     }
     stbi_image_free(got);
     free(png);
@@ -299,9 +299,9 @@ static void grid_is_written_to_a_file(void **state) {
     assert_int_equal(px_png_grid_write(&ctx, "/nowhere/grid.png", pixels, &layout), PX_ERR_FILE);
 }
 
-/* ---------------------------------------------------------------- progress */
+/* ---- Progress ---- */
 
-/* All that waits in a descriptor that does not block. */
+/* Reads everything that a non-blocking descriptor holds. */
 static const char *drain(int descriptor) {
     static char text[1 << 15];
     size_t length = 0;
@@ -318,7 +318,7 @@ static void progress_on_a_pipe_is_plain(void **state) {
     FILE *out = fdopen(ends[1], "w");
     px_progress progress;
     px_progress_begin(&progress, out, "train", 100, 1100);
-    progress.started -= 2000; /* long ago, so that the moments that this test takes round away */
+    progress.started -= 2000; /* long ago, so that the duration of this test is rounded away */
     progress.drawn += 3600;   /* and no line is due */
     for (int64_t done = 101; done <= 600; done++) px_progress_update(&progress, done, "79.3 nats");
     px_progress_clear(&progress);
@@ -327,7 +327,7 @@ static void progress_on_a_pipe_is_plain(void **state) {
     progress.drawn -= 3606;
     for (int64_t done = 600; done <= 610; done++) px_progress_update(&progress, done, "79.3 nats");
     assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.25/s  79.3 nats  33:20, 33:20 left\n");
-    /* Half of the time went into something else: the rate is of the other half, the time left of all. */
+    /* Half of the time was not spent on units: the rate excludes it, the time left includes it. */
     progress.busy = 1000;
     progress.drawn -= 6;
     px_progress_update(&progress, 600, "79.3 nats");
@@ -345,7 +345,7 @@ static void set_width(int terminal, int columns) {
     assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
 }
 
-/* Opens a terminal whose other end is read without blocking. */
+/* Opens a pseudo-terminal; *other is its other end, non-blocking. */
 static FILE *open_terminal(int *other) {
     int terminal;
     assert_int_equal(openpty(other, &terminal, NULL, NULL, NULL), 0);
@@ -355,7 +355,8 @@ static FILE *open_terminal(int *other) {
     return out;
 }
 
-/* A redrawn line without the control codes around it; fails on any other, and on a line wider than allowed. */
+/* Returns a redrawn line without its leading control codes. Fails on other control codes and on a line that is too
+ * wide. */
 static const char *assert_line(const char *text, int columns) {
     static const char start[] = "\r\033[K";
     assert_memory_equal(text, start, sizeof start - 1);
@@ -417,7 +418,7 @@ static void progress_redraws_in_place(void **state) {
     px_progress progress;
     px_progress_begin(&progress, out, "eval", 0, 100000);
     assert_line(drain(other), 40);
-    progress.drawn += 3600; /* however slow this machine is, no redraw is due */
+    progress.drawn += 3600; /* no redraw is due, however slow this machine is */
     for (int64_t done = 0; done < 100000; done++) px_progress_update(&progress, done, "x");
     assert_string_equal(drain(other), "");
 
@@ -447,5 +448,5 @@ int main(void) {
         cmocka_unit_test(progress_fits_the_terminal),
         cmocka_unit_test(progress_redraws_in_place),
     };
-    return cmocka_run_group_tests_name("report", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("logging", tests, NULL, NULL);
 }

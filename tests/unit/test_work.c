@@ -1,7 +1,8 @@
-/* What the bench counts: operations' work by hand-worked shapes; and a whole training step's products, counted one by
- * one from the calls that models make, against px_model_flops, which counts weights. */
+/* The work that the bench counts. The work of single operations is compared with values computed by hand. The FLOPs of
+ * a training step, summed over the calls of the model, are compared with px_model_flops, which counts weights. */
 #include "tests/support/model.h"
 #include "host/model/network.h"
+#include "host/bench/profile.h"
 #include "host/bench/times.h"
 #include "host/io/clock.h"
 
@@ -12,7 +13,7 @@ static void expect_work(const char *what, px_work found, double flops, double by
 }
 
 static px_tensor tensor_of(size_t rows, int columns, px_type type) {
-    static char some; /* tensors are looked at, not into */
+    static char some; /* the data are never read */
     return px_tensor_of(&some, rows, columns, type);
 }
 
@@ -22,7 +23,7 @@ static void test_operations(void **state) {
     const px_gemm_args gemm = {.m = 3, .n = 5, .k = 7, .operands = PX_BF16, .result = PX_REAL, .beta = 1, .batch = 2};
     expect_work("gemm", px_work_of(PX_OP_gemm, &gemm), 2. * 2 * 3 * 5 * 7,
                 2 * ((3 * 7 + 7 * 5) * 2 + 2 * 3 * 5 * real));
-    /* 6 pixels of 4 features through 5 of 6 taps to 8 */
+    /* 6 pixels of 4 channels, 5 live taps of 6, 8 output channels */
     px_convolve_args convolve = {.grid = {1, 2, 3},
                                  .taps = px_taps_rectangle(2, 3, 1),
                                  .x = tensor_of(6, 4, PX_BF16),
@@ -44,7 +45,7 @@ static void test_operations(void **state) {
     expect_work("bias_add_relu", px_work_of(PX_OP_bias_add_relu, &bias_add_relu), 0, 3. * 6 * 4 * 2);
 }
 
-/* Grey images have one group: masks keep all of the centre tap, or, the stem's, none of it. */
+/* With one channel, a mask keeps the whole centre tap, or in the stem none of it. */
 static void check_step(px_context *ctx, const px_model_spec *spec) {
     enum { IMAGES = 2 };
     px_device *device = px_test_device(ctx);
@@ -62,16 +63,17 @@ static void check_step(px_context *ctx, const px_model_spec *spec) {
         for (int op = 0; op < PX_OPS; op++) found[kind] += profile.work[op].flops;
     }
     const double pixels = (double)IMAGES * spec->height * spec->width;
-    const double masked = 2 * 2 * pixels * 2 * spec->hidden; /* the stem's centre, forward and for its gradient */
+    const double masked = 2 * 2 * pixels * 2 *
+                          spec->hidden; /* the centre tap of the stem, forward and weight gradient */
     const double want = px_model_flops(model, PX_PURPOSE_TRAIN) * IMAGES + masked;
     if (found[PX_PROFILE_WHOLE] != want)
-        fail_msg("%s: the model's calls take %.17g operations, its weights %.17g", px_test_name(spec),
+        fail_msg("%s: found %.17g FLOPs in the model's calls, expected %.17g from its weights", px_test_name(spec),
                  found[PX_PROFILE_WHOLE], want);
-    /* a recurrence's own calls are products onto the lanes that live; its last step back gives nothing to the one
-     * before */
+    /* The nested calls of a recurrence multiply active positions only, and the last backward step passes no gradient
+     * on. */
     if (found[PX_PROFILE_OWN] > want || found[PX_PROFILE_OWN] < 0.7 * want)
-        fail_msg("%s: all calls take %.17g operations, the model's %.17g", px_test_name(spec), found[PX_PROFILE_OWN],
-                 want);
+        fail_msg("%s: found %.17g FLOPs in all calls, expected 0.7 to 1 times %.17g", px_test_name(spec),
+                 found[PX_PROFILE_OWN], want);
     free(levels);
     px_model_destroy(model);
     px_device_close(device);
@@ -94,7 +96,7 @@ static void test_steps(void **state) {
                                               .levels = 4});
 }
 
-/* A product that takes 20 ms, and a recurrence that is one product. */
+/* A GEMM that takes 20 ms, and a recurrence that calls it once. */
 static px_status slow_gemm(px_device *device, const px_gemm_args *args) {
     (void)device, (void)args;
     for (const double end = px_clock_seconds() + 0.02; px_clock_seconds() < end;) continue;
@@ -105,7 +107,7 @@ static px_status recurrence_of_gemm(px_device *device, const px_recurrence_args 
     return device->ops->gemm(device, &(px_gemm_args){0});
 }
 
-/* The time of an operation that another one calls counts once. */
+/* The time of a nested operation counts once. */
 static void test_own_time(void **state) {
     (void)state;
     px_context ctx = {""};
@@ -122,12 +124,12 @@ static void test_own_time(void **state) {
     device->ops = real;
     const double product = profile.seconds[PX_OP_gemm], recurrence = profile.seconds[PX_OP_recurrence_forward];
     if (product < 0.02 || recurrence > product / 2)
-        fail_msg("found %g s of products and %g s of a recurrence, expected 0.02 s and about none", product,
-                 recurrence);
+        fail_msg("found %g s of GEMM and %g s of recurrence, expected at least 0.02 s and less than half of it",
+                 product, recurrence);
     px_device_close(device);
 }
 
-/* Of 0 to 20, in any order. */
+/* Quantiles of 0 .. 20 in another order. */
 static void test_quantiles(void **state) {
     (void)state;
     px_times times = {.count = 21};
