@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check lint clean help FORCE
+.PHONY: all programs demo test test-gpu bench baselines resources deps bundle fuzz format format-check clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -50,7 +50,7 @@ endif
 
 # ---- What must be installed --------------------------------------------------------------------------------------------
 
-ifneq ($(filter-out help clean format format-check lint,$(GOALS)),)
+ifneq ($(filter-out help clean format format-check,$(GOALS)),)
 # Debian package, and how to see that what it brings is there, from this or another source
 MISSING := $(shell \
 	need() { eval "$$2" >/dev/null 2>&1 || echo $$1; }; \
@@ -87,9 +87,9 @@ $(error still missing after make deps: $(MISSING))
 else ifeq ($(filter demo test deps,$(GOALS)),)
 $(error missing: $(MISSING). 'make deps' installs them)
 endif
-$(filter-out deps help clean format format-check lint,$(GOALS)): deps
+$(filter-out deps help clean format format-check,$(GOALS)): deps
 	@$(MAKE) PX_DEPS_DONE=1 $@
-else ifneq ($(filter-out deps help clean format format-check lint,$(GOALS)),)
+else ifneq ($(filter-out deps help clean format format-check,$(GOALS)),)
 
 # ---- Flags -------------------------------------------------------------------------------------------------------------
 
@@ -393,6 +393,7 @@ format: ## lay out all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+.PHONY: lint
 lint: ## fail if a text file holds a retired word, long comment line, broken link or misspelling
 	@tests/lint/run
 
