@@ -440,6 +440,7 @@ format: ## format all sources with clang-format
 	@$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## fail if clang-format would change a source
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+.PHONY: lint
 lint: ## fail if a text file holds a retired word, long comment line, broken link or misspelling
 	@tests/lint/run
 
