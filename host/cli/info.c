@@ -89,8 +89,8 @@ static void print_field(const px_model_spec *spec) {
 /* Prints the strategy that the device uses for one direction, and why it cannot use the ones before. */
 static void print_recurrence(const char *what, const px_recurrence_explanation *e) {
     printf("  %-20s %s\n", what, e->words);
-    for (int i = 0; i < e->taken; i++)
-        printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].lacks);
+    for (int i = 0; i < e->chosen; i++)
+        printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].missing);
 }
 
 static void print_recurrences(px_model *model, int images) {
@@ -102,7 +102,8 @@ static void print_recurrences(px_model *model, int images) {
     px_recurrence_explain(device, &recurrence, true, &backward);
     printf("recurrence, training, %d images: the first strategy whose requirements are met\n", images);
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
-        printf("  %-20s %s\n", forward.option[i].name, forward.option[i].asks[0] ? forward.option[i].asks : "nothing");
+        printf("  %-20s %s\n", forward.option[i].name,
+               forward.option[i].requires[0] ? forward.option[i].requires : "nothing");
     print_recurrence("forward", &forward);
     print_recurrence("backward", &backward);
 }

@@ -1,18 +1,30 @@
-/* A device: a table of operations on tensors, with one backend for the CPU and one for CUDA.
+/* The backend interface: a table of operations on tensors, with one backend for the CPU and one for CUDA.
  *
- * Models, optimisers and samplers speak to this table alone. Every operation takes one descriptor, px_NAME_args; it
- * runs in order on the device's stream, may return before the work is done (px_download and synchronize wait),
- * allocates nothing, and returns PX_ERR_DEVICE with a message if a library or a launch fails. Sizes are the caller's
- * promise: the model checks them once, when it is made. Outputs must not alias inputs unless the descriptor says so.
+ * Models, optimisers and samplers call this table alone. Each operation takes a device and one descriptor,
+ * px_NAME_args. Operations run in order on the device's stream and may return before the work is done; download and
+ * synchronize wait. Operations allocate nothing. They return PX_ERR_DEVICE with a message if a library call or a launch
+ * fails. Callers must pass valid sizes and types; they are not checked again. Outputs must not alias inputs unless the
+ * descriptor says so.
  *
- * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16 for bfloat16.
- * Tensors that a descriptor marks "activation" are of that type; all others that are not said to be something else are
- * PX_REAL: cell states, gradients of weights, losses. Weights and biases that are read have the type of the
- * activations. Arithmetic is float32 in either case: a kernel rounds when it stores, a product sums in float32 and
- * rounds its result.
+ * A device has one precision, the type of its activations (px_device.activation): PX_REAL, or PX_BF16. In the comments
+ * below, tensors marked "activation" have that type, and so do the weights and biases that an operation reads. All
+ * other tensors are PX_REAL, unless a type is given: cell states, weight gradients, losses. Arithmetic is float32 in
+ * either precision. A kernel rounds when it stores; a GEMM accumulates in float32 and rounds its result.
  *
- * The list PX_DEVICE_OPS is the only place where the operations are counted: the tables, both backends and the parity
- * test are made from it, and an operation missing from a backend is a link error. */
+ * Shapes are (rows, columns). N is the number of images, P the number of pixels of a grid (N * H * W), R any number of
+ * rows, C channels, D hidden channels, L levels. [in], [out] and [in, out] say what is read and written. A tensor is
+ * absent if its data is NULL.
+ *
+ * How to add an operation NAME:
+ * 1. Add NAME to PX_ACTIVATION_OPS if a kernel reads or writes activations, otherwise to PX_COMMON_OPS. PX_DEVICE_OPS
+ *    joins them. Both backends, the parity test and the benchmark are generated from it, so that an omission does not
+ *    compile or link.
+ * 2. Write its descriptor px_NAME_args here: equation, shapes, types, aliasing.
+ * 3. Write the kernel once in kernels/NAME.cu (kernels/portable/portable.h explains how); nvcc and cc both compile it.
+ *    An operation that calls libraries instead defines px_cpu_NAME in host/device/cpu/ and px_cuda_NAME in
+ *    host/device/cuda/.
+ * 4. Write check_NAME in tests/gpu/, which compares both backends on the cases of tests/support/cases.h.
+ * 5. Write work_NAME, its minimum FLOPs and bytes, in host/bench/work.c. */
 #ifndef PIXELRNN_DEVICE_BACKEND_H
 #define PIXELRNN_DEVICE_BACKEND_H
 
@@ -25,13 +37,16 @@
 extern "C" {
 #endif
 
-/* C = op(A) op(B) + beta C for `batch` problems, all row-major; op(A) is m x k, op(B) k x n, C m x n.
- * Leading dimensions ld_* and the distances between problems step_* are in elements. With k = 0, beta must be 0 or 1.
- * Sums are float32; types are PX_REAL for all, or PX_BF16 for the operands and either for the result. */
+/* ---- Matrix products and convolutions ---- */
+
+/* C = op(A) op(B) + beta C for `batch` problems, all row-major. op(A) is m x k, op(B) is k x n, C is m x n. op
+ * transposes if transpose_* is set. The leading dimensions ld_* and the distances stride_* between problems are in
+ * elements; strides may be negative. With k = 0, beta must be 0 or 1. Either all types are PX_REAL, or the operands are
+ * PX_BF16 and the result is PX_BF16 or PX_REAL. Sums are float32. C must not overlap A or B. */
 typedef struct px_gemm_args {
     bool transpose_a, transpose_b;
     size_t m, n, k;
-    px_type operands, result; /* of a and b; of c */
+    px_type operands, result; /* types of a and b, and of c */
     const void *a, *b;
     void *c;
     size_t ld_a, ld_b, ld_c;
@@ -40,53 +55,54 @@ typedef struct px_gemm_args {
     ptrdiff_t stride_a, stride_b, stride_c;
 } px_gemm_args;
 
-/* Where the taps of a convolution read, relative to the pixel they write: (row, column) offsets.
- * Taps are stored in the order of the weight tensor; `live` of the `stored` taps exist (the live ones are a prefix),
- * the rest lies to the right of the centre in the centre row; its weights are 0 and may be read or not. */
+/* The taps of a masked convolution: the (row, column) offsets, from the output pixel, of the pixels that it reads. Taps
+ * are in the order of the weight tensor. The first `live` of the `stored` taps are used. The others lie to the right of
+ * the centre in the last row; their weights are 0, so that an implementation may read or skip them. */
 enum { PX_MAX_TAPS = 28 };
 typedef struct px_tap {
     int row, column;
 } px_tap;
 typedef struct px_taps {
     int stored, live;
-    int rows, columns; /* a top-half rectangle whose last row is the pixel's own; 0 x 0 for a plain list */
-    int centre;        /* column of the pixel itself within the rectangle */
+    int rows, columns; /* a filter whose last row is the output pixel's own; 0 x 0 if the taps fill no rectangle */
+    int centre;        /* the output pixel's column within the filter */
     px_tap at[PX_MAX_TAPS];
 } px_taps;
 
-/* A 1 x 1 convolution: a matrix product, nothing to gather. */
+/* Whether the convolution is 1 x 1, a matrix product that needs no im2col. */
 static inline bool px_taps_are_the_pixel(const px_taps *taps) {
     return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
 }
 
-/* y = add + bias + sum over live taps t of W_t x(pixel + offset_t), x being 0 outside its image; with rectify, relu(x);
- * with rectify_y, y is relu of all that. An absent bias or add counts as 0. add may be y. P = pixels of grid. */
+/* y = add + bias + sum over live taps t of W_t x(pixel + offset_t). x is 0 outside its image. With relu, relu(x) is
+ * read instead of x; with relu_y, y is relu of the whole sum. An absent bias or add counts as 0. add may be y. */
 typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
     bool relu, relu_y;
     px_tensor x;      /* [in]  (P, in) activation */
-    px_tensor weight; /* [in]  (out, stored * in) as activations */
-    px_tensor bias;   /* [in]  (1, out) as activations, or absent */
-    px_tensor add;    /* [in]  (P, out) activation or absent */
+    px_tensor weight; /* [in]  (out, stored * in) activation */
+    px_tensor bias;   /* [in]  (1, out) activation, or absent */
+    px_tensor add;    /* [in]  (P, out) activation, or absent */
     px_tensor y;      /* [out] (P, out) activation */
 } px_convolve_args;
 
-/* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t); with rectify the sum is kept only where x > 0, which
- * is where relu(x) > 0, so that x may be stored either way. add may be dx. */
+/* dx = add + sum over live taps t of W_t^T dy(pixel - offset_t). With relu, the sum (without add) is set to 0 where x
+ * <= 0. This holds for relu(x) too, so that x may be stored before or after its relu. add may be dx. */
 typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
     bool relu;
     px_tensor dy;     /* [in]  (P, out) activation */
-    px_tensor weight; /* [in]  (out, stored * in) as activations */
-    px_tensor x;      /* [in]  (P, in) activation, read only with rectify */
-    px_tensor add;    /* [in]  (P, in) activation or absent */
+    px_tensor weight; /* [in]  (out, stored * in) activation */
+    px_tensor x;      /* [in]  (P, in) activation, read only with relu */
+    px_tensor add;    /* [in]  (P, in) activation, or absent */
     px_tensor dx;     /* [out] (P, in) activation */
 } px_convolve_input_gradient_args;
 
-/* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, dbias = sum over pixels of dy; with rectify, of relu(x).
- * Taps that are not live keep what dweight holds. Sums run in an order that depends on the shapes alone. */
+/* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, and dbias = sum over pixels of dy. With relu, relu(x) is
+ * read instead of x. Taps that are not live keep their old values in dweight. The order of the sums depends on the
+ * shapes alone. */
 typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
@@ -94,79 +110,84 @@ typedef struct px_convolve_weight_gradient_args {
     px_tensor x;       /* [in]  (P, in) activation */
     px_tensor dy;      /* [in]  (P, out) activation */
     px_tensor dweight; /* [out] (out, stored * in) */
-    px_tensor dbias;   /* [out] (1, out) or absent */
+    px_tensor dbias;   /* [out] (1, out), or absent */
 } px_convolve_weight_gradient_args;
 
-/* Makes the columns of a convolution: y(pixel * live + t, :) = x(pixel + offset_t, :), or relu of it, or 0 outside.
- * mirror reads pixel - offset_t instead (input gradients). Row 0 of y belongs to pixel `first`. */
+/* im2col for the pixels from `first` on: y((pixel - first) * live + t, :) = x(pixel + offset_t, :), 0 outside the
+ * image. With relu, relu(x) is copied. With mirror, x(pixel - offset_t) is read instead, as input gradients need. */
 typedef struct px_im2col_args {
     px_grid grid;
     px_taps taps;
     bool relu, mirror;
     size_t first;
-    px_tensor x; /* [in]  (P, F) activation */
-    px_tensor y; /* [out] (pixels * live, F) activation */
+    px_tensor x; /* [in]  (P, C) activation */
+    px_tensor y; /* [out] (pixels * live, C) activation */
 } px_im2col_args;
 
-/* y = sum + bias + add; with gate present, sum counts only where gate > 0; with rectify, y is relu of all that. Any of
- * sum and add may be y. */
+/* ---- Pointwise operations and sums ---- */
+
+/* y = sum + bias + add, the pointwise epilogue of a convolution. If relu_mask is present, sum counts as 0 where
+ * relu_mask <= 0. With relu, y is relu of the whole. Absent tensors count as 0. sum and add may be y. */
 typedef struct px_bias_add_relu_args {
     bool relu;
-    px_tensor sum;       /* [in]  (R, F) activation or absent */
-    px_tensor bias;      /* [in]  (1, F) as activations, or absent */
-    px_tensor add;       /* [in]  (R, F) activation or absent */
-    px_tensor relu_mask; /* [in]  (R, F) activation or absent */
-    px_tensor y;         /* [out] (R, F) activation */
+    px_tensor sum;       /* [in]  (R, C) activation, or absent */
+    px_tensor bias;      /* [in]  (1, C) activation, or absent */
+    px_tensor add;       /* [in]  (R, C) activation, or absent */
+    px_tensor relu_mask; /* [in]  (R, C) activation, or absent */
+    px_tensor y;         /* [out] (R, C) activation */
 } px_bias_add_relu_args;
 
-/* y = x, as activations are stored. */
+/* y = x, rounded to the type of activations. */
 typedef struct px_cast_args {
-    px_tensor x; /* [in]  (R, F) */
-    px_tensor y; /* [out] (R, F) activation */
+    px_tensor x; /* [in]  (R, C) */
+    px_tensor y; /* [out] (R, C) activation */
 } px_cast_args;
 
-/* y(s, f) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, f), in their order. */
+/* y(s, c) = sum over the rows s R / S .. (s + 1) R / S - 1 of x(row, c), in ascending order. */
 typedef struct px_sum_rows_args {
-    px_tensor x; /* [in]  (R, F) activation */
-    px_tensor y; /* [out] (S, F) */
+    px_tensor x; /* [in]  (R, C) activation */
+    px_tensor y; /* [out] (S, C) */
 } px_sum_rows_args;
 
-/* y(i, j) = add(i, j) + x(i - down, j) in every image, x being 0 outside. add may be y or absent. */
+/* y(i, j) = add(i, j) + x(i - down, j) in every image. x is 0 outside its image. add may be y. */
 typedef struct px_shift_rows_args {
     px_grid grid;
     int down;
-    px_tensor x, add; /* [in]  (P, F) activation */
-    px_tensor y;      /* [out] (P, F) activation */
+    px_tensor x;   /* [in]  (P, C) activation */
+    px_tensor add; /* [in]  (P, C) activation, or absent */
+    px_tensor y;   /* [out] (P, C) activation */
 } px_shift_rows_args;
 
-/* Colour-group mask of a weight's centre tap: sets to 0 what mask A or B does not keep, and every tap past the centre.
- * Output b belongs to group (b mod period) * colours / period, input a to a * colours / inputs; kept when
- * group(a) < group(b) (strict, mask A) or group(a) <= group(b) (mask B). */
+/* Applies the colour mask to a weight: sets to 0 the elements of the centre tap that mask A or B excludes, and all taps
+ * behind the centre. Output b belongs to group (b mod period) * colours / period, input a to group a * colours /
+ * inputs. An element is kept if group(a) < group(b) (strict, mask A) or group(a) <= group(b) (mask B). */
 typedef struct px_mask_args {
     px_tensor weight; /* [in, out] (out, stored * inputs) */
     int inputs, centre, colours, period;
     bool strict;
 } px_mask_args;
 
-/* values(r, c) = 2 * level / (levels - 1) - 1, the level being image(r, first + c). */
+/* values(r, c) = 2 * image(r, first + c) / (levels - 1) - 1. */
 typedef struct px_normalize_args {
     px_tensor image;  /* [in]  (R, columns) PX_UINT8 */
     px_tensor values; /* [out] (R, C) activation */
     int levels, first;
 } px_normalize_args;
 
-/* sum += bias + add, y = sum and rectified = max(sum, 0), in columns first .. first + count - 1 of every row: the
- * pointwise end of a layer of which only one colour group is due. */
+/* sum += bias + add; y = sum; relu_out = max(sum, 0), all in columns first .. first + count - 1 of every row. Samplers
+ * use it as the pointwise epilogue of a layer when only one colour group is computed. */
 typedef struct px_activate_args {
-    px_tensor sum;      /* [in, out] (R, F) */
-    px_tensor bias;     /* [in]  (1, F) as activations */
-    px_tensor add;      /* [in]  (R, F) activation or absent */
-    px_tensor y;        /* [out] (R, F) activation or absent */
-    px_tensor relu_out; /* [out] (R, F) activation or absent */
+    px_tensor sum;      /* [in, out] (R, C) */
+    px_tensor bias;     /* [in]  (1, C) activation */
+    px_tensor add;      /* [in]  (R, C) activation, or absent */
+    px_tensor y;        /* [out] (R, C) activation, or absent */
+    px_tensor relu_out; /* [out] (R, C) activation, or absent */
     int first, count;
 } px_activate_args;
 
-/* The order of the gates in every tensor and tensor of 4 D columns. */
+/* ---- Recurrences ---- */
+
+/* The order of the four gates in the 4 D columns of gates, pre-activations and biases. */
 enum { PX_GATE_O, PX_GATE_F, PX_GATE_I, PX_GATE_G, PX_GATES };
 
 /* The recurrence behind Row LSTM and Diagonal BiLSTM: `steps` steps over `positions` positions of `images` images, with
@@ -205,125 +226,139 @@ typedef px_recurrence_args px_recurrence_backward_args;
 /* Bytes of temporary memory that a recurrence of these sizes needs. */
 size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence);
 
-/* One step of a recurrence: the pointwise half of the LSTM cell, for its live positions. Its rows are
- * (direction * live + position - first) * images + image, and product is (directions * live * images, 4 D).
- * operand is (directions * (positions + 2) * images, taps * D), with a guard position on either side. Its row
- * (direction * (positions + 2) + position + 1) * images + image holds h(t - 1) of the position's taps.
- * The tensor that a product reads is an activation; the tensor that a product writes is PX_REAL. */
+/* Step t of a recurrence: the pointwise part of the LSTM cell, forward or backward. The stepwise recurrence
+ * (host/device/recurrence.c) alternates it with one GEMM a step. With f the first live position of the step and n the
+ * number of live positions, position l of `direction` is
+ *   row (direction * n + l - f) * N + image                        of product, n live positions a direction;
+ *   row (direction * (positions + 2) + l + 1) * N + image          of operand, with a guard position on either side.
+ * A row of operand holds the hidden states h(t-1) that the position's taps read, tap after tap. */
 typedef struct px_lstm_cell_args {
     px_recurrence_args recurrence;
-    int step;
-    px_tensor product; /* forward: [in] recurrent half of pre;  backward: [out] activation, gradient of pre */
-    px_tensor
-        operand; /* forward: [out] activation, the next step's taps;  backward: [in] gradient of step + 1's operand */
-    px_tensor grad_c; /* backward: [in, out] gradient of c, (directions * positions * images, D) */
+    int step;          /* t */
+    px_tensor product; /* (directions * n * N, 4 D). Forward: [in] recurrent part of pre, PX_REAL. Backward: [out]
+                          gradient of pre, activation */
+    px_tensor operand; /* (directions * (positions + 2) * N, taps * D). Forward: [out] operand of step t + 1,
+                          activation. Backward: [in] gradient of the operand of step t + 1, PX_REAL */
+    px_tensor grad_c;  /* Backward: [in, out] gradient of c, (directions * positions * N, D) */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
 
-/* The LSTM cell outside a recurrence, of features first .. first + count - 1, for R rows of each of `layers` layers:
+/* The LSTM cell outside a recurrence, for hidden channels first .. first + count - 1 and R rows in each of `layers`
+ * layers:
  *   o, f, i, g = sigmoid, sigmoid, sigmoid, tanh of the four parts of pre + bias
- *   c = f * c + i * g in place,   h = o * tanh(c),   sum = h + add
- * Tensors hold the first layer's rows; layer l's lie l * step_NAME rows further on, its bias l * step_bias elements. */
+ *   c = f * c + i * g,   h = o * tanh(c),   sum = h + add
+ * The tensors describe layer 0. Layer l lies l * stride_* rows behind it in pre, c and h, and l * stride_bias elements
+ * behind it in bias. add and sum have the stride of h. */
 typedef struct px_lstm_update_args {
     px_tensor pre;      /* [in]      (R, 4 D) */
-    px_tensor bias;     /* [in]      (1, 4 D) as activations */
+    px_tensor bias;     /* [in]      (1, 4 D) activation */
     px_tensor c;        /* [in, out] (R, D) */
     px_tensor h;        /* [out]     (R, D) activation */
-    px_tensor add, sum; /* [in], [out] (R, D) activation, sum or both may be absent; their steps are those of h and c */
+    px_tensor add, sum; /* [in], [out] (R, D) activation; sum, or both, may be absent */
     int first, count;
     int layers;
     size_t stride_pre, stride_bias, stride_c, stride_h;
 } px_lstm_update_args;
 
-/* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)); with gradient, logits are replaced by
- * (softmax - onehot(target)) * scale. */
+/* ---- Loss and sampling ---- */
+
+/* nll(r) = logsumexp(logits(r, :)) - logits(r, target(r)). With gradient, logits are then overwritten by (softmax -
+ * onehot(target)) * scale. */
 typedef struct px_softmax_nll_args {
     px_tensor logits; /* [in, out] (R, L) activation */
-    px_tensor target; /* [in]  (R, 1) PX_UINT8, < L */
-    px_tensor nll;    /* [out] (R, 1) */
+    px_tensor target; /* [in]  (R, 1) PX_UINT8, below L */
+    px_tensor nll;    /* [out] (R, 1), nats */
     bool gradient;
     px_real scale;
 } px_softmax_nll_args;
 
-/* sum(n) = sum of the columns of row n of x, in double. */
+/* sum(n) = sum of the columns of row n of x, accumulated in float64. */
 typedef struct px_sum_columns_args {
-    px_tensor x;   /* [in]  (N, M) */
+    px_tensor x;   /* [in]  (N, C) */
     px_tensor sum; /* [out] (N, 1) PX_FLOAT64 */
 } px_sum_columns_args;
 
-/* Draws value `column` of each image from softmax(logits / temperature) by inversion, with the uniform number of
- * (seed, first_image + row, place); nats += -ln of its probability at temperature 1. */
+/* Samples value `column` of each image from softmax(logits / temperature) by inversion. The uniform number is Philox of
+ * (seed, first_image + row, place), where `place` is px_sample_key of the value. Adds -ln p of the value, at
+ * temperature 1, to nats. */
 typedef struct px_sample_args {
-    px_tensor logits; /* [in]  (N, stride) activation: the L logits of the value start at column `offset` of row n */
+    px_tensor logits; /* [in]  (N, stride) activation; the L logits start at column `offset` of each row */
     px_tensor image;  /* [out] (N, values) PX_UINT8 */
-    px_tensor nats;   /* [in, out] (N, 1) PX_FLOAT64 or absent */
+    px_tensor nats;   /* [in, out] (N, 1) PX_FLOAT64, or absent */
     size_t offset;
     int levels, column;
     px_real temperature;
     uint64_t seed, first_image, place;
 } px_sample_args;
-/* The place of a value in its image, as its random number is keyed. */
+/* The key of a value within its image, for px_sample_args.place. */
 static inline uint64_t px_sample_key(int row, int column, int channel) {
     return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
 }
 
-/* Sums of squares, one per row: the first half of a global norm. */
+/* ---- Optimisers ---- */
+
+/* sum(r) = sum of the squares of row r of x: the first half of a global norm. */
 typedef struct px_sum_squares_args {
-    px_tensor x;   /* [in]  (R, F) */
+    px_tensor x;   /* [in]  (R, C) */
     px_tensor sum; /* [out] (R, 1) PX_FLOAT64 */
 } px_sum_squares_args;
 
-/* norm = sqrt of the sum of squares; scale = min(1, clip / norm), or 1 when clip is 0. */
+/* norm = sqrt(sum of squares); scale = min(1, clip / norm), or 1 if clip is 0. */
 typedef struct px_clip_args {
     px_tensor squares; /* [in]  (R, 1) PX_FLOAT64 */
     px_tensor scale;   /* [out] (1, 2) PX_FLOAT64: scale, norm */
     double clip;
 } px_clip_args;
 
-/* y(0, i) = value[i] for each column i of y: a few numbers, copied when this is called, so nothing on the host need
- * stay for them. They reach the device beside a recorded graph, which reads them where they lie. */
+/* y(0, i) = value[i] for each column i of y. The values are copied before the call returns. A captured graph reads y
+ * when it runs, so that the values may differ from one run to the next. */
 enum { PX_MAX_SCALARS = 4 };
 typedef struct px_upload_scalars_args {
-    px_tensor y; /* [out] (1, up to PX_MAX_SCALARS) PX_FLOAT64 */
+    px_tensor y; /* [out] (1, 1 to PX_MAX_SCALARS) PX_FLOAT64 */
     double value[PX_MAX_SCALARS];
 } px_upload_scalars_args;
 
-/* Optimiser updates over all parameters at once; every gradient is read as scale(0) * g. rate and corrections are
- * numbers of the update, in the device's memory: one recorded update serves for all (px_upload_scalars_args).
+/* Optimiser updates of all parameters at once, in place. g is a gradient times scale(0, 0). rate, correction1 and
+ * correction2 are the elements of `numbers`, in device memory, so that a captured graph serves every update.
  *   SGD:      w -= rate * g
  *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
  *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
  *             w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon), correction_i = 1 - beta_i^step */
 enum { PX_UPDATE_RATE, PX_UPDATE_CORRECTION1, PX_UPDATE_CORRECTION2, PX_UPDATE_NUMBERS };
 typedef struct px_sgd_args {
-    px_tensor weights, gradients; /* (R, F) */
-    px_tensor scale;              /* [in] (1, 2) PX_FLOAT64 */
-    px_tensor numbers;            /* [in] (1, PX_UPDATE_NUMBERS) PX_FLOAT64, read as reals */
+    px_tensor weights;   /* [in, out] (R, C) */
+    px_tensor gradients; /* [in] (R, C) */
+    px_tensor scale;     /* [in] (1, 2) PX_FLOAT64, of px_clip_args */
+    px_tensor numbers;   /* [in] (1, PX_UPDATE_NUMBERS) PX_FLOAT64, cast to px_real when read */
 } px_sgd_args;
 typedef struct px_rmsprop_args {
-    px_tensor weights, gradients, second; /* (R, F) */
-    px_tensor scale, numbers;             /* as for SGD */
+    px_tensor weights, gradients; /* as for SGD */
+    px_tensor second;             /* [in, out] (R, C): v */
+    px_tensor scale, numbers;     /* as for SGD */
     px_real rho, epsilon;
 } px_rmsprop_args;
 typedef struct px_adam_args {
-    px_tensor weights, gradients, first, second; /* (R, F) */
-    px_tensor scale, numbers;                    /* as for SGD */
+    px_tensor weights, gradients; /* as for SGD */
+    px_tensor first, second;      /* [in, out] (R, C): m, v */
+    px_tensor scale, numbers;     /* as for SGD */
     px_real beta1, beta2, epsilon;
 } px_adam_args;
 
 /* average = decay * average + (1 - decay) * weights. */
 typedef struct px_ema_args {
-    px_tensor weights; /* [in]      (R, F) */
-    px_tensor average; /* [in, out] (R, F) */
+    px_tensor weights; /* [in]      (R, C) */
+    px_tensor average; /* [in, out] (R, C) */
     px_real decay;
 } px_ema_args;
 
-/* A tape: operations recorded instead of run, for a group of images that needs nothing of any other group. Recorded
- * once, they are replayed for many groups at a time, each in a memory of its own of the same layout: an address within
- * the first `bytes` bytes from `memory` on, group 0's, stands for the same place of every group. Images are numbered
- * on from group to group, `images` each. Groups are independent workers: a thread each on the CPU, a cluster of blocks
- * on CUDA; within one, the steps follow each other. */
+/* ---- Command buffers ---- */
+
+/* Executes a command buffer: `count` operations on the images of one group, repeated for `groups` independent groups.
+ * Each group has `bytes` bytes of memory of the same layout, group after group from `memory` on. The commands name
+ * addresses in group 0's memory; for group g, such addresses move by g * bytes. Addresses outside (weights) are shared.
+ * Images are numbered consecutively, `images` a group. Groups run in parallel: a thread each on the CPU, a cluster of
+ * blocks each on CUDA. Within a group, commands run in order. */
 #define PX_COMMAND_OPS(X) X(gemm) X(normalize) X(activate) X(lstm_update) X(sample)
 typedef struct px_clear_args {
     void *memory; /* set to 0 */
@@ -345,16 +380,17 @@ typedef struct px_device_command {
     } args;
 } px_device_command;
 typedef struct px_execute_args {
-    const px_device_command *steps; /* in device memory */
+    const px_device_command *steps; /* `count` commands, in device memory */
     int count;
     int groups, images;
     char *memory;
     size_t bytes;
 } px_execute_args;
 
-/* Operations with a descriptor: what a model is made of. First the kernels that read or write activations, of which
- * there is one for each type of them (kernels/portable/portable.h), then those that no precision changes, or that look
- * at the types of their tensors themselves. */
+/* ---- The table ---- */
+
+/* The operations with a descriptor. Kernels that read or write activations exist once for each activation type
+ * (kernels/portable/portable.h). The others do not depend on the precision, or read the types of their tensors. */
 #define PX_ACTIVATION_OPS(X)                                                                                           \
     X(lstm_cell_forward)                                                                                               \
     X(lstm_cell_backward)                                                                                              \
@@ -389,9 +425,9 @@ typedef struct px_execute_args {
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
 
-/* Memory: device memory (64-byte aligned at least), host memory that the device copies from fast (page-locked on CUDA),
- * copies in stream order. download and synchronize return when everything before them is done; until then what upload
- * reads must not change.
+/* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
+ * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
+ * upload must not change.
  *
  * Graphs, if px_device.graphs is true (host/device/graph.h uses them): operations issued between graph_begin and
  * graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them at the cost of
@@ -428,29 +464,30 @@ enum { PX_LIMIT_NAME = 256 };
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
-    px_type activation;    /* PX_REAL or PX_BF16 */
-    const char *kind;      /* "cpu" or "cuda" */
-    char description[128]; /* e.g. the processor's name */
-    char identity[64];     /* of this very card, the same in every process; "" where processes may share */
-    size_t memory;         /* bytes that may be held: of the card in all, or what limits left when it was opened */
-    size_t held;           /* bytes of it that arenas hold now */
-    bool graphs;           /* has them, and they are wanted */
-    int workers;           /* groups of a tape that are replayed side by side; 0: what there is to do is launched */
-    size_t workspace;      /* bytes that the device holds for itself: libraries' workspaces, panels */
-    int capability;        /* CUDA: compute capability, 90 is 9.0; 0 on the CPU */
-    int multiprocessors;   /* CUDA */
-    size_t shared;         /* CUDA: bytes of shared memory that a block can have */
-    /* What sets `memory`, e.g. "this machine's memory"; "": the device's own. */
-    char limit[PX_LIMIT_NAME];
+    px_type activation;        /* PX_REAL or PX_BF16 */
+    const char *kind;          /* "cpu" or "cuda" */
+    char description[128];     /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char identity[64];         /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
+    size_t memory;             /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
+    size_t held;               /* bytes that arenas have allocated */
+    bool graphs;               /* operations can be captured as graphs (environment: PX_GRAPH) */
+    int workers;               /* groups that `execute` runs in parallel; 0: launch operations one by one instead */
+    size_t workspace;          /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
+    int capability;            /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
+    int multiprocessors;       /* CUDA */
+    size_t shared;             /* CUDA: maximum bytes of shared memory a block */
+    const char *recurrence;    /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
 };
 
-/* px_run(device, OP, .field = value, ...): runs one operation with a descriptor written in place. */
+/* Runs one operation with a descriptor written in place: px_run(device, OP, .field = value, ...). */
 #define px_run(device, op, ...) ((device)->ops->op((device), &(px_##op##_args){__VA_ARGS__}))
 
-/* The two backends. px_cuda_open reports PX_ERR_DEVICE in a build without CUDA; place -1: the runtime's current card.
- */
+/* Open the backends; close with px_device_close. px_cuda_open opens the GPU with this ordinal, or the CUDA runtime's
+ * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. Both
+ * read the environment variables of host/README.md once, here. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
-px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device);
+px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device);
 
 #ifdef __cplusplus
 }

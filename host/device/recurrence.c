@@ -1,24 +1,24 @@
-/* The recurrence, stepwise: each step is one product onto the step before, for all directions at once, and one cell
- * kernel.
+/* The stepwise recurrence: each step is one GEMM, batched over the directions, and one cell kernel.
  *
- * The cell writes each h to the places where the next step's lanes look for it, so the product's operand is always laid
- * out and a tap costs no copy. Lanes come before images, so the lanes that live at a step are neighbours. */
+ * The cell kernel stores each h where the GEMM of the next step reads it, once for each tap, so that no im2col is
+ * needed. Rows are ordered by position, then image, so that the live positions of a step are contiguous. */
 #include "host/device/recurrence.h"
 #include "kernels/skew.h"
 
-/* scratch, carved: sizes in elements. */
+/* The temporary memory, divided into tensors. */
 typedef struct recurrence_space {
-    px_tensor operand; /* (directions * (lanes + 2) * images, taps * D) */
-    px_tensor product; /* (directions * lanes * images, 4 D) */
-    px_tensor grad_c;  /* (directions * lanes * images, D) */
+    px_tensor operand; /* (directions * (positions + 2) * images, taps * D) */
+    px_tensor product; /* (directions * positions * images, 4 D) */
+    px_tensor grad_c;  /* (directions * positions * images, D) */
 } recurrence_space;
 
-/* What a product reads is of the activations' type, what it gives are reals, which have room for either. */
+/* Lays out the temporary tensors and returns their bytes. The GEMM reads activations and writes PX_REAL. Sizes are
+ * those of PX_REAL, which suffice for either. */
 static size_t recurrence_lay_out(const px_recurrence_args *s, bool backward, recurrence_space *space) {
-    const size_t lines = (size_t)s->directions * (size_t)s->grid.images, lanes = (size_t)s->positions;
-    space->operand = (px_tensor){NULL, lines * (lanes + 2), s->taps * s->hidden, PX_REAL};
-    space->product = (px_tensor){NULL, lines * lanes, PX_GATES * s->hidden, PX_REAL};
-    space->grad_c = (px_tensor){NULL, lines * lanes, s->hidden, PX_REAL};
+    const size_t lines = (size_t)s->directions * (size_t)s->grid.images, positions = (size_t)s->positions;
+    space->operand = (px_tensor){NULL, lines * (positions + 2), s->taps * s->hidden, PX_REAL};
+    space->product = (px_tensor){NULL, lines * positions, PX_GATES * s->hidden, PX_REAL};
+    space->grad_c = (px_tensor){NULL, lines * positions, s->hidden, PX_REAL};
     px_tensor *tensors[] = {&space->operand, &space->product, &space->grad_c};
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
@@ -34,10 +34,10 @@ size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence) {
     return recurrence_lay_out(recurrence, false, &space);
 }
 
-/* The product of a step, whichever way: operand rows of the lanes that live at `step` on one side, their gates on the
- * other, the directions as a batch. */
-static px_gemm_args recurrence_product(const px_recurrence_args *s, const recurrence_space *space, int step,
-                                       bool backward) {
+/* The GEMM of a step. Forward multiplies the operand rows of the live positions by the weights; backward multiplies
+ * their gate gradients by the transposed weights. The directions are the batch. */
+static px_gemm_args recurrence_gemm(const px_recurrence_args *s, const recurrence_space *space, int step,
+                                    bool backward) {
     const size_t images = (size_t)s->grid.images, rows = (size_t)px_skew_live(s, step) * images;
     const size_t wide = (size_t)space->operand.columns, gates = (size_t)space->product.columns;
     const size_t first = (size_t)(px_skew_first(s, step) + 1) * images;
@@ -66,7 +66,7 @@ px_status px_recurrence_forward_stepwise(px_device *device, const px_recurrence_
     recurrence_lay_out(s, false, &space);
     PX_TRY(device->ops->clear(device, space.operand.data, px_tensor_bytes(&space.operand)));
     for (int step = 0; step < s->steps; step++) {
-        const px_gemm_args gemm = recurrence_product(s, &space, step, false);
+        const px_gemm_args gemm = recurrence_gemm(s, &space, step, false);
         const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c};
         PX_TRY(device->ops->gemm(device, &gemm));
         PX_TRY(device->ops->lstm_cell_forward(device, &cell));
@@ -81,7 +81,7 @@ px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence
     PX_TRY(device->ops->clear(device, space.grad_c.data, px_tensor_bytes(&space.grad_c)));
     for (int step = s->steps - 1; step >= 0; step--) {
         const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c};
-        const px_gemm_args gemm = recurrence_product(s, &space, step, true);
+        const px_gemm_args gemm = recurrence_gemm(s, &space, step, true);
         PX_TRY(device->ops->lstm_cell_backward(device, &cell));
         if (step > 0) PX_TRY(device->ops->gemm(device, &gemm));
     }

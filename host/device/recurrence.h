@@ -1,4 +1,4 @@
-/* Recurrences: stepwise, one product and one cell kernel a step over any device; and what else there is, and when. */
+/* Recurrences: the stepwise execution, which runs on any device, and the choice among strategies. */
 #ifndef PIXELRNN_DEVICE_RECURRENCE_H
 #define PIXELRNN_DEVICE_RECURRENCE_H
 
@@ -13,13 +13,13 @@ px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence
 typedef enum { PX_RECURRENCE_STEPWISE, PX_RECURRENCE_CLUSTER } px_recurrence_strategy;
 typedef struct px_recurrence_choice {
     px_recurrence_strategy strategy;
-    px_cluster cluster; /* with PX_RECURRENCE_CLUSTER: the split, its images, */
-    size_t shared;      /* and bytes of shared memory a block */
-    char words[128];    /* the choice as a line for people */
+    px_cluster cluster; /* PX_RECURRENCE_CLUSTER: how work is split among blocks */
+    size_t shared;      /* PX_RECURRENCE_CLUSTER: bytes of shared memory a block */
+    char words[128];    /* the choice as text for users */
 } px_recurrence_choice;
 
-/* The first strategy of the table in sweep_strategy.c that this device, these sizes and these tensors allow. Tensors
- * without data count as aligned, so that a plan can be described before there is memory. */
+/* The first strategy of the table in recurrence_strategy.c whose requirements this device, these sizes and these
+ * tensors meet. Tensors without data count as aligned, so that the choice can be explained before allocation. */
 px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *recurrence, bool backward);
 
 #endif

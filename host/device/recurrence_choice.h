@@ -1,5 +1,5 @@
-/* How a device runs a recurrence (px_recurrence_args): the strategies there are, what each asks for, and which is
- * taken. These are the words of the choice itself, which is made at every recurrence from the same conditions. */
+/* Explains how a device runs a recurrence (px_recurrence_args): the strategies, their requirements, and the chosen one.
+ * The text comes from the same checks that choose the strategy of every recurrence. */
 #ifndef PIXELRNN_RECURRENCE_H
 #define PIXELRNN_RECURRENCE_H
 
@@ -8,18 +8,18 @@
 enum { PX_RECURRENCE_STRATEGIES = 2, PX_RECURRENCE_TEXT = 384 };
 
 typedef struct px_recurrence_option {
-    const char *name;               /* "cluster" */
-    char asks[PX_RECURRENCE_TEXT];  /* all it asks for: "compute capability 9.0, bfloat16, ..."; "" if nothing */
-    char lacks[PX_RECURRENCE_TEXT]; /* what of it is not given here; "" if nothing */
+    const char *name;                  /* "cluster" */
+    char requires[PX_RECURRENCE_TEXT]; /* all requirements: "compute capability 9.0, bfloat16, ..."; "" if none */
+    char missing[PX_RECURRENCE_TEXT];  /* those that are not met; "" if none */
 } px_recurrence_option;
 
 typedef struct px_recurrence_explanation {
-    px_recurrence_option option[PX_RECURRENCE_STRATEGIES]; /* in the order of preference */
-    int taken;                                             /* the first option that lacks nothing */
-    char words[PX_RECURRENCE_TEXT]; /* how it runs: "stepwise: a product and a cell kernel a step" */
+    px_recurrence_option option[PX_RECURRENCE_STRATEGIES]; /* in order of preference */
+    int chosen;                                            /* the first option whose requirements are met */
+    char words[PX_RECURRENCE_TEXT]; /* the execution: "stepwise: a product and a cell kernel a step" */
 } px_recurrence_explanation;
 
-/* Of this recurrence, forward or backward, on this device. Tensors need types but no memory. */
+/* Explains one recurrence, forward or backward, on this device. Tensors need types but no memory. */
 void px_recurrence_explain(const px_device *device, const px_recurrence_args *recurrence, bool backward,
                            px_recurrence_explanation *explanation);
 

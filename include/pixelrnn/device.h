@@ -13,12 +13,13 @@ typedef struct px_device px_device;
 
 typedef enum { PX_DEVICE_AUTO, PX_DEVICE_CPU, PX_DEVICE_CUDA } px_device_kind;
 
-/* Opens a device whose activations are of this type; AUTO takes CUDA where it is built in and a device answers, else
- * the CPU. PX_ERR_DEVICE with the reason when CUDA is asked for and cannot be had. Close with px_device_close (NULL is
- * allowed). */
+/* Opens a device whose activations have this type, PX_REAL or PX_BF16. AUTO opens CUDA if it is built in and a usable
+ * GPU is found, otherwise the CPU. Returns PX_ERR_DEVICE with the reason if CUDA is requested and not available, and
+ * PX_ERR_MEMORY if memory does not suffice. The caller closes the device with px_device_close (NULL is allowed), after
+ * everything that was made on it. */
 px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device);
-/* The same on the host's card number `place`; where only one is to be seen, on that. */
-px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int place, px_device **device);
+/* The same on the GPU with this CUDA ordinal; -1 is the current one. If only one GPU is visible, that one is opened. */
+px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int ordinal, px_device **device);
 void px_device_close(px_device *device);
 
 #ifdef __cplusplus

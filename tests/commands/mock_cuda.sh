@@ -50,7 +50,7 @@ each_way() {
     check 'operations, ended by the libraries' passes all
     check 'they ended all that they were asked to' counted all some $fused products_with_add $plain
     check 'they refused nothing' counted all none $refused
-    start off golden PX_ENDS=0
+    start off golden PX_EPILOGUES=0
     check 'operations, not ended by the libraries' passes none
     check 'they refused all ends' counted none some $refused $plain
     check 'they ended nothing' counted none none $fused
@@ -76,7 +76,7 @@ no_product() {
 # shellcheck disable=SC2086
 mixed() {
     start even parity PX_MOCK_ENDS=even
-    start decoder decoder PX_REPLAY=cluster
+    start decoder decoder PX_EXECUTE=cluster
     check 'sampling by tapes' passes decoder
     check 'command buffers were executed' counted decoder some executed
     start refusing golden PX_MOCK_ENDS=even

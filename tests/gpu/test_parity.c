@@ -601,7 +601,7 @@ static int run_without_ends(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(parity_convolve),
                                        cmocka_unit_test(parity_convolve_input_gradient),
                                        cmocka_unit_test(parity_convolve_weight_gradient)};
-    snprintf(name, sizeof name, "%s, PX_ENDS=0", the.mode->name);
+    snprintf(name, sizeof name, "%s, PX_EPILOGUES=0", the.mode->name);
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
@@ -617,9 +617,9 @@ int main(void) {
         if (across != precision || (one && !named)) continue;
         int result = with_sides(&modes[i], cuda, run_operations);
         if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT")) {
-            setenv("PX_ENDS", "0", 1);
+            setenv("PX_EPILOGUES", "0", 1);
             if (with_sides(&modes[i], cuda, run_without_ends) != EXIT_SUCCESS) result = EXIT_FAILURE;
-            unsetenv("PX_ENDS");
+            unsetenv("PX_EPILOGUES");
         }
         if (result != EXIT_SUCCESS) exit_status = result;
     }

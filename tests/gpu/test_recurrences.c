@@ -126,7 +126,6 @@ static void clusters(void **state) {
                       the.device[1]->description);
         skip();
     }
-    setenv("PX_RECURRENCE", "cluster", 1);
     for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
         const px_grid grid = cases[i / 2].grid;
         if (!(cases[i / 2].kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
@@ -136,7 +135,6 @@ static void clusters(void **state) {
                             : px_row_recurrence(grid, cases[i / 2].hidden),
                       cases[i / 2].several);
     }
-    unsetenv("PX_RECURRENCE");
 }
 
 static int run_recurrences(void) {
@@ -145,5 +143,6 @@ static int run_recurrences(void) {
 }
 
 int main(void) {
+    setenv("PX_RECURRENCE", "cluster", 1);
     return with_sides(&modes[0], true, run_recurrences);
 }

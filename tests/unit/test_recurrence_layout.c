@@ -456,10 +456,9 @@ static void test_choice(void **state) {
     for (size_t i = 0; i < PX_COUNT(refused); i++)
         EXPECT_EQUAL(strategy_of(&hopper, &refused[i]), PX_RECURRENCE_STEPWISE, "refused %zu", i);
     s = narrow(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
-    setenv("PX_RECURRENCE", "stepwise", 1);
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "the environment names the other");
-    unsetenv("PX_RECURRENCE");
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_CLUSTER, "the environment names none");
+    other = hopper, other.recurrence = "stepwise";
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "PX_RECURRENCE=stepwise");
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_CLUSTER, "PX_RECURRENCE is not set");
 }
 
 /* What a strategy lacks is what the choice refused it for; the first that lacks nothing is taken. */
@@ -496,26 +495,25 @@ static void test_explanation(void **state) {
     };
     for (size_t i = 0; i < PX_COUNT(cases); i++) {
         px_recurrence_explanation e;
-        setenv("PX_RECURRENCE", cases[i].named, 1);
-        px_recurrence_explain(cases[i].device, &cases[i].recurrence, cases[i].backward, &e);
-        const px_recurrence_choice choice = px_recurrence_choose(cases[i].device, &cases[i].recurrence,
-                                                                 cases[i].backward);
+        px_device device = *cases[i].device;
+        device.recurrence = cases[i].named;
+        px_recurrence_explain(&device, &cases[i].recurrence, cases[i].backward, &e);
+        const px_recurrence_choice choice = px_recurrence_choose(&device, &cases[i].recurrence, cases[i].backward);
         const int taken = cases[i].lacks[0] ? 1 : 0;
-        EXPECT_EQUAL(e.taken, taken, "case %zu", i);
+        EXPECT_EQUAL(e.chosen, taken, "case %zu", i);
         EXPECT_EQUAL(choice.strategy, taken ? PX_RECURRENCE_STEPWISE : PX_RECURRENCE_CLUSTER, "case %zu", i);
         assert_string_equal(e.words, choice.words);
         assert_string_equal(e.option[0].name, "cluster");
-        assert_string_equal(e.option[0].lacks, cases[i].lacks);
-        const char *asks = e.option[0].asks;
+        assert_string_equal(e.option[0].missing, cases[i].lacks);
+        const char *asks = e.option[0].requires;
         if (strcmp(cases[i].named, "stepwise") == 0) asks += strlen("PX_RECURRENCE=cluster, ");
         assert_string_equal(asks,
                             "compute capability 9.0, bfloat16, 16 to 512 features in steps of 16, up to 64 lanes, "
                             "images and taps onto neighbours, weights that fit in the shared memory of its blocks");
         assert_string_equal(e.option[1].name, "stepwise");
-        assert_string_equal(e.option[1].asks, "");
-        assert_string_equal(e.option[1].lacks, "");
+        assert_string_equal(e.option[1].requires, "");
+        assert_string_equal(e.option[1].missing, "");
     }
-    unsetenv("PX_RECURRENCE");
 }
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* The CPU: memory of the host, CBLAS, and the portable kernels under OpenMP. */
+/* Opens and closes the CPU backend: host memory, CBLAS, and the portable kernels under OpenMP. */
 #include "host/io/limits.h"
 #include "host/device/cpu/cpu.h"
 #include "host/device/recurrence.h"
@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* OpenBLAS's own thread pool is not used: products are cut into tiles whose shape does not depend on the number of
- * threads, so that neither do the results. Absent in other CBLAS libraries. */
+/* OpenBLAS's own threads are not used. GEMMs are split into tiles whose shapes do not depend on the number of threads,
+ * and so results do not either. These symbols are absent in other CBLAS libraries. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern void *blas_memory_alloc(int position) __attribute__((weak));
@@ -18,7 +18,7 @@ extern void blas_memory_free(void *memory) __attribute__((weak));
 
 static px_status cpu_allocate(px_device *device, size_t bytes, void **memory) {
     *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
-    if (!*memory) return px_fail(device->ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes", bytes);
+    if (!*memory) return px_fail_memory(device->ctx, "cpu", bytes);
     return PX_OK;
 }
 
@@ -96,12 +96,12 @@ px_status px_cpu_recurrence_backward(px_device *device, const px_recurrence_args
     return px_recurrence_backward_stepwise(device, recurrence);
 }
 
-#define PX_FILL_OP(name)                .name = px_cpu_##name,
-#define PX_FILL_BF16(name)              .name = px_cpu_##name##_bf16,
-#define PX_FILL_MEMORY(name, signature) .name = cpu_##name,
-static const px_device_ops cpu_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
-static const px_device_ops cpu_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
-                                           PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+#define OP_ENTRY_OP(name)                .name = px_cpu_##name,
+#define OP_ENTRY_BF16(name)              .name = px_cpu_##name##_bf16,
+#define OP_ENTRY_MEMORY(name, signature) .name = cpu_##name,
+static const px_device_ops cpu_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
+static const px_device_ops cpu_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
+                                           PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
 
 const px_device_ops *px_cpu_ops(px_type activation) {
     return activation == PX_BF16 ? &cpu_bf16 : &cpu_real;
@@ -109,7 +109,8 @@ const px_device_ops *px_cpu_ops(px_type activation) {
 
 void *px_cpu_workspace(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
-    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0; /* of the outermost region: a tape's */
+    /* the thread of the outermost parallel region, which is that of px_cpu_execute */
+    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0;
     return cpu->workspaces + (size_t)thread * cpu->workspace_stride;
 }
 
@@ -117,7 +118,7 @@ px_real *px_cpu_float32(px_device *device) {
     return (px_real *)((char *)px_cpu_workspace(device) + PX_CPU_WORKSPACE);
 }
 
-/* "AMD EPYC 9654, 96 threads, OpenBLAS for Zen", as far as the system tells. */
+/* Writes a description such as "AMD EPYC 9654, 96 threads, OpenBLAS for Zen". */
 static void cpu_describe(px_cpu *cpu) {
     char line[256], name[96] = "CPU";
     FILE *info = fopen("/proc/cpuinfo", "r");
@@ -128,19 +129,18 @@ static void cpu_describe(px_cpu *cpu) {
              openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
 }
 
-/* Takes and gives back a buffer of the BLAS for each thread, all at once: the BLAS keeps them for later. */
+/* Allocates and frees a BLAS buffer for each thread at the same time. The BLAS keeps them for later calls. */
 static px_status cpu_map_buffers(px_context *ctx, int threads) {
     void **buffers = calloc((size_t)threads, sizeof *buffers);
-    if (!buffers) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the names of %d buffers", threads);
+    if (!buffers) return px_fail_memory(ctx, "cpu", (size_t)threads * sizeof *buffers);
     for (int i = 0; i < threads; i++) buffers[i] = blas_memory_alloc(0);
     for (int i = 0; i < threads; i++) blas_memory_free(buffers[i]);
     free(buffers);
     return PX_OK;
 }
 
-/* Under a limit on address space, threads and their buffers are had now or not at all. When OpenBLAS cannot map a
- * buffer in the middle of a product, it tries again for ever; when OpenMP cannot start a thread, it ends the process.
- */
+/* Under a limit on address space, starts all threads and allocates their buffers now, or fails. Later, OpenBLAS would
+ * retry forever if it could not map a buffer, and OpenMP would exit the process if it could not start a thread. */
 static px_status cpu_start_threads(px_context *ctx, int threads) {
     enum { BUFFER = 128 << 20, STACK = 8 << 20 }; /* bytes: OpenBLAS's BUFFER_SIZE, at most; the usual stack */
     const size_t bytes = (size_t)threads * (size_t)(blas_memory_alloc ? BUFFER + STACK : STACK);
@@ -165,21 +165,25 @@ px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
     PX_TRY(cpu_start_threads(ctx, omp_get_max_threads()));
     px_cpu *cpu = calloc(1, sizeof *cpu);
-    if (!cpu) return px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate the device");
+    if (!cpu) return px_fail_memory(ctx, "cpu", sizeof *cpu);
     cpu->threads = omp_get_max_threads();
     cpu->workspace_stride = PX_CPU_WORKSPACE + (activation == PX_BF16 ? PX_CPU_FLOAT32 * sizeof(px_real) : 0);
-    cpu->base = (px_device){
-        .ops = px_cpu_ops(activation), .ctx = ctx, .activation = activation, .kind = "cpu", .workers = cpu->threads};
+    cpu->base = (px_device){.ops = px_cpu_ops(activation),
+                            .ctx = ctx,
+                            .activation = activation,
+                            .kind = "cpu",
+                            .workers = cpu->threads,
+                            .recurrence = getenv("PX_RECURRENCE")};
     cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->workspace_stride;
     const px_memory_limit limit = px_limit_memory("");
-    cpu->base.memory = limit.bytes > PX_CPU_SPARE ? limit.bytes - PX_CPU_SPARE : 0;
+    cpu->base.memory = limit.bytes > PX_CPU_RESERVED ? limit.bytes - PX_CPU_RESERVED : 0;
     snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
     cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
     cpu->workspaces = aligned_alloc(256, (size_t)cpu->threads * cpu->workspace_stride);
     cpu_describe(cpu);
     *device = &cpu->base;
     if (cpu->sums && cpu->workspaces) return PX_OK;
-    px_fail(ctx, PX_ERR_MEMORY, "cpu: cannot allocate %zu bytes of workspace", cpu->base.workspace);
+    px_fail_memory(ctx, "cpu: workspaces", cpu->base.workspace);
     cpu_close(*device);
     *device = NULL;
     return PX_ERR_MEMORY;

@@ -1,4 +1,4 @@
-/* Tapes on the CPU: a thread for each group of images. The operations' own loops stay on that thread. */
+/* Executes command buffers on the CPU: one thread a group. Loops within an operation stay on that thread. */
 #include "host/device/cpu/cpu.h"
 #include "kernels/command_buffer.h"
 #include <string.h>

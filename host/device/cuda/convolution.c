@@ -103,7 +103,7 @@ static px_status plans_with_end(px_cuda *cuda, const px_request *r, px_cudnn_sha
                                               [PX_CUDNN_RELU_MASK] = r->end.relu_mask.data != NULL,
                                               [PX_CUDNN_ADD] = r->end.add.data != NULL,
                                               [PX_CUDNN_RELU] = r->end.relu};
-    if (!cuda->ends || !px_ends(&r->end) || same(r->end.add, r->end.y)) return PX_OK;
+    if (!cuda->epilogues || !px_ends(&r->end) || same(r->end.add, r->end.y)) return PX_OK;
     for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) shape.ends[end] = ends[end];
     PX_TRY(plans_make(cuda, shape, r->grid->images, plans));
     plans->ended = plans->chunk != NULL;

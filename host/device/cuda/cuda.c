@@ -1,19 +1,17 @@
-/* CUDA: memory of the card, one stream, cuBLASLt, cuDNN, and the portable kernels as CUDA kernels.
- *
- * Opening takes the card at a place, or the runtime's current one, as it is and changes none of its settings. */
+/* Opens and closes the CUDA backend; memory and copies. Opening changes none of the GPU's settings. */
 #include "host/device/cuda/cuda.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    PX_CUDA_MIN_MAJOR = 8,      /* kernels are built for compute capability 8.0 and later */
-    PX_CUDA_CLUSTERS_MAJOR = 9, /* clusters of blocks came with 9.0 */
+    PX_CUDA_MIN_MAJOR = 8, /* kernels are built for compute capability 8.0 and later */
+    PX_CUDA_CLUSTERS = 90, /* thread block clusters need compute capability 9.0 */
 };
 
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing) {
     if (error == cudaSuccess) return PX_OK;
-    (void)cudaGetLastError(); /* reported here, so not once more by the next launch */
+    (void)cudaGetLastError(); /* clears the error, which the next launch would report again */
     return px_fail(device->ctx, error == cudaErrorMemoryAllocation ? PX_ERR_MEMORY : PX_ERR_DEVICE, "cuda: %s: %s",
                    doing, cudaGetErrorString(error));
 }
@@ -50,14 +48,14 @@ static px_status px_cuda_free_host(px_device *device, void *memory) {
     return px_cuda_check(device, cudaFreeHost(memory), "free page-locked memory");
 }
 
-static px_status cuda_move(px_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                           const char *doing) {
+static px_status copy_async(px_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            const char *doing) {
     if (bytes == 0) return PX_OK;
     return px_cuda_check(device, cudaMemcpyAsync(to, from, bytes, kind, px_cuda_stream(device)), doing);
 }
 
 static px_status px_cuda_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
-    return cuda_move(device, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
+    return copy_async(device, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
 }
 
 static px_status px_cuda_synchronize(px_device *device) {
@@ -65,12 +63,12 @@ static px_status px_cuda_synchronize(px_device *device) {
 }
 
 static px_status px_cuda_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    PX_TRY(cuda_move(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
+    PX_TRY(copy_async(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
     return px_cuda_synchronize(device);
 }
 
 static px_status px_cuda_copy(px_device *device, void *to, const void *from, size_t bytes) {
-    return cuda_move(device, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
+    return copy_async(device, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
 }
 
 static px_status px_cuda_clear(px_device *device, void *memory, size_t bytes) {
@@ -96,73 +94,78 @@ px_status px_cuda_execute(px_device *device, const px_execute_args *commands) {
     return (device->activation == PX_BF16 ? px_cuda_execute_cluster_bf16 : px_cuda_execute_cluster)(device, commands);
 }
 
-#define PX_FILL_OP(name)                .name = px_cuda_##name,
-#define PX_FILL_BF16(name)              .name = px_cuda_##name##_bf16,
-#define PX_FILL_MEMORY(name, signature) .name = px_cuda_##name,
-static const px_device_ops cuda_real = {PX_DEVICE_OPS(PX_FILL_OP) PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
-static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(PX_FILL_BF16) PX_COMMON_OPS(PX_FILL_OP)
-                                            PX_DEVICE_MEMORY(PX_FILL_MEMORY)};
+#define OP_ENTRY_OP(name)                .name = px_cuda_##name,
+#define OP_ENTRY_BF16(name)              .name = px_cuda_##name##_bf16,
+#define OP_ENTRY_MEMORY(name, signature) .name = px_cuda_##name,
+static const px_device_ops cuda_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
+static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
+                                            PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
 
 const px_device_ops *px_cuda_ops(px_type activation) {
     return activation == PX_BF16 ? &cuda_bf16 : &cuda_real;
 }
 
-/* Whether the environment asks for another path than the usual one. */
-static bool cuda_wanted(const char *name, const char *value) {
-    const char *found = getenv(name);
-    return found && strcmp(found, value) == 0;
-}
-
-/* Looks for a card that the kernels run on, and describes it. */
-static px_status cuda_probe(px_cuda *cuda, int place) {
+/* Selects the GPU with this ordinal and fills in its properties; fails if the kernels do not run on it. */
+static px_status select_gpu(px_cuda *cuda, int ordinal) {
     px_context *ctx = cuda->base.ctx;
-    struct cudaDeviceProp card;
+    struct cudaDeviceProp gpu;
     int count = 0, device = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
     if (error != cudaSuccess) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s", cudaGetErrorString(error));
-    if (place >= count && count > 1)
+    if (ordinal >= count && count > 1)
         return px_fail(ctx, PX_ERR_DEVICE,
-                       "no CUDA device: found %d on this host, expected one for each rank on it, %d "
-                       "or more",
-                       count, place + 1);
-    if (place >= 0) PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(place < count ? place : 0), "choose a device"));
-    PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "find the current device"));
-    PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&card, device), "read the device's properties"));
-    if (card.major < PX_CUDA_MIN_MAJOR)
+                       "no CUDA device: found %d on this host, expected one for each rank on it, %d or more", count,
+                       ordinal + 1);
+    if (ordinal >= 0)
+        PX_TRY(px_cuda_check(&cuda->base, cudaSetDevice(ordinal < count ? ordinal : 0), "set the device"));
+    PX_TRY(px_cuda_check(&cuda->base, cudaGetDevice(&device), "get the current device"));
+    PX_TRY(px_cuda_check(&cuda->base, cudaGetDeviceProperties(&gpu, device), "get the device's properties"));
+    if (gpu.major < PX_CUDA_MIN_MAJOR)
         return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: %s has compute capability %d.%d, want %d.0 or later",
-                       card.name, card.major, card.minor, PX_CUDA_MIN_MAJOR);
-    snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", card.name,
-             card.multiProcessorCount, (double)card.totalGlobalMem / (1 << 30));
-    cuda->base.memory = card.totalGlobalMem;
-    for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
-        snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)card.uuid.bytes[i]);
-    cuda->base.capability = 10 * card.major + card.minor;
-    cuda->base.multiprocessors = card.multiProcessorCount;
-    cuda->base.shared = card.sharedMemPerBlockOptin;
-    if (card.major >= PX_CUDA_CLUSTERS_MAJOR && cuda_wanted("PX_REPLAY", "cluster"))
-        cuda->base.workers = card.multiProcessorCount / PX_EXECUTE_BLOCKS;
-    cuda->base.graphs = !cuda_wanted("PX_GRAPH", "0");
-    cuda->ends = !cuda_wanted("PX_ENDS", "0");
+                       gpu.name, gpu.major, gpu.minor, PX_CUDA_MIN_MAJOR);
+    snprintf(cuda->base.description, sizeof cuda->base.description, "%.80s, %d multiprocessors, %.1f GiB", gpu.name,
+             gpu.multiProcessorCount, (double)gpu.totalGlobalMem / (1 << 30));
+    cuda->base.memory = gpu.totalGlobalMem;
+    for (size_t i = 0; i < sizeof gpu.uuid.bytes; i++)
+        snprintf(cuda->base.identity + 2 * i, 3, "%02x", (unsigned char)gpu.uuid.bytes[i]);
+    cuda->base.capability = 10 * gpu.major + gpu.minor;
+    cuda->base.multiprocessors = gpu.multiProcessorCount;
+    cuda->base.shared = gpu.sharedMemPerBlockOptin;
     return PX_OK;
 }
 
-/* Makes what the operations work with. What stands when a step fails is released by px_cuda_close. */
-static px_status cuda_equip(px_cuda *cuda) {
+static bool environment_is(const char *name, const char *value) {
+    const char *found = getenv(name);
+    return found && strcmp(found, value) == 0;
+}
+
+/* Reads the environment variables of this backend; host/README.md lists them. */
+static void read_environment(px_cuda *cuda) {
+    cuda->base.graphs = !environment_is("PX_GRAPH", "0");
+    cuda->base.recurrence = getenv("PX_RECURRENCE");
+    cuda->epilogues = !environment_is("PX_EPILOGUES", "0");
+    if (cuda->base.capability >= PX_CUDA_CLUSTERS && environment_is("PX_EXECUTE", "cluster"))
+        cuda->base.workers = cuda->base.multiprocessors / PX_EXECUTE_BLOCKS;
+}
+
+/* Creates the stream, workspaces and library handles. If this fails, px_cuda_close frees those that exist. */
+static px_status create_resources(px_cuda *cuda) {
     px_device *device = &cuda->base;
     PX_TRY(px_cuda_check(device, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "create a stream"));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY_WORKSPACE, &cuda->library_workspace));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_WORKSPACE, (void **)&cuda->workspace));
     const cublasStatus_t blas = cublasLtCreate(&cuda->blas);
     if (blas != CUBLAS_STATUS_SUCCESS)
-        return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: start: %s", cublasLtGetStatusString(blas));
+        return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: cannot create a handle: %s",
+                       cublasLtGetStatusString(blas));
     return PX_OK;
 }
 
-px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device **device) {
+px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
     *device = NULL;
     px_cuda *cuda = calloc(1, sizeof *cuda);
-    if (!cuda) return px_fail(ctx, PX_ERR_MEMORY, "cuda: cannot allocate the device");
+    if (!cuda) return px_fail_memory(ctx, "cuda", sizeof *cuda);
     cuda->base = (px_device){.ops = px_cuda_ops(activation),
                              .ctx = ctx,
                              .activation = activation,
@@ -170,8 +173,9 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int place, px_device
                              .workspace = PX_CUDA_LIBRARY_WORKSPACE + PX_CUDA_WORKSPACE};
     cuda->gemms = (px_cuda_cache){.key_size = sizeof(px_gemm_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
-    px_status status = cuda_probe(cuda, place);
-    if (status == PX_OK) status = cuda_equip(cuda);
+    px_status status = select_gpu(cuda, ordinal);
+    if (status == PX_OK) read_environment(cuda);
+    if (status == PX_OK) status = create_resources(cuda);
     if (status == PX_OK)
         *device = &cuda->base;
     else

@@ -60,7 +60,7 @@ typedef struct px_cuda {
     cudnnBackendDescriptor_t described; /* a test's: plans are for this card, which need not be there. Else NULL */
     void *library_workspace;            /* PX_CUDA_LIBRARY_WORKSPACE bytes */
     char *workspace;                    /* PX_CUDA_WORKSPACE bytes */
-    bool ends;                          /* libraries end products and convolutions themselves, where they can */
+    bool epilogues;                     /* libraries fuse epilogues into their kernels, where they can */
     px_cuda_cache gemms, convolutions;  /* of cuda_gemm.c and cuda_cudnn.c */
 } px_cuda;
 

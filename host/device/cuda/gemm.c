@@ -200,6 +200,6 @@ px_status px_cuda_gemm(px_device *device, const px_gemm_args *g) {
 
 px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *g, const px_gemm_epilogue *end, bool *ended) {
     *ended = false;
-    if (cuda->ends && g->m > 0 && g->n > 0 && g->k > 0) PX_TRY(product_run(cuda, g, end, ended));
+    if (cuda->epilogues && g->m > 0 && g->n > 0 && g->k > 0) PX_TRY(product_run(cuda, g, end, ended));
     return *ended ? PX_OK : px_cuda_gemm(&cuda->base, g);
 }

@@ -1,8 +1,8 @@
-/* Recurrences on CUDA: by the strategy that sweep_strategy.c chooses. */
+/* Recurrences on CUDA, by the strategy that recurrence_strategy.c chooses. */
 #include "host/device/cuda/cuda.h"
 #include "host/device/recurrence.h"
 
-/* The kernels, as the runtime names them: kernels/sm90/recurrence_*_cluster.cu. */
+/* The __global__ functions of kernels/sm90/recurrence_*_cluster.cu. */
 const void *px_recurrence_forward_cluster_sm90(void);
 const void *px_recurrence_backward_cluster_sm90(int blocks);
 
@@ -22,7 +22,7 @@ static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_
     void *args[] = {(void *)(uintptr_t)s, (void *)(uintptr_t)cluster};
     PX_TRY(px_cuda_check(device,
                          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)choice->shared),
-                         "give a recurrence its shared memory"));
+                         "set the shared memory of a recurrence"));
     return px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words);
 }
 
