@@ -1,7 +1,7 @@
 # pixelrnn: one non-recursive Makefile. `make help` lists targets and variables.
 #
-# It calls itself after installing packages, and to build with other flags: for the double-precision tests, the fuzzers (from
-# tests/fuzz/run) and the bundle.
+# It calls itself after installing packages, and to build with other flags: for the double-precision tests, the fuzzers
+# (from tests/fuzz/run) and the bundle.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -16,12 +16,12 @@ ifneq ($(word 2,$(GOALS)),)
 .NOTPARALLEL: # `make clean test` means one after the other
 endif
 
-# The version of the program, of the library and of pixelrnn.pc; px_version() adds the revision of git. safe.directory lets
-# `sudo make install` read the revision in a folder of another user.
+# The version of the program, of the library and of pixelrnn.pc; px_version() adds the revision of git. safe.directory
+# lets `sudo make install` read the revision in a folder of another user.
 VERSION  := 0.9.0
 REVISION := $(or $(if $(wildcard .git),$(shell git -c safe.directory='*' describe --always --dirty 2>/dev/null)),unknown revision)
 
-# ---- Variables ---------------------------------------------------------------------------------------------------------
+# ---- Variables -------------------------------------------------------------------------------------------------------
 
 ## BUILD=release    release, debug, double, sanitize (address, undefined), thread (races) or fuzz; all can coexist
 BUILD ?= release
@@ -51,7 +51,7 @@ ifeq ($(filter release debug double sanitize thread fuzz bundle,$(BUILD)),)
 $(error BUILD=$(BUILD): want release, debug, double, sanitize, thread or fuzz)
 endif
 
-# ---- Required packages -------------------------------------------------------------------------------------------------
+# ---- Required packages -----------------------------------------------------------------------------------------------
 
 # These targets need no packages
 NO_PACKAGES := help clean format format-check lint uninstall
@@ -77,7 +77,8 @@ endif
 # $(call missing,COLUMN): the names of one distribution
 missing = $(sort $(foreach p,$(MISSING),$(word $1,$(subst /, ,$p))))
 
-# Root installs at once. Other users need sudo: `make deps` asks for it by its name, the other targets ask on the terminal.
+# Root installs at once. Other users need sudo: `make deps` asks for it by its name, the other targets ask on the
+# terminal.
 deps: ## install the Debian packages that are missing
 ifeq ($(MISSING),)
 	@echo 'Nothing is missing.'
@@ -104,7 +105,7 @@ $(filter-out deps $(NO_PACKAGES),$(GOALS)): deps
 	@$(MAKE) PX_DEPS_DONE=1 $@
 else ifneq ($(filter-out deps $(NO_PACKAGES),$(GOALS)),)
 
-# ---- Flags -------------------------------------------------------------------------------------------------------------
+# ---- Flags -----------------------------------------------------------------------------------------------------------
 
 PACKAGES := $(BLAS) yaml-0.1 libarchive libcjson libprotobuf-c zlib
 
@@ -132,19 +133,19 @@ px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-m
 px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..:$$ORIGIN/../lib' $(LDFLAGS)
 px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
-# The loader searches beside the programs. libarchive is linked statically, which avoids libxml2 and ICU (35 MB). Its other
-# dependencies are read from its shared library, so that no further -dev packages are required.
+# The loader searches beside the programs. libarchive is linked statically, which avoids libxml2 and ICU (35 MB). Its
+# other dependencies are read from its shared library, so that no further -dev packages are required.
 ARCHIVE     := $(shell pkg-config --variable=libdir libarchive)/libarchive
 px_LDFLAGS  += -s -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib:$$ORIGIN/../../lib:$$ORIGIN/../../../lib'
 px_LDLIBS   := $(patsubst -larchive,$(ARCHIVE).a,$(px_LDLIBS)) \
 	$(shell objdump -p $(ARCHIVE).so | awk '$$1 == "NEEDED" { print "-l:" $$2 }')
 endif
 
-# ---- CUDA --------------------------------------------------------------------------------------------------------------
+# ---- CUDA ------------------------------------------------------------------------------------------------------------
 
 , := ,
-# $(call root,HEADER,LIBRARY,FOLDERS): the first folder that has both. $(call header,FOLDER,NAME), $(call library,FOLDER,NAME):
-# the path of one
+# $(call root,HEADER,LIBRARY,FOLDERS): the first folder that has both. $(call header,FOLDER,NAME), $(call
+# library,FOLDER,NAME): the path of one
 MULTIARCH := $(shell uname -m)-linux-gnu
 header    = $(firstword $(foreach d,$1/include $1/include/$(MULTIARCH),$(wildcard $d/$2)))
 library   = $(firstword $(foreach d,$1/lib64 $1/lib $1/lib/$(MULTIARCH),$(wildcard $d/$2)))
@@ -185,7 +186,7 @@ px_NVCCFLAGS   := -std=c++17 -O3 -lineinfo $(filter -DNDEBUG -g,$(OPTIMISE_$(BUI
 	$(if $(filter 1,$(WERROR)),-Werror=all-warnings -Xcompiler=-Werror) $(NVCCFLAGS)
 endif
 
-# ---- MPI ---------------------------------------------------------------------------------------------------------------
+# ---- MPI -------------------------------------------------------------------------------------------------------------
 
 ifneq ($(and $(filter-out 0,$(MPI)),$(wildcard host/distributed/mpi.c)),)
 MPI_INCLUDES  := $(patsubst -I%,-isystem%,$(filter -I%,$(shell pkg-config --cflags ompi-c 2>/dev/null || mpicc --showme:compile 2>/dev/null)))
@@ -193,7 +194,7 @@ MPI_LIBRARIES := $(filter -L% -l%,$(shell pkg-config --libs ompi-c 2>/dev/null |
 endif
 HAVE_MPI := $(MPI_LIBRARIES)
 
-# ---- Sources -----------------------------------------------------------------------------------------------------------
+# ---- Sources ---------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
 HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c,$(wildcard host/*/*.c host/device/cpu/*.c))
@@ -213,8 +214,8 @@ CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/rec
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/mpi.c host/io/status.c)
 NCCL_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c)
 PROGRAM_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard host/cli/*.c))
-# Each tests/*/test_*.c is a program, linked with tests/support. Programs of tests/unit and tests/oracle go to build/tests;
-# those that need a GPU (gpu), the CUDA libraries (cuda) or their mock (mock_cuda) go to a subfolder.
+# Each tests/*/test_*.c is a program, linked with tests/support. Programs of tests/unit and tests/oracle go to
+# build/tests; those that need a GPU (gpu), the CUDA libraries (cuda) or their mock (mock_cuda) go to a subfolder.
 SUPPORT_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(wildcard tests/support/*.c tests/support/*.cc) tests/fuzz/readers.c))
 TEST_SOURCES    := $(wildcard tests/unit/test_*.c tests/oracle/test_*.c)
 TESTS           := $(patsubst %.c,$(OUT)/tests/%,$(notdir $(TEST_SOURCES)))
@@ -224,8 +225,8 @@ ORACLE_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/oracle/test_%,$(
 ORACLE_TESTS    := $(filter $(OUT)/tests/test_oracle%,$(TESTS))
 # tests/cuda/test_*.c need the CUDA libraries, but no GPU
 CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cuda/test_*.c)))
-# tests/mock_cuda is a mock of the CUDA libraries, on which host/device/cuda runs without a GPU. These programs are linked a
-# second time, with both
+# tests/mock_cuda is a mock of the CUDA libraries, on which host/device/cuda runs without a GPU. These programs are
+# linked a second time, with both
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
 MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder))
@@ -244,7 +245,7 @@ LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(H
 BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), MPI $(if $(HAVE_MPI),yes,no), CUDA $(if $(HAVE_CUDA),yes \
 	($(patsubst code=%,%,$(filter code=%,$(subst $(,), ,$(ARCHITECTURES)))))$(,) NCCL $(if $(HAVE_NCCL),yes,no),no)
 
-# ---- Build -------------------------------------------------------------------------------------------------------------
+# ---- Build -----------------------------------------------------------------------------------------------------------
 
 # $(call run,WORD,FILE,COMMAND): a short line in place of the command, unless V=1
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
@@ -267,16 +268,16 @@ $(FLAG_FILES): FORCE
 $(OBJ)/host/io/version.o: private px_CPPFLAGS += -DPX_VERSION='"$(VERSION)"' -DPX_REVISION='"$(REVISION)"'
 $(OBJ)/host/cli/version.o: private px_CPPFLAGS += -DPX_BUILD_OPTIONS='"$(BUILD_OPTIONS)"'
 $(OBJ)/host/io/version.o $(OBJ)/host/cli/version.o: $(OBJ)/version.flags
-# For damaged images, stb_image 2.27 shifts by 32, adds 0 to a null pointer, and copies 0 bytes to it. This is undefined in
-# C11, but gives a wrong pixel at worst
+# For damaged images, stb_image 2.27 shifts by 32, adds 0 to a null pointer, and copies 0 bytes to it. This is undefined
+# in C11, but gives a wrong pixel at worst
 $(OBJ)/host/data/stb_image.o: private px_CFLAGS += -fno-sanitize=shift,pointer-overflow,nonnull-attribute
 # stb_image_write shifts into the sign bit of an int when it writes a JPEG, which only tests do
 $(OBJ)/host/logging/stb_image_write.o: private px_CFLAGS += -fno-sanitize=shift
 $(OBJ)/%.o: %.c $(OBJ)/cc.flags | $(addsuffix .h,$(GENERATED))
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<)
-# The emulator of Hopper-only kernels is C++ without the C++ library, so that the C linker suffices. The kernels are written
-# for nvcc, which does not warn about conversions.
+# The emulator of Hopper-only kernels is C++ without the C++ library, so that the C linker suffices. The kernels are
+# written for nvcc, which does not warn about conversions.
 $(OBJ)/%.o: %.cc $(OBJ)/cc.flags
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) $(px_CPPFLAGS) $(filter-out -std=%,$(px_CFLAGS)) -std=c++17 -fno-exceptions -fno-rtti \
@@ -352,7 +353,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 	$(TEST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst $(OUT)/%,$(OBJ)/%.o,$(GPU_TESTS) $(BENCHES)) \
 	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
 
-# ---- Use ---------------------------------------------------------------------------------------------------------------
+# ---- Use -------------------------------------------------------------------------------------------------------------
 
 demo: $(PROGRAM) ## train a small Diagonal BiLSTM on generated digits, and sample from it
 	$(PROGRAM) train configs/demo.yaml -o runs/demo --resume
@@ -392,11 +393,11 @@ resources: ## write registers, shared memory and spills of each kernel to build/
 		$(NVCC) $$store $(px_NVCCFLAGS) -gencode=arch=compute_90a,code=sm_90a -Xptxas -v -cubin -o /dev/null $${kernel#bf16:} 2>&1 || exit 1; \
 	done >build/ptxas.txt; status=$$?; echo build/ptxas.txt; exit $$status
 
-# ---- Install -----------------------------------------------------------------------------------------------------------
+# ---- Install ---------------------------------------------------------------------------------------------------------
 
 ROOT := $(DESTDIR)$(PREFIX)
-# The library is static, so Libs names all libraries that it needs. The path for the loader is that of the libraries which it
-# opens itself: libpixelrnn_cuda.so, libpixelrnn_mpi.so, libpixelrnn_nccl.so.
+# The library is static, so Libs names all libraries that it needs. The path for the loader is that of the libraries
+# which it opens itself: libpixelrnn_cuda.so, libpixelrnn_mpi.so, libpixelrnn_nccl.so.
 define PKG_CONFIG_FILE
 prefix=$(PREFIX)
 includedir=$${prefix}/include
@@ -432,7 +433,7 @@ bundle: ## collect program, libraries except CUDA's, configs, tests and bench in
 
 endif
 
-# ---- Housekeeping ------------------------------------------------------------------------------------------------------
+# ---- Housekeeping ----------------------------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format
 FORMATTED    := $(sort $(wildcard $(foreach d,host host/* host/device/* include/* kernels kernels/* tests/* bench,$d/*.c $d/*.h $d/*.cu $d/*.cc)))

@@ -41,7 +41,7 @@ class Row:
         self.inside(self.all.shape[-2] - self.before).index_copy_(-2, column, values[:, None])
 
 
-# ---- Blocks: begin_row, then pixel(u) for every value, then end_row ---------------------------------------------------
+# ---- Blocks: begin_row, then pixel(u) for every value, then end_row --------------------------------------------------
 
 class PixelCNNCache:
     def __init__(self, sampler, block, hidden):

@@ -3,7 +3,7 @@
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-# ---- Train -------------------------------------------------------------------------------------------------------------
+# ---- Train -----------------------------------------------------------------------------------------------------------
 
 # config KIND: a tiny one
 config() {
@@ -143,7 +143,7 @@ is_averaged() { # eval takes the average, training goes on with the weights
 }
 check "train: ema_decay" is_averaged
 
-# ---- Eval --------------------------------------------------------------------------------------------------------------
+# ---- Eval ------------------------------------------------------------------------------------------------------------
 
 evaluates() {
     pixelrnn eval $run && all_lines out '^1000 images of builtin:digits$|^NLL  .* nats/image  [0-9.]+ bits/dim  \(standard error' &&
@@ -195,7 +195,7 @@ three_dimensions() { # [N, H, W] is [N, H, W, 1]
 }
 check "eval: [N, H, W] and [N, H, W, 1] are the same" three_dimensions
 
-# ---- Sample ------------------------------------------------------------------------------------------------------------
+# ---- Sample ----------------------------------------------------------------------------------------------------------
 
 # sample_images MODEL COUNT SEED OUT
 sample_images() {
@@ -247,7 +247,7 @@ check "sample: 2 levels are 0 and 255, and eval reads them" levels_come_back dia
 check "sample: 3 levels are 0, 128, 255, and eval reads them" levels_come_back row_lstm_rgb_h2_column "0 128 255 "
 check "sample: 4 levels are 0, 85, 170, 255, and eval reads them" levels_come_back row_lstm_rgb_skip "0 85 170 255 "
 
-# ---- Complete ----------------------------------------------------------------------------------------------------------
+# ---- Complete --------------------------------------------------------------------------------------------------------
 
 # kept_bytes WIDTH KEEP: no byte differs between original.npy and completed.npy (grey images of one size, one completion
 # each) where the awk condition KEEP of row and column holds, and some do elsewhere.
@@ -324,7 +324,7 @@ completes_rgb() {
 }
 check "complete: a PNG, in colour" completes_rgb
 
-# ---- Pack --------------------------------------------------------------------------------------------------------------
+# ---- Pack ------------------------------------------------------------------------------------------------------------
 
 packs() {
     pixelrnn pack seven.npy -o packed.npy && same "$(npy_shape packed.npy)" "(7, 8, 8, 1,)" &&
@@ -351,7 +351,7 @@ packs_builtin() {
 }
 check "pack: a built-in set, --set" packs_builtin
 
-# ---- Info --------------------------------------------------------------------------------------------------------------
+# ---- Info ------------------------------------------------------------------------------------------------------------
 
 informs() {
     local config
@@ -393,7 +393,7 @@ configs_are_right() {
 }
 check "info: takes every file in configs/" configs_are_right
 
-# ---- Help, and what is refused -----------------------------------------------------------------------------------------
+# ---- Help, and what is refused ---------------------------------------------------------------------------------------
 
 helps() {
     # shellcheck disable=SC2016 # the backquotes are Markdown

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Output files survive a loss of power. By the order of system calls: a file is synced before it is renamed, and the folder is
-# synced after the rename, before the replaced files are removed and before the program exits.
+# Output files survive a loss of power. By the order of system calls: a file is synced before it is renamed, and the
+# folder is synced after the rename, before the replaced files are removed and before the program exits.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -36,8 +36,8 @@ END {
 }
 END
 
-# durable RENAMES ARGUMENT...: the command succeeds, renames at least RENAMES files, and syncs its output, except metrics, events
-# and the lock.
+# durable RENAMES ARGUMENT...: the command succeeds, renames at least RENAMES files, and syncs its output, except
+# metrics, events and the lock.
 durable() {
     local min_renames=$1
     shift

@@ -40,7 +40,7 @@ checkpoints_open() {
     [ $found -eq 0 ] || "$program" eval "$1" --data images.npy >opened 2>&1 || { cat opened && return 1; }
 }
 
-# ---- Values that are not finite ----------------------------------------------------------------------------------------
+# ---- Values that are not finite --------------------------------------------------------------------------------------
 
 # diverges RUN [ARGUMENT...]: trains with a learning rate that makes the loss infinite
 diverges() {
@@ -86,7 +86,7 @@ resumes_after_divergence() {
 }
 check "--resume with a smaller learning rate continues from there" resumes_after_divergence
 
-# ---- Full disks and missing permissions --------------------------------------------------------------------------------
+# ---- Full disks and missing permissions ------------------------------------------------------------------------------
 
 # A model of larger images.
 noise 3000 | npy_write '3, 20, 50' >wide.npy
@@ -101,7 +101,8 @@ resumes_to_the_end() {
         timeless "$1/metrics.jsonl" | diff - <(timeless whole/metrics.jsonl)
 }
 
-# A limit on the size of files replaces a full disk where none can be mounted. A checkpoint's model is larger than the limit.
+# A limit on the size of files replaces a full disk where none can be mounted. A checkpoint's model is larger than the
+# limit.
 file_limit() {
     pixelrnn train tiny.yaml -o limited --set train.steps=12 || return
     (trap '' XFSZ && ulimit -f 2 && fails 1 'limited/.*File too large' train tiny.yaml -o limited --resume) &&
@@ -196,7 +197,7 @@ no_folder() {
 }
 check "a run folder under, or in place of, a file" no_folder
 
-# ---- Out of memory -----------------------------------------------------------------------------------------------------
+# ---- Out of memory ---------------------------------------------------------------------------------------------------
 
 # no_memory PATTERN ARGUMENT...: a plan that exceeds the memory is refused before anything is allocated
 no_memory() {
@@ -234,7 +235,7 @@ else
     skip "no memory" "the program does not start with a limited address space (a sanitizer reserves terabytes)"
 fi
 
-# ---- Input that is truncated, output that fails ------------------------------------------------------------------------
+# ---- Input that is truncated, output that fails ----------------------------------------------------------------------
 
 shrinking_data() {
     cp images.npy shrinking.npy
@@ -291,7 +292,7 @@ writes_to_device() {
 }
 check "an output that is a device is not replaced by a file" writes_to_device
 
-# ---- The progress bar --------------------------------------------------------------------------------------------------
+# ---- The progress bar ------------------------------------------------------------------------------------------------
 
 # on_terminal COLUMNS ARGUMENT...: prints the program's output to a terminal of that width
 on_terminal() {
@@ -300,8 +301,8 @@ on_terminal() {
     script -qec "stty cols $columns rows 20 && $(printf '%q ' "$program" "$@")" /dev/null </dev/null
 }
 
-# Each update of the bar starts with a carriage return and an erase-line sequence, and must be narrower than the terminal.
-# UTF-8 characters are counted by their first bytes.
+# Each update of the bar starts with a carriage return and an erase-line sequence, and must be narrower than the
+# terminal. UTF-8 characters are counted by their first bytes.
 bar_fits() {
     local columns=$1
     shift

@@ -21,7 +21,7 @@ bits 640 001 | npy_write '10, 8, 8' | sed 's/|u1/|b1/' >bool.npy
 bits 640 005 | npy_write '10, 8, 8' >codes.npy
 head -c 640 /dev/zero | npy_write '10, 8, 8' >black.npy
 
-# ---- Levels and intensities --------------------------------------------------------------------------------------------
+# ---- Levels and intensities ------------------------------------------------------------------------------------------
 
 refuses_levels() {
     fails 2 'binary.npy: found no byte above 1 in 10 images.*data.values: levels.*data.values: intensity' "$@"
@@ -68,7 +68,7 @@ packs_levels() {
 }
 check "pack: bytes are unchanged, unless data.values is levels" packs_levels
 
-# ---- Lists and folders -------------------------------------------------------------------------------------------------
+# ---- Lists and folders -----------------------------------------------------------------------------------------------
 
 lists() {
     trains_on listed black_and_white.npy,bool.npy && contains listed/config.yaml '^  train:$' && contains listed/config.yaml '^  - bool.npy$' || return
@@ -87,11 +87,11 @@ folders() {
         cmp <(npy_data packed.npy) <(npy_data black_and_white.npy && npy_data black_and_white.npy) &&
         pixelrnn pack parts --split test -o packed.npy && cmp <(npy_data packed.npy) <(npy_data black.npy) &&
         fails 1 'parts: found 3 array files .*none named for validation' pack parts --split valid -o packed.npy &&
-        fails 2 '"all".*train, test or valid' pack parts --split all -o packed.npy
+        fails 2 '"all", expected one of train|test|valid' pack parts --split all -o packed.npy
 }
 check "pack: a folder of array files, whose names give the split" folders
 
-# ---- Arrays in other layouts -------------------------------------------------------------------------------------------
+# ---- Arrays in other layouts -----------------------------------------------------------------------------------------
 
 fortran() { # 2 images of 1 x 3, columns first: 0 3 1 4 2 5
     printf '\0\3\1\4\2\5' | npy_write '2, 1, 3' | sed 's/False/True /' >fortran.npy

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Images in whole commands: zips and compressed tars, photos with an EXIF orientation, other formats and damaged files among
-# them, JPEG masks, packed files that were damaged later, and a current folder that was deleted.
+# Images in whole commands: zips and compressed tars, photos with an EXIF orientation, other formats and damaged files
+# among them, JPEG masks, packed files that were damaged later, and a current folder that was deleted.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
 command -v python3 >/dev/null || { skip "images" "python3 makes them"; finish; exit; }
 
-# ---- Making files ------------------------------------------------------------------------------------------------------
+# ---- Making files ----------------------------------------------------------------------------------------------------
 
 # A JPEG of 8 x 8. Its three left columns are black and the others white, all with noise of up to 14.
 jpeg_hex=$(tr -d '\n' <<END
@@ -76,7 +76,7 @@ write("turned.jpg", jpeg[:2] + exif + jpeg[2:])
 write("grey.png", png(8, 100, 1))
 END
 
-# ---- Packing -----------------------------------------------------------------------------------------------------------
+# ---- Packing ---------------------------------------------------------------------------------------------------------
 
 reports() {
     pixelrnn pack mixed -o mixed.npy &&
@@ -103,7 +103,7 @@ tar_of_tars() {
 }
 check "pack: a tar of tars is named, and its tars can be packed" tar_of_tars
 
-# ---- Training and checksums --------------------------------------------------------------------------------------------
+# ---- Training and checksums ------------------------------------------------------------------------------------------
 
 config() {
     printf '%s\n' "device: $device" 'model: {kind: pixelcnn, layers: 1, hidden: 2, head: 2}' \
@@ -134,7 +134,7 @@ checks_out() {
 }
 check "eval: the undamaged file is read, with and without its checksum" checks_out
 
-# ---- Masks -------------------------------------------------------------------------------------------------------------
+# ---- Masks -----------------------------------------------------------------------------------------------------------
 
 # completes MASK KEEP: exactly the pixels for which the awk condition KEEP holds are those of the data
 completes() {
@@ -152,7 +152,7 @@ refuses_grey() {
 }
 check "complete: a grey mask is refused" refuses_grey
 
-# ---- No current folder -------------------------------------------------------------------------------------------------
+# ---- No current folder -----------------------------------------------------------------------------------------------
 
 folder_gone() {
     local home=$PWD

@@ -1,5 +1,6 @@
 #!/bin/bash
-# make install and make uninstall: program, library with pkg-config, man page, bash completion; and how make handles missing packages.
+# make install and make uninstall: program, library with pkg-config, man page, bash completion; and how make handles
+# missing packages.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -7,12 +8,14 @@ repository=$golden/../..
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")" 2>/dev/null || echo "$repository/tests/commands")
 [ -e "$repository/Makefile" ] && command -v make >/dev/null || { echo '1..0 # SKIP there is no Makefile here' && exit 77; }
 
-# The build that PIXELRNN names: build/pixelrnn is release, build/VARIANT/pixelrnn or build/VARIANT-clang/pixelrnn another.
+# The build that PIXELRNN names: build/pixelrnn is release, build/VARIANT/pixelrnn or build/VARIANT-clang/pixelrnn
+# another.
 variant=$(basename "$(dirname "$program")")
 compiler=gcc
 case $variant in *-clang) compiler=clang variant=${variant%-clang} ;; build) variant=release ;; esac
 
-# run_make ARGUMENT...: runs make in the repository without the settings of a make that runs this script. -o all: nothing is built.
+# run_make ARGUMENT...: runs make in the repository without the settings of a make that runs this script. -o all:
+# nothing is built.
 run_make() {
     (cd "$repository" && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -o all BUILD="$variant" CC="$compiler" "$@")
 }
@@ -24,8 +27,8 @@ installs() {
 }
 check "make install with DESTDIR and PREFIX" installs
 
-# --version loads the MPI and CUDA libraries, which the installed program finds in ../lib. The program of a build without CUDA
-# may find the library of another build, so only a build's own libraries are compared.
+# --version loads the MPI and CUDA libraries, which the installed program finds in ../lib. The program of a build
+# without CUDA may find the library of another build, so only a build's own libraries are compared.
 runs() {
     "$root/usr/bin/pixelrnn" --version >installed && "$program" --version >built || return
     [ -e "$(dirname "$program")/libpixelrnn_cuda.so" ] || sed -i '/^CUDA/,$d' installed built
@@ -34,7 +37,7 @@ runs() {
 }
 check "the installed program finds its libraries" runs
 
-# ---- The library -------------------------------------------------------------------------------------------------------
+# ---- The library -----------------------------------------------------------------------------------------------------
 
 export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
 links() {
@@ -57,7 +60,7 @@ release | debug | double)
 esac
 check "pixelrnn.pc has the version of the program" same "$(pkg-config --modversion pixelrnn)" "$(sed -n '1s/^pixelrnn \([0-9.]*\).*/\1/p' installed)"
 
-# ---- Man page and completion -------------------------------------------------------------------------------------------
+# ---- Man page and completion -----------------------------------------------------------------------------------------
 
 man_page() {
     local page=$root/usr/share/man/man1/pixelrnn.1 command
@@ -88,14 +91,14 @@ check "completion of keys" completes 'pixelrnn train demo.yaml --set model.' \
 check "completion of a key's words, after the equals sign" completes 'pixelrnn train demo.yaml --set model.kind=' 'pixelcnn row_lstm diagonal_bilstm'
 check "completion leaves files to bash" completes 'pixelrnn train de' ''
 
-# ---- Uninstall ---------------------------------------------------------------------------------------------------------
+# ---- Uninstall -------------------------------------------------------------------------------------------------------
 
 uninstalls() {
     run_make uninstall DESTDIR="$root" PREFIX=/usr && same "$(find "$root" ! -type d)" '' && same "$(find "$root" -name 'pixelrnn*')" ''
 }
 check "make uninstall leaves nothing" uninstalls
 
-# ---- Missing packages --------------------------------------------------------------------------------------------------
+# ---- Missing packages ------------------------------------------------------------------------------------------------
 
 # PATH holds an `id` that reports another user than root, and a `sudo` that records its call. BLAS names no package.
 mkdir -p user

@@ -1,6 +1,6 @@
 #!/bin/bash
-# builtin:ising, whose entropy is known exactly. Models of each kind, trained for a few seconds, must have an NLL close to the
-# entropy and not below it. Samples must have the NLL of the test data under their own model.
+# builtin:ising, whose entropy is known exactly. Models of each kind, trained for a few seconds, must have an NLL close
+# to the entropy and not below it. Samples must have the NLL of the test data under their own model.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Checks before the work of a command: whether its output can be written, how its data are converted, the size of images, and
-# limits of the machine. Also --version, --help and keys.
+# Checks before the work of a command: whether its output can be written, how its data are converted, the size of
+# images, and limits of the machine. Also --version, --help and keys.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -16,7 +16,7 @@ train: {steps: 1, batch_size: 2, samples: 0}
 END
 pixelrnn train tiny.yaml -o run >run.log || cat run.log
 
-# ---- Outputs -----------------------------------------------------------------------------------------------------------
+# ---- Outputs ---------------------------------------------------------------------------------------------------------
 
 # The message names the output and not the missing input, so the output is checked first.
 refuses() { # PATTERN ARGUMENT...
@@ -61,7 +61,7 @@ writes_devices() { # a pipe's reader gets all of it: the check before does not o
 }
 check "eval: a pipe and a device as outputs" writes_devices
 
-# ---- Conversions of data ----------------------------------------------------------------------------------------------------
+# ---- Conversions of data ---------------------------------------------------------------------------------------------
 
 # says LINE ARGUMENT...: the command succeeds and prints exactly this line about conversions.
 says() {
@@ -94,7 +94,7 @@ images() { # sizes may differ: only the first image is examined, and none of a c
 }
 check "pack: a folder and tars of images" images
 
-# ---- Sizes -------------------------------------------------------------------------------------------------------------
+# ---- Sizes -----------------------------------------------------------------------------------------------------------
 
 # informs SIZE ARGUMENT...
 informs() {
@@ -114,7 +114,7 @@ check "info: a model has its size" fails 2 'expected none with a model' info run
 check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8 x 1, expected sides up to 65535' info tiny.yaml --height 4294967300
 check "info: channels that a model does not take" fails 2 'x 4294967297, expected .* 1 or 3 channels' info tiny.yaml --channels 4294967297
 
-# ---- The machine -------------------------------------------------------------------------------------------------------
+# ---- The machine -----------------------------------------------------------------------------------------------------
 
 capped() {
     local usable
@@ -149,7 +149,7 @@ else
     skip "train ends under any limit on address space" "the program does not start in little address space, or another device"
 fi
 
-# ---- The program -------------------------------------------------------------------------------------------------------
+# ---- The program -----------------------------------------------------------------------------------------------------
 
 version() {
     pixelrnn --version && same "$(wc -c <err)" 0 && same "$(head -n 1 out | grep -cE '^pixelrnn [0-9]+\.[0-9]+\.[0-9]+')" 1 || return

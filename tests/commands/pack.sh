@@ -1,6 +1,6 @@
 #!/bin/bash
-# pixelrnn pack that is killed, fills the disk, or whose source is truncated. The older file stays or is replaced completely,
-# always with its own checksum, and the next pack removes what the last one left.
+# pixelrnn pack that is killed, fills the disk, or whose source is truncated. The older file stays or is replaced
+# completely, always with its own checksum, and the next pack removes what the last one left.
 #
 # PX_TEST_LONG=1: a hundred kills. PX_TEST_SEED: seed of the moments of the kills.
 # shellcheck source=tests/support/shell.sh
@@ -47,7 +47,7 @@ with_old() {
     rm -rf "$1" && mkdir -p "$1" && pixelrnn pack old.set.npy -o "$1/packed.npy" && whole "$1"
 }
 
-# ---- Killed ------------------------------------------------------------------------------------------------------------
+# ---- Killed ----------------------------------------------------------------------------------------------------------
 
 begun=$EPOCHREALTIME
 mkdir whole
@@ -90,7 +90,7 @@ else
     skip "kill -9 as names change" "no strace, or a program that cannot be traced"
 fi
 
-# ---- No room -----------------------------------------------------------------------------------------------------------
+# ---- No room ---------------------------------------------------------------------------------------------------------
 
 # untouched FOLDER: it has the old file and its checksum, and nothing else
 untouched() {
@@ -121,7 +121,7 @@ else
     skip "disk full" "mounting needs root"
 fi
 
-# ---- A source that is truncated ----------------------------------------------------------------------------------------
+# ---- A source that is truncated --------------------------------------------------------------------------------------
 
 # cut_while COMMAND...: runs it on a sparse set of 400 MB, which is truncated while it is read
 cut_while() {

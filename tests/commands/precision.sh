@@ -1,5 +1,6 @@
 #!/bin/bash
-# precision: bfloat16 is compared with float32 for every operation, training of each kind of model, resuming, sampling, memory.
+# precision: bfloat16 is compared with float32 for every operation, training of each kind of model, resuming, sampling,
+# memory.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -33,8 +34,8 @@ test_nll() { # printed by training
     sed -nE 's/^test NLL +([0-9.]+) .*/\1/p' out
 }
 
-# After 1,000 steps NLLs must agree within 0.5 %. Here 150 steps use a learning rate at which rounding errors do not grow: at
-# 0.005, six seeds differ by 1 % (root mean square; the mean is at most 0.3 %), at 0.001 by at most 0.14 %.
+# After 1,000 steps NLLs must agree within 0.5 %. Here 150 steps use a learning rate at which rounding errors do not
+# grow: at 0.005, six seeds differ by 1 % (root mean square; the mean is at most 0.3 %), at 0.001 by at most 0.14 %.
 trains_to_the_same_nll() {
     local full half
     train "$1" float32 "$1.full" && full=$(test_nll) && train "$1" bfloat16 "$1.half" && half=$(test_nll) || return
@@ -52,7 +53,8 @@ resumes_exactly() {
     done
 }
 
-# Sampling and eval agree on the NLL of the samples. A model file holds float32 weights, so eval can also run in float32.
+# Sampling and eval agree on the NLL of the samples. A model file holds float32 weights, so eval can also run in
+# float32.
 samples_agree_with_eval() {
     local sampled half full
     pixelrnn sample "$1.half" -n 64 -o "$1.npy" --set device="$device" || return

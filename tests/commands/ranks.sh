@@ -1,7 +1,7 @@
 #!/bin/bash
-# Distributed jobs: the results of one process, checkpoints that any number of ranks can resume, and after a fault one message
-# and the end of the job within its timeout. Real processes, started by mpirun. The last section uses two hosts, which are
-# network namespaces connected by a bridge.
+# Distributed jobs: the results of one process, checkpoints that any number of ranks can resume, and after a fault one
+# message and the end of the job within its timeout. Real processes, started by mpirun. The last section uses two hosts,
+# which are network namespaces connected by a bridge.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -80,7 +80,7 @@ printf 'train.ema_decay: 0.9\ndata.flip: true\n' >>rmsprop.yaml
 printf 'model.skip: true\ntrain.clip_norm: 0.01\n' >>adam.yaml
 printf 'data.shuffle: false\ntrain.clip_norm: 0\n' >>sgd.yaml
 
-# ---- On a GPU: one rank with NCCL, and two ranks on one GPU --------------------------------------------------------------
+# ---- On a GPU: one rank with NCCL, and two ranks on one GPU ----------------------------------------------------------
 
 if [ "$device" = cuda ]; then
     pixelrnn train rmsprop.yaml -o single >log || { cat log; exit 77; }
@@ -94,13 +94,13 @@ if [ "$device" = cuda ]; then
     exit
 fi
 
-# ---- Collective calls --------------------------------------------------------------------------------------------------
+# ---- Collective calls ------------------------------------------------------------------------------------------------
 
 for n in 1 2 3 4; do
     check "test_ranks on $n ranks" "${mpi[@]}" -n $n "$test_ranks"
 done
 
-# ---- Training equals a single process ----------------------------------------------------------------------------------
+# ---- Training equals a single process --------------------------------------------------------------------------------
 
 # curve RUN: prints steps and NLLs of training and test, one a line
 curve() {
@@ -144,7 +144,7 @@ initialises_from() { # only rank 0 reads the model
 }
 check "--init" initialises_from
 
-# ---- Evaluation --------------------------------------------------------------------------------------------------------
+# ---- Evaluation ------------------------------------------------------------------------------------------------------
 
 evaluates_equally() { # COUNT
     pixelrnn eval rmsprop --json --per-image want.npy --set eval.batch_size=4 && mv out want.json &&
@@ -155,7 +155,7 @@ for n in 3 ${PX_TEST_LONG:+2 4}; do
 done
 check "eval: more ranks than batches" evaluates_equally 5
 
-# ---- Resuming ----------------------------------------------------------------------------------------------------------
+# ---- Resuming --------------------------------------------------------------------------------------------------------
 
 # cut_off RUN NEW: copies a run without its checkpoints after step 20
 cut_off() {
@@ -176,7 +176,7 @@ done
 check "a checkpoint of one process, resumed on 4 ranks" resumes rmsprop 4
 check "a checkpoint of 4 ranks, resumed by one process" eval 'cut_off rmsprop-4 resumed && pixelrnn train rmsprop.yaml -o resumed --resume && curves_agree rmsprop resumed'
 
-# ---- Consistency checks ------------------------------------------------------------------------------------------------
+# ---- Consistency checks ----------------------------------------------------------------------------------------------
 
 # pair FIRST... -- SECOND...: runs two ranks, each with its own command
 pair() {
@@ -234,7 +234,7 @@ else
     check "libpixelrnn_mpi.so is missing" without_mpi
 fi
 
-# ---- Faults ------------------------------------------------------------------------------------------------------------
+# ---- Faults ----------------------------------------------------------------------------------------------------------
 
 config long diagonal_bilstm rmsprop
 sed -i 's/steps: .*/steps: 1000000/; s/log_every: .*/log_every: 100/; s/evaluate_every: .*/evaluate_every: 0/; s/checkpoint_every: .*/checkpoint_every: 50/
@@ -288,8 +288,8 @@ check_fault "a crash of a rank" ends_after SEGV 3 $slack "rank 3 on $host ended 
 check_fault "SIGSTOP of a rank" ends_after STOP 1 $((silence + slack)) "rank 1 on $host has sent no heartbeat for 2 s: its process is stopped .its host responds."
 check_fault "SIGSTOP of rank 0" ends_after STOP 0 $((silence + slack)) "rank 0 on $host has sent no heartbeat for 2 s: its process is stopped .its host responds."
 
-# A scheduler suspends all ranks: no fault. Rank 0 is stopped last and continued first, so that no heartbeat arrives at it
-# during the suspension.
+# A scheduler suspends all ranks: no fault. Rank 0 is stopped last and continued first, so that no heartbeat arrives at
+# it during the suspension.
 suspended() {
     begin paused 3 || return
     local process=() n
@@ -346,7 +346,7 @@ check "a loss that is not finite names the rank" not_finite loss '\231\166\226\1
 check "a gradient that is not finite names the rank" \
     not_finite 'norm of the gradients' '\140\102\242\015' '\371\002\025\120' '\231\166\226\176'
 
-# ---- Stop requests -----------------------------------------------------------------------------------------------------
+# ---- Stop requests ---------------------------------------------------------------------------------------------------
 
 # stops SIGNAL WHO [STATUS]: a signal to rank 1 or to mpirun; the job saves and ends with STATUS (default 3)
 stops() {
@@ -359,7 +359,7 @@ check "SIGTERM to one rank stops all" stops TERM rank
 [ -z "${PX_TEST_LONG:-}" ] || check "SIGINT to one rank stops all" stops INT rank 130
 check "SIGUSR1 to mpirun stops all" stops USR1 mpirun
 
-# ---- Two hosts ---------------------------------------------------------------------------------------------------------
+# ---- Two hosts -------------------------------------------------------------------------------------------------------
 
 export network=px$$ # unique, so that this script can run twice at the same time; on_host reads it
 

@@ -80,6 +80,10 @@ tar czf cifar-10-binary.tar.gz cifar-10-batches-bin && cp -r cifar-10-binary.tar
 arrays data/cifar10 32
 arrays data/imagenet32 32
 arrays data/imagenet64 64
+for name in train_data_batch_1 val_data; do # as the archives of downsampled ImageNet
+    noise $((2 * 64 * 64 * 3)) | npy_write '2, 12288' >data.npy && python3 -m zipfile -c $name.npz data.npy
+done 2>/dev/null
+rm -f data.npy
 pixelrnn_demo() { # trains the run that stands for those which the READMEs train in minutes
     "$program" train configs/demo.yaml -o runs/demo --set device=cpu --set model.hidden=4 --set model.layers=1 --set train.steps=1 \
         --set train.evaluate_images=2 --set train.samples=100
@@ -118,6 +122,7 @@ reason() {
     make | make\ * | *\ make\ *) echo "builds, measures or tests" ;;
     .ci/run* | *tests/run* | *tests/*/run* | *build/fuzz/* | *tests/commands/* | *build/tests/* | build/debug/* | build/sanitize/* | \
         build/bundle/* | *bench/sweep*) echo "runs tests, measurements or another build" ;;
+    *.npz*) [ -e val_data.npz ] || echo "needs python3" ;;
     *tests/golden/*) echo "creates the golden cases" ;;
     cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' || echo "needs a release build" ;;
     *mpirun\ *) [[ $1 != *build/bench/* ]] && ranks_start || echo "needs MPI and takes minutes" ;;

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A run that is stopped or killed at any moment and then resumed gives the same weights, optimiser state, metrics and sample
-# images as an uninterrupted run, byte for byte on the CPU.
+# A run that is stopped or killed at any moment and then resumed gives the same weights, optimiser state, metrics and
+# sample images as an uninterrupted run, byte for byte on the CPU.
 #
 # PX_TEST_SHORT=1: fewer kills. PX_TEST_LONG=1: a hundred kills for each optimiser. PX_TEST_SEED: seed of their times.
 # shellcheck source=tests/support/shell.sh
@@ -45,7 +45,7 @@ config adam row_lstm adam 1 'schedule: cosine' 'warmup_steps: 5' 'keep_checkpoin
 config sgd pixelcnn sgd 2 'schedule: step' 'decay_every: 20' 'clip_norm: 0'
 printf 'data.shuffle: false\n' >>sgd.yaml
 
-# ---- Running and comparing ---------------------------------------------------------------------------------------------
+# ---- Running and comparing -------------------------------------------------------------------------------------------
 
 # begin NAME RUN: resumes or starts in the background; $job is the process
 begin() {
@@ -76,7 +76,7 @@ opens() {
     return 1
 }
 
-# ---- Stopped by a signal -----------------------------------------------------------------------------------------------
+# ---- Stopped by a signal ---------------------------------------------------------------------------------------------
 
 # stops NAME RUN SIGNAL: sends the signal once a checkpoint exists; returns 3 if the run ended before the signal
 stops() {
@@ -104,7 +104,7 @@ stops_and_resumes() {
     [ $status -eq 0 ] && same_result "$1" "$2"
 }
 
-# ---- Killed ------------------------------------------------------------------------------------------------------------
+# ---- Killed ----------------------------------------------------------------------------------------------------------
 
 # killed NAME RUN: kills the run repeatedly, each time after a random part of the duration of an uninterrupted run
 killed() {
@@ -203,7 +203,7 @@ for target in adam:rename rmsprop:symlink rmsprop:mkdir adam:unlink rmsprop:rena
     fi
 done
 
-# ---- From each checkpoint ----------------------------------------------------------------------------------------------
+# ---- From each checkpoint --------------------------------------------------------------------------------------------
 
 # cut_off STEP: makes `cut`, the run `every` as it was after the checkpoint of that step.
 cut_off() {

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run folders: copies that follow links, damaged checkpoints, other images under the same name, records of starts, and times
-# of training steps without other actions.
+# Run folders: copies that follow links, damaged checkpoints, other images under the same name, records of starts, and
+# times of training steps without other actions.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -33,7 +33,7 @@ same_result() {
         same "$(find "$1" -name '*.partial')" ""
 }
 
-# ---- Links -------------------------------------------------------------------------------------------------------------
+# ---- Links -----------------------------------------------------------------------------------------------------------
 
 copied_with_links_followed() {
     ended_after followed 6 && rm -rf copy && cp -rL followed copy && [ -d copy/checkpoints/best ] && [ ! -L copy/checkpoints/best ] || return
@@ -61,7 +61,7 @@ finds_the_best() {
 }
 check "the best model is found without links" finds_the_best
 
-# ---- Damaged checkpoints -----------------------------------------------------------------------------------------------
+# ---- Damaged checkpoints ---------------------------------------------------------------------------------------------
 
 # damaged FILE COMMAND...: a run of 9 steps; the command damages FILE of the newest checkpoint, in its folder
 damaged() {
@@ -110,10 +110,10 @@ else
     skip "two ranks: resume from the checkpoint before" "no mpirun, or built without MPI"
 fi
 
-# ---- A loss that is not finite -----------------------------------------------------------------------------------------
+# ---- A loss that is not finite ---------------------------------------------------------------------------------------
 
-# diverges RUN ARGUMENT...: resumes with a learning rate that is too large. The checkpoint after the first step holds finite
-# weights whose loss is not finite.
+# diverges RUN ARGUMENT...: resumes with a learning rate that is too large. The checkpoint after the first step holds
+# finite weights whose loss is not finite.
 diverges() {
     fails 1 'step 8: the loss is not finite; last good checkpoint: .*/000000006$' train tiny.yaml -o "$1" --resume \
         --set train.clip_norm=0 --set train.learning_rate=1e30 --set train.checkpoint_every=1 --set train.evaluate_every=0 "${@:2}"
@@ -173,7 +173,7 @@ other_test_set() { # a best NLL of other test images (here all equal, so it is v
 }
 check "the best NLL of other test images is forgotten" other_test_set
 
-# ---- Subsets -----------------------------------------------------------------------------------------------------------
+# ---- Subsets ---------------------------------------------------------------------------------------------------------
 
 # 100 dark images, then 100 bright ones, so the first 40 are not representative. The model is trained on dark ones.
 subset_is_spread() {
@@ -182,8 +182,8 @@ subset_is_spread() {
     pixelrnn train tiny.yaml -o spread --set data.train=dark.npy --set data.test=sorted.npy --set train.steps=200 \
         --set train.evaluate_every=0 --set train.evaluate_images=40 &&
         contains err '^evaluating 40 of the 200 images of sorted.npy, chosen by the seed$' && contains out 'standard error [0-9.]*, 40 images' || return
-    # The first 40 images would give about 0 and 1 nats. Of 40 images chosen at random, 10 to 30 are bright, except in one of a
-    # thousand cases.
+    # The first 40 images would give about 0 and 1 nats. Of 40 images chosen at random, 10 to 30 are bright, except in
+    # one of a thousand cases.
     awk '/^test NLL|^independent pixels/ { print $3 }' out >parts
     nats spread --data sorted.npy >>parts
     tr '\n' ' ' <parts | awk '{ print; exit !($3 > 1 && $1 > $3 / 2 && $1 < 1.5 * $3 && $2 > 30) }'
@@ -211,7 +211,7 @@ completes_a_subset() { # of images sorted by brightness, from the whole file
 }
 check "complete chooses images from the whole file, in file order" completes_a_subset
 
-# ---- Times -------------------------------------------------------------------------------------------------------------
+# ---- Times -----------------------------------------------------------------------------------------------------------
 
 # A step has one image, an evaluation 2,000: step_ms must not include the evaluation.
 steps_are_timed_alone() {
@@ -227,7 +227,7 @@ steps_are_timed_alone() {
 }
 check "step_ms and images_per_second measure training steps alone; evaluate_s, sample_s, checkpoint_s the other actions" steps_are_timed_alone
 
-# ---- Starts ------------------------------------------------------------------------------------------------------------
+# ---- Starts ----------------------------------------------------------------------------------------------------------
 
 # field N KEY: a field of the N-th start record of the run `begun`, except its config
 field() {

@@ -19,8 +19,8 @@ nll_is_that_of_eval() {
 }
 check "sample: the NLL printed is what eval finds, to 0.001 nats" nll_is_that_of_eval
 
-# Kills the sampling of 400 images, 50 at a time, when its journal has this many bytes. Fails if it finished first in five tries:
-# a busy machine may check too late.
+# Kills the sampling of 400 images, 50 at a time, when its journal has this many bytes. Fails if it finished first in
+# five tries: a busy machine may check too late.
 kill_sampling() { # BYTES OUT
     local child size try
     for try in {1..5}; do
@@ -124,7 +124,7 @@ too_large_for_png() {
 }
 check "sample: more images than a PNG holds is reported before sampling" too_large_for_png
 
-# ---- Completions -------------------------------------------------------------------------------------------------------
+# ---- Completions -----------------------------------------------------------------------------------------------------
 
 keeps_left() {
     sample_images 5 1 originals.npy && pixelrnn complete "$model" --data originals.npy --keep left:0.5 -n 1 --seed 9 -o left.npy --set device="$device" &&
@@ -142,7 +142,7 @@ completion_goes_on() {
 }
 check "complete: interrupted, it goes on where it stopped" completion_goes_on
 
-# ---- Ranks -------------------------------------------------------------------------------------------------------------
+# ---- Ranks -----------------------------------------------------------------------------------------------------------
 
 ranks_sample_the_same() { # in the last round, two of three ranks have no images
     together 3 sample "$model" -n 31 --seed 5 -o ranks.npy --set device="$device" --set eval.batch_size=10 &&

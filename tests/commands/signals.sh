@@ -1,6 +1,6 @@
 #!/bin/bash
-# Signals: a command that receives SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 saves its work and ends soon, however often
-# the signal comes. Locks: two processes never write to the same run folder or file.
+# Signals: a command that receives SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 saves its work and ends soon, however
+# often the signal comes. Locks: two processes never write to the same run folder or file.
 #
 # PX_TEST_LONG=1: fifty runs under timeout.
 # shellcheck source=tests/support/shell.sh
@@ -35,7 +35,7 @@ noise 900 | npy_write '30, 6, 5' >images.npy
 no_reports=('evaluate_every: 0' 'sample_every: 0' 'samples: 0')
 config long "''" "${no_reports[@]}" 'checkpoint_every: 0'
 
-# ---- Running and stopping ----------------------------------------------------------------------------------------------
+# ---- Running and stopping --------------------------------------------------------------------------------------------
 
 # background ARGUMENT...: starts the program in the background; $job is its process
 background() {
@@ -81,10 +81,10 @@ start_training() {
     wait_until trains "$1"
 }
 
-# ---- Mocks -------------------------------------------------------------------------------------------------------------
+# ---- Mocks -----------------------------------------------------------------------------------------------------------
 
-# Replacements of libc functions: reads block while a file named hang exists, a sync takes the milliseconds that a file named
-# slow contains, and locks are not supported while a file named unlocked exists.
+# Replacements of libc functions: reads block while a file named hang exists, a sync takes the milliseconds that a file
+# named slow contains, and locks are not supported while a file named unlocked exists.
 cat >mock.c <<'END'
 #define _GNU_SOURCE
 #include <errno.h>
@@ -139,7 +139,7 @@ hang_in() {
 # This run gets SIGTERM now. The last test checks it, after its timeout of ten seconds.
 [ -z "$mocks" ] || { hang_in hung && kill -TERM "$job" && hung=$job hung_since=$EPOCHREALTIME; } || cat hung/err
 
-# ---- Training ----------------------------------------------------------------------------------------------------------
+# ---- Training --------------------------------------------------------------------------------------------------------
 
 # GNU timeout sends SIGTERM to the program, and at once again to its process group, which contains the program.
 under_timeout() {
@@ -231,7 +231,7 @@ during_setup() {
 }
 check "SIGTERM before the first step" during_setup
 
-# ---- Evaluation and sampling during training ---------------------------------------------------------------------------
+# ---- Evaluation and sampling during training -------------------------------------------------------------------------
 
 config evaluates many.npy 'evaluate_every: 3' 'checkpoint_every: 3' 'samples: 0'
 stops_in_evaluation() { # of 400,000 images, which takes far longer
@@ -253,7 +253,8 @@ noise 76800 | npy_write '300, 16, 16' >large.npy
 config cut large.npy 'evaluate_every: 2' 'sample_every: 2' 'ema_decay: 0.9' 'keep_checkpoints: 1' 'log_every: 1' 'samples: 300'
 sed -i 's/steps: .*/steps: 4/; s/layers: .*/layers: 4/; s/hidden: .*/hidden: 24/; s/train: images.npy/train: large.npy/' cut.yaml
 
-# cut_short CONDITION ARGUMENT...: a run that is stopped while CONDITION holds and then resumed equals an uninterrupted run
+# cut_short CONDITION ARGUMENT...: a run that is stopped while CONDITION holds and then resumed equals an uninterrupted
+# run
 cut_short() {
     local n
     rm -rf whole && pixelrnn train cut.yaml -o whole "${@:2}" || return
@@ -284,7 +285,7 @@ killed_in_evaluation() { # the results of the evaluation may already be in the m
 }
 check "the same after kill -9 during the evaluation" killed_in_evaluation
 
-# ---- Other commands ----------------------------------------------------------------------------------------------------
+# ---- Other commands --------------------------------------------------------------------------------------------------
 
 model=$golden/row_lstm_rgb_skip/model.safetensors # 3 x 7 x 3, 4 levels
 sampling=(sample "$model" -n 3000 --seed 5 --set device="$device" --set eval.batch_size=20)
@@ -315,7 +316,7 @@ stops_packing() { # the partial file is removed, an existing output is kept
 }
 check "pack: stopped, it leaves no partial file" stops_packing
 
-# ---- Ranks -------------------------------------------------------------------------------------------------------------
+# ---- Ranks -----------------------------------------------------------------------------------------------------------
 
 # start_ranks COUNT RUN CONFIG [ARGUMENT...]: starts a training job with the mocks in the background
 start_ranks() {
@@ -348,7 +349,7 @@ else
     skip "ranks" "no mpirun, no MPI in this build, or the device is a GPU"
 fi
 
-# ---- Locks -------------------------------------------------------------------------------------------------------------
+# ---- Locks -----------------------------------------------------------------------------------------------------------
 
 two_runs() {
     start_training shared || return
@@ -388,7 +389,7 @@ without_locks() {
 }
 check_mocked "a file system without locks is reported and used" without_locks
 
-# ---- Overdue stop request ----------------------------------------------------------------------------------------------
+# ---- Overdue stop request --------------------------------------------------------------------------------------------
 
 overdue() { # ten seconds, up to one until the next check, and a tolerance for other work on the machine
     job=$hung

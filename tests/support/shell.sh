@@ -1,4 +1,5 @@
-# What the tests/commands/*.sh scripts share. Source it first; it moves to a folder of its own, which is removed at the end.
+# What the tests/commands/*.sh scripts share. Source it first; it moves to a folder of its own, which is removed at the
+# end.
 #
 #   check NAME COMMAND...   one TAP line; the command's output is shown only if it fails
 #   skip NAME REASON        one TAP line
@@ -27,7 +28,7 @@ leave() {
     cd / && { mountpoint -q "$work/disk" 2>/dev/null && umount "$work/disk"; rm -rf "$work"; }
 }
 
-# ---- Counting ----------------------------------------------------------------------------------------------------------
+# ---- Counting --------------------------------------------------------------------------------------------------------
 
 count=0 failures=0
 
@@ -55,7 +56,7 @@ finish() {
     [ "$failures" -eq 0 ]
 }
 
-# ---- Running -----------------------------------------------------------------------------------------------------------
+# ---- Running ---------------------------------------------------------------------------------------------------------
 
 # pixelrnn WORD...: standard output in ./out, standard error in ./err; both are shown, and its status is returned.
 pixelrnn() {
@@ -86,7 +87,7 @@ fails() {
 # shellcheck disable=SC2034 # for the scripts
 unignored=(env --default-signal=HUP,INT,TERM,USR1,USR2)
 
-# ---- Looking at things -------------------------------------------------------------------------------------------------
+# ---- Looking at things -----------------------------------------------------------------------------------------------
 
 same() {
     [ "$1" = "$2" ] || { printf 'found\n%s\nexpected\n%s\n' "$1" "$2"; return 1; }
@@ -169,7 +170,7 @@ starts() {
     grep '^{"start":' "$1/metrics.jsonl"
 }
 
-# ---- npy files ---------------------------------------------------------------------------------------------------------
+# ---- npy files -------------------------------------------------------------------------------------------------------
 
 npy_header() { od -An -tu2 -j8 -N2 "$1" | tr -d ' '; }
 npy_data()   { tail -c +$((11 + $(npy_header "$1"))) "$1"; }
