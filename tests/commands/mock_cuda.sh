@@ -70,7 +70,7 @@ too_old() {
 
 no_product() {
     PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_PRODUCTS=none "$mock/test_golden" >product.log 2>&1 && return 1
-    contains product.log 'cuBLASLt: product of '
+    contains product.log 'cuBLASLt: GEMM of '
 }
 
 # shellcheck disable=SC2086
