@@ -78,8 +78,7 @@ static px_work work_recurrence_backward(const px_recurrence_args *k) {
  * or dh; backward also grad_c twice. */
 static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
     const px_recurrence_args *s = &k->recurrence;
-    const double positions = (double)px_skew_live(s, k->step) * s->grid.images * s->directions,
-                 real = sizeof(px_real);
+    const double positions = (double)px_skew_live(s, k->step) * s->grid.images * s->directions, real = sizeof(px_real);
     const double store = (double)px_type_size(s->direction[0].h.type), product = (double)px_type_size(k->product.type);
     const double operand = (double)px_type_size(k->operand.type);
     return moves(positions * s->hidden *

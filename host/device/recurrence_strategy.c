@@ -12,7 +12,7 @@ typedef struct recurrence_row {
     bool narrow;                              /* requires bfloat16 tensors */
     int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0 */
     int hidden_from, hidden_to, hidden_steps; /* hidden channels, in multiples of hidden_steps */
-    int positions;                                /* maximum number of positions */
+    int positions;                            /* maximum number of positions */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
     {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
@@ -122,7 +122,8 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
         all &= require(
             notes, s->hidden >= row->hidden_from && s->hidden <= row->hidden_to && s->hidden % row->hidden_steps == 0,
             "%d to %d features in steps of %d", row->hidden_from, row->hidden_to, row->hidden_steps);
-    if (row->positions < INT_MAX) all &= require(notes, s->positions <= row->positions, "up to %d positions", row->positions);
+    if (row->positions < INT_MAX)
+        all &= require(notes, s->positions <= row->positions, "up to %d positions", row->positions);
     if (row->strategy != PX_RECURRENCE_CLUSTER) return all;
     all &= require(notes, cluster_supports(s), "images and taps onto neighbours");
     choice->cluster = cluster_choose(device, s, backward, &choice->shared);

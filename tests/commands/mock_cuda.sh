@@ -1,8 +1,8 @@
 #!/bin/bash
-# The host's half of CUDA on a mock of its libraries (tests/mock_cuda): every operation against the CPU's, with what
-# cuBLASLt and cuDNN end themselves and without, and whole models, as graphs and by tapes too. Shows that the host asks
-# for the right thing; of a GPU it shows nothing. MOCK_CUDA is the folder of the programs that were linked with it;
-# PX_TEST_SHORT: some of each alone.
+# Tests the host code of the CUDA backend on a mock of its libraries (tests/mock_cuda): every operation against the CPU's,
+# with and without fused epilogues, and whole models, as graphs and as command buffers too. This shows that the host makes
+# correct calls; it shows nothing about a GPU. MOCK_CUDA is the folder of the programs that are linked with the mock.
+# PX_TEST_SHORT runs a part only.
 mock=$(realpath "${MOCK_CUDA:-.}")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -47,17 +47,17 @@ plain='products convolutions epilogues executed'
 each_way() {
     start all parity
     start none parity PX_MOCK_ENDS=none
-    check 'operations, ended by the libraries' passes all
-    check 'they ended all that they were asked to' counted all some $fused products_with_add $plain
+    check 'operations, epilogues fused by the libraries' passes all
+    check 'all requested epilogues were fused' counted all some $fused products_with_add $plain
     check 'they refused nothing' counted all none $refused
     start off golden PX_EPILOGUES=0
-    check 'operations, not ended by the libraries' passes none
-    check 'they refused all ends' counted none some $refused $plain
-    check 'they ended nothing' counted none none $fused
+    check 'operations, epilogues not fused' passes none
+    check 'all epilogues were refused' counted none some $refused $plain
+    check 'no epilogue was fused' counted none none $fused
     start model model
-    check 'golden cases, ends switched off' passes off
+    check 'golden cases, PX_EPILOGUES=0' passes off
     check 'they were asked for products and convolutions alone' counted off some products convolutions epilogues
-    check 'they were asked for no ends' counted off none $fused products_with_add $refused
+    check 'no epilogue was requested' counted off none $fused products_with_add $refused
     start golden golden
     check 'models' passes model
     check 'golden cases' passes golden
@@ -70,17 +70,17 @@ too_old() {
 
 no_product() {
     PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_PRODUCTS=none "$mock/test_golden" >product.log 2>&1 && return 1
-    contains product.log 'cuBLASLt: product of '
+    contains product.log 'cuBLASLt: GEMM of '
 }
 
 # shellcheck disable=SC2086
 mixed() {
     start even parity PX_MOCK_ENDS=even
     start decoder decoder PX_EXECUTE=cluster
-    check 'sampling by tapes' passes decoder
+    check 'sampling by command buffers' passes decoder
     check 'command buffers were executed' counted decoder some executed
     start refusing golden PX_MOCK_ENDS=even
-    check 'golden cases, ended where features are even' passes refusing
+    check 'golden cases, epilogues fused for even channels' passes refusing
     start pass pass
     check 'training steps as graphs' passes pass
     check 'graphs were launched' counted pass some graphs
@@ -89,7 +89,7 @@ mixed() {
     check 'nor by golden cases' counted refusing none left
     check 'a device that is too old is refused' too_old
     check 'a product that there is no algorithm for is an error' no_product
-    check 'operations, ended where features are even' passes even
+    check 'operations, epilogues fused for even channels' passes even
     check 'they did some of each' counted even some $fused products_with_add $refused $plain
 }
 

@@ -1,14 +1,14 @@
-/* cuDNN's own answers, without a GPU: plans made by the real library for a card that is described to it. So every graph
- * that host/device/cuda/cudnn.c builds is one that cuDNN takes, and the table below says for which of them, of the
- * shapes of the models in configs/, it has precompiled engines on an H200. Nothing is run. Engines that are compiled
- * when they are needed (those that gate or add) want a driver to do that, and cannot be had here. */
+/* Tests plans with the real cuDNN library and no GPU: plans are made for an H200 that is described to cuDNN. The test
+ * shows that cuDNN accepts every graph that host/device/cuda/cudnn.c builds. For shapes of the models in configs/, it
+ * checks which graphs have precompiled engines. Nothing is run. Engines that are compiled at run time (relu mask, add)
+ * need a driver and are not available here. */
 #include "host/device/cuda/cuda.h"
 #include "tests/support/support.h"
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* An H200, in the words in which cuDNN writes a card down beside a plan that it saves. */
+/* An H200 in the JSON format of cuDNN's device properties. */
 static const char h200[] =
     "{\"deviceName\": \"NVIDIA H200\", \"cudaDeviceId\": 0, \"pciDeviceId\": 0, \"deviceVer\": 900, \"driverVer\": "
     "13000,"
@@ -30,7 +30,7 @@ static cudnnStatus_t describe(void) {
     return status == CUDNN_STATUS_SUCCESS ? cudnnBackendFinalize(cuda.described) : status;
 }
 
-/* The masked convolutions of the models that are more than a product. */
+/* The masked convolutions of the models that are not 1 x 1. */
 static const struct layer {
     const char *name;
     int rows, columns, centre, in, out;
@@ -44,8 +44,8 @@ static const struct layer {
 static const struct want {
     const char *name;
     px_cudnn_pass pass;
-    int64_t ends[PX_CUDNN_EPILOGUES];
-    bool planned; /* precompiled; else nothing is known here */
+    int64_t epilogues[PX_CUDNN_EPILOGUES];
+    bool planned; /* cuDNN has a precompiled engine; otherwise no expectation */
 } wants[] = {
     {"forward", PX_CUDNN_FORWARD, {0}, true},
     {"forward, bias", PX_CUDNN_FORWARD, {[PX_CUDNN_BIAS] = 1}, true},
@@ -55,8 +55,8 @@ static const struct want {
      {[PX_CUDNN_BIAS] = 1, [PX_CUDNN_ADD] = 1, [PX_CUDNN_RELU] = 1},
      false},
     {"input gradient", PX_CUDNN_INPUT_GRADIENT, {0}, true},
-    {"input gradient, gate", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1}, false},
-    {"input gradient, gate, add", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1, [PX_CUDNN_ADD] = 1}, false},
+    {"input gradient, relu mask", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1}, false},
+    {"input gradient, relu mask, add", PX_CUDNN_INPUT_GRADIENT, {[PX_CUDNN_RELU_MASK] = 1, [PX_CUDNN_ADD] = 1}, false},
 };
 
 static px_cudnn_shape shape_of(const struct layer *layer, const struct want *want) {
@@ -69,7 +69,7 @@ static px_cudnn_shape shape_of(const struct layer *layer, const struct want *wan
                             .rows = layer->rows,
                             .columns = layer->columns,
                             .centre = layer->centre};
-    memcpy(shape.ends, want->ends, sizeof shape.ends);
+    memcpy(shape.epilogues, want->epilogues, sizeof shape.epilogues);
     return shape;
 }
 
@@ -77,7 +77,7 @@ static void test_plans(void **state) {
     (void)state;
     int planned = 0;
     if (describe() != CUDNN_STATUS_SUCCESS) {
-        print_message("SKIP: cuDNN %zu takes no such description of a card\n", cudnnGetVersion());
+        print_message("SKIP: cuDNN %zu does not accept this description of a GPU\n", cudnnGetVersion());
         skip();
     }
     cuda.base.ctx = &ctx;
@@ -100,5 +100,5 @@ static void test_plans(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans)};
-    return cmocka_run_group_tests_name("cuDNN's plans for a described card", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("cuDNN's plans for a described GPU", tests, NULL, NULL);
 }

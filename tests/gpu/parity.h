@@ -1,5 +1,4 @@
-/* The harness of the tests that hold two devices against each other: the same tensors on both, and their comparison.
- * Each of these programs includes it, and takes what it needs. */
+/* The harness of tests that compare two devices ("sides"): the same tensors on both, and their comparison. */
 #ifndef PIXELRNN_TESTS_GPU_PARITY_H
 #define PIXELRNN_TESTS_GPU_PARITY_H
 
@@ -13,17 +12,16 @@
 #include <string.h>
 
 enum { EXIT_SKIP = 77 };
-/* Random numbers of a tensor repeat after PERIOD, a prime: to draw more would take most of the test's time. */
+/* Random numbers of a tensor repeat after PERIOD, a prime. Generating more would take most of the test's time. */
 enum { SIDES = 2, POOL = 1 << 30, PERIOD = 1048573 };
 
-/* Both sides sum in float32, in different orders: over a few thousand terms of like size that is some 1e-6 of the
- * largest result. A wrong term, or TF32's 1e-3, is far above. */
+/* The tolerance of float32 sums, relative to the largest result. Both sides sum in different orders, which for a few
+ * thousand terms of similar size differs by about 1e-6. A wrong term, or TF32 with 1e-3, is far above. */
 static const double of_sums = 1e-4;
-/* Rounding to bfloat16 is off by 2^-8 of a value at most. */
+/* The tolerance of one rounding to bfloat16, relative: at most 2^-8. */
 static const double of_rounding = 1.0 / 256;
 
-/* The same tensor on both sides. Where the sides' precisions differ, an activation holds the same values in two types.
- */
+/* The same tensor on both sides. If the precisions differ, an activation has the same values in two types. */
 typedef struct pair {
     px_tensor on[SIDES];
 } pair;
@@ -35,8 +33,8 @@ enum { PX_DEVICE_OPS(INDEX) OPERATIONS };
 #define NAME(name) #name,
 static const char *const names[] = {PX_DEVICE_OPS(NAME)};
 
-/* How many roundings to bfloat16 lie between an operation's inputs and what it gives. A recurrence rounds h and the
- * gates at each of up to 9 steps, and its weights let little of that fade. */
+/* The number of successive roundings to bfloat16 in an operation. A recurrence rounds h and the gates at each of up to
+ * 9 steps, and its weights damp these errors little. */
 static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_convolve] = 1,
                                           [OP_convolve_input_gradient] = 1,
@@ -53,9 +51,9 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_softmax_nll] = 1,
                                           [OP_execute] = 2};
 
-/* What is held against what: a device for each side, its precision, and how much of a rounding may lie between them.
- * bfloat16 differs from float32 by the rounding itself. CPU and CUDA differ by up to twice that, where their sums fall
- * on two sides of a tie; and CUDA rounds a convolution's sum once more, before something is added. */
+/* A comparison: the precision of each side, and the tolerance in roundings to bfloat16 (share). bfloat16 differs from
+ * float32 by one rounding. CPU and CUDA differ by up to twice that if their sums fall on two sides of a tie, and CUDA
+ * rounds a convolution's sum once more before it adds. */
 typedef struct mode {
     const char *name;
     px_type type[SIDES];
@@ -63,14 +61,14 @@ typedef struct mode {
 } mode;
 static const mode modes[] = {{"float32", {PX_REAL, PX_REAL}, 0},
                              {"bfloat16", {PX_BF16, PX_BF16}, 4},
-                             {"bfloat16 against float32", {PX_REAL, PX_BF16}, 1}};
+                             {"bfloat16 compared with float32", {PX_REAL, PX_BF16}, 1}};
 
 static struct {
     px_context ctx;
     px_device *device[SIDES];
-    char *pool[SIDES]; /* device memory that the tensors of a case are cut from */
+    char *pool[SIDES]; /* device memory for the tensors of a case */
     size_t used;
-    char *host[SIDES]; /* for filling and comparing */
+    char *host[SIDES]; /* host copies of a tensor */
     uint64_t seed;
     const mode *mode;
     bool cuda;
@@ -82,7 +80,7 @@ static struct {
     char note[160];           /* the case, for messages */
 } the;
 
-/* Starts a case: every map of the case before is gone. */
+/* Begins a case and invalidates all tensors of the previous one. */
 #define CASE(...)                                                                                                      \
     do {                                                                                                               \
         snprintf(the.note, sizeof the.note, __VA_ARGS__);                                                              \
@@ -92,7 +90,7 @@ static struct {
         the.seed++;                                                                                                    \
     } while (0)
 
-/* Runs an operation on both sides; its arguments say .on[side]. */
+/* Runs an operation on both sides; the arguments refer to tensors as NAME.on[side]. */
 #define BOTH(op, ...)                                                                                                  \
     do {                                                                                                               \
         for (int side = 0; side < SIDES; side++)                                                                       \
@@ -108,7 +106,7 @@ static inline double uniform(uint64_t place) {
     return px_uniform(word.word[0], word.word[1]);
 }
 
-/* Fills the host's copy of one side. Activations hold what bfloat16 can, on both sides. */
+/* Fills the host copy of one side. Activations have values that bfloat16 represents exactly, on both sides. */
 static inline void fill(int side, const pair *p, content what) {
     const px_tensor *tensor = &p->on[side];
     const bool narrow = p->on[0].type == PX_BF16 || p->on[1].type == PX_BF16;
@@ -197,15 +195,16 @@ static double (*const elements[])(const void *, size_t) = {[PX_REAL] = px_elemen
                                                            [PX_FLOAT64] = px_element_double,
                                                            [PX_BF16] = element_bfloat16};
 
-/* d, relative to the largest magnitude or to what rounded intermediate sums of a convolution have at least, if that is
- * more: cases of few pixels can cancel. */
+/* The relative difference. For convolutions in bfloat16, the reference magnitude is at least 1, because the terms of
+ * cases with few pixels can cancel. */
 static inline double relative_to_sums(px_difference d, int operation) {
     const bool sums = operation == OP_convolve || operation == OP_convolve_input_gradient;
     const double largest = d.relative > 0 ? fabs(d.found - d.want) / d.relative : 1;
     return sums && the.mode->share > 0 && largest < 1 ? d.relative * largest : d.relative;
 }
 
-/* The largest difference between the sides, whichever is taken as the truth: NaN on either side is infinitely far. */
+/* Fails if the sides differ by more than the tolerance. Each side is the reference once, so that NaN on either is
+ * found. */
 static inline void expect_equal(const pair *p, int operation, const char *what) {
     const double tolerance = of_sums + the.mode->share * roundings[operation] * of_rounding;
     const size_t count = px_tensor_elements(&p->on[0]);
@@ -214,24 +213,24 @@ static inline void expect_equal(const pair *p, int operation, const char *what) 
         const px_tensor *tensor = &p->on[side];
         assert_ok(&the.ctx, device->ops->download(device, the.host[side], tensor->data, px_tensor_bytes(tensor)));
     }
-    for (int truth = 0; truth < SIDES; truth++) {
-        const int other = 1 - truth;
-        px_difference d = px_compare(count, elements[p->on[other].type], the.host[other], elements[p->on[truth].type],
-                                     the.host[truth]);
+    for (int reference = 0; reference < SIDES; reference++) {
+        const int other = 1 - reference;
+        px_difference d = px_compare(count, elements[p->on[other].type], the.host[other],
+                                     elements[p->on[reference].type], the.host[reference]);
         d.relative = relative_to_sums(d, operation);
         if (d.relative > the.worst[operation]) the.worst[operation] = d.relative;
         if (d.relative > tolerance || isnan(d.relative))
             fail_msg(
                 "%s, %s [%s]: element %zu of %zu is %.9g on %s, %.9g on %s; off by %.3g of the largest, at most %g "
                 "(float32 sums, and %d roundings to bfloat16 times %g)",
-                names[operation], what, the.note, d.index, count, d.want, the.device[truth]->kind, d.found,
+                names[operation], what, the.note, d.index, count, d.want, the.device[reference]->kind, d.found,
                 the.device[other]->kind, d.relative, tolerance, roundings[operation], the.mode->share);
     }
 }
 
 #define EXPECT(op, tensor) expect_equal(&(tensor), OP_##op, #tensor)
 
-/* Random values, with 0 where the taps are not live: what masks guarantee of every weight. */
+/* A random weight whose taps that are not live are 0, as masked weights are. */
 static inline pair live_weight(int out, int in, const px_taps *taps) {
     const pair p = activations((size_t)out, taps->stored * in, ZERO);
     const size_t wide = (size_t)p.on[0].columns, live = (size_t)taps->live * (size_t)in;
@@ -245,13 +244,13 @@ static inline pair live_weight(int out, int in, const px_taps *taps) {
     return p;
 }
 
-/* The tensors of a recurrence, and the recurrence's descriptor over each side's. */
+/* The tensors of a recurrence, and its descriptor on each side. */
 typedef struct recurrence {
     px_recurrence_args on[SIDES];
     pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
 } recurrence;
 
-/* Sets the lines of both sides to these tensors; `reversed` puts the second direction's weights before the first's. */
+/* Sets the descriptors to these tensors. `reversed` stores the second direction's weights before the first's. */
 static inline void recurrence_join(recurrence *s, px_recurrence_args args, bool reversed) {
     const size_t rows = (size_t)(PX_GATES * args.hidden);
     const pair temporary = make(px_recurrence_temporary_bytes(&args), 1, PX_UINT8, PX_UINT8, POISONED);
@@ -278,7 +277,7 @@ static inline px_status open_sides(const mode *of, bool cuda) {
     for (int side = 0; side < SIDES; side++) {
         PX_TRY(the.device[side]->ops->allocate(the.device[side], POOL, (void **)&the.pool[side]));
         the.host[side] = malloc(POOL);
-        if (!the.host[side]) return px_fail(&the.ctx, PX_ERR_MEMORY, "cannot allocate %d bytes", POOL);
+        if (!the.host[side]) return px_fail_memory(&the.ctx, "parity", POOL);
     }
     return PX_OK;
 }
@@ -291,17 +290,17 @@ static inline void close_sides(void) {
     }
 }
 
-/* Whether there is no card to test, as opposed to one that does not work. */
-static inline bool without_device(void) {
+/* Whether there is no GPU to test, as opposed to one that fails. */
+static inline bool has_no_device(void) {
     return strstr(the.ctx.message, "no CUDA device") || strstr(the.ctx.message, "is not built in");
 }
 
-/* The exit status of `run`, called with both sides open; EXIT_SKIP where there is no card. */
+/* Opens both sides and returns the exit status of `run`; EXIT_SKIP if there is no GPU. */
 static inline int with_sides(const mode *of, bool cuda, int (*run)(void)) {
     int exit_status = EXIT_FAILURE;
     if (open_sides(of, cuda) == PX_OK)
         exit_status = run();
-    else if (without_device())
+    else if (has_no_device())
         exit_status = EXIT_SKIP;
     if (the.ctx.message[0])
         fprintf(stderr, "%s parity, %s: %s\n", exit_status == EXIT_SKIP ? "SKIP" : "FAIL", of->name, the.ctx.message);

@@ -1,216 +1,16 @@
-/* CPU and CUDA agree: every operation of the device table, in float32 and in bfloat16, on the same random inputs, over
- * the cases of tests/support/cases.h.
+/* Compares CUDA with the CPU: every operation of the device table, in float32 and in bfloat16, on the same random
+ * inputs, over the cases of tests/support/cases.h.
  *
- * Outputs are poisoned with NaN first, so that what an operation forgets to write is found. An operation without a
- * check here is a compile error, and a check that never runs its operation fails. PX_PARITY=cpu holds the CPU against
- * itself, to try the test on a machine without a GPU; PX_PARITY=precision compares the CPU's bfloat16 with its float32;
- * PX_PARITY=float32 or bfloat16 runs one precision alone. */
+ * Outputs are filled with NaN first, so that elements that an operation does not write are found. An operation without
+ * a check_NAME does not compile, and a check that does not run its operation fails.
+ *
+ * PX_PARITY=cpu compares the CPU with itself, for machines without a GPU. PX_PARITY=precision compares the CPU's
+ * bfloat16 with its float32. PX_PARITY=float32 or bfloat16 runs one precision alone. */
+#include "tests/gpu/check_convolutions.h"
+#include "tests/gpu/check_recurrences.h"
 #include "tests/gpu/parity.h"
 #include "tests/support/cases.h"
 #include "kernels/portable/bfloat16.h"
-
-static void check_gemm(void) {
-    for (size_t i = 0; i < 2 * PX_COUNT(px_gemm_cases); i++) {
-        const px_gemm_case *g = &px_gemm_cases[i / 2];
-        CASE("%zu x %zu x %zu, transposed %d %d, padded %zu, batch %d%s, beta %g, %s", g->m, g->n, g->k, g->transpose_a,
-             g->transpose_b, g->pad, g->batch, g->backwards ? " backwards" : "", (double)g->beta,
-             i % 2 ? "to reals" : "to activations");
-        const size_t rows_a = g->transpose_a ? g->k : g->m, ld_a = (g->transpose_a ? g->m : g->k) + g->pad;
-        const size_t rows_b = g->transpose_b ? g->n : g->k, ld_b = (g->transpose_b ? g->k : g->n) + g->pad;
-        const size_t ld_c = g->n + g->pad, batch = (size_t)g->batch;
-        const pair a = activations(batch * rows_a, (int)ld_a, RANDOM),
-                   b = activations(batch * rows_b, (int)ld_b, RANDOM);
-        const pair c = (i % 2 ? reals : activations)(batch * g->m, (int)ld_c, RANDOM);
-        const size_t start = g->backwards ? (batch - 1) * rows_b : 0;
-        const ptrdiff_t stride_b = (ptrdiff_t)(rows_b * ld_b);
-        BOTH(gemm, .transpose_a = g->transpose_a, .transpose_b = g->transpose_b, .m = g->m, .n = g->n, .k = g->k,
-             .operands = a.on[side].type, .result = c.on[side].type, .a = a.on[side].data,
-             .b = px_tensor_slice(b.on[side], start, rows_b).data, .c = c.on[side].data, .ld_a = ld_a ? ld_a : 1,
-             .ld_b = ld_b ? ld_b : 1, .ld_c = ld_c ? ld_c : 1, .beta = g->beta, .batch = g->batch,
-             .stride_a = (ptrdiff_t)(rows_a * ld_a), .stride_b = g->backwards ? -stride_b : stride_b,
-             .stride_c = (ptrdiff_t)(g->m * ld_c));
-        EXPECT(gemm, c);
-    }
-}
-
-typedef enum { NO_ADD, ADD, ADD_TO_ITSELF, ADDS } addend;
-
-/* A convolution's case: everything that its three operations are called with. */
-typedef struct convolution {
-    px_grid grid;
-    px_taps taps;
-    px_width_case width;
-    bool relu, relu_y;
-    addend add;
-} convolution;
-
-/* Runs check on all combinations, and on a few large ones that fill the devices' panels more than once. PX_TEST_SHORT:
- * on every third, and smaller large ones. */
-static void each_convolution(void (*check)(const convolution *)) {
-    const bool brief = getenv("PX_TEST_SHORT") != NULL;
-    static const char *const adds[] = {"nothing", "a tensor", "the result"};
-    for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
-        for (size_t size = 0; size <= PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases); size++)
-            for (int variant = 0; variant < 4 * ADDS; variant++) {
-                const bool large = size == PX_COUNT(px_grid_cases) * PX_COUNT(px_width_cases);
-                convolution c = {.grid = large ? px_large_grid : px_grid_cases[size / PX_COUNT(px_width_cases)],
-                                 .width = large ? px_large_width : px_width_cases[size % PX_COUNT(px_width_cases)],
-                                 .taps = px_taps_of(&px_taps_cases[t]),
-                                 .relu = variant % 2,
-                                 .relu_y = variant / 2 % 2,
-                                 .add = (addend)(variant / 4)};
-                if (large && brief) c.grid.images = 24;    /* two chunks and a little, or one and a little */
-                if (large && !the.cuda) c.grid.images = 2; /* the CPU's panels are smaller */
-                if (!large && brief && (t + size + (size_t)variant) % 3 != 0) continue;
-                if (large && (c.taps.live > 5 || c.add != ADD_TO_ITSELF || !c.relu)) continue;
-                CASE("%s, %d images of %d x %d, %d to %d features, x %srectified, y %srectified, added to %s",
-                     px_taps_cases[t].name, c.grid.images, c.grid.height, c.grid.width, c.width.in, c.width.out,
-                     c.relu ? "" : "not ", c.relu_y ? "" : "not ", adds[c.add]);
-                check(&c);
-            }
-}
-
-static void check_one_convolve(const convolution *c) {
-    const size_t pixels = px_grid_pixels(&c->grid);
-    const pair x = activations(pixels, c->width.in, RANDOM), weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair bias = c->add == ADD && c->relu ? absent : activations(1, c->width.out, RANDOM);
-    const pair y = activations(pixels, c->width.out, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
-    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.out, RANDOM) : y;
-    BOTH(convolve, .grid = c->grid, .taps = c->taps, .relu = c->relu, .relu_y = c->relu_y, .x = x.on[side],
-         .weight = weight.on[side], .bias = bias.on[side], .add = add.on[side], .y = y.on[side]);
-    EXPECT(convolve, y);
-}
-
-static void check_convolve(void) {
-    each_convolution(check_one_convolve);
-}
-
-static void check_one_input_gradient(const convolution *c) {
-    if (c->relu_y) return; /* whoever reads y gates its gradient */
-    const size_t pixels = px_grid_pixels(&c->grid);
-    const pair dy = activations(pixels, c->width.out, RANDOM),
-               weight = live_weight(c->width.out, c->width.in, &c->taps);
-    const pair x = c->relu ? activations(pixels, c->width.in, RANDOM) : absent;
-    const pair dx = activations(pixels, c->width.in, c->add == ADD_TO_ITSELF ? RANDOM : POISONED);
-    const pair add = c->add == NO_ADD ? absent : c->add == ADD ? activations(pixels, c->width.in, RANDOM) : dx;
-    BOTH(convolve_input_gradient, .grid = c->grid, .taps = c->taps, .relu = c->relu, .dy = dy.on[side],
-         .weight = weight.on[side], .x = x.on[side], .add = add.on[side], .dx = dx.on[side]);
-    EXPECT(convolve_input_gradient, dx);
-}
-
-static void check_convolve_input_gradient(void) {
-    each_convolution(check_one_input_gradient);
-}
-
-static void check_one_weight_gradient(const convolution *c) {
-    enum { LARGE = 1000 };                  /* pixels whose sums are cut in segments */
-    if (c->relu_y || c->add == ADD) return; /* nothing is added here: ADD_TO_ITSELF goes without a bias */
-    const size_t pixels = px_grid_pixels(&c->grid);
-    const pair x = activations(pixels, c->width.in, RANDOM), dy = activations(pixels, c->width.out, RANDOM);
-    const pair dweight = reals((size_t)c->width.out, c->taps.stored * c->width.in, RANDOM);
-    const bool biased = c->add == NO_ADD || pixels >= LARGE;
-    const pair dbias = biased ? reals(1, c->width.out, POISONED) : absent;
-    BOTH(convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .relu = c->relu, .x = x.on[side],
-         .dy = dy.on[side], .dweight = dweight.on[side], .dbias = dbias.on[side]);
-    EXPECT(convolve_weight_gradient, dweight);
-    if (dbias.on[0].data) EXPECT(convolve_weight_gradient, dbias);
-}
-
-static void check_convolve_weight_gradient(void) {
-    each_convolution(check_one_weight_gradient);
-}
-
-/* Both directions' weights in one allocation; `reversed` puts the second before the first. */
-static recurrence recurrence_over(px_recurrence_args args, bool reversed, content of_outputs) {
-    const size_t pixels = px_grid_pixels(&args.grid);
-    recurrence s = {
-        .weight = activations((size_t)(args.directions * PX_GATES * args.hidden), args.taps * args.hidden, RANDOM)};
-    for (int d = 0; d < args.directions; d++) {
-        s.gates[d] = activations(pixels, PX_GATES * args.hidden, RANDOM);
-        s.dh[d] = activations(pixels, args.hidden, RANDOM);
-        s.c[d] = reals(pixels, args.hidden, of_outputs);
-        s.h[d] = activations(pixels, args.hidden, of_outputs);
-    }
-    recurrence_join(&s, args, reversed);
-    return s;
-}
-
-/* Runs check on rows, on diagonals, and on diagonals whose weights lie in reverse. */
-static void each_recurrence(void (*check)(const px_recurrence_args *, bool reversed, bool backward), bool backward) {
-    static const char *const kinds[] = {"rows", "diagonals", "diagonals, weights reversed"};
-    for (size_t i = 0; i < PX_COUNT(px_recurrence_cases); i++)
-        for (int kind = 0; kind < 3; kind++) {
-            const px_recurrence_case *c = &px_recurrence_cases[i];
-            const px_recurrence_args args = kind ? px_diagonal_recurrence(c->grid, c->hidden)
-                                                 : px_row_recurrence(c->grid, c->hidden);
-            CASE("%s, %d images of %d x %d, D %d", kinds[kind], c->grid.images, c->grid.height, c->grid.width,
-                 c->hidden);
-            check(&args, kind == 2, backward);
-        }
-}
-
-static void expect_recurrence(const recurrence *s, int directions, int operation) {
-    for (int d = 0; d < directions; d++) {
-        expect_equal(&s->gates[d], operation, "gates");
-        expect_equal(&s->c[d], operation, "c");
-        expect_equal(&s->h[d], operation, "h");
-    }
-}
-
-static void check_one_recurrence(const px_recurrence_args *args, bool reversed, bool backward) {
-    const recurrence s = recurrence_over(*args, reversed, backward ? RANDOM : POISONED);
-    for (int side = 0; side < SIDES; side++) {
-        const px_device_ops *ops = the.device[side]->ops;
-        assert_ok(&the.ctx,
-                  (backward ? ops->recurrence_backward : ops->recurrence_forward)(the.device[side], &s.on[side]));
-    }
-    the.ran[backward ? OP_recurrence_backward : OP_recurrence_forward]++;
-    expect_recurrence(&s, args->directions, backward ? OP_recurrence_backward : OP_recurrence_forward);
-}
-
-static void check_recurrence_forward(void) {
-    each_recurrence(check_one_recurrence, false);
-}
-
-static void check_recurrence_backward(void) {
-    each_recurrence(check_one_recurrence, true);
-}
-
-/* One step on its own: the first, one in the middle, the last. What a step does not write must stay. */
-static void check_cells(const px_recurrence_args *args, bool reversed, bool backward) {
-    const int steps[] = {0, args->steps / 2, args->steps - 1};
-    const size_t lines = (size_t)args->directions * (size_t)args->grid.images, lanes = (size_t)args->positions;
-    const int operation = backward ? OP_lstm_cell_backward : OP_lstm_cell_forward;
-    for (size_t i = 0; i < PX_COUNT(steps); i++) {
-        the.used = 0;
-        const recurrence s = recurrence_over(*args, reversed, RANDOM);
-        const pair product = (backward ? activations : reals)(lines * lanes, PX_GATES * args->hidden, RANDOM);
-        const pair operand = (backward ? reals : activations)(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
-        const pair grad_c = reals(lines * lanes, args->hidden, RANDOM);
-        for (int side = 0; side < SIDES; side++) {
-            const px_device_ops *ops = the.device[side]->ops;
-            const px_lstm_cell_args cell = {.recurrence = s.on[side],
-                                            .step = steps[i],
-                                            .product = product.on[side],
-                                            .operand = operand.on[side],
-                                            .grad_c = grad_c.on[side]};
-            assert_ok(&the.ctx, (backward ? ops->lstm_cell_backward : ops->lstm_cell_forward)(the.device[side], &cell));
-        }
-        the.ran[backward ? OP_lstm_cell_backward : OP_lstm_cell_forward]++;
-        expect_equal(&product, operation, "product");
-        expect_equal(&operand, operation, "operand");
-        expect_equal(&grad_c, operation, "carry");
-        expect_recurrence(&s, args->directions, operation);
-    }
-}
-
-static void check_lstm_cell_forward(void) {
-    each_recurrence(check_cells, false);
-}
-
-static void check_lstm_cell_backward(void) {
-    each_recurrence(check_cells, true);
-}
 
 static void check_im2col(void) {
     for (size_t t = 0; t < PX_COUNT(px_taps_cases); t++)
@@ -221,7 +21,7 @@ static void check_im2col(void) {
                 const bool relu = variant & 1, mirror = variant & 2;
                 const size_t pixels = px_grid_pixels(&grid), first = variant & 4 ? pixels / 2 : 0;
                 const int features = px_width_cases[g % PX_COUNT(px_width_cases)].in;
-                CASE("%s, %d images of %d x %d, %d features, rectify %d, mirror %d, from %zu", px_taps_cases[t].name,
+                CASE("%s, %d images of %d x %d, %d features, relu %d, mirror %d, from %zu", px_taps_cases[t].name,
                      grid.images, grid.height, grid.width, features, relu, mirror, first);
                 const pair x = activations(pixels, features, RANDOM);
                 const pair y = activations((pixels - first) * (size_t)taps.live, features, POISONED);
@@ -405,7 +205,7 @@ static void check_sample(void) {
     }
 }
 
-/* The memory of a tape's groups: parts of 256 bytes, of 5 images each. */
+/* The memory of a command buffer's groups: tensors in parts of 256 bytes, of 5 images each. */
 enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4 };
 typedef enum { PART_LEVELS, PART_X, PART_Y, PART_LOGITS, PART_C, PART_H, PARTS } part;
 
@@ -417,12 +217,12 @@ static px_tensor part_of(const pair *memory, int side, int group, part which) {
     return px_tensor_of(px_tensor_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
 }
 
-/* A tape of two groups: each kind of step, on memory of the group's and on weights beside it. */
+/* A command buffer with each kind of command, for two groups: on the group's own memory and on shared weights. */
 static void check_execute(void) {
     enum { STEPS = 7 };
     CASE("%d steps, %d groups", STEPS, GROUPS);
     const pair weight = activations(OUT, IN, RANDOM), bias = activations(1, OUT, RANDOM);
-    const pair tape = levels(STEPS * sizeof(px_device_command), 1, 2),
+    const pair commands = levels(STEPS * sizeof(px_device_command), 1, 2),
                memory = levels(GROUPS * PARTS, PX_TENSOR_ALIGN, 256);
     for (int side = 0; side < SIDES; side++) {
         px_tensor at[PARTS];
@@ -456,10 +256,10 @@ static void check_execute(void) {
                                                 .temperature = 1,
                                                 .seed = 3}}};
         const px_device_ops *ops = the.device[side]->ops;
-        assert_ok(&the.ctx, ops->upload(the.device[side], tape.on[side].data, steps, sizeof steps));
+        assert_ok(&the.ctx, ops->upload(the.device[side], commands.on[side].data, steps, sizeof steps));
         assert_ok(&the.ctx, ops->synchronize(the.device[side]));
     }
-    BOTH(execute, .steps = tape.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
+    BOTH(execute, .steps = commands.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
          .memory = memory.on[side].data, .bytes = PARTS * PX_TENSOR_ALIGN);
     for (int group = 0; group < GROUPS; group++)
         for (int which = 0; which < PARTS; which++) {
@@ -498,7 +298,7 @@ static void check_upload_scalars(void) {
     }
 }
 
-/* What an optimiser's step reads and changes. */
+/* The tensors of an optimiser update. */
 typedef struct update {
     pair weights, gradients, first, second, scale, numbers;
 } update;
@@ -552,7 +352,7 @@ static void check_ema(void) {
     }
 }
 
-/* Memory operations: what goes up comes back, copied and cleared, through page-locked memory too. */
+/* Memory operations: uploads, copies, clears and downloads keep the bytes, also through page-locked memory. */
 static void memory(void **state) {
     (void)state;
     enum { BYTES = 1000 };
@@ -583,7 +383,7 @@ static void memory(void **state) {
     static void parity_##op(void **state) {                                                                            \
         (void)state;                                                                                                   \
         check_##op();                                                                                                  \
-        if (the.ran[OP_##op] == 0) fail_msg("%s: its check never ran it", #op);                                        \
+        if (the.ran[OP_##op] == 0) fail_msg("%s: check_%s never ran it", #op, #op);                                    \
         print_message("%-26s %4d cases, off by %.2g at most\n", #op, the.ran[OP_##op], the.worst[OP_##op]);            \
     }
 PX_DEVICE_OPS(TEST)
@@ -595,8 +395,8 @@ static int run_operations(void) {
     return cmocka_run_group_tests_name(the.mode->name, tests, NULL, NULL);
 }
 
-/* Convolutions once more, by kernels that leave their ends to others: the rung below. */
-static int run_without_ends(void) {
+/* Convolutions once more, with epilogues in kernels of their own. */
+static int run_without_epilogues(void) {
     char name[64];
     const struct CMUnitTest tests[] = {cmocka_unit_test(parity_convolve),
                                        cmocka_unit_test(parity_convolve_input_gradient),
@@ -605,7 +405,7 @@ static int run_without_ends(void) {
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
-/* PX_PARITY chooses a part: a mode of `modes` by name, or what is compared (see the top). */
+/* PX_PARITY selects what is compared; see the top of this file. */
 int main(void) {
     const char *chosen = getenv("PX_PARITY") ? getenv("PX_PARITY") : "";
     const bool precision = strcmp(chosen, "precision") == 0, cuda = !precision && strcmp(chosen, "cpu") != 0;
@@ -618,7 +418,7 @@ int main(void) {
         int result = with_sides(&modes[i], cuda, run_operations);
         if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT")) {
             setenv("PX_EPILOGUES", "0", 1);
-            if (with_sides(&modes[i], cuda, run_without_ends) != EXIT_SUCCESS) result = EXIT_FAILURE;
+            if (with_sides(&modes[i], cuda, run_without_epilogues) != EXIT_SUCCESS) result = EXIT_FAILURE;
             unsetenv("PX_EPILOGUES");
         }
         if (result != EXIT_SUCCESS) exit_status = result;

@@ -1,4 +1,4 @@
-/* cuDNN's graph interface within the mock: descriptors, and the convolutions that plans come down to. */
+/* cuDNN's graph API within the mock: descriptors, and the convolutions that plans run. */
 #ifndef PIXELRNN_TESTS_CUDNN_MOCK_H
 #define PIXELRNN_TESTS_CUDNN_MOCK_H
 
@@ -17,7 +17,7 @@ typedef struct mock_tensor {
     int64_t size[MOCK_DIMENSIONS], stride[MOCK_DIMENSIONS];
 } mock_tensor;
 
-/* One pass of a convolution, and the pointwise operations that end it. */
+/* One pass of a convolution, and its pointwise epilogues. */
 enum { MOCK_ENDS = 4, MOCK_OPERANDS = 3 + MOCK_ENDS };
 typedef enum { MOCK_FORWARD, MOCK_INPUT_GRADIENT, MOCK_PASSES } mock_pass;
 typedef struct mock_end {
@@ -30,10 +30,10 @@ typedef struct mock_convolution {
     int64_t before[2];     /* padding: rows, columns */
     int ends;
     mock_end end[MOCK_ENDS];
-    bool poisoned; /* by an engine that must not be chosen */
+    bool poisoned; /* the engine must not be chosen: produce NaN */
 } mock_convolution;
 
-/* Which of the three tensors a pass makes. */
+/* The index of the tensor that a pass writes. */
 static inline int mock_made(mock_pass pass) {
     return pass == MOCK_FORWARD ? 2 : 0;
 }
@@ -51,8 +51,7 @@ typedef struct mock_run {
 } mock_run;
 void mock_convolve(const void *run);
 
-/* --- Descriptors: cudnn_descriptors.c -------------------------------------------------------------------------------
- */
+/* ---- Descriptors: cudnn_descriptors.c ---- */
 
 typedef struct mock_value {
     struct mock_value *next;
@@ -79,8 +78,7 @@ int64_t mock_count_of(const mock_descriptor *d, cudnnBackendAttributeName_t name
 cudnnStatus_t mock_put(mock_descriptor *target, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                        int64_t count, const void *values);
 
-/* --- Rules: cudnn_rules.c -------------------------------------------------------------------------------------------
- */
+/* ---- Rules: cudnn_rules.c ---- */
 
 /* Whether this attribute belongs to a descriptor of this type, as these values. */
 cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttributeName_t name,
@@ -88,12 +86,11 @@ cudnnStatus_t mock_allows(cudnnBackendDescriptorType_t of, cudnnBackendAttribute
 /* Whether a descriptor has all that it needs, and makes sense. */
 cudnnStatus_t mock_complete(const mock_descriptor *d);
 
-/* --- Graphs and engines: cudnn_graph.c, cudnn_engines.c
- * --------------------------------------------------------------- */
+/* ---- Graphs and engines: cudnn_graph.c, cudnn_engines.c ---- */
 
-/* What a graph computes; NOT_SUPPORTED if it is not a convolution with ends. */
+/* What a graph computes; NOT_SUPPORTED if it is not a convolution with epilogues. */
 cudnnStatus_t mock_graph(const mock_descriptor *graph, mock_convolution *convolution);
-/* Ranks engines for a graph; readies a plan.. */
+/* Ranks the engines for a graph; prepares a plan. */
 cudnnStatus_t mock_rank(mock_descriptor *ranking);
 cudnnStatus_t mock_ready(mock_descriptor *plan);
 

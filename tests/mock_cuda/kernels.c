@@ -1,4 +1,4 @@
-/* Kernels: each is the CPU backend's, run when its turn on the stream comes. */
+/* Kernels of the mock: those of the CPU backend, run in stream order. */
 #include "host/device/cpu/cpu.h"
 #include "kernels/portable/device_cuda.h"
 #include "tests/mock_cuda/mock.h"
@@ -13,7 +13,7 @@ static void finished(px_status status, const char *kernel) {
     abort();
 }
 
-/* A portable kernel looks at its arguments alone: it is given no device. */
+/* Portable kernels read their arguments alone, and so get no device. */
 #define KERNEL_AS(name, as)                                                                                            \
     static void run_##as(const void *args) {                                                                           \
         finished(px_cpu_##as(NULL, args), #name);                                                                      \
@@ -37,12 +37,12 @@ KERNEL(rmsprop)
 KERNEL(adam)
 KERNEL(ema)
 
-/* A tape's products work in the panels of a CPU of its own. */
-static void run_execute_as(const px_execute_args *tape, px_type activation) {
+/* The GEMMs of a command buffer need workspaces, and so a CPU device. */
+static void run_execute_as(const px_execute_args *commands, px_type activation) {
     px_context ctx = {0};
     px_device *cpu;
     finished(px_cpu_open(&ctx, activation, &cpu), "execute");
-    finished(px_cpu_execute(cpu, tape), "execute");
+    finished(px_cpu_execute(cpu, commands), "execute");
     px_device_close(cpu);
     mock_counted(MOCK_executed);
 }
@@ -53,12 +53,12 @@ static void run_execute_bf16(const void *args) {
     run_execute_as(args, PX_BF16);
 }
 
-px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *tape) {
-    (void)mock_give(px_cuda_stream(device), run_execute, tape, sizeof *tape);
+px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *commands) {
+    (void)mock_give(px_cuda_stream(device), run_execute, commands, sizeof *commands);
     return px_cuda_launched(device, "execute");
 }
 
-px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *tape) {
-    (void)mock_give(px_cuda_stream(device), run_execute_bf16, tape, sizeof *tape);
+px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *commands) {
+    (void)mock_give(px_cuda_stream(device), run_execute_bf16, commands, sizeof *commands);
     return px_cuda_launched(device, "execute");
 }

@@ -1,19 +1,19 @@
-/* A mock for the CUDA runtime, cuBLASLt and cuDNN's graph interface, for machines without a GPU: test programs are
- * linked with it and with the objects of host/device/cuda*.c as they are.
+/* A mock of the CUDA runtime, cuBLASLt and cuDNN's graph API, for machines without a GPU. Test programs are linked with
+ * it and with the unchanged objects of host/device/cuda/.
  *
- * It does on the CPU what the documentation of these libraries says they do, as late as it allows: what a stream is
- * given runs when somebody waits for it. It refuses what they refuse (types, sizes, leading dimensions, alignment other
- * than was promised, memory that is not the card's), and some things that they would take and spoil (operands that
- * overlap a result). What must not be chosen (inexact engines, sums rounded part by part) can be chosen, and gives NaN.
+ * The mock does on the CPU what the documentation of these libraries says, as late as they may: work on a stream runs
+ * when the host waits for it. It rejects calls that the libraries reject: wrong types, sizes, leading dimensions and
+ * alignments, and memory that is not device memory. It also rejects calls that they accept but that give wrong results,
+ * such as operands that overlap a result. Engines that must not be chosen (inexact ones) exist and produce NaN.
  *
- * So it shows that the host asks for the right thing. It says nothing of a GPU's results, of its kernels or their
- * speed: kernels are the CPU backend's, and those that it lacks, recurrences on clusters, do not run.
+ * The mock shows that the host makes correct calls. It shows nothing about a GPU's results, kernels or speed: kernels
+ * are those of the CPU backend, and recurrences on clusters do not run.
  *
- *   PX_MOCK_ENDS     all (the default), none, or even: what cuBLASLt and cuDNN end as they are asked to, by the number
- * of a result's features. With even, cuDNN has no engine at all for two images, such as those that a batch's last chunk
- * may have PX_MOCK_PRODUCTS none: cuBLASLt has no algorithm for any product PX_MOCK_CAPABILITY the compute capability
- * of the device, 99 for 9.9 (the default) PX_MOCK_COUNTS   a file that the counts below are written to when the program
- * ends */
+ * Environment variables:
+ *   PX_MOCK_ENDS         which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number
+ * of channels. With even, cuDNN has no engine for two images PX_MOCK_PRODUCTS     none: cuBLASLt has no algorithm for
+ * any GEMM PX_MOCK_CAPABILITY   the device's compute capability, 99 for 9.9 (default) PX_MOCK_COUNTS       a file to
+ * which the counts below are written at exit */
 #ifndef PIXELRNN_TESTS_MOCK_H
 #define PIXELRNN_TESTS_MOCK_H
 
@@ -22,9 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What was asked for and done, so that a test can see that it tests. "with" counts what the libraries end themselves,
- * "refused" what they were asked for and would not do, "left" the objects and allocations that were never destroyed or
- * freed. */
+/* Counts of calls, with which a test shows that it exercises a path. "with" counts fused epilogues, "refused" requests
+ * that were not supported, "left" objects and allocations that were not destroyed or freed. */
 #define MOCK_COUNTS(X)                                                                                                 \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \
@@ -48,31 +47,31 @@ typedef enum {
 } mock_count;
 void mock_counted(mock_count what);
 
-/* Whether the libraries end a result of so many features themselves; and whether cuDNN takes so many images. */
+/* Whether the libraries fuse epilogues of a result with this many channels; whether cuDNN accepts this many images. */
 bool mock_ends(int64_t features);
 bool mock_takes(int64_t images);
 
-/* Gives the stream work to do later, with a copy of its arguments; or adds it to the graph that is being captured. */
+/* Adds work to the stream, with a copy of its arguments, or to the graph that is being captured. */
 typedef void (*mock_work)(const void *args);
 cudaError_t mock_give(cudaStream_t stream, mock_work work, const void *args, size_t bytes);
 
-/* Does what every stream was given. An error if one is being captured, which is then spoilt. */
+/* Runs the work of all streams. An error during a capture, which it invalidates. */
 cudaError_t mock_wait(void);
 
-/* Keeps the error for cudaGetLastError, and returns it. */
+/* Sets the error of cudaGetLastError and returns it. */
 cudaError_t mock_error(cudaError_t error);
 
-/* Whether these bytes lie in one allocation of the card's memory. */
+/* Whether these bytes are in one allocation of device memory. */
 bool mock_on_card(const void *memory, size_t bytes);
-/* Whether two stretches of memory share a byte. */
+/* Whether two memory ranges overlap. */
 bool mock_overlap(const void *a, size_t bytes_a, const void *b, size_t bytes_b);
-/* Overwrites what no one may rely on: 0xff bytes are NaN in every type. */
+/* Overwrites memory with undefined contents by 0xff bytes, which are NaN in every type. */
 void mock_spoil(void *memory, size_t bytes);
 
 /* Element `index` of bfloat16 if narrow, else of float32. */
 float mock_read(const void *data, int64_t index, bool narrow);
 void mock_write(void *data, int64_t index, bool narrow, float value);
-/* malloc for what cannot fail in a test: ends the program. */
+/* malloc that aborts the program on failure. */
 void *mock_memory(size_t bytes);
 void mock_free(void *memory); /* NULL is allowed */
 

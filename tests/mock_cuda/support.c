@@ -1,4 +1,4 @@
-/* What the mock's files share: counts, what the environment asks for, numbers, memory. */
+/* Shared helpers of the mock: counts, environment variables, elements, memory. */
 #include "tests/mock_cuda/mock.h"
 #include "kernels/portable/bfloat16.h"
 #include <stdio.h>

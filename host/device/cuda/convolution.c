@@ -1,17 +1,16 @@
-/* Masked convolutions on CUDA, two ways.
+/* Masked convolutions on CUDA, in two ways; plans_find chooses.
  *
- * By cuDNN: bfloat16, forward and the gradient of the input, where the taps fill a rectangle and all tensors are
- * aligned. The few taps of its last row that are not live hold 0 in the weight, so the whole rectangle may be computed.
- * By columns (im2col): gathered pixels times live taps, a panel at a time, through cuBLASLt; a single tap on the pixel
- * itself needs no gathering. plans_find decides.
+ * cuDNN computes bfloat16 forward convolutions and input gradients if the taps fill a rectangle and all tensors are
+ * aligned. Taps of its last row that are not live have zero weights, so that the whole rectangle may be computed.
+ * Everything else uses im2col and a cuBLASLt GEMM over the live taps. A 1 x 1 convolution needs no im2col.
  *
- * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16 cuDNN takes half the time of columns for
- * the gradient of the input, and 0.8 of it forward. In float32, where tensor cores would mean TF32, its forward engine
- * for a Row LSTM's 1 x 2 taps takes 45 times as long as columns, and its gradient of a PixelCNN's input 6.5 times.
+ * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16, cuDNN takes 0.5 of the time of im2col
+ * for the input gradient, and 0.8 forward. In float32 without TF32, cuDNN's forward engine takes 45 times as long as
+ * im2col for the 1 x 2 taps of a Row LSTM, and 6.5 times as long for a PixelCNN's input gradient.
  *
- * How a convolution ends (bias, what is added, relu, the gate of a gradient) is done by the same kernel where the
- * library has one that does; where not, `combine` follows. What is gathered or to be combined goes by chunks that are
- * still in the second-level cache when they are read again. All cuts depend on the shapes alone. */
+ * Epilogues (bias, add, relu, relu mask) are fused if the library has such a kernel; otherwise bias_add_relu follows.
+ * Work is split into chunks whose im2col and results stay in the L2 cache until they are read. All splits depend on the
+ * shapes alone. */
 #include "host/device/cuda/cuda.h"
 
 static const px_taps the_pixel = {.stored = 1, .live = 1, .rows = 1, .columns = 1};
@@ -20,15 +19,14 @@ static bool same(px_tensor a, px_tensor b) {
     return a.data && a.data == b.data;
 }
 
-/* How many of `most` things of `bytes` bytes, in up to three tensors, are near at a time: one at least. */
-static size_t l2_budget(size_t bytes, size_t most) {
-    const size_t fit = bytes ? (PX_CUDA_L2_BUDGET - 2 * PX_TENSOR_ALIGN) / bytes : most;
-    return fit < 1 ? 1 : fit < most ? fit : most;
+/* How many of `max` items of `bytes` bytes each, in up to three tensors, fit in the L2 budget: at least 1. */
+static size_t l2_budget(size_t bytes, size_t max) {
+    const size_t fit = bytes ? (PX_CUDA_L2_BUDGET - 2 * PX_TENSOR_ALIGN) / bytes : max;
+    return fit < 1 ? 1 : fit < max ? fit : max;
 }
 
-/* The rows `first`.. of x that a product reads: columns gathered into the panel, or x itself where they are the same.
- */
-static px_status px_columns(px_cuda *cuda, px_im2col_args im2col, size_t pixels, const void **columns) {
+/* The im2col rows of `pixels` pixels, written to the workspace; for 1 x 1 taps without relu, the rows of x itself. */
+static px_status im2col_rows(px_cuda *cuda, px_im2col_args im2col, size_t pixels, const void **columns) {
     const px_tensor x = im2col.x;
     *columns = px_tensor_slice(x, im2col.first, pixels).data;
     if (!im2col.relu && px_taps_are_the_pixel(&im2col.taps)) return PX_OK;
@@ -37,46 +35,47 @@ static px_status px_columns(px_cuda *cuda, px_im2col_args im2col, size_t pixels,
     return px_cuda_ops(x.type)->im2col(&cuda->base, &im2col);
 }
 
-/* Whether anything is left to do with a sum that lies where it belongs. */
-static bool px_ends(const px_bias_add_relu_args *end) {
-    return end->bias.data || end->add.data || end->relu_mask.data || end->relu;
+/* Whether an epilogue does anything but copy sum to y. */
+static bool has_epilogue(const px_bias_add_relu_args *epilogue) {
+    return epilogue->bias.data || epilogue->add.data || epilogue->relu_mask.data || epilogue->relu;
 }
 
-/* y = sum + bias + add, sum counting only where gate > 0, rectified, unless sum is that already. */
-static px_status finish(px_cuda *cuda, px_bias_add_relu_args end) {
-    if (!px_ends(&end) && same(end.sum, end.y)) return PX_OK;
-    return px_cuda_ops(end.y.type)->bias_add_relu(&cuda->base, &end);
+/* Runs an epilogue, unless it would do nothing. */
+static px_status run_epilogue(px_cuda *cuda, px_bias_add_relu_args epilogue) {
+    if (!has_epilogue(&epilogue) && same(epilogue.sum, epilogue.y)) return PX_OK;
+    return px_cuda_ops(epilogue.y.type)->bias_add_relu(&cuda->base, &epilogue);
 }
 
-/* What a convolution wants of cuDNN: a pass, the three tensors, and how the result ends. */
-typedef struct px_request {
+/* A convolution as plans_find reads it. */
+typedef struct cudnn_request {
     px_cudnn_pass pass;
     const px_grid *grid;
     const px_taps *taps;
     px_tensor x, weight, y;
-    px_bias_add_relu_args end;  /* of the result; sum is not read */
-    size_t reserved, workspace; /* bytes of the panel: in all, and for a pixel */
-} px_request;
+    px_bias_add_relu_args epilogue; /* of the result; sum is not read */
+    size_t reserved, workspace;     /* bytes of the workspace: a fixed part, and a part for each pixel */
+} cudnn_request;
 
-/* How a batch is cut for cuDNN: plans for chunks of `images` images, and for the last, which may be smaller. */
-typedef struct px_plans {
+/* How a batch is split for cuDNN: a plan for chunks of `images` images, and one for the last, possibly smaller chunk.
+ */
+typedef struct cudnn_plans {
     int images;
-    const px_cudnn_plan *chunk, *last; /* NULL: this shape goes by columns */
-    bool ended;                        /* the plans leave nothing to combine */
-} px_plans;
+    const px_cudnn_plan *chunk, *last; /* NULL: use im2col */
+    bool fused;                        /* the plans include the epilogue */
+} cudnn_plans;
 
-/* Whether cuDNN's engines take these tensors. With an alignment of 2 bytes they are offered, but gave wrong sums or
- * refused the pointers (cuDNN 9.19, H200). */
-static bool cudnn_takes(const px_request *r) {
+/* Whether cuDNN is used for these tensors. With an alignment of 2 bytes, cuDNN 9.19 offers engines on an H200 that give
+ * wrong sums or reject the pointers. */
+static bool cudnn_supports(const cudnn_request *r) {
     const uintptr_t addresses = (uintptr_t)r->x.data | (uintptr_t)r->weight.data | (uintptr_t)r->y.data |
-                                (uintptr_t)r->end.bias.data | (uintptr_t)r->end.relu_mask.data |
-                                (uintptr_t)r->end.add.data;
+                                (uintptr_t)r->epilogue.bias.data | (uintptr_t)r->epilogue.relu_mask.data |
+                                (uintptr_t)r->epilogue.add.data;
     const int vector = PX_CUDA_VECTOR / (int)px_type_size(PX_BF16);
     return r->x.type == PX_BF16 && addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 &&
            r->y.columns % vector == 0;
 }
 
-static px_cudnn_shape cudnn_shape_of(const px_request *r) {
+static px_cudnn_shape cudnn_shape_of(const cudnn_request *r) {
     return (px_cudnn_shape){.pass = r->pass,
                             .height = r->grid->height,
                             .width = r->grid->width,
@@ -87,8 +86,8 @@ static px_cudnn_shape cudnn_shape_of(const px_request *r) {
                             .centre = r->taps->centre};
 }
 
-/* The plans for a batch cut in chunks of plans->images; both or none. */
-static px_status plans_make(px_cuda *cuda, px_cudnn_shape shape, int images, px_plans *plans) {
+/* Finds the plans for a batch split into chunks of plans->images images: both or none. */
+static px_status plans_make(px_cuda *cuda, px_cudnn_shape shape, int images, cudnn_plans *plans) {
     shape.images = plans->images;
     PX_TRY(px_cudnn_plan_find(cuda, &shape, &plans->chunk));
     shape.images = (images - 1) % plans->images + 1;
@@ -97,55 +96,56 @@ static px_status plans_make(px_cuda *cuda, px_cudnn_shape shape, int images, px_
     return PX_OK;
 }
 
-/* Plans that end the pass themselves. What is added may not be the result: cuDNN promises nothing of that. */
-static px_status plans_with_end(px_cuda *cuda, const px_request *r, px_cudnn_shape shape, px_plans *plans) {
-    const int64_t ends[PX_CUDNN_EPILOGUES] = {[PX_CUDNN_BIAS] = r->end.bias.data != NULL,
-                                              [PX_CUDNN_RELU_MASK] = r->end.relu_mask.data != NULL,
-                                              [PX_CUDNN_ADD] = r->end.add.data != NULL,
-                                              [PX_CUDNN_RELU] = r->end.relu};
-    if (!cuda->epilogues || !px_ends(&r->end) || same(r->end.add, r->end.y)) return PX_OK;
-    for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) shape.ends[end] = ends[end];
+/* Finds plans with fused epilogues. add must not be the result, as cuDNN does not document such aliasing. */
+static px_status plans_with_epilogue(px_cuda *cuda, const cudnn_request *r, px_cudnn_shape shape, cudnn_plans *plans) {
+    const int64_t epilogues[PX_CUDNN_EPILOGUES] = {[PX_CUDNN_BIAS] = r->epilogue.bias.data != NULL,
+                                                   [PX_CUDNN_RELU_MASK] = r->epilogue.relu_mask.data != NULL,
+                                                   [PX_CUDNN_ADD] = r->epilogue.add.data != NULL,
+                                                   [PX_CUDNN_RELU] = r->epilogue.relu};
+    if (!cuda->epilogues || !has_epilogue(&r->epilogue) || same(r->epilogue.add, r->epilogue.y)) return PX_OK;
+    for (int e = 0; e < PX_CUDNN_EPILOGUES; e++) shape.epilogues[e] = epilogues[e];
     PX_TRY(plans_make(cuda, shape, r->grid->images, plans));
-    plans->ended = plans->chunk != NULL;
+    plans->fused = plans->chunk != NULL;
     return PX_OK;
 }
 
-/* Decides which way a shape goes, and plans it: by cuDNN where it takes the tensors, the taps fill a rectangle, an
- * image's share of the panel fits, and cuDNN has engines for it. A single tap is a product, unless cuDNN can gate it,
- * which products cannot. */
-static px_status plans_find(px_cuda *cuda, const px_request *r, px_plans *plans) {
-    *plans = (px_plans){0};
+/* Chooses between cuDNN and im2col, and finds the plans. cuDNN needs supported tensors, taps that fill a rectangle, one
+ * image that fits in the workspace, and an engine. A 1 x 1 convolution is a GEMM, unless it has a relu mask, which only
+ * cuDNN can fuse. */
+static px_status plans_find(px_cuda *cuda, const cudnn_request *r, cudnn_plans *plans) {
+    *plans = (cudnn_plans){0};
     const size_t pixels = (size_t)r->grid->height * (size_t)r->grid->width, workspace = pixels * r->workspace;
-    const bool pixel = px_taps_are_the_pixel(r->taps), rectangle = r->taps->rows * r->taps->columns == r->taps->stored;
-    if (!cudnn_takes(r) || !rectangle || (pixel && !r->end.relu_mask.data)) return PX_OK;
+    const bool is_1x1 = px_taps_are_the_pixel(r->taps), rectangle = r->taps->rows * r->taps->columns == r->taps->stored;
+    if (!cudnn_supports(r) || !rectangle || (is_1x1 && !r->epilogue.relu_mask.data)) return PX_OK;
     if (px_grid_pixels(r->grid) == 0 || r->reserved + workspace > PX_CUDA_WORKSPACE) return PX_OK;
     const px_cudnn_shape shape = cudnn_shape_of(r);
-    const size_t room = workspace ? (PX_CUDA_WORKSPACE - r->reserved) / workspace : (size_t)r->grid->images;
-    plans->images = (int)l2_budget(workspace, room < (size_t)r->grid->images ? room : (size_t)r->grid->images);
-    PX_TRY(plans_with_end(cuda, r, shape, plans));
-    if (plans->ended || pixel) return PX_OK;
-    if (px_ends(&r->end))
-        plans->images = (int)l2_budget(workspace + px_tensor_bytes(&r->end.y) / (size_t)r->grid->images,
+    const size_t max_images = workspace ? (PX_CUDA_WORKSPACE - r->reserved) / workspace : (size_t)r->grid->images;
+    plans->images = (int)l2_budget(workspace,
+                                   max_images < (size_t)r->grid->images ? max_images : (size_t)r->grid->images);
+    PX_TRY(plans_with_epilogue(cuda, r, shape, plans));
+    if (plans->fused || is_1x1) return PX_OK;
+    if (has_epilogue(&r->epilogue))
+        plans->images = (int)l2_budget(workspace + px_tensor_bytes(&r->epilogue.y) / (size_t)r->grid->images,
                                        (size_t)plans->images);
     return plans_make(cuda, shape, r->grid->images, plans);
 }
 
-/* A chunk of a batch: its pixels, and the plan for them. */
-typedef struct px_chunk {
+/* A chunk of a batch and its plan. */
+typedef struct cudnn_chunk {
     px_grid grid;
     size_t first, pixels;
     const px_cudnn_plan *plan;
-} px_chunk;
+} cudnn_chunk;
 
-static px_chunk chunk_at(const px_plans *plans, px_grid grid, int image) {
+static cudnn_chunk chunk_at(const cudnn_plans *plans, px_grid grid, int image) {
     const size_t pixels = (size_t)grid.height * (size_t)grid.width;
     const bool last = grid.images - image <= plans->images;
     grid.images = last ? grid.images - image : plans->images;
-    return (px_chunk){grid, (size_t)image * pixels, px_grid_pixels(&grid), last ? plans->last : plans->chunk};
+    return (cudnn_chunk){grid, (size_t)image * pixels, px_grid_pixels(&grid), last ? plans->last : plans->chunk};
 }
 
-/* A chunk of x as cuDNN reads it: where it lies, or rectified at `panel`. */
-static px_status chunk_input(px_cuda *cuda, const px_chunk *chunk, px_tensor x, bool relu, void *workspace,
+/* The rows of x of a chunk; with relu, relu(x) written to workspace. */
+static px_status chunk_input(px_cuda *cuda, const cudnn_chunk *chunk, px_tensor x, bool relu, void *workspace,
                              px_tensor *input) {
     *input = px_tensor_slice(x, chunk->first, chunk->pixels);
     if (!relu) return PX_OK;
@@ -158,44 +158,50 @@ static px_status chunk_input(px_cuda *cuda, const px_chunk *chunk, px_tensor x, 
     return px_cuda_ops(x.type)->im2col(&cuda->base, &copy);
 }
 
-/* The part of an end that is a chunk's; the sum lies in y, or in the panel where y holds what is added. */
-static px_bias_add_relu_args chunk_end(const px_cuda *cuda, px_bias_add_relu_args end, size_t first, size_t pixels) {
-    end.y = end.sum = px_tensor_slice(end.y, first, pixels);
-    end.add = px_tensor_slice(end.add, first, pixels);
-    end.relu_mask = px_tensor_slice(end.relu_mask, first, pixels);
-    if (same(end.add, end.y)) end.sum.data = cuda->workspace;
-    return end;
+/* The epilogue of one chunk. Its sum is y, or the workspace if add is y. */
+static px_bias_add_relu_args chunk_epilogue(const px_cuda *cuda, px_bias_add_relu_args epilogue, size_t first,
+                                            size_t pixels) {
+    epilogue.y = epilogue.sum = px_tensor_slice(epilogue.y, first, pixels);
+    epilogue.add = px_tensor_slice(epilogue.add, first, pixels);
+    epilogue.relu_mask = px_tensor_slice(epilogue.relu_mask, first, pixels);
+    if (same(epilogue.add, epilogue.y)) epilogue.sum.data = cuda->workspace;
+    return epilogue;
 }
 
 static px_bias_add_relu_args convolve_epilogue(const px_convolve_args *k) {
     return (px_bias_add_relu_args){.relu = k->relu_y, .bias = k->bias, .add = k->add, .y = k->y};
 }
 
-static px_status convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, const px_plans *plans) {
+static px_status convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, const cudnn_plans *plans) {
     for (int image = 0; image < k->grid.images; image += plans->images) {
-        const px_chunk chunk = chunk_at(plans, k->grid, image);
-        const px_bias_add_relu_args end = chunk_end(cuda, convolve_epilogue(k), chunk.first, chunk.pixels);
+        const cudnn_chunk chunk = chunk_at(plans, k->grid, image);
+        const px_bias_add_relu_args epilogue = chunk_epilogue(cuda, convolve_epilogue(k), chunk.first, chunk.pixels);
         px_tensor input;
-        void *rest = same(end.sum, end.y) ? cuda->workspace : cuda->workspace + px_tensor_padded_bytes(&end.sum);
-        PX_TRY(chunk_input(cuda, &chunk, k->x, k->relu, rest, &input));
-        const px_cudnn_tensors operands = {
-            .x = input.data, .weight = k->weight.data, .y = end.sum.data, .bias = end.bias.data, .add = end.add.data};
+        void *relu_x = same(epilogue.sum, epilogue.y) ? cuda->workspace
+                                                      : cuda->workspace + px_tensor_padded_bytes(&epilogue.sum);
+        PX_TRY(chunk_input(cuda, &chunk, k->x, k->relu, relu_x, &input));
+        const px_cudnn_tensors operands = {.x = input.data,
+                                           .weight = k->weight.data,
+                                           .y = epilogue.sum.data,
+                                           .bias = epilogue.bias.data,
+                                           .add = epilogue.add.data};
         PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
-        if (!plans->ended) PX_TRY(finish(cuda, end));
+        if (!plans->fused) PX_TRY(run_epilogue(cuda, epilogue));
     }
     return PX_OK;
 }
 
-static px_status convolve_by_columns(px_cuda *cuda, const px_convolve_args *k) {
+static px_status convolve_by_im2col(px_cuda *cuda, const px_convolve_args *k) {
     const bool onto = same(k->add, k->y), gathered = k->relu || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->y.columns;
     const size_t step = l2_budget(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
     for (size_t first = 0; first < k->y.rows; first += step) {
         const size_t pixels = k->y.rows - first < step ? k->y.rows - first : step;
-        px_bias_add_relu_args end = chunk_end(cuda, convolve_epilogue(k), first, pixels);
-        const px_gemm_epilogue product_end = {.add = end.add.data, .bias = end.bias.data, .relu = end.relu};
-        end.sum = end.y; /* a product may add to y itself */
-        if (onto) end.add = (px_tensor){0};
+        px_bias_add_relu_args epilogue = chunk_epilogue(cuda, convolve_epilogue(k), first, pixels);
+        const px_gemm_epilogue fused_epilogue = {
+            .add = epilogue.add.data, .bias = epilogue.bias.data, .relu = epilogue.relu};
+        epilogue.sum = epilogue.y; /* a GEMM may add to y itself */
+        if (onto) epilogue.add = (px_tensor){0};
         px_gemm_args gemm = {.transpose_b = true,
                              .m = pixels,
                              .n = out,
@@ -205,62 +211,63 @@ static px_status convolve_by_columns(px_cuda *cuda, const px_convolve_args *k) {
                              .ld_a = columns,
                              .b = k->weight.data,
                              .ld_b = (size_t)k->weight.columns,
-                             .c = end.y.data,
+                             .c = epilogue.y.data,
                              .ld_c = out,
                              .beta = onto ? 1 : 0,
                              .batch = 1};
         const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
-        bool ended;
-        PX_TRY(px_columns(cuda, im2col, gemm.m, &gemm.a));
-        PX_TRY(px_cuda_gemm_epilogue(cuda, &gemm, &product_end, &ended));
-        if (!ended) PX_TRY(finish(cuda, end));
+        bool fused;
+        PX_TRY(im2col_rows(cuda, im2col, gemm.m, &gemm.a));
+        PX_TRY(px_cuda_gemm_epilogue(cuda, &gemm, &fused_epilogue, &fused));
+        if (!fused) PX_TRY(run_epilogue(cuda, epilogue));
     }
     return PX_OK;
 }
 
 px_status px_cuda_convolve(px_device *device, const px_convolve_args *k) {
     px_cuda *cuda = (px_cuda *)device;
-    px_plans plans;
+    cudnn_plans plans;
     if (k->y.rows == 0) return PX_OK;
     const int columns = (k->relu ? k->x.columns : 0) + (same(k->add, k->y) ? k->y.columns : 0);
-    const px_request request = {.pass = PX_CUDNN_FORWARD,
-                                .grid = &k->grid,
-                                .taps = &k->taps,
-                                .x = k->x,
-                                .weight = k->weight,
-                                .y = k->y,
-                                .end = convolve_epilogue(k),
-                                .reserved = PX_TENSOR_ALIGN,
-                                .workspace = (size_t)columns * px_type_size(k->x.type)};
+    const cudnn_request request = {.pass = PX_CUDNN_FORWARD,
+                                   .grid = &k->grid,
+                                   .taps = &k->taps,
+                                   .x = k->x,
+                                   .weight = k->weight,
+                                   .y = k->y,
+                                   .epilogue = convolve_epilogue(k),
+                                   .reserved = PX_TENSOR_ALIGN,
+                                   .workspace = (size_t)columns * px_type_size(k->x.type)};
     PX_TRY(plans_find(cuda, &request, &plans));
-    return plans.chunk ? convolve_by_cudnn(cuda, k, &plans) : convolve_by_columns(cuda, k);
+    return plans.chunk ? convolve_by_cudnn(cuda, k, &plans) : convolve_by_im2col(cuda, k);
 }
 
-static px_bias_add_relu_args input_gradient_end(const px_convolve_input_gradient_args *k) {
-    px_bias_add_relu_args end = {.add = k->add, .y = k->dx};
-    if (k->relu) end.relu_mask = k->x;
-    return end;
+static px_bias_add_relu_args input_gradient_epilogue(const px_convolve_input_gradient_args *k) {
+    px_bias_add_relu_args epilogue = {.add = k->add, .y = k->dx};
+    if (k->relu) epilogue.relu_mask = k->x;
+    return epilogue;
 }
 
 static px_status input_gradient_by_cudnn(px_cuda *cuda, const px_convolve_input_gradient_args *k,
-                                         const px_plans *plans) {
+                                         const cudnn_plans *plans) {
     for (int image = 0; image < k->grid.images; image += plans->images) {
-        const px_chunk chunk = chunk_at(plans, k->grid, image);
-        const px_bias_add_relu_args end = chunk_end(cuda, input_gradient_end(k), chunk.first, chunk.pixels);
-        const px_cudnn_tensors operands = {.x = end.sum.data,
+        const cudnn_chunk chunk = chunk_at(plans, k->grid, image);
+        const px_bias_add_relu_args epilogue = chunk_epilogue(cuda, input_gradient_epilogue(k), chunk.first,
+                                                              chunk.pixels);
+        const px_cudnn_tensors operands = {.x = epilogue.sum.data,
                                            .weight = k->weight.data,
                                            .y = px_tensor_slice(k->dy, chunk.first, chunk.pixels).data,
-                                           .relu_mask = end.relu_mask.data,
-                                           .add = end.add.data};
+                                           .relu_mask = epilogue.relu_mask.data,
+                                           .add = epilogue.add.data};
         PX_TRY(px_cudnn_plan_run(cuda, chunk.plan, &operands));
-        if (!plans->ended) PX_TRY(finish(cuda, end));
+        if (!plans->fused) PX_TRY(run_epilogue(cuda, epilogue));
     }
     return PX_OK;
 }
 
-/* sum = beta sum + W_t^T dy(pixel - offset_t), for tap t and the rows `first`.. */
-static px_status return_tap(px_cuda *cuda, const px_convolve_input_gradient_args *k, int tap, size_t first,
-                            px_tensor sum, px_real beta) {
+/* sum = beta sum + W_t^T dy(pixel - offset_t), for tap t and the pixels from `first` on. */
+static px_status input_gradient_tap(px_cuda *cuda, const px_convolve_input_gradient_args *k, int tap, size_t first,
+                                    px_tensor sum, px_real beta) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
     const size_t in = (size_t)sum.columns, out = (size_t)k->dy.columns;
     px_gemm_args gemm = {.m = sum.rows,
@@ -275,14 +282,14 @@ static px_status return_tap(px_cuda *cuda, const px_convolve_input_gradient_args
                          .ld_c = in,
                          .beta = beta,
                          .batch = 1};
-    PX_TRY(px_columns(cuda, (px_im2col_args){.grid = k->grid, .taps = one, .mirror = true, .first = first, .x = k->dy},
-                      sum.rows, &gemm.a));
+    PX_TRY(im2col_rows(cuda, (px_im2col_args){.grid = k->grid, .taps = one, .mirror = true, .first = first, .x = k->dy},
+                       sum.rows, &gemm.a));
     return px_cuda_gemm(&cuda->base, &gemm);
 }
 
-/* The taps add up in dx itself; apart from it where what is added is dx and must wait, for the gate or for a sum that
- * is wider than dx: several taps add up as reals. */
-static px_status input_gradient_by_columns(px_cuda *cuda, const px_convolve_input_gradient_args *k) {
+/* Accumulates the taps in dx itself, or in the workspace if dx is also add and must be kept for the relu mask or the
+ * cast. Several taps accumulate in float32. */
+static px_status input_gradient_by_im2col(px_cuda *cuda, const px_convolve_input_gradient_args *k) {
     const bool aliased = same(k->add, k->dx), wide = k->dx.type != PX_REAL && k->taps.live > 1;
     const bool apart = aliased && (k->relu || wide), onto = aliased && !apart;
     const bool combined = k->relu || (k->add.data && !onto);
@@ -292,52 +299,53 @@ static px_status input_gradient_by_columns(px_cuda *cuda, const px_convolve_inpu
                                   k->dx.rows);
     for (size_t first = 0; first < k->dx.rows; first += step) {
         const size_t pixels = k->dx.rows - first < step ? k->dx.rows - first : step;
-        px_bias_add_relu_args end = chunk_end(cuda, input_gradient_end(k), first, pixels);
-        if (onto) end.add = (px_tensor){0};
+        px_bias_add_relu_args epilogue = chunk_epilogue(cuda, input_gradient_epilogue(k), first, pixels);
+        if (onto) epilogue.add = (px_tensor){0};
         const px_tensor columns = px_tensor_slice(k->dy, first, pixels);
         char *workspace = cuda->workspace + (gathered ? px_tensor_padded_bytes(&columns) : 0);
-        end.sum = end.y;
-        if (apart) end.sum.data = workspace;
-        const px_tensor total =
-            wide ? px_tensor_of(workspace + px_tensor_padded_bytes(&end.sum), pixels, k->dx.columns, PX_REAL) : end.sum;
+        epilogue.sum = epilogue.y;
+        if (apart) epilogue.sum.data = workspace;
+        const px_tensor total = wide ? px_tensor_of(workspace + px_tensor_padded_bytes(&epilogue.sum), pixels,
+                                                    k->dx.columns, PX_REAL)
+                                     : epilogue.sum;
         for (int tap = 0; tap < k->taps.live; tap++)
-            PX_TRY(return_tap(cuda, k, tap, first, total, tap > 0 || onto ? 1 : 0));
-        if (wide) PX_TRY(px_cuda_ops(k->dx.type)->cast(&cuda->base, &(px_cast_args){.x = total, .y = end.sum}));
-        PX_TRY(finish(cuda, end));
+            PX_TRY(input_gradient_tap(cuda, k, tap, first, total, tap > 0 || onto ? 1 : 0));
+        if (wide) PX_TRY(px_cuda_ops(k->dx.type)->cast(&cuda->base, &(px_cast_args){.x = total, .y = epilogue.sum}));
+        PX_TRY(run_epilogue(cuda, epilogue));
     }
     return PX_OK;
 }
 
 px_status px_cuda_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
     px_cuda *cuda = (px_cuda *)device;
-    px_plans plans;
+    cudnn_plans plans;
     if (k->dx.rows == 0) return PX_OK;
-    const px_request request = {.pass = PX_CUDNN_INPUT_GRADIENT,
-                                .grid = &k->grid,
-                                .taps = &k->taps,
-                                .x = k->dx,
-                                .weight = k->weight,
-                                .y = k->dy,
-                                .end = input_gradient_end(k),
-                                .workspace = same(k->add, k->dx) ? (size_t)k->dx.columns * px_type_size(k->dx.type)
-                                                                 : 0};
+    const cudnn_request request = {.pass = PX_CUDNN_INPUT_GRADIENT,
+                                   .grid = &k->grid,
+                                   .taps = &k->taps,
+                                   .x = k->dx,
+                                   .weight = k->weight,
+                                   .y = k->dy,
+                                   .epilogue = input_gradient_epilogue(k),
+                                   .workspace = same(k->add, k->dx) ? (size_t)k->dx.columns * px_type_size(k->dx.type)
+                                                                    : 0};
     PX_TRY(plans_find(cuda, &request, &plans));
-    return plans.chunk ? input_gradient_by_cudnn(cuda, k, &plans) : input_gradient_by_columns(cuda, k);
+    return plans.chunk ? input_gradient_by_cudnn(cuda, k, &plans) : input_gradient_by_im2col(cuda, k);
 }
 
-/* The number of segments into which the pixels of a weight's gradient are cut: each gives a partial sum, as one problem
- * of a batched product. The gradient itself has few tiles (5 for 128 features and 5 taps), so that a product over all
- * pixels would leave most multiprocessors without work. Cuts depend on the shapes alone. */
+/* The number of segments into which the pixels of a weight gradient are split (split-K). Each segment gives a partial
+ * sum, as one problem of a batched GEMM. The gradient has few tiles (5 for 128 channels and 5 taps), so that one GEMM
+ * over all pixels would leave most multiprocessors idle. */
 static size_t weight_gradient_segments(size_t pixels, size_t out, size_t columns) {
-    enum { TILE = 128, TILES = 132, SHORTEST = 256 }; /* of a product; that fill an H100; pixels of a segment */
+    enum { TILE = 128, TILES = 132, SHORTEST = 256 }; /* of a GEMM; that fill an H100; pixels of a segment */
     const size_t tiles = (out + TILE - 1) / TILE * ((columns + TILE - 1) / TILE);
-    const size_t most = pixels / SHORTEST, wanted = tiles < TILES ? TILES / tiles : 1;
-    const size_t count = wanted < most ? wanted : most;
+    const size_t max = pixels / SHORTEST, wanted = tiles < TILES ? TILES / tiles : 1;
+    const size_t count = wanted < max ? wanted : max;
     return count > 1 ? count : 1;
 }
 
-/* sums += dy^T columns(x) over the pixels first .. first + length * batch - 1: problem i of the batch takes `length` of
- * them, and its sum lies at row i of each group of rows of sums. */
+/* sums = beta sums + dy^T im2col(x), for `batch` segments of `length` pixels from `first` on. Segment i is problem i of
+ * a batched GEMM. Its sum is row i of each group of `batch` rows of sums. */
 static px_status weight_gradient_part(px_cuda *cuda, const px_convolve_weight_gradient_args *k, size_t first,
                                       size_t length, int batch, px_real beta, void *sums, size_t ld) {
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->dy.columns;
@@ -357,11 +365,11 @@ static px_status weight_gradient_part(px_cuda *cuda, const px_convolve_weight_gr
                          .stride_b = (ptrdiff_t)(length * columns),
                          .stride_c = (ptrdiff_t)columns};
     const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
-    PX_TRY(px_columns(cuda, im2col, length * (size_t)batch, &gemm.b));
+    PX_TRY(im2col_rows(cuda, im2col, length * (size_t)batch, &gemm.b));
     return px_cuda_gemm(&cuda->base, &gemm);
 }
 
-/* dweight = the sum of each group of `count` rows of sums. Only the live taps of dweight are written. */
+/* dweight = the sum of the rows of each group of sums. Only the live taps of dweight are written. */
 static px_status weight_gradient_total(px_cuda *cuda, const px_convolve_weight_gradient_args *k, px_tensor sums,
                                        void *workspace) {
     const px_tensor dense = px_tensor_of(workspace, k->dweight.rows, sums.columns, PX_REAL);
@@ -376,8 +384,8 @@ static px_status weight_gradient_total(px_cuda *cuda, const px_convolve_weight_g
                          "copy a weight's gradient");
 }
 
-/* Each round gathers the columns of as many pixels of every segment as stay in the cache, and adds their products to
- * the segments' sums. Pixels that are fewer than there are segments go to the first segment. */
+/* Each iteration handles as many pixels of every segment as fit in the L2 budget, and adds to the segments' sums. If
+ * fewer pixels than segments remain, they go to the first segment. */
 static px_status weight_gradient(px_cuda *cuda, const px_convolve_weight_gradient_args *k) {
     const bool gathered = k->relu || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->dy.rows;
@@ -389,23 +397,23 @@ static px_status weight_gradient(px_cuda *cuda, const px_convolve_weight_gradien
         sums = px_tensor_of(cuda->workspace + PX_CUDA_WORKSPACE / 2, k->dweight.rows * segments, (int)columns, PX_REAL);
         ld = columns * segments;
     }
-    do { /* once for an empty batch too: its gradient is 0 */
+    do { /* also once for an empty batch, whose gradient is 0 */
         const size_t left = pixels - first, round = left < at_once ? left : at_once, length = round / segments;
-        const size_t batch = length > 0 || pixels == 0 ? segments : 1, taken = length > 0 ? length : left;
-        PX_TRY(weight_gradient_part(cuda, k, first, taken, (int)batch, first > 0 ? 1 : 0, sums.data, ld));
-        first += taken * batch;
+        const size_t batch = length > 0 || pixels == 0 ? segments : 1, pixels_each = length > 0 ? length : left;
+        PX_TRY(weight_gradient_part(cuda, k, first, pixels_each, (int)batch, first > 0 ? 1 : 0, sums.data, ld));
+        first += pixels_each * batch;
     } while (first < pixels);
     return segments > 1 ? weight_gradient_total(cuda, k, sums, cuda->workspace) : PX_OK;
 }
 
-/* Column sums, level by level: of segments of rows, side by side, until few are left. A thread adds up a column of a
- * segment: segments are short, so that threads are many, and of a number that keeps all multiprocessors at work. */
+/* Sums the rows of dy in several levels: each level sums segments of rows in parallel, until few rows are left. A
+ * thread sums one column of a segment. Segments are short, so that there are enough threads for all multiprocessors. */
 static px_status bias_gradient(px_cuda *cuda, px_tensor dy, px_tensor dbias) {
-    enum { SHORT = 64, MOST = 2048 };
+    enum { SHORT = 64, MAX = 2048 };
     px_tensor sums = dy;
     char *workspace = cuda->workspace;
     while (sums.rows > SHORT) {
-        const size_t segments = sums.rows > SHORT * MOST ? MOST : (sums.rows + SHORT - 1) / SHORT;
+        const size_t segments = sums.rows > SHORT * MAX ? MAX : (sums.rows + SHORT - 1) / SHORT;
         const px_tensor next = px_tensor_of(workspace, segments, dy.columns, PX_REAL);
         PX_TRY(px_cuda_ops(sums.type)->sum_rows(&cuda->base, &(px_sum_rows_args){.x = sums, .y = next}));
         sums = next;

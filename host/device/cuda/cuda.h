@@ -1,8 +1,8 @@
-/* The CUDA backend of the device table, private to its files.
+/* Declarations that are private to the CUDA backend.
  *
- * float32 without TF32, or bfloat16 through tensor cores with float32 sums; one stream; no atomics; libraries work in
- * workspaces of a fixed size and only by algorithms whose sums have one order. So the same command gives the same bits
- * on the same card. */
+ * Arithmetic is float32 without TF32, or bfloat16 tensor cores with float32 accumulation. There is one stream, no float
+ * atomics, library workspaces of a fixed size, and only algorithms that sum in a fixed order. Therefore the same
+ * command gives the same bits on the same GPU. */
 #ifndef PIXELRNN_DEVICE_CUDA_H
 #define PIXELRNN_DEVICE_CUDA_H
 
@@ -20,7 +20,7 @@ PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
 #undef PX_DECLARE_CUDA
 #undef PX_DECLARE_CUDA_BF16
 
-/* The backend for activations of this type. */
+/* The table of operations for activations of this type. */
 const px_device_ops *px_cuda_ops(px_type activation);
 
 px_status px_cuda_graph_begin(px_device *device);
@@ -30,13 +30,14 @@ px_status px_cuda_graph_destroy(px_device *device, void *graph);
 
 enum {
     PX_CUDA_LIBRARY_WORKSPACE = 128 << 20, /* bytes of workspace for cuBLASLt (32 MiB advised on Hopper) and cuDNN */
-    PX_CUDA_WORKSPACE = 128 << 20,         /* bytes for gathered columns, rectified inputs and partial sums */
-    PX_CUDA_L2_BUDGET = 24 << 20, /* of them in use at a time: half of an H200's second-level cache, where they stay */
-    PX_CUDA_VECTOR = 16, /* bytes: the alignment that vectorised loads want; tensors in a packed weight have less */
+    PX_CUDA_WORKSPACE = 128 << 20,         /* bytes for im2col, relu(x) and partial sums */
+    PX_CUDA_L2_BUDGET =
+        24 << 20,        /* bytes of it in use at a time: half of an H200's L2 cache, so that they stay there */
+    PX_CUDA_VECTOR = 16, /* bytes: the alignment of vectorised loads; views into a packed weight may have less */
 };
 
-/* What a library prepared for a shape, found again by that shape: an open hash table of entries. Each entry is one
- * allocation and starts with its key, a struct of 8-byte members. */
+/* A cache of plans by shape: an open-addressing hash table. Each entry is one allocation that starts with its key, a
+ * struct of 8-byte members. */
 enum { PX_CUDA_SLOTS = 4096 };
 typedef struct px_cuda_cache {
     size_t key_size;
@@ -47,7 +48,7 @@ typedef struct px_cuda_cache {
 
 /* The entry of this key, or NULL. */
 void *px_cuda_cache_find(const px_cuda_cache *cache, const void *key);
-/* Adds an entry whose key is not there yet, and owns it from then on. A cache nearly full starts afresh. */
+/* Adds an entry whose key is not in the cache, and takes ownership. A cache that is 3/4 full is cleared first. */
 void px_cuda_cache_add(px_cuda_cache *cache, void *entry);
 /* Releases every entry. */
 void px_cuda_cache_clear(px_cuda_cache *cache);
@@ -56,29 +57,31 @@ typedef struct px_cuda {
     px_device base;
     cudaStream_t stream;
     cublasLtHandle_t blas;
-    cudnnHandle_t dnn;                  /* NULL until the first plan */
-    cudnnBackendDescriptor_t described; /* a test's: plans are for this card, which need not be there. Else NULL */
-    void *library_workspace;            /* PX_CUDA_LIBRARY_WORKSPACE bytes */
-    char *workspace;                    /* PX_CUDA_WORKSPACE bytes */
-    bool epilogues;                     /* libraries fuse epilogues into their kernels, where they can */
-    px_cuda_cache gemms, convolutions;  /* of cuda_gemm.c and cuda_cudnn.c */
+    cudnnHandle_t dnn; /* NULL until the first plan */
+    cudnnBackendDescriptor_t
+        described;                     /* in tests: plan for this described GPU instead of a real one; otherwise NULL */
+    void *library_workspace;           /* PX_CUDA_LIBRARY_WORKSPACE bytes */
+    char *workspace;                   /* PX_CUDA_WORKSPACE bytes */
+    bool epilogues;                    /* libraries fuse epilogues into their kernels, where they can */
+    px_cuda_cache gemms, convolutions; /* of gemm.c and cudnn.c */
 } px_cuda;
 
-/* PX_OK, or PX_ERR_DEVICE (PX_ERR_MEMORY when memory is what lacks) and a line with CUDA's own words. */
+/* Returns PX_OK on success. Otherwise writes "cuda: DOING: CUDA's message" and returns PX_ERR_DEVICE, or PX_ERR_MEMORY
+ * for a failed allocation. */
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing);
 
-/* How a product ends: C = op(A) op(B) + add + bias, rectified. */
+/* The epilogue of a GEMM: C = op(A) op(B) + add + bias, then relu. */
 typedef struct px_gemm_epilogue {
-    const void *add;  /* (m, n) as c, in the place of beta c, or NULL. May be c */
+    const void *add;  /* (m, n) of c's type, instead of beta c, or NULL; may be c */
     const void *bias; /* (n) of c's type, or NULL */
     bool relu;
 } px_gemm_epilogue;
 
-/* One product, of a batch of 1, with its end in the same kernel. *ended is false if cuBLASLt has none for it, or ends
- * are not wanted: then C is what px_cuda_gemm gives, and the end is the caller's. */
-px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *gemm, const px_gemm_epilogue *end, bool *ended);
+/* One GEMM with a batch of 1 and a fused epilogue. *fused is false if cuBLASLt has no algorithm for the epilogue, or if
+ * PX_EPILOGUES=0. In this case C is the result of px_cuda_gemm, and the caller applies the epilogue. */
+px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *gemm, const px_gemm_epilogue *epilogue, bool *fused);
 
-/* A product as cuBLASLt's choice of algorithm may depend on it; see px_gemm_args. */
+/* All properties of a GEMM that cuBLASLt's choice of an algorithm may depend on; see px_gemm_args. */
 typedef struct px_gemm_shape {
     uint64_t m, n, k, batch;
     uint64_t ld_a, ld_b, ld_c;
@@ -87,36 +90,36 @@ typedef struct px_gemm_shape {
     uint64_t operands, result;          /* px_type */
     uint64_t align_a, align_b, align_c; /* bytes: PX_CUDA_VECTOR or less */
     uint64_t epilogue;                  /* cublasLtEpilogue_t */
-    uint64_t align_add, align_end;      /* of what is added, c itself where nothing is, and of bias */
+    uint64_t align_add, align_end;      /* of add (of c without one), and of bias */
 } px_gemm_shape;
 
-/* A convolution as cuDNN sees it: images of `in` and `out` features, channels last; a filter of rows x columns taps
- * whose last row is the pixel's own, the pixel in column `centre`; every tap counts. All tensors are bfloat16 and
- * aligned to PX_CUDA_VECTOR bytes. */
+/* A convolution as cuDNN computes it: images of `in` and `out` channels, channels last, and a filter of rows x columns
+ * taps. The output pixel is in the filter's last row and column `centre`. All tensors are bfloat16 and aligned to
+ * PX_CUDA_VECTOR bytes. */
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT } px_cudnn_pass;
 typedef enum { PX_CUDNN_BIAS, PX_CUDNN_RELU_MASK, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_EPILOGUES } px_cudnn_epilogue;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
-    int64_t ends[PX_CUDNN_EPILOGUES]; /* 1: what the pass gives ends so, one after the other */
+    int64_t epilogues[PX_CUDNN_EPILOGUES]; /* 1: applied to the result, in the order of px_cudnn_epilogue */
 } px_cudnn_shape;
 
 typedef struct px_cudnn_plan px_cudnn_plan;
 
-/* The plan for this shape, made on the first call; *plan is NULL if cuDNN has no engine that sums exact products in
- * float32, is deterministic and content with the workspace. */
+/* Finds the plan for this shape, or creates it on the first call. *plan is NULL if cuDNN has no deterministic engine
+ * that accumulates exact products in float32 and fits the workspace. The cache owns the plan. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
-/* x (pixels, in), weight (out, rows * columns * in) and y (pixels, out). The forward pass overwrites y, the gradient of
- * the input x. bias (1, result's features), gate and add (as the result) are read where the plan ends with them; none
- * may be the result. */
+/* x (P, in), weight (out, rows * columns * in), y (P, out). The forward pass writes y; the input gradient writes x.
+ * bias (1, channels of the result), relu_mask and add (shape of the result) are read if the plan has these epilogues.
+ * None may alias the result. */
 typedef struct px_cudnn_tensors {
     void *x, *weight, *y, *bias, *relu_mask, *add;
 } px_cudnn_tensors;
-px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_tensors *operands);
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_tensors *tensors);
 
-/* Release one entry of the caches. */
+/* Frees a plan: px_cuda_cache.release. */
 void px_cudnn_plan_release(void *plan);
 
 #endif

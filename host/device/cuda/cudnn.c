@@ -1,8 +1,8 @@
-/* Convolutions through cuDNN's graph interface: plans for one shape, made once and kept.
+/* Convolutions through cuDNN's graph API: one plan for each shape, created once and cached.
  *
- * Masked convolutions need rows above the pixel and none below: padding that differs before and after, which only the
- * graph interface can say. Engines are taken from cuDNN's own ranking; those that round their inputs, approximate
- * (Winograd, FFT), sum in less than float32 or add in no fixed order are passed over. */
+ * Masked convolutions read rows above the pixel and none below. Only the graph API supports such asymmetric padding.
+ * The first acceptable engine of cuDNN's heuristic ranking is used. Engines that round their inputs, approximate
+ * (Winograd, FFT), accumulate in less than float32 or sum in no fixed order are rejected. */
 #include "host/device/cuda/cuda.h"
 #include <stdlib.h>
 
@@ -12,15 +12,15 @@ struct px_cudnn_plan {
     cudnnBackendDescriptor_t plan;
 };
 
-/* Tensors in memory, and from PX_ID_PASSED on those that one operation of a graph hands to the next. */
-enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_RELU_MASK, PX_ID_ADD, PX_ID_PASSED, PX_TENSORS = 6 };
+/* Tensor ids: tensors in memory, and from PX_ID_VIRTUAL on the virtual tensors between operations of a graph. */
+enum { PX_ID_X = 1, PX_ID_WEIGHT, PX_ID_Y, PX_ID_BIAS, PX_ID_RELU_MASK, PX_ID_ADD, PX_ID_VIRTUAL, PX_TENSORS = 6 };
 enum { PX_MAX_ENGINES = 64, PX_MAX_DESCRIPTORS = 24 };
 
-/* The two passes differ only in the names of their attributes. */
+/* The attribute names of the two passes. */
 static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t convolution, alpha, beta, x, weight, y;
-} px_cudnn_passes[] = {
+} pass_attributes[] = {
     [PX_CUDNN_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
@@ -35,8 +35,7 @@ static const struct {
                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
 };
 
-/* Descriptors under construction. After the first failure nothing more is done, so that building reads straight down.
- */
+/* Backend descriptors under construction. After the first failure, all further calls do nothing. */
 typedef struct builder {
     cudnnStatus_t status;
     int count;
@@ -50,14 +49,14 @@ static cudnnBackendDescriptor_t make(builder *b, cudnnBackendDescriptorType_t ty
     return descriptor;
 }
 
-static void px_put(builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
-                   cudnnBackendAttributeType_t type, int64_t count, const void *values) {
+static void put(builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                cudnnBackendAttributeType_t type, int64_t count, const void *values) {
     if (b->status == CUDNN_STATUS_SUCCESS) b->status = cudnnBackendSetAttribute(descriptor, name, type, count, values);
 }
 
 static void put_descriptor(builder *b, cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
                            cudnnBackendDescriptor_t value) {
-    px_put(b, descriptor, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
+    put(b, descriptor, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
 }
 
 static void finalize(builder *b, cudnnBackendDescriptor_t descriptor) {
@@ -68,60 +67,58 @@ static void builder_release(builder *b) {
     while (b->count > 0) cudnnBackendDestroyDescriptor(b->made[--b->count]);
 }
 
-/* A dense tensor of (n, height, width, features), under cuDNN's order of dimensions: n, features, height, width. A
- * filter likewise: (out, rows, columns, in). bfloat16 in memory; what is passed on has none, and is float32. */
+/* Describes a dense NHWC tensor in cuDNN's order of dimensions, NCHW; or a filter (out, rows, columns, in) likewise.
+ * Tensors in memory are bfloat16, virtual ones float32. */
 static cudnnBackendDescriptor_t describe_tensor(builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
-                                                int64_t features) {
+                                                int64_t channels) {
     const int64_t alignment = PX_CUDA_VECTOR;
-    const int64_t dimensions[4] = {n, features, height, width};
-    const int64_t strides[4] = {height * width * features, 1, width * features, features};
-    const bool passed = id >= PX_ID_PASSED;
-    const cudnnDataType_t type = passed ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+    const int64_t dimensions[4] = {n, channels, height, width};
+    const int64_t strides[4] = {height * width * channels, 1, width * channels, channels};
+    const bool is_virtual = id >= PX_ID_VIRTUAL;
+    const cudnnDataType_t type = is_virtual ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     cudnnBackendDescriptor_t tensor = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &passed);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dimensions);
-    px_put(b, tensor, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
+    put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
+    put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
+    put(b, tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    put(b, tensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
+    put(b, tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dimensions);
+    put(b, tensor, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
     finalize(b, tensor);
     return tensor;
 }
 
-static cudnnBackendDescriptor_t px_convolution(builder *b, const px_cudnn_shape *s) {
+static cudnnBackendDescriptor_t describe_convolution(builder *b, const px_cudnn_shape *s) {
     const cudnnDataType_t type = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dimensions = 2, ones[2] = {1, 1};
     const int64_t before[2] = {s->rows - 1, s->centre}, after[2] = {0, s->columns - 1 - s->centre};
     cudnnBackendDescriptor_t convolution = make(b, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dimensions);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, ones);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before);
-    px_put(b, convolution, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dimensions);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, ones);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before);
+    put(b, convolution, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after);
     finalize(b, convolution);
     return convolution;
 }
 
-/* The pass's result as end number `end` of `ends` leaves it, 0 being the pass itself: passed on, or, the last, in
- * memory.
- */
-static cudnnBackendDescriptor_t px_result(builder *b, const px_cudnn_shape *s, int end, int ends) {
-    const bool forward = s->pass == PX_CUDNN_FORWARD, last = end == ends;
-    const int64_t id = !last ? PX_ID_PASSED + end : forward ? PX_ID_Y : PX_ID_X;
+/* The result after `done` of `count` epilogues: virtual, or in memory after the last one. */
+static cudnnBackendDescriptor_t describe_result(builder *b, const px_cudnn_shape *s, int done, int count) {
+    const bool forward = s->pass == PX_CUDNN_FORWARD, last = done == count;
+    const int64_t id = !last ? PX_ID_VIRTUAL + done : forward ? PX_ID_Y : PX_ID_X;
     return describe_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
-/* to = from, ended. */
-static cudnnBackendDescriptor_t px_pointwise(builder *b, const px_cudnn_shape *s, px_cudnn_epilogue end,
-                                             cudnnBackendDescriptor_t from, cudnnBackendDescriptor_t to) {
+/* The pointwise operation of one epilogue: to = epilogue(from). */
+static cudnnBackendDescriptor_t describe_pointwise(builder *b, const px_cudnn_shape *s, px_cudnn_epilogue epilogue,
+                                                   cudnnBackendDescriptor_t from, cudnnBackendDescriptor_t to) {
     static const struct {
         cudnnPointwiseMode_t mode;
-        int64_t id; /* of what it reads beside; 0: nothing */
-        cudnnBackendAttributeName_t from, beside, to;
-    } ends[] = {
+        int64_t id; /* of its second input; 0: none */
+        cudnnBackendAttributeName_t from, second, to;
+    } modes[] = {
         [PX_CUDNN_BIAS] = {CUDNN_POINTWISE_ADD, PX_ID_BIAS, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
                            CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
         [PX_CUDNN_RELU_MASK] = {CUDNN_POINTWISE_RELU_BWD, PX_ID_RELU_MASK, CUDNN_ATTR_OPERATION_POINTWISE_DYDESC,
@@ -132,28 +129,28 @@ static cudnnBackendDescriptor_t px_pointwise(builder *b, const px_cudnn_shape *s
                            CUDNN_ATTR_OPERATION_POINTWISE_YDESC},
     };
     const cudnnDataType_t type = CUDNN_DATA_FLOAT;
-    const int64_t features = s->pass == PX_CUDNN_FORWARD ? s->out : s->in;
+    const int64_t channels = s->pass == PX_CUDNN_FORWARD ? s->out : s->in;
     cudnnBackendDescriptor_t pointwise = make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-    px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &ends[end].mode);
-    px_put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    put(b, pointwise, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &modes[epilogue].mode);
+    put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
     finalize(b, pointwise);
-    cudnnBackendDescriptor_t beside = NULL;
-    if (end == PX_CUDNN_BIAS) beside = describe_tensor(b, PX_ID_BIAS, 1, 1, 1, features);
-    if (end == PX_CUDNN_RELU_MASK || end == PX_CUDNN_ADD)
-        beside = describe_tensor(b, ends[end].id, s->images, s->height, s->width, features);
+    cudnnBackendDescriptor_t second = NULL;
+    if (epilogue == PX_CUDNN_BIAS) second = describe_tensor(b, PX_ID_BIAS, 1, 1, 1, channels);
+    if (epilogue == PX_CUDNN_RELU_MASK || epilogue == PX_CUDNN_ADD)
+        second = describe_tensor(b, modes[epilogue].id, s->images, s->height, s->width, channels);
     cudnnBackendDescriptor_t operation = make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
-    put_descriptor(b, operation, ends[end].from, from);
-    if (beside) put_descriptor(b, operation, ends[end].beside, beside);
-    put_descriptor(b, operation, ends[end].to, to);
+    put_descriptor(b, operation, modes[epilogue].from, from);
+    if (second) put_descriptor(b, operation, modes[epilogue].second, second);
+    put_descriptor(b, operation, modes[epilogue].to, to);
     finalize(b, operation);
     return operation;
 }
 
-/* This pass of this convolution, into `result`. */
-static cudnnBackendDescriptor_t px_pass(builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
+/* The convolution operation itself, which writes `result`. */
+static cudnnBackendDescriptor_t describe_pass(builder *b, const px_cudnn_shape *s, cudnnBackendDescriptor_t result) {
     const float one = 1, zero = 0;
-    cudnnBackendDescriptor_t convolution = px_convolution(b, s);
+    cudnnBackendDescriptor_t convolution = describe_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
                                      ? result
                                      : describe_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
@@ -161,39 +158,38 @@ static cudnnBackendDescriptor_t px_pass(builder *b, const px_cudnn_shape *s, cud
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
                                      : describe_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
-    cudnnBackendDescriptor_t operation = make(b, px_cudnn_passes[s->pass].type);
-    put_descriptor(b, operation, px_cudnn_passes[s->pass].convolution, convolution);
-    put_descriptor(b, operation, px_cudnn_passes[s->pass].x, x);
-    put_descriptor(b, operation, px_cudnn_passes[s->pass].weight, weight);
-    put_descriptor(b, operation, px_cudnn_passes[s->pass].y, y);
-    px_put(b, operation, px_cudnn_passes[s->pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
-    px_put(b, operation, px_cudnn_passes[s->pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
+    cudnnBackendDescriptor_t operation = make(b, pass_attributes[s->pass].type);
+    put_descriptor(b, operation, pass_attributes[s->pass].convolution, convolution);
+    put_descriptor(b, operation, pass_attributes[s->pass].x, x);
+    put_descriptor(b, operation, pass_attributes[s->pass].weight, weight);
+    put_descriptor(b, operation, pass_attributes[s->pass].y, y);
+    put(b, operation, pass_attributes[s->pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
+    put(b, operation, pass_attributes[s->pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
     finalize(b, operation);
     return operation;
 }
 
-/* The graph: the pass, and its ends in the order of px_cudnn_epilogue. */
-static cudnnBackendDescriptor_t px_graph(builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
+/* The operation graph: the convolution, then its epilogues in the order of px_cudnn_epilogue. */
+static cudnnBackendDescriptor_t describe_graph(builder *b, const px_cuda *cuda, const px_cudnn_shape *s) {
     cudnnBackendDescriptor_t operations[1 + PX_CUDNN_EPILOGUES];
-    int ends = 0, done = 0;
-    for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) ends += s->ends[end] != 0;
-    cudnnBackendDescriptor_t result = px_result(b, s, 0, ends);
-    operations[0] = px_pass(b, s, result);
-    for (int end = 0; end < PX_CUDNN_EPILOGUES; end++) {
-        if (!s->ends[end]) continue;
-        cudnnBackendDescriptor_t next = px_result(b, s, ++done, ends);
-        operations[done] = px_pointwise(b, s, (px_cudnn_epilogue)end, result, next);
+    int count = 0, done = 0;
+    for (int e = 0; e < PX_CUDNN_EPILOGUES; e++) count += s->epilogues[e] != 0;
+    cudnnBackendDescriptor_t result = describe_result(b, s, 0, count);
+    operations[0] = describe_pass(b, s, result);
+    for (int e = 0; e < PX_CUDNN_EPILOGUES; e++) {
+        if (!s->epilogues[e]) continue;
+        cudnnBackendDescriptor_t next = describe_result(b, s, ++done, count);
+        operations[done] = describe_pointwise(b, s, (px_cudnn_epilogue)e, result, next);
         result = next;
     }
     cudnnBackendDescriptor_t graph = make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1 + ends, operations);
-    if (!cuda->described) px_put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
+    put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1 + count, operations);
+    if (!cuda->described) put(b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
     finalize(b, graph);
     return graph;
 }
 
-/* Whether the engine of this configuration takes its inputs as they are, sums in float32 and always in the same order.
- */
+/* Whether the engine of this configuration reads exact inputs, accumulates in float32 and sums in a fixed order. */
 static bool engine_is_exact(cudnnBackendDescriptor_t config) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,
@@ -221,7 +217,7 @@ static bool engine_is_exact(cudnnBackendDescriptor_t config) {
     return exact;
 }
 
-/* The plan of this configuration, or NULL if its engine turns the shape down or wants more workspace than there is. */
+/* The plan of this configuration, or NULL if its engine rejects the shape or needs more than the workspace. */
 static cudnnBackendDescriptor_t plan_of(const px_cuda *cuda, cudnnBackendDescriptor_t config) {
     int64_t bytes = 0, count = 0;
     builder b = {0};
@@ -229,7 +225,7 @@ static cudnnBackendDescriptor_t plan_of(const px_cuda *cuda, cudnnBackendDescrip
     if (cuda->described)
         put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
     else
-        px_put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
+        put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
     put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
     finalize(&b, plan);
     if (b.status == CUDNN_STATUS_SUCCESS)
@@ -240,7 +236,7 @@ static cudnnBackendDescriptor_t plan_of(const px_cuda *cuda, cudnnBackendDescrip
     return NULL;
 }
 
-/* The first configuration of this mode's ranking that will do becomes the plan's. */
+/* Sets the plan to the first acceptable configuration of this heuristic mode's ranking. */
 static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
                                  px_cudnn_plan *plan) {
     cudnnBackendDescriptor_t configs[PX_MAX_ENGINES] = {0};
@@ -249,7 +245,7 @@ static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t g
     cudnnBackendDescriptor_t ranking = make(&b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
     if (cuda->described) put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, cuda->described);
-    px_put(&b, ranking, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+    put(&b, ranking, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     finalize(&b, ranking);
     for (int i = 0; i < PX_MAX_ENGINES && b.status == CUDNN_STATUS_SUCCESS; i++)
         b.status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]);
@@ -260,7 +256,7 @@ static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t g
     for (int64_t i = 0; i < count && i < PX_MAX_ENGINES && !plan->plan; i++) {
         if (engine_is_exact(configs[i])) plan->plan = plan_of(cuda, configs[i]);
         if (!plan->plan) continue;
-        plan->config = configs[i]; /* lives as long as the plan */
+        plan->config = configs[i]; /* owned by the plan from now on */
         configs[i] = NULL;
     }
     for (int i = 0; i < PX_MAX_ENGINES; i++)
@@ -272,7 +268,7 @@ static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t g
 static cudnnStatus_t plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     builder b = {0};
-    cudnnBackendDescriptor_t graph = px_graph(&b, cuda, &plan->shape);
+    cudnnBackendDescriptor_t graph = describe_graph(&b, cuda, &plan->shape);
     cudnnStatus_t status = b.status;
     for (int i = 0; b.status == CUDNN_STATUS_SUCCESS && i < 2 && !plan->plan; i++)
         status = plan_choose(cuda, graph, modes[i], plan);
@@ -280,45 +276,45 @@ static cudnnStatus_t plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
     return status;
 }
 
-/* Creates cuDNN's handle before the first plan: models in float32 never need it, and it takes its time and memory. */
+/* Creates cuDNN's handle before the first plan. Models in float32 do not pay for it. */
 static px_status cudnn_start(px_cuda *cuda) {
     if (cuda->dnn || cuda->described) return PX_OK;
     cudnnStatus_t status = cudnnCreate(&cuda->dnn);
     if (status == CUDNN_STATUS_SUCCESS) status = cudnnSetStream(cuda->dnn, cuda->stream);
     if (status == CUDNN_STATUS_SUCCESS) return PX_OK;
-    return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: start: %s", cudnnGetErrorString(status));
+    return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: cannot create a handle: %s", cudnnGetErrorString(status));
 }
 
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan) {
-    px_cudnn_plan *kept = px_cuda_cache_find(&cuda->convolutions, shape);
-    if (!kept) {
+    px_cudnn_plan *found = px_cuda_cache_find(&cuda->convolutions, shape);
+    if (!found) {
         PX_TRY(cudnn_start(cuda));
-        kept = calloc(1, sizeof *kept);
-        if (!kept) return px_fail(cuda->base.ctx, PX_ERR_MEMORY, "cuda: cannot allocate %zu bytes", sizeof *kept);
-        kept->shape = *shape;
-        const cudnnStatus_t status = plan_make(cuda, kept);
-        px_cuda_cache_add(&cuda->convolutions, kept);
-        /* That a shape is not supported is an answer; anything else is a mistake of ours. */
+        found = calloc(1, sizeof *found);
+        if (!found) return px_fail_memory(cuda->base.ctx, "cuda", sizeof *found);
+        found->shape = *shape;
+        const cudnnStatus_t status = plan_make(cuda, found);
+        px_cuda_cache_add(&cuda->convolutions, found);
+        /* An unsupported shape is cached without a plan. Any other status is an error. */
         if (status != CUDNN_STATUS_SUCCESS && CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED)
             return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: plan a convolution: %s", cudnnGetErrorString(status));
     }
-    *plan = kept->plan ? kept : NULL;
+    *plan = found->plan ? found : NULL;
     return PX_OK;
 }
 
-px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_tensors *operands) {
-    const int64_t *ends = plan->shape.ends;
+px_status px_cudnn_plan_run(px_cuda *cuda, const px_cudnn_plan *plan, const px_cudnn_tensors *tensors) {
+    const int64_t *epilogues = plan->shape.epilogues;
     int64_t ids[PX_TENSORS] = {PX_ID_X, PX_ID_WEIGHT, PX_ID_Y};
-    void *pointers[PX_TENSORS] = {operands->x, operands->weight, operands->y};
+    void *pointers[PX_TENSORS] = {tensors->x, tensors->weight, tensors->y};
     int count = 3;
-    if (ends[PX_CUDNN_BIAS]) ids[count] = PX_ID_BIAS, pointers[count++] = operands->bias;
-    if (ends[PX_CUDNN_RELU_MASK]) ids[count] = PX_ID_RELU_MASK, pointers[count++] = operands->relu_mask;
-    if (ends[PX_CUDNN_ADD]) ids[count] = PX_ID_ADD, pointers[count++] = operands->add;
+    if (epilogues[PX_CUDNN_BIAS]) ids[count] = PX_ID_BIAS, pointers[count++] = tensors->bias;
+    if (epilogues[PX_CUDNN_RELU_MASK]) ids[count] = PX_ID_RELU_MASK, pointers[count++] = tensors->relu_mask;
+    if (epilogues[PX_CUDNN_ADD]) ids[count] = PX_ID_ADD, pointers[count++] = tensors->add;
     builder b = {0};
     cudnnBackendDescriptor_t pack = make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
-    px_put(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &cuda->library_workspace);
+    put(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
+    put(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
+    put(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &cuda->library_workspace);
     finalize(&b, pack);
     if (b.status == CUDNN_STATUS_SUCCESS) b.status = cudnnBackendExecute(cuda->dnn, plan->plan, pack);
     builder_release(&b);
