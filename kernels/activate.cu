@@ -1,4 +1,4 @@
-/* The pointwise end of a layer in one colour group: bias, residual, relu. Bytes: up to 5 * R * count reals. */
+/* The pointwise epilogue of a layer for sampling, in the channels of one colour group: bias, residual and relu. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
@@ -7,6 +7,6 @@ PX_ROW void activate(size_t row, int column, const px_activate_args *k) {
     if (k->add.data) value += px_row(&k->add, row)[f];
     *sum = value;
     if (k->y.data) px_row(&k->y, row)[f] = value;
-    if (k->relu_out.data) px_row(&k->relu_out, row)[f] = value < 0 ? 0 : value; /* NaN stays */
+    if (k->relu_out.data) px_row(&k->relu_out, row)[f] = value < 0 ? 0 : value; /* NaN is kept */
 }
 PX_ROW_KERNEL(activate, k->sum.rows, k->count)

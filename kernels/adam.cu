@@ -1,4 +1,4 @@
-/* Adam (Kingma & Ba 2015, algorithm 1), bias corrections computed by the caller. */
+/* Adam (Kingma & Ba 2015, algorithm 1). The caller computes the bias corrections. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void adam(size_t row, int column, const px_adam_args *k) {

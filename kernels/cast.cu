@@ -1,4 +1,4 @@
-/* Reals as activations are stored: weights for products to read, sums of several products. */
+/* Casts float32 to the type of activations: the compute weights, and sums of several products. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void cast(size_t row, int column, const px_cast_args *k) {

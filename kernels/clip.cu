@@ -1,4 +1,4 @@
-/* Global norm and the scale that clips it, left on the device for the optimiser. */
+/* The global norm of the gradients and the scale that clips it. The optimiser reads both on the device. */
 #include "kernels/portable/portable.h"
 
 PX_LANES void clip(size_t row, px_lane lane, const px_clip_args *k) {

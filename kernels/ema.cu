@@ -1,4 +1,4 @@
-/* Exponential moving average of the weights. */
+/* Exponential moving average of the weights: average = decay * average + (1 - decay) * weights. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void ema(size_t row, int column, const px_ema_args *k) {

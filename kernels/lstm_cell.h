@@ -1,56 +1,58 @@
-/* Where a cell of a recurrence finds its things: the addresses that forward and backward share. */
+/* The LSTM cell of one hidden channel (van den Oord et al. 2016, eq. 3), for every kernel that applies it:
+ *   o, f, i, g = sigmoid, sigmoid, sigmoid, tanh of the four pre-activations
+ *   c = f * c_prev + i * g,   h = o * tanh(c)
+ *
+ * By default the functions use sigmoid and tanh of portable.h. A file with activations of its own defines
+ * PX_CELL_FUNCTION, PX_CELL_SIGMOID and PX_CELL_TANH before it includes this one (kernels/sm90/cell.h). */
 #ifndef PIXELRNN_KERNELS_LSTM_CELL_H
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 
+#ifndef PX_CELL_FUNCTION
 #include "kernels/portable/portable.h"
-#include "kernels/skew.h"
+#define PX_CELL_FUNCTION PX_ROW
+#define PX_CELL_SIGMOID  px_sigmoid
+#define PX_CELL_TANH     px_tanh
+#endif
 
-/* Rows of D values, or 4 D. */
-typedef struct px_cell {
-    px_store *gates, *h, *dh; /* of this step's pixel */
-    px_real *c;
-    const px_real *c_prev; /* of the lane's pixel a step ago; NULL if the lane did not live then: its state was 0 */
-    px_real *grad_c;
-    ptrdiff_t tap[3]; /* elements of operand where this cell's h begins, one a tap */
-} px_cell;
+/* Pre-activations, activated gates, or gradients of pre-activations. */
+typedef struct px_cell_gates {
+    px_real o, f, i, g;
+} px_cell_gates;
 
-static inline size_t px_cell_rows(const px_lstm_cell_args *k) {
-    return (size_t)k->recurrence.directions * (size_t)px_skew_live(&k->recurrence, k->step) *
-           (size_t)k->recurrence.grid.images;
-}
+typedef struct px_cell_state {
+    px_cell_gates gates; /* activated */
+    px_real c, h;
+} px_cell_state;
 
-/* Row of `tensor`, or NULL where the tensor is absent. */
-PX_FUNCTION px_store *px_cell_row(const px_tensor *tensor, ptrdiff_t row) {
-    return tensor->data ? px_row(tensor, (size_t)row) : NULL;
-}
-PX_FUNCTION px_real *px_cell_row_real(const px_tensor *tensor, ptrdiff_t row) {
-    return tensor->data ? px_row_real(tensor, (size_t)row) : NULL;
-}
-
-/* operand has a guard lane before the first lane and after the last: forward leaves there what nobody reads, backward
- * finds 0 there. With two taps the last is the second again. */
-PX_FUNCTION px_cell px_cell_at(size_t row, const px_lstm_cell_args *k) {
-    const px_recurrence_args *s = &k->recurrence;
-    const int images = s->grid.images, live = px_skew_live(s, k->step), image = (int)(row % (size_t)images);
-    const int index = (int)(row / (size_t)images), direction = index / live;
-    const int position = px_skew_first(s, k->step) + index % live;
-    const px_recurrence_direction *d = &s->direction[direction];
-    const ptrdiff_t pixel = px_skew_pixel(s, direction, k->step, position, image);
-    const bool is_first = k->step == s->skew * position;
-    const ptrdiff_t operand = (ptrdiff_t)(direction * (s->positions + 2) + position + 1) * images + image;
-
-    px_cell cell;
-    cell.gates = px_cell_row(&d->gates, pixel);
-    cell.h = px_cell_row(&d->h, pixel);
-    cell.dh = px_cell_row(&d->dh, pixel);
-    cell.c = px_cell_row_real(&d->c, pixel);
-    cell.c_prev = is_first ? NULL : px_cell_row_real(&d->c, pixel - d->stride_step);
-    cell.grad_c = px_cell_row_real(&k->grad_c, (ptrdiff_t)(direction * s->positions + position) * images + image);
-    for (int i = 0; i < 3; i++) {
-        const int tap = i < s->taps ? i : s->taps - 1;
-        cell.tap[i] = (operand - (s->first_tap + tap) * images) * k->operand.columns + tap * s->hidden;
-    }
+PX_CELL_FUNCTION px_cell_state px_cell_forward(px_cell_gates pre, px_real c_prev) {
+    px_cell_state cell;
+    cell.gates.o = PX_CELL_SIGMOID(pre.o);
+    cell.gates.f = PX_CELL_SIGMOID(pre.f);
+    cell.gates.i = PX_CELL_SIGMOID(pre.i);
+    cell.gates.g = PX_CELL_TANH(pre.g);
+    cell.c = cell.gates.f * c_prev + cell.gates.i * cell.gates.g;
+    cell.h = cell.gates.o * PX_CELL_TANH(cell.c);
     return cell;
+}
+
+typedef struct px_cell_gradient {
+    px_cell_gates pre;
+    px_real c_prev;
+} px_cell_gradient;
+
+/* The gradients of the pre-activations and of c_prev. gates are activated; dh is the whole gradient of h, grad_c the
+ * gradient of c that the next step gives. */
+PX_CELL_FUNCTION px_cell_gradient px_cell_backward(px_cell_gates gates, px_real c, px_real c_prev, px_real dh,
+                                                   px_real grad_c) {
+    const px_real o = gates.o, f = gates.f, i = gates.i, g = gates.g, tanh_c = PX_CELL_TANH(c);
+    const px_real dc = dh * o * (1 - tanh_c * tanh_c) + grad_c;
+    px_cell_gradient gradient;
+    gradient.pre.o = dh * tanh_c * o * (1 - o);
+    gradient.pre.f = dc * c_prev * f * (1 - f);
+    gradient.pre.i = dc * g * i * (1 - i);
+    gradient.pre.g = dc * i * (1 - g * g);
+    gradient.c_prev = dc * f;
+    return gradient;
 }
 
 #endif

@@ -1,37 +1,37 @@
-/* LSTM cell, pointwise half of one step of a recurrence: van den Oord et al. 2016, eq. 3.
- * Also lays h out as the operand of the next step's product, so that each step is one product and this kernel. */
-#include "kernels/lstm_cell.h"
+/* The LSTM cell of one step of a recurrence, after the product of that step. It also writes h to `operand`, where the
+ * next step's product reads it, so that a step is one product and this kernel. */
+#include "kernels/lstm_step.h"
 
 typedef struct forward {
-    px_cell cell;
+    px_step_row row;
     const px_real *product;
     px_store *tap[3];
 } forward;
 
-PX_FUNCTION forward px_forward_at(size_t row, const px_lstm_cell_args *k) {
+PX_FUNCTION forward forward_row_at(size_t row, const px_lstm_cell_args *k) {
     forward at;
-    at.cell = px_cell_at(row, k);
+    at.row = px_step_row_at(row, k);
     at.product = px_row_real(&k->product, row);
-    for (int i = 0; i < 3; i++) at.tap[i] = px_row(&k->operand, 0) + at.cell.tap[i];
+    for (int i = 0; i < 3; i++) at.tap[i] = px_row(&k->operand, 0) + at.row.tap[i];
     return at;
 }
 
 PX_ROW void lstm_cell_forward(forward at, int d, const px_lstm_cell_args *k) {
     const int D = k->recurrence.hidden;
-    px_store *gates = at.cell.gates;
-    const px_real o = px_sigmoid(gates[PX_GATE_O * D + d] + at.product[PX_GATE_O * D + d]);
-    const px_real f = px_sigmoid(gates[PX_GATE_F * D + d] + at.product[PX_GATE_F * D + d]);
-    const px_real i = px_sigmoid(gates[PX_GATE_I * D + d] + at.product[PX_GATE_I * D + d]);
-    const px_real g = px_tanh(gates[PX_GATE_G * D + d] + at.product[PX_GATE_G * D + d]);
-    const px_real c = f * (at.cell.c_prev ? at.cell.c_prev[d] : 0) + i * g;
-    const px_real h = o * px_tanh(c);
+    px_store *gates = at.row.gates;
+    px_cell_gates pre;
+    pre.o = gates[PX_GATE_O * D + d] + at.product[PX_GATE_O * D + d];
+    pre.f = gates[PX_GATE_F * D + d] + at.product[PX_GATE_F * D + d];
+    pre.i = gates[PX_GATE_I * D + d] + at.product[PX_GATE_I * D + d];
+    pre.g = gates[PX_GATE_G * D + d] + at.product[PX_GATE_G * D + d];
+    const px_cell_state cell = px_cell_forward(pre, at.row.c_prev ? at.row.c_prev[d] : 0);
 
-    gates[PX_GATE_O * D + d] = o;
-    gates[PX_GATE_F * D + d] = f;
-    gates[PX_GATE_I * D + d] = i;
-    gates[PX_GATE_G * D + d] = g;
-    at.cell.c[d] = c;
-    at.cell.h[d] = h;
-    at.tap[0][d] = at.tap[1][d] = at.tap[2][d] = h;
+    gates[PX_GATE_O * D + d] = cell.gates.o;
+    gates[PX_GATE_F * D + d] = cell.gates.f;
+    gates[PX_GATE_I * D + d] = cell.gates.i;
+    gates[PX_GATE_G * D + d] = cell.gates.g;
+    at.row.c[d] = cell.c;
+    at.row.h[d] = cell.h;
+    at.tap[0][d] = at.tap[1][d] = at.tap[2][d] = cell.h;
 }
-PX_PLACED_KERNEL(lstm_cell_forward, forward, px_forward_at, px_cell_rows(k), k->recurrence.hidden)
+PX_ADDRESSED_KERNEL(lstm_cell_forward, forward, forward_row_at, px_step_rows(k), k->recurrence.hidden)

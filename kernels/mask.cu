@@ -3,7 +3,7 @@
 
 PX_ROW void mask(size_t row, int column, const px_mask_args *k) {
     const int tap = column / k->inputs, input = column % k->inputs;
-    const int from = input * k->colours / k->inputs;
+    const int from = input * k->colours / k->inputs; /* colour groups */
     const int to = (int)(row % (size_t)k->period) * k->colours / k->period;
     const bool kept = tap < k->centre || (tap == k->centre && (k->strict ? from < to : from <= to));
     if (!kept) px_row_real(&k->weight, row)[column] = 0;

@@ -1,4 +1,4 @@
-/* What the network reads: levels 0..L-1 as values -1..1. */
+/* The input of the network: levels 0 .. L - 1 as values -1 .. 1. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void normalize(size_t row, int column, const px_normalize_args *k) {

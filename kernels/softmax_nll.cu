@@ -5,19 +5,19 @@
 PX_LANES void softmax_nll(size_t row, px_lane lane, const px_softmax_nll_args *k) {
     px_store *logits = px_row(&k->logits, row);
     const int levels = k->logits.columns, target = px_row_bytes(&k->target, row)[0];
-    const px_real of_target = logits[target];
+    const px_real target_logit = logits[target];
 
-    px_real most = logits[0];
-    PX_LANE_LOOP(l, levels, reduction(max : most)) most = logits[l] > most ? (px_real)logits[l] : most;
-    most = px_lanes_max(most);
+    px_real max = logits[0];
+    PX_LANE_LOOP(l, levels, reduction(max : max)) max = logits[l] > max ? (px_real)logits[l] : max;
+    max = px_lanes_max(max);
 
     px_real sum = 0;
-    PX_LANE_LOOP(l, levels, reduction(+ : sum)) sum += px_exp(logits[l] - most);
+    PX_LANE_LOOP(l, levels, reduction(+ : sum)) sum += px_exp(logits[l] - max);
     sum = px_lanes_sum(sum);
 
-    if (lane.index == 0) px_row_real(&k->nll, row)[0] = px_log(sum) + most - of_target;
+    if (lane.index == 0) px_row_real(&k->nll, row)[0] = px_log(sum) + max - target_logit;
     if (!k->gradient) return;
-    const px_real share = k->scale / sum, scale = k->scale;
-    PX_LANE_LOOP(l, levels) logits[l] = px_exp(logits[l] - most) * share - (l == target ? scale : 0);
+    const px_real factor = k->scale / sum, scale = k->scale;
+    PX_LANE_LOOP(l, levels) logits[l] = px_exp(logits[l] - max) * factor - (l == target ? scale : 0);
 }
 PX_LANES_KERNEL(softmax_nll, k->logits.rows)

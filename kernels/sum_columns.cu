@@ -1,4 +1,4 @@
-/* Nats of an image: the sum of its values' nll, in double. */
+/* The sum of the columns of each row, in double: the nats of an image from the nll of its values. */
 #include "kernels/portable/portable.h"
 
 PX_LANES void sum_columns(size_t row, px_lane lane, const px_sum_columns_args *k) {

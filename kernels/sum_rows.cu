@@ -1,4 +1,4 @@
-/* Bias gradients: column sums of segments of rows, each in the order of its rows. */
+/* Sums of segments of rows, for bias gradients. Each sum runs in the order of its rows. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void sum_rows(size_t row, int column, const px_sum_rows_args *k) {

@@ -1,4 +1,4 @@
-/* Sums of squares of rows, in double: the first half of the global norm of all gradients. */
+/* The sum of squares of each row, in double: the first half of the global norm of the gradients. */
 #include "kernels/portable/portable.h"
 
 PX_LANES void sum_squares(size_t row, px_lane lane, const px_sum_squares_args *k) {

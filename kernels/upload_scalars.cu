@@ -1,4 +1,4 @@
-/* A few numbers, which travel in the descriptor. */
+/* Writes a few numbers to device memory. They are kernel arguments, so no host memory must outlive the launch. */
 #include "kernels/portable/portable.h"
 
 PX_ROW void upload_scalars(size_t row, int column, const px_upload_scalars_args *k) {

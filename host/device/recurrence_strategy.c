@@ -15,12 +15,12 @@ typedef struct recurrence_row {
     int positions;                            /* maximum number of positions */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
-    {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_UNITS, PX_CLUSTER_LANES},
+    {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
     {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
 static bool is_aligned(const px_tensor *tensor) {
-    return (uintptr_t)tensor->data % sizeof(px_eight) == 0;
+    return (uintptr_t)tensor->data % PX_CHUNK_BYTES == 0;
 }
 
 /* Whether all tensors but c are bfloat16, and all are aligned for 16-byte accesses. Only backward has a dh. */
@@ -60,20 +60,20 @@ static int cluster_images(const px_device *device, const px_recurrence_args *s, 
  * (A prediction; not measured.) The memory traffic does not depend on the split. */
 enum { PX_WAIT = 2000, PX_SLOT_CELLS = 16 * 40 };
 static long cluster_cycles(const px_recurrence_args *s, const px_cluster *c) {
-    const int product = PX_CLUSTER_LANES * s->taps * s->hidden * PX_SLOT_GATES / 2048;
-    return (long)px_cluster_steps(s, c->images) * (PX_WAIT + c->groups * (PX_SLOT_CELLS + product));
+    const int product = PX_CLUSTER_POSITIONS * s->taps * s->hidden * PX_TILE_GATES / 2048;
+    return (long)px_cluster_steps(s, c->images) * (PX_WAIT + c->warpgroups * (PX_SLOT_CELLS + product));
 }
 
-/* The split with the lowest estimate among those whose weights fit in shared memory; the smallest of equals. groups is
- * 0 if none fits. *bytes is the shared memory of a block. */
+/* The split with the lowest estimate among those whose weights fit in shared memory; the smallest of equals. warpgroups
+ * is 0 if none fits. *bytes is the shared memory of a block. */
 static px_cluster cluster_choose(const px_device *device, const px_recurrence_args *s, bool backward, size_t *bytes) {
     px_cluster best = {0};
-    for (int blocks = 1; blocks <= PX_CLUSTER_MAX; blocks *= 2) {
+    for (int blocks = 1; blocks <= PX_CLUSTER_MAX_BLOCKS; blocks *= 2) {
         const px_cluster c = px_cluster_split(s, blocks, cluster_images(device, s, blocks));
-        if (c.groups == 0 || c.images == 0) continue;
+        if (c.warpgroups == 0 || c.images == 0) continue;
         const size_t need = (backward ? px_backward_shared(&c) : px_forward_shared(&c)).bytes;
         if (need > device->shared) continue;
-        if (best.groups > 0 && cluster_cycles(s, &c) >= cluster_cycles(s, &best)) continue;
+        if (best.warpgroups > 0 && cluster_cycles(s, &c) >= cluster_cycles(s, &best)) continue;
         best = c;
         *bytes = need;
     }
@@ -81,7 +81,7 @@ static px_cluster cluster_choose(const px_device *device, const px_recurrence_ar
 }
 
 /* Whether the kernels support this recurrence: at least one image, and taps that read neighbours only. With skew, these
- * are the position before and the position itself (px_lane_pixel). */
+ * are the position before and the position itself (px_pipeline_pixel). */
 static bool cluster_supports(const px_recurrence_args *s) {
     const int last_tap = s->first_tap + s->taps - 1;
     return s->grid.images > 0 && s->steps > 0 && s->first_tap >= -1 && last_tap <= 1 && s->skew * s->first_tap >= -1 &&
@@ -127,7 +127,7 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
     if (row->strategy != PX_RECURRENCE_CLUSTER) return all;
     all &= require(notes, cluster_supports(s), "images and taps onto neighbours");
     choice->cluster = cluster_choose(device, s, backward, &choice->shared);
-    return require(notes, choice->cluster.groups > 0, "weights that fit in the shared memory of its blocks") && all;
+    return require(notes, choice->cluster.warpgroups > 0, "weights that fit in the shared memory of its blocks") && all;
 }
 
 px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *s, bool backward) {
@@ -138,8 +138,9 @@ px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recu
         choice.strategy = row->strategy;
         snprintf(choice.words, sizeof choice.words,
                  "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
-                 px_cluster_count(s, &choice.cluster), choice.cluster.blocks, choice.cluster.groups * PX_CLUSTER_GROUP,
-                 choice.shared, choice.cluster.images, choice.cluster.images == 1 ? "" : "s");
+                 px_cluster_count(s, &choice.cluster), choice.cluster.blocks,
+                 choice.cluster.warpgroups * PX_WARPGROUP_THREADS, choice.shared, choice.cluster.images,
+                 choice.cluster.images == 1 ? "" : "s");
         break;
     }
     return choice;

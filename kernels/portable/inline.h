@@ -1,4 +1,4 @@
-/* Small functions that the host and CUDA kernels share. */
+/* PX_HOST_DEVICE: small functions that the host and CUDA kernels share. */
 #ifndef PIXELRNN_INLINE_H
 #define PIXELRNN_INLINE_H
 

@@ -1,4 +1,4 @@
-/* The C side of portable.h: kernels as OpenMP loops over rows with vectorised columns. */
+/* The C target of portable.h: kernels are OpenMP loops over rows with vectorised columns. */
 #ifndef PIXELRNN_KERNELS_PORTABLE_CPU_H
 #define PIXELRNN_KERNELS_PORTABLE_CPU_H
 
@@ -10,26 +10,26 @@
 #else
 #define PX_EXTERN extern
 #endif
-#define PX_FUNCTION   static inline
-#define PX_MEMBER     inline __attribute__((always_inline))
-#define PX_ROW        static inline __attribute__((always_inline))
-#define PX_LANES      static inline __attribute__((always_inline))
-#define PX_PRAGMA(x)  _Pragma(#x)
-#define PX_SIMD(...)  PX_PRAGMA(omp simd __VA_ARGS__)
-#define PX_FEW_ROWS   16    /* the same for rows that a lane goes through alone */
-#define PX_SMALL_WORK 16384 /* elements below which waking the threads costs more than it brings */
+#define PX_FUNCTION        static inline
+#define PX_MEMBER          inline __attribute__((always_inline))
+#define PX_ROW             static inline __attribute__((always_inline))
+#define PX_LANES           static inline __attribute__((always_inline))
+#define PX_PRAGMA(x)       _Pragma(#x)
+#define PX_SIMD(...)       PX_PRAGMA(omp simd __VA_ARGS__)
+#define PX_SERIAL_ROWS     16    /* the same, in rows of PX_LANES_KERNEL */
+#define PX_SERIAL_ELEMENTS 16384 /* elements up to which one thread is faster than waking the others */
 
-#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
+#define PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)                                                        \
     PX_EXTERN px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k);                               \
     px_status PX_OP(cpu, name)(px_device * device, const px_##name##_args *k) {                                        \
         (void)device;                                                                                                  \
         const size_t rows = (ROWS);                                                                                    \
         const int columns = (COLUMNS);                                                                                 \
-        PX_PRAGMA(omp parallel for schedule(static) if (rows * (size_t)columns > PX_SMALL_WORK))                       \
+        PX_PRAGMA(omp parallel for schedule(static) if (rows * (size_t)columns > PX_SERIAL_ELEMENTS))                  \
         for (size_t row = 0; row < rows; row++) {                                                                      \
-            const PLACE place = AT(row, k);                                                                            \
+            const ADDRESSES at = AT(row, k);                                                                           \
             PX_SIMD()                                                                                                  \
-            for (int column = 0; column < columns; column++) name(place, column, k);                                   \
+            for (int column = 0; column < columns; column++) name(at, column, k);                                      \
         }                                                                                                              \
         return PX_OK;                                                                                                  \
     }
@@ -40,12 +40,12 @@
         (void)device;                                                                                                  \
         const size_t rows = (ROWS);                                                                                    \
         const px_lane lane = {0, 1};                                                                                   \
-        PX_PRAGMA(omp parallel for schedule(static) if (rows > PX_FEW_ROWS))                                           \
+        PX_PRAGMA(omp parallel for schedule(static) if (rows > PX_SERIAL_ROWS))                                        \
         for (size_t row = 0; row < rows; row++) name(row, lane, k);                                                    \
         return PX_OK;                                                                                                  \
     }
 
-/* A lane's share of 0 .. ALL - 1. Its step must be a plain 1 here: gcc 12 does not vectorise one that it finds out. */
+/* A lane's part of 0 .. ALL - 1. The increment is a literal 1, because gcc 12 does not vectorise a variable one. */
 #define PX_LANE_LOOP(i, ALL, ...) PX_SIMD(__VA_ARGS__) for (int i = 0; i < (ALL); i++)
 
 /* Sums, maxima and minima over the lanes of a row. */
@@ -61,8 +61,8 @@ PX_FUNCTION px_real px_lanes_max(px_real x) {
 PX_FUNCTION int px_lanes_min(int x) {
     return x;
 }
-/* The sum over the lanes before this one. */
-PX_FUNCTION double px_lanes_before_double(double x) {
+/* The sum over the lanes before this one: an exclusive prefix sum. */
+PX_FUNCTION double px_lanes_exclusive_sum_double(double x) {
     (void)x;
     return 0;
 }
@@ -79,9 +79,10 @@ PX_FUNCTION double px_exp(double x) {
     return exp(x);
 }
 #else
-/* exp without branches or calls, so that loops over it vectorise: x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor
- * polynomial of degree 7; 2^n by its exponent bits, which are the low bits of n + 1.5 * 2^23. Off by 1.1e-7 of its
- * value at most (measured, every float). Saturates: exp(-87.3) = 1.2e-38 below, exp(88) = 1.7e38 above; NaN stays. */
+/* exp without branches or calls, so that loops over it vectorise: x = n ln 2 + r with |r| <= ln 2 / 2. exp(r) is its
+ * Taylor polynomial of degree 7. 2^n is made of its exponent bits, the low bits of n + 1.5 * 2^23. The relative error
+ * is at most 1.1e-7 (measured for every float). Saturates at exp(-87.3) = 1.2e-38 and exp(88) = 1.7e38; a NaN is kept.
+ */
 PX_FUNCTION float px_exp(float x) {
     x = x < -87.3f ? -87.3f : x;
     x = x > 88.0f ? 88.0f : x;

@@ -1,4 +1,4 @@
-/* The CUDA side of portable.h: kernels as grids of warps, columns (or lanes) across a warp. */
+/* The CUDA target of portable.h: kernels are grids of warps with columns (or lanes) across a warp. */
 #ifndef PIXELRNN_KERNELS_PORTABLE_CUDA_H
 #define PIXELRNN_KERNELS_PORTABLE_CUDA_H
 
@@ -11,7 +11,7 @@
 
 enum { PX_WARP = 32, PX_BLOCK = 256, PX_MAX_BLOCKS = 132 * 32 };
 
-/* Blocks of 256 threads: as many columns as a power of two from 1 to 256 needs, the other threads take further rows. */
+/* Blocks have 256 threads: the smallest power of two that covers the columns in x, and rows in y. */
 static inline dim3 px_block_shape(int columns) {
     unsigned across = 1;
     while (across < (unsigned)columns && across < PX_BLOCK) across *= 2;
@@ -22,21 +22,20 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     return (unsigned)(blocks < (size_t)PX_MAX_BLOCKS ? blocks : (size_t)PX_MAX_BLOCKS);
 }
 
-/* The rows of 0 .. rows - 1 that this thread's part of the grid takes. */
+/* A grid-stride loop over the rows of this thread. */
 #define PX_GRID_ROWS(row, rows)                                                                                        \
     for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < (rows);                                     \
          row += (size_t)gridDim.x * blockDim.y)
 
-#ifdef PX_FUNCTIONS_ONLY /* for a kernel that runs several of them itself */
-#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)
+#ifdef PX_FUNCTIONS_ONLY /* for a kernel that calls several of the functions itself */
+#define PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)
 #define PX_LANES_KERNEL(name, ROWS)
 #else
-#define PX_PLACED_KERNEL(name, PLACE, AT, ROWS, COLUMNS)                                                               \
+#define PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)                                                        \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
         PX_GRID_ROWS(row, rows) {                                                                                      \
-            const PLACE place = AT(row, &args);                                                                        \
-            for (int column = (int)threadIdx.x; column < columns; column += (int)blockDim.x)                           \
-                name(place, column, &args);                                                                            \
+            const ADDRESSES at = AT(row, &args);                                                                       \
+            for (int column = (int)threadIdx.x; column < columns; column += (int)blockDim.x) name(at, column, &args);  \
         }                                                                                                              \
     }                                                                                                                  \
     extern "C" px_status PX_OP(cuda, name)(px_device * device, const px_##name##_args *k) {                            \
@@ -63,10 +62,10 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     }
 #endif
 
-/* A lane's share of 0 .. ALL - 1. */
+/* A lane's part of 0 .. ALL - 1. */
 #define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)
 
-/* Butterflies: every lane ends with the same bits, in the same order each time. */
+/* Butterfly reductions: every lane gets the same bits, summed in the same order each time. */
 PX_FUNCTION px_real px_lanes_sum(px_real x) {
     for (int distance = PX_WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
     return x;
@@ -90,15 +89,15 @@ PX_FUNCTION int px_lanes_min(int x) {
     }
     return x;
 }
-/* The sum over the lanes before this one. */
-PX_FUNCTION double px_lanes_before_double(double x) {
+/* The sum over the lanes before this one: an exclusive prefix sum. */
+PX_FUNCTION double px_lanes_exclusive_sum_double(double x) {
     const int index = (int)threadIdx.x;
-    double upto = x;
+    double sum = x;
     for (int distance = 1; distance < PX_WARP; distance *= 2) {
-        const double other = __shfl_up_sync(0xffffffffu, upto, distance);
-        if (index >= distance) upto += other;
+        const double other = __shfl_up_sync(0xffffffffu, sum, distance);
+        if (index >= distance) sum += other;
     }
-    const double before = __shfl_up_sync(0xffffffffu, upto, 1);
+    const double before = __shfl_up_sync(0xffffffffu, sum, 1);
     return index > 0 ? before : 0;
 }
 

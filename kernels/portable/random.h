@@ -1,21 +1,21 @@
-/* Randomness as a function: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+/* Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
  *
- * A random number is computed from the seed and from what it is for, never from a state, so that batch size, rank count
- * and resuming cannot change it. The same text is compiled for the host and for the device. */
+ * A random number is a function of the seed and of its purpose. There is no generator state, so that batch size, rank
+ * count and resuming cannot change it. The same source is compiled for the host and for the device. */
 #ifndef PIXELRNN_RANDOM_H
 #define PIXELRNN_RANDOM_H
 
 #include "kernels/portable/inline.h"
 #include <stdint.h>
 
-/* What a random number is for: keeps the streams of one seed apart. */
+/* The purpose of a random number separates the streams of one seed. The table gives the meaning of item and index. */
 enum {
-    PX_RANDOM_WEIGHTS = 1, /* initial weights:       item = tensor,  place = element */
-    PX_RANDOM_ORDER,       /* order of an epoch:     item = epoch,   place = index or round */
-    PX_RANDOM_SAMPLE,      /* a drawn value:         item = image,   place = row << 32 | column << 8 | channel */
-    PX_RANDOM_DATA,        /* procedural images:     item = image,   place = anything the source likes */
-    PX_RANDOM_AUGMENT,     /* of a training image:   item = index in its source, place = epoch << 32 | what for */
-    PX_RANDOM_SUBSET,      /* some of many images:   item = 0,       place = round << 32 | half of an index */
+    PX_RANDOM_WEIGHTS = 1, /* initial weights:       item = tensor,  index = element */
+    PX_RANDOM_ORDER,       /* order of an epoch:     item = epoch,   index = image or round */
+    PX_RANDOM_SAMPLE,      /* a sampled value:       item = image,   index = row << 32 | column << 8 | channel */
+    PX_RANDOM_DATA,        /* procedural images:     item = image,   index = chosen by the source */
+    PX_RANDOM_AUGMENT,     /* augmentation:          item = image in its source, index = epoch << 32 | kind */
+    PX_RANDOM_SUBSET,      /* a subset of images:    item = 0,       index = round << 32 | half of an index */
 };
 
 typedef struct px_random4 {
@@ -36,9 +36,9 @@ PX_HOST_DEVICE px_random4 px_philox(uint64_t key, uint64_t counter_low, uint64_t
     return r;
 }
 
-/* Four random words for (seed, purpose, item, place). item < 2^56. */
-PX_HOST_DEVICE px_random4 px_random(uint64_t seed, int purpose, uint64_t item, uint64_t place) {
-    return px_philox(seed, place, item | (uint64_t)purpose << 56);
+/* Four random words for (seed, purpose, item, index). item < 2^56. */
+PX_HOST_DEVICE px_random4 px_random(uint64_t seed, int purpose, uint64_t item, uint64_t index) {
+    return px_philox(seed, index, item | (uint64_t)purpose << 56);
 }
 
 /* Uniform in (0, 1), 53 bits, from two words; never exactly 0 or 1. */

@@ -1,8 +1,7 @@
-/* px_store: what activations are stored as. A text reads it as a float and writes a float to it; all arithmetic is in
- * px_real. Without PX_STORE_BF16 it is px_real itself; with it, in C++ on either target, a bfloat16 that converts in
- * passing.
+/* px_store: the storage type of activations. It is px_real, or with PX_STORE_BF16 a bfloat16 class (C++ on both
+ * targets) that converts to px_real when it is read and rounds when it is assigned. All arithmetic is in px_real.
  *
- * Where a choice has it on one side, say which type it is to have, which else would be the other side's:
+ * A conditional expression with a px_store on one side needs a cast, or it would have the type of the other side:
  * inside ? (px_real)x[column] : 0. */
 #ifndef PIXELRNN_KERNELS_STORE_H
 #define PIXELRNN_KERNELS_STORE_H
@@ -14,20 +13,20 @@ typedef px_real px_store;
 #else
 
 class px_store {
-    uint16_t half;
+    uint16_t bits;
 
   public:
-    /* No constructor: a temporary on the way would keep gcc from vectorising. Assignments may follow each other. */
+    /* There is no constructor: a temporary object would keep gcc from vectorising. Assignments can be chained. */
     PX_MEMBER px_real operator=(px_real value) {
 #ifdef __CUDA_ARCH__
-        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(half) : "f"(value)); /* px_to_bfloat16 in one instruction */
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value)); /* px_to_bfloat16 in one instruction */
 #else
-        half = px_to_bfloat16((float)value);
+        bits = px_to_bfloat16((float)value);
 #endif
         return value;
     }
     PX_MEMBER operator px_real() const {
-        return px_from_bfloat16(half);
+        return px_from_bfloat16(bits);
     }
 };
 #endif

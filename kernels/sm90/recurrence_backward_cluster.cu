@@ -1,193 +1,198 @@
-/* A recurrence backward in one kernel, the weights in shared memory all along. Its reference is recurrence_backward,
- * stepwise: host/device/recurrence.c and lstm_cell_backward.cu. cluster.h says who does what and where everything
- * lies.
+/* A recurrence backward in one kernel that holds the weights in shared memory. Its reference is the stepwise
+ * recurrence: host/device/recurrence.c and lstm_cell_backward.cu. cluster.h describes the division of work and the
+ * layouts.
  *
- * Step t, counted from the queue's last, of every block:
- *     gates and dh of t from memory into registers, and c of the step before in time, which is t + 1's own
- *     gradient of h that step t - 1 left: the block's own part, which is in registers, + what lies in its mailbox
- *     cells; gradients of gates to memory and into rows(t), buffer t mod 2
- *     fence.proxy.async by every writer; __syncthreads; the others are told that this block's mailbox is free
- *     product: rows(t) times the weights; meanwhile the second-level cache is asked for what t + 2 reads; the own part
- *     stays, the others' go to their mailboxes when those are free
+ * Step t of every block, where t counts from the pipeline's last step:
+ *     load the gates and dh of t, and c of the recurrence step before (c of t is there already), into registers
+ *     add up the gradient of h from step t - 1: the block's own sums, in registers, and those in the receive buffers
+ *     apply the cells; store the gate gradients to global memory and into operand(t), buffer t mod 2
+ *     fence.proxy.async in every thread that stored; __syncthreads; tell the others that the receive buffers are free
+ *     multiply operand(t) with the weights; meanwhile prefetch the data of t + 2 into the L2 cache
+ *     keep the sums of the own channels; send the others to their owners' receive buffers when those are free
  *
- * Why no one waits in vain, and nothing is overwritten too early:
- * 1. full has 1 arrival a phase, thread 0's, and the bytes of a whole mailbox. Phase t - 1 is step t's: thread 0
- *    arrives at step t before it waits. Bytes may come before: the missing arrival keeps the phase open.
- * 2. free has blocks - 1 arrivals a phase: from every other block, one thread at its step t for phase t. All threads
- *    that send at step t wait for phase t first.
- * 3. A thread writes mailboxes at step t after waiting for free's phase t. That block arrived after its
- *    __syncthreads of step t, which its threads reached with what they read of the mailbox in registers (phase t - 1
- *    of full, ended): no byte of phase t comes before phase t - 1 ended, and none over one that is still to be read.
- * 4. free's phase t + 1 begins to fill when a block has full's phase t, thus all bytes of this block's step t, whose
- *    senders have all waited for free's phase t: no one misses a phase of free. full's phase t + 1 ends after thread
- *    0 arrives at step t + 2, past the __syncthreads of step t + 1 that all reach after waiting for phase t.
- * 5. rows(t) overwrite rows(t - 2), which the products of step t - 2 read: every warpgroup had its sums of them
- *    before the __syncthreads of step t - 1.
- * 6. All blocks take the same steps, whoever lives in them, and wait for every other's part of the last; nothing is
- *    sent by the last step itself; memory stays until all are done (px_cluster_sync), as late arrivals at free want. */
+ * Why there is no deadlock, and no buffer is overwritten too early:
+ * 1. `full` expects in each phase one arrival, by thread 0, and the bytes of all receive buffers. Step t uses phase
+ *    t - 1: thread 0 arrives at step t before it waits. The bytes may arrive first: the missing arrival keeps the phase
+ *    open.
+ * 2. `free` expects blocks - 1 arrivals in each phase: from one thread of every other block at its step t for phase t.
+ *    All threads that send at step t wait for phase t first.
+ * 3. A thread writes receive buffers at step t after it has waited for phase t of their `free`. Their block arrived
+ * there after its __syncthreads of step t, when its threads had read the buffers into registers (phase t - 1 of `full`
+ * had ended). So no byte of phase t arrives before phase t - 1 has ended, or over a value that has not been read.
+ * 4. Phase t + 1 of `free` receives its first arrival from a block that has phase t of `full`, thus all bytes of this
+ *    block's step t. Their senders have all waited for phase t of `free`, so no thread misses a phase of it. Phase t +
+ * 1 of `full` ends after thread 0 arrives at step t + 2. That is after the __syncthreads of step t + 1, which all
+ *    threads reach after they have waited for phase t.
+ * 5. operand(t) overwrites operand(t - 2), which the products of step t - 2 read. Every warpgroup had their sums before
+ *    the __syncthreads of step t - 1.
+ * 6. All blocks take the same steps, whatever positions are live, and wait for the sums of every other block at the
+ *    last. The last step sends nothing. px_cluster_sync at the end keeps a block's memory valid for late arrivals. */
 #include "kernels/sm90/sm90.h"
 #include "kernels/sm90/gates.h"
 
-/* The weights from this block's gates to all units, and zeros for the rows: all threads. */
-static __device__ void backward_load(const px_cluster &c, const px_recurrence_direction &line, int block, uint32_t base,
-                                     const px_cluster_shared &shared) {
+/* Loads the weights from this block's gates to all channels and clears the operand buffers. Called by all threads. */
+static __device__ void backward_load(const px_cluster &c, const px_recurrence_direction &direction, int block,
+                                     uint32_t base, const px_cluster_shared &shared) {
     const int chunks = px_backward_depth(&c) / PX_CHUNK, columns = px_backward_columns(&c);
     for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
         const int column = i % columns, chunk = i / columns % chunks, tap = i / columns / chunks;
-        const int unit = px_backward_column_unit(&c, block, column);
+        const int channel = px_backward_column_channel(&c, block, column);
         uint16_t weights[PX_CHUNK] = {};
         PX_UNROLL
         for (int k = 0; k < PX_CHUNK; k++) {
             const int row = px_backward_depth_row(&c, block, chunk * PX_CHUNK + k);
-            if (row >= 0 && unit >= 0)
-                weights[k] = ((const uint16_t *)line.weight.data)[((size_t)row * c.taps + tap) * c.hidden + unit];
+            if (row >= 0 && channel >= 0)
+                weights[k] =
+                    ((const uint16_t *)direction.weight.data)[((size_t)row * c.taps + tap) * c.hidden + channel];
         }
-        px_eight eight;
+        px_bf16x8 eight;
         PX_UNROLL
         for (int k = 0; k < PX_CHUNK / 2; k++) eight.pair[k] = weights[2 * k] | (uint32_t)weights[2 * k + 1] << 16;
         px_store_shared(base + shared.weights + px_backward_weight(&c, tap, chunk, column), eight);
     }
-    for (uint32_t at = shared.rows + threadIdx.x * PX_CHUNK_BYTES; at < shared.mailbox;
+    for (uint32_t at = shared.operand + threadIdx.x * PX_CHUNK_BYTES; at < shared.receive;
          at += blockDim.x * PX_CHUNK_BYTES)
-        px_store_shared(base + at, px_eight{});
+        px_store_shared(base + at, px_bf16x8{});
 }
 
-/* sums += the product of the block's rows with the weights to this warpgroup's columns. */
+/* sums += the product of the operand with the weights of this warpgroup's columns. */
 template <int SUMS>
-static __device__ __forceinline__ void backward_product(const px_cluster &c, float (&sums)[SUMS], uint32_t rows,
-                                                        uint32_t weights, int group) {
-    const uint32_t pitch = px_cluster_pitch_b(px_backward_columns(&c));
+static __device__ __forceinline__ void backward_product(const px_cluster &c, float (&sums)[SUMS], uint32_t operand,
+                                                        uint32_t weights, int warpgroup) {
+    const uint32_t stride_b = px_cluster_stride_b(px_backward_columns(&c));
     for (int tap = 0; tap < c.taps; tap++) {
-        uint64_t a = px_backward_a(&c, rows, tap), b = px_backward_b(&c, weights, group, tap);
-        for (int slot = 0; slot < c.groups; slot++) {
+        uint64_t a = px_backward_a(&c, operand, tap), b = px_backward_b(&c, weights, warpgroup, tap);
+        for (int tile = 0; tile < c.warpgroups; tile++) {
             px_wgmma_fence();
             PX_UNROLL
-            for (int k = 0; k < PX_SLOT_GATES; k += 2 * PX_CHUNK) {
+            for (int k = 0; k < PX_TILE_GATES; k += 2 * PX_CHUNK) {
                 px_wgmma(sums, a, b);
-                a = px_wgmma_further(a, PX_CLUSTER_PITCH_A);
-                b = px_wgmma_further(b, pitch);
+                a = px_wgmma_advance(a, PX_CLUSTER_STRIDE_A);
+                b = px_wgmma_advance(b, stride_b);
             }
         }
     }
 }
 
-/* dh and c of the thread's units at a pixel; 0 where its lane does not live. */
-static __device__ __forceinline__ px_eight backward_dh(const px_cluster &c, const px_cluster_thread &at,
-                                                       const px_recurrence_direction &line, int pixel) {
-    return pixel < 0 ? px_eight{} : px_load((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
+/* dh and c of the thread's channels of a pixel; 0 if the position is not live. */
+static __device__ __forceinline__ px_bf16x8 backward_dh(const px_cluster &c, const px_cluster_thread &at,
+                                                        const px_recurrence_direction &direction, int pixel) {
+    return pixel < 0 ? px_bf16x8{}
+                     : px_load_global((const uint16_t *)direction.dh.data + px_state_offset(&c, &at, pixel));
 }
-static __device__ __forceinline__ px_eight_floats backward_cell(const px_cluster &c, const px_cluster_thread &at,
-                                                                const px_recurrence_direction &line, int pixel) {
-    return pixel < 0 ? px_eight_floats{}
-                     : px_load_floats((const float *)line.c.data + px_cluster_state(&c, &at, pixel));
+static __device__ __forceinline__ px_float8 backward_cell(const px_cluster &c, const px_cluster_thread &at,
+                                                          const px_recurrence_direction &direction, int pixel) {
+    return pixel < 0 ? px_float8{} : px_load_float8((const float *)direction.c.data + px_state_offset(&c, &at, pixel));
 }
 
-/* Asks for what a step reads: gates and dh of its pixel, c of the one before. */
-static __device__ __forceinline__ void backward_ask(const px_cluster &c, const px_cluster_thread &at,
-                                                    const px_recurrence_direction &line, int pixel, int before) {
-    px_gates_ask(c, at, line.gates, pixel);
-    if (pixel >= 0) px_prefetch((const uint16_t *)line.dh.data + px_cluster_state(&c, &at, pixel));
-    if (before >= 0) px_prefetch((const float *)line.c.data + px_cluster_state(&c, &at, before));
+/* Prefetches the data of a step: gates and dh of its pixel, and c of the pixel before. */
+static __device__ __forceinline__ void backward_prefetch(const px_cluster &c, const px_cluster_thread &at,
+                                                         const px_recurrence_direction &direction, int pixel,
+                                                         int before) {
+    px_gates_prefetch(c, at, direction.gates, pixel);
+    if (pixel >= 0) px_prefetch((const uint16_t *)direction.dh.data + px_state_offset(&c, &at, pixel));
+    if (before >= 0) px_prefetch((const float *)direction.c.data + px_state_offset(&c, &at, before));
 }
 
 template <int BLOCKS>
-static __global__ void __launch_bounds__(PX_CLUSTER_GROUPS *PX_CLUSTER_GROUP, 1)
+static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP_THREADS, 1)
     recurrence_backward_kernel(const __grid_constant__ px_recurrence_args s, const __grid_constant__ px_cluster c) {
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_backward_shared(&c);
     const int block = px_block_rank();
-    const px_cluster_queue queue = px_cluster_queue_of(&s, &c, blockIdx.x / BLOCKS);
-    const px_recurrence_direction &line = s.direction[queue.direction];
+    const px_image_pipeline pipeline = px_image_pipeline_at(&s, &c, blockIdx.x / BLOCKS);
+    const px_recurrence_direction &direction = s.direction[pipeline.direction];
     const px_cluster_thread at = px_cluster_thread_at(&c, block, threadIdx.x);
-    const uint32_t base = px_shared(memory), mailbox = shared.mailbox + px_mailbox(&c, &at);
+    const uint32_t base = px_shared_address(memory), receive = shared.receive + px_receive_offset(&c, &at);
     const uint32_t full = px_backward_full(base + shared.barriers), free = px_backward_free(base + shared.barriers);
-    const int peer = (int)threadIdx.x; /* this thread deals with the block of its number, if that is another */
+    const int peer = (int)threadIdx.x; /* this thread handles the barrier of the block of this rank */
     const bool other = peer < BLOCKS && peer != block;
 
-    backward_load(c, line, block, base, shared);
+    backward_load(c, direction, block, base, shared);
     if (threadIdx.x == 0) {
-        px_barrier_init(full, 1);
-        px_barrier_init(free, BLOCKS > 1 ? BLOCKS - 1 : 1);
+        px_mbarrier_init(full, 1);
+        px_mbarrier_init(free, BLOCKS > 1 ? BLOCKS - 1 : 1);
     }
-    px_barrier_init_done();
-    px_fence_async();
+    px_fence_mbarrier_init();
+    px_fence_proxy_async();
     px_cluster_sync();
 
-    int pixel[2], before_pixel[2], asked_pixel[2]; /* where the thread's lanes stand here and the two steps before */
-    px_eight_floats cell[2], grad_c[2] = {};
+    int pixel[2], before_pixel[2],
+        prefetched_pixel[2]; /* of the thread's two positions at this step and the two before */
+    px_float8 cell[2], grad_c[2] = {};
     PX_UNROLL
     for (int second = 0; second < 2; second++) {
-        pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 1, second);
-        before_pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 2, second);
-        asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, queue.steps - 3, second);
-        cell[second] = backward_cell(c, at, line, pixel[second]);
+        pixel[second] = px_thread_pixel(&s, &pipeline, &at, pipeline.steps - 1, second);
+        before_pixel[second] = px_thread_pixel(&s, &pipeline, &at, pipeline.steps - 2, second);
+        prefetched_pixel[second] = px_thread_pixel(&s, &pipeline, &at, pipeline.steps - 3, second);
+        cell[second] = backward_cell(c, at, direction, pixel[second]);
     }
-    float later[PX_SLOT_SUMS] = {}; /* this thread's share of the gradient of h that the step after gave */
-    for (int t = 0; t < queue.steps; t++) {
-        const int step = queue.steps - 1 - t;
-        px_eight gates[2][PX_GATES], dh[2];
-        px_eight_floats before[2];
+    float dh_next[PX_TILE_SUMS] = {}; /* this thread's part of the gradient of h from the next recurrence step */
+    for (int t = 0; t < pipeline.steps; t++) {
+        const int step = pipeline.steps - 1 - t;
+        px_bf16x8 gates[2][PX_GATES], dh[2];
+        px_float8 before[2];
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            px_gates_read(c, at, line.gates, pixel[second], gates[second]);
-            dh[second] = backward_dh(c, at, line, pixel[second]);
-            before[second] = backward_cell(c, at, line, before_pixel[second]);
+            px_gates_read(c, at, direction.gates, pixel[second], gates[second]);
+            dh[second] = backward_dh(c, at, direction, pixel[second]);
+            before[second] = backward_cell(c, at, direction, before_pixel[second]);
         }
 
         if (BLOCKS > 1 && t > 0) {
-            if (threadIdx.x == 0) px_barrier_expect(full, px_mailbox_bytes(&c));
-            px_barrier_wait(full, (uint32_t)(t - 1) % 2);
+            if (threadIdx.x == 0) px_mbarrier_expect(full, px_receive_bytes(&c));
+            px_mbarrier_wait(full, (uint32_t)(t - 1) % 2);
             PX_UNROLL
             for (int owner = 1; owner < BLOCKS; owner++) PX_UNROLL
             for (int v = 0; v < 4; v++) {
-                const float4 part = px_load_shared(base + mailbox + px_mailbox_part(owner, v));
-                later[4 * v] += part.x, later[4 * v + 1] += part.y;
-                later[4 * v + 2] += part.z, later[4 * v + 3] += part.w;
+                const float4 part = px_load_shared(base + receive + px_receive_part(owner, v));
+                dh_next[4 * v] += part.x, dh_next[4 * v + 1] += part.y;
+                dh_next[4 * v + 2] += part.z, dh_next[4 * v + 3] += part.w;
             }
         }
 
-        const uint32_t rows = px_cluster_rows(&shared, t);
+        const uint32_t operand = px_operand_buffer(&shared, t);
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
             if (pixel[second] < 0) {
-                grad_c[second] = px_eight_floats{};
+                grad_c[second] = px_float8{};
             } else {
-                px_cluster_cell_backward(later, second, &dh[second], &cell[second], &before[second], gates[second],
+                px_cluster_cell_backward(dh_next, second, &dh[second], &cell[second], &before[second], gates[second],
                                          &grad_c[second]);
-                px_gates_write(c, at, line.gates, pixel[second], gates[second]);
+                px_gates_write(c, at, direction.gates, pixel[second], gates[second]);
             }
             PX_UNROLL
             for (int gate = 0; gate < PX_GATES; gate++)
-                px_store_shared(base + rows + px_cluster_row(px_backward_chunk(&at, gate), at.lane + 8 * second),
+                px_store_shared(base + operand + px_operand_row(px_backward_chunk(&at, gate), at.position + 8 * second),
                                 gates[second][gate]);
         }
         if (step == 0) break;
-        px_fence_async();
+        px_fence_proxy_async();
         __syncthreads();
-        if (other) px_barrier_arrive_at(px_shared_of(free, peer));
-        float sums[BLOCKS * PX_SLOT_SUMS] = {}; /* for the own units, then for the others' */
+        if (other) px_mbarrier_arrive_remote(px_map_shared(free, peer));
+        float sums[BLOCKS * PX_TILE_SUMS] = {}; /* of the own channels, then of the other blocks' */
         px_wgmma_pin(sums);
-        backward_product(c, sums, base + rows, base + shared.weights, at.group);
+        backward_product(c, sums, base + operand, base + shared.weights, at.warpgroup);
         PX_UNROLL
-        for (int second = 0; second < 2; second++) { /* while the tensor cores work */
+        for (int second = 0; second < 2; second++) { /* while the tensor cores compute */
             cell[second] = before[second];
-            pixel[second] = before_pixel[second], before_pixel[second] = asked_pixel[second];
-            asked_pixel[second] = px_cluster_pixel(&s, &queue, &at, step - 3, second);
-            backward_ask(c, at, line, before_pixel[second], asked_pixel[second]);
+            pixel[second] = before_pixel[second], before_pixel[second] = prefetched_pixel[second];
+            prefetched_pixel[second] = px_thread_pixel(&s, &pipeline, &at, step - 3, second);
+            backward_prefetch(c, at, direction, before_pixel[second], prefetched_pixel[second]);
         }
-        px_wgmma_end(sums);
+        px_wgmma_wait(sums);
         PX_UNROLL
-        for (int i = 0; i < PX_SLOT_SUMS; i++) later[i] = sums[i];
-        if (BLOCKS > 1) px_barrier_wait(free, (uint32_t)t % 2);
+        for (int i = 0; i < PX_TILE_SUMS; i++) dh_next[i] = sums[i];
+        if (BLOCKS > 1) px_mbarrier_wait(free, (uint32_t)t % 2);
         const int self = px_block_rank();
         PX_UNROLL
         for (int owner = 1; owner < BLOCKS; owner++) {
-            const uint32_t remote = px_shared_of(base, (self + owner) & (BLOCKS - 1));
+            const uint32_t remote = px_map_shared(base, (self + owner) & (BLOCKS - 1));
             PX_UNROLL
             for (int v = 0; v < 4; v++) {
-                const float *part = &sums[owner * PX_SLOT_SUMS + 4 * v];
-                px_store_to(remote + mailbox + px_mailbox_part(owner, v), part[0], part[1], part[2], part[3],
-                            remote + px_backward_full(shared.barriers));
+                const float *part = &sums[owner * PX_TILE_SUMS + 4 * v];
+                px_store_async(remote + receive + px_receive_part(owner, v), part[0], part[1], part[2], part[3],
+                               remote + px_backward_full(shared.barriers));
             }
         }
     }

@@ -1,4 +1,4 @@
-/* Recurrences on clusters run on the CPU by the kernels' own text, one cluster after the other. */
+/* Runs the cluster kernels of kernels/sm90 on the CPU, one cluster after the other. */
 #ifndef PIXELRNN_TESTS_RECURRENCE_EMULATED_H
 #define PIXELRNN_TESTS_RECURRENCE_EMULATED_H
 
@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Runs a recurrence split so, in an order drawn from seed. NULL, or what went wrong. */
+/* Runs a recurrence that is divided by `cluster`, with the random order of a seed. Returns NULL, or a description of
+ * the first fault, valid until the next call. */
 const char *px_recurrence_emulated(const px_recurrence_args *recurrence, const px_cluster *cluster, bool backward,
                                    uint64_t seed);
 

@@ -19,7 +19,7 @@ px_status px_cpu_execute(px_device *device, const px_execute_args *k) {
 #pragma omp parallel for schedule(dynamic) reduction(max : worst)
     for (int group = 0; group < k->groups; group++)
         for (int i = 0; i < k->count; i++) {
-            const px_device_command step = px_command_of(k, group, i);
+            const px_device_command step = px_command_for_group(k, group, i);
             const px_status status = cpu_run_command(device, &step);
             if (status > worst) worst = status;
         }

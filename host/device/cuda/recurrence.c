@@ -13,7 +13,7 @@ static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_
     cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {blocks, 1, 1}};
     const cudaLaunchConfig_t config = {
         .gridDim = {blocks * (unsigned)px_cluster_count(s, cluster), 1, 1},
-        .blockDim = {(unsigned)(cluster->groups * PX_CLUSTER_GROUP), 1, 1},
+        .blockDim = {(unsigned)(cluster->warpgroups * PX_WARPGROUP_THREADS), 1, 1},
         .dynamicSmemBytes = choice->shared,
         .stream = px_cuda_stream(device),
         .attrs = &attribute,
