@@ -1,7 +1,7 @@
 #!/bin/bash
-# Tests the host code of the CUDA backend on a mock of its libraries (tests/mock_cuda): every operation against the CPU's,
-# with and without fused epilogues, and whole models, as graphs and as command buffers too. This shows that the host makes
-# correct calls; it shows nothing about a GPU. MOCK_CUDA is the folder of the programs that are linked with the mock.
+# Tests the host code of the CUDA backend on a mock of its libraries (tests/mock_cuda): every operation compared with
+# the CPU, with and without fused epilogues, and whole models, as graphs and as command buffers. They show that the host
+# makes correct calls; they show nothing about a GPU. MOCK_CUDA is the folder of the programs linked with the mock.
 # PX_TEST_SHORT runs a part only.
 mock=$(realpath "${MOCK_CUDA:-.}")
 # shellcheck source=tests/support/shell.sh

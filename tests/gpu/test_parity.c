@@ -120,7 +120,7 @@ static void check_activate(void) {
         const size_t rows = px_tensor_cases[i / 4].rows;
         const int columns = px_tensor_cases[i / 4].columns, first = i % 2 ? columns / 3 : 0;
         const bool plain = i / 2 % 2;
-        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, rectified");
+        CASE("%zu x %d from column %d, %s", rows, columns, first, plain ? "in place" : "added, copied, with relu");
         const pair sum = reals(rows, columns, RANDOM), bias = activations(1, columns, RANDOM);
         const pair add = plain ? absent : activations(rows, columns, RANDOM);
         const pair y = plain ? absent : activations(rows, columns, RANDOM);

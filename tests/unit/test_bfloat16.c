@@ -1,5 +1,5 @@
-/* bfloat16: the rounding itself, on every pattern; the copy of the weights that products read; forward and gradients of
- * whole models beside float32's. The operations are held to float32's one by one by tests/commands/precision.sh. */
+/* bfloat16: rounding of every bit pattern, the compute weights, and forward and backward passes of whole models beside
+ * float32. tests/commands/precision.sh compares the operations with float32 one by one. */
 #include "host/model/network.h"
 #include "host/train/optimizer.h"
 #include "tests/support/model.h"

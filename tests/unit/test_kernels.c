@@ -104,7 +104,7 @@ static void check_im2col(px_desk *desk, px_grid grid, bool mirror, bool relu, si
     px_real *from = px_test_download(desk->device, x), *found = px_test_download(desk->device, y);
     char what[128];
     snprintf(what, sizeof what, "im2col from %d x %d x %d, pixel %zu on%s%s", grid.images, grid.height, grid.width,
-             first, mirror ? ", mirrored" : "", relu ? ", rectified" : "");
+             first, mirror ? ", mirrored" : "", relu ? ", with relu" : "");
     const int H = grid.height, W = grid.width;
     for (size_t e = 0; e < rows * 5 * FEATURES; e++) {
         const px_tap tap = taps.at[e / FEATURES % 5];
@@ -199,7 +199,7 @@ static void test_normalize(void **state) {
 
 /* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
-/* y = sum + bias + add, the sum gated, all of it rectified; whole numbers, so that every order of additions is exact.
+/* y = relu(mask(sum) + bias + add), in whole numbers, so that every order of additions is exact.
  */
 static void test_bias_add_relu(void **state) {
     (void)state;

@@ -74,7 +74,7 @@ static void a_lock_dies_with_its_process(void **state) {
     close(ready[1]);
 }
 
-/* Whoever locks a file that has just been removed has locked nothing: a third process would create it anew. */
+/* A lock on a removed file excludes nobody, because another process can create the file again. */
 static void a_file_that_its_holder_removes_is_not_locked(void **state) {
     px_context ctx;
     px_lock lock = {0};
