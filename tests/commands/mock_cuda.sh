@@ -81,10 +81,10 @@ mixed() {
     check 'command buffers were executed' counted decoder some executed
     start refusing golden PX_MOCK_ENDS=even
     check 'golden cases, epilogues fused for even channels' passes refusing
-    start pass pass
-    check 'training steps as graphs' passes pass
-    check 'graphs were launched' counted pass some graphs
-    check 'nothing of the libraries was left behind by training steps' counted pass none left
+    start graph graph
+    check 'training steps as graphs' passes graph
+    check 'graphs were launched' counted graph some graphs
+    check 'nothing of the libraries was left behind by training steps' counted graph none left
     check 'nor by sampling' counted decoder none left
     check 'nor by golden cases' counted refusing none left
     check 'a device that is too old is refused' too_old
