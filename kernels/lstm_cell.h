@@ -19,19 +19,25 @@ typedef struct px_cell_gates {
     px_real o, f, i, g;
 } px_cell_gates;
 
+PX_CELL_FUNCTION px_cell_gates px_cell_activate(px_cell_gates pre) {
+    px_cell_gates gates;
+    gates.o = PX_CELL_SIGMOID(pre.o);
+    gates.f = PX_CELL_SIGMOID(pre.f);
+    gates.i = PX_CELL_SIGMOID(pre.i);
+    gates.g = PX_CELL_TANH(pre.g);
+    return gates;
+}
+
 typedef struct px_cell_state {
-    px_cell_gates gates; /* activated */
     px_real c, h;
 } px_cell_state;
 
-PX_CELL_FUNCTION px_cell_state px_cell_forward(px_cell_gates pre, px_real c_prev) {
+/* Callers load c_prev after px_cell_activate. Loaded before it, gcc 12 computes f * c_prev in the branches of exp,
+ * where it cannot be fused with the addition, and c has other bits. */
+PX_CELL_FUNCTION px_cell_state px_cell_update(px_cell_gates gates, px_real c_prev) {
     px_cell_state cell;
-    cell.gates.o = PX_CELL_SIGMOID(pre.o);
-    cell.gates.f = PX_CELL_SIGMOID(pre.f);
-    cell.gates.i = PX_CELL_SIGMOID(pre.i);
-    cell.gates.g = PX_CELL_TANH(pre.g);
-    cell.c = cell.gates.f * c_prev + cell.gates.i * cell.gates.g;
-    cell.h = cell.gates.o * PX_CELL_TANH(cell.c);
+    cell.c = gates.f * c_prev + gates.i * gates.g;
+    cell.h = gates.o * PX_CELL_TANH(cell.c);
     return cell;
 }
 

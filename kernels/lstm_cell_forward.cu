@@ -24,12 +24,13 @@ PX_ROW void lstm_cell_forward(forward at, int d, const px_lstm_cell_args *k) {
     pre.f = gates[PX_GATE_F * D + d] + at.product[PX_GATE_F * D + d];
     pre.i = gates[PX_GATE_I * D + d] + at.product[PX_GATE_I * D + d];
     pre.g = gates[PX_GATE_G * D + d] + at.product[PX_GATE_G * D + d];
-    const px_cell_state cell = px_cell_forward(pre, at.row.c_prev ? at.row.c_prev[d] : 0);
+    const px_cell_gates active = px_cell_activate(pre);
+    const px_cell_state cell = px_cell_update(active, at.row.c_prev ? at.row.c_prev[d] : 0);
 
-    gates[PX_GATE_O * D + d] = cell.gates.o;
-    gates[PX_GATE_F * D + d] = cell.gates.f;
-    gates[PX_GATE_I * D + d] = cell.gates.i;
-    gates[PX_GATE_G * D + d] = cell.gates.g;
+    gates[PX_GATE_O * D + d] = active.o;
+    gates[PX_GATE_F * D + d] = active.f;
+    gates[PX_GATE_I * D + d] = active.i;
+    gates[PX_GATE_G * D + d] = active.g;
     at.row.c[d] = cell.c;
     at.row.h[d] = cell.h;
     at.tap[0][d] = at.tap[1][d] = at.tap[2][d] = cell.h;

@@ -29,7 +29,8 @@ PX_ROW void lstm_update(update at, int column, const px_lstm_update_args *k) {
     pre.f = at.pre[PX_GATE_F * D + d] + at.bias[PX_GATE_F * D + d];
     pre.i = at.pre[PX_GATE_I * D + d] + at.bias[PX_GATE_I * D + d];
     pre.g = at.pre[PX_GATE_G * D + d] + at.bias[PX_GATE_G * D + d];
-    const px_cell_state cell = px_cell_forward(pre, at.c[d]);
+    const px_cell_gates active = px_cell_activate(pre);
+    const px_cell_state cell = px_cell_update(active, at.c[d]);
     at.c[d] = cell.c;
     at.h[d] = cell.h;
     at.sum[d] = cell.h + (at.add ? (px_real)at.add[d] : 0);

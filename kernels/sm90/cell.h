@@ -58,7 +58,7 @@ PX_HOST_DEVICE void px_cell_gates_set(px_float8 (*gates)[PX_GATES], int u, const
  * input-to-state, [out] activated gates; c [in, out]; h [out]. */
 PX_HOST_DEVICE void px_cluster_cell_forward(const float *sums, int second, px_bf16x8 *gates, px_float8 *c,
                                             px_bf16x8 *h) {
-    px_float8 state, active[PX_GATES];
+    px_float8 state, outputs[PX_GATES];
     PX_UNROLL
     for (int u = 0; u < PX_CHUNK; u++) {
         px_real pre[PX_GATES];
@@ -66,14 +66,15 @@ PX_HOST_DEVICE void px_cluster_cell_forward(const float *sums, int second, px_bf
         for (int gate = 0; gate < PX_GATES; gate++)
             pre[gate] = px_bf16x8_get(&gates[gate], u) + sums[px_tile_sum(gate, second, u)];
         const px_cell_gates of = {pre[PX_GATE_O], pre[PX_GATE_F], pre[PX_GATE_I], pre[PX_GATE_G]};
-        const px_cell_state cell = px_cell_forward(of, c->value[u]);
+        const px_cell_gates active = px_cell_activate(of);
+        const px_cell_state cell = px_cell_update(active, c->value[u]);
         c->value[u] = (float)cell.c;
         state.value[u] = (float)cell.h;
-        px_cell_gates_set(&active, u, &cell.gates);
+        px_cell_gates_set(&outputs, u, &active);
     }
     *h = px_bf16x8_round(&state);
     PX_UNROLL
-    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(&active[gate]);
+    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(&outputs[gate]);
 }
 
 /* The gradients of the same cells. dh_next [in] the thread's accumulators of the gradient of h from the next step;
