@@ -41,4 +41,15 @@ px_difference px_compare(size_t count, double (*found)(const void *, size_t), co
 double px_element_real(const void *data, size_t index);
 double px_element_double(const void *data, size_t index);
 
+/* Fails unless both integers are equal. The message begins with the printf format and arguments after them. */
+#define EXPECT_EQUAL(found, want, ...)                                                                                 \
+    do {                                                                                                               \
+        const long found_ = (long)(found), want_ = (long)(want);                                                       \
+        if (found_ != want_) {                                                                                         \
+            char where_[160];                                                                                          \
+            snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
+            fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
+        }                                                                                                              \
+    } while (0)
+
 #endif

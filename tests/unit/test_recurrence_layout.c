@@ -29,16 +29,6 @@ static void each_cluster(void (*check)(const px_cluster *)) {
             }
 }
 
-#define EXPECT_EQUAL(found, want, ...)                                                                                 \
-    do {                                                                                                               \
-        const long found_ = (long)(found), want_ = (long)(want);                                                       \
-        if (found_ != want_) {                                                                                         \
-            char where_[160];                                                                                          \
-            snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
-            fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
-        }                                                                                                              \
-    } while (0)
-
 /* The accumulator of m64nNk16 by the PTX manual: warp w holds the rows 16 w .. 16 w + 15. Lane l holds the columns
  * 2 (l mod 4) and 2 (l mod 4) + 1 of every eight, in rows l / 4 (sums 0 and 1 of four) and l / 4 + 8 (2 and 3). */
 static void test_fragment(void **state) {

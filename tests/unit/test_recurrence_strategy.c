@@ -7,16 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPECT_EQUAL(found, want, ...)                                                                                 \
-    do {                                                                                                               \
-        const long found_ = (long)(found), want_ = (long)(want);                                                       \
-        if (found_ != want_) {                                                                                         \
-            char where_[160];                                                                                          \
-            snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
-            fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
-        }                                                                                                              \
-    } while (0)
-
 /* The properties of an H200. */
 static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
 
