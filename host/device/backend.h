@@ -427,13 +427,7 @@ typedef struct px_execute_args {
 
 /* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
  * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
- * upload must not change.
- *
- * Graphs, if px_device.graphs is true (host/device/graph.h uses them): operations issued between graph_begin and
- * graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them at the cost of
- * one launch, and may be called any number of times. The caller owns the graph, and frees it with graph_destroy.
- * Allocations, uploads, downloads and synchronisation cannot be captured. If an operation failed during the capture,
- * graph_end fails, *graph is NULL, and the device is as it was before graph_begin. */
+ * upload must not change. */
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(free, (px_device * device, void *memory))                                                                        \
@@ -444,17 +438,25 @@ typedef struct px_execute_args {
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
     X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
     X(synchronize, (px_device * device))                                                                               \
+    X(close, (px_device * device))
+
+/* Graphs, used by host/device/graph.h if px_device.graphs is true, else NULL: operations issued between graph_begin and
+ * graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them at the cost of
+ * one launch, and may be called any number of times. The caller owns the graph, and frees it with graph_destroy.
+ * Allocations, uploads, downloads and synchronisation cannot be captured. If an operation failed during the capture,
+ * graph_end fails, *graph is NULL, and the device is as it was before graph_begin. */
+#define PX_DEVICE_GRAPHS(X)                                                                                            \
     X(graph_begin, (px_device * device))                                                                               \
     X(graph_end, (px_device * device, void **graph))                                                                   \
     X(graph_run, (px_device * device, void *graph))                                                                    \
-    X(graph_destroy, (px_device * device, void *graph))                                                                \
-    X(close, (px_device * device))
+    X(graph_destroy, (px_device * device, void *graph))
 
 typedef struct px_device_ops {
 #define PX_DECLARE_OP(name)                px_status (*name)(px_device * device, const px_##name##_args *args);
 #define PX_DECLARE_MEMORY(name, signature) px_status(*name) signature;
     PX_DEVICE_OPS(PX_DECLARE_OP)
     PX_DEVICE_MEMORY(PX_DECLARE_MEMORY)
+    PX_DEVICE_GRAPHS(PX_DECLARE_MEMORY)
 #undef PX_DECLARE_OP
 #undef PX_DECLARE_MEMORY
 } px_device_ops;

@@ -61,25 +61,6 @@ static px_status cpu_synchronize(px_device *device) {
     return PX_OK;
 }
 
-static px_status cpu_no_graphs(px_device *device) {
-    return px_fail(device->ctx, PX_ERR_DEVICE, "cpu: has no graphs");
-}
-static px_status cpu_graph_begin(px_device *device) {
-    return cpu_no_graphs(device);
-}
-static px_status cpu_graph_end(px_device *device, void **graph) {
-    *graph = NULL;
-    return cpu_no_graphs(device);
-}
-static px_status cpu_graph_run(px_device *device, void *graph) {
-    (void)graph;
-    return cpu_no_graphs(device);
-}
-static px_status cpu_graph_destroy(px_device *device, void *graph) {
-    (void)graph;
-    return cpu_no_graphs(device);
-}
-
 static px_status cpu_close(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
     free(cpu->sums);

@@ -97,9 +97,10 @@ px_status px_cuda_execute(px_device *device, const px_execute_args *commands) {
 #define OP_ENTRY_OP(name)                .name = px_cuda_##name,
 #define OP_ENTRY_BF16(name)              .name = px_cuda_##name##_bf16,
 #define OP_ENTRY_MEMORY(name, signature) .name = px_cuda_##name,
-static const px_device_ops cuda_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
+static const px_device_ops cuda_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)
+                                            PX_DEVICE_GRAPHS(OP_ENTRY_MEMORY)};
 static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
-                                            PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
+                                            PX_DEVICE_MEMORY(OP_ENTRY_MEMORY) PX_DEVICE_GRAPHS(OP_ENTRY_MEMORY)};
 
 const px_device_ops *px_cuda_ops(px_type activation) {
     return activation == PX_BF16 ? &cuda_bf16 : &cuda_real;
