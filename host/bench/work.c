@@ -8,9 +8,7 @@ const char *const px_op_names[PX_OPS] = {
 #define PX_NAME_OP(name) #name,
     PX_DEVICE_OPS(PX_NAME_OP)};
 
-static double tensor_bytes(const px_tensor *tensor) {
-    return tensor->data ? (double)px_tensor_bytes(tensor) : 0;
-}
+static double tensor_bytes(const px_tensor *tensor) { return tensor->data ? (double)px_tensor_bytes(tensor) : 0; }
 
 /* The sum of the bytes of some tensors; a tensor without data has none. */
 #define PX_BYTES(...)                                                                                                  \
@@ -23,9 +21,7 @@ static double bytes_of(const px_tensor *const *tensors, size_t count) {
 }
 
 /* The work of an operation without matrix products. */
-static px_work moves(double bytes) {
-    return (px_work){.bytes = bytes};
-}
+static px_work moves(double bytes) { return (px_work){.bytes = bytes}; }
 
 static px_work work_gemm(const px_gemm_args *k) {
     const double m = (double)k->m, n = (double)k->n, depth = (double)k->k, batch = k->batch;
@@ -67,12 +63,8 @@ static px_work work_recurrence(const px_recurrence_args *k, bool backward) {
     }
     return work;
 }
-static px_work work_recurrence_forward(const px_recurrence_args *k) {
-    return work_recurrence(k, false);
-}
-static px_work work_recurrence_backward(const px_recurrence_args *k) {
-    return work_recurrence(k, true);
-}
+static px_work work_recurrence_forward(const px_recurrence_args *k) { return work_recurrence(k, false); }
+static px_work work_recurrence_backward(const px_recurrence_args *k) { return work_recurrence(k, true); }
 
 /* One recurrence step. For each active position: the gates twice, the product and the operand; c, the previous c, and h
  * or dh; backward also grad_c twice. */
@@ -84,12 +76,8 @@ static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
     return moves(positions * s->hidden *
                  (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));
 }
-static px_work work_lstm_cell_forward(const px_lstm_cell_args *k) {
-    return work_cell(k, false);
-}
-static px_work work_lstm_cell_backward(const px_lstm_cell_args *k) {
-    return work_cell(k, true);
-}
+static px_work work_lstm_cell_forward(const px_lstm_cell_args *k) { return work_cell(k, false); }
+static px_work work_lstm_cell_backward(const px_lstm_cell_args *k) { return work_cell(k, true); }
 
 /* `count` of the columns of each row are updated. */
 static px_work work_lstm_update(const px_lstm_update_args *k) {
@@ -112,9 +100,7 @@ static px_work work_softmax_nll(const px_softmax_nll_args *k) {
 
 /* Operations that read or write each of these tensors once. */
 #define PX_MOVES(name, ...)                                                                                            \
-    static px_work work_##name(const px_##name##_args *k) {                                                            \
-        return moves(PX_BYTES(__VA_ARGS__));                                                                           \
-    }
+    static px_work work_##name(const px_##name##_args *k) { return moves(PX_BYTES(__VA_ARGS__)); }
 PX_MOVES(im2col, &k->x, &k->y)
 PX_MOVES(bias_add_relu, &k->sum, &k->bias, &k->add, &k->relu_mask, &k->y)
 PX_MOVES(cast, &k->x, &k->y)

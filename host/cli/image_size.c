@@ -9,9 +9,7 @@ static void fill(px_image_size *size, int64_t height, int64_t width, int64_t cha
     if (size->channels == 0) size->channels = channels;
 }
 
-static bool is_filled(const px_image_size *size) {
-    return size->height > 0 && size->width > 0 && size->channels > 0;
-}
+static bool is_filled(const px_image_size *size) { return size->height > 0 && size->width > 0 && size->channels > 0; }
 
 static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_size *size) {
     const px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);

@@ -2,15 +2,11 @@
 #include "host/cli/cli.h"
 #include <unistd.h>
 
-static void log_line(const char *line) {
-    fprintf(stderr, "pixelrnn: %s\n", line);
-}
+static void log_line(const char *line) { fprintf(stderr, "pixelrnn: %s\n", line); }
 
 /* Called by the heartbeat thread while the main thread may wait for a rank that is gone, so exit handlers do not run.
  */
-static void exit_now(px_status status) {
-    _exit(px_exit_status(status));
-}
+static void exit_now(px_status status) { _exit(px_exit_status(status)); }
 
 px_status px_cli_join(px_context *ctx, px_ranks **ranks) {
     static const px_ranks_callbacks callbacks = {log_line, exit_now, &px_cli_stop};

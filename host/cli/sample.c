@@ -14,9 +14,7 @@ static const px_option options[] = {
     {0},
 };
 
-static px_status read_grid(px_sampling *s, uint8_t *pixels) {
-    return px_sampling_read(s, 0, s->count, pixels);
-}
+static px_status read_grid(px_sampling *s, uint8_t *pixels) { return px_sampling_read(s, 0, s->count, pixels); }
 
 static px_status sample_run(px_model_command *c) {
     sample_values *v = (sample_values *)c;

@@ -11,9 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-static bool is_npy(const char *path) {
-    return px_cli_ends_with(path, ".npy");
-}
+static bool is_npy(const char *path) { return px_cli_ends_with(path, ".npy"); }
 
 px_status px_sampling_check(px_model_command *c) {
     if (px_cli_ends_with(c->out, ".png") || is_npy(c->out)) return PX_OK;
@@ -31,13 +29,9 @@ void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const
     s->temperature = 1;
 }
 
-static const px_model_spec *spec_of(const px_sampling *s) {
-    return px_model_spec_of(s->base.model);
-}
+static const px_model_spec *spec_of(const px_sampling *s) { return px_model_spec_of(s->base.model); }
 
-static size_t record_bytes(const px_model_spec *spec) {
-    return sizeof(double) + px_image_bytes(spec);
-}
+static size_t record_bytes(const px_model_spec *spec) { return sizeof(double) + px_image_bytes(spec); }
 
 /* ---- Identification of the work ---- */
 

@@ -75,6 +75,4 @@ void px_cli_catch_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-void px_cli_leave_overdue_to_monitor(void) {
-    monitored = true;
-}
+void px_cli_leave_overdue_to_monitor(void) { monitored = true; }

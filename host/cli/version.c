@@ -12,9 +12,7 @@
 /* NULL if the CBLAS is not OpenBLAS. */
 extern char *openblas_get_config(void) __attribute__((weak));
 
-static void print_row(FILE *out, const char *name, const char *version) {
-    fprintf(out, "%-12s %s\n", name, version);
-}
+static void print_row(FILE *out, const char *name, const char *version) { fprintf(out, "%-12s %s\n", name, version); }
 
 /* Looks up the function `name` in a library and its dependencies, and stores it at *function. */
 static bool find(void *library, const char *name, void *function) {

@@ -138,9 +138,7 @@ static int distance(const char *a, size_t length, const char *b) {
     return row[columns];
 }
 
-static int min_of(int a, int b) {
-    return a < b ? a : b;
-}
+static int min_of(int a, int b) { return a < b ? a : b; }
 
 const px_key *px_key_nearest(const char *name) {
     const px_key *nearest = px_keys;

@@ -6,9 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-static void *field_of(const px_key *key, px_config *config) {
-    return (char *)config + key->offset;
-}
+static void *field_of(const px_key *key, px_config *config) { return (char *)config + key->offset; }
 
 static bool in_range(const px_key *key, double value) {
     if (key->above ? value <= key->min : value < key->min) return false;
@@ -33,9 +31,7 @@ static size_t utf8_length(const unsigned char *text) {
     return 0;
 }
 
-static bool is_control(unsigned char byte) {
-    return byte < 0x20 || byte == 0x7F;
-}
+static bool is_control(unsigned char byte) { return byte < 0x20 || byte == 0x7F; }
 
 void px_quote(const char *text, char quote[PX_QUOTE]) {
     if (!*text) {

@@ -7,9 +7,7 @@ bool px_amat_recognise(const uint8_t *bytes, size_t size) {
            (bytes[1] == ' ' || bytes[1] == '\n' || bytes[1] == '\r');
 }
 
-static bool is_blank(uint8_t byte) {
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
+static bool is_blank(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\r'; }
 
 /* Parses one row of digits at *text into pixels of 0 and 255 at *pixels. Advances both past the row. */
 static px_status parse_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,

@@ -57,9 +57,7 @@ static int is_array_file(const struct dirent *entry) {
     return 0;
 }
 
-static int is_python(const struct dirent *entry) {
-    return px_cifar_python_named(entry->d_name);
-}
+static int is_python(const struct dirent *entry) { return px_cifar_python_named(entry->d_name); }
 
 static void free_entries(struct dirent **entries, int count) {
     for (int i = 0; i < count; i++) free(entries[i]);

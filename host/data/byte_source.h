@@ -36,9 +36,7 @@ px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_s
 /* PX_ERR_FILE if the file is shorter than when it was opened. */
 px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input);
 
-static inline bool px_byte_source_in_file(const px_byte_source *input) {
-    return !input->bytes && input->size > 0;
-}
+static inline bool px_byte_source_in_file(const px_byte_source *input) { return !input->bytes && input->size > 0; }
 
 /* Closes the file or frees the bytes, and makes input empty. */
 void px_byte_source_free(px_byte_source *input);

@@ -16,9 +16,7 @@ typedef struct variant {
 } variant;
 static const variant cifar10 = {1, {10}}, cifar100 = {2, {20, 100}};
 
-static size_t record_bytes(const variant *k) {
-    return (size_t)k->labels + IMAGE;
-}
+static size_t record_bytes(const variant *k) { return (size_t)k->labels + IMAGE; }
 
 /* Returns whether a file of `size` bytes can be records of this variant. bytes are its first ones. */
 static bool fits(const variant *k, const uint8_t *bytes, size_t size) {

@@ -148,9 +148,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return PX_OK;
 }
 
-static void close_source(px_source *source) {
-    free(source);
-}
+static void close_source(px_source *source) { free(source); }
 
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     int size = options->size ? options->size : DEFAULT_SIZE;

@@ -12,9 +12,7 @@ typedef struct folder_source {
     px_name_list names;
 } folder_source;
 
-static int by_name(const FTSENT **a, const FTSENT **b) {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
+static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 
 static px_status list_tree(px_context *ctx, const char *folder, FTS *tree, px_name_list *names,
                            size_t left_out[PX_FORMATS_LEFT_OUT]) {

@@ -110,8 +110,6 @@ static inline size_t px_source_image_bytes(const px_source *source) {
 }
 
 /* The item of px_random for an image of a built-in set. */
-static inline uint64_t px_source_item(px_split split, size_t index) {
-    return (uint64_t)split << 48 | index;
-}
+static inline uint64_t px_source_item(px_split split, size_t index) { return (uint64_t)split << 48 | index; }
 
 #endif

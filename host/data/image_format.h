@@ -22,9 +22,7 @@ typedef enum {
     PX_IMAGE_UNKNOWN,
 } px_image_format;
 
-static inline bool px_image_is_read(px_image_format format) {
-    return format <= PX_IMAGE_JPEG;
-}
+static inline bool px_image_is_read(px_image_format format) { return format <= PX_IMAGE_JPEG; }
 
 /* The name of a format, for example "WebP"; NULL for PX_IMAGE_UNKNOWN. */
 const char *px_image_format_name(px_image_format format);

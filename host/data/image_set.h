@@ -27,9 +27,7 @@ struct px_image_set {
 
 /* Returns whether a file of this name belongs to a set: it ends in .png, .jpg or .jpeg and does not begin with a dot.
  */
-static inline bool px_image_named(const char *name) {
-    return px_image_is_read(px_image_format_of_name(name));
-}
+static inline bool px_image_named(const char *name) { return px_image_is_read(px_image_format_of_name(name)); }
 
 /* Allocates a struct of `bytes` that begins with a px_image_set, with the size and channels of options. If
  * options->size is 0, px_image_set_measure finds the size. left_out is copied to base. PX_ERR_FORMAT if count is 0. */

@@ -38,9 +38,7 @@ static conditional look_up(const rule *r, int left, int above, int diagonal) {
 
 /* ---- Statistics ---- */
 
-static int spin(size_t state, int column) {
-    return (state >> column & 1) ? 1 : -1;
-}
+static int spin(size_t state, int column) { return (state >> column & 1) ? 1 : -1; }
 
 /* Updates the distribution over states by one pixel, and adds the pixel's entropy and pair products to sums. Bit k of a
  * state is the last sampled pixel of column k. */
@@ -113,9 +111,7 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return PX_OK;
 }
 
-static void close_source(px_source *source) {
-    free(source);
-}
+static void close_source(px_source *source) { free(source); }
 
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     enum { DEFAULT_SIZE = 8 };

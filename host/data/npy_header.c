@@ -7,9 +7,7 @@
 
 enum { PREFIX = 8 }; /* magic and version */
 
-bool px_npy_recognise(const uint8_t *bytes, size_t size) {
-    return size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0;
-}
+bool px_npy_recognise(const uint8_t *bytes, size_t size) { return size >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0; }
 
 /* The part of the dictionary that is not parsed yet. */
 typedef struct cursor {
@@ -162,13 +160,9 @@ static bool is_type(const px_npy_header *h, const char *name, const char *letter
     return strcmp(type, name) == 0 || strcmp(type, letter) == 0;
 }
 
-static bool is_bool(const px_npy_header *h) {
-    return is_type(h, "b1", "?");
-}
+static bool is_bool(const px_npy_header *h) { return is_type(h, "b1", "?"); }
 
-static bool is_uint8(const px_npy_header *h) {
-    return is_type(h, "u1", "B");
-}
+static bool is_uint8(const px_npy_header *h) { return is_type(h, "u1", "B"); }
 
 static px_status fail_type(px_context *ctx, const char *path, const px_npy_header *h) {
     const bool real = strchr(h->descr, 'f') != NULL;

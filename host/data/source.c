@@ -20,9 +20,7 @@ static const struct {
 
 static px_format_open open_compressed, open_tar, open_zip;
 
-static bool is_compressed(const uint8_t *bytes, size_t size) {
-    return px_compression_of_bytes(bytes, size) != NULL;
-}
+static bool is_compressed(const uint8_t *bytes, size_t size) { return px_compression_of_bytes(bytes, size) != NULL; }
 
 enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 

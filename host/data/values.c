@@ -11,9 +11,7 @@ typedef struct scan {
     int largest;
 } scan;
 
-static bool reaches_level_1(int value, int levels) {
-    return value * levels >= 256;
-}
+static bool reaches_level_1(int value, int levels) { return value * levels >= 256; }
 
 /* Reads images until a byte reaches level 1, or to the end. Skips damaged images; reading them later reports them. */
 static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, scan *s) {

@@ -19,9 +19,7 @@ static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
     {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
-static bool is_aligned(const px_tensor *tensor) {
-    return (uintptr_t)tensor->data % PX_CHUNK_BYTES == 0;
-}
+static bool is_aligned(const px_tensor *tensor) { return (uintptr_t)tensor->data % PX_CHUNK_BYTES == 0; }
 
 /* Whether all tensors but c are bfloat16, and all are aligned for 16-byte accesses. Only backward has a dh. */
 static bool recurrence_tensors_are_bf16(const px_recurrence_args *s, bool backward) {

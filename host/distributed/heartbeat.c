@@ -83,9 +83,7 @@ static px_status stop_status(const px_heartbeat *m) {
 }
 
 /* Seconds between two heartbeats. */
-static double interval(const px_heartbeat *m) {
-    return m->silence_s / 5 < 1 ? m->silence_s / 5 : 1;
-}
+static double interval(const px_heartbeat *m) { return m->silence_s / 5 < 1 ? m->silence_s / 5 : 1; }
 
 /* ---- Ending the job ---- */
 

@@ -9,15 +9,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
-int px_ranks_rank(const px_ranks *ranks) {
-    return ranks ? ranks->mpi->rank : 0;
-}
-int px_ranks_count(const px_ranks *ranks) {
-    return ranks ? ranks->mpi->count : 1;
-}
-int px_ranks_local(const px_ranks *ranks) {
-    return ranks ? ranks->mpi->local : 0;
-}
+int px_ranks_rank(const px_ranks *ranks) { return ranks ? ranks->mpi->rank : 0; }
+int px_ranks_count(const px_ranks *ranks) { return ranks ? ranks->mpi->count : 1; }
+int px_ranks_local(const px_ranks *ranks) { return ranks ? ranks->mpi->local : 0; }
 
 void px_ranks_name(const px_ranks *ranks, int rank, char name[PX_RANK_NAME]) {
     snprintf(name, PX_RANK_NAME, "rank %d on %s", rank, ranks ? ranks->hosts[rank] : "this host");

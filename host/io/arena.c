@@ -2,9 +2,7 @@
 #include "host/device/backend.h"
 #include <assert.h>
 
-px_arena px_arena_plan(void) {
-    return (px_arena){0};
-}
+px_arena px_arena_plan(void) { return (px_arena){0}; }
 
 bool px_arena_fits(const px_device *device, size_t bytes) {
     const size_t taken = device->workspace + device->held;
@@ -21,9 +19,7 @@ px_status px_arena_allocate(px_arena *arena, px_device *device, size_t bytes) {
     return PX_OK;
 }
 
-static double gib(size_t bytes) {
-    return (double)bytes / (1 << 30);
-}
+static double gib(size_t bytes) { return (double)bytes / (1 << 30); }
 
 px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const char *keys) {
     return px_fail(device->ctx, PX_ERR_MEMORY,

@@ -37,8 +37,6 @@ px_status px_arena_fail(px_device *device, const char *need, size_t bytes, const
 px_tensor px_arena_tensor(px_arena *arena, size_t rows, int columns, px_type type);
 
 /* Releases all tensors handed out since arena->used was `mark`; later tensors reuse their memory. */
-static inline void px_arena_rewind(px_arena *arena, size_t mark) {
-    arena->used = mark;
-}
+static inline void px_arena_rewind(px_arena *arena, size_t mark) { arena->used = mark; }
 
 #endif

@@ -20,9 +20,7 @@ static px_status fail_errno(px_context *ctx, const char *path) {
 }
 
 /* A device or a pipe (/dev/null, /dev/stdout) is opened itself, because a rename would replace it by a file. */
-static bool written_in_place(const px_file_out *out) {
-    return out->temporary[0] == 0;
-}
+static bool written_in_place(const px_file_out *out) { return out->temporary[0] == 0; }
 
 /* Fails unless `folder` is a folder in which entries can be created. path: the entry to be created, for the message. */
 static px_status check_parent(px_context *ctx, const char *path, const char *folder) {
@@ -221,6 +219,4 @@ px_status px_file_remove_folder(px_context *ctx, const char *path) {
     return gone ? PX_OK : fail_errno(ctx, path);
 }
 
-bool px_file_exists(const char *path) {
-    return access(path, F_OK) == 0;
-}
+bool px_file_exists(const char *path) { return access(path, F_OK) == 0; }

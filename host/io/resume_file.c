@@ -90,9 +90,7 @@ void px_resume_file_close(px_resume_file *file) {
     free(file);
 }
 
-size_t px_resume_file_count(const px_resume_file *file) {
-    return file->count;
-}
+size_t px_resume_file_count(const px_resume_file *file) { return file->count; }
 
 px_status px_resume_file_append(px_resume_file *file, const void *records, size_t count) {
     PX_TRY(write_bytes(file, records, count * file->record, file->heading + file->count * file->record));
@@ -104,6 +102,4 @@ px_status px_resume_file_read(px_resume_file *file, size_t first, size_t count, 
     return read_bytes(file, records, count * file->record, file->heading + first * file->record);
 }
 
-void px_resume_file_remove(px_resume_file *file) {
-    unlink(file->path);
-}
+void px_resume_file_remove(px_resume_file *file) { unlink(file->path); }

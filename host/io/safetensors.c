@@ -336,13 +336,9 @@ void px_safetensors_close(px_safetensors *file) {
     free(file);
 }
 
-int px_safetensors_count(const px_safetensors *file) {
-    return file->count;
-}
+int px_safetensors_count(const px_safetensors *file) { return file->count; }
 
-const px_stored_tensor *px_safetensors_at(const px_safetensors *file, int index) {
-    return &file->tensors[index];
-}
+const px_stored_tensor *px_safetensors_at(const px_safetensors *file, int index) { return &file->tensors[index]; }
 
 const px_stored_tensor *px_safetensors_find(const px_safetensors *file, const char *name) {
     for (int i = 0; i < file->count; i++) {
@@ -356,9 +352,7 @@ const char *px_safetensors_metadata(const px_safetensors *file, const char *key)
     return value ? value->valuestring : NULL;
 }
 
-const char *px_dtype_name(px_dtype dtype) {
-    return px_dtypes[dtype].name;
-}
+const char *px_dtype_name(px_dtype dtype) { return px_dtypes[dtype].name; }
 
 double px_stored_tensor_value(const px_stored_tensor *tensor, size_t index) {
     switch (tensor->dtype) {

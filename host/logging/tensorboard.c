@@ -147,9 +147,7 @@ px_status px_tensorboard_open(px_context *ctx, const char *folder, int64_t step,
     return status;
 }
 
-px_status px_tensorboard_flush(px_tensorboard *board) {
-    return fflush(board->stream) == 0 ? PX_OK : fail_errno(board);
-}
+px_status px_tensorboard_flush(px_tensorboard *board) { return fflush(board->stream) == 0 ? PX_OK : fail_errno(board); }
 
 void px_tensorboard_close(px_tensorboard *board) {
     if (!board) return;

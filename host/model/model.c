@@ -121,24 +121,12 @@ px_status px_model_initialise(px_model *model, uint64_t seed) {
     return status == PX_OK ? px_model_cast_weights(model) : status;
 }
 
-const px_model_spec *px_model_spec_of(const px_model *model) {
-    return &model->spec;
-}
-const px_parameters *px_model_parameters(const px_model *model) {
-    return &model->parameters;
-}
-px_device *px_model_device(const px_model *model) {
-    return model->device;
-}
-px_tensor px_model_weights(const px_model *model) {
-    return model->own_weights;
-}
-px_tensor px_model_gradients(const px_model *model) {
-    return model->gradients;
-}
-px_tensor px_model_images(px_model *model) {
-    return model->images;
-}
+const px_model_spec *px_model_spec_of(const px_model *model) { return &model->spec; }
+const px_parameters *px_model_parameters(const px_model *model) { return &model->parameters; }
+px_device *px_model_device(const px_model *model) { return model->device; }
+px_tensor px_model_weights(const px_model *model) { return model->own_weights; }
+px_tensor px_model_gradients(const px_model *model) { return model->gradients; }
+px_tensor px_model_images(px_model *model) { return model->images; }
 
 px_status px_model_use_weights(px_model *model, px_tensor weights) {
     model->weights = weights.data ? weights : model->own_weights;
@@ -151,9 +139,7 @@ px_status px_model_cast_weights(px_model *model) {
     return px_run(model->device, cast, .x = model->weights, .y = model->compute_weights);
 }
 
-void px_model_set_global_batch(px_model *model, int images) {
-    model->global_batch = images;
-}
+void px_model_set_global_batch(px_model *model, int images) { model->global_batch = images; }
 
 void px_model_set_gradient_hook(px_model *model, px_gradient_hook hook, void *context) {
     model->hook = hook;

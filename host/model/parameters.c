@@ -33,9 +33,7 @@ void px_parameters_free(px_parameters *parameters) {
     *parameters = (px_parameters){0};
 }
 
-size_t px_parameters_rows(const px_parameters *parameters) {
-    return parameters->elements / PX_FLAT_COLUMNS;
-}
+size_t px_parameters_rows(const px_parameters *parameters) { return parameters->elements / PX_FLAT_COLUMNS; }
 
 px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat) {
     px_tensor tensor = {NULL, 1, (int)parameter->count, flat.type};

@@ -6,9 +6,7 @@ px_cache px_cache_lay_out(const px_decoder *d, px_arena *arena, px_type type, in
     return (px_cache){px_arena_tensor(arena, rows, features, type), pixels};
 }
 
-size_t px_cache_stride(const px_decoder *d, const px_cache *cache) {
-    return (size_t)cache->pixels * (size_t)d->images;
-}
+size_t px_cache_stride(const px_decoder *d, const px_cache *cache) { return (size_t)cache->pixels * (size_t)d->images; }
 
 px_tensor px_cache_at(const px_decoder *d, const px_cache *cache, int layer, int row, int column, int pixels) {
     const size_t pixel = (size_t)((row * d->model->spec.width + column) % cache->pixels);

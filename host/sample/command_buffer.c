@@ -12,9 +12,7 @@ struct px_command_buffer {
     int count;
 };
 
-size_t px_command_buffer_bytes(void) {
-    return PX_MAX_RECORDED * sizeof(px_device_command);
-}
+size_t px_command_buffer_bytes(void) { return PX_MAX_RECORDED * sizeof(px_device_command); }
 
 /* Waits for the end, so that new operations can overwrite `host` and the device's copy. */
 px_status px_command_buffer_flush(px_command_buffer *commands) {
@@ -69,9 +67,7 @@ void px_command_buffer_destroy(px_command_buffer *commands) {
     free(commands);
 }
 
-px_device *px_command_buffer_device(px_command_buffer *commands) {
-    return &commands->base;
-}
+px_device *px_command_buffer_device(px_command_buffer *commands) { return &commands->base; }
 
 void px_command_buffer_begin(px_command_buffer *commands, int groups, int images, void *memory, size_t bytes) {
     commands->count = 0;

@@ -119,15 +119,9 @@ void px_decoder_destroy(px_decoder *d) {
     free(d);
 }
 
-const px_model_spec *px_decoder_spec(const px_decoder *d) {
-    return &d->model->spec;
-}
-px_context *px_decoder_context(const px_decoder *d) {
-    return d->model->device->ctx;
-}
-int px_decoder_capacity(const px_decoder *d) {
-    return d->group * d->groups;
-}
+const px_model_spec *px_decoder_spec(const px_decoder *d) { return &d->model->spec; }
+px_context *px_decoder_context(const px_decoder *d) { return d->model->device->ctx; }
+int px_decoder_capacity(const px_decoder *d) { return d->group * d->groups; }
 
 /* ---- Batches ---- */
 

@@ -47,9 +47,7 @@ static px_status begin_direction(px_decoder *d, int direction) {
     return px_stack_above(d, &b->state_to_state[direction], &b->h[direction], &b->pre);
 }
 
-static px_status recurrent_begin_row(px_decoder *d) {
-    return begin_direction(d, PX_LEFT);
-}
+static px_status recurrent_begin_row(px_decoder *d) { return begin_direction(d, PX_LEFT); }
 
 static px_status recurrent_begin_pixel(px_decoder *d) {
     const recurrent_decoder *b = d->blocks;

@@ -3,9 +3,7 @@
 #include "host/device/backend.h"
 #include "host/logging/logging.h"
 
-static bool is_given(const px_sample_request *request, int pixel) {
-    return request->keep && request->keep[pixel];
-}
+static bool is_given(const px_sample_request *request, int pixel) { return request->keep && request->keep[pixel]; }
 
 size_t px_sample_values(const px_model_spec *s, const px_sample_request *request) {
     size_t pixels = 0;

@@ -233,9 +233,7 @@ static int64_t step_of_name(const char *name) {
     return strlen(name) >= STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
 }
 
-int64_t px_checkpoint_newest(const char *run) {
-    return px_checkpoint_newest_before(run, INT64_MAX);
-}
+int64_t px_checkpoint_newest(const char *run) { return px_checkpoint_newest_before(run, INT64_MAX); }
 
 int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
     px_context ignored;

@@ -129,6 +129,4 @@ int px_optimizer_states(const px_optimizer *o, px_optimizer_state states[PX_OPTI
     return count;
 }
 
-px_tensor px_optimizer_average(const px_optimizer *o) {
-    return o->average;
-}
+px_tensor px_optimizer_average(const px_optimizer *o) { return o->average; }

@@ -66,9 +66,7 @@ px_status px_trainer_save(px_trainer *t) {
     return status;
 }
 
-px_status px_trainer_checkpoint(px_trainer *t) {
-    return timed(t, "checkpoint_s", px_trainer_save);
-}
+px_status px_trainer_checkpoint(px_trainer *t) { return timed(t, "checkpoint_s", px_trainer_save); }
 
 /* Updates the checkpoint of this step after an action, if there is one. The best step gets one in any case. */
 static px_status update_checkpoint(px_trainer *t) {
@@ -154,9 +152,7 @@ static px_status sample_on_root(px_trainer *t) {
     return status;
 }
 
-static px_status sample(px_trainer *t) {
-    return px_ranks_agree(t->ranks, t->root ? sample_on_root(t) : PX_OK);
-}
+static px_status sample(px_trainer *t) { return px_ranks_agree(t->ranks, t->root ? sample_on_root(t) : PX_OK); }
 
 /* ---- Both ---- */
 

@@ -73,9 +73,7 @@ void px_augment_flip(uint8_t *pixels, int height, int width, int channels, uint6
 void px_augment_binarize(uint8_t *values, size_t count, uint64_t seed, uint64_t epoch, size_t index);
 
 /* The level of an 8-bit value: floor(value * levels / 256). */
-static inline uint8_t px_quantise(uint8_t value, int levels) {
-    return (uint8_t)(value * levels / 256);
-}
+static inline uint8_t px_quantise(uint8_t value, int levels) { return (uint8_t)(value * levels / 256); }
 
 /* The 8-bit value of a level: of all values that quantise to it, the nearest to 255 * level / (levels - 1). Of two
  * equally near values it is the larger. */

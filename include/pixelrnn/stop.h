@@ -49,8 +49,6 @@ bool px_stop_overdue(const px_stop *stop);
 extern const char px_stop_overdue_message[];
 
 /* Whether a status is that of a request to stop. */
-static inline bool px_status_is_stop(px_status status) {
-    return status == PX_STOPPED || status == PX_INTERRUPTED;
-}
+static inline bool px_status_is_stop(px_status status) { return status == PX_STOPPED || status == PX_INTERRUPTED; }
 
 #endif

@@ -39,9 +39,7 @@ static inline size_t px_type_size(px_type type) {
     return sizes[type];
 }
 
-static inline size_t px_tensor_elements(const px_tensor *tensor) {
-    return tensor->rows * (size_t)tensor->columns;
-}
+static inline size_t px_tensor_elements(const px_tensor *tensor) { return tensor->rows * (size_t)tensor->columns; }
 
 static inline size_t px_tensor_bytes(const px_tensor *tensor) {
     return px_tensor_elements(tensor) * px_type_size(tensor->type);

@@ -13,9 +13,7 @@ PX_HOST_DEVICE float px_float_of_bits(uint32_t bits) {
     return value;
 }
 
-PX_HOST_DEVICE float px_from_bfloat16(uint16_t bits) {
-    return px_float_of_bits((uint32_t)bits << 16);
-}
+PX_HOST_DEVICE float px_from_bfloat16(uint16_t bits) { return px_float_of_bits((uint32_t)bits << 16); }
 
 /* Rounds to nearest, ties to even. Infinities are kept; a NaN becomes the NaN of the GPU's conversion. */
 PX_HOST_DEVICE uint16_t px_to_bfloat16(float value) {

@@ -49,35 +49,21 @@
 #define PX_LANE_LOOP(i, ALL, ...) PX_SIMD(__VA_ARGS__) for (int i = 0; i < (ALL); i++)
 
 /* Sums, maxima and minima over the lanes of a row. */
-PX_FUNCTION px_real px_lanes_sum(px_real x) {
-    return x;
-}
-PX_FUNCTION double px_lanes_sum_double(double x) {
-    return x;
-}
-PX_FUNCTION px_real px_lanes_max(px_real x) {
-    return x;
-}
-PX_FUNCTION int px_lanes_min(int x) {
-    return x;
-}
+PX_FUNCTION px_real px_lanes_sum(px_real x) { return x; }
+PX_FUNCTION double px_lanes_sum_double(double x) { return x; }
+PX_FUNCTION px_real px_lanes_max(px_real x) { return x; }
+PX_FUNCTION int px_lanes_min(int x) { return x; }
 /* The sum over the lanes before this one: an exclusive prefix sum. */
 PX_FUNCTION double px_lanes_exclusive_sum_double(double x) {
     (void)x;
     return 0;
 }
 
-PX_FUNCTION px_real px_sqrt(px_real x) {
-    return (px_real)sqrt((double)x);
-}
-PX_FUNCTION px_real px_log(px_real x) {
-    return (px_real)log((double)x);
-}
+PX_FUNCTION px_real px_sqrt(px_real x) { return (px_real)sqrt((double)x); }
+PX_FUNCTION px_real px_log(px_real x) { return (px_real)log((double)x); }
 
 #ifdef PX_DOUBLE
-PX_FUNCTION double px_exp(double x) {
-    return exp(x);
-}
+PX_FUNCTION double px_exp(double x) { return exp(x); }
 #else
 /* exp without branches or calls, so that loops over it vectorise: x = n ln 2 + r with |r| <= ln 2 / 2. exp(r) is its
  * Taylor polynomial of degree 7. 2^n is made of its exponent bits, the low bits of n + 1.5 * 2^23. The relative error

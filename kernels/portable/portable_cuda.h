@@ -101,14 +101,8 @@ PX_FUNCTION double px_lanes_exclusive_sum_double(double x) {
     return index > 0 ? before : 0;
 }
 
-PX_FUNCTION px_real px_sqrt(px_real x) {
-    return sqrtf(x);
-}
-PX_FUNCTION px_real px_log(px_real x) {
-    return logf(x);
-}
-PX_FUNCTION px_real px_exp(px_real x) {
-    return expf(x);
-}
+PX_FUNCTION px_real px_sqrt(px_real x) { return sqrtf(x); }
+PX_FUNCTION px_real px_log(px_real x) { return logf(x); }
+PX_FUNCTION px_real px_exp(px_real x) { return expf(x); }
 
 #endif

@@ -25,9 +25,7 @@ class px_store {
 #endif
         return value;
     }
-    PX_MEMBER operator px_real() const {
-        return px_from_bfloat16(bits);
-    }
+    PX_MEMBER operator px_real() const { return px_from_bfloat16(bits); }
 };
 #endif
 

@@ -17,9 +17,7 @@
 #include "kernels/portable/portable.h"
 
 /* max(x, min), but a NaN is kept. */
-PX_FUNCTION px_real px_clamp_min(px_real x, px_real min) {
-    return x < min ? min : x;
-}
+PX_FUNCTION px_real px_clamp_min(px_real x, px_real min) { return x < min ? min : x; }
 
 #ifdef __CUDACC__
 
@@ -61,9 +59,7 @@ template <int N> static __device__ __forceinline__ void px_vector_store(px_store
     }
 }
 
-static inline bool px_is_aligned(const px_tensor *tensor) {
-    return (uintptr_t)tensor->data % 16 == 0;
-}
+static inline bool px_is_aligned(const px_tensor *tensor) { return (uintptr_t)tensor->data % 16 == 0; }
 
 #define PX_VECTOR_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS, ALIGNED)                                                  \
     template <int PX_VECTOR_WIDTH>                                                                                     \
@@ -103,9 +99,7 @@ PX_ROW px_vector px_vector_read(const px_store *row, int column, px_real otherwi
     x.at[0] = row ? (px_real)row[column] : otherwise;
     return x;
 }
-PX_ROW void px_vector_write(px_store *row, int column, px_vector x) {
-    row[column] = x.at[0];
-}
+PX_ROW void px_vector_write(px_store *row, int column, px_vector x) { row[column] = x.at[0]; }
 
 #define PX_VECTOR_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS, ALIGNED)                                                  \
     PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)

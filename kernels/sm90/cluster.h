@@ -77,20 +77,14 @@ PX_HOST_DEVICE int px_tile_channel(const px_cluster *c, int block, int warpgroup
 }
 
 /* The channel of its tile to which column p of the tile belongs. */
-PX_HOST_DEVICE int px_tile_column_channel(int p) {
-    return p % PX_CHUNK / 2 * PX_CHUNK + p / PX_CHUNK * 2 + p % 2;
-}
+PX_HOST_DEVICE int px_tile_column_channel(int p) { return p % PX_CHUNK / 2 * PX_CHUNK + p / PX_CHUNK * 2 + p % 2; }
 
 /* ---- wgmma: operands and accumulators ---- */
 
 /* The row and column of D to which accumulator i of a thread of a warpgroup belongs: PTX ISA, wgmma, "Register
  * fragments". */
-PX_HOST_DEVICE int px_wgmma_row(int thread, int i) {
-    return thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8;
-}
-PX_HOST_DEVICE int px_wgmma_column(int thread, int i) {
-    return i / 4 * 8 + thread % 4 * 2 + i % 2;
-}
+PX_HOST_DEVICE int px_wgmma_row(int thread, int i) { return thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8; }
+PX_HOST_DEVICE int px_wgmma_column(int thread, int i) { return i / 4 * 8 + thread % 4 * 2 + i % 2; }
 
 /* The descriptor of a K-major matrix without swizzle at a shared address: PTX ISA, wgmma, "Matrix descriptor format".
  * leading_bytes is the distance between the two chunks of one instruction's K. The stride between groups of 8 rows is
@@ -102,9 +96,7 @@ PX_HOST_DEVICE uint64_t px_wgmma_descriptor(uint32_t address, uint32_t leading_b
 }
 
 /* The descriptor of the matrix that begins `bytes` further. */
-PX_HOST_DEVICE uint64_t px_wgmma_advance(uint64_t descriptor, uint32_t bytes) {
-    return descriptor + (bytes >> 4);
-}
+PX_HOST_DEVICE uint64_t px_wgmma_advance(uint64_t descriptor, uint32_t bytes) { return descriptor + (bytes >> 4); }
 
 /* ---- Threads ---- */
 
@@ -242,16 +234,12 @@ PX_HOST_DEVICE uint64_t px_cluster_b(uint32_t weights, int columns) {
     return px_wgmma_descriptor(weights, (uint32_t)columns * PX_CHUNK_BYTES);
 }
 enum { PX_CLUSTER_STRIDE_A = 2 * PX_CLUSTER_ROWS * PX_CHUNK_BYTES };
-PX_HOST_DEVICE uint32_t px_cluster_stride_b(int columns) {
-    return 2 * (uint32_t)columns * PX_CHUNK_BYTES;
-}
+PX_HOST_DEVICE uint32_t px_cluster_stride_b(int columns) { return 2 * (uint32_t)columns * PX_CHUNK_BYTES; }
 
 /* ---- Forward ---- */
 
 /* Columns of a block's product: (tile, gate, channel of the tile in the order of px_tile_column_channel). */
-PX_HOST_DEVICE int px_forward_columns(const px_cluster *c) {
-    return c->warpgroups * PX_TILE_GATES;
-}
+PX_HOST_DEVICE int px_forward_columns(const px_cluster *c) { return c->warpgroups * PX_TILE_GATES; }
 
 PX_HOST_DEVICE px_cluster_shared px_forward_shared(const px_cluster *c) {
     return px_cluster_lay_out((uint32_t)(c->taps * c->hidden * px_forward_columns(c)) * sizeof(uint16_t),
@@ -292,22 +280,16 @@ PX_HOST_DEVICE uint32_t px_forward_copy_bytes(const px_cluster *c, int block) {
 PX_HOST_DEVICE uint32_t px_forward_barrier(int step, int source) {
     return (uint32_t)(step % 2 * PX_CLUSTER_MAX_BLOCKS + source) * (uint32_t)sizeof(uint64_t);
 }
-PX_HOST_DEVICE uint32_t px_forward_parity(int step) {
-    return (uint32_t)(step - 1) / 2 % 2;
-}
+PX_HOST_DEVICE uint32_t px_forward_parity(int step) { return (uint32_t)(step - 1) / 2 % 2; }
 
 /* ---- Backward ---- */
 
 /* Values of K of one tap of a block's product, the gradients of its gates: (tile, gate, channel of the tile). */
-PX_HOST_DEVICE int px_backward_depth(const px_cluster *c) {
-    return c->warpgroups * PX_TILE_GATES;
-}
+PX_HOST_DEVICE int px_backward_depth(const px_cluster *c) { return c->warpgroups * PX_TILE_GATES; }
 
 /* Columns of a block's product: (tile, owner, channel of the tile in the order of px_tile_column_channel). Owner o is
  * block (block + o) mod blocks, so that owner 0 is the block itself. A warpgroup computes the columns of one tile. */
-PX_HOST_DEVICE int px_backward_columns(const px_cluster *c) {
-    return c->warpgroups * c->blocks * PX_TILE_CHANNELS;
-}
+PX_HOST_DEVICE int px_backward_columns(const px_cluster *c) { return c->warpgroups * c->blocks * PX_TILE_CHANNELS; }
 
 /* The receive buffers hold the partial sums that the same thread of every other block sends to a thread: 4 float4 from
  * each. A thread's offset is px_receive_offset, and that of float4 v from the block `owner` before (or, to send, to
@@ -364,11 +346,7 @@ PX_HOST_DEVICE uint64_t px_backward_b(const px_cluster *c, uint32_t weights, int
 /* The barriers of the receive buffers. `full` completes when the sums of every other block have arrived, `free` when
  * every other block has read its own buffers. Steps and phases count from the last step: step t waits for phase t - 1
  * of full and for phase t of free. */
-PX_HOST_DEVICE uint32_t px_backward_full(uint32_t barriers) {
-    return barriers;
-}
-PX_HOST_DEVICE uint32_t px_backward_free(uint32_t barriers) {
-    return barriers + (uint32_t)sizeof(uint64_t);
-}
+PX_HOST_DEVICE uint32_t px_backward_full(uint32_t barriers) { return barriers; }
+PX_HOST_DEVICE uint32_t px_backward_free(uint32_t barriers) { return barriers + (uint32_t)sizeof(uint64_t); }
 
 #endif

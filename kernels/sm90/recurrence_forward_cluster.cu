@@ -142,6 +142,4 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
     px_cluster_sync();
 }
 
-extern "C" const void *px_recurrence_forward_cluster_sm90(void) {
-    return (const void *)recurrence_forward_kernel;
-}
+extern "C" const void *px_recurrence_forward_cluster_sm90(void) { return (const void *)recurrence_forward_kernel; }

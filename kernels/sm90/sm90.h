@@ -10,9 +10,7 @@
 
 /* ---- Addresses and blocks ---- */
 
-PX_SM90 uint32_t px_shared_address(const void *memory) {
-    return (uint32_t)__cvta_generic_to_shared(memory);
-}
+PX_SM90 uint32_t px_shared_address(const void *memory) { return (uint32_t)__cvta_generic_to_shared(memory); }
 
 /* The rank of this block in its cluster. `volatile` here and in px_map_shared makes the compiler recompute the value
  * where it is used, in one or two instructions, so that it occupies no registers in between. */
@@ -36,9 +34,7 @@ PX_SM90 void px_cluster_sync() {
 
 /* Makes this thread's plain stores to shared memory visible to wgmma and bulk copies that this thread starts later, or
  * that other threads start after a barrier. */
-PX_SM90 void px_fence_proxy_async() {
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
+PX_SM90 void px_fence_proxy_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 /* ---- Loads and stores of 16 bytes ---- */
 
@@ -55,9 +51,7 @@ PX_SM90 px_float8 px_load_float8(const float *from) {
 PX_SM90 void px_prefetch(const void *from) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
 }
-PX_SM90 void px_store_global(void *to, const px_bf16x8 &x) {
-    px_store_global16(to, x.pair);
-}
+PX_SM90 void px_store_global(void *to, const px_bf16x8 &x) { px_store_global16(to, x.pair); }
 PX_SM90 void px_store_global(float *to, const px_float8 &x) {
     ((float4 *)to)[0] = make_float4(x.value[0], x.value[1], x.value[2], x.value[3]);
     ((float4 *)to)[1] = make_float4(x.value[4], x.value[5], x.value[6], x.value[7]);
@@ -86,9 +80,7 @@ PX_SM90 void px_mbarrier_init(uint32_t barrier, uint32_t arrivals) {
 }
 
 /* Makes initialised mbarriers visible to the cluster. Call it before px_cluster_sync. */
-PX_SM90 void px_fence_mbarrier_init() {
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
+PX_SM90 void px_fence_mbarrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
 /* One arrival that adds to the bytes expected in this phase. The bytes may have arrived already. */
 PX_SM90 void px_mbarrier_expect(uint32_t barrier, uint32_t bytes) {
@@ -143,9 +135,7 @@ template <int SUMS> PX_SM90 void px_wgmma_pin(float (&d)[SUMS]) {
 
 /* Must precede the first wgmma that adds to the sums, and stand where control flow joins (loops, the end). Elsewhere
  * ptxas inserts one itself, with a warning. */
-PX_SM90 void px_wgmma_fence() {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
+PX_SM90 void px_wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
 /* Waits for all wgmma of the warpgroup. After it the sums are complete and the operands may be overwritten. */
 template <int SUMS> PX_SM90 void px_wgmma_wait(float (&d)[SUMS]) {

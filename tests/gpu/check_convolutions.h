@@ -77,9 +77,7 @@ static void check_one_convolve(const convolution *c) {
     EXPECT(convolve, y);
 }
 
-static void check_convolve(void) {
-    each_convolution(check_one_convolve);
-}
+static void check_convolve(void) { each_convolution(check_one_convolve); }
 
 static void check_one_input_gradient(const convolution *c) {
     if (c->relu_y) return; /* relu_y is differentiated by the operation that reads y */
@@ -94,9 +92,7 @@ static void check_one_input_gradient(const convolution *c) {
     EXPECT(convolve_input_gradient, dx);
 }
 
-static void check_convolve_input_gradient(void) {
-    each_convolution(check_one_input_gradient);
-}
+static void check_convolve_input_gradient(void) { each_convolution(check_one_input_gradient); }
 
 static void check_one_weight_gradient(const convolution *c) {
     enum { LARGE = 1000 };                  /* pixels whose sums are split into segments */
@@ -112,8 +108,6 @@ static void check_one_weight_gradient(const convolution *c) {
     if (dbias.on[0].data) EXPECT(convolve_weight_gradient, dbias);
 }
 
-static void check_convolve_weight_gradient(void) {
-    each_convolution(check_one_weight_gradient);
-}
+static void check_convolve_weight_gradient(void) { each_convolution(check_one_weight_gradient); }
 
 #endif

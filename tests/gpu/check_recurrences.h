@@ -53,13 +53,9 @@ static void check_one_recurrence(const px_recurrence_args *args, bool reversed, 
     expect_recurrence(&s, args->directions, backward ? OP_recurrence_backward : OP_recurrence_forward);
 }
 
-static void check_recurrence_forward(void) {
-    each_recurrence(check_one_recurrence, false);
-}
+static void check_recurrence_forward(void) { each_recurrence(check_one_recurrence, false); }
 
-static void check_recurrence_backward(void) {
-    each_recurrence(check_one_recurrence, true);
-}
+static void check_recurrence_backward(void) { each_recurrence(check_one_recurrence, true); }
 
 /* Single steps: the first, a middle one, the last. Elements that a step does not write must not change. */
 static void check_cells(const px_recurrence_args *args, bool reversed, bool backward) {
@@ -89,12 +85,8 @@ static void check_cells(const px_recurrence_args *args, bool reversed, bool back
     }
 }
 
-static void check_lstm_cell_forward(void) {
-    each_recurrence(check_cells, false);
-}
+static void check_lstm_cell_forward(void) { each_recurrence(check_cells, false); }
 
-static void check_lstm_cell_backward(void) {
-    each_recurrence(check_cells, true);
-}
+static void check_lstm_cell_backward(void) { each_recurrence(check_cells, true); }
 
 #endif

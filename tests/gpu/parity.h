@@ -164,9 +164,7 @@ static inline pair activations(size_t rows, int columns, content what) {
     return make(rows, columns, the.mode->type[0], the.mode->type[1], what);
 }
 
-static inline pair reals(size_t rows, int columns, content what) {
-    return make(rows, columns, PX_REAL, PX_REAL, what);
-}
+static inline pair reals(size_t rows, int columns, content what) { return make(rows, columns, PX_REAL, PX_REAL, what); }
 
 static inline pair doubles(size_t rows, int columns, content what) {
     return make(rows, columns, PX_FLOAT64, PX_FLOAT64, what);
@@ -182,9 +180,7 @@ static inline pair levels(size_t rows, int columns, int count) {
     return p;
 }
 
-static inline double element_byte(const void *data, size_t index) {
-    return ((const uint8_t *)data)[index];
-}
+static inline double element_byte(const void *data, size_t index) { return ((const uint8_t *)data)[index]; }
 
 static inline double element_bfloat16(const void *data, size_t index) {
     return px_from_bfloat16(((const uint16_t *)data)[index]);

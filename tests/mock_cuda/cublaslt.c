@@ -155,17 +155,11 @@ typedef struct product {
     bool poisoned;
 } product;
 
-static bool narrow(const layout *l) {
-    return l->type == CUDA_R_16BF;
-}
+static bool narrow(const layout *l) { return l->type == CUDA_R_16BF; }
 
-static size_t element(const layout *l) {
-    return narrow(l) ? 2 : 4;
-}
+static size_t element(const layout *l) { return narrow(l) ? 2 : 4; }
 
-static uint64_t depth(const product *p) {
-    return p->op.transposed[0] == CUBLAS_OP_N ? p->a.columns : p->a.rows;
-}
+static uint64_t depth(const product *p) { return p->op.transposed[0] == CUBLAS_OP_N ? p->a.columns : p->a.rows; }
 
 static bool has_bias(int32_t epilogue) {
     return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;

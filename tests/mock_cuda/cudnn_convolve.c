@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t elements(const mock_tensor *t) {
-    return t->size[0] * t->size[1] * t->size[2] * t->size[3];
-}
+static int64_t elements(const mock_tensor *t) { return t->size[0] * t->size[1] * t->size[2] * t->size[3]; }
 
 static int64_t place_of(const mock_tensor *t, int64_t n, int64_t feature, int64_t row, int64_t column) {
     const int64_t at[MOCK_DIMENSIONS] = {n, feature, row, column};

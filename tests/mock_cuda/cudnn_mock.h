@@ -34,9 +34,7 @@ typedef struct mock_convolution {
 } mock_convolution;
 
 /* The index of the tensor that a pass writes. */
-static inline int mock_made(mock_pass pass) {
-    return pass == MOCK_FORWARD ? 2 : 0;
-}
+static inline int mock_made(mock_pass pass) { return pass == MOCK_FORWARD ? 2 : 0; }
 
 /* The tensor that the whole graph leaves in memory. */
 static inline const mock_tensor *mock_result(const mock_convolution *c) {

@@ -15,9 +15,7 @@ static void finished(px_status status, const char *kernel) {
 
 /* Portable kernels read their arguments alone, and so get no device. */
 #define KERNEL_AS(name, as)                                                                                            \
-    static void run_##as(const void *args) {                                                                           \
-        finished(px_cpu_##as(NULL, args), #name);                                                                      \
-    }                                                                                                                  \
+    static void run_##as(const void *args) { finished(px_cpu_##as(NULL, args), #name); }                               \
     px_status px_cuda_##as(px_device *device, const px_##name##_args *args);                                           \
     px_status px_cuda_##as(px_device *device, const px_##name##_args *args) {                                          \
         (void)mock_give(px_cuda_stream(device), run_##as, args, sizeof *args);                                         \
@@ -46,12 +44,8 @@ static void run_execute_as(const px_execute_args *commands, px_type activation) 
     px_device_close(cpu);
     mock_counted(MOCK_executed);
 }
-static void run_execute(const void *args) {
-    run_execute_as(args, PX_REAL);
-}
-static void run_execute_bf16(const void *args) {
-    run_execute_as(args, PX_BF16);
-}
+static void run_execute(const void *args) { run_execute_as(args, PX_REAL); }
+static void run_execute_bf16(const void *args) { run_execute_as(args, PX_BF16); }
 
 px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *commands) {
     (void)mock_give(px_cuda_stream(device), run_execute, commands, sizeof *commands);

@@ -47,9 +47,7 @@ cudaError_t cudaGetDevice(int *device) {
     return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) {
-    return device == 0 ? cudaSuccess : mock_error(cudaErrorInvalidDevice);
-}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : mock_error(cudaErrorInvalidDevice); }
 
 /* Compute capability 9.9 does not exist: such a device has clusters, but code for 9.0 alone is not for it. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
@@ -89,9 +87,7 @@ static int allocation_of(const void *memory, size_t bytes) {
     return -1;
 }
 
-bool mock_on_card(const void *memory, size_t bytes) {
-    return allocation_of(memory, bytes) >= 0;
-}
+bool mock_on_card(const void *memory, size_t bytes) { return allocation_of(memory, bytes) >= 0; }
 
 static void *aligned(size_t bytes) {
     void *memory = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
@@ -163,9 +159,7 @@ static void run_copy(const void *args) {
     }
 }
 
-static size_t extent(size_t pitch, size_t width, size_t rows) {
-    return rows ? (rows - 1) * pitch + width : 0;
-}
+static size_t extent(size_t pitch, size_t width, size_t rows) { return rows ? (rows - 1) * pitch + width : 0; }
 
 static cudaError_t give_copy(copy c, enum cudaMemcpyKind kind, cudaStream_t stream) {
     const size_t to = extent(c.to_pitch, c.width, c.rows), from = extent(c.from_pitch, c.width, c.rows);

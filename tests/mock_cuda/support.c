@@ -29,13 +29,9 @@ static bool asked_for(const char *ends) {
     return strcmp(asked ? asked : "all", ends) == 0;
 }
 
-bool mock_ends(int64_t features) {
-    return asked_for("all") || (asked_for("even") && features % 2 == 0);
-}
+bool mock_ends(int64_t features) { return asked_for("all") || (asked_for("even") && features % 2 == 0); }
 
-bool mock_takes(int64_t images) {
-    return !asked_for("even") || images != 2;
-}
+bool mock_takes(int64_t images) { return !asked_for("even") || images != 2; }
 
 bool mock_overlap(const void *a, size_t bytes_a, const void *b, size_t bytes_b) {
     return (uintptr_t)a < (uintptr_t)b + bytes_b && (uintptr_t)b < (uintptr_t)a + bytes_a;

@@ -25,9 +25,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const figure *)a)->name, ((const figure *)b)->name);
 }
 
-void figures_sort(figures *r) {
-    qsort(r->entries, r->count, sizeof *r->entries, by_name);
-}
+void figures_sort(figures *r) { qsort(r->entries, r->count, sizeof *r->entries, by_name); }
 
 void figures_free(figures *r) {
     free(r->entries);

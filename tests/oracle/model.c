@@ -103,9 +103,7 @@ static void add_block(oracle_model *m, int l) {
     if (m->skip) add_point(m, name_of("skip.%d", l).text, 2 * h, 2 * h, 1);
 }
 
-static int group(int feature, int features, int colours) {
-    return feature * colours / features;
-}
+static int group(int feature, int features, int colours) { return feature * colours / features; }
 
 static bool connected(const oracle_model *m, const oracle_tensor *t, int out, int tap, int in) {
     if (tap >= t->live) return false;

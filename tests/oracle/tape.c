@@ -17,9 +17,7 @@ static struct {
     double kink;
 } tape = {.kink = INFINITY};
 
-void tape_clear(void) {
-    tape.count = 0;
-}
+void tape_clear(void) { tape.count = 0; }
 
 static node *append(double value) {
     if (tape.count == tape.capacity) {
@@ -43,9 +41,7 @@ static var unary(double value, var x, double derivative) {
     return tape.count - 1;
 }
 
-double tape_value(var x) {
-    return tape.nodes[x].value;
-}
+double tape_value(var x) { return tape.nodes[x].value; }
 
 var tape_leaf(double value) {
     append(value);
@@ -115,9 +111,7 @@ void tape_backward(var root) {
     }
 }
 
-double tape_gradient(var x) {
-    return tape.nodes[x].gradient;
-}
+double tape_gradient(var x) { return tape.nodes[x].gradient; }
 
 double tape_kink(void) {
     const double kink = tape.kink;

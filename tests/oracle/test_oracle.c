@@ -81,9 +81,7 @@ static void check_within(const figures *found, const figures *expected, double s
         fail_msg("%s: found %.12g, expected %.12g within %.3g", d.name, d.found, d.expected, slack * d.tolerance);
 }
 
-static void check_report(const figures *found, const figures *expected) {
-    check_within(found, expected, 1);
-}
+static void check_report(const figures *found, const figures *expected) { check_within(found, expected, 1); }
 
 /* The smallest distance of a relu's input from 0, or of a uniform number from the boundary between two levels, at which
  * rounding in float32 cannot change the result. */

@@ -25,9 +25,7 @@ static void check_share(const char *what, double found, double expected, double 
         fail_msg("%s: found %.15g, expected %.15g within a share of %g", what, found, expected, share);
 }
 
-static size_t values_of(const oracle_model *m) {
-    return (size_t)(m->height * m->width * m->channels);
-}
+static size_t values_of(const oracle_model *m) { return (size_t)(m->height * m->width * m->channels); }
 
 /* ---- Train ---- */
 

@@ -26,9 +26,7 @@ trained trained_ising = {.name = "ising",
                                      "data.levels=2 data.size=2 data.train=builtin:ising data.test=builtin:ising "
                                      "train.steps=1 train.batch_size=50 train.learning_rate=0.05 train.samples=0"};
 
-int trained_make(void **state) {
-    return program_find() == 0 ? settings_make(state) : -1;
-}
+int trained_make(void **state) { return program_find() == 0 ? settings_make(state) : -1; }
 
 static void write_config(const px_config *config, const char *name) {
     char *text = px_config_text(config);

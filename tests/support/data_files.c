@@ -50,9 +50,7 @@ void npy_make(blob *b, const char *dictionary, size_t count) {
     for (size_t i = 0; i < count; i++) append_little(b, i, 1);
 }
 
-void append_image(void *b, void *bytes, int size) {
-    append(b, bytes, (size_t)size);
-}
+void append_image(void *b, void *bytes, int size) { append(b, bytes, (size_t)size); }
 
 void png_make(blob *b, int height, int width, int channels, int value) {
     static uint8_t pixels[1 << 16];
@@ -112,9 +110,7 @@ void tar_add(blob *tar, const char *name, const void *bytes, size_t size, size_t
     append_zeros(tar, (512 - size % 512) % 512);
 }
 
-void tar_end(blob *tar) {
-    append_zeros(tar, 1024);
-}
+void tar_end(blob *tar) { append_zeros(tar, 1024); }
 
 static size_t zip_deflate(const void *bytes, size_t size, uint8_t *packed, size_t room) {
     z_stream z = {0};

@@ -52,11 +52,7 @@ void px_wgmma_check(const float *sums, int count);
 
 template <int SUMS> void px_wgmma_pin(float (&)[SUMS]) {}
 static inline void px_wgmma_fence() {}
-template <int SUMS> void px_wgmma(float (&d)[SUMS], uint64_t a, uint64_t b) {
-    px_wgmma_add(d, SUMS, a, b);
-}
-template <int SUMS> void px_wgmma_wait(float (&d)[SUMS]) {
-    px_wgmma_check(d, SUMS);
-}
+template <int SUMS> void px_wgmma(float (&d)[SUMS], uint64_t a, uint64_t b) { px_wgmma_add(d, SUMS, a, b); }
+template <int SUMS> void px_wgmma_wait(float (&d)[SUMS]) { px_wgmma_check(d, SUMS); }
 
 #endif

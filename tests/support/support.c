@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-px_device *px_test_device(px_context *ctx) {
-    return px_test_device_of(ctx, PX_REAL);
-}
+px_device *px_test_device(px_context *ctx) { return px_test_device_of(ctx, PX_REAL); }
 
 px_device *px_test_device_of(px_context *ctx, px_type activation) {
     const char *kind = getenv("PX_TEST_DEVICE");
@@ -53,10 +51,6 @@ px_difference px_compare(size_t count, double (*found)(const void *, size_t), co
     return difference;
 }
 
-double px_element_real(const void *data, size_t index) {
-    return (double)((const px_real *)data)[index];
-}
+double px_element_real(const void *data, size_t index) { return (double)((const px_real *)data)[index]; }
 
-double px_element_double(const void *data, size_t index) {
-    return ((const double *)data)[index];
-}
+double px_element_double(const void *data, size_t index) { return ((const double *)data)[index]; }

@@ -19,9 +19,7 @@ typedef struct value_set {
 static void join(value_set *to, const value_set *from) {
     for (int w = 0; w < WORDS; w++) to->word[w] |= from->word[w];
 }
-static bool contains(const value_set *set, size_t value) {
-    return set->word[value / 64] >> (value % 64) & 1;
-}
+static bool contains(const value_set *set, size_t value) { return set->word[value / 64] >> (value % 64) & 1; }
 
 /* A set for each feature of each pixel: the values it may depend on. */
 typedef struct set_tensor {

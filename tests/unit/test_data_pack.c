@@ -12,9 +12,7 @@ typedef struct told {
     char why[1024];
 } told;
 
-static void note_done(void *user, size_t images) {
-    ((told *)user)->done = images;
-}
+static void note_done(void *user, size_t images) { ((told *)user)->done = images; }
 
 static void note_skipped(void *user, size_t index, const char *why) {
     told *t = user;

@@ -42,9 +42,7 @@ static const char *golden_path(const golden_case *golden, const char *file) {
     return path;
 }
 
-static double expected_element(const void *tensor, size_t index) {
-    return px_stored_tensor_value(tensor, index);
-}
+static double expected_element(const void *tensor, size_t index) { return px_stored_tensor_value(tensor, index); }
 
 static void expect(const golden_case *golden, const char *name, const void *found,
                    double (*element)(const void *, size_t)) {

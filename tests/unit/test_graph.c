@@ -111,9 +111,7 @@ static px_device *open_device(px_context *ctx, px_type activation, mode how) {
     return device;
 }
 
-static bool is_mock(const px_device *device) {
-    return device->ops == &mock.table;
-}
+static bool is_mock(const px_device *device) { return device->ops == &mock.table; }
 
 /* ---- A series of steps, and their results ---- */
 

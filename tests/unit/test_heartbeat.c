@@ -22,12 +22,8 @@ static void name_rank(const void *context, int rank, char name[PX_RANK_NAME]) {
     snprintf(name, PX_RANK_NAME, "rank %d", rank);
 }
 
-static void log_line(const char *line) {
-    dprintf(log_pipe[1], "%s\n", line);
-}
-static void exit_now(px_status status) {
-    _exit(EXIT_BASE + (int)status);
-}
+static void log_line(const char *line) { dprintf(log_pipe[1], "%s\n", line); }
+static void exit_now(px_status status) { _exit(EXIT_BASE + (int)status); }
 static const px_ranks_callbacks callbacks = {log_line, exit_now, &stop};
 
 typedef void (*action)(px_heartbeat *monitor, int rank);

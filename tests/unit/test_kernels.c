@@ -39,9 +39,7 @@ static px_tensor counting_from(px_desk *desk, int first, size_t rows, int column
     return tensor;
 }
 
-static px_tensor counting(px_desk *desk, size_t rows, int columns) {
-    return counting_from(desk, 1, rows, columns);
-}
+static px_tensor counting(px_desk *desk, size_t rows, int columns) { return counting_from(desk, 1, rows, columns); }
 
 static void expect(const char *what, size_t element, double found, double want) {
     if (found != want) fail_msg("%s: element %zu is %.17g, expected exactly %.17g", what, element, found, want);

@@ -143,18 +143,14 @@ static void set_metadata(file_contents *file, const char *key, const char *value
         }
 }
 
-static void no_tensor(file_contents *f) {
-    *tensor_named(f, "head.1.bias") = f->tensors[--f->count];
-}
+static void no_tensor(file_contents *f) { *tensor_named(f, "head.1.bias") = f->tensors[--f->count]; }
 static void extra_tensor(file_contents *f) {
     f->tensors[f->count] = *tensor_named(f, "head.1.bias");
     f->tensors[f->count].data = NULL;
     f->tensors[f->count].shape[0] = 0;
     strcpy(f->tensors[f->count++].name, "head.3.bias");
 }
-static void renamed_tensor(file_contents *f) {
-    strcpy(tensor_named(f, "stem.bias")->name, "stem.bios");
-}
+static void renamed_tensor(file_contents *f) { strcpy(tensor_named(f, "stem.bias")->name, "stem.bios"); }
 static void flat_shape(file_contents *f) {
     px_stored_tensor *t = tensor_named(f, "blocks.1.left.state_to_state.weight");
     t->shape[1] *= t->shape[2], t->rank = 2;
@@ -168,21 +164,11 @@ static void integer_tensor(file_contents *f) {
     px_stored_tensor *t = tensor_named(f, "stem.bias");
     t->dtype = PX_DTYPE_U8;
 }
-static void masked_value(file_contents *f) {
-    values_of(f, "head.0.weight")[9] = -1e-30f;
-}
-static void masked_tap(file_contents *f) {
-    values_of(f, "stem.weight")[27 * 3] = 1;
-}
-static void not_a_number(file_contents *f) {
-    values_of(f, "blocks.0.right.input_to_state.bias")[19] = NAN;
-}
-static void infinite(file_contents *f) {
-    values_of(f, "head.2.weight")[0] = -INFINITY;
-}
-static void masked_nan(file_contents *f) {
-    values_of(f, "stem.weight")[27 * 3] = NAN;
-}
+static void masked_value(file_contents *f) { values_of(f, "head.0.weight")[9] = -1e-30f; }
+static void masked_tap(file_contents *f) { values_of(f, "stem.weight")[27 * 3] = 1; }
+static void not_a_number(file_contents *f) { values_of(f, "blocks.0.right.input_to_state.bias")[19] = NAN; }
+static void infinite(file_contents *f) { values_of(f, "head.2.weight")[0] = -INFINITY; }
+static void masked_nan(file_contents *f) { values_of(f, "stem.weight")[27 * 3] = NAN; }
 /* A value that is finite in the file, but not when rounded to float32. */
 static void beyond_float(file_contents *f) {
     static double values[10];
@@ -190,51 +176,23 @@ static void beyond_float(file_contents *f) {
     values[3] = sizeof(px_real) == sizeof(float) ? 1e300 : INFINITY;
     t->data = values, t->dtype = PX_DTYPE_F64;
 }
-static void other_format(file_contents *f) {
-    set_metadata(f, "format", "pt");
-}
-static void no_format(file_contents *f) {
-    strcpy(f->metadata[0].key, "fornat");
-}
-static void other_levels(file_contents *f) {
-    set_metadata(f, "levels", "6");
-}
-static void word_levels(file_contents *f) {
-    set_metadata(f, "levels", "five");
-}
-static void word_step(file_contents *f) {
-    set_metadata(f, "step", "12x");
-}
-static void negative_step(file_contents *f) {
-    set_metadata(f, "step", "-1");
-}
-static void huge_step(file_contents *f) {
-    set_metadata(f, "step", "9223372036854775808");
-}
-static void empty_step(file_contents *f) {
-    set_metadata(f, "step", "");
-}
-static void no_height(file_contents *f) {
-    set_metadata(f, "height", "0");
-}
-static void huge_width(file_contents *f) {
-    set_metadata(f, "width", "65536");
-}
-static void two_channels(file_contents *f) {
-    set_metadata(f, "channels", "2");
-}
-static void one_channel(file_contents *f) {
-    set_metadata(f, "channels", "1");
-}
+static void other_format(file_contents *f) { set_metadata(f, "format", "pt"); }
+static void no_format(file_contents *f) { strcpy(f->metadata[0].key, "fornat"); }
+static void other_levels(file_contents *f) { set_metadata(f, "levels", "6"); }
+static void word_levels(file_contents *f) { set_metadata(f, "levels", "five"); }
+static void word_step(file_contents *f) { set_metadata(f, "step", "12x"); }
+static void negative_step(file_contents *f) { set_metadata(f, "step", "-1"); }
+static void huge_step(file_contents *f) { set_metadata(f, "step", "9223372036854775808"); }
+static void empty_step(file_contents *f) { set_metadata(f, "step", ""); }
+static void no_height(file_contents *f) { set_metadata(f, "height", "0"); }
+static void huge_width(file_contents *f) { set_metadata(f, "width", "65536"); }
+static void two_channels(file_contents *f) { set_metadata(f, "channels", "2"); }
+static void one_channel(file_contents *f) { set_metadata(f, "channels", "1"); }
 static void other_config(file_contents *f) {
     set_metadata(f, "config", "model: {kind: pixelcnn}\ndata: {levels: 5}\n");
 }
-static void broken_config(file_contents *f) {
-    set_metadata(f, "config", "model: [\n");
-}
-static void unknown_key(file_contents *f) {
-    set_metadata(f, "config", "model.kinds: pixelcnn\n");
-}
+static void broken_config(file_contents *f) { set_metadata(f, "config", "model: [\n"); }
+static void unknown_key(file_contents *f) { set_metadata(f, "config", "model.kinds: pixelcnn\n"); }
 
 /* A change to a valid file, and two strings that the error message must contain. */
 typedef struct invalid_file {

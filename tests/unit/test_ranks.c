@@ -177,12 +177,8 @@ static void final_gradients_do_not_change(void **state) {
 
 /* ---- Tests of a distributed job ---- */
 
-static void log_line(const char *line) {
-    fprintf(stderr, "not ok - %s\n", line);
-}
-static void exit_now(px_status status) {
-    _exit(1 + (int)status);
-}
+static void log_line(const char *line) { fprintf(stderr, "not ok - %s\n", line); }
+static void exit_now(px_status status) { _exit(1 + (int)status); }
 
 static px_context context;
 

@@ -262,9 +262,7 @@ static void make_pair(fixture *d, size_t rows, int columns, double scale, px_ten
 static double element_bf16(const void *data, size_t index) {
     return (double)px_from_bfloat16(((const uint16_t *)data)[index]);
 }
-static double element_float(const void *data, size_t index) {
-    return (double)((const float *)data)[index];
-}
+static double element_float(const void *data, size_t index) { return (double)((const float *)data)[index]; }
 
 static void expect_close(const char *name, const char *what, const px_tensor *found, const px_tensor *want) {
     const px_difference d = px_compare(px_tensor_elements(want), found->type == PX_BF16 ? element_bf16 : element_float,

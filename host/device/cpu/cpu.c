@@ -32,9 +32,7 @@ static px_status cpu_allocate_host(px_device *device, size_t bytes, void **memor
     return cpu_allocate(device, bytes, memory);
 }
 
-static px_status cpu_free_host(px_device *device, void *memory) {
-    return cpu_free(device, memory);
-}
+static px_status cpu_free_host(px_device *device, void *memory) { return cpu_free(device, memory); }
 
 static px_status cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
     (void)device;
@@ -84,9 +82,7 @@ static const px_device_ops cpu_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMO
 static const px_device_ops cpu_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
                                            PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
 
-const px_device_ops *px_cpu_ops(px_type activation) {
-    return activation == PX_BF16 ? &cpu_bf16 : &cpu_real;
-}
+const px_device_ops *px_cpu_ops(px_type activation) { return activation == PX_BF16 ? &cpu_bf16 : &cpu_real; }
 
 void *px_cpu_workspace(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
@@ -95,9 +91,7 @@ void *px_cpu_workspace(px_device *device) {
     return cpu->workspaces + (size_t)thread * cpu->workspace_stride;
 }
 
-px_real *px_cpu_float32(px_device *device) {
-    return (px_real *)((char *)px_cpu_workspace(device) + PX_CPU_WORKSPACE);
-}
+px_real *px_cpu_float32(px_device *device) { return (px_real *)((char *)px_cpu_workspace(device) + PX_CPU_WORKSPACE); }
 
 /* Writes a description such as "AMD EPYC 9654, 96 threads, OpenBLAS for Zen". */
 static void cpu_describe(px_cpu *cpu) {

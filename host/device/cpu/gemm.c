@@ -51,9 +51,7 @@ static void to_bf16(void *x, size_t ld, const px_real *from, block b) {
     }
 }
 
-static size_t extent_of(size_t all, size_t first, size_t max) {
-    return all - first < max ? all - first : max;
-}
+static size_t extent_of(size_t all, size_t first, size_t max) { return all - first < max ? all - first : max; }
 
 /* Computes a block of c over all of k, through the float32 copies in `reals`. */
 static void gemm_block(const px_gemm_args *g, block at, px_real *reals) {
@@ -97,9 +95,7 @@ void px_cpu_gemm_serial(px_device *device, const px_gemm_args *g) {
     }
 }
 
-static size_t tile_count(size_t extent, size_t tile) {
-    return (extent + tile - 1) / tile;
-}
+static size_t tile_count(size_t extent, size_t tile) { return (extent + tile - 1) / tile; }
 
 /* The part of problem `index` of the batch that tile (row, column) computes. */
 static px_gemm_args gemm_tile(const px_gemm_args *g, int index, size_t row, size_t rows, size_t column,

@@ -15,9 +15,7 @@
 
 static const px_taps the_pixel = {.stored = 1, .live = 1, .rows = 1, .columns = 1};
 
-static bool same(px_tensor a, px_tensor b) {
-    return a.data && a.data == b.data;
-}
+static bool same(px_tensor a, px_tensor b) { return a.data && a.data == b.data; }
 
 /* How many of `max` items of `bytes` bytes each, in up to three tensors, fit in the L2 budget: at least 1. */
 static size_t l2_budget(size_t bytes, size_t max) {

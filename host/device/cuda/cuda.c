@@ -16,9 +16,7 @@ px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing)
                    doing, cudaGetErrorString(error));
 }
 
-cudaStream_t px_cuda_stream(px_device *device) {
-    return ((px_cuda *)device)->stream;
-}
+cudaStream_t px_cuda_stream(px_device *device) { return ((px_cuda *)device)->stream; }
 
 px_status px_cuda_launched(px_device *device, const char *kernel) {
     const cudaError_t error = cudaGetLastError();
@@ -102,9 +100,7 @@ static const px_device_ops cuda_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEM
 static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
                                             PX_DEVICE_MEMORY(OP_ENTRY_MEMORY) PX_DEVICE_GRAPHS(OP_ENTRY_MEMORY)};
 
-const px_device_ops *px_cuda_ops(px_type activation) {
-    return activation == PX_BF16 ? &cuda_bf16 : &cuda_real;
-}
+const px_device_ops *px_cuda_ops(px_type activation) { return activation == PX_BF16 ? &cuda_bf16 : &cuda_real; }
 
 /* Selects the GPU with this ordinal and fills in its properties; fails if the kernels do not run on it. */
 static px_status select_gpu(px_cuda *cuda, int ordinal) {
