@@ -28,7 +28,7 @@ PX_FUNCTION int sample_level(const px_store *logits, int levels, px_lane lane, p
 
 PX_LANES void sample(size_t row, px_lane lane, const px_sample_args *k) {
     const px_store *logits = px_row(&k->logits, row) + k->offset;
-    const px_random4 random = px_random(k->seed, PX_RANDOM_SAMPLE, k->first_image + row, k->place);
+    const px_random4 random = px_random(k->seed, PX_RANDOM_SAMPLE, k->first_image + row, k->key);
     const px_real inverse = 1 / k->temperature;
 
     px_real max = logits[0];

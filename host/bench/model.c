@@ -13,7 +13,7 @@ typedef struct bench_state {
     px_model *model;
     px_optimizer *optimizer;
     px_step step;
-    px_decoder *decoder;
+    px_sampler *sampler;
     uint8_t *levels;  /* (images, H * W * C), random */
     uint8_t *sampled; /* (images, H * W * C) */
     uint8_t *keep;    /* (H * W): all but the last pixel */
@@ -35,7 +35,7 @@ static px_status pass_evaluate(void *context) {
 static px_status pass_sample(void *context) {
     bench_state *bench = context;
     const px_sample_request request = {.seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1};
-    return px_sample(bench->decoder, &request, bench->sampled, bench->nats, NULL);
+    return px_sample(bench->sampler, &request, bench->sampled, bench->nats, NULL);
 }
 
 static px_status pass_sample_naive(void *context) {
@@ -128,8 +128,7 @@ static px_status bench_phase_take(bench_state *bench, px_bench_phase phase, px_b
     px_times times;
     const px_purpose purpose = phases[phase].purpose;
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, purpose));
-    if (phase == PX_BENCH_SAMPLE)
-        PX_TRY(px_decoder_create(bench->model, bench->spec->images, PX_DECODER_RECORDED, &bench->decoder));
+    if (phase == PX_BENCH_SAMPLE) PX_TRY(px_sampler_create(bench->model, bench->spec->images, &bench->sampler));
     for (int i = 0; i < WARM_UP; i++) PX_TRY(phases[phase].pass(bench));
     PX_TRY(px_times_take(&times, bench->device, MIN_PASSES, bench->spec->seconds, phases[phase].pass, bench));
     passes->count = times.count;
@@ -177,7 +176,7 @@ px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_re
     bench_state bench = {.spec = spec, .device = device};
     memset(result, 0, sizeof *result);
     const px_status status = bench_measure(&bench, result);
-    px_decoder_destroy(bench.decoder);
+    px_sampler_destroy(bench.sampler);
     px_graph_release(&bench.step.graph, device);
     px_optimizer_destroy(bench.optimizer);
     px_model_destroy(bench.model);

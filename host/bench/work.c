@@ -116,12 +116,6 @@ PX_MOVES(rmsprop, &k->weights, &k->weights, &k->gradients, &k->second, &k->secon
 PX_MOVES(adam, &k->weights, &k->weights, &k->gradients, &k->first, &k->first, &k->second, &k->second)
 PX_MOVES(ema, &k->weights, &k->average, &k->average)
 
-/* The commands are in device memory, and their work is not counted. */
-static px_work work_execute(const px_execute_args *k) {
-    (void)k;
-    return (px_work){0};
-}
-
 px_work px_work_of(int op, const void *args) {
     switch (op) {
 #define PX_WORK_CASE(name)                                                                                             \

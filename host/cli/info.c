@@ -1,7 +1,7 @@
 /* pixelrnn info: parameters, memory and floating-point operations of a config or a model. */
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
-#include "pixelrnn/decoder.h"
+#include "pixelrnn/sample.h"
 #include "host/train/optimizer.h"
 #include "host/device/recurrence_choice.h"
 #include "host/model/internal.h"
@@ -69,7 +69,7 @@ static px_status print_memory(px_model *model, const px_config *config) {
     printf("memory, evaluation, %d images\n", px_cli_batch(config));
     print_bytes("total", eval.weights + eval.activations + eval.workspace);
     size_t caches;
-    PX_TRY(px_decoder_plan(model, px_cli_sampling_batch(config), &caches));
+    PX_TRY(px_sampler_plan(model, px_cli_sampling_batch(config), &caches));
     printf("memory, sampling, %d images at a time\n", px_cli_sampling_batch(config));
     print_bytes("total", eval.weights + caches + eval.workspace);
     return PX_OK;

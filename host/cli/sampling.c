@@ -71,7 +71,7 @@ static px_status describe_work(const px_sampling *s, char work[WORK_LINE]) {
 
 /* The buffers of a rank for one batch, and the records of a round: one batch of each rank. */
 typedef struct batch_buffers {
-    px_decoder *decoder;
+    px_sampler *sampler;
     uint8_t *given; /* 8-bit */
     uint8_t *levels;
     double *nats;
@@ -81,7 +81,7 @@ typedef struct batch_buffers {
 static px_status allocate_batch(const px_sampling *s, batch_buffers *b, int images) {
     const px_model_spec *spec = spec_of(s);
     const size_t count = (size_t)images;
-    PX_TRY(px_decoder_create(s->base.model, images, PX_DECODER_RECORDED, &b->decoder));
+    PX_TRY(px_sampler_create(s->base.model, images, &b->sampler));
     b->given = malloc(count * px_image_bytes(spec));
     b->levels = malloc(count * px_image_bytes(spec));
     b->nats = calloc(count, sizeof *b->nats);
@@ -92,7 +92,7 @@ static px_status allocate_batch(const px_sampling *s, batch_buffers *b, int imag
 }
 
 static void free_batch(batch_buffers *b) {
-    px_decoder_destroy(b->decoder);
+    px_sampler_destroy(b->sampler);
     free(b->given);
     free(b->levels);
     free(b->nats);
@@ -128,7 +128,7 @@ static px_status sample_batch(px_sampling *s, batch_buffers *b, int first, int i
         for (size_t i = 0; i < (size_t)images * bytes; i++) b->levels[i] = px_quantise(b->given[i], spec->levels);
         request.given = b->levels;
     }
-    PX_TRY(px_sample(b->decoder, &request, b->levels, b->nats, progress));
+    PX_TRY(px_sample(b->sampler, &request, b->levels, b->nats, progress));
     write_records(s, b, images, records);
     return PX_OK;
 }

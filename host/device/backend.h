@@ -280,7 +280,7 @@ typedef struct px_sum_columns_args {
 } px_sum_columns_args;
 
 /* Samples value `column` of each image from softmax(logits / temperature) by inversion. The uniform number is Philox of
- * (seed, first_image + row, place), where `place` is px_sample_key of the value. Adds -ln p of the value, at
+ * (seed, first_image + row, key), where `key` is px_sample_key of the value. Adds -ln p of the value, at
  * temperature 1, to nats. */
 typedef struct px_sample_args {
     px_tensor logits; /* [in]  (N, stride) activation; the L logits start at column `offset` of each row */
@@ -289,9 +289,9 @@ typedef struct px_sample_args {
     size_t offset;
     int levels, column;
     px_real temperature;
-    uint64_t seed, first_image, place;
+    uint64_t seed, first_image, key;
 } px_sample_args;
-/* The key of a value within its image, for px_sample_args.place. */
+/* The key of a value within its image, for px_sample_args.key. */
 static inline uint64_t px_sample_key(int row, int column, int channel) {
     return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
 }
@@ -352,41 +352,6 @@ typedef struct px_ema_args {
     px_real decay;
 } px_ema_args;
 
-/* ---- Command buffers ---- */
-
-/* Executes a command buffer: `count` operations on the images of one group, repeated for `groups` independent groups.
- * Each group has `bytes` bytes of memory of the same layout, group after group from `memory` on. The commands name
- * addresses in group 0's memory; for group g, such addresses move by g * bytes. Addresses outside (weights) are shared.
- * Images are numbered consecutively, `images` a group. Groups run in parallel: a thread each on the CPU, a cluster of
- * blocks each on CUDA. Within a group, commands run in order. */
-#define PX_COMMAND_OPS(X) X(gemm) X(normalize) X(activate) X(lstm_update) X(sample)
-typedef struct px_clear_args {
-    void *memory; /* set to 0 */
-    size_t bytes;
-} px_clear_args;
-typedef enum {
-#define PX_COMMAND_CODE(name) PX_COMMAND_##name,
-    PX_COMMAND_OPS(PX_COMMAND_CODE)
-#undef PX_COMMAND_CODE
-        PX_COMMAND_clear
-} px_command_op;
-typedef struct px_device_command {
-    px_command_op op;
-    union {
-#define PX_COMMAND_ARGS(name) px_##name##_args name;
-        PX_COMMAND_OPS(PX_COMMAND_ARGS)
-#undef PX_COMMAND_ARGS
-        px_clear_args clear;
-    } args;
-} px_device_command;
-typedef struct px_execute_args {
-    const px_device_command *steps; /* `count` commands, in device memory */
-    int count;
-    int groups, images;
-    char *memory;
-    size_t bytes;
-} px_execute_args;
-
 /* ---- The table ---- */
 
 /* The operations with a descriptor. Kernels that read or write activations exist once for each activation type
@@ -419,8 +384,7 @@ typedef struct px_execute_args {
     X(sgd)                                                                                                             \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \
-    X(ema)                                                                                                             \
-    X(execute)
+    X(ema)
 #define PX_DEVICE_OPS(X)                                                                                               \
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
@@ -473,7 +437,7 @@ struct px_device {
     size_t memory;             /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
     size_t held;               /* bytes that arenas have allocated */
     bool graphs;               /* operations can be captured as graphs (environment: PX_GRAPH) */
-    int workers;               /* groups that `execute` runs in parallel; 0: launch operations one by one instead */
+    int workers;               /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
     size_t workspace;          /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
     int capability;            /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
     int multiprocessors;       /* CUDA */

@@ -2,7 +2,7 @@
 #include "host/sample/decode.h"
 
 px_cache px_cache_lay_out(const px_decoder *d, px_arena *arena, px_type type, int layers, int pixels, int features) {
-    const size_t rows = (size_t)layers * (size_t)pixels * (size_t)d->group;
+    const size_t rows = (size_t)layers * (size_t)pixels * (size_t)d->capacity;
     return (px_cache){px_arena_tensor(arena, rows, features, type), pixels};
 }
 

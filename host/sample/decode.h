@@ -8,7 +8,6 @@
 #define PIXELRNN_SAMPLE_DECODE_H
 
 #include "host/model/blocks.h"
-#include "host/sample/command_buffer.h"
 #include "pixelrnn/decoder.h"
 
 /* The features of the last `pixels` pixels, for each layer: (layers * pixels * images, F). The images of a pixel are
@@ -52,24 +51,20 @@ extern const px_decode_kind px_decode_pixelcnn, px_decode_recurrent;
 
 struct px_decoder {
     px_model *model;
-    px_device *device;           /* runs or records the operations: the model's device, or that of `commands` */
-    px_command_buffer *commands; /* NULL in direct mode */
+    px_device *device; /* of the model */
     px_arena arena;
-    size_t group_bytes; /* of the memory of a group; the tensors below are those of group 0 */
-    int group, groups;  /* capacity: images in a group, and groups */
-    int batch;          /* images in the current batch */
-    int images, active; /* images in a group of the current batch, of which the last may have fewer, and groups */
-    int row, column;    /* the current pixel; column -1 before the first of a row */
-    px_tensor levels;   /* (images, H W C) PX_UINT8 */
-    px_tensor nats;     /* (images, 1) PX_FLOAT64 */
-    px_cache values;    /* (C) the four rows that the stem reads */
-    px_cache stem_sum;  /* (2h) real, the partial sums of the stem; a row */
-    px_tensor sum;      /* real, see px_decode_sum */
-    px_cache u;         /* (2h) layers + 1: outputs of the stem and of each block; a row */
-    px_cache relu_out;  /* (2h) relu of u; a pixel. The last layer's is the input of the head */
-    px_cache features;  /* (2h) real, with skips: the sum of the skip terms; a pixel */
-    px_cache hidden[2]; /* (q) of the head; a pixel */
-    px_cache logits;    /* (C * L); a pixel */
+    int capacity, images; /* the most images of a batch, and those of the current batch */
+    int row, column;      /* the current pixel; column -1 before the first of a row */
+    px_tensor levels;     /* (images, H W C) PX_UINT8 */
+    px_tensor nats;       /* (images, 1) PX_FLOAT64 */
+    px_cache values;      /* (C) the four rows that the stem reads */
+    px_cache stem_sum;    /* (2h) real, the partial sums of the stem; a row */
+    px_tensor sum;        /* real, see px_decode_sum */
+    px_cache u;           /* (2h) layers + 1: outputs of the stem and of each block; a row */
+    px_cache relu_out;    /* (2h) relu of u; a pixel. The last layer's is the input of the head */
+    px_cache features;    /* (2h) real, with skips: the sum of the skip terms; a pixel */
+    px_cache hidden[2];   /* (q) of the head; a pixel */
+    px_cache logits;      /* (C * L); a pixel */
     px_stack stem, skip, head[3];
     const px_decode_kind *kind;
     void *blocks; /* the structure of that kind */

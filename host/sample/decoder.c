@@ -20,16 +20,15 @@ static int max_features(const px_model_spec *s) {
     return s->channels * s->levels > widest ? s->channels * s->levels : widest;
 }
 
-/* Assigns the memory of one group of images. */
 static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     const px_model_spec *s = &d->model->spec;
     const px_type type = d->model->device->activation;
     const int features = 2 * s->hidden, width = s->width;
-    d->levels = px_arena_tensor(arena, (size_t)d->group, s->height * width * s->channels, PX_UINT8);
-    d->nats = px_arena_tensor(arena, (size_t)d->group, 1, PX_FLOAT64);
+    d->levels = px_arena_tensor(arena, (size_t)d->capacity, s->height * width * s->channels, PX_UINT8);
+    d->nats = px_arena_tensor(arena, (size_t)d->capacity, 1, PX_FLOAT64);
     d->values = px_cache_lay_out(d, arena, type, 1, PX_STEM_ROWS * width, s->channels);
     d->stem_sum = px_cache_lay_out(d, arena, PX_REAL, 1, width, features);
-    d->sum = px_arena_tensor(arena, (size_t)d->group, max_features(s), PX_REAL);
+    d->sum = px_arena_tensor(arena, (size_t)d->capacity, max_features(s), PX_REAL);
     d->u = px_cache_lay_out(d, arena, type, s->layers + 1, width, features);
     d->relu_out = px_cache_lay_out(d, arena, type, s->layers + 1, 1, features);
     if (s->skip) d->features = px_cache_lay_out(d, arena, PX_REAL, 1, 1, features);
@@ -38,19 +37,8 @@ static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     d->kind->lay_out(d, arena);
 }
 
-/* With fewer images in a group, a worker spends more time on reading the weights than on multiplying. */
-enum { PX_GROUP_MIN = 8 };
-
-/* Divides the images into one group for each worker, but with at least PX_GROUP_MIN images in a group. */
-static void decoder_divide(px_decoder *d, int images, px_decoder_mode mode) {
-    const int workers = mode == PX_DECODER_RECORDED ? d->device->workers : 0;
-    d->group = workers > 0 ? (images + workers - 1) / workers : images;
-    if (d->group < PX_GROUP_MIN && workers > 0) d->group = images < PX_GROUP_MIN ? images : PX_GROUP_MIN;
-    d->groups = d->group > 0 ? (images + d->group - 1) / d->group : 1;
-}
-
-/* Creates a decoder without device memory; a dry run gives group_bytes. */
-static px_status decoder_dry_run(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
+/* Creates a decoder without device memory; a dry run gives *bytes. */
+static px_status decoder_dry_run(px_model *model, int images, px_decoder **out, size_t *bytes) {
     const px_model_spec *s = &model->spec;
     const px_decode_kind *kind = decode_kinds[s->kind];
     px_decoder *d = calloc(1, sizeof *d);
@@ -62,48 +50,34 @@ static px_status decoder_dry_run(px_model *model, int images, px_decoder_mode mo
         *out = NULL;
         return px_fail_memory(model->device->ctx, "decoder", sizeof *d + kind->size);
     }
-    *d = (px_decoder){.model = model, .device = model->device, .kind = kind, .blocks = blocks};
+    *d = (px_decoder){.model = model, .device = model->device, .capacity = images, .kind = kind, .blocks = blocks};
     d->stem = (px_stack){.first = &model->stem, .layers = 1, .gates = 1};
     if (s->skip) d->skip = px_stack_of(d, &model->skips[0], s->layers > 1 ? &model->skips[1] : NULL, 1);
     for (int i = 0; i < 3; i++) d->head[i] = (px_stack){.first = &model->head.layer[i], .layers = 1, .gates = 1};
     kind->create(d);
-    decoder_divide(d, images, mode);
     px_arena plan = px_arena_plan();
     decoder_lay_out(d, &plan);
-    d->group_bytes = plan.peak;
+    *bytes = plan.peak;
     return PX_OK;
-}
-
-/* The memory of the groups, followed by that of the command buffer. */
-static size_t decoder_bytes(const px_decoder *d) {
-    return (size_t)d->groups * d->group_bytes + px_command_buffer_bytes();
 }
 
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes) {
     px_decoder *d;
-    PX_TRY(decoder_dry_run(model, images, PX_DECODER_RECORDED, &d));
-    *bytes = decoder_bytes(d);
+    PX_TRY(decoder_dry_run(model, images, &d, bytes));
     px_decoder_destroy(d);
     return PX_OK;
 }
 
-static px_status decoder_allocate(px_decoder *d, px_decoder_mode mode) {
-    px_device *device = d->model->device;
-    PX_TRY(px_arena_allocate(&d->arena, device, decoder_bytes(d)));
-    decoder_lay_out(d, &d->arena);
-    if (mode == PX_DECODER_DIRECT || device->workers == 0) return PX_OK;
-    PX_TRY(px_command_buffer_create(device, d->arena.base + (size_t)d->groups * d->group_bytes, &d->commands));
-    d->device = px_command_buffer_device(d->commands);
-    return PX_OK;
-}
-
-px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **out) {
-    *out = NULL;
-    PX_TRY(decoder_dry_run(model, images, mode, out));
-    const size_t bytes = decoder_bytes(*out);
-    const px_status status = decoder_allocate(*out, mode);
+px_status px_decoder_create(px_model *model, int images, px_decoder **out) {
+    size_t bytes;
     char need[64];
-    if (status == PX_OK) return PX_OK;
+    *out = NULL;
+    PX_TRY(decoder_dry_run(model, images, out, &bytes));
+    const px_status status = px_arena_allocate(&(*out)->arena, model->device, bytes);
+    if (status == PX_OK) {
+        decoder_lay_out(*out, &(*out)->arena);
+        return PX_OK;
+    }
     px_decoder_destroy(*out);
     *out = NULL;
     if (status != PX_ERR_MEMORY) return status;
@@ -113,60 +87,33 @@ px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, p
 
 void px_decoder_destroy(px_decoder *d) {
     if (!d) return;
-    px_command_buffer_destroy(d->commands);
     px_arena_free(&d->arena);
     free(d->blocks);
     free(d);
 }
 
-const px_model_spec *px_decoder_spec(const px_decoder *d) { return &d->model->spec; }
-px_context *px_decoder_context(const px_decoder *d) { return d->model->device->ctx; }
-int px_decoder_capacity(const px_decoder *d) { return d->group * d->groups; }
-
 /* ---- Batches ---- */
 
-/* The images of the current batch in this group. */
-static size_t group_images(const px_decoder *d, int group) {
-    const int left = d->batch - group * d->images;
-    return (size_t)(left < d->images ? left : d->images);
-}
-
-/* The address of this group's part of a tensor. */
-static void *group_data(const px_decoder *d, px_tensor tensor, int group) {
-    return (char *)tensor.data + (size_t)group * d->group_bytes;
-}
-
 px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
-    px_device *device = d->model->device;
-    const size_t bytes = (size_t)d->levels.columns;
-    d->batch = images;
-    d->images = images < d->group ? images : d->group;
-    d->active = d->images > 0 ? (images + d->images - 1) / d->images : 0;
+    const px_device_ops *ops = d->device->ops;
+    d->images = images;
     d->row = 0;
     d->column = -1;
-    for (int g = 0; g < d->active; g++) {
-        void *to = group_data(d, d->levels, g);
-        PX_TRY(device->ops->clear(device, to, (size_t)d->images * bytes));
-        PX_TRY(device->ops->clear(device, group_data(d, d->nats, g), (size_t)d->images * sizeof(double)));
-        if (levels)
-            PX_TRY(device->ops->upload(device, to, levels + (size_t)g * (size_t)d->images * bytes,
-                                       group_images(d, g) * bytes));
+    const size_t bytes = (size_t)images * (size_t)d->levels.columns;
+    PX_TRY(ops->clear(d->device, d->levels.data, bytes));
+    PX_TRY(ops->clear(d->device, d->nats.data, (size_t)images * sizeof(double)));
+    if (levels) {
+        PX_TRY(ops->upload(d->device, d->levels.data, levels, bytes));
+        PX_TRY(ops->synchronize(d->device)); /* the caller may now change them */
     }
-    if (levels) PX_TRY(device->ops->synchronize(device)); /* the caller may now change them */
-    if (d->commands) px_command_buffer_begin(d->commands, d->active, d->images, d->arena.base, d->group_bytes);
     return d->kind->begin ? d->kind->begin(d) : PX_OK;
 }
 
 px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
-    px_device *device = d->model->device;
-    const size_t bytes = (size_t)d->levels.columns;
-    if (d->commands) PX_TRY(px_command_buffer_flush(d->commands));
-    for (int g = 0; g < d->active; g++) {
-        const size_t first = (size_t)g * (size_t)d->images, images = group_images(d, g);
-        PX_TRY(device->ops->download(device, levels + first * bytes, group_data(d, d->levels, g), images * bytes));
-        if (nats) PX_TRY(device->ops->download(device, nats + first, group_data(d, d->nats, g), images * sizeof *nats));
-    }
-    return PX_OK;
+    const px_device_ops *ops = d->device->ops;
+    const size_t images = (size_t)d->images;
+    PX_TRY(ops->download(d->device, levels, d->levels.data, images * (size_t)d->levels.columns));
+    return nats ? ops->download(d->device, nats, d->nats.data, images * sizeof *nats) : PX_OK;
 }
 
 /* ---- Pixels ---- */
@@ -263,7 +210,7 @@ px_status px_decoder_sample(px_decoder *d, int channel, double temperature, uint
                   .nats = px_tensor_first_rows(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
                   .levels = s->levels, .column = (d->row * s->width + d->column) * s->channels + channel,
                   .temperature = (px_real)temperature, .seed = seed, .first_image = first_image,
-                  .place = px_sample_key(d->row, d->column, channel));
+                  .key = px_sample_key(d->row, d->column, channel));
 }
 
 px_status px_decoder_skip(px_decoder *d) {

@@ -1,7 +1,8 @@
-/* Sampling with a decoder, and the naive sampler, which is its reference. */
+/* Sampling with decoders, and the naive sampler, which is its reference. */
 #include "pixelrnn/sample.h"
 #include "host/device/backend.h"
 #include "host/logging/logging.h"
+#include <stdlib.h>
 
 static bool is_given(const px_sample_request *request, int pixel) { return request->keep && request->keep[pixel]; }
 
@@ -11,30 +12,115 @@ size_t px_sample_values(const px_model_spec *s, const px_sample_request *request
     return pixels * (size_t)s->channels;
 }
 
-static px_status poll_stop(px_decoder *decoder, const px_sample_request *request, int row) {
-    const px_status asked = px_stop_poll(request->stop);
-    if (asked == PX_OK) return PX_OK;
-    return px_fail(px_decoder_context(decoder), asked, "sampling: stopped after %d of %d rows of pixels", row,
-                   px_decoder_spec(decoder)->height);
+/* ---- Sampler ---- */
+
+struct px_sampler {
+    px_model *model;
+    int group, groups; /* images of a group, and groups */
+    px_decoder *decoder[];
+};
+
+/* With fewer images in a group, a thread spends more time on reading the weights than on multiplying. */
+enum { MIN_GROUP = 8 };
+
+/* The images of a group: an equal share of the images for each thread, but at least MIN_GROUP of them. */
+static int group_images(const px_device *device, int images) {
+    const int share = (images + device->workers - 1) / device->workers, min = images < MIN_GROUP ? images : MIN_GROUP;
+    return share > min ? share : min;
 }
 
-px_status px_sample(px_decoder *decoder, const px_sample_request *request, uint8_t *levels, double *nats,
+static int group_count(int images, int group) { return group > 0 ? (images + group - 1) / group : 1; }
+
+px_status px_sampler_plan(px_model *model, int images, size_t *bytes) {
+    const int group = group_images(px_model_device(model), images);
+    PX_TRY(px_decoder_plan(model, group, bytes));
+    *bytes *= (size_t)group_count(images, group);
+    return PX_OK;
+}
+
+px_status px_sampler_create(px_model *model, int images, px_sampler **out) {
+    const int group = group_images(px_model_device(model), images), groups = group_count(images, group);
+    const size_t bytes = sizeof(px_sampler) + (size_t)groups * sizeof(px_decoder *);
+    px_sampler *sampler = calloc(1, bytes);
+    *out = NULL;
+    if (!sampler) return px_fail_memory(px_model_device(model)->ctx, "sampler", bytes);
+    *sampler = (px_sampler){model, group, groups};
+    px_status status = PX_OK;
+    for (int g = 0; g < groups && status == PX_OK; g++) status = px_decoder_create(model, group, &sampler->decoder[g]);
+    if (status == PX_OK)
+        *out = sampler;
+    else
+        px_sampler_destroy(sampler);
+    return status;
+}
+
+void px_sampler_destroy(px_sampler *sampler) {
+    if (!sampler) return;
+    for (int g = 0; g < sampler->groups; g++) px_decoder_destroy(sampler->decoder[g]);
+    free(sampler);
+}
+
+int px_sampler_capacity(const px_sampler *sampler) { return sampler->group * sampler->groups; }
+
+/* The images first .. first + images - 1 of a batch. */
+typedef struct sample_group {
+    int first, images;
+} sample_group;
+
+static sample_group group_at(const px_sampler *sampler, const px_sample_request *request, int g) {
+    const int first = g * sampler->group, left = request->images - first;
+    return (sample_group){first, left < sampler->group ? left : sampler->group};
+}
+
+/* Samples the pixels from `pixel` on, up to `end`, for one group. */
+static px_status sample_pixels(const px_sampler *sampler, const px_sample_request *request, int g, int pixel, int end) {
+    px_decoder *decoder = sampler->decoder[g];
+    const uint64_t first_image = request->first_image + (uint64_t)group_at(sampler, request, g).first;
+    for (; pixel < end; pixel++) {
+        PX_TRY(px_decoder_next(decoder));
+        if (is_given(request, pixel)) {
+            PX_TRY(px_decoder_skip(decoder));
+            continue;
+        }
+        for (int channel = 0; channel < px_model_spec_of(sampler->model)->channels; channel++)
+            PX_TRY(px_decoder_sample(decoder, channel, request->temperature, request->seed, first_image));
+    }
+    return PX_OK;
+}
+
+px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8_t *levels, double *nats,
                     px_progress *progress) {
-    const px_model_spec *s = px_decoder_spec(decoder);
+    const px_model_spec *s = px_model_spec_of(sampler->model);
+    const size_t bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    const int groups = request->images > 0 ? group_count(request->images, sampler->group) : 0;
+    const int64_t before = progress ? progress->done : 0;
     int pixels = s->height * s->width; /* up to the last that is sampled */
     while (pixels > 0 && is_given(request, pixels - 1)) pixels--;
-    const int64_t before = progress ? progress->done : 0;
-    PX_TRY(px_decoder_begin(decoder, request->images, request->given));
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        const bool given = is_given(request, pixel);
-        if (pixel % s->width == 0) PX_TRY(poll_stop(decoder, request, pixel / s->width));
-        PX_TRY(px_decoder_next(decoder));
-        if (given) PX_TRY(px_decoder_skip(decoder));
-        for (int channel = 0; channel < s->channels && !given; channel++)
-            PX_TRY(px_decoder_sample(decoder, channel, request->temperature, request->seed, request->first_image));
-        if (progress) px_progress_update(progress, before + pixel + 1, "");
+    for (int g = 0; g < groups; g++) {
+        const sample_group group = group_at(sampler, request, g);
+        const uint8_t *given = request->given ? request->given + (size_t)group.first * bytes : NULL;
+        PX_TRY(px_decoder_begin(sampler->decoder[g], group.images, given));
     }
-    return px_decoder_finish(decoder, levels, nats);
+    for (int pixel = 0; pixel < pixels; pixel += s->width) {
+        const int end = pixel + s->width < pixels ? pixel + s->width : pixels;
+        const px_status asked = px_stop_poll(request->stop);
+        if (asked != PX_OK)
+            return px_fail(px_model_device(sampler->model)->ctx, asked,
+                           "sampling: stopped after %d of %d rows of pixels", pixel / s->width, s->height);
+        px_status worst = PX_OK;
+#pragma omp parallel for schedule(static, 1) reduction(max : worst) if (groups > 1)
+        for (int g = 0; g < groups; g++) {
+            const px_status status = sample_pixels(sampler, request, g, pixel, end);
+            if (status > worst) worst = status;
+        }
+        PX_TRY(worst);
+        if (progress) px_progress_update(progress, before + end, "");
+    }
+    for (int g = 0; g < groups; g++) {
+        const size_t first = (size_t)group_at(sampler, request, g).first;
+        PX_TRY(px_decoder_finish(sampler->decoder[g], levels + first * bytes, nats ? nats + first : NULL));
+    }
+    return PX_OK;
 }
 
 /* ---- Naive sampler ---- */
@@ -50,7 +136,7 @@ static px_status sample_pixel_naive(px_model *model, const px_sample_request *re
                       .offset = (size_t)value * (size_t)s->levels, .levels = s->levels, .column = value,
                       .temperature = (px_real)request->temperature, .seed = request->seed,
                       .first_image = request->first_image,
-                      .place = px_sample_key(pixel / s->width, pixel % s->width, channel)));
+                      .key = px_sample_key(pixel / s->width, pixel % s->width, channel)));
     }
     return PX_OK;
 }

@@ -6,7 +6,7 @@
 
 #include "host/io/lock.h"
 #include "host/train/checkpoint.h"
-#include "pixelrnn/decoder.h"
+#include "pixelrnn/sample.h"
 #include "pixelrnn/loader.h"
 #include "host/train/step.h"
 #include "pixelrnn/train.h"
@@ -30,7 +30,7 @@ typedef struct px_trainer {
     px_optimizer *optimizer;
     px_reduction *reduction; /* NULL in a single process */
     px_step step;            /* of model, optimizer and reduction */
-    px_decoder *decoder;     /* draws samples on rank 0; else, or without train.samples, NULL */
+    px_sampler *sampler;     /* draws samples on rank 0; else, or without train.samples, NULL */
     double *nats;            /* (max_images) of the images of the last batch */
 
     px_lock lock;              /* on rank 0, of the run folder */

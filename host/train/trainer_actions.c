@@ -101,16 +101,16 @@ static px_status evaluate(px_trainer *t) {
 
 /* ---- Samples ---- */
 
-/* Draws train.samples images, as many at a time as the decoder holds. pixels: [samples, H, W, C], 8-bit. */
+/* Samples train.samples images, as many at a time as the sampler can. pixels: [samples, H, W, C], 8-bit. */
 static px_status draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes) {
-    const int capacity = px_decoder_capacity(t->decoder), count = (int)t->config->train.samples;
+    const int capacity = px_sampler_capacity(t->sampler), count = (int)t->config->train.samples;
     for (int first = 0; first < count; first += capacity) {
         const px_sample_request request = {.seed = (uint64_t)t->config->seed,
                                            .first_image = (uint64_t)first,
                                            .images = count - first < capacity ? count - first : capacity,
                                            .temperature = 1,
                                            .stop = t->options->stop};
-        PX_TRY(px_sample(t->decoder, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
+        PX_TRY(px_sample(t->sampler, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
     }
     for (size_t i = 0; i < (size_t)count * image_bytes; i++)
         pixels[i] = px_dequantise(pixels[i], (int)t->config->data.levels);

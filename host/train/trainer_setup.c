@@ -60,7 +60,7 @@ static px_status open_model(px_trainer *t) {
     if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
     const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
-    if (samples > 0 && t->root) PX_TRY(px_decoder_create(t->model, samples, PX_DECODER_RECORDED, &t->decoder));
+    if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
     t->nats = malloc((size_t)t->max_images * sizeof *t->nats);
     if (!t->nats) return px_fail_memory(t->ctx, "train", (size_t)t->max_images * sizeof *t->nats);
     const px_loader_options order = {.levels = spec.levels,
@@ -173,7 +173,7 @@ void px_trainer_close(px_trainer *t) {
     px_graph_release(&t->step.graph, t->device);
     px_reduction_destroy(t->reduction);
     px_loader_close(t->loader);
-    px_decoder_destroy(t->decoder);
+    px_sampler_destroy(t->sampler);
     px_optimizer_destroy(t->optimizer);
     px_model_destroy(t->model);
     px_source_close(t->test);

@@ -15,7 +15,8 @@
  *     px_decoder_finish(decoder, levels, nats);
  *
  * The values of a pixel are either sampled; or computed with px_decoder_logits, from levels passed to px_decoder_begin;
- * or skipped with px_decoder_skip. px_sample (sample.h) is this loop.
+ * or skipped with px_decoder_skip. px_sample (sample.h) is this loop, with a decoder a
+ * thread.
  *
  * Notation: H, W, C, L as in model.h. All functions return PX_ERR_DEVICE if an operation fails. */
 #ifndef PIXELRNN_DECODER_H
@@ -25,29 +26,14 @@
 
 typedef struct px_decoder px_decoder;
 
-typedef enum {
-    /* Each call runs its operations on the device, for all images at once. The only mode in which the host can read the
-     * logits. */
-    PX_DECODER_DIRECT,
-    /* Calls record operations in a command buffer. When it is full, and in px_decoder_finish, workers of the device
-     * execute it: a thread on the CPU, a cluster of thread blocks on a GPU, each for its own group of images. The
-     * faster mode for sampling. On a device without workers it is the same as PX_DECODER_DIRECT. */
-    PX_DECODER_RECORDED,
-} px_decoder_mode;
-
 /* Creates a decoder for batches of up to `images` images and allocates its caches. The model is borrowed; it needs no
- * reservation. PX_ERR_MEMORY with the bytes needed and the config keys to lower. Destroy with px_decoder_destroy, which
- * accepts NULL. */
-px_status px_decoder_create(px_model *model, int images, px_decoder_mode mode, px_decoder **decoder);
+ * reservation. Decoders of one model may run in different threads on the CPU. PX_ERR_MEMORY with the bytes needed and
+ * the config keys to lower. Destroy with px_decoder_destroy, which accepts NULL. */
+px_status px_decoder_create(px_model *model, int images, px_decoder **decoder);
 void px_decoder_destroy(px_decoder *decoder);
 
-/* Gives the bytes on the device that a PX_DECODER_RECORDED decoder of this capacity needs. PX_ERR_MEMORY. */
+/* Gives the bytes on the device that a decoder of this capacity needs. PX_ERR_MEMORY. */
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes);
-
-const px_model_spec *px_decoder_spec(const px_decoder *decoder);
-px_context *px_decoder_context(const px_decoder *decoder);
-/* The maximum number of images in a batch: those of px_decoder_create, or a few more. */
-int px_decoder_capacity(const px_decoder *decoder);
 
 /* Begins a batch of `images` images, before its first pixel. levels: host memory [images, H, W, C] with the known
  * values, copied; values that are not known yet may be anything. NULL: no value is known. May be called at any time. */
@@ -66,7 +52,7 @@ px_status px_decoder_sample(px_decoder *decoder, int channel, double temperature
 /* Computes what later pixels read of the current pixel, all values of which are known, without its logits. */
 px_status px_decoder_skip(px_decoder *decoder);
 
-/* Executes what is recorded, waits for the device, and copies the images and their nats to the host. levels:
+/* Waits for the device and copies the images and their nats to the host. levels:
  * [images, H, W, C]. nats: one for each image, the sum over its sampled values; may be NULL. */
 px_status px_decoder_finish(px_decoder *decoder, uint8_t *levels, double *nats);
 

@@ -15,11 +15,6 @@ cudaStream_t px_cuda_stream(px_device *device);
 /* The status of the last launch: PX_OK, or PX_ERR_DEVICE with a message that names the kernel. */
 px_status px_cuda_launched(px_device *device, const char *kernel);
 
-/* Executes a command buffer on clusters of PX_EXECUTE_BLOCKS blocks, one cluster a group. sm_90 and later. */
-enum { PX_EXECUTE_BLOCKS = 8 };
-px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *commands);
-px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *commands);
-
 #ifdef __cplusplus
 }
 #endif

@@ -27,10 +27,6 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
     for (size_t row = (size_t)blockIdx.x * blockDim.y + threadIdx.y; row < (rows);                                     \
          row += (size_t)gridDim.x * blockDim.y)
 
-#ifdef PX_FUNCTIONS_ONLY /* for a kernel that calls several of the functions itself */
-#define PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)
-#define PX_LANES_KERNEL(name, ROWS)
-#else
 #define PX_ADDRESSED_KERNEL(name, ADDRESSES, AT, ROWS, COLUMNS)                                                        \
     static __global__ void name##_kernel(const px_##name##_args args, size_t rows, int columns) {                      \
         PX_GRID_ROWS(row, rows) {                                                                                      \
@@ -60,7 +56,6 @@ static inline unsigned px_blocks_for(size_t rows, unsigned rows_a_block) {
         name##_kernel<<<px_blocks_for(rows, block.y), block, 0, px_cuda_stream(device)>>>(*k, rows);                   \
         return px_cuda_launched(device, #name);                                                                        \
     }
-#endif
 
 /* A lane's part of 0 .. ALL - 1. */
 #define PX_LANE_LOOP(i, ALL, ...) for (int i = lane.index; i < (ALL); i += lane.count)

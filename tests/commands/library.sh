@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds and runs host/example.c, a program that uses the library, as host/README.md describes it.
+# Builds and runs example.c, a program that uses the library, as host/README.md describes it.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -18,14 +18,14 @@ shown() {
 }
 
 shown_code() {
-    shown c >shown.c && diff shown.c "$root/host/example.c"
+    shown c >shown.c && diff shown.c "$root/tests/commands/example.c"
 }
-check "host/README.md shows host/example.c" shown_code
+check "host/README.md shows example.c" shown_code
 
 # The command that host/README.md gives, with this build's library.
 build() {
-    mkdir -p host build && cp "$root/host/example.c" host && ln -sfn "$root/include" include && ln -sf "$library" build &&
-        shown sh >build.sh && contains build.sh '^cc .*host/example\.c' && bash -eu build.sh && [ -x example ]
+    mkdir -p tests/commands build && cp "$root/tests/commands/example.c" tests/commands && ln -sfn "$root/include" include && ln -sf "$library" build &&
+        shown sh >build.sh && contains build.sh '^cc .*tests/commands/example\.c' && bash -eu build.sh && [ -x example ]
 }
 check "the command of host/README.md builds it" build
 

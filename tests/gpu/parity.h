@@ -48,8 +48,7 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
                                           [OP_shift_rows] = 1,
                                           [OP_normalize] = 1,
                                           [OP_activate] = 1,
-                                          [OP_softmax_nll] = 1,
-                                          [OP_execute] = 2};
+                                          [OP_softmax_nll] = 1};
 
 /* A comparison: the precision of each side, and the tolerance in roundings to bfloat16 (share). bfloat16 differs from
  * float32 by one rounding. CPU and CUDA differ by up to twice that if their sums fall on two sides of a tie, and CUDA

@@ -199,73 +199,10 @@ static void check_sample(void) {
         const pair nats = doubles(images, 1, RANDOM);
         BOTH(sample, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
              .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
-             .seed = 3, .first_image = 1000, .place = i);
+             .seed = 3, .first_image = 1000, .key = i);
         EXPECT(sample, image);
         EXPECT(sample, nats);
     }
-}
-
-/* The memory of a command buffer's groups: tensors in parts of 256 bytes, of 5 images each. */
-enum { GROUPS = 2, IMAGES = 5, IN = 6, OUT = 4 };
-typedef enum { PART_LEVELS, PART_X, PART_Y, PART_LOGITS, PART_C, PART_H, PARTS } part;
-
-static px_tensor part_of(const pair *memory, int side, int group, part which) {
-    static const int columns[PARTS] = {IN, IN, OUT, OUT, 1, 1};
-    const px_type activation = the.mode->type[side];
-    const px_type types[PARTS] = {PX_UINT8, activation, PX_REAL, activation, PX_REAL, activation};
-    const size_t row = (size_t)group * PARTS + which;
-    return px_tensor_of(px_tensor_slice(memory->on[side], row, 1).data, IMAGES, columns[which], types[which]);
-}
-
-/* A command buffer with each kind of command, for two groups: on the group's own memory and on shared weights. */
-static void check_execute(void) {
-    enum { STEPS = 7 };
-    CASE("%d steps, %d groups", STEPS, GROUPS);
-    const pair weight = activations(OUT, IN, RANDOM), bias = activations(1, OUT, RANDOM);
-    const pair commands = levels(STEPS * sizeof(px_device_command), 1, 2),
-               memory = levels(GROUPS * PARTS, PX_TENSOR_ALIGN, 256);
-    for (int side = 0; side < SIDES; side++) {
-        px_tensor at[PARTS];
-        for (int which = 0; which < PARTS; which++) at[which] = part_of(&memory, side, 0, (part)which);
-        const px_device_command steps[STEPS] = {
-            {PX_COMMAND_normalize, .args.normalize = {at[PART_LEVELS], at[PART_X], 256, 0}},
-            {PX_COMMAND_clear, .args.clear = {at[PART_Y].data, px_tensor_bytes(&at[PART_Y])}},
-            {PX_COMMAND_clear, .args.clear = {at[PART_C].data, px_tensor_bytes(&at[PART_C])}},
-            {PX_COMMAND_gemm, .args.gemm = {.transpose_b = true,
-                                            .m = IMAGES,
-                                            .n = OUT,
-                                            .k = IN,
-                                            .operands = at[PART_X].type,
-                                            .a = at[PART_X].data,
-                                            .ld_a = IN,
-                                            .b = weight.on[side].data,
-                                            .ld_b = IN,
-                                            .c = at[PART_Y].data,
-                                            .ld_c = OUT,
-                                            .beta = 1,
-                                            .batch = 1}},
-            {PX_COMMAND_activate,
-             .args.activate = {.sum = at[PART_Y], .bias = bias.on[side], .y = at[PART_LOGITS], .count = OUT}},
-            {PX_COMMAND_lstm_update,
-             .args.lstm_update =
-                 {.pre = at[PART_Y], .bias = bias.on[side], .c = at[PART_C], .h = at[PART_H], .count = 1, .layers = 1}},
-            {PX_COMMAND_sample, .args.sample = {.logits = at[PART_LOGITS],
-                                                .image = at[PART_LEVELS],
-                                                .levels = OUT,
-                                                .column = 2,
-                                                .temperature = 1,
-                                                .seed = 3}}};
-        const px_device_ops *ops = the.device[side]->ops;
-        assert_ok(&the.ctx, ops->upload(the.device[side], commands.on[side].data, steps, sizeof steps));
-        assert_ok(&the.ctx, ops->synchronize(the.device[side]));
-    }
-    BOTH(execute, .steps = commands.on[side].data, .count = STEPS, .groups = GROUPS, .images = IMAGES,
-         .memory = memory.on[side].data, .bytes = PARTS * PX_TENSOR_ALIGN);
-    for (int group = 0; group < GROUPS; group++)
-        for (int which = 0; which < PARTS; which++) {
-            const pair found = {{part_of(&memory, 0, group, (part)which), part_of(&memory, 1, group, (part)which)}};
-            EXPECT(execute, found);
-        }
 }
 
 static void check_sum_squares(void) {

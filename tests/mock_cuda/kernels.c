@@ -34,25 +34,3 @@ KERNEL(sgd)
 KERNEL(rmsprop)
 KERNEL(adam)
 KERNEL(ema)
-
-/* The GEMMs of a command buffer need workspaces, and so a CPU device. */
-static void run_execute_as(const px_execute_args *commands, px_type activation) {
-    px_context ctx = {0};
-    px_device *cpu;
-    finished(px_cpu_open(&ctx, activation, &cpu), "execute");
-    finished(px_cpu_execute(cpu, commands), "execute");
-    px_device_close(cpu);
-    mock_counted(MOCK_executed);
-}
-static void run_execute(const void *args) { run_execute_as(args, PX_REAL); }
-static void run_execute_bf16(const void *args) { run_execute_as(args, PX_BF16); }
-
-px_status px_cuda_execute_cluster(px_device *device, const px_execute_args *commands) {
-    (void)mock_give(px_cuda_stream(device), run_execute, commands, sizeof *commands);
-    return px_cuda_launched(device, "execute");
-}
-
-px_status px_cuda_execute_cluster_bf16(px_device *device, const px_execute_args *commands) {
-    (void)mock_give(px_cuda_stream(device), run_execute_bf16, commands, sizeof *commands);
-    return px_cuda_launched(device, "execute");
-}

@@ -37,7 +37,6 @@
     X(convolutions_with_relu)                                                                                          \
     X(convolutions_refused)                                                                                            \
     X(epilogues)                                                                                                       \
-    X(executed)                                                                                                        \
     X(graphs)                                                                                                          \
     X(left)
 typedef enum {

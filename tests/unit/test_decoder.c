@@ -42,7 +42,7 @@ typedef struct fixture {
     px_context ctx;
     px_device *device;
     px_model *model;
-    px_decoder *decoder;
+    px_sampler *sampler;
     const px_model_spec *spec;
     size_t values;
 } fixture;
@@ -75,24 +75,22 @@ static void scale_logits(fixture *f) {
     free(levels);
 }
 
-static fixture open_fixture_of(const px_model_spec *spec, int images, px_decoder_mode mode, px_type activation) {
+static fixture open_fixture_of(const px_model_spec *spec, int images, px_type activation) {
     static fixture f;
     f = (fixture){.spec = spec, .values = px_test_values(spec)};
     f.device = px_test_device_of(&f.ctx, activation);
     f.model = px_test_model(f.device, spec, 11);
     assert_ok(&f.ctx, px_model_reserve(f.model, images, PX_PURPOSE_EVALUATE));
     scale_logits(&f);
-    if (f.device->workers > 0) f.device->workers = 3; /* MANY images are groups of 8, 8 and 3 */
-    assert_ok(&f.ctx, px_decoder_create(f.model, images, mode, &f.decoder));
+    if (strcmp(f.device->kind, "cpu") == 0) f.device->workers = 3; /* MANY images are groups of 8, 8 and 3 */
+    assert_ok(&f.ctx, px_sampler_create(f.model, images, &f.sampler));
     return f;
 }
 
-static fixture open_fixture(const px_model_spec *spec, int images, px_decoder_mode mode) {
-    return open_fixture_of(spec, images, mode, PX_REAL);
-}
+static fixture open_fixture(const px_model_spec *spec, int images) { return open_fixture_of(spec, images, PX_REAL); }
 
 static void close_fixture(fixture *f) {
-    px_decoder_destroy(f->decoder);
+    px_sampler_destroy(f->sampler);
     px_model_destroy(f->model);
     px_device_close(f->device);
 }
@@ -100,24 +98,26 @@ static void close_fixture(fixture *f) {
 /* Compares all logits: they differ by at most the tolerance times the largest magnitude. With skip, every third pixel
  * is skipped by px_decoder_skip. */
 static void compare_logits(const px_model_spec *spec, bool skip, px_type activation, double tolerance) {
-    fixture f = open_fixture_of(spec, IMAGES, PX_DECODER_DIRECT, activation);
+    fixture f = open_fixture_of(spec, IMAGES, activation);
+    px_decoder *decoder;
     const int channels = spec->channels, pixels = spec->height * spec->width;
     const size_t levels_each = (size_t)spec->levels;
+    assert_ok(&f.ctx, px_decoder_create(f.model, IMAGES, &decoder));
     for (int images = IMAGES; images > 0; images -= 2) { /* at the capacity, and below it */
         uint8_t *levels = px_test_images(spec, images, 5 + (uint64_t)images);
         px_real *full = full_logits(&f, levels, images);
         double scale = 0;
         for (size_t i = 0; i < (size_t)images * f.values * levels_each; i++) scale = fmax(scale, fabs((double)full[i]));
-        assert_ok(&f.ctx, px_decoder_begin(f.decoder, images, levels));
+        assert_ok(&f.ctx, px_decoder_begin(decoder, images, levels));
         for (int pixel = 0; pixel < pixels; pixel++) {
-            assert_ok(&f.ctx, px_decoder_next(f.decoder));
+            assert_ok(&f.ctx, px_decoder_next(decoder));
             if (skip && pixel % 3 == 0) {
-                assert_ok(&f.ctx, px_decoder_skip(f.decoder));
+                assert_ok(&f.ctx, px_decoder_skip(decoder));
                 continue;
             }
             for (int channel = 0; channel < channels; channel++) {
                 px_tensor logits;
-                assert_ok(&f.ctx, px_decoder_logits(f.decoder, channel, &logits));
+                assert_ok(&f.ctx, px_decoder_logits(decoder, channel, &logits));
                 px_real *found = px_test_download(f.device, logits);
                 for (size_t n = 0; n < (size_t)images; n++)
                     for (size_t l = 0; l < levels_each; l++) {
@@ -137,6 +137,7 @@ static void compare_logits(const px_model_spec *spec, bool skip, px_type activat
         free(full);
         free(levels);
     }
+    px_decoder_destroy(decoder);
     close_fixture(&f);
 }
 
@@ -158,9 +159,9 @@ static void test_logits_in_bfloat16(void **state) {
 /* The pixels of an image that are given: none, some, or all but the last. */
 typedef enum { NOTHING, SOME, ALL_BUT_THE_LAST, GIVENS } givens;
 
-/* Samples with the naive sampler and with the decoder from one seed. Returns the number of images that differ. */
-static int compare_images(const px_model_spec *spec, int images, givens given, px_decoder_mode mode) {
-    fixture f = open_fixture(spec, images, mode);
+/* Samples with the naive sampler and with decoders from one seed. Returns the number of images that differ. */
+static int compare_images(const px_model_spec *spec, int images, givens given) {
+    fixture f = open_fixture(spec, images);
     const size_t all = (size_t)images * f.values;
     uint8_t *levels = px_test_images(spec, images, 3), *naive = malloc(all), *decoded = malloc(all);
     uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width);
@@ -174,16 +175,16 @@ static int compare_images(const px_model_spec *spec, int images, givens given, p
                                        .given = given ? levels : NULL,
                                        .keep = given ? keep : NULL};
     assert_ok(&f.ctx, px_sample_naive(f.model, &request, naive));
-    assert_ok(&f.ctx, px_sample(f.decoder, &request, decoded, NULL, NULL));
+    assert_ok(&f.ctx, px_sample(f.sampler, &request, decoded, NULL, NULL));
     int differing = 0;
     for (int n = 0; n < images; n++) {
         const uint8_t *want = naive + (size_t)n * f.values, *found = decoded + (size_t)n * f.values;
         size_t v = 0;
         while (v < f.values && found[v] == want[v]) v++;
         if (v == f.values) continue;
-        print_message("%s%s%s: value %zu of image %d is level %d, the naive sampler gives %d\n", px_test_name(spec),
-                      given ? given == SOME ? ", some given" : ", all but the last given" : "",
-                      mode == PX_DECODER_DIRECT ? ", direct" : "", v, n, found[v], want[v]);
+        print_message("%s%s: value %zu of image %d is level %d, the naive sampler gives %d\n", px_test_name(spec),
+                      given ? given == SOME ? ", some given" : ", all but the last given" : "", v, n, found[v],
+                      want[v]);
         differing++;
     }
     if (given)
@@ -206,27 +207,25 @@ static void test_images(void **state) {
     int differing = 0;
     for (int i = 0; i < SPECS; i++)
         for (int given = NOTHING; given < GIVENS; given++) {
-            differing += compare_images(&specs[i], IMAGES, (givens)given, PX_DECODER_DIRECT);
-            differing += compare_images(&specs[i], IMAGES, (givens)given, PX_DECODER_RECORDED);
-            if (given == ALL_BUT_THE_LAST) continue;
-            differing += compare_images(&specs[i], MANY, (givens)given, PX_DECODER_RECORDED);
+            differing += compare_images(&specs[i], IMAGES, (givens)given);
+            if (given != ALL_BUT_THE_LAST) differing += compare_images(&specs[i], MANY, (givens)given);
         }
     if (differing > allowed) fail_msg("%d images differ, expected %d at most", differing, allowed);
 }
 
-/* Image n of a seed is the same in any batch, and on a decoder that was used before. */
+/* Image n of a seed is the same in any batch, and on a sampler that was used before. */
 static void test_batches(void **state) {
     (void)state;
     for (int i = 0; i < 2 * SPECS; i++) {
-        fixture f = open_fixture_of(&specs[i / 2], MANY, PX_DECODER_RECORDED, i % 2 ? PX_BF16 : PX_REAL);
+        fixture f = open_fixture_of(&specs[i / 2], MANY, i % 2 ? PX_BF16 : PX_REAL);
         uint8_t *whole = malloc(MANY * f.values), *one = malloc(f.values);
         assert_true(whole && one);
         px_sample_request request = {.seed = 7, .images = MANY, .temperature = 1};
-        assert_ok(&f.ctx, px_sample(f.decoder, &request, whole, NULL, NULL));
+        assert_ok(&f.ctx, px_sample(f.sampler, &request, whole, NULL, NULL));
         request.images = 1;
         for (int n = MANY - 1; n >= 0; n--) {
             request.first_image = (uint64_t)n;
-            assert_ok(&f.ctx, px_sample(f.decoder, &request, one, NULL, NULL));
+            assert_ok(&f.ctx, px_sample(f.sampler, &request, one, NULL, NULL));
             if (memcmp(one, whole + (size_t)n * f.values, f.values) != 0)
                 fail_msg("%s: image %d sampled alone differs from image %d of the batch", px_test_name(f.spec), n, n);
         }
@@ -240,18 +239,18 @@ static void test_batches(void **state) {
 static void compare_nats(px_type activation, double tolerance, double on_cuda) {
     static const double temperatures[] = {1.5, 1, 0.6};
     for (int i = 0; i < SPECS; i++) {
-        fixture f = open_fixture_of(&specs[i], MANY, PX_DECODER_RECORDED, activation);
+        fixture f = open_fixture_of(&specs[i], MANY, activation);
         const px_model_spec *spec = &specs[i];
         uint8_t *levels = malloc(MANY * f.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
         double found[MANY], want[MANY], partial[MANY], all = 0, sampled = 0;
         assert_true(levels && keep);
         px_sample_request request = {.seed = 7, .images = MANY, .temperature = temperatures[i % 3]};
-        assert_ok(&f.ctx, px_sample(f.decoder, &request, levels, found, NULL));
+        assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, found, NULL));
         assert_ok(&f.ctx, px_model_forward(f.model, levels, MANY, false));
         assert_ok(&f.ctx, px_model_nats(f.model, want));
         keep[0] = 1;
         request.given = levels, request.keep = keep;
-        assert_ok(&f.ctx, px_sample(f.decoder, &request, levels, partial, NULL));
+        assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, partial, NULL));
         for (int n = 0; n < MANY; n++) {
             const double allowed = strcmp(f.device->kind, "cpu") == 0 ? tolerance : on_cuda;
             if (!(fabs(found[n] - want[n]) <= allowed * (want[n] + (double)f.values)))
@@ -289,7 +288,7 @@ static px_status count_gemm(px_device *device, const px_gemm_args *g) {
 /* Floating-point operations of sampling one image, divided by those of one forward pass. */
 static double relative_cost(px_model_kind kind, int side) {
     const px_model_spec spec = {kind, 3, 24, 24, true, false, side, side, 3, 8};
-    fixture f = open_fixture(&spec, 1, PX_DECODER_DIRECT);
+    fixture f = open_fixture(&spec, 1);
     uint8_t *levels = malloc(f.values);
     assert_non_null(levels);
     px_device_ops counting = *f.device->ops;
@@ -298,7 +297,7 @@ static double relative_cost(px_model_kind kind, int side) {
     f.device->ops = &counting;
     gemm_flops = 0;
     const px_sample_request request = {.seed = 7, .images = 1, .temperature = 1};
-    assert_ok(&f.ctx, px_sample(f.decoder, &request, levels, NULL, NULL));
+    assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, NULL, NULL));
     f.device->ops = real_ops;
     const double cost = gemm_flops / px_model_flops(f.model, PX_PURPOSE_EVALUATE);
     free(levels);

@@ -312,8 +312,8 @@ static void test_sums(void **state) {
 enum { DRAWS = 100000, LEVELS = 7, STRIDE = 11, OFFSET = 3, VALUES = 2 };
 static const double drawn_logits[LEVELS] = {0.5, -1, 2, 0, -3, 1.5, -0.25};
 
-/* Draws `count` images from the same logits into levels; first_image and place as given. */
-static void sample(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t place,
+/* Draws `count` images from the same logits into levels; first_image and key as given. */
+static void sample(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t key,
                    uint8_t *levels) {
     const size_t mark = desk->arena.used;
     const px_tensor logits = px_arena_tensor(&desk->arena, count, STRIDE, PX_REAL);
@@ -330,7 +330,7 @@ static void sample(px_desk *desk, size_t count, double temperature, uint64_t see
     put(desk, image, bytes);
     assert_ok(&desk->ctx, px_run(desk->device, sample, .logits = logits, .image = image, .offset = OFFSET,
                                  .levels = LEVELS, .column = 1, .temperature = (px_real)temperature, .seed = seed,
-                                 .first_image = first_image, .place = place));
+                                 .first_image = first_image, .key = key));
     assert_ok(&desk->ctx, desk->device->ops->download(desk->device, bytes, image.data, count * VALUES));
     for (size_t r = 0; r < count; r++) {
         if (bytes[r * VALUES] != 99) fail_msg("draw wrote value 0 of image %zu; only value 1 was asked for", r);
@@ -368,7 +368,7 @@ static void test_sample_frequencies(void **state) {
     end(&desk);
 }
 
-/* The number is a function of seed, image and place: whatever the batch, and another for any other of them. */
+/* The number is a function of seed, image and key: whatever the batch, and another for any other of them. */
 static void test_sample_is_a_function(void **state) {
     (void)state;
     enum { COUNT = 400 };
@@ -388,7 +388,7 @@ static void test_sample_is_a_function(void **state) {
             fail_msg("with another %s, %d of %d draws are the same; about a third is chance",
                      i == 0   ? "seed"
                      : i == 1 ? "image"
-                              : "place",
+                              : "key",
                      same, COUNT);
     }
     end(&desk);

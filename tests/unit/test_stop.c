@@ -121,24 +121,24 @@ static void sampling_stops_after_the_row(void **state) {
     px_context ctx;
     px_device *device = px_test_device(&ctx);
     px_model *model = px_test_model(device, &spec, 11);
-    px_decoder *decoder;
+    px_sampler *sampler;
     uint8_t whole[2 * 90], found[2 * 90];
     const int row = spec.width * spec.channels;
     (void)state;
     wrap_operations(device, 2 * row + 1); /* the first value of the third row */
-    assert_ok(&ctx, px_decoder_create(model, 2, PX_DECODER_DIRECT, &decoder));
+    assert_ok(&ctx, px_sampler_create(model, 2, &sampler));
     px_sample_request request = {.seed = 3, .images = 2, .temperature = 1};
-    assert_ok(&ctx, px_sample(decoder, &request, whole, NULL, NULL));
+    assert_ok(&ctx, px_sample(sampler, &request, whole, NULL, NULL));
     request.stop = &wrapper.stop;
     wrapper.stop = (px_stop){0};
     wrapper.samples = 0;
-    assert_int_equal(px_sample(decoder, &request, found, NULL, NULL), PX_STOPPED);
+    assert_int_equal(px_sample(sampler, &request, found, NULL, NULL), PX_STOPPED);
     assert_int_equal(wrapper.samples, 3 * row);
     assert_string_equal(ctx.message, "sampling: stopped after 3 of 6 rows of pixels");
-    wrapper.stop = (px_stop){0}; /* the decoder gives the same images after an interrupted run */
-    assert_ok(&ctx, px_sample(decoder, &request, found, NULL, NULL));
+    wrapper.stop = (px_stop){0}; /* the sampler gives the same images after an interrupted run */
+    assert_ok(&ctx, px_sample(sampler, &request, found, NULL, NULL));
     assert_memory_equal(found, whole, sizeof whole);
-    px_decoder_destroy(decoder);
+    px_sampler_destroy(sampler);
     px_model_destroy(model);
     device->ops = wrapper.wrapped;
     px_device_close(device);

@@ -4,10 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PX_CUDA_MIN_MAJOR = 8, /* kernels are built for compute capability 8.0 and later */
-    PX_CUDA_CLUSTERS = 90, /* thread block clusters need compute capability 9.0 */
-};
+enum { PX_CUDA_MIN_MAJOR = 8 }; /* kernels are built for compute capability 8.0 and later */
 
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing) {
     if (error == cudaSuccess) return PX_OK;
@@ -88,10 +85,6 @@ static px_status px_cuda_close(px_device *device) {
     return status;
 }
 
-px_status px_cuda_execute(px_device *device, const px_execute_args *commands) {
-    return (device->activation == PX_BF16 ? px_cuda_execute_cluster_bf16 : px_cuda_execute_cluster)(device, commands);
-}
-
 #define OP_ENTRY_OP(name)                .name = px_cuda_##name,
 #define OP_ENTRY_BF16(name)              .name = px_cuda_##name##_bf16,
 #define OP_ENTRY_MEMORY(name, signature) .name = px_cuda_##name,
@@ -142,8 +135,6 @@ static void read_environment(px_cuda *cuda) {
     cuda->base.graphs = !environment_is("PX_GRAPH", "0");
     cuda->base.recurrence = getenv("PX_RECURRENCE");
     cuda->epilogues = !environment_is("PX_EPILOGUES", "0");
-    if (cuda->base.capability >= PX_CUDA_CLUSTERS && environment_is("PX_EXECUTE", "cluster"))
-        cuda->base.workers = cuda->base.multiprocessors / PX_EXECUTE_BLOCKS;
 }
 
 /* Creates the stream, workspaces and library handles. If this fails, px_cuda_close frees those that exist. */
@@ -167,6 +158,7 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
                              .ctx = ctx,
                              .activation = activation,
                              .kind = "cuda",
+                             .workers = 1,
                              .workspace = PX_CUDA_LIBRARY_WORKSPACE + PX_CUDA_WORKSPACE};
     cuda->gemms = (px_cuda_cache){.key_size = sizeof(px_gemm_shape), .release = free};
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};

@@ -41,13 +41,13 @@ static px_status sample(px_context *ctx, px_model *model, const px_model_spec *s
     const px_sample_request request = {.seed = 1, .images = IMAGES, .temperature = 1};
     const size_t values = (size_t)IMAGES * (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
     double nats[IMAGES];
-    px_decoder *decoder = NULL;
+    px_sampler *sampler = NULL;
     uint8_t *levels = malloc(values);
     px_status status = levels ? PX_OK : px_fail_memory(ctx, "samples", values);
-    if (status == PX_OK) status = px_decoder_create(model, IMAGES, PX_DECODER_RECORDED, &decoder);
-    if (status == PX_OK) status = px_sample(decoder, &request, levels, nats, NULL);
+    if (status == PX_OK) status = px_sampler_create(model, IMAGES, &sampler);
+    if (status == PX_OK) status = px_sample(sampler, &request, levels, nats, NULL);
     if (status == PX_OK) print_nats("sample", nats);
-    px_decoder_destroy(decoder);
+    px_sampler_destroy(sampler);
     free(levels);
     return status;
 }
