@@ -33,6 +33,8 @@ endif
 MARCH ?= $(if $(filter bundle,$(BUILD)),x86-64-v3,native)
 ## BLAS=openblas    any CBLAS that pkg-config knows
 BLAS ?= openblas
+## ONEDNN=1         0: build without oneDNN, whose GEMMs are faster than the CBLAS's, most of all in bfloat16
+ONEDNN ?= 1
 ## MPI=1            0: build without MPI, that is, without training on several ranks
 MPI ?= 1
 ## CUDA=1           0: build without CUDA. CUDA_HOME, CUDNN_HOME and NCCL_HOME are searched first
@@ -57,12 +59,16 @@ endif
 NO_PACKAGES := help clean format format-check lint uninstall
 
 ifneq ($(filter-out $(NO_PACKAGES),$(GOALS)),)
+# $(call has_header,NAME): a command that succeeds if the compiler finds this header
+has_header = echo "\#include <$1>" | $(CC) -E -xc - >/dev/null
+
 # Each missing package, as DEBIAN/FEDORA/ARCH. The test of a package also accepts what another source has installed.
 MISSING := $(shell \
 	need() { eval "$$2" >/dev/null 2>&1 || echo $$1; }; \
 	need build-essential/gcc-c++/base-devel                 'command -v cc && command -v ar'; \
 	need pkg-config/pkgconf-pkg-config/pkgconf              'command -v pkg-config'; \
 	need lib$(BLAS)-dev/$(BLAS)-devel/$(BLAS)               'pkg-config --exists $(BLAS)'; \
+	$(if $(filter-out 0,$(ONEDNN)),need libdnnl-dev/onednn-devel/onednn '$(call has_header,dnnl.h)';) \
 	need libyaml-dev/libyaml-devel/libyaml                  'pkg-config --exists yaml-0.1'; \
 	need libarchive-dev/libarchive-devel/libarchive         'pkg-config --exists libarchive'; \
 	need libcjson-dev/cjson-devel/cjson                     'pkg-config --exists libcjson'; \
@@ -107,6 +113,9 @@ else ifneq ($(filter-out deps $(NO_PACKAGES),$(GOALS)),)
 
 # ---- Flags -----------------------------------------------------------------------------------------------------------
 
+# The double build has no oneDNN. Neither has the bundle, whose libraries must be small.
+HAVE_ONEDNN := $(if $(filter-out 0,$(ONEDNN)),$(if $(filter double bundle,$(BUILD)),,$(shell $(call has_header,dnnl.h) 2>&1 && echo yes)))
+
 PACKAGES := $(BLAS) yaml-0.1 libarchive libcjson libprotobuf-c zlib
 
 OPTIMISE_release  := -O3 -DNDEBUG
@@ -127,11 +136,11 @@ endif
 
 # CPPFLAGS, CFLAGS, LDFLAGS, LDLIBS and NVCCFLAGS of the user are appended.
 # -ffast-math is not used: it would break NaN, infinities and the order of sums.
-px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
+px_CPPFLAGS := -Iinclude -I. -Ibuild/gen -D_GNU_SOURCE $(if $(HAVE_ONEDNN),-DPX_ONEDNN) $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES))) $(CPPFLAGS)
 px_CFLAGS   := -std=c11 -march=$(MARCH) -fopenmp -fno-math-errno -fno-trapping-math -ffp-contract=fast \
 	$(OPTIMISE_$(BUILD)) $(SANITIZE_$(BUILD)) $(CFLAGS)
 px_LDFLAGS  := -fopenmp $(SANITIZE_$(BUILD)) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..:$$ORIGIN/../lib' $(LDFLAGS)
-px_LDLIBS   := $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
+px_LDLIBS   := $(if $(HAVE_ONEDNN),-ldnnl) $(shell pkg-config --libs $(PACKAGES)) -lm -ldl -lpthread $(LDLIBS)
 ifeq ($(BUILD),bundle)
 # The loader searches beside the programs. libarchive is linked statically, which avoids libxml2 and ICU (35 MB). Its
 # other dependencies are read from its shared library, so that no further -dev packages are required.
@@ -197,7 +206,7 @@ HAVE_MPI := $(MPI_LIBRARIES)
 # ---- Sources ---------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c,$(wildcard host/*/*.c host/device/cpu/*.c))
+HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c),$(wildcard host/*/*.c host/device/cpu/*.c))
 PORTABLE     := $(wildcard kernels/*.cu)
 KERNELS      := $(PORTABLE) $(wildcard kernels/sm90/*.cu)
 # Sources that access activations are also compiled for bfloat16: kernels/portable/portable.h
@@ -242,7 +251,7 @@ CUDA_LIBRARY := $(if $(HAVE_CUDA),$(BESIDE)/libpixelrnn_cuda.so)
 LOADED := $(CUDA_LIBRARY) $(if $(HAVE_MPI),$(BESIDE)/libpixelrnn_mpi.so $(if $(HAVE_NCCL),$(BESIDE)/libpixelrnn_nccl.so))
 
 # `pixelrnn --version` prints these
-BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), MPI $(if $(HAVE_MPI),yes,no), CUDA $(if $(HAVE_CUDA),yes \
+BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), oneDNN $(if $(HAVE_ONEDNN),yes,no), MPI $(if $(HAVE_MPI),yes,no), CUDA $(if $(HAVE_CUDA),yes \
 	($(patsubst code=%,%,$(filter code=%,$(subst $(,), ,$(ARCHITECTURES)))))$(,) NCCL $(if $(HAVE_NCCL),yes,no),no)
 
 # ---- Build -----------------------------------------------------------------------------------------------------------

@@ -74,11 +74,22 @@ static inline bool px_taps_are_the_pixel(const px_taps *taps) {
     return taps->live == 1 && taps->at[0].row == 0 && taps->at[0].column == 0;
 }
 
+/* The first of `features` features that belongs to a colour group or a later one: feature f belongs to group
+ * floor(f * colours / features). */
+PX_HOST_DEVICE size_t px_colour_first(size_t features, int colours, int colour) {
+    return ((size_t)colour * features + (size_t)colours - 1) / (size_t)colours;
+}
+
+/* The convolutions below have a field `colours`: 0, or the number of colour groups of a 1 x 1 convolution with mask B.
+ * An output then reads the inputs of its own group and of the groups before; the other elements of the weight are 0,
+ * and an implementation may skip them. */
+
 /* y = add + bias + sum over live taps t of W_t x(pixel + offset_t). x is 0 outside its image. With relu, relu(x) is
  * read instead of x; with relu_y, y is relu of the whole sum. An absent bias or add counts as 0. add may be y. */
 typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
+    int colours;
     bool relu, relu_y;
     px_tensor x;      /* [in]  (P, in) activation */
     px_tensor weight; /* [in]  (out, stored * in) activation */
@@ -92,6 +103,7 @@ typedef struct px_convolve_args {
 typedef struct px_convolve_input_gradient_args {
     px_grid grid;
     px_taps taps;
+    int colours;
     bool relu;
     px_tensor dy;     /* [in]  (P, out) activation */
     px_tensor weight; /* [in]  (out, stored * in) activation */
@@ -101,11 +113,12 @@ typedef struct px_convolve_input_gradient_args {
 } px_convolve_input_gradient_args;
 
 /* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, and dbias = sum over pixels of dy. With relu, relu(x) is
- * read instead of x. Taps that are not live keep their old values in dweight. The order of the sums depends on the
- * shapes alone. */
+ * read instead of x. Taps that are not live keep their old values in dweight; elements that `colours` lets skip are
+ * undefined. The order of the sums depends on the shapes alone. */
 typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
+    int colours;
     bool relu;
     px_tensor x;       /* [in]  (P, in) activation */
     px_tensor dy;      /* [in]  (P, out) activation */
@@ -218,13 +231,10 @@ typedef struct px_recurrence_args {
     int hidden;
     int directions;
     px_recurrence_direction direction[PX_MAX_DIRECTIONS];
-    px_tensor temporary; /* px_recurrence_temporary_bytes bytes, PX_UINT8; contents do not matter */
+    px_tensor temporary; /* px_device_ops.recurrence_bytes bytes, PX_UINT8; contents do not matter */
 } px_recurrence_args;
 typedef px_recurrence_args px_recurrence_forward_args;
 typedef px_recurrence_args px_recurrence_backward_args;
-
-/* Bytes of temporary memory that a recurrence of these sizes needs. */
-size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence);
 
 /* Step t of a recurrence: the pointwise part of the LSTM cell, forward or backward. The stepwise recurrence
  * (host/device/recurrence.c) alternates it with one GEMM a step. With f the first live position of the step and n the
@@ -423,6 +433,8 @@ typedef struct px_device_ops {
     PX_DEVICE_GRAPHS(PX_DECLARE_MEMORY)
 #undef PX_DECLARE_OP
 #undef PX_DECLARE_MEMORY
+    /* The bytes of temporary memory that a recurrence of these sizes needs. */
+    size_t (*recurrence_bytes)(const px_device *device, const px_recurrence_args *recurrence);
 } px_device_ops;
 
 enum { PX_LIMIT_NAME = 256 };

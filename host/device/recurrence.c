@@ -29,7 +29,8 @@ static size_t recurrence_lay_out(const px_recurrence_args *s, bool backward, rec
     return used;
 }
 
-size_t px_recurrence_temporary_bytes(const px_recurrence_args *recurrence) {
+size_t px_recurrence_bytes_stepwise(const px_device *device, const px_recurrence_args *recurrence) {
+    (void)device;
     recurrence_space space;
     return recurrence_lay_out(recurrence, false, &space);
 }

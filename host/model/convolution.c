@@ -63,9 +63,16 @@ static px_tensor parameter_in(const px_model *model, int index, px_tensor flat) 
     return index < 0 ? (px_tensor){0} : px_parameter_tensor(&model->parameters.items[index], flat);
 }
 
+/* px_convolve_args.colours of a layer. */
+static int colours_of(const px_model *model, const px_conv *conv) {
+    const px_parameter *p = &model->parameters.items[conv->weight];
+    const bool is_grouped = p->taps == 1 && p->mask == PX_MASK_B && p->period == p->outputs;
+    return is_grouped ? model->spec.channels : 0;
+}
+
 px_status px_conv_forward(px_model *model, const px_conv *conv, px_tensor x, px_tensor add, px_tensor y) {
-    return px_run(model->device, convolve, .grid = model->grid, .taps = conv->taps, .relu = conv->relu == PX_RELU_APPLY,
-                  .relu_y = conv->relu_y, .x = px_current(model, x),
+    return px_run(model->device, convolve, .grid = model->grid, .taps = conv->taps, .colours = colours_of(model, conv),
+                  .relu = conv->relu == PX_RELU_APPLY, .relu_y = conv->relu_y, .x = px_current(model, x),
                   .weight = parameter_in(model, conv->weight, model->compute_weights),
                   .bias = parameter_in(model, conv->bias, model->compute_weights), .add = px_current(model, add),
                   .y = px_current(model, y));
@@ -74,7 +81,7 @@ px_status px_conv_forward(px_model *model, const px_conv *conv, px_tensor x, px_
 px_status px_conv_input_gradient(px_model *model, const px_conv *conv, px_tensor dy, px_tensor x, px_tensor add,
                                  px_tensor dx) {
     return px_run(model->device, convolve_input_gradient, .grid = model->grid, .taps = conv->taps,
-                  .relu = conv->relu != PX_RELU_NONE, .dy = px_current(model, dy),
+                  .colours = colours_of(model, conv), .relu = conv->relu != PX_RELU_NONE, .dy = px_current(model, dy),
                   .weight = parameter_in(model, conv->weight, model->compute_weights), .x = px_current(model, x),
                   .add = px_current(model, add), .dx = px_current(model, dx));
 }

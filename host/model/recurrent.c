@@ -104,7 +104,8 @@ static void recurrent_lay_out(px_model *model, px_block *block, int images, px_a
     b->temporary = (px_tensor){0};
     const px_recurrence_args recurrence =
         block->kind->recurrence(model, block, (px_grid){images, model->spec.height, model->spec.width});
-    b->temporary = px_arena_tensor(temporary, px_recurrence_temporary_bytes(&recurrence), 1, PX_UINT8);
+    b->temporary = px_arena_tensor(temporary, model->device->ops->recurrence_bytes(model->device, &recurrence), 1,
+                                   PX_UINT8);
 }
 
 /* A Diagonal BiLSTM adds the states of both directions, those of PX_RIGHT moved down by one row, so that a pixel does

@@ -107,10 +107,9 @@ px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, in
                             px_tensor sum, px_tensor add, px_tensor y, px_tensor relu_out);
 px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
 
-/* The first of F features that belongs to this colour group or a later one: group(f) = floor(f C / F). */
-static inline int px_colour_first(const px_decoder *decoder, int features, int colour) {
-    const int colours = decoder->model->spec.channels;
-    return (colour * features + colours - 1) / colours;
+/* px_colour_first for this model. */
+static inline int px_decode_colour_first(const px_decoder *decoder, int features, int colour) {
+    return (int)px_colour_first((size_t)features, decoder->model->spec.channels, colour);
 }
 
 /* ---- Parts of a pixel: decoder.c ---- */

@@ -59,13 +59,13 @@ static px_status recurrent_forward(px_decoder *d, int layer, px_colours colours)
     const recurrent_decoder *b = d->blocks;
     const px_stack *input = &b->input_to_state[PX_LEFT];
     const px_tensor none = {0}, pre = px_cache_current(d, &b->pre, layer), sum = px_cache_current(d, &b->sum, layer);
-    const int first = px_colour_first(d, sum.columns, colours.first);
+    const int first = px_decode_colour_first(d, sum.columns, colours.first);
     PX_TRY(px_stack_centre(d, input, layer, colours, px_cache_current(d, &d->u, layer), pre, 1));
     PX_TRY(px_run(d->device, lstm_update, .pre = pre, .bias = px_stack_bias(d, input, layer),
                   .c = px_cache_current(d, &b->c, layer), .h = px_cache_current(d, &b->h[PX_LEFT], layer),
                   .add = b->directions > 1 && d->row > 0 ? px_cache_current(d, &b->h[PX_RIGHT], layer) : none,
                   .sum = b->directions > 1 ? sum : none, .first = first,
-                  .count = px_colour_first(d, sum.columns, colours.end) - first, .layers = 1));
+                  .count = px_decode_colour_first(d, sum.columns, colours.end) - first, .layers = 1));
     return px_decode_expand(d, &b->expand, layer, colours, sum);
 }
 

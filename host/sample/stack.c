@@ -63,8 +63,9 @@ px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_
     const px_parameter *p = weight_of(d, s->first);
     const px_tensor weight = px_parameter_tensor(p, d->model->compute_weights);
     const int centre = s->first->taps.live - 1, period = y.columns / s->gates;
-    const int first = px_colour_first(d, period, colours.first), end = px_colour_first(d, period, colours.end);
-    const int kept = px_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
+    const int first = px_decode_colour_first(d, period, colours.first),
+              end = px_decode_colour_first(d, period, colours.end);
+    const int kept = px_decode_colour_first(d, x.columns, p->mask == PX_MASK_A ? colours.end - 1 : colours.end);
     if (first == end || kept == 0) return PX_OK;
     const size_t in = (size_t)x.columns, row = (size_t)weight.columns;
     const size_t offset = (size_t)layer * s->stride + (size_t)first * row + (size_t)centre * in;
@@ -77,7 +78,8 @@ px_status px_stack_centre(const px_decoder *d, const px_stack *s, int layer, px_
 
 px_status px_stack_activate(const px_decoder *d, const px_stack *s, int layer, px_colours colours, px_tensor sum,
                             px_tensor add, px_tensor y, px_tensor relu_out) {
-    const int first = px_colour_first(d, sum.columns, colours.first);
+    const int first = px_decode_colour_first(d, sum.columns, colours.first);
     return px_run(d->device, activate, .sum = sum, .bias = px_stack_bias(d, s, layer), .add = add, .y = y,
-                  .relu_out = relu_out, .first = first, .count = px_colour_first(d, sum.columns, colours.end) - first);
+                  .relu_out = relu_out, .first = first,
+                  .count = px_decode_colour_first(d, sum.columns, colours.end) - first);
 }

@@ -245,10 +245,17 @@ typedef struct recurrence {
     pair weight, gates[PX_MAX_DIRECTIONS], c[PX_MAX_DIRECTIONS], h[PX_MAX_DIRECTIONS], dh[PX_MAX_DIRECTIONS];
 } recurrence;
 
+/* The memory that the recurrence needs on either device. */
+static size_t temporary_bytes(const px_recurrence_args *args) {
+    const size_t a = the.device[0]->ops->recurrence_bytes(the.device[0], args);
+    const size_t b = the.device[1]->ops->recurrence_bytes(the.device[1], args);
+    return a > b ? a : b;
+}
+
 /* Sets the descriptors to these tensors. `reversed` stores the second direction's weights before the first's. */
 static inline void recurrence_join(recurrence *s, px_recurrence_args args, bool reversed) {
     const size_t rows = (size_t)(PX_GATES * args.hidden);
-    const pair temporary = make(px_recurrence_temporary_bytes(&args), 1, PX_UINT8, PX_UINT8, POISONED);
+    const pair temporary = make(temporary_bytes(&args), 1, PX_UINT8, PX_UINT8, POISONED);
     for (int side = 0; side < SIDES; side++) {
         s->on[side] = args;
         s->on[side].temporary = temporary.on[side];

@@ -262,7 +262,7 @@ static recurrence_case make_recurrence(fixture *test, px_grid grid, int hidden, 
     s->skew = rows ? 0 : 1;
     s->length = rows ? grid.height : grid.width;
     s->taps = rows ? 3 : 2;
-    s->temporary = px_arena_tensor(&test->arena, px_recurrence_temporary_bytes(s), 1, PX_UINT8);
+    s->temporary = px_arena_tensor(&test->arena, test->device->ops->recurrence_bytes(test->device, s), 1, PX_UINT8);
     const size_t pixels = px_grid_pixels(&grid);
     for (int d = 0; d < s->directions; d++) {
         const bool right = geometry == RIGHT || (geometry == BOTH_DIAGONALS && d == 1);

@@ -21,120 +21,170 @@ static void add_elements(px_real *sum, const void *x, px_type type, size_t count
     else
         for (size_t e = 0; e < count; e++) sum[e] += reals[e];
 }
-static void add_tensor(px_real *sum, const px_tensor *tensor) {
-    add_elements(sum, tensor->data, tensor->type, px_tensor_elements(tensor));
-}
 
-/* sum = 0 where relu_mask <= 0. */
-static void apply_relu_mask(px_real *sum, const px_tensor *relu_mask) {
-    const size_t count = px_tensor_elements(relu_mask);
-    const px_real *reals = relu_mask->data;
-    const uint16_t *bf16 = relu_mask->data;
-    if (relu_mask->type == PX_BF16)
-        for (size_t e = 0; e < count; e++) sum[e] = px_from_bfloat16(bf16[e]) > 0 ? sum[e] : 0;
+/* y = 0 where mask <= 0; with mask = y, the relu of y. Both have one type, or y is PX_REAL. A NaN in the mask keeps y.
+ */
+static void apply_relu_mask(px_tensor y, px_tensor mask) {
+    const size_t count = px_tensor_elements(&y);
+    const px_real *reals = mask.data;
+    const int16_t *bits = mask.data;
+    px_real *wide = y.data;
+    int16_t *bf16 = y.data;
+    if (mask.type != PX_BF16)
+        for (size_t e = 0; e < count; e++) wide[e] = reals[e] <= 0 ? 0 : wide[e];
+    else if (y.type != PX_BF16)
+        for (size_t e = 0; e < count; e++) wide[e] = px_from_bfloat16((uint16_t)bits[e]) <= 0 ? 0 : wide[e];
     else
-        for (size_t e = 0; e < count; e++) sum[e] = reals[e] > 0 ? sum[e] : 0;
+        for (size_t e = 0; e < count; e++) bf16[e] = px_from_bfloat16((uint16_t)bits[e]) <= 0 ? 0 : bf16[e];
 }
 
-static void relu_in_place(px_real *sum, size_t count) {
-    for (size_t e = 0; e < count; e++) sum[e] = sum[e] < 0 ? 0 : sum[e];
-}
-
-/* sum = add + bias, to which the GEMM then adds. add may be sum. */
-static void begin_chunk(px_tensor sum, px_tensor add, px_tensor bias) {
-    if (add.data != sum.data) {
-        memset(sum.data, 0, px_tensor_bytes(&sum));
-        if (add.data) add_tensor(sum.data, &add);
-    }
-    for (size_t r = 0; bias.data && r < sum.rows; r++) add_tensor(px_tensor_slice(sum, r, 1).data, &bias);
-}
-
-/* y = (sum masked by relu_mask) + add. Overwrites sum. */
+/* y = (sum masked by relu_mask) + add. Overwrites sum, which may be y. */
 static void end_chunk(px_device *device, px_tensor y, px_tensor sum, px_tensor relu_mask, px_tensor add) {
-    if (relu_mask.data) apply_relu_mask(sum.data, &relu_mask);
-    if (add.data) add_tensor(sum.data, &add);
-    if (y.data == sum.data) return;
-    px_cpu_ops(y.type)->cast(device, &(px_cast_args){.x = sum, .y = y});
+    if (relu_mask.data) apply_relu_mask(sum, relu_mask);
+    if (add.data) add_elements(sum.data, add.data, add.type, px_tensor_elements(&add));
+    if (y.data != sum.data) px_cpu_ops(y.type)->cast(device, &(px_cast_args){.x = sum, .y = y});
 }
 
 /* The im2col of `rows` pixels, in this thread's workspace; for 1 x 1 taps without relu, the rows of x itself. */
 static px_tensor im2col_rows(px_device *device, px_im2col_args im2col, size_t rows) {
     if (!im2col.relu && px_taps_are_the_pixel(&im2col.taps)) return px_tensor_slice(im2col.x, im2col.first, rows);
-    im2col.y = px_tensor_of(px_cpu_workspace(device), rows * (size_t)im2col.taps.live, im2col.x.columns, im2col.x.type);
+    im2col.y = px_tensor_of(px_cpu_thread_of(device)->workspace, rows * (size_t)im2col.taps.live, im2col.x.columns,
+                            im2col.x.type);
     px_cpu_ops(im2col.x.type)->im2col(device, &im2col);
     return im2col.y;
 }
 
+/* A rectangle of a weight: outputs x inputs, from `output` and `input` on. */
+typedef struct weight_block {
+    size_t output, outputs, input, inputs;
+} weight_block;
+
+/* With narrower blocks a GEMM would lose more than the skipped products save. */
+enum { MIN_COLOUR_OUTPUTS = 128 };
+
+/* The number of blocks that hold the unmasked elements of a weight: one for each colour group, or the whole. */
+static int colour_blocks(const px_taps *taps, int colours, size_t outputs) {
+    const bool is_split = colours > 1 && px_taps_are_the_pixel(taps) && outputs / (size_t)colours >= MIN_COLOUR_OUTPUTS;
+    return is_split ? colours : 1;
+}
+
+/* Blocks begin and end at multiples of this, where GEMMs are fastest. They therefore hold some masked elements. */
+enum { BLOCK_ALIGN = 32 };
+
+static size_t round_down(size_t x) { return x / BLOCK_ALIGN * BLOCK_ALIGN; }
+static size_t round_up(size_t x, size_t max) {
+    const size_t up = (x + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
+    return up < max ? up : max;
+}
+
+/* Block `colour` of `blocks`: the outputs of a colour group, and the inputs that they read. */
+static weight_block outputs_of_colour(int blocks, int colour, size_t outputs, size_t inputs) {
+    const size_t first = round_down(px_colour_first(outputs, blocks, colour));
+    const size_t end = colour + 1 == blocks ? outputs : round_down(px_colour_first(outputs, blocks, colour + 1));
+    return (weight_block){first, end - first, 0, round_up(px_colour_first(inputs, blocks, colour + 1), inputs)};
+}
+
+/* The inputs of a colour group, and the outputs that read them. */
+static weight_block inputs_of_colour(int blocks, int colour, size_t outputs, size_t inputs) {
+    const size_t first = round_up(px_colour_first(inputs, blocks, colour), inputs);
+    const size_t end = round_up(px_colour_first(inputs, blocks, colour + 1), inputs);
+    const size_t output = round_down(px_colour_first(outputs, blocks, colour));
+    return (weight_block){output, outputs - output, first, end - first};
+}
+
 enum { MAX_CHUNK_ROWS = 256 };
 
+/* y = x W^T + bias + add for one chunk of pixels and one block of the weight. */
+static void convolve_block(px_device *device, const px_convolve_args *k, px_tensor x, px_tensor y, px_tensor add,
+                           weight_block b) {
+    const ptrdiff_t output = (ptrdiff_t)b.output;
+    const bool onto = add.data && add.data == y.data;
+    const px_gemm_args gemm = {.transpose_b = true,
+                               .m = y.rows,
+                               .n = b.outputs,
+                               .k = b.inputs,
+                               .operands = x.type,
+                               .result = y.type,
+                               .a = px_element(x.data, x.type, (ptrdiff_t)b.input),
+                               .ld_a = (size_t)x.columns,
+                               .b = px_element(k->weight.data, k->weight.type, output * k->weight.columns),
+                               .ld_b = (size_t)k->weight.columns,
+                               .c = px_element(y.data, y.type, output),
+                               .ld_c = (size_t)y.columns,
+                               .beta = onto ? 1 : 0};
+    const px_cpu_epilogue epilogue = {.bias = k->bias.data ? px_element(k->bias.data, k->bias.type, output) : NULL,
+                                      .add = add.data && !onto ? px_element(add.data, add.type, output) : NULL,
+                                      .ld_add = (size_t)add.columns,
+                                      .add_type = add.type};
+    px_cpu_gemm_serial(device, &gemm, &epilogue);
+}
+
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
-    const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, pixels = k->y.rows;
-    const bool apart = k->y.type != PX_REAL; /* accumulate in float32 in the workspace, as y is bfloat16 */
-    const size_t row = columns * px_type_size(k->x.type) + (apart ? (size_t)k->y.columns * sizeof(px_real) : 0);
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row, MAX_CHUNK_ROWS);
-#pragma omp parallel for schedule(dynamic) if (pixels * columns * (size_t)k->y.columns > PX_SERIAL_WORK)
+    const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, outputs = (size_t)k->y.columns;
+    const size_t pixels = k->y.rows;
+    const size_t step = rows_that_fit(PX_CPU_WORKSPACE, columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
+    const int blocks = colour_blocks(&k->taps, k->colours, outputs);
+#pragma omp parallel for schedule(dynamic) if (pixels * columns * outputs > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
         const size_t rows = pixels - first < step ? pixels - first : step;
         const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
-        const px_tensor y = px_tensor_slice(k->y, first, rows), operand = im2col_rows(device, im2col, rows);
-        px_tensor sum = y;
-        if (apart)
-            sum = px_tensor_of((char *)px_cpu_workspace(device) + px_tensor_padded_bytes(&operand), rows, y.columns,
-                               PX_REAL);
-        const px_gemm_args gemm = {.transpose_b = true,
-                                   .m = rows,
-                                   .n = (size_t)y.columns,
-                                   .k = columns,
-                                   .operands = operand.type,
-                                   .a = operand.data,
-                                   .ld_a = columns,
-                                   .b = k->weight.data,
-                                   .ld_b = (size_t)k->weight.columns,
-                                   .c = sum.data,
-                                   .ld_c = (size_t)y.columns,
-                                   .beta = 1};
-        begin_chunk(sum, px_tensor_slice(k->add, first, rows), k->bias);
-        px_cpu_gemm_serial(device, &gemm);
-        if (k->relu_y) relu_in_place(sum.data, px_tensor_elements(&sum));
-        if (apart) end_chunk(device, y, sum, (px_tensor){0}, (px_tensor){0});
+        const px_tensor y = px_tensor_slice(k->y, first, rows);
+        px_tensor x = im2col_rows(device, im2col, rows);
+        x = (px_tensor){x.data, rows, (int)columns, x.type};
+        for (int colour = 0; colour < blocks; colour++)
+            convolve_block(device, k, x, y, px_tensor_slice(k->add, first, rows),
+                           outputs_of_colour(blocks, colour, outputs, columns));
+        if (k->relu_y) apply_relu_mask(y, y);
     }
     return PX_OK;
 }
 
-/* sum = beta sum + W_t^T dy(pixel - offset_t), for tap t and the pixels from `first` on. */
+/* sum = beta sum + W_t^T dy(pixel - offset_t) + add, for tap t, the pixels from `first` on, and one block of W_t. */
 static void input_gradient_tap(px_device *device, const px_convolve_input_gradient_args *k, int tap, size_t first,
-                               px_tensor sum, px_real beta) {
+                               px_tensor sum, px_real beta, px_tensor add, weight_block b) {
     const px_taps one = {.stored = 1, .live = 1, .at = {k->taps.at[tap]}};
     const px_im2col_args im2col = {.grid = k->grid, .taps = one, .mirror = true, .first = first, .x = k->dy};
-    const px_gemm_args gemm = {.m = sum.rows,
-                               .n = (size_t)sum.columns,
-                               .k = (size_t)k->dy.columns,
-                               .operands = k->dy.type,
-                               .a = im2col_rows(device, im2col, sum.rows).data,
-                               .ld_a = (size_t)k->dy.columns,
-                               .b = px_element(k->weight.data, k->weight.type, (ptrdiff_t)tap * sum.columns),
-                               .ld_b = (size_t)k->weight.columns,
-                               .c = sum.data,
-                               .ld_c = (size_t)sum.columns,
-                               .beta = beta};
-    px_cpu_gemm_serial(device, &gemm);
+    const size_t in = (size_t)sum.columns, row = (size_t)k->weight.columns;
+    const px_tensor dy = im2col_rows(device, im2col, sum.rows);
+    const px_gemm_args gemm = {
+        .m = sum.rows,
+        .n = b.inputs,
+        .k = b.outputs,
+        .operands = dy.type,
+        .result = sum.type,
+        .a = px_element(dy.data, dy.type, (ptrdiff_t)b.output),
+        .ld_a = (size_t)dy.columns,
+        .b = px_element(k->weight.data, k->weight.type, (ptrdiff_t)(b.output * row + (size_t)tap * in + b.input)),
+        .ld_b = row,
+        .c = px_element(sum.data, sum.type, (ptrdiff_t)b.input),
+        .ld_c = in,
+        .beta = beta};
+    const px_cpu_epilogue epilogue = {.add = add.data ? px_element(add.data, add.type, (ptrdiff_t)b.input) : NULL,
+                                      .ld_add = in,
+                                      .add_type = add.type};
+    px_cpu_gemm_serial(device, &gemm, &epilogue);
 }
 
-/* The input gradient of one chunk. Taps accumulate in dx itself, or in the workspace if dx is bfloat16 or add must be
- * kept for after the relu mask. */
+/* The input gradient of one chunk. Taps accumulate in dx itself, or in float32 in the workspace if more than one
+ * rounding to dx would be needed, or if add must be kept for after the relu mask. */
 static void input_gradient_chunk(px_device *device, const px_convolve_input_gradient_args *k, size_t first,
                                  size_t rows) {
     const px_tensor none = {0}, dx = px_tensor_slice(k->dx, first, rows), dy = px_tensor_slice(k->dy, first, rows);
     const px_tensor add = px_tensor_slice(k->add, first, rows),
                     relu_mask = k->relu ? px_tensor_slice(k->x, first, rows) : none;
-    const bool apart = dx.type != PX_REAL || (relu_mask.data && add.data), onto = add.data && !apart;
+    const bool add_last = k->relu && add.data, apart = add_last || (dx.type != PX_REAL && k->taps.live > 1);
+    const bool onto = !apart && add.data && add.data == dx.data;
+    const int blocks = colour_blocks(&k->taps, k->colours, (size_t)k->dy.columns);
     px_tensor sum = dx;
     if (apart)
-        sum = px_tensor_of((char *)px_cpu_workspace(device) + px_tensor_padded_bytes(&dy), rows, dx.columns, PX_REAL);
-    if (onto && add.data != dx.data) memcpy(dx.data, add.data, px_tensor_bytes(&dx));
+        sum = px_tensor_of(px_cpu_thread_of(device)->workspace + px_tensor_padded_bytes(&dy), rows, dx.columns,
+                           PX_REAL);
     for (int tap = 0; tap < k->taps.live; tap++)
-        input_gradient_tap(device, k, tap, first, sum, onto || tap > 0 ? 1 : 0);
-    end_chunk(device, dx, sum, relu_mask, onto ? none : add);
+        for (int colour = 0; colour < blocks; colour++)
+            input_gradient_tap(device, k, tap, first, sum, tap > 0 || onto ? 1 : 0,
+                               tap > 0 || onto || apart ? none : add,
+                               inputs_of_colour(blocks, colour, (size_t)k->dy.columns, (size_t)dx.columns));
+    end_chunk(device, dx, sum, relu_mask, apart ? add : none);
 }
 
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
@@ -155,6 +205,7 @@ typedef struct weight_split {
     size_t partial;        /* elements a segment: (outputs, columns) of dweight, then (outputs) of dbias */
     px_real *sums, *bias;  /* of segment 0 */
     size_t ld;             /* leading dimension of the sums */
+    int blocks;            /* colour_blocks */
 } weight_split;
 
 enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_TILE = 64 };
@@ -163,13 +214,14 @@ static weight_split split_weight(px_device *device, const px_convolve_weight_gra
     weight_split cut = {
         .outputs = (size_t)k->dy.columns, .columns = (size_t)k->taps.live * (size_t)k->x.columns, .pixels = k->dy.rows};
     cut.partial = cut.outputs * (cut.columns + 1);
+    cut.blocks = colour_blocks(&k->taps, k->colours, cut.outputs);
     cut.segments = rows_that_fit(PX_CPU_SUMS, cut.partial * sizeof(px_real), MAX_SEGMENTS);
     const size_t chunks = (cut.pixels + MAX_CHUNK_ROWS - 1) / MAX_CHUNK_ROWS;
     if (cut.segments > chunks) cut.segments = chunks > 0 ? chunks : 1;
     cut.tile = cut.outputs;
     while (cut.tile > MIN_TILE && cut.segments * (cut.outputs / cut.tile) < MIN_TASKS) cut.tile /= 2;
     if (cut.segments > 1) {
-        cut.sums = (px_real *)((px_cpu *)device)->sums;
+        cut.sums = (px_real *)(void *)((px_cpu *)device)->sums;
         cut.bias = cut.sums + cut.outputs * cut.columns;
         cut.ld = cut.columns;
     } else {
@@ -187,17 +239,27 @@ static void add_rows(px_real *bias, size_t outputs, px_tensor dy, size_t output)
                      outputs);
 }
 
+/* The inputs that the outputs up to `end` read. */
+static size_t columns_up_to(const weight_split *cut, size_t end) {
+    int colour = 0;
+    while (px_colour_first(cut->outputs, cut->blocks, colour + 1) < end) colour++;
+    return round_up(px_colour_first(cut->columns, cut->blocks, colour + 1), cut->columns);
+}
+
 /* The sums of one segment for the outputs from `output` on. */
 static void sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const weight_split *cut,
                         size_t segment, size_t output) {
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
+    const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
+                            ? 1024
+                            : rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
     const size_t last = (segment + 1) * cut->pixels / cut->segments;
     size_t first = segment * cut->pixels / cut->segments;
     const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;
+    const size_t columns = columns_up_to(cut, output + outputs);
     px_real *bias = k->dbias.data ? cut->bias + segment * cut->partial + output : NULL;
     px_gemm_args gemm = {.transpose_a = true,
                          .m = outputs,
-                         .n = cut->columns,
+                         .n = columns,
                          .operands = k->x.type,
                          .ld_a = cut->outputs,
                          .ld_b = cut->columns,
@@ -210,7 +272,7 @@ static void sum_segment(px_device *device, const px_convolve_weight_gradient_arg
         const px_tensor dy = px_tensor_slice(k->dy, first, gemm.k);
         gemm.a = px_element(dy.data, dy.type, (ptrdiff_t)output);
         gemm.b = im2col_rows(device, im2col, gemm.k).data;
-        px_cpu_gemm_serial(device, &gemm);
+        px_cpu_gemm_serial(device, &gemm, &(px_cpu_epilogue){0});
         if (bias) add_rows(bias, outputs, dy, output);
         gemm.beta = 1;
         first += gemm.k;

@@ -1,7 +1,6 @@
 /* Opens and closes the CPU backend: host memory, CBLAS, and the portable kernels under OpenMP. */
 #include "host/io/limits.h"
-#include "host/device/cpu/cpu.h"
-#include "host/device/recurrence.h"
+#include "host/device/cpu/onednn.h"
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,37 +60,27 @@ static px_status cpu_synchronize(px_device *device) {
 
 static px_status cpu_close(px_device *device) {
     px_cpu *cpu = (px_cpu *)device;
-    free(cpu->sums);
-    free(cpu->workspaces);
+    for (int i = 0; i < cpu->threads; i++) px_onednn_destroy(cpu->thread[i].onednn);
+    free(cpu->memory);
     free(cpu);
     return PX_OK;
-}
-
-px_status px_cpu_recurrence_forward(px_device *device, const px_recurrence_args *recurrence) {
-    return px_recurrence_forward_stepwise(device, recurrence);
-}
-
-px_status px_cpu_recurrence_backward(px_device *device, const px_recurrence_args *recurrence) {
-    return px_recurrence_backward_stepwise(device, recurrence);
 }
 
 #define OP_ENTRY_OP(name)                .name = px_cpu_##name,
 #define OP_ENTRY_BF16(name)              .name = px_cpu_##name##_bf16,
 #define OP_ENTRY_MEMORY(name, signature) .name = cpu_##name,
-static const px_device_ops cpu_real = {PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
-static const px_device_ops cpu_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
-                                           PX_DEVICE_MEMORY(OP_ENTRY_MEMORY)};
+static const px_device_ops cpu_real = {
+    PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY).recurrence_bytes = px_cpu_recurrence_bytes};
+static const px_device_ops cpu_bf16 = {
+    PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY).recurrence_bytes =
+        px_cpu_recurrence_bytes};
 
 const px_device_ops *px_cpu_ops(px_type activation) { return activation == PX_BF16 ? &cpu_bf16 : &cpu_real; }
 
-void *px_cpu_workspace(px_device *device) {
-    px_cpu *cpu = (px_cpu *)device;
-    /* the thread of the outermost parallel region, which is that of px_cpu_execute */
-    const int thread = omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0;
-    return cpu->workspaces + (size_t)thread * cpu->workspace_stride;
+const px_cpu_thread *px_cpu_thread_of(px_device *device) {
+    /* Operations may run within a parallel region, whose inner regions have one thread. */
+    return &((px_cpu *)device)->thread[omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0];
 }
-
-px_real *px_cpu_float32(px_device *device) { return (px_real *)((char *)px_cpu_workspace(device) + PX_CPU_WORKSPACE); }
 
 /* Writes a description such as "AMD EPYC 9654, 96 threads, OpenBLAS for Zen". */
 static void cpu_describe(px_cpu *cpu) {
@@ -100,8 +89,12 @@ static void cpu_describe(px_cpu *cpu) {
     while (info && fgets(line, sizeof line, info))
         if (sscanf(line, "model name : %95[^\n]", name) == 1) break;
     if (info) fclose(info);
-    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads%s%s", name, cpu->threads,
-             openblas_get_corename ? ", OpenBLAS for " : "", openblas_get_corename ? openblas_get_corename() : "");
+    const bool onednn = cpu->thread[0].onednn, openblas = !onednn && openblas_get_corename;
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads, %s%s", name, cpu->threads,
+             onednn     ? "oneDNN"
+             : openblas ? "OpenBLAS for "
+                        : "CBLAS",
+             openblas ? openblas_get_corename() : "");
 }
 
 /* Allocates and frees a BLAS buffer for each thread at the same time. The BLAS keeps them for later calls. */
@@ -138,28 +131,38 @@ static px_status cpu_start_threads(px_context *ctx, int threads) {
 
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
-    PX_TRY(cpu_start_threads(ctx, omp_get_max_threads()));
-    px_cpu *cpu = calloc(1, sizeof *cpu);
-    if (!cpu) return px_fail_memory(ctx, "cpu", sizeof *cpu);
-    cpu->threads = omp_get_max_threads();
-    cpu->workspace_stride = PX_CPU_WORKSPACE + (activation == PX_BF16 ? PX_CPU_FLOAT32 * sizeof(px_real) : 0);
+    const int threads = omp_get_max_threads();
+    const size_t bytes = sizeof(px_cpu) + (size_t)threads * sizeof(px_cpu_thread);
+    *device = NULL;
+    PX_TRY(cpu_start_threads(ctx, threads));
+    px_cpu *cpu = calloc(1, bytes);
+    if (!cpu) return px_fail_memory(ctx, "cpu", bytes);
     cpu->base = (px_device){.ops = px_cpu_ops(activation),
                             .ctx = ctx,
                             .activation = activation,
                             .kind = "cpu",
-                            .workers = cpu->threads,
+                            .workers = threads,
                             .recurrence = getenv("PX_RECURRENCE")};
-    cpu->base.workspace = PX_CPU_SUMS + (size_t)cpu->threads * cpu->workspace_stride;
+    cpu->threads = threads;
+    cpu->base.workspace = PX_CPU_SUMS + (size_t)threads * (PX_CPU_WORKSPACE + PX_CPU_SCRATCH);
     const px_memory_limit limit = px_limit_memory("");
     cpu->base.memory = limit.bytes > PX_CPU_RESERVED ? limit.bytes - PX_CPU_RESERVED : 0;
     snprintf(cpu->base.limit, sizeof cpu->base.limit, "%s", limit.name);
-    cpu->sums = aligned_alloc(256, PX_CPU_SUMS);
-    cpu->workspaces = aligned_alloc(256, (size_t)cpu->threads * cpu->workspace_stride);
+    cpu->memory = aligned_alloc(256, cpu->base.workspace);
+    if (!cpu->memory) {
+        px_fail_memory(ctx, "cpu: workspaces", cpu->base.workspace);
+        cpu_close(&cpu->base);
+        return PX_ERR_MEMORY;
+    }
+    cpu->sums = cpu->memory;
+    for (int i = 0; i < threads; i++) {
+        px_cpu_thread *thread = &cpu->thread[i];
+        thread->index = i;
+        thread->workspace = cpu->memory + PX_CPU_SUMS + (size_t)i * (PX_CPU_WORKSPACE + PX_CPU_SCRATCH);
+        thread->scratch = thread->workspace + PX_CPU_WORKSPACE;
+        thread->onednn = px_onednn_create(activation, thread->scratch, PX_CPU_SCRATCH);
+    }
     cpu_describe(cpu);
     *device = &cpu->base;
-    if (cpu->sums && cpu->workspaces) return PX_OK;
-    px_fail_memory(ctx, "cpu: workspaces", cpu->base.workspace);
-    cpu_close(*device);
-    *device = NULL;
-    return PX_ERR_MEMORY;
+    return PX_OK;
 }

@@ -16,25 +16,49 @@ const px_device_ops *px_cpu_ops(px_type activation);
 
 enum {
     PX_SERIAL_WORK = 1 << 16,   /* multiply-adds below which a loop runs on the calling thread alone */
-    PX_CPU_WORKSPACE = 1 << 20, /* bytes of im2col workspace a thread: about the L2 cache of a core */
+    PX_CPU_WORKSPACE = 1 << 20, /* bytes a thread of im2col and sums: about the L2 cache of a core */
+    PX_CPU_SCRATCH = 2 << 20,   /* bytes a thread in which a GEMM works */
     PX_CPU_RESERVED = 16 << 20, /* bytes left for memory outside arenas: the loader's thread, files, batches */
     PX_CPU_SUMS = 4 << 20,      /* bytes of a weight gradient's partial sums */
-    PX_CPU_FLOAT32 = 1 << 17,   /* elements a thread of float32 copies of a GEMM's bfloat16 blocks */
 };
+
+typedef struct px_onednn px_onednn; /* onednn.h */
+
+/* The memory of one thread. */
+typedef struct px_cpu_thread {
+    char *workspace; /* PX_CPU_WORKSPACE bytes */
+    char *scratch;   /* PX_CPU_SCRATCH bytes */
+    int index;
+    px_onednn *onednn; /* NULL: CBLAS computes the GEMMs */
+} px_cpu_thread;
 
 typedef struct px_cpu {
     px_device base;
-    char *sums;              /* PX_CPU_SUMS bytes */
-    char *workspaces;        /* a thread: PX_CPU_WORKSPACE bytes; with bfloat16, also PX_CPU_FLOAT32 elements */
-    size_t workspace_stride; /* bytes a thread */
+    char *memory; /* sums, then the workspaces and scratch memory of all threads */
+    char *sums;   /* PX_CPU_SUMS bytes */
     int threads;
+    px_cpu_thread thread[];
 } px_cpu;
 
-/* The calling thread's workspace, and its float32 elements. Parallel regions have at most px_cpu.threads threads. */
-void *px_cpu_workspace(px_device *device);
-px_real *px_cpu_float32(px_device *device);
+/* px_device_ops.recurrence_bytes: memory for one task of each thread. */
+size_t px_cpu_recurrence_bytes(const px_device *device, const px_recurrence_args *recurrence);
 
-/* One GEMM on the calling thread through CBLAS: c = op(a) op(b) + beta c. batch and stride_* are not read. */
-void px_cpu_gemm_serial(px_device *device, const px_gemm_args *gemm);
+/* The memory of the calling thread. Parallel regions have at most px_cpu.threads threads. */
+const px_cpu_thread *px_cpu_thread_of(px_device *device);
+
+/* The pointwise epilogue of a GEMM: C += bias + add. */
+typedef struct px_cpu_epilogue {
+    const void *bias; /* (n) in the type of the operands, or NULL */
+    const void *add;  /* (m, n) with this leading dimension and type, or NULL; must not overlap C */
+    size_t ld_add;
+    px_type add_type; /* PX_REAL, or the type of C */
+} px_cpu_epilogue;
+
+/* One GEMM on the calling thread: C = op(A) op(B) + beta C + bias + add, rounded once; batch and stride_* are not read.
+ * Through oneDNN, or through CBLAS if oneDNN is missing or has no kernel for it. */
+void px_cpu_gemm_serial(px_device *device, const px_gemm_args *gemm, const px_cpu_epilogue *epilogue);
+
+/* The same through CBLAS. scratch: PX_CPU_SCRATCH bytes. */
+void px_cblas_gemm(const px_gemm_args *gemm, const px_cpu_epilogue *epilogue, void *scratch);
 
 #endif
