@@ -89,8 +89,9 @@ px_status px_conv_input_gradient(px_model *model, const px_conv *conv, px_tensor
 px_status px_conv_weight_gradient(px_model *model, const px_conv *conv, px_tensor x, px_tensor dy) {
     const px_tensor dweight = parameter_in(model, conv->weight, model->gradients);
     PX_TRY(px_run(model->device, convolve_weight_gradient, .grid = model->grid, .taps = conv->taps,
-                  .relu = conv->relu == PX_RELU_APPLY, .x = px_current(model, x), .dy = px_current(model, dy),
-                  .dweight = dweight, .dbias = parameter_in(model, conv->bias, model->gradients)));
+                  .colours = colours_of(model, conv), .relu = conv->relu == PX_RELU_APPLY, .x = px_current(model, x),
+                  .dy = px_current(model, dy), .dweight = dweight,
+                  .dbias = parameter_in(model, conv->bias, model->gradients)));
     const px_parameter *p = &model->parameters.items[conv->weight];
     if (p->mask == PX_MASK_NONE) return PX_OK;
     return px_run(model->device, mask, .weight = dweight, .inputs = p->inputs, .centre = p->live - 1,

@@ -208,7 +208,7 @@ typedef struct weight_split {
     int blocks;            /* colour_blocks */
 } weight_split;
 
-enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_TILE = 64 };
+enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_TILE = 64, WIDE_CHUNK_ROWS = 1024 };
 
 static weight_split split_weight(px_device *device, const px_convolve_weight_gradient_args *k) {
     weight_split cut = {
@@ -250,7 +250,7 @@ static size_t columns_up_to(const weight_split *cut, size_t end) {
 static void sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const weight_split *cut,
                         size_t segment, size_t output) {
     const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
-                            ? 1024
+                            ? WIDE_CHUNK_ROWS
                             : rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
     const size_t last = (segment + 1) * cut->pixels / cut->segments;
     size_t first = segment * cut->pixels / cut->segments;

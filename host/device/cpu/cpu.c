@@ -15,9 +15,13 @@ extern char *openblas_get_corename(void) __attribute__((weak));
 extern void *blas_memory_alloc(int position) __attribute__((weak));
 extern void blas_memory_free(void *memory) __attribute__((weak));
 
+/* Large allocations ask for huge pages, because the steps of a recurrence visit pixels that are far apart. */
 static px_status cpu_allocate(px_device *device, size_t bytes, void **memory) {
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
+    enum { HUGE_PAGE = 2 << 20 };
+    const size_t align = bytes < HUGE_PAGE ? 256 : HUGE_PAGE, whole = (bytes + 2 * 256 - 1) / 256 * 256;
+    *memory = aligned_alloc(align, (whole + align - 1) / align * align);
     if (!*memory) return px_fail_memory(device->ctx, "cpu", bytes);
+    if (align == HUGE_PAGE) (void)madvise(*memory, whole, MADV_HUGEPAGE); /* advice: the kernel may ignore it */
     return PX_OK;
 }
 
