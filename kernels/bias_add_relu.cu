@@ -3,27 +3,27 @@
 #include "kernels/portable/vector.h"
 
 typedef struct fused_row {
-    const px_store *sum, *bias, *add, *relu_mask; /* NULL if absent */
+    const px_store *sum, *bias, *add, *relu_mask; /* y where absent */
     px_store *to;
     px_real min; /* 0 for relu, else -infinity */
 } fused_row;
 
 PX_FUNCTION fused_row fused_row_at(size_t row, const px_bias_add_relu_args *k) {
     fused_row at;
-    at.sum = px_row_or_null(&k->sum, row);
-    at.bias = px_row_or_null(&k->bias, 0);
-    at.add = px_row_or_null(&k->add, row);
-    at.relu_mask = px_row_or_null(&k->relu_mask, row);
     at.to = px_row(&k->y, row);
+    at.sum = px_row_or(&k->sum, row, at.to);
+    at.bias = px_row_or(&k->bias, 0, at.to);
+    at.add = px_row_or(&k->add, row, at.to);
+    at.relu_mask = px_row_or(&k->relu_mask, row, at.to);
     at.min = k->relu ? 0 : (px_real)-INFINITY;
     return at;
 }
 
 PX_VECTOR_ROW void bias_add_relu(fused_row at, int column, const px_bias_add_relu_args *k) {
-    (void)k;
-    px_vector value = px_vector_read(at.sum, column, 0);
-    const px_vector relu_mask = px_vector_read(at.relu_mask, column, 1), bias = px_vector_read(at.bias, column, 0);
-    const px_vector add = px_vector_read(at.add, column, 0);
+    px_vector value = px_vector_read(at.sum, column, k->sum.data != NULL, 0);
+    const px_vector relu_mask = px_vector_read(at.relu_mask, column, k->relu_mask.data != NULL, 1);
+    const px_vector bias = px_vector_read(at.bias, column, k->bias.data != NULL, 0);
+    const px_vector add = px_vector_read(at.add, column, k->add.data != NULL, 0);
     PX_EACH(i) {
         const px_real sum = value.at[i], open = relu_mask.at[i];
         value.at[i] = px_clamp_min((open > 0 ? sum : 0) + bias.at[i] + add.at[i], at.min);

@@ -12,19 +12,19 @@ PX_FUNCTION backward backward_row_at(size_t row, const px_lstm_cell_args *k) {
     backward at;
     at.row = px_step_row_at(row, k);
     at.product = px_row(&k->product, row);
-    for (int i = 0; i < 3; i++) at.tap[i] = px_row_real(&k->operand, 0) + at.row.tap[i];
+    for (int i = 0; i < 3; i++)
+        at.tap[i] = i < k->recurrence.taps ? px_row_real(&k->operand, 0) + at.row.tap[i] : px_row_real(&k->zeros, 0);
     return at;
 }
 
 PX_ROW void lstm_cell_backward(backward at, int d, const px_lstm_cell_args *k) {
     const int D = k->recurrence.hidden;
     px_store *gates = at.row.gates;
-    const px_real dh = at.row.dh[d] + at.tap[0][d] + at.tap[1][d] + (k->recurrence.taps > 2 ? at.tap[2][d] : 0);
+    const px_real dh = at.row.dh[d] + at.tap[0][d] + at.tap[1][d] + at.tap[2][d];
     px_cell_gates active;
     active.o = gates[PX_GATE_O * D + d], active.f = gates[PX_GATE_F * D + d];
     active.i = gates[PX_GATE_I * D + d], active.g = gates[PX_GATE_G * D + d];
-    const px_real c_prev = at.row.c_prev ? at.row.c_prev[d] : 0;
-    const px_cell_gradient gradient = px_cell_backward(active, at.row.c[d], c_prev, dh, at.row.grad_c[d]);
+    const px_cell_gradient gradient = px_cell_backward(active, at.row.c[d], at.row.c_prev[d], dh, at.row.grad_c[d]);
 
     at.row.grad_c[d] = gradient.c_prev;
     gates[PX_GATE_O * D + d] = at.product[PX_GATE_O * D + d] = gradient.pre.o;

@@ -25,7 +25,7 @@ PX_ROW void lstm_cell_forward(forward at, int d, const px_lstm_cell_args *k) {
     pre.i = gates[PX_GATE_I * D + d] + at.product[PX_GATE_I * D + d];
     pre.g = gates[PX_GATE_G * D + d] + at.product[PX_GATE_G * D + d];
     const px_cell_gates active = px_cell_activate(pre);
-    const px_cell_state cell = px_cell_update(active, at.row.c_prev ? at.row.c_prev[d] : 0);
+    const px_cell_state cell = px_cell_update(active, at.row.c_prev[d]);
 
     gates[PX_GATE_O * D + d] = active.o;
     gates[PX_GATE_F * D + d] = active.f;

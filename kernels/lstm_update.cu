@@ -6,7 +6,7 @@
 typedef struct update {
     const px_real *pre;
     px_real *c;
-    const px_store *bias, *add; /* add may be NULL */
+    const px_store *bias, *add; /* h where add is absent */
     px_store *h, *sum;
 } update;
 
@@ -17,7 +17,7 @@ PX_FUNCTION update update_row_at(size_t row, const px_lstm_update_args *k) {
     at.bias = px_row(&k->bias, 0) + layer * k->stride_bias;
     at.c = px_row_real(&k->c, layer * k->stride_c + image);
     at.h = px_row(&k->h, layer * k->stride_h + image);
-    at.add = k->add.data ? px_row(&k->add, layer * k->stride_h + image) : NULL;
+    at.add = px_row_or(&k->add, layer * k->stride_h + image, at.h);
     at.sum = k->sum.data ? px_row(&k->sum, layer * k->stride_c + image) : at.h; /* a branch here prevents vectorising */
     return at;
 }
@@ -33,6 +33,6 @@ PX_ROW void lstm_update(update at, int column, const px_lstm_update_args *k) {
     const px_cell_state cell = px_cell_update(active, at.c[d]);
     at.c[d] = cell.c;
     at.h[d] = cell.h;
-    at.sum[d] = cell.h + (at.add ? (px_real)at.add[d] : 0);
+    at.sum[d] = cell.h + (k->add.data ? (px_real)at.add[d] : 0);
 }
 PX_ADDRESSED_KERNEL(lstm_update, update, update_row_at, (size_t)k->layers * k->pre.rows, k->count)

@@ -3,23 +3,24 @@
 #include "kernels/portable/vector.h"
 
 typedef struct shifted_row {
-    const px_store *from, *add; /* NULL counts as 0 */
+    const px_store *from, *add;
     px_store *to;
+    bool is_inside; /* of the image */
 } shifted_row;
 
 PX_FUNCTION shifted_row shifted_row_at(size_t row, const px_shift_rows_args *k) {
     const ptrdiff_t from = px_neighbour(&k->grid, row, -k->down, 0);
     shifted_row at;
-    at.from = from < 0 ? NULL : px_row(&k->x, (size_t)from);
-    at.add = px_row_or_null(&k->add, row);
     at.to = px_row(&k->y, row);
+    at.is_inside = from >= 0;
+    at.from = at.is_inside ? px_row(&k->x, (size_t)from) : at.to;
+    at.add = px_row_or(&k->add, row, at.to);
     return at;
 }
 
 PX_VECTOR_ROW void shift_rows(shifted_row at, int column, const px_shift_rows_args *k) {
-    (void)k;
-    px_vector value = px_vector_read(at.from, column, 0);
-    const px_vector add = px_vector_read(at.add, column, 0);
+    px_vector value = px_vector_read(at.from, column, at.is_inside, 0);
+    const px_vector add = px_vector_read(at.add, column, k->add.data != NULL, 0);
     PX_EACH(i) value.at[i] += add.at[i];
     px_vector_write(at.to, column, value);
 }

@@ -10,6 +10,7 @@ typedef struct recurrence_space {
     px_tensor operand; /* (directions * (positions + 2) * images, taps * D) */
     px_tensor product; /* (directions * positions * images, 4 D) */
     px_tensor grad_c;  /* (directions * positions * images, D) */
+    px_tensor zeros;   /* (1, D) */
 } recurrence_space;
 
 /* Lays out the temporary tensors and returns their bytes. The GEMM reads activations and writes PX_REAL. Sizes are
@@ -19,9 +20,10 @@ static size_t recurrence_lay_out(const px_recurrence_args *s, bool backward, rec
     space->operand = (px_tensor){NULL, lines * (positions + 2), s->taps * s->hidden, PX_REAL};
     space->product = (px_tensor){NULL, lines * positions, PX_GATES * s->hidden, PX_REAL};
     space->grad_c = (px_tensor){NULL, lines * positions, s->hidden, PX_REAL};
-    px_tensor *tensors[] = {&space->operand, &space->product, &space->grad_c};
+    space->zeros = (px_tensor){NULL, 1, s->hidden, PX_REAL};
+    px_tensor *tensors[] = {&space->operand, &space->product, &space->grad_c, &space->zeros};
     size_t used = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (s->temporary.data) tensors[i]->data = (char *)s->temporary.data + used;
         used += px_tensor_padded_bytes(tensors[i]);
     }
@@ -66,9 +68,10 @@ px_status px_recurrence_forward_stepwise(px_device *device, const px_recurrence_
     recurrence_space space;
     recurrence_lay_out(s, false, &space);
     PX_TRY(device->ops->clear(device, space.operand.data, px_tensor_bytes(&space.operand)));
+    PX_TRY(device->ops->clear(device, space.zeros.data, px_tensor_bytes(&space.zeros)));
     for (int step = 0; step < s->steps; step++) {
         const px_gemm_args gemm = recurrence_gemm(s, &space, step, false);
-        const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c};
+        const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c, space.zeros};
         PX_TRY(device->ops->gemm(device, &gemm));
         PX_TRY(device->ops->lstm_cell_forward(device, &cell));
     }
@@ -79,9 +82,10 @@ px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence
     recurrence_space space;
     recurrence_lay_out(s, true, &space);
     PX_TRY(device->ops->clear(device, space.operand.data, px_tensor_bytes(&space.operand)));
+    PX_TRY(device->ops->clear(device, space.zeros.data, px_tensor_bytes(&space.zeros)));
     PX_TRY(device->ops->clear(device, space.grad_c.data, px_tensor_bytes(&space.grad_c)));
     for (int step = s->steps - 1; step >= 0; step--) {
-        const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c};
+        const px_lstm_cell_args cell = {*s, step, space.product, space.operand, space.grad_c, space.zeros};
         const px_gemm_args gemm = recurrence_gemm(s, &space, step, true);
         PX_TRY(device->ops->lstm_cell_backward(device, &cell));
         if (step > 0) PX_TRY(device->ops->gemm(device, &gemm));

@@ -59,8 +59,9 @@ PX_FUNCTION size_t px_row_index(size_t row, const void *k) {
 PX_FUNCTION px_store *px_row(const px_tensor *tensor, size_t row) {
     return (px_store *)tensor->data + row * (size_t)tensor->columns;
 }
-PX_FUNCTION px_store *px_row_or_null(const px_tensor *tensor, size_t row) {
-    return tensor->data ? px_row(tensor, row) : NULL;
+/* `otherwise` if the tensor is absent. */
+PX_FUNCTION px_store *px_row_or(const px_tensor *tensor, size_t row, px_store *otherwise) {
+    return tensor->data ? px_row(tensor, row) : otherwise;
 }
 PX_FUNCTION px_real *px_row_real(const px_tensor *tensor, size_t row) {
     return (px_real *)tensor->data + row * (size_t)tensor->columns;
@@ -82,9 +83,10 @@ PX_FUNCTION px_real px_tanh(px_real x) { return 2 / (1 + px_exp(-2 * x)) - 1; }
 
 /* The tensor row of the pixel `down` rows and `right` columns from a pixel, or -1 outside the image. */
 PX_FUNCTION ptrdiff_t px_neighbour(const px_grid *grid, size_t pixel, int down, int right) {
-    size_t in_image = pixel % ((size_t)grid->height * (size_t)grid->width);
-    int row = (int)(in_image / (size_t)grid->width) + down, column = (int)(in_image % (size_t)grid->width) + right;
-    bool inside = row >= 0 && row < grid->height && column >= 0 && column < grid->width;
+    const unsigned in_image = (unsigned)(pixel % ((size_t)grid->height * (size_t)grid->width));
+    const int row = (int)(in_image / (unsigned)grid->width) + down,
+              column = (int)(in_image % (unsigned)grid->width) + right;
+    const bool inside = row >= 0 && row < grid->height && column >= 0 && column < grid->width;
     return inside ? (ptrdiff_t)pixel + (ptrdiff_t)down * grid->width + right : -1;
 }
 

@@ -67,14 +67,15 @@ static void check_cells(const px_recurrence_args *args, bool reversed, bool back
         const recurrence s = recurrence_over(*args, reversed, RANDOM);
         const pair product = (backward ? activations : reals)(lines * lanes, PX_GATES * args->hidden, RANDOM);
         const pair operand = (backward ? reals : activations)(lines * (lanes + 2), args->taps * args->hidden, RANDOM);
-        const pair grad_c = reals(lines * lanes, args->hidden, RANDOM);
+        const pair grad_c = reals(lines * lanes, args->hidden, RANDOM), zeros = reals(1, args->hidden, ZERO);
         for (int side = 0; side < SIDES; side++) {
             const px_device_ops *ops = the.device[side]->ops;
             const px_lstm_cell_args cell = {.recurrence = s.on[side],
                                             .step = steps[i],
                                             .product = product.on[side],
                                             .operand = operand.on[side],
-                                            .grad_c = grad_c.on[side]};
+                                            .grad_c = grad_c.on[side],
+                                            .zeros = zeros.on[side]};
             assert_ok(&the.ctx, (backward ? ops->lstm_cell_backward : ops->lstm_cell_forward)(the.device[side], &cell));
         }
         the.ran[backward ? OP_lstm_cell_backward : OP_lstm_cell_forward]++;

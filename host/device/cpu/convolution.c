@@ -12,6 +12,13 @@ static size_t rows_that_fit(size_t bytes, size_t row, size_t max) {
     return rows < 1 ? 1 : rows > max ? max : rows;
 }
 
+/* The pixels of a chunk of a GEMM with `weights` weights: as many as take 2^22 multiply-adds, within limits. */
+static size_t chunk_rows(size_t weights) {
+    enum { MIN = 256, MAX = 1024 };
+    const size_t rows = ((size_t)1 << 22) / weights;
+    return rows < MIN ? MIN : rows > MAX ? MAX : rows;
+}
+
 /* sum += the first `count` elements at x, which are PX_REAL or PX_BF16. Compilers vectorise both loops. */
 static void add_elements(px_real *sum, const void *x, px_type type, size_t count) {
     const px_real *reals = x;
@@ -92,8 +99,6 @@ static weight_block inputs_of_colour(int blocks, int colour, size_t outputs, siz
     return (weight_block){output, outputs - output, first, end - first};
 }
 
-enum { MAX_CHUNK_ROWS = 256 };
-
 /* y = x W^T + bias + add for one chunk of pixels and one block of the weight. */
 static void convolve_block(px_device *device, const px_convolve_args *k, px_tensor x, px_tensor y, px_tensor add,
                            weight_block b) {
@@ -122,7 +127,8 @@ static void convolve_block(px_device *device, const px_convolve_args *k, px_tens
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, outputs = (size_t)k->y.columns;
     const size_t pixels = k->y.rows;
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE, columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
+    const size_t step = rows_that_fit(PX_CPU_WORKSPACE, columns * px_type_size(k->x.type),
+                                      chunk_rows(columns * outputs));
     const int blocks = colour_blocks(&k->taps, k->colours, outputs);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * outputs > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
@@ -190,8 +196,9 @@ static void input_gradient_chunk(px_device *device, const px_convolve_input_grad
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
     const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
     const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row, MAX_CHUNK_ROWS);
-#pragma omp parallel for schedule(dynamic) if (pixels * (size_t)k->dx.columns * (size_t)k->dy.columns > PX_SERIAL_WORK)
+    const size_t weights = (size_t)k->dx.columns * (size_t)k->dy.columns;
+    const size_t step = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row, chunk_rows(weights));
+#pragma omp parallel for schedule(dynamic) if (pixels * weights > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         input_gradient_chunk(device, k, first, pixels - first < step ? pixels - first : step);
     return PX_OK;
@@ -208,7 +215,7 @@ typedef struct weight_split {
     int blocks;            /* colour_blocks */
 } weight_split;
 
-enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_TILE = 64, WIDE_CHUNK_ROWS = 1024 };
+enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_SEGMENT = 256, MIN_TILE = 64, WIDE_CHUNK_ROWS = 1024 };
 
 static weight_split split_weight(px_device *device, const px_convolve_weight_gradient_args *k) {
     weight_split cut = {
@@ -216,7 +223,7 @@ static weight_split split_weight(px_device *device, const px_convolve_weight_gra
     cut.partial = cut.outputs * (cut.columns + 1);
     cut.blocks = colour_blocks(&k->taps, k->colours, cut.outputs);
     cut.segments = rows_that_fit(PX_CPU_SUMS, cut.partial * sizeof(px_real), MAX_SEGMENTS);
-    const size_t chunks = (cut.pixels + MAX_CHUNK_ROWS - 1) / MAX_CHUNK_ROWS;
+    const size_t chunks = (cut.pixels + MIN_SEGMENT - 1) / MIN_SEGMENT;
     if (cut.segments > chunks) cut.segments = chunks > 0 ? chunks : 1;
     cut.tile = cut.outputs;
     while (cut.tile > MIN_TILE && cut.segments * (cut.outputs / cut.tile) < MIN_TASKS) cut.tile /= 2;
@@ -251,7 +258,8 @@ static void sum_segment(px_device *device, const px_convolve_weight_gradient_arg
                         size_t segment, size_t output) {
     const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
                             ? WIDE_CHUNK_ROWS
-                            : rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type), MAX_CHUNK_ROWS);
+                            : rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type),
+                                            chunk_rows(cut->columns * cut->outputs));
     const size_t last = (segment + 1) * cut->pixels / cut->segments;
     size_t first = segment * cut->pixels / cut->segments;
     const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;

@@ -6,14 +6,18 @@
 #include "host/device/cpu/cpu.h"
 
 /* The rows of a step's GEMM, on average: enough for its full rate, and few enough for the L2 cache. */
-enum { STEP_ROWS = 64 };
+static int step_rows(const px_recurrence_args *s) {
+    enum { MIN = 64, OPERAND = 4096 }; /* rows; elements */
+    const int rows = OPERAND / (s->taps * s->hidden);
+    return rows > MIN ? rows : MIN;
+}
 
 static int ceiling(int x, int divisor) { return (x + divisor - 1) / divisor; }
 
 /* The number of groups of images, all of about the same size. */
 static int group_count(const px_recurrence_args *s) {
     const int live = ceiling(s->positions * s->length, s->steps); /* positions of a step, on average */
-    return ceiling(s->grid.images, ceiling(STEP_ROWS, live));
+    return ceiling(s->grid.images, ceiling(step_rows(s), live));
 }
 
 /* The images first .. end - 1 of one direction, without temporary memory. */
