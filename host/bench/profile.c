@@ -1,6 +1,7 @@
 /* Time by operation. */
 #include "host/bench/profile.h"
 #include "host/io/clock.h"
+#include <omp.h>
 #include <string.h>
 
 /* Begins a call. *outer receives the nested seconds of the calling operation; profile->nested then counts those of this
@@ -28,10 +29,12 @@ static px_status profile_leave(px_profile *profile, px_device *device, int op, c
     return status;
 }
 
+/* Operations that an operation runs on several threads count as that operation. */
 #define PX_TIME_OP(name)                                                                                               \
     static px_status px_timed_##name(px_device *device, const px_##name##_args *args) {                                \
         px_profile *profile = (px_profile *)(uintptr_t)device->ops;                                                    \
         double outer;                                                                                                  \
+        if (omp_in_parallel()) return profile->real->name(device, args);                                               \
         const double start = profile_enter(profile, device, &outer);                                                   \
         const px_status status = profile->real->name(device, args);                                                    \
         return profile_leave(profile, device, PX_OP_##name, args, start, outer, status);                               \

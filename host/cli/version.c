@@ -8,6 +8,9 @@
 #include <string.h>
 #include <yaml.h>
 #include <zlib.h>
+#ifdef PX_ONEDNN
+#include <dnnl.h>
+#endif
 
 /* NULL if the CBLAS is not OpenBLAS. */
 extern char *openblas_get_config(void) __attribute__((weak));
@@ -58,6 +61,12 @@ void px_cli_print_version(FILE *out) {
     );
     print_row(out, "options", PX_BUILD_OPTIONS);
     print_row(out, "BLAS", openblas_get_config ? openblas_get_config() : "not OpenBLAS; its version is unknown");
+#ifdef PX_ONEDNN
+    const dnnl_version_t *onednn = dnnl_version();
+    fprintf(out, "%-12s %d.%d.%d, GEMMs on the CPU\n", "oneDNN", onednn->major, onednn->minor, onednn->patch);
+#else
+    print_row(out, "oneDNN", "not built in; GEMMs on the CPU use the BLAS");
+#endif
     print_row(out, "libarchive", archive_version_string());
     print_row(out, "zlib", zlibVersion());
     print_row(out, "libyaml", yaml_get_version_string());

@@ -223,7 +223,7 @@ if (ulimit -v 400000 && pixelrnn keys) >/dev/null 2>&1; then
         train tiny.yaml -o new --set train.batch_size=2000 --set model.hidden=200 --set data.test=
     check "no memory: train, weights" limited_memory 400000 'the model needs [0-9.]+ GiB .*the address space limit .ulimit -v. leaves; lower model.hidden' \
         train tiny.yaml -o new --set model.layers=20 --set model.hidden=1000
-    check "no memory: train, moments" limited_memory 400000 'the optimiser needs [0-9.]+ GiB beside .* leaves; lower model.hidden' \
+    check "no memory: train, moments" limited_memory 440000 'the optimiser needs [0-9.]+ GiB beside .* leaves; lower model.hidden' \
         train tiny.yaml -o new --set train.batch_size=1 --set model.layers=1 --set model.hidden=600 --set train.optimizer=adam --set train.ema_decay=0.9
     check "no memory: eval" limited_memory 400000 '900000 images need [0-9.]+ GiB .*; lower eval.batch_size, ' \
         eval wide --data wide.npy --set eval.batch_size=900000

@@ -39,7 +39,7 @@ test_nll() { # printed by training
 trains_to_the_same_nll() {
     local full half
     train "$1" float32 "$1.full" && full=$(test_nll) && train "$1" bfloat16 "$1.half" && half=$(test_nll) || return
-    differ "$half" "$full" && near "$half" "$full" 0.005
+    ! cmp -s "$1".{full,half}/checkpoints/000000150/model.safetensors && near "$half" "$full" 0.005
 }
 
 # A run in two parts, on another number of threads, gives the same bits.
