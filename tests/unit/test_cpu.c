@@ -266,11 +266,26 @@ static void recurrence_is_independent_of_threads(void **state) {
     }
 }
 
+/* A model reserves memory for its largest batch; smaller ones must fit. */
+static void smaller_batches_need_no_more_memory(void **state) {
+    (void)state;
+    px_device *device = open_cpu(PX_REAL);
+    for (int images = 1; images < 60; images++)
+        for (int diagonal = 0; diagonal < 2; diagonal++) {
+            const px_grid fewer = {images, 6, 5}, more = {images + 1, 6, 5};
+            const px_recurrence_args a = diagonal ? px_diagonal_recurrence(fewer, 40) : px_row_recurrence(fewer, 40);
+            const px_recurrence_args b = diagonal ? px_diagonal_recurrence(more, 40) : px_row_recurrence(more, 40);
+            assert_true(device->ops->recurrence_bytes(device, &a) <= device->ops->recurrence_bytes(device, &b));
+        }
+    px_device_close(device);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_is_exact_with_its_epilogue),
         cmocka_unit_test(colour_groups_change_no_result),
         cmocka_unit_test(recurrence_is_independent_of_threads),
+        cmocka_unit_test(smaller_batches_need_no_more_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,11 +14,14 @@ static int step_rows(const px_recurrence_args *s) {
 
 static int ceiling(int x, int divisor) { return (x + divisor - 1) / divisor; }
 
-/* The number of groups of images, all of about the same size. */
-static int group_count(const px_recurrence_args *s) {
+/* The maximum number of images of a group. */
+static int group_max(const px_recurrence_args *s) {
     const int live = ceiling(s->positions * s->length, s->steps); /* positions of a step, on average */
-    return ceiling(s->grid.images, ceiling(step_rows(s), live));
+    return ceiling(step_rows(s), live);
 }
+
+/* The number of groups of images, all of about the same size. */
+static int group_count(const px_recurrence_args *s) { return ceiling(s->grid.images, group_max(s)); }
 
 /* The images first .. end - 1 of one direction, without temporary memory. */
 static px_recurrence_args part_of(const px_recurrence_args *s, int direction, int first, int end) {
@@ -35,9 +38,10 @@ static px_recurrence_args part_of(const px_recurrence_args *s, int direction, in
     return part;
 }
 
-/* Bytes of the largest task. */
+/* Bytes of the largest task of a batch of up to s->grid.images images. */
 static size_t task_bytes(const px_device *device, const px_recurrence_args *s) {
-    const px_recurrence_args largest = part_of(s, 0, 0, ceiling(s->grid.images, group_count(s)));
+    const int max = group_max(s);
+    const px_recurrence_args largest = part_of(s, 0, 0, max < s->grid.images ? max : s->grid.images);
     return px_recurrence_bytes_stepwise(device, &largest);
 }
 
