@@ -23,16 +23,10 @@ static void write_holder(int file) {
     if (ftruncate(file, 0) != 0 || pwrite(file, line, (size_t)length, 0) != length) return;
 }
 
-/* Whether path is still the file that was opened. Its previous holder may have removed it after our open. */
-static bool is_same_file(int file, const char *path) {
-    struct stat opened, named;
-    return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
-           opened.st_dev == named.st_dev;
-}
-
 /* One attempt. *acquired is false if the file was removed in between, and the caller must try again. */
 static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool *acquired) {
     char holder[128];
+    struct stat opened, named;
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
     const int error = flock(file, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
@@ -42,7 +36,9 @@ static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool
         return px_fail(ctx, PX_ERR_FILE, "%s: %s is at work here; wait for it, end it, or choose another -o", path,
                        holder);
     }
-    *acquired = is_same_file(file, path);
+    /* The previous holder may have removed the file after our open. */
+    *acquired = fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+                opened.st_dev == named.st_dev;
     if (!*acquired) {
         close(file);
         return PX_OK;
