@@ -41,4 +41,16 @@ static inline bool px_byte_source_in_file(const px_byte_source *input) { return 
 /* Closes the file or frees the bytes, and makes input empty. */
 void px_byte_source_free(px_byte_source *input);
 
+/* Returns the bytes, now owned by the caller, and makes input empty. */
+static inline px_byte_source px_byte_source_take(px_byte_source *input) {
+    const px_byte_source taken = *input;
+    *input = (px_byte_source){0};
+    return taken;
+}
+
+/* The number in 4 bytes, the most significant first. */
+static inline size_t px_big_endian(const uint8_t *bytes) {
+    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+}
+
 #endif

@@ -1,6 +1,5 @@
 /* Comparing the CRC-32 of a .npy file with its checksum file. */
-#include "host/data/checksum.h"
-#include "host/data/archive.h"
+#include "host/data/formats.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

@@ -33,9 +33,9 @@ px_status px_cifar_fail_python(px_context *ctx, const char *path);
 /* Records a batch, and its bytes if it belongs to the split. */
 void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *name, size_t offset, size_t size);
 
-/* Opens the batches of options->split as one source, concatenated in memory in their order. Takes ownership of tar,
- * also if it fails. PX_ERR_FORMAT if a batch is missing, present twice, or not a whole number of records. */
-px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source tar, const px_cifar_batches *batches,
-                            const px_source_options *options, px_source **source);
+/* Opens the batches of options->split as one source, concatenated in memory in their order. tar has their bytes, which
+ * are copied. PX_ERR_FORMAT if a batch is missing, present twice, or not a whole number of records. */
+px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
+                            const px_cifar_batches *batches, const px_source_options *options, px_source **source);
 
 #endif

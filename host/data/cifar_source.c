@@ -43,14 +43,10 @@ static px_status check_labels(px_context *ctx, const char *path, const px_byte_s
     return PX_OK;
 }
 
-static px_status open_records(px_context *ctx, const char *path, px_byte_source input, const variant *k,
+static px_status open_records(px_context *ctx, const char *path, px_byte_source *input, const variant *k,
                               px_source **source) {
-    size_t count = input.size / record_bytes(k);
-    px_status status = check_labels(ctx, path, &input, k, count);
-    if (status != PX_OK) {
-        px_byte_source_free(&input);
-        return status;
-    }
+    size_t count = input->size / record_bytes(k);
+    PX_TRY(check_labels(ctx, path, input, k, count));
     px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
                       .offset = (size_t)k->labels,
                       .stride = record_bytes(k),
@@ -58,10 +54,10 @@ static px_status open_records(px_context *ctx, const char *path, px_byte_source 
     return px_array_open(ctx, path, input, &array, source);
 }
 
-px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                         px_source **source) {
     (void)options;
-    return open_records(ctx, path, input, input.size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
+    return open_records(ctx, path, input, input->size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
 }
 
 /* ---- A tar's batches ---- */
@@ -151,8 +147,8 @@ static px_status check_batches(px_context *ctx, const char *path, const px_cifar
     return PX_OK;
 }
 
-px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source tar, const px_cifar_batches *batches,
-                            const px_source_options *options, px_source **source) {
+px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
+                            const px_cifar_batches *batches, const px_source_options *options, px_source **source) {
     size_t bytes;
     px_byte_source joined = {0};
     px_status status = check_batches(ctx, path, batches, options->split, &bytes);
@@ -162,11 +158,10 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source ta
     }
     for (int i = 0; status == PX_OK && joined.size < bytes; i++) {
         const px_cifar_batch *batch = &batches->batch[i];
-        status = px_byte_source_copy(ctx, path, &tar, batch->offset, batch->size, joined.bytes + joined.size);
+        status = px_byte_source_copy(ctx, path, tar, batch->offset, batch->size, joined.bytes + joined.size);
         joined.size += batch->size;
     }
-    px_byte_source_free(&tar);
-    if (status == PX_OK) return open_records(ctx, path, joined, batches->cifar100 ? &cifar100 : &cifar10, source);
+    if (status == PX_OK) status = open_records(ctx, path, &joined, batches->cifar100 ? &cifar100 : &cifar10, source);
     px_byte_source_free(&joined);
     return status;
 }

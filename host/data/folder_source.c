@@ -1,5 +1,4 @@
 /* A folder of image files. Only their paths are kept in memory; each read opens a file. */
-#include "host/data/name_list.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <errno.h>
@@ -61,23 +60,13 @@ static void close_source(px_source *source) {
 }
 
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_name_list names = {0};
-    size_t left_out[PX_FORMATS_LEFT_OUT] = {0};
-    px_image_set *set = NULL;
-    px_status status = list_folder(ctx, path, &names, left_out);
-    if (status == PX_OK)
-        status = px_image_set_create(ctx, sizeof(folder_source), path, names.count, left_out, options, &set);
-    if (status != PX_OK) {
-        px_name_list_free(&names);
-        return status;
-    }
-    ((folder_source *)set)->names = names;
+    px_image_set *set;
+    PX_TRY(px_image_set_create(ctx, sizeof(folder_source), path, options, &set));
+    px_name_list *names = &((folder_source *)set)->names;
     set->load = load;
     set->base.close = close_source;
-    status = px_image_set_measure(ctx, set);
-    if (status == PX_OK)
-        *source = &set->base;
-    else
-        px_source_close(&set->base);
-    return status;
+    px_status status = list_folder(ctx, path, names, set->base.left_out);
+    set->base.count = names->count;
+    if (status == PX_OK) status = px_image_set_measure(ctx, set);
+    return px_source_finish(status, &set->base, source);
 }

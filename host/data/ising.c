@@ -111,8 +111,6 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return PX_OK;
 }
 
-static void close_source(px_source *source) { free(source); }
-
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     enum { DEFAULT_SIZE = 8 };
     px_ising statistics;
@@ -129,6 +127,5 @@ px_status px_ising_open(px_context *ctx, const char *spec, const px_source_optio
     self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
-    self->base.close = close_source;
     return PX_OK;
 }

@@ -62,11 +62,6 @@ static bool take_shape(cursor *c, px_npy_header *h) {
     return comma || h->dimensions > 1; /* (2) is a number, not a tuple */
 }
 
-static bool take_bool(cursor *c, bool *value) {
-    *value = take(c, "True");
-    return *value || take(c, "False");
-}
-
 enum { DESCR, ORDER, SHAPE, KEYS };
 static const char *const keys[KEYS] = {[DESCR] = "descr", [ORDER] = "fortran_order", [SHAPE] = "shape"};
 
@@ -84,7 +79,7 @@ static bool take_key(cursor *c, int *key) {
 static bool take_value(cursor *c, int key, px_npy_header *h) {
     switch (key) {
     case DESCR: return take_string(c, h->descr, sizeof h->descr);
-    case ORDER: return take_bool(c, &h->fortran_order);
+    case ORDER: return (h->fortran_order = take(c, "True")) || take(c, "False");
     default: return take_shape(c, h);
     }
 }

@@ -13,14 +13,10 @@ static px_status find_images(px_context *ctx, const char *path, const px_byte_so
     return status == PX_OK ? px_npy_images(ctx, path, &h, input->size, array) : status;
 }
 
-px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                              px_source **source) {
     (void)options;
     px_array array;
-    px_status status = find_images(ctx, path, &input, &array);
-    if (status != PX_OK) {
-        px_byte_source_free(&input);
-        return status;
-    }
+    PX_TRY(find_images(ctx, path, input, &array));
     return px_array_open(ctx, path, input, &array, source);
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void close_plain(px_source *source) { free(source); }
+
 px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
     if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
         return px_fail(ctx, PX_ERR_FORMAT,
@@ -19,12 +21,21 @@ px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_e
     made->stored.width = made->width;
     made->stored.channels = made->channels;
     made->stored.levels = 256;
+    made->close = close_plain;
     *source = made;
     return PX_OK;
 }
 
 void px_source_close(px_source *source) {
     if (source) source->close(source);
+}
+
+px_status px_source_finish(px_status status, px_source *created, px_source **source) {
+    if (status == PX_OK)
+        *source = created;
+    else
+        px_source_close(created);
+    return status;
 }
 
 /* Writes "10 x 28 x 28", truncated to fit. Returns text. */
