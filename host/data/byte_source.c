@@ -19,16 +19,12 @@ px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, p
     if (!px_byte_source_in_file(input)) return PX_OK;
     if (size > limit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected at most %zu", path, size, limit);
-    uint8_t *bytes = malloc(size);
-    if (!bytes) return px_fail_memory(ctx, path, size);
-    px_status status = px_file_read_at(ctx, path, &input->file, 0, size, bytes);
-    if (status != PX_OK) {
-        free(bytes);
-        return status;
-    }
-    px_file_close(&input->file);
-    *input = (px_byte_source){.bytes = bytes, .size = size};
-    return PX_OK;
+    px_byte_source loaded = {.bytes = malloc(size), .size = size};
+    if (!loaded.bytes) return px_fail_memory(ctx, path, size);
+    const px_status status = px_file_read_at(ctx, path, &input->file, 0, size, loaded.bytes);
+    px_byte_source_free(status == PX_OK ? input : &loaded);
+    if (status == PX_OK) *input = loaded;
+    return status;
 }
 
 px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *input) {

@@ -113,17 +113,6 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
     batches->batch[batch.index] = (px_cifar_batch){offset, size};
 }
 
-/* Writes the file name of batch `index` of a split. Returns name. */
-static const char *batch_file(const px_cifar_batches *batches, px_split split, int index, char name[32]) {
-    if (batches->cifar100)
-        snprintf(name, 32, "%s.bin", split == PX_SPLIT_TRAIN ? "train" : "test");
-    else if (split == PX_SPLIT_TRAIN)
-        snprintf(name, 32, "data_batch_%d.bin", index + 1);
-    else
-        snprintf(name, 32, "test_batch.bin");
-    return name;
-}
-
 /* Checks that each batch was found once and has whole records. Adds up their sizes. */
 static px_status check_batches(px_context *ctx, const char *path, const px_cifar_batches *batches, px_split split,
                                size_t *bytes) {
@@ -134,7 +123,10 @@ static px_status check_batches(px_context *ctx, const char *path, const px_cifar
     if (split == PX_SPLIT_VALID)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found no validation split, expected train or test", path);
     for (int i = 0; i < expected; i++) {
-        batch_file(batches, split, i, name);
+        if (split == PX_SPLIT_TRAIN && !batches->cifar100)
+            snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+        else
+            strcpy(name, split == PX_SPLIT_TRAIN ? "train.bin" : batches->cifar100 ? "test.bin" : "test_batch.bin");
         if (batches->seen[i] != 1)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found %d files named %s, expected one", path,
                            batches->seen[i], name);

@@ -5,12 +5,12 @@
  *
  *   open        source.c recognises the format of a file and opens it, and opens lists of sources
  *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
- *   formats     one file each: npy_source.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
+ *   formats     one file each: npy_header.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
  *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
  *               array files of a folder), digits.c and ising.c (generated)
  *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances
- *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy_header.c, npy.c
- *   files       byte_source.c, archive.c (libarchive), checksum.c, name_list.c, source_base.c
+ *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy.c
+ *   files       byte_source.c, archive.c (libarchive), checksum.c, source_base.c
  *
  * The users of sources, loader.c (with augment.c, permute.c), pack.c and digest.c, only call px_source.read.
  *
@@ -26,9 +26,25 @@
 #define PIXELRNN_DATA_FORMATS_H
 
 #include "host/data/archive.h"
-#include "host/data/name_list.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
+
+/* A list of names, in two arrays so that millions of names need little memory. All zero: an empty list. */
+typedef struct px_name_list {
+    char *text; /* the names, each terminated by a zero */
+    size_t used, text_capacity;
+    size_t *start; /* the offset of each name in text */
+    size_t count, capacity;
+} px_name_list;
+
+/* Appends a copy of name. owner stands in the message of PX_ERR_MEMORY. */
+px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names);
+void px_name_list_free(px_name_list *names);
+
+/* The name at `index` < count; valid until the next name is added. */
+static inline const char *px_name_list_at(const px_name_list *names, size_t index) {
+    return names->text + names->start[index];
+}
 
 enum { PX_MAX_SIDE = 32768 }; /* of an image, in pixels */
 

@@ -96,8 +96,8 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     const ising_source *self = (const ising_source *)source;
     uint64_t item = px_source_item(self->split, index);
     int size = source->width;
-    int8_t above_row[PX_ISING_MAX_SIZE + 1] = {
-        0}; /* spins of the row above, overwritten from the left; the last is outside, 0 */
+    /* Spins of the row above, overwritten from the left; the last is outside, 0. */
+    int8_t above_row[PX_ISING_MAX_SIZE + 1] = {0};
     px_random4 random = {{0}};
     for (int n = 0; n < size * size; n++) {
         int column = n % size;

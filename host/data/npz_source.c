@@ -52,9 +52,7 @@ typedef struct npz_stream {
 } npz_stream;
 
 bool px_zip_recognise(const uint8_t *bytes, size_t size) {
-    return size >= 4 && bytes[0] == 'P' && bytes[1] == 'K' &&
-           ((bytes[2] == 3 && bytes[3] == 4) ||
-            (bytes[2] == 5 && bytes[3] == 6)); /* the latter is a zip without members */
+    return size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || memcmp(bytes, "PK\5\6", 4) == 0); /* 5, 6: no members */
 }
 
 /* ---- Choosing an array ---- */
@@ -121,20 +119,6 @@ static px_status rank_member(px_context *ctx, px_archive *archive, const px_memb
     return PX_OK;
 }
 
-static px_status rank_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
-    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail_memory(ctx, archive->path, PX_NPY_HEADER_MAX);
-    px_status status = PX_OK;
-    for (bool found = true; status == PX_OK; a->files++) {
-        px_member member;
-        status = px_archive_next(ctx, archive, &member, &found);
-        if (status != PX_OK || !found) break;
-        status = rank_member(ctx, archive, &member, options, head, a);
-    }
-    free(head);
-    return status;
-}
-
 /* Writes the message if no array, or more than one, can be chosen. */
 static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
     const candidate *best = &a->best;
@@ -162,10 +146,19 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
 static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
                              const px_source_options *options, candidate *best) {
     px_archive archive;
+    px_member member;
+    bool found = true;
     arrays a = {.best = {.rank = NONE}};
-    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = rank_members(ctx, &archive, options, &a);
+    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
+    if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
+    px_status status = px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive);
+    for (; status == PX_OK; a.files++) {
+        status = px_archive_next(ctx, &archive, &member, &found);
+        if (status != PX_OK || !found) break;
+        status = rank_member(ctx, &archive, &member, options, head, &a);
+    }
     px_archive_close(&archive);
+    free(head);
     PX_TRY(status);
     *best = a.best;
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);

@@ -11,11 +11,6 @@
 
 static const char builtin_prefix[] = "builtin:";
 
-static const struct {
-    const char *spec;
-    px_status (*open)(px_context *, const char *, const px_source_options *, px_source **);
-} builtins[] = {{"builtin:digits", px_digits_open}, {"builtin:ising", px_ising_open}};
-
 static px_format_open open_compressed, open_tar, open_zip;
 
 static bool is_compressed(const uint8_t *bytes, size_t size) { return px_compression_of_bytes(bytes, size) != NULL; }
@@ -23,11 +18,10 @@ static bool is_compressed(const uint8_t *bytes, size_t size) { return px_compres
 enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
 /* CIFAR comes last, because it is recognised by its size and labels alone. */
-typedef struct file_format {
+static const struct {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
-} file_format;
-static const file_format formats[] = {
+} formats[] = {
     {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {is_compressed, open_compressed},
     {px_tar_recognise, open_tar},           {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
     {px_cifar_recognise, px_cifar_open},
@@ -163,13 +157,14 @@ static px_status open_path(px_context *ctx, const char *spec, const px_source_op
 }
 
 static px_status open_builtin(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
-        if (strcmp(spec, builtins[i].spec) != 0) continue;
-        PX_TRY(builtins[i].open(ctx, spec, options, source));
-        (*source)->intensities = true;
-        return PX_OK;
-    }
-    return px_fail(ctx, PX_ERR_CONFIG, "%s: no such set, expected builtin:digits or builtin:ising", spec);
+    if (strcmp(spec, "builtin:digits") == 0)
+        PX_TRY(px_digits_open(ctx, spec, options, source));
+    else if (strcmp(spec, "builtin:ising") == 0)
+        PX_TRY(px_ising_open(ctx, spec, options, source));
+    else
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: no such set, expected builtin:digits or builtin:ising", spec);
+    (*source)->intensities = true;
+    return PX_OK;
 }
 
 static px_status open_spec(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {

@@ -21,10 +21,7 @@ static const struct {
     {0, 4, "\x89HDF", "an HDF5 file"},
     {0, 6, "MATLAB", "a MATLAB file"},
     {0, 4, "PAR1", "a Parquet file"},
-    {0, 5,
-     "\xfd"
-     "7zXZ",
-     "an xz file"},
+    {0, 5, "\3757zXZ", "an xz file"},
     {0, 4, "\x28\xb5\x2f\xfd", "a zstd file"},
     {257, 5, "ustar", "a tar archive"},
     {0, 2, "\x80\2", "a Python pickle"},
