@@ -24,7 +24,8 @@ static const char *describe_damage(const char *reason) {
  * libarchive. name: the member that was read, or NULL. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
     char label[PX_LABEL];
-    if (archive->input) PX_TRY(px_byte_source_check(ctx, archive->path, archive->input));
+    if (archive->input && px_byte_source_in_file(archive->input))
+        PX_TRY(px_file_check(ctx, archive->path, &archive->input->file));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
     if (code == ENOMEM) return px_fail_memory(ctx, archive->path, 0);

@@ -53,10 +53,6 @@ px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_s
     return PX_OK;
 }
 
-px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input) {
-    return px_byte_source_in_file(input) ? px_file_check(ctx, path, &input->file) : PX_OK;
-}
-
 void px_byte_source_free(px_byte_source *input) {
     if (px_byte_source_in_file(input)) px_file_close(&input->file);
     free(input->bytes);

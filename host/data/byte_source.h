@@ -33,9 +33,6 @@ px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room,
 px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *input, size_t offset,
                               size_t bytes, void *to);
 
-/* PX_ERR_FILE if the file is shorter than when it was opened. */
-px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input);
-
 static inline bool px_byte_source_in_file(const px_byte_source *input) { return !input->bytes && input->size > 0; }
 
 /* Closes the file or frees the bytes, and makes input empty. */
