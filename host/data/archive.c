@@ -148,7 +148,7 @@ static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, co
     enum { CHUNK = 1 << 20 };
     size_t capacity = 0, got;
     do {
-        PX_TRY(px_byte_source_reserve(ctx, archive->path, CHUNK, &capacity, input));
+        PX_TRY(px_grow(ctx, archive->path, input->size + CHUNK, 1, &capacity, &input->bytes));
         PX_TRY(px_archive_read(ctx, archive, input->bytes + input->size, CHUNK, &got));
         input->size += got;
         if (input->size > limit)

@@ -3,7 +3,6 @@
  * Opening reads the whole archive once and records the location of each image. Images that are stored uncompressed (in
  * a plain tar, or stored in a zip) are later read from the file with pread. Others (in a compressed tar, or deflated in
  * a zip) are kept in memory as encoded PNG or JPEG files, up to 4 GiB in all. An image takes 24 bytes and its name. */
-#include "host/data/cifar.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <stdlib.h>
@@ -57,7 +56,7 @@ static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t m
     px_byte_source *memory = &self->memory;
     *at = (location){memory->size, 0, IN_MEMORY};
     for (size_t got = PIECE; got == PIECE && at->size <= max_bytes && memory->size <= px_memory_limit;) {
-        PX_TRY(px_byte_source_reserve(ctx, archive->path, PIECE, &self->memory_capacity, memory));
+        PX_TRY(px_grow(ctx, archive->path, memory->size + PIECE, 1, &self->memory_capacity, &memory->bytes));
         const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
         if (status != PX_OK) {
             memory->size = at->offset;
@@ -75,13 +74,7 @@ static px_status add_image(px_context *ctx, px_archive *archive, const px_member
     location at = {0, member->size, IN_FILE};
     bool in_place = false;
     px_status status = PX_OK;
-    if (self->set.base.count == self->images_capacity) {
-        const size_t capacity = 2 * self->images_capacity + 64;
-        location *grown = realloc(self->images, capacity * sizeof *grown);
-        if (!grown) return px_fail_memory(ctx, archive->path, capacity * sizeof *grown);
-        self->images = grown;
-        self->images_capacity = capacity;
-    }
+    PX_TRY(px_grow(ctx, archive->path, self->set.base.count + 1, sizeof at, &self->images_capacity, &self->images));
     PX_TRY(px_name_list_add(ctx, archive->path, member->name, &self->names));
     if (archive->input) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
     if (status == PX_OK && !in_place) status = read_into_memory(ctx, archive, PX_IMAGE_BYTES, self, &at);

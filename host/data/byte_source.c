@@ -34,14 +34,14 @@ px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, p
     return status;
 }
 
-px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
-                                 px_byte_source *input) {
-    size_t wanted = input->size + room;
+px_status px_grow(px_context *ctx, const char *owner, size_t wanted, size_t item_bytes, size_t *capacity, void *array) {
+    void *memory;
     if (wanted <= *capacity) return PX_OK;
     if (wanted < 2 * *capacity) wanted = 2 * *capacity;
-    uint8_t *bytes = realloc(input->bytes, wanted);
-    if (!bytes) return px_fail_memory(ctx, path, wanted);
-    input->bytes = bytes;
+    memcpy(&memory, array, sizeof memory);
+    memory = realloc(memory, wanted * item_bytes);
+    if (!memory) return px_fail_memory(ctx, owner, wanted * item_bytes);
+    memcpy(array, &memory, sizeof memory);
     *capacity = wanted;
     return PX_OK;
 }

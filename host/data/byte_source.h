@@ -23,10 +23,10 @@ px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, p
 /* Opens a file and loads it into memory. */
 px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *input);
 
-/* Grows input->bytes so that `room` more bytes fit after its size bytes. *capacity is the allocated size, 0 at first.
- * After PX_ERR_MEMORY input is unchanged. */
-px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
-                                 px_byte_source *input);
+/* Grows an array so that `wanted` items of item_bytes bytes fit. array is the address of the pointer to it, which is
+ * NULL at first; *capacity is the allocated number of items, 0 at first. owner stands in the message of PX_ERR_MEMORY,
+ * after which nothing has changed. */
+px_status px_grow(px_context *ctx, const char *owner, size_t wanted, size_t item_bytes, size_t *capacity, void *array);
 
 /* Copies `bytes` bytes from `offset` on; offset + bytes must be at most size. Several threads may call it at the same
  * time. PX_ERR_FILE if the file has become too short. */

@@ -2,7 +2,6 @@
  * CIFAR-10 has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header.
  */
 #include "host/data/archive.h"
-#include "host/data/cifar.h"
 #include "host/data/formats.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 #include "pixelrnn/source.h"
 #include "pixelrnn/config.h"
 #include "host/io/file_kind.h"
-#include "host/data/cifar.h"
 #include "host/data/formats.h"
 #include "host/io/file.h"
 #include <stdio.h>

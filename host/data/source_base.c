@@ -81,20 +81,8 @@ px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
 
 px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names) {
     const size_t length = strlen(name) + 1;
-    if (names->used + length > names->text_capacity) {
-        const size_t text_capacity = 2 * (names->text_capacity + length);
-        char *text = realloc(names->text, text_capacity);
-        if (!text) return px_fail_memory(ctx, owner, text_capacity);
-        names->text = text;
-        names->text_capacity = text_capacity;
-    }
-    if (names->count == names->capacity) {
-        const size_t capacity = 2 * names->capacity + 64;
-        size_t *start = realloc(names->start, capacity * sizeof *start);
-        if (!start) return px_fail_memory(ctx, owner, capacity * sizeof *start);
-        names->start = start;
-        names->capacity = capacity;
-    }
+    PX_TRY(px_grow(ctx, owner, names->used + length, 1, &names->text_capacity, &names->text));
+    PX_TRY(px_grow(ctx, owner, names->count + 1, sizeof *names->start, &names->capacity, &names->start));
     memcpy(names->text + names->used, name, length);
     names->start[names->count++] = names->used;
     names->used += length;
