@@ -7,8 +7,6 @@ bool px_amat_recognise(const uint8_t *bytes, size_t size) {
            (bytes[1] == ' ' || bytes[1] == '\n' || bytes[1] == '\r');
 }
 
-static bool is_blank(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\r'; }
-
 /* Parses one row of digits at *text into pixels of 0 and 255 at *pixels. Advances both past the row. */
 static px_status parse_row(px_context *ctx, const char *path, size_t row, const uint8_t **text, const uint8_t *end,
                            uint8_t **pixels) {
@@ -20,7 +18,7 @@ static px_status parse_row(px_context *ctx, const char *path, size_t row, const 
         if ((byte == '0' || byte == '1') && separated) {
             *to++ = byte == '1' ? 255 : 0;
             separated = false;
-        } else if (is_blank(byte)) {
+        } else if (byte == ' ' || byte == '\t' || byte == '\r') {
             separated = true;
         } else {
             return px_fail(ctx, PX_ERR_FORMAT,
@@ -57,21 +55,17 @@ static px_status parse(px_context *ctx, const char *path, const px_byte_source *
     return PX_OK;
 }
 
-px_status px_amat_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+px_status px_amat_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                        px_source **source) {
     (void)options;
     px_extent extent = {0};
-    const size_t capacity = input.size / 2 + 1; /* at least one separator follows each digit */
+    const size_t capacity = input->size / 2 + 1; /* at least one separator follows each digit */
     px_byte_source pixels = {.bytes = malloc(capacity)};
-    px_status status = px_byte_source_load(ctx, path, px_memory_limit, &input);
+    px_status status = px_byte_source_load(ctx, path, px_memory_limit, input);
     if (status == PX_OK && !pixels.bytes) status = px_fail_memory(ctx, path, capacity);
-    if (status == PX_OK) status = parse(ctx, path, &input, pixels.bytes, &extent);
-    px_byte_source_free(&input);
-    if (status != PX_OK) {
-        px_byte_source_free(&pixels);
-        return status;
-    }
-    px_array array = px_array_plain(3, (size_t[]){extent.count, extent.height, extent.width}, 0);
-    array.binary = true;
-    return px_array_open(ctx, path, pixels, &array, source);
+    if (status == PX_OK) status = parse(ctx, path, input, pixels.bytes, &extent);
+    const px_array array = {.extent = extent, .stride = extent.height * extent.width, .binary = true};
+    if (status == PX_OK) status = px_array_open(ctx, path, &pixels, &array, source);
+    px_byte_source_free(&pixels);
+    return status;
 }

@@ -24,7 +24,8 @@ static const char *describe_damage(const char *reason) {
  * libarchive. name: the member that was read, or NULL. */
 static px_status fail_archive(px_context *ctx, const px_archive *archive, const char *name) {
     char label[PX_LABEL];
-    if (archive->input) PX_TRY(px_byte_source_check(ctx, archive->path, archive->input));
+    if (archive->input && px_byte_source_in_file(archive->input))
+        PX_TRY(px_file_check(ctx, archive->path, &archive->input->file));
     int code = archive_errno(archive->handle);
     const char *reason = archive_error_string(archive->handle);
     if (code == ENOMEM) return px_fail_memory(ctx, archive->path, 0);
@@ -34,19 +35,19 @@ static px_status fail_archive(px_context *ctx, const px_archive *archive, const 
                    px_archive_label(archive->path, name, label), describe_damage(reason ? reason : ""));
 }
 
-/* Opens the bytes of input. A file is read through the position of its descriptor, which nothing else uses; so only one
- * archive may be open on an input at a time. */
-static int open_bytes(struct archive *handle, const px_byte_source *input) {
-    if (!px_byte_source_in_file(input)) return archive_read_open_memory(handle, input->bytes, input->size);
-    lseek(input->file.descriptor, 0, SEEK_SET);
-    return archive_read_open_fd(handle, input->file.descriptor, BLOCK);
-}
-
-static void support_filters(struct archive *handle) {
+/* Opens the bytes of input or, unpacked, the file at path. A file of input is read through the position of its
+ * descriptor, which nothing else uses; so only one archive may be open on an input at a time. */
+static int open_bytes(struct archive *handle, const char *path, const px_byte_source *input) {
+    if (input && px_byte_source_in_file(input)) {
+        lseek(input->file.descriptor, 0, SEEK_SET);
+        return archive_read_open_fd(handle, input->file.descriptor, BLOCK);
+    }
+    if (input) return archive_read_open_memory(handle, input->bytes, input->size);
     archive_read_support_filter_gzip(handle);
     archive_read_support_filter_bzip2(handle);
     archive_read_support_filter_xz(handle);
     archive_read_support_filter_zstd(handle);
+    return archive_read_open_filename(handle, path, BLOCK);
 }
 
 px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
@@ -65,26 +66,10 @@ px_status px_archive_open(px_context *ctx, px_archive_format format, const char 
         archive_read_set_format_option(archive->handle, "zip", "ignorecrc32", "1");
         break;
     }
-    if (!input) support_filters(archive->handle);
-    int opened = input ? open_bytes(archive->handle, input) : archive_read_open_filename(archive->handle, path, BLOCK);
-    if (opened == ARCHIVE_OK) return PX_OK;
+    if (open_bytes(archive->handle, path, input) == ARCHIVE_OK) return PX_OK;
     px_status status = fail_archive(ctx, archive, NULL);
     px_archive_close(archive);
     return status;
-}
-
-/* Returns the member's name. libarchive has it in one form only if the locale cannot represent the other. */
-static const char *name_of(struct archive_entry *entry) {
-    const char *name = archive_entry_pathname(entry);
-    if (!name) name = archive_entry_pathname_utf8(entry);
-    return name ? name : "";
-}
-
-/* Reads the next header; *entry is NULL at the end. */
-static px_status next_header(px_context *ctx, px_archive *archive, struct archive_entry **entry) {
-    int read = archive_read_next_header(archive->handle, entry);
-    if (read == ARCHIVE_EOF) *entry = NULL;
-    return read == ARCHIVE_OK || read == ARCHIVE_WARN || read == ARCHIVE_EOF ? PX_OK : fail_archive(ctx, archive, NULL);
 }
 
 px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
@@ -92,11 +77,14 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
     archive->head_from = archive->head_to = 0;
     for (;;) {
         struct archive_entry *entry;
-        PX_TRY(next_header(ctx, archive, &entry));
-        *found = entry != NULL;
-        if (!*found) return PX_OK;
+        const int read = archive_read_next_header(archive->handle, &entry);
+        *found = read == ARCHIVE_OK || read == ARCHIVE_WARN;
+        if (!*found) return read == ARCHIVE_EOF ? PX_OK : fail_archive(ctx, archive, NULL);
         if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry)) continue;
-        *member = (px_member){.name = name_of(entry)};
+        /* libarchive has the name in one form only if the locale cannot represent the other. */
+        const char *name = archive_entry_pathname(entry);
+        if (!name) name = archive_entry_pathname_utf8(entry);
+        *member = (px_member){.name = name ? name : ""};
         if (archive_format(archive->handle) == ARCHIVE_FORMAT_RAW) return PX_OK;
         archive->name = member->name;
         if (!archive_entry_size_is_set(entry) || archive_entry_size(entry) < 0)
@@ -152,6 +140,50 @@ void px_archive_close(px_archive *archive) {
     if (archive->handle) archive_read_free(archive->handle);
     archive->handle = NULL;
 }
+
+/* ---- Whole files ---- */
+
+static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, const char *advice,
+                          px_byte_source *input) {
+    enum { CHUNK = 1 << 20 };
+    size_t capacity = 0, got;
+    do {
+        PX_TRY(px_grow(ctx, archive->path, input->size + CHUNK, 1, &capacity, &input->bytes));
+        PX_TRY(px_archive_read(ctx, archive, input->bytes + input->size, CHUNK, &got));
+        input->size += got;
+        if (input->size > limit)
+            return px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %zu bytes of content, expected at most that: %s",
+                           archive->path, limit, advice);
+    } while (got == CHUNK);
+    return PX_OK;
+}
+
+px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_byte_source *input) {
+    px_archive archive;
+    px_member member;
+    bool found;
+    *input = (px_byte_source){0};
+    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
+    px_status status = px_archive_next(ctx, &archive, &member, &found);
+    if (status == PX_OK && found) status = read_all(ctx, &archive, limit, advice, input);
+    px_archive_close(&archive);
+    if (status != PX_OK) px_byte_source_free(input);
+    return status;
+}
+
+px_status px_decompress_head(px_context *ctx, const char *path, size_t max_bytes, uint8_t *head, size_t *size) {
+    px_archive archive;
+    px_member member;
+    bool found;
+    *size = 0;
+    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
+    px_status status = px_archive_next(ctx, &archive, &member, &found);
+    if (status == PX_OK && found) status = px_archive_read(ctx, &archive, head, max_bytes, size);
+    px_archive_close(&archive);
+    return status;
+}
+
+/* ---- Names ---- */
 
 /* The last max_bytes characters of text, or all of it. */
 static const char *tail(const char *text, size_t max_bytes) {

@@ -36,8 +36,8 @@ typedef struct px_member {
 enum { PX_LABEL = 512 };
 
 /* Opens an archive. This and the functions below fail with PX_ERR_FILE if the archive cannot be read, with
- * PX_ERR_FORMAT if it is damaged, or with PX_ERR_MEMORY. input  its bytes, borrowed until it is closed; NULL: the file
- * at path, unpacked if it is compressed path   for messages; not copied */
+ * PX_ERR_FORMAT if it is damaged, or with PX_ERR_MEMORY. input: its bytes, borrowed until it is closed; NULL: the file
+ * at path, unpacked if it is compressed. path is used in messages, too, and not copied. */
 px_status px_archive_open(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
                           px_archive *archive);
 
@@ -54,6 +54,14 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
                               bool *in_place);
 void px_archive_close(px_archive *archive);
+
+/* Reads the content of path into memory, unpacked if it is compressed. PX_ERR_FILE if it cannot be read; PX_ERR_FORMAT
+ * if it is damaged, or unpacks to more than `limit` bytes (the message then ends with `advice`); PX_ERR_MEMORY. After a
+ * failure input is empty. */
+px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_byte_source *input);
+
+/* Reads the first bytes of the content, up to `max_bytes`, into head, and their number into *size. */
+px_status px_decompress_head(px_context *ctx, const char *path, size_t max_bytes, uint8_t *head, size_t *size);
 
 /* Writes "path/name" for a message, or path if name is NULL. Control characters become '?'; long names lose their
  * beginning. Returns label. */

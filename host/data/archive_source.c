@@ -3,9 +3,6 @@
  * Opening reads the whole archive once and records the location of each image. Images that are stored uncompressed (in
  * a plain tar, or stored in a zip) are later read from the file with pread. Others (in a compressed tar, or deflated in
  * a zip) are kept in memory as encoded PNG or JPEG files, up to 4 GiB in all. An image takes 24 bytes and its name. */
-#include "host/data/archive_source.h"
-#include "host/data/cifar.h"
-#include "host/data/name_list.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <stdlib.h>
@@ -21,32 +18,16 @@ typedef struct location {
     storage storage;
 } location;
 
-typedef struct location_list {
-    location *at;
-    size_t count, capacity;
-} location_list;
-
-/* The members that were found in an archive. */
-typedef struct findings {
-    px_name_list names; /* of images */
-    location_list images;
-    px_byte_source memory; /* the encoded images that are not stored as they are */
-    size_t capacity;       /* of memory */
-    size_t left_out[PX_FORMATS_LEFT_OUT];
-    px_cifar_batches batches;
-} findings;
-
 typedef struct archive_source {
     px_image_set set;
     px_byte_source file; /* empty for a compressed tar */
-    findings found;
+    px_name_list names;  /* of the images */
+    location *images;
+    size_t images_capacity;
+    px_byte_source memory; /* the encoded images that are not stored as they are */
+    size_t memory_capacity;
+    px_cifar_batches batches; /* found among the members, their bytes in memory */
 } archive_source;
-
-static void free_findings(findings *f) {
-    px_name_list_free(&f->names);
-    free(f->images.at);
-    px_byte_source_free(&f->memory);
-}
 
 /* ---- Finding members ---- */
 
@@ -68,25 +49,14 @@ bool px_tar_recognise(const uint8_t *bytes, size_t size) {
     return digits > 0 && stated == sum;
 }
 
-static px_status add_location(px_context *ctx, const char *path, location at, location_list *list) {
-    if (list->count == list->capacity) {
-        size_t capacity = 2 * list->capacity + 64;
-        location *grown = realloc(list->at, capacity * sizeof *grown);
-        if (!grown) return px_fail_memory(ctx, path, capacity * sizeof *grown);
-        list->at = grown;
-        list->capacity = capacity;
-    }
-    list->at[list->count++] = at;
-    return PX_OK;
-}
-
 /* Reads the current member into memory, in pieces because the stated size may be wrong. Stops above max_bytes bytes. */
-static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t max_bytes, findings *f, location *at) {
+static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t max_bytes, archive_source *self,
+                                  location *at) {
     enum { PIECE = 1 << 20 };
-    px_byte_source *memory = &f->memory;
+    px_byte_source *memory = &self->memory;
     *at = (location){memory->size, 0, IN_MEMORY};
     for (size_t got = PIECE; got == PIECE && at->size <= max_bytes && memory->size <= px_memory_limit;) {
-        PX_TRY(px_byte_source_reserve(ctx, archive->path, PIECE, &f->capacity, memory));
+        PX_TRY(px_grow(ctx, archive->path, memory->size + PIECE, 1, &self->memory_capacity, &memory->bytes));
         const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
         if (status != PX_OK) {
             memory->size = at->offset;
@@ -100,41 +70,39 @@ static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t m
 
 /* Adds the current member to the images. An image above PX_IMAGE_BYTES is refused later, when it is decoded. A member
  * that a zip cannot unpack is one damaged image; in a tar no member could be found after it, so it fails. */
-static px_status add_image(px_context *ctx, px_archive *archive, const px_member *member, findings *f) {
+static px_status add_image(px_context *ctx, px_archive *archive, const px_member *member, archive_source *self) {
     location at = {0, member->size, IN_FILE};
     bool in_place = false;
     px_status status = PX_OK;
-    PX_TRY(px_name_list_add(ctx, archive->path, member->name, &f->names));
+    PX_TRY(px_grow(ctx, archive->path, self->set.base.count + 1, sizeof at, &self->images_capacity, &self->images));
+    PX_TRY(px_name_list_add(ctx, archive->path, member->name, &self->names));
     if (archive->input) status = px_archive_in_place(ctx, archive, member, &at.offset, &in_place);
-    if (status == PX_OK && !in_place) status = read_into_memory(ctx, archive, PX_IMAGE_BYTES, f, &at);
+    if (status == PX_OK && !in_place) status = read_into_memory(ctx, archive, PX_IMAGE_BYTES, self, &at);
     if (status == PX_ERR_FORMAT && archive->format == PX_ARCHIVE_ZIP)
         at.storage = DAMAGED;
     else
         PX_TRY(status);
-    return add_location(ctx, archive->path, at, &f->images);
-}
-
-static px_status add_batch(px_context *ctx, px_archive *archive, const px_member *member, px_split split, findings *f) {
-    location at;
-    PX_TRY(read_into_memory(ctx, archive, px_memory_limit, f, &at));
-    px_cifar_batch_add(&f->batches, split, member->name, at.offset, at.size);
+    self->images[self->set.base.count++] = at;
     return PX_OK;
 }
 
 /* Finds all members that are images or, in a tar, batches of CIFAR. */
-static px_status find_members(px_context *ctx, px_archive *archive, px_split split, findings *f) {
+static px_status find_members(px_context *ctx, px_archive *archive, px_split split, archive_source *self) {
     px_member member;
+    location at;
     bool found;
     for (;;) {
         PX_TRY(px_archive_next(ctx, archive, &member, &found));
         if (!found) return PX_OK;
-        px_image_count_left_out(member.name, f->left_out);
-        f->batches.python |= px_cifar_python_named(member.name);
-        if (px_image_named(member.name))
-            PX_TRY(add_image(ctx, archive, &member, f));
-        else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name))
-            PX_TRY(add_batch(ctx, archive, &member, split, f));
-        if (f->memory.size > px_memory_limit)
+        px_image_count_left_out(member.name, self->set.base.left_out);
+        self->batches.python |= px_cifar_python_named(member.name);
+        if (px_image_named(member.name)) {
+            PX_TRY(add_image(ctx, archive, &member, self));
+        } else if (archive->format == PX_ARCHIVE_TAR && px_cifar_batch_named(member.name)) {
+            PX_TRY(read_into_memory(ctx, archive, px_memory_limit, self, &at));
+            px_cifar_batch_add(&self->batches, split, member.name, at.offset, at.size);
+        }
+        if (self->memory.size > px_memory_limit)
             return px_fail(
                 ctx, PX_ERR_FORMAT,
                 "%s: found more than %zu bytes to hold in memory, expected at most that: pixelrnn pack it first",
@@ -142,25 +110,14 @@ static px_status find_members(px_context *ctx, px_archive *archive, px_split spl
     }
 }
 
-static px_status find_all(px_context *ctx, px_archive_format format, const char *path, const px_byte_source *input,
-                          px_split split, findings *f) {
-    px_archive archive;
-    PX_TRY(px_archive_open(ctx, format, path, input, &archive));
-    const px_status status = find_members(ctx, &archive, split, f);
-    px_archive_close(&archive);
-    return status;
-}
-
 px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *has_images) {
     px_archive archive;
     px_member member;
-    bool found = true;
+    bool found;
     *has_images = false;
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = PX_OK;
-    while (status == PX_OK && found) {
-        status = px_archive_next(ctx, &archive, &member, &found);
-        if (status != PX_OK || !found) continue;
+    px_status status;
+    while ((status = px_archive_next(ctx, &archive, &member, &found)) == PX_OK && found) {
         const char *dot = strrchr(member.name, '.');
         *has_images |= px_image_format_of_name(member.name) != PX_IMAGE_UNKNOWN;
         if (!dot || strcmp(dot, ".npy") != 0) continue;
@@ -176,16 +133,16 @@ px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_s
 static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
     const archive_source *self = (const archive_source *)set;
     const char *path = set->base.name;
-    location at = self->found.images.at[index];
+    location at = self->images[index];
     if (at.size > PX_IMAGE_BYTES) at.size = (size_t)PX_IMAGE_BYTES + 1; /* refused when it is decoded */
     *encoded = (px_encoded){.size = at.size};
-    px_archive_label(path, px_name_list_at(&self->found.names, index), encoded->name);
+    px_archive_label(path, px_name_list_at(&self->names, index), encoded->name);
     if (at.storage == DAMAGED)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found damaged content (its checksum differs, or it cannot be unpacked), expected it whole",
                        encoded->name);
     if (at.storage == IN_MEMORY) {
-        encoded->bytes = self->found.memory.bytes + at.offset;
+        encoded->bytes = self->memory.bytes + at.offset;
         return PX_OK;
     }
     encoded->bytes = encoded->owned = malloc(at.size + 1);
@@ -196,46 +153,32 @@ static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encod
 static void close_source(px_source *source) {
     archive_source *self = (archive_source *)source;
     px_byte_source_free(&self->file);
-    free_findings(&self->found);
+    px_byte_source_free(&self->memory);
+    px_name_list_free(&self->names);
+    free(self->images);
     free(self);
 }
 
-/* ---- Opening ---- */
-
-/* Takes ownership of file and found if it succeeds. */
-static px_status create(px_context *ctx, const char *path, const px_byte_source *file, const findings *found,
-                        const px_source_options *options, px_image_set **set) {
-    PX_TRY(px_image_set_create(ctx, sizeof(archive_source), path, found->images.count, found->left_out, options, set));
-    ((archive_source *)*set)->file = *file;
-    ((archive_source *)*set)->found = *found;
-    (*set)->load = load;
-    (*set)->base.close = close_source;
-    return PX_OK;
-}
-
-px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_byte_source file,
+px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_byte_source *file,
                                  const px_source_options *options, px_source **source) {
-    findings found = {0};
     px_image_set *set;
-    px_status status = find_all(ctx, format, path, file.size > 0 ? &file : NULL, options->split, &found);
-    if (status == PX_OK && found.batches.python && found.images.count == 0) status = px_cifar_fail_python(ctx, path);
-    if (status == PX_OK && found.batches.found) {
-        const px_byte_source batches = found.memory;
-        found.memory = (px_byte_source){0};
-        px_byte_source_free(&file);
-        free_findings(&found);
-        return px_cifar_tar_open(ctx, path, batches, &found.batches, options, source);
-    }
-    if (status == PX_OK) status = create(ctx, path, &file, &found, options, &set);
-    if (status != PX_OK) {
-        px_byte_source_free(&file);
-        free_findings(&found);
+    px_archive archive;
+    PX_TRY(px_image_set_create(ctx, sizeof(archive_source), path, options, &set));
+    archive_source *self = (archive_source *)set;
+    set->load = load;
+    set->base.close = close_source;
+    px_status status = px_archive_open(ctx, format, path, file->size > 0 ? file : NULL, &archive);
+    if (status == PX_OK) status = find_members(ctx, &archive, options->split, self);
+    px_archive_close(&archive);
+    if (status == PX_OK && self->batches.python && set->base.count == 0) status = px_cifar_fail_python(ctx, path);
+    if (status == PX_OK && self->batches.found) {
+        status = px_cifar_tar_open(ctx, path, &self->memory, &self->batches, options, source);
+        px_source_close(&set->base);
         return status;
     }
-    status = px_image_set_measure(ctx, set);
-    if (status == PX_OK)
-        *source = &set->base;
-    else
-        px_source_close(&set->base);
-    return status;
+    if (status == PX_OK) {
+        self->file = px_byte_source_take(file);
+        status = px_image_set_measure(ctx, set);
+    }
+    return px_source_finish(status, &set->base, source);
 }

@@ -2,7 +2,6 @@
  *
  * The archive is unpacked twice: once to count its images, once to read them. One thread reads a window of images, then
  * all threads decode it. A zip's checksums are compared as it is read. */
-#include "host/data/archive_source.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <stdlib.h>
@@ -27,13 +26,6 @@ typedef struct archive_stream {
     px_status failed;
     px_context failure; /* the message, if reading failed after the window */
 } archive_stream;
-
-/* Moves to the next member that is an image. */
-static px_status next_image(px_context *ctx, px_archive *archive, px_member *member, bool *found) {
-    do PX_TRY(px_archive_next(ctx, archive, member, found));
-    while (*found && !px_image_named(member->name));
-    return PX_OK;
-}
 
 /* Reads the current member to its end, where libarchive compares a zip's checksum. An image above PX_IMAGE_BYTES is
  * truncated, and then refused when it is decoded. */
@@ -110,7 +102,8 @@ static void read_window(archive_stream *self) {
         slot *s = &self->slots[self->count];
         px_member member;
         bool found;
-        self->failed = next_image(&self->failure, &self->archive, &member, &found);
+        do self->failed = px_archive_next(&self->failure, &self->archive, &member, &found);
+        while (self->failed == PX_OK && found && !px_image_named(member.name));
         if (self->failed != PX_OK) break;
         if (!found) {
             self->failed = px_fail(&self->failure, PX_ERR_FILE,
@@ -180,17 +173,14 @@ px_status px_archive_stream_open(px_context *ctx, px_archive_format format, cons
     px_image_set *set;
     PX_TRY(examine(ctx, format, path, options->size == 0, &c));
     if (c.images == 0) return PX_OK;
-    PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, c.images, c.left_out, options, &set));
+    PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, options, &set));
+    set->base.count = c.images;
+    memcpy(set->base.left_out, c.left_out, sizeof c.left_out);
     if (!set->resize) {
         set->base.height = c.height;
         set->base.width = c.width;
     }
     set->base.read = read_image;
     set->base.close = close_source;
-    px_status status = allocate_window(ctx, format, (archive_stream *)set);
-    if (status == PX_OK)
-        *source = &set->base;
-    else
-        px_source_close(&set->base);
-    return status;
+    return px_source_finish(allocate_window(ctx, format, (archive_stream *)set), &set->base, source);
 }

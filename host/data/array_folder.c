@@ -1,6 +1,5 @@
 /* Finding the array files of a split in a folder: CIFAR's .bin, idx, .npz, .npy and .amat. */
 #include "host/data/archive.h"
-#include "host/data/cifar.h"
 #include "host/data/formats.h"
 #include <dirent.h>
 #include <errno.h>

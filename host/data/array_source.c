@@ -84,27 +84,18 @@ static px_status to_c_order(px_context *ctx, const char *path, px_byte_source *i
     return PX_OK;
 }
 
-px_status px_array_open(px_context *ctx, const char *path, px_byte_source input, const px_array *array,
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source *input, const px_array *array,
                         px_source **source) {
-    px_array stored = *array;
     px_source *created;
-    px_status status = px_source_create(ctx, sizeof(array_source), path, array->extent, &created);
-    if (status == PX_OK && array->fortran) {
-        status = to_c_order(ctx, path, &input, &stored);
-        if (status != PX_OK) free(created);
-    }
-    if (status != PX_OK) {
-        px_byte_source_free(&input);
-        return status;
-    }
+    PX_TRY(px_source_create(ctx, sizeof(array_source), path, array->extent, &created));
     array_source *self = (array_source *)created;
-    self->input = input;
-    self->array = stored;
-    self->base.intensities = stored.binary;
-    if (stored.binary) self->base.stored.levels = 2;
+    self->array = *array;
+    self->base.intensities = array->binary;
+    if (array->binary) self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
     self->base.close = close_source;
-    *source = created;
-    return PX_OK;
+    px_status status = array->fortran ? to_c_order(ctx, path, input, &self->array) : PX_OK;
+    if (status == PX_OK) self->input = px_byte_source_take(input);
+    return px_source_finish(status, created, source);
 }

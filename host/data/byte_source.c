@@ -19,16 +19,12 @@ px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, p
     if (!px_byte_source_in_file(input)) return PX_OK;
     if (size > limit)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected at most %zu", path, size, limit);
-    uint8_t *bytes = malloc(size);
-    if (!bytes) return px_fail_memory(ctx, path, size);
-    px_status status = px_file_read_at(ctx, path, &input->file, 0, size, bytes);
-    if (status != PX_OK) {
-        free(bytes);
-        return status;
-    }
-    px_file_close(&input->file);
-    *input = (px_byte_source){.bytes = bytes, .size = size};
-    return PX_OK;
+    px_byte_source loaded = {.bytes = malloc(size), .size = size};
+    if (!loaded.bytes) return px_fail_memory(ctx, path, size);
+    const px_status status = px_file_read_at(ctx, path, &input->file, 0, size, loaded.bytes);
+    px_byte_source_free(status == PX_OK ? input : &loaded);
+    if (status == PX_OK) *input = loaded;
+    return status;
 }
 
 px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *input) {
@@ -38,14 +34,14 @@ px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, p
     return status;
 }
 
-px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
-                                 px_byte_source *input) {
-    size_t wanted = input->size + room;
+px_status px_grow(px_context *ctx, const char *owner, size_t wanted, size_t item_bytes, size_t *capacity, void *array) {
+    void *memory;
     if (wanted <= *capacity) return PX_OK;
     if (wanted < 2 * *capacity) wanted = 2 * *capacity;
-    uint8_t *bytes = realloc(input->bytes, wanted);
-    if (!bytes) return px_fail_memory(ctx, path, wanted);
-    input->bytes = bytes;
+    memcpy(&memory, array, sizeof memory);
+    memory = realloc(memory, wanted * item_bytes);
+    if (!memory) return px_fail_memory(ctx, owner, wanted * item_bytes);
+    memcpy(array, &memory, sizeof memory);
     *capacity = wanted;
     return PX_OK;
 }
@@ -55,10 +51,6 @@ px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_s
     if (px_byte_source_in_file(input)) return px_file_read_at(ctx, path, &input->file, offset, bytes, to);
     if (bytes > 0) memcpy(to, input->bytes + offset, bytes);
     return PX_OK;
-}
-
-px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input) {
-    return px_byte_source_in_file(input) ? px_file_check(ctx, path, &input->file) : PX_OK;
 }
 
 void px_byte_source_free(px_byte_source *input) {

@@ -23,22 +23,31 @@ px_status px_byte_source_load(px_context *ctx, const char *path, size_t limit, p
 /* Opens a file and loads it into memory. */
 px_status px_byte_source_read(px_context *ctx, const char *path, size_t limit, px_byte_source *input);
 
-/* Grows input->bytes so that `room` more bytes fit after its size bytes. *capacity is the allocated size, 0 at first.
- * After PX_ERR_MEMORY input is unchanged. */
-px_status px_byte_source_reserve(px_context *ctx, const char *path, size_t room, size_t *capacity,
-                                 px_byte_source *input);
+/* Grows an array so that `wanted` items of item_bytes bytes fit. array is the address of the pointer to it, which is
+ * NULL at first; *capacity is the allocated number of items, 0 at first. owner stands in the message of PX_ERR_MEMORY,
+ * after which nothing has changed. */
+px_status px_grow(px_context *ctx, const char *owner, size_t wanted, size_t item_bytes, size_t *capacity, void *array);
 
 /* Copies `bytes` bytes from `offset` on; offset + bytes must be at most size. Several threads may call it at the same
  * time. PX_ERR_FILE if the file has become too short. */
 px_status px_byte_source_copy(px_context *ctx, const char *path, const px_byte_source *input, size_t offset,
                               size_t bytes, void *to);
 
-/* PX_ERR_FILE if the file is shorter than when it was opened. */
-px_status px_byte_source_check(px_context *ctx, const char *path, const px_byte_source *input);
-
 static inline bool px_byte_source_in_file(const px_byte_source *input) { return !input->bytes && input->size > 0; }
 
 /* Closes the file or frees the bytes, and makes input empty. */
 void px_byte_source_free(px_byte_source *input);
+
+/* Returns the bytes, now owned by the caller, and makes input empty. */
+static inline px_byte_source px_byte_source_take(px_byte_source *input) {
+    const px_byte_source taken = *input;
+    *input = (px_byte_source){0};
+    return taken;
+}
+
+/* The number in 4 bytes, the most significant first. */
+static inline size_t px_big_endian(const uint8_t *bytes) {
+    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+}
 
 #endif

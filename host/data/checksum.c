@@ -1,6 +1,5 @@
 /* Comparing the CRC-32 of a .npy file with its checksum file. */
-#include "host/data/checksum.h"
-#include "host/data/archive.h"
+#include "host/data/formats.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -19,21 +18,20 @@ static size_t piece_bytes(const px_byte_source *input, size_t index) {
     return left < PIECE ? left : PIECE;
 }
 
-static void read_piece(const char *path, const px_byte_source *input, size_t index, piece *p) {
-    const size_t bytes = piece_bytes(input, index);
-    uint8_t *data = malloc(bytes);
-    p->status = data ? px_byte_source_copy(&p->ctx, path, input, index * PIECE, bytes, data)
-                     : px_fail_memory(&p->ctx, path, bytes);
-    if (p->status == PX_OK) p->crc = crc32_z(crc32_z(0, NULL, 0), data, bytes);
-    free(data);
-}
-
 static px_status compute_crc(px_context *ctx, const char *path, const px_byte_source *input, uint32_t *crc) {
     const size_t count = (input->size + PIECE - 1) / PIECE;
     piece *pieces = malloc((count + 1) * sizeof *pieces);
     if (!pieces) return px_fail_memory(ctx, path, (count + 1) * sizeof *pieces);
 #pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < count; i++) read_piece(path, input, i, &pieces[i]);
+    for (size_t i = 0; i < count; i++) {
+        piece *p = &pieces[i];
+        const size_t bytes = piece_bytes(input, i);
+        uint8_t *data = malloc(bytes);
+        p->status = data ? px_byte_source_copy(&p->ctx, path, input, i * PIECE, bytes, data)
+                         : px_fail_memory(&p->ctx, path, bytes);
+        if (p->status == PX_OK) p->crc = crc32_z(crc32_z(0, NULL, 0), data, bytes);
+        free(data);
+    }
     uLong whole = crc32_z(0, NULL, 0);
     px_status status = PX_OK;
     for (size_t i = 0; i < count && status == PX_OK; i++) {

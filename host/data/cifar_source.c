@@ -2,7 +2,6 @@
  * CIFAR-10 has one label, 0 to 9; CIFAR-100 has a coarse one, 0 to 19, and a fine one, 0 to 99. Files have no header.
  */
 #include "host/data/archive.h"
-#include "host/data/cifar.h"
 #include "host/data/formats.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,14 +42,10 @@ static px_status check_labels(px_context *ctx, const char *path, const px_byte_s
     return PX_OK;
 }
 
-static px_status open_records(px_context *ctx, const char *path, px_byte_source input, const variant *k,
+static px_status open_records(px_context *ctx, const char *path, px_byte_source *input, const variant *k,
                               px_source **source) {
-    size_t count = input.size / record_bytes(k);
-    px_status status = check_labels(ctx, path, &input, k, count);
-    if (status != PX_OK) {
-        px_byte_source_free(&input);
-        return status;
-    }
+    size_t count = input->size / record_bytes(k);
+    PX_TRY(check_labels(ctx, path, input, k, count));
     px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
                       .offset = (size_t)k->labels,
                       .stride = record_bytes(k),
@@ -58,10 +53,10 @@ static px_status open_records(px_context *ctx, const char *path, px_byte_source 
     return px_array_open(ctx, path, input, &array, source);
 }
 
-px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                         px_source **source) {
     (void)options;
-    return open_records(ctx, path, input, input.size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
+    return open_records(ctx, path, input, input->size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
 }
 
 /* ---- A tar's batches ---- */
@@ -117,17 +112,6 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
     batches->batch[batch.index] = (px_cifar_batch){offset, size};
 }
 
-/* Writes the file name of batch `index` of a split. Returns name. */
-static const char *batch_file(const px_cifar_batches *batches, px_split split, int index, char name[32]) {
-    if (batches->cifar100)
-        snprintf(name, 32, "%s.bin", split == PX_SPLIT_TRAIN ? "train" : "test");
-    else if (split == PX_SPLIT_TRAIN)
-        snprintf(name, 32, "data_batch_%d.bin", index + 1);
-    else
-        snprintf(name, 32, "test_batch.bin");
-    return name;
-}
-
 /* Checks that each batch was found once and has whole records. Adds up their sizes. */
 static px_status check_batches(px_context *ctx, const char *path, const px_cifar_batches *batches, px_split split,
                                size_t *bytes) {
@@ -138,7 +122,10 @@ static px_status check_batches(px_context *ctx, const char *path, const px_cifar
     if (split == PX_SPLIT_VALID)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found no validation split, expected train or test", path);
     for (int i = 0; i < expected; i++) {
-        batch_file(batches, split, i, name);
+        if (split == PX_SPLIT_TRAIN && !batches->cifar100)
+            snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+        else
+            strcpy(name, split == PX_SPLIT_TRAIN ? "train.bin" : batches->cifar100 ? "test.bin" : "test_batch.bin");
         if (batches->seen[i] != 1)
             return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found %d files named %s, expected one", path,
                            batches->seen[i], name);
@@ -151,8 +138,8 @@ static px_status check_batches(px_context *ctx, const char *path, const px_cifar
     return PX_OK;
 }
 
-px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source tar, const px_cifar_batches *batches,
-                            const px_source_options *options, px_source **source) {
+px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
+                            const px_cifar_batches *batches, const px_source_options *options, px_source **source) {
     size_t bytes;
     px_byte_source joined = {0};
     px_status status = check_batches(ctx, path, batches, options->split, &bytes);
@@ -162,11 +149,10 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, px_byte_source ta
     }
     for (int i = 0; status == PX_OK && joined.size < bytes; i++) {
         const px_cifar_batch *batch = &batches->batch[i];
-        status = px_byte_source_copy(ctx, path, &tar, batch->offset, batch->size, joined.bytes + joined.size);
+        status = px_byte_source_copy(ctx, path, tar, batch->offset, batch->size, joined.bytes + joined.size);
         joined.size += batch->size;
     }
-    px_byte_source_free(&tar);
-    if (status == PX_OK) return open_records(ctx, path, joined, batches->cifar100 ? &cifar100 : &cifar10, source);
+    if (status == PX_OK) status = open_records(ctx, path, &joined, batches->cifar100 ? &cifar100 : &cifar10, source);
     px_byte_source_free(&joined);
     return status;
 }

@@ -64,24 +64,17 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     return PX_OK;
 }
 
-/* Writes the stored shape, "28 x 28 x 1", as far as it is known. */
-static void describe_stored(const px_source *source, char text[SIZES]) {
-    if (source->stored.height == 0)
-        snprintf(text, SIZES, "various sizes");
-    else
-        snprintf(text, SIZES, "%d x %d x %d%s", source->stored.height, source->stored.width, source->stored.channels,
-                 source->stored.varies ? " (the first image)" : "");
-}
-
 bool px_source_conversion(const px_source *source, int levels, char line[PX_CONVERSION]) {
     const bool known = source->stored.height > 0 || source->stored.varies;
     const bool recolored = known && source->stored.channels != source->channels;
     const bool scaled = known && (source->stored.height != source->height || source->stored.width != source->width);
     const bool quantized = levels < source->stored.levels;
-    char from[SIZES], to[SIZES] = "", sizes[3 * SIZES] = "", values[SIZES] = "";
+    char from[SIZES] = "various sizes", to[SIZES] = "", sizes[3 * SIZES] = "", values[SIZES] = "";
     line[0] = 0;
     if (!recolored && !scaled && !quantized) return false;
-    describe_stored(source, from);
+    if (source->stored.height > 0)
+        snprintf(from, sizeof from, "%d x %d x %d%s", source->stored.height, source->stored.width,
+                 source->stored.channels, source->stored.varies ? " (the first image)" : "");
     if (recolored) snprintf(to, sizeof to, " x %d", source->channels);
     if (recolored || scaled) snprintf(sizes, sizeof sizes, "%s to %d x %d%s", from, source->height, source->width, to);
     if (quantized) snprintf(values, sizeof values, "%d to %d levels", source->stored.levels, levels);

@@ -148,8 +148,6 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return PX_OK;
 }
 
-static void close_source(px_source *source) { free(source); }
-
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     int size = options->size ? options->size : DEFAULT_SIZE;
     if (size < MIN_SIZE || size > MAX_SIZE)
@@ -162,6 +160,5 @@ px_status px_digits_open(px_context *ctx, const char *spec, const px_source_opti
     self->seed = options->seed;
     self->base.concurrent = true;
     self->base.read = read_image;
-    self->base.close = close_source;
     return PX_OK;
 }

@@ -1,5 +1,4 @@
 /* A folder of image files. Only their paths are kept in memory; each read opens a file. */
-#include "host/data/name_list.h"
 #include "host/data/image_set.h"
 #include "host/data/image.h"
 #include <errno.h>
@@ -35,17 +34,6 @@ static px_status list_tree(px_context *ctx, const char *folder, FTS *tree, px_na
     return errno ? px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno)) : PX_OK;
 }
 
-static px_status list_folder(px_context *ctx, const char *folder, px_name_list *names,
-                             size_t left_out[PX_FORMATS_LEFT_OUT]) {
-    char *root = strdup(folder);
-    FTS *tree = root ? fts_open((char *[]){root, NULL}, FTS_LOGICAL | FTS_NOCHDIR, by_name) : NULL;
-    px_status status = tree ? list_tree(ctx, folder, tree, names, left_out)
-                            : px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
-    if (tree) fts_close(tree);
-    free(root);
-    return status;
-}
-
 static px_status load(px_image_set *set, px_context *ctx, size_t index, px_encoded *encoded) {
     const char *path = px_name_list_at(&((folder_source *)set)->names, index);
     px_byte_source file;
@@ -61,23 +49,18 @@ static void close_source(px_source *source) {
 }
 
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
-    px_name_list names = {0};
-    size_t left_out[PX_FORMATS_LEFT_OUT] = {0};
-    px_image_set *set = NULL;
-    px_status status = list_folder(ctx, path, &names, left_out);
-    if (status == PX_OK)
-        status = px_image_set_create(ctx, sizeof(folder_source), path, names.count, left_out, options, &set);
-    if (status != PX_OK) {
-        px_name_list_free(&names);
-        return status;
-    }
-    ((folder_source *)set)->names = names;
+    px_image_set *set;
+    PX_TRY(px_image_set_create(ctx, sizeof(folder_source), path, options, &set));
+    px_name_list *names = &((folder_source *)set)->names;
     set->load = load;
     set->base.close = close_source;
-    status = px_image_set_measure(ctx, set);
-    if (status == PX_OK)
-        *source = &set->base;
-    else
-        px_source_close(&set->base);
-    return status;
+    char *root = strdup(path);
+    FTS *tree = root ? fts_open((char *[]){root, NULL}, FTS_LOGICAL | FTS_NOCHDIR, by_name) : NULL;
+    px_status status = tree ? list_tree(ctx, path, tree, names, set->base.left_out)
+                            : px_fail(ctx, PX_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+    if (tree) fts_close(tree);
+    free(root);
+    set->base.count = names->count;
+    if (status == PX_OK) status = px_image_set_measure(ctx, set);
+    return px_source_finish(status, &set->base, source);
 }

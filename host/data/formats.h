@@ -5,15 +5,14 @@
  *
  *   open        source.c recognises the format of a file and opens it, and opens lists of sources
  *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
- *   formats     one file each: npy_source.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
+ *   formats     one file each: npy_header.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
  *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
  *               array files of a folder), digits.c and ising.c (generated)
- *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances in a
- * file decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy_header.c, npy.c files byte_source.c,
- * archive.c (libarchive), decompress.c, checksum.c, name_list.c, source_base.c
+ *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances
+ *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy.c
+ *   files       byte_source.c, archive.c (libarchive), checksum.c, source_base.c
  *
- * The users of sources, loader.c (with augment.c, permute.c, quantise.c), pack.c and digest.c, only call
- * px_source.read.
+ * The users of sources, loader.c (with augment.c, permute.c), pack.c and digest.c, only call px_source.read.
  *
  * To add a format:
  *   1. Write FORMAT_source.c with px_FORMAT_recognise, which looks at the first 512 bytes, and px_FORMAT_open. If its
@@ -26,10 +25,26 @@
 #ifndef PIXELRNN_DATA_FORMATS_H
 #define PIXELRNN_DATA_FORMATS_H
 
-#include "host/data/byte_source.h"
-#include "host/data/name_list.h"
+#include "host/data/archive.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
+
+/* A list of names, in two arrays so that millions of names need little memory. All zero: an empty list. */
+typedef struct px_name_list {
+    char *text; /* the names, each terminated by a zero */
+    size_t used, text_capacity;
+    size_t *start; /* the offset of each name in text */
+    size_t count, capacity;
+} px_name_list;
+
+/* Appends a copy of name. owner stands in the message of PX_ERR_MEMORY. */
+px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names);
+void px_name_list_free(px_name_list *names);
+
+/* The name at `index` < count; valid until the next name is added. */
+static inline const char *px_name_list_at(const px_name_list *names, size_t index) {
+    return names->text + names->start[index];
+}
 
 enum { PX_MAX_SIDE = 32768 }; /* of an image, in pixels */
 
@@ -44,13 +59,27 @@ bool px_idx_recognise(const uint8_t *bytes, size_t size);
 bool px_amat_recognise(const uint8_t *bytes, size_t size);
 bool px_cifar_recognise(const uint8_t *bytes, size_t size);
 
-/* Opens the file at path, whose bytes are input. Takes ownership of input, also if it fails. */
-typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source input,
+/* Opens the file at path, whose bytes are input. A source that needs them later takes them out of input
+ * (px_byte_source_take); the caller frees what is left, also after a failure. */
+typedef px_status px_format_open(px_context *ctx, const char *path, px_byte_source *input,
                                  const px_source_options *options, px_source **source);
 px_format_open px_npy_source_open, px_npz_open, px_idx_open, px_amat_open, px_cifar_open;
 
 /* Opens a folder of PNG and JPEG files. PX_ERR_FORMAT if it has none. */
 px_status px_folder_open(px_context *ctx, const char *path, const px_source_options *options, px_source **source);
+
+/* Opens a tar or a zip whose images are read in any order.
+ *   file  its bytes, which are taken out of it if some are read later; empty: a compressed tar, read by its path */
+px_status px_archive_source_open(px_context *ctx, px_archive_format format, const char *path, px_byte_source *file,
+                                 const px_source_options *options, px_source **source);
+
+/* Opens a compressed tar or a zip whose images are read in order, in constant memory. If there are no images in it,
+ * returns PX_OK and leaves *source unchanged. */
+px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
+                                 const px_source_options *options, px_source **source);
+
+/* Finds out whether a zip is a set of images: it has image files, of any format, and no .npy. */
+px_status px_zip_holds_images(px_context *ctx, const char *path, const px_byte_source *zip, bool *has_images);
 
 /* Appends to paths the array files of a folder that belong to a split, in natural order of their names (batch 2 before
  * batch 10). paths stays empty if the folder has no array files. PX_ERR_FORMAT if it has some, but none of the split.
@@ -61,6 +90,40 @@ px_status px_array_folder_list(px_context *ctx, const char *folder, px_split spl
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source);
 
+/* ---- The tars of CIFAR-10 and CIFAR-100 in their binary version: a file for each batch, in any order ---- */
+
+enum { PX_CIFAR_BATCHES = 5 };
+
+typedef struct px_cifar_batch {
+    size_t offset, size; /* of its bytes in memory */
+} px_cifar_batch;
+
+/* The batches found in a tar. The training split is data_batch_1.bin to data_batch_5.bin (CIFAR-100: train.bin), the
+ * test split test_batch.bin (test.bin). */
+typedef struct px_cifar_batches {
+    bool found;    /* any batch, of either split */
+    bool cifar100; /* the batches are CIFAR-100's */
+    bool python;   /* a file of the Python version was found */
+    int seen[PX_CIFAR_BATCHES];
+    px_cifar_batch batch[PX_CIFAR_BATCHES];
+} px_cifar_batches;
+
+/* Returns whether a member of this name is a batch, of either split. */
+bool px_cifar_batch_named(const char *name);
+
+/* Returns whether a file or member of this name belongs to the Python version, which is not supported.
+ * px_cifar_fail_python returns PX_ERR_FORMAT with a message that names the supported files. */
+bool px_cifar_python_named(const char *name);
+px_status px_cifar_fail_python(px_context *ctx, const char *path);
+
+/* Records a batch, and its bytes if it belongs to the split. */
+void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *name, size_t offset, size_t size);
+
+/* Opens the batches of options->split as one source, concatenated in memory in their order. tar has their bytes, which
+ * are copied. PX_ERR_FORMAT if a batch is missing, present twice, or not a whole number of records. */
+px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
+                            const px_cifar_batches *batches, const px_source_options *options, px_source **source);
+
 /* ---- Shared by the formats ---- */
 
 /* The shape of a set of images. */
@@ -68,9 +131,13 @@ typedef struct px_extent {
     size_t count, height, width, channels;
 } px_extent;
 
-/* Allocates `bytes` for a struct whose first field is a px_source, and fills in its name and shape; the rest is zero.
- * PX_ERR_FORMAT unless the images have 1 or 3 channels and sides of at most PX_MAX_SIDE. */
+/* Allocates `bytes` for a struct whose first field is a px_source, and fills in its name and shape, and a close that
+ * frees the struct; the rest is zero. PX_ERR_FORMAT unless the images have 1 or 3 channels and sides of at most
+ * PX_MAX_SIDE. */
 px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source);
+
+/* Stores a created source in *source if status is PX_OK, else closes it. Returns status. */
+px_status px_source_finish(px_status status, px_source *created, px_source **source);
 
 /* Images that lie at equal distances in a byte source. */
 typedef struct px_array {
@@ -85,8 +152,8 @@ typedef struct px_array {
 /* Describes contiguous images of shape [N, H, W, C] or [N, H, W], 4 or 3 dimensions. */
 px_array px_array_plain(int dimensions, const size_t *shape, size_t offset);
 
-/* Opens a source of the images of an array in input. Takes ownership of input, also if it fails. */
-px_status px_array_open(px_context *ctx, const char *path, px_byte_source input, const px_array *array,
+/* Opens a source of the images of an array in input, which it takes. After a failure the caller still owns input. */
+px_status px_array_open(px_context *ctx, const char *path, px_byte_source *input, const px_array *array,
                         px_source **source);
 
 /* Converts the stored bytes of an image to pixels [H, W, C]. stored and pixels may be equal unless array->planes. */
@@ -101,6 +168,11 @@ px_status px_values_apply(px_context *ctx, const px_source_options *options, px_
 /* PX_ERR_FORMAT if an entry of shape is 0, or their product is not `found`, the number of bytes after the header. */
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,
                          size_t found);
+
+/* Compares the CRC-32 of the .npy file at path, whose bytes are input, with the one in path.sfv. px_pack writes that
+ * file: a line "NAME CRC32"; lines that begin with ; are comments. Nothing is compared if there is no such file, or
+ * path does not end in .npy. PX_ERR_FORMAT if the checksums differ, or path.sfv has no line for this file. */
+px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *input);
 
 /* The side of the square that has so many pixels; 0 if pixels is not a square number. */
 size_t px_square_side(size_t pixels);

@@ -10,10 +10,6 @@ bool px_idx_recognise(const uint8_t *bytes, size_t size) {
     return size >= 4 && bytes[0] == 0 && bytes[1] == 0 && bytes[2] >= 0x08 && bytes[2] <= 0x0e && bytes[3] >= 1;
 }
 
-static size_t big_endian(const uint8_t *bytes) {
-    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
-}
-
 static px_status read_header(px_context *ctx, const char *path, const px_byte_source *input, size_t *shape) {
     uint8_t bytes[HEADER] = {0};
     PX_TRY(px_byte_source_copy(ctx, path, input, 0, input->size < HEADER ? input->size : HEADER, bytes));
@@ -24,19 +20,15 @@ static px_status read_header(px_context *ctx, const char *path, const px_byte_so
     if (input->size < HEADER)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: idx: found %zu bytes, expected a header of %d", path, input->size,
                        HEADER);
-    for (int d = 0; d < DIMENSIONS; d++) shape[d] = big_endian(bytes + 4 + 4 * d);
+    for (int d = 0; d < DIMENSIONS; d++) shape[d] = px_big_endian(bytes + 4 + 4 * d);
     return px_shape_check(ctx, path, "idx", DIMENSIONS, shape, input->size - HEADER);
 }
 
-px_status px_idx_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
+px_status px_idx_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                       px_source **source) {
     (void)options;
     size_t shape[DIMENSIONS];
-    px_status status = read_header(ctx, path, &input, shape);
-    if (status != PX_OK) {
-        px_byte_source_free(&input);
-        return status;
-    }
+    PX_TRY(read_header(ctx, path, input, shape));
     px_array array = px_array_plain(DIMENSIONS, shape, HEADER);
     return px_array_open(ctx, path, input, &array, source);
 }

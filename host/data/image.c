@@ -1,9 +1,7 @@
 /* Decoding images with stb_image, applying EXIF orientations, and downsampling. */
 #include "host/data/image.h"
 #include "host/data/byte_source.h"
-#include "host/data/jpeg.h"
 #include "host/data/image_format.h"
-#include "host/data/png.h"
 #include <stdlib.h>
 #include <string.h>
 #include <stb/stb_image.h>

@@ -23,28 +23,25 @@ px_status px_fail_none_readable(px_context *ctx, const char *path, size_t count,
 
 /* Writes the message for a set without images. Tars are mentioned because ImageNet's training archive is a tar of tars,
  * one for each class. */
-static px_status fail_empty(px_context *ctx, const char *path, const size_t left_out[PX_FORMATS_LEFT_OUT]) {
+static px_status fail_empty(px_context *ctx, const px_source *set) {
     char text[PX_LEFT_OUT_TEXT];
-    const size_t tars = left_out[PX_IMAGE_TAR - PX_IMAGE_GIF];
-    px_source_left_out(left_out, text);
+    const size_t tars = set->left_out[PX_IMAGE_TAR - PX_IMAGE_GIF];
+    px_source_left_out(set->left_out, text);
     if (tars > 0)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found %zu tars in it and no images, expected files that end in .png, .jpg or .jpeg: unpack "
                        "it, then pixelrnn pack the tars that were in it, or unpack each into a folder of its own",
-                       path, tars);
+                       set->name, tars);
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found no images%s%s%s, expected files that end in .png, .jpg or .jpeg",
-                   path, text[0] ? " but " : "", text, text[0] ? ", which are not read" : "");
+                   set->name, text[0] ? " but " : "", text, text[0] ? ", which are not read" : "");
 }
 
-px_status px_image_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
-                              const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
+px_status px_image_set_create(px_context *ctx, size_t bytes, const char *path, const px_source_options *options,
                               px_image_set **set) {
-    if (count == 0) return fail_empty(ctx, path, left_out);
     size_t side = (size_t)options->size;
-    px_extent extent = {count, side, side, options->channels ? (size_t)options->channels : 3};
+    px_extent extent = {0, side, side, options->channels ? (size_t)options->channels : 3};
     px_source *source;
     PX_TRY(px_source_create(ctx, bytes, path, extent, &source));
-    memcpy(source->left_out, left_out, sizeof source->left_out);
     *set = (px_image_set *)source;
     (*set)->resize = side > 0;
     source->stored.varies = side > 0;
@@ -75,6 +72,7 @@ static void measure_first(px_image_set *set) {
 }
 
 px_status px_image_set_measure(px_context *ctx, px_image_set *set) {
+    if (set->base.count == 0) return fail_empty(ctx, &set->base);
     set->base.concurrent = true;
     set->base.read = read_image;
     if (set->resize) measure_first(set);

@@ -29,14 +29,13 @@ struct px_image_set {
  */
 static inline bool px_image_named(const char *name) { return px_image_is_read(px_image_format_of_name(name)); }
 
-/* Allocates a struct of `bytes` that begins with a px_image_set, with the size and channels of options. If
- * options->size is 0, px_image_set_measure finds the size. left_out is copied to base. PX_ERR_FORMAT if count is 0. */
-px_status px_image_set_create(px_context *ctx, size_t bytes, const char *path, size_t count,
-                              const size_t left_out[PX_FORMATS_LEFT_OUT], const px_source_options *options,
+/* Allocates a struct of `bytes` that begins with a px_image_set, with the size and channels of options. The caller then
+ * finds the images, fills in load, base.close, base.count and base.left_out, and calls px_image_set_measure. */
+px_status px_image_set_create(px_context *ctx, size_t bytes, const char *path, const px_source_options *options,
                               px_image_set **set);
 
-/* Must be called after load is set. Sets base.read and, if options->size was 0, takes the size from the first image
- * that can be decoded. */
+/* Sets base.read and, if options->size was 0, takes the size from the first image that can be decoded. PX_ERR_FORMAT if
+ * the set has no images, or none can be decoded. */
 px_status px_image_set_measure(px_context *ctx, px_image_set *set);
 
 /* Returns PX_ERR_FORMAT: none of count images can be decoded. first holds the message of the first one. */

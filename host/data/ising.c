@@ -96,8 +96,8 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     const ising_source *self = (const ising_source *)source;
     uint64_t item = px_source_item(self->split, index);
     int size = source->width;
-    int8_t above_row[PX_ISING_MAX_SIZE + 1] = {
-        0}; /* spins of the row above, overwritten from the left; the last is outside, 0 */
+    /* Spins of the row above, overwritten from the left; the last is outside, 0. */
+    int8_t above_row[PX_ISING_MAX_SIZE + 1] = {0};
     px_random4 random = {{0}};
     for (int n = 0; n < size * size; n++) {
         int column = n % size;
@@ -110,8 +110,6 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     }
     return PX_OK;
 }
-
-static void close_source(px_source *source) { free(source); }
 
 px_status px_ising_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     enum { DEFAULT_SIZE = 8 };
@@ -129,6 +127,5 @@ px_status px_ising_open(px_context *ctx, const char *spec, const px_source_optio
     self->base.stored.levels = 2;
     self->base.concurrent = true;
     self->base.read = read_image;
-    self->base.close = close_source;
     return PX_OK;
 }

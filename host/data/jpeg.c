@@ -5,7 +5,7 @@
  * 1 to 16 bits, and the symbols. A segment FF E1 has EXIF data: "Exif", two zeros, a TIFF header ("II" or "MM" for the
  * byte order, 42, the offset of the first directory) and that directory. A directory is a count and entries of 12 bytes
  * (tag, type, count, value). */
-#include "host/data/jpeg.h"
+#include "host/data/image_format.h"
 #include <string.h>
 
 enum { START = 0xd8, END = 0xd9, TABLES = 0xc4, SCAN = 0xda, EXIF = 0xe1, LENGTH = 2, COUNTS = 16, SYMBOLS = 256 };

@@ -1,8 +1,10 @@
-/* The header of NumPy's .npy format (numpy.lib.format): "\x93NUMPY", version, length, and a Python dictionary as text.
+/* NumPy's .npy files and their header (numpy.lib.format): "\x93NUMPY", version, length, and a Python dictionary as
+ * text.
  */
 #include "host/data/npy_header.h"
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PREFIX = 8 }; /* magic and version */
@@ -62,11 +64,6 @@ static bool take_shape(cursor *c, px_npy_header *h) {
     return comma || h->dimensions > 1; /* (2) is a number, not a tuple */
 }
 
-static bool take_bool(cursor *c, bool *value) {
-    *value = take(c, "True");
-    return *value || take(c, "False");
-}
-
 enum { DESCR, ORDER, SHAPE, KEYS };
 static const char *const keys[KEYS] = {[DESCR] = "descr", [ORDER] = "fortran_order", [SHAPE] = "shape"};
 
@@ -84,7 +81,7 @@ static bool take_key(cursor *c, int *key) {
 static bool take_value(cursor *c, int key, px_npy_header *h) {
     switch (key) {
     case DESCR: return take_string(c, h->descr, sizeof h->descr);
-    case ORDER: return take_bool(c, &h->fortran_order);
+    case ORDER: return (h->fortran_order = take(c, "True")) || take(c, "False");
     default: return take_shape(c, h);
     }
 }
@@ -238,4 +235,25 @@ bool px_npy_labels(const px_npy_header *h, const uint8_t *bytes, size_t got) {
     if (h->dimensions == 1) return true;
     if (h->dimensions != 2) return false;
     return h->shape[1] == 1 || ((is_uint8(h) || is_bool(h)) && !h->fortran_order && is_one_hot(h, bytes, got));
+}
+
+/* ---- Files ---- */
+
+static px_status read_header(px_context *ctx, const char *path, const px_byte_source *input, px_array *array) {
+    px_npy_header h;
+    const size_t size = input->size < PX_NPY_HEADER_MAX ? input->size : PX_NPY_HEADER_MAX;
+    uint8_t *head = malloc(size);
+    if (!head) return px_fail_memory(ctx, path, size);
+    px_status status = px_byte_source_copy(ctx, path, input, 0, size, head);
+    if (status == PX_OK) status = px_npy_header_parse(ctx, path, head, size, &h);
+    free(head);
+    return status == PX_OK ? px_npy_images(ctx, path, &h, input->size, array) : status;
+}
+
+px_status px_npy_source_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
+                             px_source **source) {
+    (void)options;
+    px_array array;
+    PX_TRY(read_header(ctx, path, input, &array));
+    return px_array_open(ctx, path, input, &array, source);
 }

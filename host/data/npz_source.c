@@ -52,9 +52,7 @@ typedef struct npz_stream {
 } npz_stream;
 
 bool px_zip_recognise(const uint8_t *bytes, size_t size) {
-    return size >= 4 && bytes[0] == 'P' && bytes[1] == 'K' &&
-           ((bytes[2] == 3 && bytes[3] == 4) ||
-            (bytes[2] == 5 && bytes[3] == 6)); /* the latter is a zip without members */
+    return size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || memcmp(bytes, "PK\5\6", 4) == 0); /* 5, 6: no members */
 }
 
 /* ---- Choosing an array ---- */
@@ -121,20 +119,6 @@ static px_status rank_member(px_context *ctx, px_archive *archive, const px_memb
     return PX_OK;
 }
 
-static px_status rank_members(px_context *ctx, px_archive *archive, const px_source_options *options, arrays *a) {
-    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
-    if (!head) return px_fail_memory(ctx, archive->path, PX_NPY_HEADER_MAX);
-    px_status status = PX_OK;
-    for (bool found = true; status == PX_OK; a->files++) {
-        px_member member;
-        status = px_archive_next(ctx, archive, &member, &found);
-        if (status != PX_OK || !found) break;
-        status = rank_member(ctx, archive, &member, options, head, a);
-    }
-    free(head);
-    return status;
-}
-
 /* Writes the message if no array, or more than one, can be chosen. */
 static px_status fail_choice(px_context *ctx, const char *path, const px_source_options *options, const arrays *a) {
     const candidate *best = &a->best;
@@ -162,10 +146,19 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
 static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
                              const px_source_options *options, candidate *best) {
     px_archive archive;
+    px_member member;
+    bool found = true;
     arrays a = {.best = {.rank = NONE}};
-    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive));
-    px_status status = rank_members(ctx, &archive, options, &a);
+    uint8_t *head = malloc(PX_NPY_HEADER_MAX);
+    if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
+    px_status status = px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive);
+    for (; status == PX_OK; a.files++) {
+        status = px_archive_next(ctx, &archive, &member, &found);
+        if (status != PX_OK || !found) break;
+        status = rank_member(ctx, &archive, &member, options, head, &a);
+    }
     px_archive_close(&archive);
+    free(head);
     PX_TRY(status);
     *best = a.best;
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
@@ -199,18 +192,13 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
     if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
     px_status status = open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member);
-    if (status == PX_OK) {
-        *size = member.size;
-        status = read_head(ctx, &archive, best->name, head, &got, &h);
-        px_archive_close(&archive);
-    }
+    if (status == PX_OK) status = px_archive_in_place(ctx, &archive, &member, offset, in_place);
+    if (status == PX_OK) status = read_head(ctx, &archive, best->name, head, &got, &h);
+    px_archive_close(&archive);
     free(head);
     PX_TRY(status);
-    PX_TRY(px_npy_images(ctx, best->name, &h, *size, array));
-    PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, best, 0, &archive, &member));
-    status = px_archive_in_place(ctx, &archive, &member, offset, in_place);
-    px_archive_close(&archive);
-    return status;
+    *size = member.size;
+    return px_npy_images(ctx, best->name, &h, *size, array);
 }
 
 /* ---- Unpacking an array ---- */
@@ -219,7 +207,8 @@ static px_status fail_short(px_context *ctx, const char *name, size_t found, siz
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found %zu bytes, expected %zu", name, found, expected);
 }
 
-/* Unpacks the whole member into memory. Reads up to its end, where libarchive compares its checksum. */
+/* Unpacks the whole member into memory, which the caller frees, also after a failure. Reads up to its end, where
+ * libarchive compares its checksum. */
 static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                         size_t size, px_byte_source *unpacked) {
     px_archive archive;
@@ -235,7 +224,6 @@ static px_status unpack(px_context *ctx, const char *path, const px_byte_source 
     if (status == PX_OK) status = px_archive_read(ctx, &archive, unpacked->bytes, size + 1, &unpacked->size);
     px_archive_close(&archive);
     if (status == PX_OK && unpacked->size != size) status = fail_short(ctx, best->name, unpacked->size, size);
-    if (status != PX_OK) px_byte_source_free(unpacked);
     return status;
 }
 
@@ -270,7 +258,7 @@ static void close_source(px_source *source) {
     free(self);
 }
 
-static px_status open_stream(px_context *ctx, const char *path, px_byte_source zip, const candidate *best,
+static px_status open_stream(px_context *ctx, const char *path, px_byte_source *zip, const candidate *best,
                              const px_array *array, px_source **source) {
     px_member member;
     px_source *created;
@@ -281,46 +269,29 @@ static px_status open_stream(px_context *ctx, const char *path, px_byte_source z
     if (array->binary) self->base.stored.levels = 2;
     self->base.read = read_image;
     self->base.close = close_source;
-    self->zip = zip;
-    px_status status = open_member(ctx, PX_ARCHIVE_ZIP, self->base.name, &self->zip, best, array->offset,
-                                   &self->archive, &member);
-    if (status != PX_OK) {
-        free(self);
-        return status;
-    }
-    *source = created;
-    return PX_OK;
+    self->zip = px_byte_source_take(zip);
+    return px_source_finish(
+        open_member(ctx, PX_ARCHIVE_ZIP, self->base.name, &self->zip, best, array->offset, &self->archive, &member),
+        created, source);
 }
 
-/* Opens the chosen array. The caller still owns zip after a failure, or if the array was unpacked; otherwise *zip is
- * emptied. */
-static px_status open_array(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
-                            px_source **source) {
+px_status px_npz_open(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
+                      px_source **source) {
     candidate best;
     px_array array;
     size_t size = 0, offset = 0;
     bool in_place;
     PX_TRY(find_member(ctx, path, zip, options, &best));
     PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
-    px_byte_source file = *zip;
     if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* reading in order compares the checksum instead */
         array.offset += offset;
-        *zip = (px_byte_source){0};
-        return px_array_open(ctx, path, file, &array, source);
+        return px_array_open(ctx, path, zip, &array, source);
     }
-    if (options->access == PX_ACCESS_IN_ORDER && !array.fortran) {
-        px_status status = open_stream(ctx, path, file, &best, &array, source);
-        if (status == PX_OK) *zip = (px_byte_source){0};
-        return status;
-    }
+    if (options->access == PX_ACCESS_IN_ORDER && !array.fortran)
+        return open_stream(ctx, path, zip, &best, &array, source);
     px_byte_source unpacked = {0};
-    PX_TRY(unpack(ctx, path, zip, &best, size, &unpacked));
-    return px_array_open(ctx, path, unpacked, &array, source);
-}
-
-px_status px_npz_open(px_context *ctx, const char *path, px_byte_source input, const px_source_options *options,
-                      px_source **source) {
-    px_status status = open_array(ctx, path, &input, options, source);
-    px_byte_source_free(&input);
+    px_status status = unpack(ctx, path, zip, &best, size, &unpacked);
+    if (status == PX_OK) status = px_array_open(ctx, path, &unpacked, &array, source);
+    px_byte_source_free(&unpacked);
     return status;
 }

@@ -48,17 +48,13 @@ static void read_window(packer *p, size_t first, size_t count) {
     }
 }
 
-static void report_skipped(packer *p, size_t index, const char *why) {
-    if (p->packed->skipped++ == 0) snprintf(p->why.message, sizeof p->why.message, "%s", why);
-    p->callbacks->skipped(p->callbacks->user, index, why);
-}
-
 static px_status write_window(px_context *ctx, packer *p, size_t first, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const slot *s = &p->slots[i];
         const uint8_t *image = p->pixels + i * p->image_bytes;
         if (s->status == PX_ERR_FORMAT) {
-            report_skipped(p, first + i, s->ctx.message);
+            if (p->packed->skipped++ == 0) snprintf(p->why.message, sizeof p->why.message, "%s", s->ctx.message);
+            p->callbacks->skipped(p->callbacks->user, first + i, s->ctx.message);
             continue;
         }
         if (s->status != PX_OK) return px_fail(ctx, s->status, "%s", s->ctx.message);
@@ -70,17 +66,13 @@ static px_status write_window(px_context *ctx, packer *p, size_t first, size_t c
     return PX_OK;
 }
 
-static px_status check_stop(px_context *ctx, const packer *p, size_t done) {
-    const px_status asked = px_stop_poll(p->callbacks->stop);
-    if (asked == PX_OK) return PX_OK;
-    return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", done, p->source->count,
-                   p->out.path);
-}
-
 static px_status write_images(px_context *ctx, packer *p) {
     for (size_t first = 0, count; first < p->source->count; first += count) {
         count = p->source->count - first < p->window ? p->source->count - first : p->window;
-        PX_TRY(check_stop(ctx, p, first));
+        const px_status asked = px_stop_poll(p->callbacks->stop);
+        if (asked != PX_OK)
+            return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", first,
+                           p->source->count, p->out.path);
         read_window(p, first, count);
         PX_TRY(write_window(ctx, p, first, count));
     }
@@ -114,8 +106,7 @@ static px_status finish_header(px_context *ctx, packer *p) {
 
 static px_status write_checksum(px_context *ctx, const char *name, uint32_t crc, px_file_out *out) {
     char path[PX_PATH], line[PX_PATH + 16];
-    const char *slash = strrchr(name, '/');
-    const int length = snprintf(line, sizeof line, "%s %08X\n", slash ? slash + 1 : name, (unsigned)crc);
+    const int length = snprintf(line, sizeof line, "%s %08X\n", px_archive_basename(name), (unsigned)crc);
     PX_TRY(px_file_path(ctx, path, "%s.sfv", name));
     PX_TRY(px_file_create(ctx, path, out));
     PX_TRY(px_file_write(ctx, out, line, (size_t)length));
@@ -135,13 +126,6 @@ static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     return status;
 }
 
-/* Renames both files. The old checksum is removed first, so that it never stands beside the new file. */
-static px_status commit(px_context *ctx, packer *p, px_file_out *checksum) {
-    unlink(checksum->path);
-    PX_TRY(px_file_commit(ctx, &p->out));
-    return px_file_commit(ctx, checksum);
-}
-
 px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_callbacks *callbacks,
                   px_packed *packed) {
     px_file_out checksum = {0};
@@ -149,7 +133,10 @@ px_status px_pack(px_context *ctx, px_source *source, const char *path, const px
     *packed = (px_packed){0};
     px_status status = px_file_create(ctx, path, &p.out);
     if (status == PX_OK) status = write_all(ctx, &p, &checksum);
-    if (status == PX_OK) status = commit(ctx, &p, &checksum);
+    /* The old checksum is removed first, so that it never stands beside the new file. */
+    if (status == PX_OK) unlink(checksum.path);
+    if (status == PX_OK) status = px_file_commit(ctx, &p.out);
+    if (status == PX_OK) status = px_file_commit(ctx, &checksum);
     px_file_abandon(&p.out);
     px_file_abandon(&checksum);
     free(p.pixels);

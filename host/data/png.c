@@ -1,7 +1,8 @@
 /* Verifying the checksums of a PNG (ISO/IEC 15948). After a signature of 8 bytes come chunks: a length, a type of four
  * letters, the data, and the CRC-32 of type and data. The concatenated data of the IDAT chunks are a zlib stream, which
  * ends with the Adler-32 of the unpacked data. */
-#include "host/data/png.h"
+#include "host/data/image_format.h"
+#include "host/data/byte_source.h"
 #include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
@@ -13,19 +14,16 @@ typedef struct chunk {
     size_t length;
 } chunk;
 
-static size_t big_endian(const uint8_t *bytes) {
-    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
-}
-
 /* Parses the chunk at *at, compares its checksum, and advances *at past it. */
 static px_status next_chunk(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, size_t *at,
                             chunk *c) {
     const size_t left = size - *at;
-    if (left >= LENGTH + TYPE) *c = (chunk){bytes + *at + LENGTH, bytes + *at + LENGTH + TYPE, big_endian(bytes + *at)};
+    if (left >= LENGTH + TYPE)
+        *c = (chunk){bytes + *at + LENGTH, bytes + *at + LENGTH + TYPE, px_big_endian(bytes + *at)};
     if (left < LENGTH + TYPE + CRC || left - LENGTH - TYPE - CRC < c->length)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found a PNG that ends after %zu bytes, expected it whole", name, size);
     const size_t crc = crc32_z(crc32_z(0, NULL, 0), c->type, TYPE + c->length),
-                 stated = big_endian(c->data + c->length);
+                 stated = px_big_endian(c->data + c->length);
     if (crc != stated)
         return px_fail(ctx, PX_ERR_FORMAT,
                        "%s: found damaged data in the PNG's chunk %.4s, whose CRC-32 is %08zX, expected %08zX", name,

@@ -1,10 +1,7 @@
 /* Opening sources: recognising the format of a file, and opening it. */
 #include "pixelrnn/source.h"
+#include "pixelrnn/config.h"
 #include "host/io/file_kind.h"
-#include "host/data/archive_source.h"
-#include "host/data/checksum.h"
-#include "host/data/cifar.h"
-#include "host/data/decompress.h"
 #include "host/data/formats.h"
 #include "host/io/file.h"
 #include <stdio.h>
@@ -13,11 +10,6 @@
 
 static const char builtin_prefix[] = "builtin:";
 
-static const struct {
-    const char *spec;
-    px_status (*open)(px_context *, const char *, const px_source_options *, px_source **);
-} builtins[] = {{"builtin:digits", px_digits_open}, {"builtin:ising", px_ising_open}};
-
 static px_format_open open_compressed, open_tar, open_zip;
 
 static bool is_compressed(const uint8_t *bytes, size_t size) { return px_compression_of_bytes(bytes, size) != NULL; }
@@ -25,11 +17,10 @@ static bool is_compressed(const uint8_t *bytes, size_t size) { return px_compres
 enum { HEAD = 512 }; /* number of bytes by which a format is recognised */
 
 /* CIFAR comes last, because it is recognised by its size and labels alone. */
-typedef struct file_format {
+static const struct {
     bool (*recognise)(const uint8_t *, size_t);
     px_format_open *open;
-} file_format;
-static const file_format formats[] = {
+} formats[] = {
     {px_npy_recognise, px_npy_source_open}, {px_zip_recognise, open_zip},    {is_compressed, open_compressed},
     {px_tar_recognise, open_tar},           {px_idx_recognise, px_idx_open}, {px_amat_recognise, px_amat_open},
     {px_cifar_recognise, px_cifar_open},
@@ -47,66 +38,60 @@ static px_status fail_unknown(px_context *ctx, const char *path, const char *whe
                    path, kind, found, where);
 }
 
-/* Opens input by its content. Takes ownership of it. where: a suffix for messages. */
-static px_status open_content(px_context *ctx, const char *path, const char *where, px_byte_source input,
+/* Opens input by its content, as a px_format_open. where: a suffix for messages. */
+static px_status open_content(px_context *ctx, const char *path, const char *where, px_byte_source *input,
                               const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
-    px_status status = px_byte_source_copy(ctx, path, &input, 0, input.size < HEAD ? input.size : HEAD, head);
-    if (status == PX_OK && options->array && !px_zip_recognise(head, input.size))
-        status = px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
-    for (size_t i = 0; status == PX_OK && i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].recognise(head, input.size)) return formats[i].open(ctx, path, input, options, source);
-    if (status == PX_OK) status = fail_unknown(ctx, path, where, head, input.size);
-    px_byte_source_free(&input);
-    return status;
+    PX_TRY(px_byte_source_copy(ctx, path, input, 0, input->size < HEAD ? input->size : HEAD, head));
+    if (options->array && !px_zip_recognise(head, input->size))
+        return px_fail(ctx, PX_ERR_FORMAT, "%s:%s: found no zip, expected FILE.npz:NAME", path, options->array);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (formats[i].recognise(head, input->size)) return formats[i].open(ctx, path, input, options, source);
+    return fail_unknown(ctx, path, where, head, input->size);
 }
 
-/* Opens an archive whose images need unpacking, as a stream if they are read in order. Takes ownership of input. */
-static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_byte_source input,
+/* Opens an archive whose images need unpacking, as a stream if they are read in order. */
+static px_status open_packed_archive(px_context *ctx, px_archive_format format, const char *path, px_byte_source *input,
                                      const px_source_options *options, px_source **source) {
-    px_status status = PX_OK;
-    if (options->access == PX_ACCESS_IN_ORDER) status = px_archive_stream_open(ctx, format, path, options, source);
-    if (status == PX_OK && !*source) return px_archive_source_open(ctx, format, path, input, options, source);
-    px_byte_source_free(&input);
-    return status;
+    if (options->access == PX_ACCESS_IN_ORDER) PX_TRY(px_archive_stream_open(ctx, format, path, options, source));
+    return *source ? PX_OK : px_archive_source_open(ctx, format, path, input, options, source);
 }
 
 /* Opens a compressed file, which libarchive reads by its path. libarchive also unpacks files that are compressed twice,
  * but their content must not be compressed once more. */
-static px_status open_compressed(px_context *ctx, const char *path, px_byte_source compressed,
+static px_status open_compressed(px_context *ctx, const char *path, px_byte_source *compressed,
                                  const px_source_options *options, px_source **source) {
     uint8_t head[HEAD] = {0};
     char where[32];
     size_t size;
     px_byte_source input;
-    px_status status = px_byte_source_copy(ctx, path, &compressed, 0, compressed.size < HEAD ? compressed.size : HEAD,
-                                           head);
+    PX_TRY(px_byte_source_copy(ctx, path, compressed, 0, compressed->size < HEAD ? compressed->size : HEAD, head));
     snprintf(where, sizeof where, " inside %s", px_compression_of_bytes(head, HEAD));
-    px_byte_source_free(&compressed);
-    if (status == PX_OK) status = px_decompress_head(ctx, path, HEAD, head, &size);
-    PX_TRY(status);
+    px_byte_source_free(compressed);
+    PX_TRY(px_decompress_head(ctx, path, HEAD, head, &size));
     if (px_tar_recognise(head, size))
         return open_packed_archive(ctx, PX_ARCHIVE_TAR, path, compressed, options, source);
     PX_TRY(px_decompress(ctx, path, px_memory_limit, "unpack it first", &input));
-    if (!is_compressed(input.bytes, input.size)) return open_content(ctx, path, where, input, options, source);
+    px_status status = is_compressed(input.bytes, input.size)
+                           ? px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path,
+                                     where)
+                           : open_content(ctx, path, where, &input, options, source);
     px_byte_source_free(&input);
-    return px_fail(ctx, PX_ERR_FORMAT, "%s: found compressed content%s, expected it once", path, where);
+    return status;
 }
 
-static px_status open_tar(px_context *ctx, const char *path, px_byte_source tar, const px_source_options *options,
+static px_status open_tar(px_context *ctx, const char *path, px_byte_source *tar, const px_source_options *options,
                           px_source **source) {
     return px_archive_source_open(ctx, PX_ARCHIVE_TAR, path, tar, options, source);
 }
 
 /* Opens a zip, which has arrays or images. */
-static px_status open_zip(px_context *ctx, const char *path, px_byte_source zip, const px_source_options *options,
+static px_status open_zip(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
                           px_source **source) {
     bool has_images;
-    const px_status status = px_zip_holds_images(ctx, path, &zip, &has_images);
-    if (status == PX_OK && !has_images) return px_npz_open(ctx, path, zip, options, source);
-    if (status == PX_OK) return open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source);
-    px_byte_source_free(&zip);
-    return status;
+    PX_TRY(px_zip_holds_images(ctx, path, zip, &has_images));
+    return has_images ? open_packed_archive(ctx, PX_ARCHIVE_ZIP, path, zip, options, source)
+                      : px_npz_open(ctx, path, zip, options, source);
 }
 
 /* Opens each spec and joins the sources in order. Sources that were opened are closed after a failure. */
@@ -150,8 +135,8 @@ static px_status open_file(px_context *ctx, const char *path, const px_source_op
     px_byte_source input;
     if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
     PX_TRY(px_byte_source_open(ctx, path, &input));
-    const px_status status = px_checksum_check(ctx, path, &input);
-    if (status == PX_OK) return open_content(ctx, path, "", input, options, source);
+    px_status status = px_checksum_check(ctx, path, &input);
+    if (status == PX_OK) status = open_content(ctx, path, "", &input, options, source);
     px_byte_source_free(&input);
     return status;
 }
@@ -171,13 +156,14 @@ static px_status open_path(px_context *ctx, const char *spec, const px_source_op
 }
 
 static px_status open_builtin(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
-    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
-        if (strcmp(spec, builtins[i].spec) != 0) continue;
-        PX_TRY(builtins[i].open(ctx, spec, options, source));
-        (*source)->intensities = true;
-        return PX_OK;
-    }
-    return px_fail(ctx, PX_ERR_CONFIG, "%s: no such set, expected builtin:digits or builtin:ising", spec);
+    if (strcmp(spec, "builtin:digits") == 0)
+        PX_TRY(px_digits_open(ctx, spec, options, source));
+    else if (strcmp(spec, "builtin:ising") == 0)
+        PX_TRY(px_ising_open(ctx, spec, options, source));
+    else
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: no such set, expected builtin:digits or builtin:ising", spec);
+    (*source)->intensities = true;
+    return PX_OK;
 }
 
 static px_status open_spec(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
@@ -243,4 +229,14 @@ px_status px_source_open_list(px_context *ctx, const char *list, const px_source
     free(specs);
     free(copy);
     return status;
+}
+
+px_source_options px_source_options_of(const px_config *config, px_split split, px_access access) {
+    return (px_source_options){.split = split,
+                               .size = (int)config->data.size,
+                               .seed = (uint64_t)config->seed,
+                               .channels = (int)config->data.channels,
+                               .access = access,
+                               .levels = (int)config->data.levels,
+                               .values = (px_values)config->data.values};
 }

@@ -1,7 +1,10 @@
-/* Functions that all formats share: creating and closing a source, checking shapes. */
+/* Functions that formats share: creating and closing a source, checking shapes, lists of names. */
 #include "host/data/formats.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+static void close_plain(px_source *source) { free(source); }
 
 px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_extent extent, px_source **source) {
     if (extent.height > PX_MAX_SIDE || extent.width > PX_MAX_SIDE || (extent.channels != 1 && extent.channels != 3))
@@ -19,12 +22,21 @@ px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_e
     made->stored.width = made->width;
     made->stored.channels = made->channels;
     made->stored.levels = 256;
+    made->close = close_plain;
     *source = made;
     return PX_OK;
 }
 
 void px_source_close(px_source *source) {
     if (source) source->close(source);
+}
+
+px_status px_source_finish(px_status status, px_source *created, px_source **source) {
+    if (status == PX_OK)
+        *source = created;
+    else
+        px_source_close(created);
+    return status;
 }
 
 /* Writes "10 x 28 x 28", truncated to fit. Returns text. */
@@ -65,4 +77,20 @@ size_t px_square_side(size_t pixels) {
 px_array px_array_plain(int dimensions, const size_t *shape, size_t offset) {
     px_extent extent = {shape[0], shape[1], shape[2], dimensions == 4 ? shape[3] : 1};
     return (px_array){.extent = extent, .offset = offset, .stride = extent.height * extent.width * extent.channels};
+}
+
+px_status px_name_list_add(px_context *ctx, const char *owner, const char *name, px_name_list *names) {
+    const size_t length = strlen(name) + 1;
+    PX_TRY(px_grow(ctx, owner, names->used + length, 1, &names->text_capacity, &names->text));
+    PX_TRY(px_grow(ctx, owner, names->count + 1, sizeof *names->start, &names->capacity, &names->start));
+    memcpy(names->text + names->used, name, length);
+    names->start[names->count++] = names->used;
+    names->used += length;
+    return PX_OK;
+}
+
+void px_name_list_free(px_name_list *names) {
+    free(names->text);
+    free(names->start);
+    *names = (px_name_list){0};
 }

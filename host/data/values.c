@@ -5,23 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The number of images read, and their largest byte. */
-typedef struct scan {
-    size_t images;
-    int largest;
-} scan;
+uint8_t px_dequantise(uint8_t level, int levels) {
+    int nearest = (2 * 255 * level + (levels - 1)) / (2 * (levels - 1));
+    /* The values that quantise to `level` are ceil(256 * level / levels) to ceil(256 * (level + 1) / levels) - 1. */
+    int first = (256 * level + levels - 1) / levels;
+    int last = (256 * (level + 1) + levels - 1) / levels - 1;
+    return (uint8_t)(nearest < first ? first : nearest > last ? last : nearest);
+}
 
 static bool reaches_level_1(int value, int levels) { return value * levels >= 256; }
 
-/* Reads images until a byte reaches level 1, or to the end. Skips damaged images; reading them later reports them. */
-static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, scan *s) {
+/* Reads images, *seen of them, until a byte reaches level 1, or to the end. Skips damaged images; reading them later
+ * reports them. */
+static px_status scan_images(px_context *ctx, px_source *source, int levels, uint8_t *pixels, size_t *seen,
+                             int *largest) {
     const size_t bytes = px_source_image_bytes(source);
-    while (s->images < source->count && !reaches_level_1(s->largest, levels)) {
-        px_status status = source->read(source, ctx, s->images++, pixels);
+    while (*seen < source->count && !reaches_level_1(*largest, levels)) {
+        px_status status = source->read(source, ctx, (*seen)++, pixels);
         if (status == PX_ERR_FORMAT) continue;
         PX_TRY(status);
         for (size_t i = 0; i < bytes; i++)
-            if (pixels[i] > s->largest) s->largest = pixels[i];
+            if (pixels[i] > *largest) *largest = pixels[i];
     }
     return PX_OK;
 }
@@ -43,18 +47,16 @@ static px_status fail_small_values(px_context *ctx, const px_source *source, int
 
 px_status px_values_check(px_context *ctx, px_source *source, const px_source_options *options, size_t *seen) {
     const int levels = options->levels;
-    scan s = {0};
+    int largest = 0;
     *seen = 0;
     /* With 256 levels every non-zero byte reaches level 1. */
     if (levels == 0 || levels == 256 || source->intensities || options->values != PX_VALUES_AUTO) return PX_OK;
     uint8_t *pixels = malloc(px_source_image_bytes(source));
     if (!pixels) return px_fail_memory(ctx, source->name, px_source_image_bytes(source));
-    px_status status = scan_images(ctx, source, levels, pixels, &s);
+    px_status status = scan_images(ctx, source, levels, pixels, seen, &largest);
     free(pixels);
-    *seen = s.images;
     PX_TRY(status);
-    return s.largest == 0 || reaches_level_1(s.largest, levels) ? PX_OK
-                                                                : fail_small_values(ctx, source, levels, s.largest);
+    return largest == 0 || reaches_level_1(largest, levels) ? PX_OK : fail_small_values(ctx, source, levels, largest);
 }
 
 /* A source that converts the levels of another source to intensities. */

@@ -1,9 +1,10 @@
-/* Atomic writing of files, and folders. */
+/* Atomic writing of files, reading with pread, and folders. */
 #include "host/io/file.h"
 #include <stdarg.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,21 +30,34 @@ static px_status check_parent(px_context *ctx, const char *path, const char *fol
     return access(folder, W_OK | X_OK) == 0 ? PX_OK : fail_errno(ctx, path);
 }
 
-/* The parent folder of path. */
-static void parent_of(const char *path, char folder[PX_PATH]) {
-    const char *slash = strrchr(path, '/');
-    const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
-    snprintf(folder, PX_PATH, "%.*s", slash ? (int)length : 1, slash ? path : ".");
+/* Replaces path by its parent folder. */
+static void to_parent(char path[PX_PATH]) {
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = 0;
+    else
+        strcpy(path, ".");
+}
+
+/* Finds out whether a device or a pipe is at path, which a rename would replace by a file. PX_ERR_FILE if path is too
+ * long, or a folder. */
+static px_status examine_output(px_context *ctx, const char *path, bool *special) {
+    struct stat found;
+    if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
+    const bool exists = stat(path, &found) == 0;
+    if (exists && S_ISDIR(found.st_mode)) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
+    *special = exists && !S_ISREG(found.st_mode);
+    return PX_OK;
 }
 
 px_status px_file_check_output(px_context *ctx, const char *path) {
     char folder[PX_PATH], temporary[PX_PATH + 16];
     struct stat found;
-    if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
-    const bool exists = stat(path, &found) == 0;
-    if (exists && S_ISDIR(found.st_mode)) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
-    if (exists && !S_ISREG(found.st_mode)) return access(path, W_OK) == 0 ? PX_OK : fail_errno(ctx, path);
-    parent_of(path, folder);
+    bool special = false;
+    PX_TRY(examine_output(ctx, path, &special));
+    if (special) return access(path, W_OK) == 0 ? PX_OK : fail_errno(ctx, path);
+    strcpy(folder, path);
+    to_parent(folder);
     PX_TRY(check_parent(ctx, path, folder));
     snprintf(temporary, sizeof temporary, "%s.partial", path);
     return stat(temporary, &found) == 0 || errno == ENOENT ? PX_OK : fail_errno(ctx, path);
@@ -53,26 +67,17 @@ px_status px_file_check_folder(px_context *ctx, const char *path) {
     char folder[PX_PATH];
     if (strlen(path) >= PX_PATH) return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
     strcpy(folder, path);
-    while (!px_file_exists(folder) && errno == ENOENT && strcmp(folder, ".") != 0 && strcmp(folder, "/") != 0) {
-        char above[PX_PATH];
-        parent_of(folder, above);
-        strcpy(folder, above);
-    }
+    while (!px_file_exists(folder) && errno == ENOENT && strcmp(folder, ".") != 0 && strcmp(folder, "/") != 0)
+        to_parent(folder);
     return check_parent(ctx, path, folder);
 }
 
 px_status px_file_create(px_context *ctx, const char *path, px_file_out *out) {
     *out = (px_file_out){0};
-    if (strlen(path) >= sizeof out->path) {
-        return px_fail(ctx, PX_ERR_FILE, "%.64s...: %s", path, strerror(ENAMETOOLONG));
-    }
-    struct stat found;
-    bool exists = stat(path, &found) == 0;
-    if (exists && S_ISDIR(found.st_mode)) {
-        return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(EISDIR));
-    }
+    bool special = false;
+    PX_TRY(examine_output(ctx, path, &special));
     strcpy(out->path, path);
-    if (!exists || S_ISREG(found.st_mode)) snprintf(out->temporary, sizeof out->temporary, "%s.partial", path);
+    if (!special) snprintf(out->temporary, sizeof out->temporary, "%s.partial", path);
     out->stream = fopen(written_in_place(out) ? out->path : out->temporary, "wb");
     if (out->stream) return PX_OK;
     out->temporary[0] = 0;
@@ -109,7 +114,8 @@ px_status px_file_commit(px_context *ctx, px_file_out *out) {
     if (rename(out->temporary, out->path) != 0) return fail_and_abandon(ctx, out);
     out->temporary[0] = 0;
     char folder[PX_PATH];
-    parent_of(out->path, folder);
+    strcpy(folder, out->path);
+    to_parent(folder);
     return px_file_sync_folder(ctx, folder);
 }
 
@@ -118,6 +124,54 @@ void px_file_abandon(px_file_out *out) {
     out->stream = NULL;
     if (!written_in_place(out)) unlink(out->temporary);
     out->temporary[0] = 0;
+}
+
+static px_status fail_reading(px_context *ctx, const char *path, const char *what) {
+    return px_fail(ctx, PX_ERR_FILE, "%s: cannot be %s: %s", path, what, px_file_reason(path, errno));
+}
+
+px_status px_file_open(px_context *ctx, const char *path, px_file_in *in) {
+    struct stat found = {0};
+    /* O_NONBLOCK: opening a pipe would otherwise wait for a writer. */
+    *in = (px_file_in){.descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (in->descriptor < 0) return fail_reading(ctx, path, "opened");
+    px_status status = PX_OK;
+    if (fstat(in->descriptor, &found) != 0)
+        status = fail_reading(ctx, path, "examined");
+    else if (!S_ISREG(found.st_mode))
+        status = px_fail(ctx, PX_ERR_FILE, "%s: found a folder, a pipe or a device, expected a file", path);
+    in->size = (size_t)found.st_size;
+    if (status != PX_OK) px_file_close(in);
+    return status;
+}
+
+px_status px_file_check(px_context *ctx, const char *path, const px_file_in *in) {
+    struct stat found;
+    if (fstat(in->descriptor, &found) != 0) return fail_reading(ctx, path, "examined");
+    if ((size_t)found.st_size >= in->size) return PX_OK;
+    return px_fail(ctx, PX_ERR_FILE, "%s: shrank while it was read: found %jd bytes, expected %zu", path,
+                   (intmax_t)found.st_size, in->size);
+}
+
+px_status px_file_read_at(px_context *ctx, const char *path, const px_file_in *in, size_t offset, size_t bytes,
+                          void *to) {
+    for (size_t got = 0; got < bytes;) {
+        ssize_t more = pread(in->descriptor, (char *)to + got, bytes - got, (off_t)(offset + got));
+        if (more < 0 && errno == EINTR) continue;
+        if (more < 0) return fail_reading(ctx, path, "read");
+        if (more == 0) {
+            PX_TRY(px_file_check(ctx, path, in));
+            return px_fail(ctx, PX_ERR_FILE, "%s: ended at byte %zu while it was read, and has grown again", path,
+                           offset + got);
+        }
+        got += (size_t)more;
+    }
+    return PX_OK;
+}
+
+void px_file_close(px_file_in *in) {
+    close(in->descriptor);
+    *in = (px_file_in){.descriptor = -1};
 }
 
 /* Reads until the end or limit + 1 bytes. The size is not asked for first, because a pipe has none. */
@@ -155,13 +209,9 @@ px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, cha
 }
 
 px_status px_file_write_text(px_context *ctx, const char *path, const char *text) {
-    return px_file_write_whole(ctx, path, text, strlen(text));
-}
-
-px_status px_file_write_whole(px_context *ctx, const char *path, const void *data, size_t bytes) {
     px_file_out out;
     PX_TRY(px_file_create(ctx, path, &out));
-    px_status status = px_file_write(ctx, &out, data, bytes);
+    px_status status = px_file_write(ctx, &out, text, strlen(text));
     if (status == PX_OK) status = px_file_commit(ctx, &out);
     px_file_abandon(&out);
     return status;

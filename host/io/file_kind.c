@@ -21,10 +21,7 @@ static const struct {
     {0, 4, "\x89HDF", "an HDF5 file"},
     {0, 6, "MATLAB", "a MATLAB file"},
     {0, 4, "PAR1", "a Parquet file"},
-    {0, 5,
-     "\xfd"
-     "7zXZ",
-     "an xz file"},
+    {0, 5, "\3757zXZ", "an xz file"},
     {0, 4, "\x28\xb5\x2f\xfd", "a zstd file"},
     {257, 5, "ustar", "a tar archive"},
     {0, 2, "\x80\2", "a Python pickle"},
@@ -32,11 +29,6 @@ static const struct {
     {0, 2, "\x80\4", "a Python pickle"},
     {0, 2, "\x80\5", "a Python pickle"},
 };
-
-/* An 8-byte length below 100 MB, then a JSON object. */
-static bool is_safetensors(const uint8_t *bytes, size_t size) {
-    return size > 8 && bytes[8] == '{' && bytes[3] < 6 && (bytes[4] | bytes[5] | bytes[6] | bytes[7]) == 0;
-}
 
 static bool is_html(const uint8_t *bytes, size_t size) {
     size_t start = 0;
@@ -46,20 +38,17 @@ static bool is_html(const uint8_t *bytes, size_t size) {
            (size - start >= 5 && strncasecmp(text, "<html", 5) == 0);
 }
 
-/* Bytes above 0x7f may be UTF-8. */
-static bool is_text(const uint8_t *bytes, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        if ((bytes[i] < 0x20 && !isspace(bytes[i])) || bytes[i] == 0x7f) return false;
-    return size > 0;
-}
-
 const char *px_file_kind(const uint8_t *bytes, size_t size) {
     if (size > PX_FILE_KIND_BYTES) size = PX_FILE_KIND_BYTES;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (size >= kinds[i].offset + kinds[i].length &&
             memcmp(bytes + kinds[i].offset, kinds[i].bytes, kinds[i].length) == 0)
             return kinds[i].phrase;
-    if (is_safetensors(bytes, size)) return "a safetensors file";
+    /* An 8-byte length below 100 MB, then a JSON object. */
+    if (size > 8 && bytes[8] == '{' && bytes[3] < 6 && (bytes[4] | bytes[5] | bytes[6] | bytes[7]) == 0)
+        return "a safetensors file";
     if (is_html(bytes, size)) return "an HTML page";
-    return is_text(bytes, size) ? "a text file (such as YAML)" : NULL;
+    for (size_t i = 0; i < size; i++) /* bytes above 0x7f may be UTF-8 */
+        if ((bytes[i] < 0x20 && !isspace(bytes[i])) || bytes[i] == 0x7f) return NULL;
+    return size > 0 ? "a text file (such as YAML)" : NULL;
 }

@@ -28,14 +28,6 @@ static int read_numbers(const char *folder, const char *file, double numbers[2])
 /* Reads the limit of the control group whose files lie in `folder`, and stores it in `limit` if it is tighter. */
 typedef void group_reader(const char *folder, void *limit);
 
-/* Whether a comma-separated list contains `name`. */
-static bool is_listed(const char *list, const char *name) {
-    const size_t length = strlen(name);
-    for (const char *item = list; *item; item += strcspn(item, ","), item += *item == ',')
-        if (strcspn(item, ",") == length && strncmp(item, name, length) == 0) return true;
-    return false;
-}
-
 /* Calls read for the control group `path` of the hierarchy mounted at `mount`, and for all its parents. In a container
  * some of these folders may be missing; then there is nothing to read in them. */
 static void visit_groups(const char *mount, const char *path, group_reader *read, void *limit) {
@@ -62,9 +54,11 @@ static void visit_own_groups(const char *root, const char *controller, group_rea
         if (!path) continue;
         *path++ = 0;
         controllers++;
-        if (*controllers && !is_listed(controllers, controller)) continue;
-        snprintf(mount, sizeof mount, "%.2000s/sys/fs/cgroup%s%s", root, *controllers ? "/" : "",
-                 *controllers ? controller : "");
+        const bool v2 = !*controllers;
+        bool listed = v2;
+        for (const char *item; (item = strsep(&controllers, ","));) listed |= strcmp(item, controller) == 0;
+        if (!listed) continue;
+        snprintf(mount, sizeof mount, "%.2000s/sys/fs/cgroup%s%s", root, v2 ? "" : "/", v2 ? "" : controller);
         visit_groups(mount, path, read, limit);
     }
     if (list) fclose(list);

@@ -7,14 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Reads the holder, "process 123 on node7", or "another process" if the holder has not written it yet. */
-static void read_holder(int file, char *holder, size_t size) {
-    const ssize_t got = pread(file, holder, size - 1, 0);
-    holder[got > 0 ? got : 0] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
-    if (!holder[0]) snprintf(holder, size, "another process");
-}
-
 /* A failure is ignored: the text serves only the messages of other processes. */
 static void write_holder(int file) {
     char host[64] = "this host", line[128];
@@ -23,26 +15,24 @@ static void write_holder(int file) {
     if (ftruncate(file, 0) != 0 || pwrite(file, line, (size_t)length, 0) != length) return;
 }
 
-/* Whether path is still the file that was opened. Its previous holder may have removed it after our open. */
-static bool is_same_file(int file, const char *path) {
-    struct stat opened, named;
-    return fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
-           opened.st_dev == named.st_dev;
-}
-
 /* One attempt. *acquired is false if the file was removed in between, and the caller must try again. */
 static px_status try_lock(px_context *ctx, const char *path, px_lock *lock, bool *acquired) {
-    char holder[128];
+    char holder[128]; /* "process 123 on node7" */
+    struct stat opened, named;
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
     const int error = flock(file, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
     if (error == EWOULDBLOCK) {
-        read_holder(file, holder, sizeof holder);
+        const ssize_t got = pread(file, holder, sizeof holder - 1, 0);
+        holder[got > 0 ? got : 0] = '\0';
+        holder[strcspn(holder, "\n")] = '\0';
         close(file);
         return px_fail(ctx, PX_ERR_FILE, "%s: %s is at work here; wait for it, end it, or choose another -o", path,
-                       holder);
+                       holder[0] ? holder : "another process" /* it has not written its name yet */);
     }
-    *acquired = is_same_file(file, path);
+    /* The previous holder may have removed the file after our open. */
+    *acquired = fstat(file, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+                opened.st_dev == named.st_dev;
     if (!*acquired) {
         close(file);
         return PX_OK;

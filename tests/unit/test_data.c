@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host/data/decompress.h"
+#include "host/data/archive.h"
 #include "host/data/npy.h"
 #include "pixelrnn/source.h"
 #include <archive.h>

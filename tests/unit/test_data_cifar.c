@@ -1,6 +1,6 @@
 /* CIFAR-10 and CIFAR-100: binary files, tars of batches, and the Python version, which is refused. */
 #include "tests/support/data_files.h"
-#include "host/data/cifar.h"
+#include "host/data/formats.h"
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -1,7 +1,6 @@
 /* Folders, tars and zips of PNG and JPEG images: reading them, resizing them, and refusing bad ones one by one. */
 #include "tests/support/data_files.h"
 #include "host/data/archive.h"
-#include "host/data/jpeg.h"
 #include "host/data/image_format.h"
 #include "host/data/image.h"
 #include <sys/stat.h>

@@ -1,7 +1,6 @@
 /* PNG checksums, JPEG tables and EXIF orientations. */
 #include "tests/support/data_files.h"
 #include "host/data/archive.h"
-#include "host/data/jpeg.h"
 #include "host/data/image_format.h"
 #include "host/data/image.h"
 #include <sys/stat.h>

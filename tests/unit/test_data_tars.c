@@ -1,7 +1,6 @@
 /* Tars of images: damaged, sparse, with hostile names, and compressed ones read in order. */
 #include "tests/support/data_files.h"
 #include "host/data/archive.h"
-#include "host/data/jpeg.h"
 #include "host/data/image_format.h"
 #include "host/data/image.h"
 #include <sys/stat.h>
