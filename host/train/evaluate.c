@@ -57,14 +57,6 @@ static px_status select_images(px_context *ctx, const px_source *source, size_t 
     return PX_OK;
 }
 
-/* Polls the stop request before a batch; `left` images of the part remain. */
-static px_status check_stop(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
-    const px_status asked = px_stop_poll(stop);
-    if (asked == PX_OK) return PX_OK;
-    return px_fail(ctx, asked, "%s: stopped after %zu of %zu images, without a result", source->name, part.count - left,
-                   part.count);
-}
-
 /* Calls visit for each batch of images part.first .. part.first + part.count - 1 of the selection, in file order. */
 static px_status visit_batches(px_device *device, px_source *source, const image_selection *selection,
                                const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
@@ -81,7 +73,10 @@ static px_status visit_batches(px_device *device, px_source *source, const image
     px_status status = PX_OK;
     for (int64_t step = (int64_t)(part.first / (size_t)o->batch); left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        status = check_stop(device->ctx, source, o->stop, part, left);
+        status = px_stop_poll(o->stop);
+        if (status != PX_OK)
+            px_fail(device->ctx, status, "%s: stopped after %zu of %zu images, without a result", source->name,
+                    part.count - left, part.count);
         if (status == PX_OK) status = px_loader_next(loader, step, &batch);
         if (status != PX_OK || batch.images == 0) break;
         if ((size_t)batch.images > left) batch.images = (int)left;

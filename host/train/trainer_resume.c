@@ -60,9 +60,9 @@ px_status px_trainer_reject(px_trainer *t, int64_t from) {
 static px_status restore_links(px_trainer *t) {
     const char *run = t->options->run;
     px_train_state *s = &t->state;
-    PX_TRY(px_checkpoint_mark_newest(t->ctx, run, s->step));
+    PX_TRY(px_checkpoint_mark(t->ctx, run, "newest", s->step));
     if (!isfinite(s->best_nats_per_image)) return PX_OK;
-    if (px_checkpoint_exists(run, s->best_step)) return px_checkpoint_mark_best(t->ctx, run, s->best_step);
+    if (px_checkpoint_exists(run, s->best_step)) return px_checkpoint_mark(t->ctx, run, "best", s->best_step);
     fprintf(t->options->out, "warning: the best checkpoint, of step %lld, is gone; the next evaluation is the best\n",
             (long long)s->best_step);
     s->best_nats_per_image = INFINITY;

@@ -28,8 +28,8 @@ static px_status fail_not_finite(px_trainer *t, int64_t step, int64_t bad, const
     char good_path[PX_PATH] = "none";
     /* A failure to rename is ignored: a resumed run reaches the same step and fails there again. */
     if (t->root) (void)px_trainer_reject(t, bad);
-    if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, run, good, good_path));
-    if (good >= 0 && t->root) (void)px_checkpoint_mark_newest(t->ctx, run, good); /* the link is never read */
+    if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, run, good, "", good_path));
+    if (good >= 0 && t->root) (void)px_checkpoint_mark(t->ctx, run, "newest", good); /* the link is never read */
     return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
                    what, good_path);
 }
