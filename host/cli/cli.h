@@ -59,10 +59,9 @@ typedef struct px_option {
  * arguments[0] is the name of the command. */
 typedef struct px_command {
     const char *name;
-    const char *positionals; /* as the usage line names them: "MODEL" */
-    int min_positionals, max_positionals;
-    const char *summary; /* one sentence */
-    const char *details; /* further sentences for --help and the man page, or NULL */
+    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several */
+    const char *summary;     /* one sentence */
+    const char *details;     /* further sentences for --help and the man page, or NULL */
     const px_option *options;
     px_status (*run)(px_context *ctx, int count, char **arguments);
     px_status (*run_distributed)(px_context *ctx, px_ranks *ranks, int count, char **arguments);
@@ -93,10 +92,6 @@ void px_cli_print_completion(FILE *out);
 /* Prints version, build options and the versions of the libraries in use. */
 void px_cli_print_version(FILE *out);
 
-/* Limits OpenMP to the processors that this process may use. Prints a line on standard error if OMP_NUM_THREADS asked
- * for more. */
-void px_cli_limit_threads(void);
-
 /* ---- Configs, devices, models ---- */
 
 /* Applies --set assignments to a config and checks it. where: the config's name in messages. */
@@ -114,13 +109,11 @@ bool px_cli_ends_with(const char *path, const char *ending);
 
 /* ---- Data ---- */
 
-/* Opens the sources that specs name as one source. Prints a line on standard error if its images are converted (size,
- * channels, levels). ranks: of the job, of which rank 0 prints; NULL without one. */
-px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+/* Opens the sources that specs name as one source, or without any (specs may be NULL) those of a tab-separated list, as
+ * a config holds it. Prints a line on standard error if its images are converted (size, channels, levels). ranks: of
+ * the job, of which rank 0 prints; NULL without one. */
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_arguments *specs, const char *list,
                            const px_source_options *options, int levels, px_source **source);
-/* The same for a tab-separated list, as a config holds it. */
-px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
-                           int levels, px_source **source);
 
 /* The image size of a config, for commands that need no data. 0: not given by an option. */
 typedef struct px_image_size {
@@ -138,15 +131,7 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
 /* Locks an output file OUT for this process, by OUT.lock. Prints a warning if the file system has no locks. */
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
 
-/* Fails before any work is done if rank 0 cannot write the output file. status: of parsing the arguments, returned if
- * it is an error. path: NULL if no output was asked for. All ranks return the same status. */
-px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
-
 /* ---- Ranks and signals ---- */
-
-/* Join and leave the job that a launcher has started, if there is one. Only rank 0 prints the message of a failure. */
-px_status px_cli_join(px_context *ctx, px_ranks **ranks);
-px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
 
 /* Returns standard error on rank 0, and on other ranks a stream that discards its output. */
 FILE *px_cli_talk(const px_ranks *ranks);

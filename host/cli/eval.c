@@ -127,8 +127,6 @@ static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, c
 const px_command px_command_eval = {
     .name = "eval",
     .positionals = "MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "negative log-likelihood in nats per image and bits/dim",
     .options = options,
     .run_distributed = eval_distributed,

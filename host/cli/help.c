@@ -22,7 +22,7 @@ static void append(char *text, const char *format, ...) {
 void px_cli_usage(const px_command *command, char usage[PX_USAGE_TEXT]) {
     usage[0] = '\0';
     append(usage, "%s", command->positionals);
-    for (const px_option *o = command->options; o && o->name; o++) {
+    for (const px_option *o = command->options; o->name; o++) {
         append(usage, " %s%s", o->required ? "" : "[", o->name);
         if (o->argument) append(usage, " %s%s", o->argument, o->type == PX_OPTION_PATHS ? "..." : "");
         append(usage, "%s%s", o->required ? "" : "]", o->type == PX_OPTION_SETTINGS ? "..." : "");
@@ -63,7 +63,7 @@ void px_cli_print_command_help(FILE *out, const px_command *command) {
     fprintf(out, "usage: pixelrnn %s %s\n%s\n", command->name, usage, command->summary);
     if (command->details) fprintf(out, "%s\n", command->details);
     if (strstr(command->positionals, "MODEL")) fprintf(out, "%s\n", about_model);
-    for (const px_option *o = command->options; o && o->name; o++) {
+    for (const px_option *o = command->options; o->name; o++) {
         if (o == command->options) fprintf(out, "\noptions:\n");
         option_range(o, range);
         snprintf(name, sizeof name, "%s %s%s", o->name, o->argument ? o->argument : "",
@@ -99,7 +99,7 @@ static void print_man_command(FILE *out, const px_command *command) {
     fputc('\n', out);
     print_paragraph(out, command->summary);
     if (command->details) print_paragraph(out, command->details);
-    for (const px_option *o = command->options; o && o->name; o++) {
+    for (const px_option *o = command->options; o->name; o++) {
         fputs(".TP\n.B ", out);
         print_troff(out, o->name);
         if (o->argument) fputc(' ', out);
@@ -131,18 +131,13 @@ void px_cli_print_man(FILE *out) {
 
 /* ---- Completion ---- */
 
-/* Prints the words of an argument such as "1|3" with spaces between them. */
-static void print_words(FILE *out, const char *words) {
-    for (; *words; words++) fputc(*words == '|' || *words == ',' ? ' ' : *words, out);
-}
-
 /* Prints one branch of a `case COMMAND OPTION` for each option that takes a word, or a list of words. */
 static void print_option_words(FILE *out, const px_command *command) {
-    for (const px_option *o = command->options; o && o->name; o++) {
+    for (const px_option *o = command->options; o->name; o++) {
         const char separator = o->type == PX_OPTION_TEXT ? ',' : '|';
         if (!o->argument || o->type == PX_OPTION_PATH || !strchr(o->argument, separator)) continue;
         fprintf(out, "    '%s %s') words='", command->name, o->name);
-        print_words(out, o->argument);
+        for (const char *c = o->argument; *c; c++) fputc(*c == '|' || *c == ',' ? ' ' : *c, out);
         fputs("' ;;\n", out);
     }
 }
@@ -181,7 +176,7 @@ void px_cli_print_completion(FILE *out) {
     fputs("help --help --version'\n    case $command in\n", out);
     for (const px_command *const *c = px_commands; *c; c++) {
         fprintf(out, "    %s) options='", (*c)->name);
-        for (const px_option *o = (*c)->options; o && o->name; o++) fprintf(out, "%s ", o->name);
+        for (const px_option *o = (*c)->options; o->name; o++) fprintf(out, "%s ", o->name);
         fputs("--help' ;;\n", out);
     }
     fputs("    esac\n    case \"$command $previous\" in\n", out);

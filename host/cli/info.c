@@ -149,8 +149,6 @@ static px_status info_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_info = {
     .name = "info",
     .positionals = "CONFIG|MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "parameters, receptive field, memory, floating-point operations per image, how recurrences run",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "Each option overrides only its own dimension.",

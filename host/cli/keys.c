@@ -40,7 +40,6 @@ static px_status keys_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_keys = {
     .name = "keys",
     .positionals = "[PREFIX]",
-    .max_positionals = 1,
     .summary = "every config key, or those that begin with PREFIX: type, default, range, meaning",
     .options = options,
     .run = keys_run,

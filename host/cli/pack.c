@@ -34,8 +34,7 @@ typedef struct pack_progress {
 } pack_progress;
 
 static void show_done(void *user, size_t images) {
-    pack_progress *p = user;
-    px_progress_update(&p->progress, (int64_t)images, "");
+    px_progress_update(&((pack_progress *)user)->progress, (int64_t)images, "");
 }
 
 static void show_skipped(void *user, size_t index, const char *why) {
@@ -76,16 +75,9 @@ static px_status pack_options(px_context *ctx, const pack_values *w, px_source_o
     return PX_OK;
 }
 
-/* The checksum is a second output, beside the array. */
-static px_status pack_check_outputs(px_context *ctx, const char *out) {
-    char checksum[PX_PATH];
-    PX_TRY(px_file_check_output(ctx, out));
-    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", out));
-    return px_file_check_output(ctx, checksum);
-}
-
 static px_status pack_run(px_context *ctx, int count, char **arguments) {
     pack_values w = {0};
+    char checksum[PX_PATH];
     px_source_options options;
     px_source *source;
     px_cli_catch_signals();
@@ -93,8 +85,10 @@ static px_status pack_run(px_context *ctx, int count, char **arguments) {
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
     PX_TRY(pack_options(ctx, &w, &options));
-    PX_TRY(pack_check_outputs(ctx, w.out));
-    PX_TRY(px_cli_open_data(ctx, NULL, w.sources.count, w.sources.value, &options, LEVELS, &source));
+    PX_TRY(px_file_check_output(ctx, w.out));
+    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", w.out)); /* a second output, beside the array */
+    PX_TRY(px_file_check_output(ctx, checksum));
+    PX_TRY(px_cli_open_data(ctx, NULL, &w.sources, NULL, &options, LEVELS, &source));
     const px_status status = pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;
@@ -103,8 +97,6 @@ static px_status pack_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_pack = {
     .name = "pack",
     .positionals = "SOURCE...",
-    .min_positionals = 1,
-    .max_positionals = PX_MAX_ARGUMENTS,
     .summary = "turns any data source into one .npy file, which is read without decoding",
     .options = option_table,
     .run = pack_run,

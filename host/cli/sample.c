@@ -10,7 +10,7 @@ typedef struct sample_values {
 static const px_option options[] = {
     {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(sample_values, images), .min = 1, .max = INT32_MAX / 2,
      .help = "images to sample; default 16"},
-    PX_SAMPLING_OPTIONS(sample_values),
+    PX_SAMPLING_OPTIONS,
     {0},
 };
 
@@ -35,8 +35,6 @@ static px_status sample_distributed(px_context *ctx, px_ranks *ranks, int count,
 const px_command px_command_sample = {
     .name = "sample",
     .positionals = "MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "samples images; image n of a seed is always the same image",
     .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,

@@ -31,8 +31,7 @@ typedef struct px_sampling {
     /* Of completions, otherwise NULL: the mask of given pixels [H, W], a function that reads the 8-bit image that
      * sample `index` completes, and a name for everything else that the given pixels depend on. */
     const uint8_t *keep;
-    px_status (*read_given)(void *context, int index, uint8_t *pixels);
-    void *context;
+    px_status (*read_given)(struct px_sampling *s, int index, uint8_t *pixels);
     const char *given_name;
 
     /* Of rank 0, private to sampling.c. */
@@ -40,18 +39,18 @@ typedef struct px_sampling {
     px_resume_file *resume;
 } px_sampling;
 
-/* The options of both commands. type: a struct of values whose first member is `px_sampling sampling`. */
-#define PX_SAMPLING_OPTIONS(type)                                                                                      \
-    {"--seed", "S", PX_OPTION_INTEGER, offsetof(type, sampling.seed), .help = "seed; default: the seed of the model"}, \
-        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(type, sampling.temperature),                                 \
+/* The options of both commands, whose structs of values begin with a px_sampling. */
+#define PX_SAMPLING_OPTIONS                                                                                            \
+    {"--seed", "S", PX_OPTION_INTEGER, offsetof(px_sampling, seed), .help = "seed; default: the seed of the model"},   \
+        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(px_sampling, temperature),                                   \
          .help = "divisor of the logits; default 1"},                                                                  \
         {"-o",                                                                                                         \
          "OUT.png|OUT.npy",                                                                                            \
          PX_OPTION_PATH,                                                                                               \
-         offsetof(type, sampling.base.out),                                                                            \
+         offsetof(px_sampling, base.out),                                                                              \
          .required = true,                                                                                             \
          .help = "output: a grid of images, or an array uint8 [N, H, W, C]"},                                          \
-        PX_OPTION_SET(type, sampling.base.settings)
+        PX_OPTION_SET(px_sampling, base.settings)
 
 /* Fills *s for the command, with the defaults of the options and px_sampling_check. */
 void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const px_command *command,

@@ -117,8 +117,6 @@ static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, 
 const px_command px_command_train = {
     .name = "train",
     .positionals = "CONFIG.yaml|RUN",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary =
         "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other "
         "images)",
