@@ -16,7 +16,7 @@
  * seconds: a reduce-scatter within each host, an allreduce of each rank's part between hosts, and an allgather within
  * each host. T is assumed proportional to the images of a rank. That is optimistic for small shares, which leave a GPU
  * partly idle. */
-#include "host/bench/times.h"
+#include "host/bench/bench.h"
 #include "host/io/clock.h"
 #include "host/io/file.h"
 #include "host/model/internal.h"
@@ -374,12 +374,8 @@ static px_status measure_config(px_context *ctx, px_ranks *ranks, int count, cha
 
 /* ---- Program ---- */
 
-static void log_line(const char *line) {
-    fprintf(stderr, "scaling: %s\n", line);
-}
-static void exit_now(px_status status) {
-    _exit(px_exit_status(status));
-}
+static void log_line(const char *line) { fprintf(stderr, "scaling: %s\n", line); }
+static void exit_now(px_status status) { _exit(px_exit_status(status)); }
 
 static px_status run(px_context *ctx, int count, char **arguments) {
     static const px_ranks_callbacks callbacks = {log_line, exit_now, NULL};
