@@ -4,9 +4,7 @@
  * device, because neither OpenMP threads nor CUDA survive a fork. */
 #include "host/cli/cli.h"
 #include "host/bench/bench.h"
-#include "host/io/file.h"
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

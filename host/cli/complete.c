@@ -5,7 +5,6 @@
 #include "host/data/image.h"
 #include "pixelrnn/loader.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +92,7 @@ static px_status read_grid(px_sampling *s, uint8_t *pixels) {
     const px_model_spec *spec = px_model_spec_of(s->base.model);
     const size_t bytes = px_image_bytes(spec);
     uint8_t *row = pixels;
-    for (int n = 0; n < (int)v->images; n++, row += (size_t)s->grid.columns * bytes) {
+    for (int n = 0; n < (int)v->images; n++, row += (size_t)s->grid_columns * bytes) {
         const int first = n * (int)v->completions;
         PX_TRY(s->read_given(s, first, row));
         for (size_t i = 0; i < bytes; i++)
@@ -126,8 +125,9 @@ static px_status complete_run(px_model_command *c) {
              c->source->count, (int)v->completions);
     px_status status = px_ranks_agree(c->ranks, choose_pixels(v));
     s->count = (int)(v->images * v->completions);
-    s->grid = (px_sampling_grid){
-        .images = s->count + 2 * (int)v->images, .columns = (int)v->completions + 2, .read = read_grid};
+    s->grid_images = s->count + 2 * (int)v->images;
+    s->grid_columns = (int)v->completions + 2;
+    s->read_grid = read_grid;
     s->keep = v->keep;
     s->read_given = read_original;
     s->given_name = name;

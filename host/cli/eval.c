@@ -1,11 +1,10 @@
 /* pixelrnn eval: negative log-likelihood of images under a model. */
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "pixelrnn/evaluate.h"
 #include "host/data/npy.h"
 #include "host/logging/logging.h"
 #include "host/device/backend.h"
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct eval_values {

@@ -1,7 +1,6 @@
 /* The main function: dispatch of commands, help, exit status. */
 #include "host/cli/cli.h"
 #include "host/io/limits.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
@@ -13,15 +12,6 @@ const px_command *const px_commands[] = {
     &px_command_complete, &px_command_pack, &px_command_bench,
     &px_command_info,     &px_command_keys, NULL,
 };
-
-/* A command of a single process that a launcher starts several times would repeat its work, into the same files. */
-static px_status run_single_process(px_context *ctx, const px_command *command, int count, char **arguments) {
-    const int launched = px_ranks_launched();
-    if (launched > 1)
-        return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", command->name,
-                       launched);
-    return command->run(ctx, count, arguments);
-}
 
 static void log_line(const char *line) { fprintf(stderr, "pixelrnn: %s\n", line); }
 
@@ -44,6 +34,7 @@ static px_status run_distributed(px_context *ctx, const px_command *command, int
 }
 
 static px_status dispatch(px_context *ctx, int count, char **arguments) {
+    const int launched = px_ranks_launched();
     for (const px_command *const *c = px_commands; *c; c++) {
         if (strcmp(arguments[0], (*c)->name) != 0) continue;
         for (int i = 1; i < count; i++)
@@ -51,7 +42,11 @@ static px_status dispatch(px_context *ctx, int count, char **arguments) {
                 px_cli_print_command_help(stdout, *c);
                 return PX_OK;
             }
-        return ((*c)->run ? run_single_process : run_distributed)(ctx, *c, count, arguments);
+        if ((*c)->run_distributed) return run_distributed(ctx, *c, count, arguments);
+        if (launched <= 1) return (*c)->run(ctx, count, arguments);
+        /* As many processes would repeat the work, into the same files. */
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", (*c)->name,
+                       launched);
     }
     return px_fail(ctx, PX_ERR_USAGE,
                    "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info "

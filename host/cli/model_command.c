@@ -1,5 +1,5 @@
 /* The skeleton of the commands that load a model. */
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/evaluate.h"
 

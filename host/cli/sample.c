@@ -1,6 +1,5 @@
 /* pixelrnn sample: samples images from a model. */
 #include "host/cli/sampling.h"
-#include <stdio.h>
 
 typedef struct sample_values {
     px_sampling sampling;
@@ -21,7 +20,8 @@ static px_status sample_run(px_model_command *c) {
     px_sampling *s = &v->sampling;
     char what[64];
     s->count = (int)v->images;
-    s->grid = (px_sampling_grid){.images = s->count, .read = read_grid};
+    s->grid_images = s->count;
+    s->read_grid = read_grid;
     snprintf(what, sizeof what, "%d images", s->count);
     return px_sampling_run(s, what);
 }

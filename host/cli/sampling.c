@@ -11,10 +11,8 @@
 #include <string.h>
 #include <zlib.h>
 
-static bool is_npy(const char *path) { return px_cli_ends_with(path, ".npy"); }
-
 px_status px_sampling_check(px_model_command *c) {
-    if (px_cli_ends_with(c->out, ".png") || is_npy(c->out)) return PX_OK;
+    if (px_cli_ends_with(c->out, ".png") || px_cli_ends_with(c->out, ".npy")) return PX_OK;
     return px_fail(c->ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .png or .npy", c->out);
 }
 
@@ -253,11 +251,11 @@ static px_status write_npy(px_sampling *s) {
 
 static px_grid_layout grid_layout(const px_sampling *s) {
     const px_model_spec *spec = spec_of(s);
-    return (px_grid_layout){.images = s->grid.images,
+    return (px_grid_layout){.images = s->grid_images,
                             .height = spec->height,
                             .width = spec->width,
                             .channels = spec->channels,
-                            .columns = s->grid.columns};
+                            .columns = s->grid_columns};
 }
 
 static px_status write_png(px_sampling *s) {
@@ -265,7 +263,7 @@ static px_status write_png(px_sampling *s) {
     const size_t bytes = (size_t)layout.images * px_image_bytes(spec_of(s));
     uint8_t *pixels = malloc(bytes);
     if (!pixels) return px_fail_memory(s->base.ctx, s->base.out, bytes);
-    px_status status = s->grid.read(s, pixels);
+    px_status status = s->read_grid(s, pixels);
     if (status == PX_OK) status = px_png_grid_write(s->base.ctx, s->base.out, pixels, &layout);
     free(pixels);
     return status;
@@ -273,7 +271,7 @@ static px_status write_png(px_sampling *s) {
 
 /* Writes the output, removes the resume file, and prints `what` and the mean NLL. */
 static px_status write_output(px_sampling *s, const char *what) {
-    PX_TRY(is_npy(s->base.out) ? write_npy(s) : write_png(s));
+    PX_TRY(px_cli_ends_with(s->base.out, ".npy") ? write_npy(s) : write_png(s));
     const px_sample_request request = {.keep = s->keep};
     const size_t values = px_sample_values(spec_of(s), &request);
     record_reader v = {0};
@@ -291,7 +289,7 @@ static px_status write_output(px_sampling *s, const char *what) {
 px_status px_sampling_run(px_sampling *s, const char *what) {
     const px_grid_layout layout = grid_layout(s);
     if (s->seed < 0) s->seed = s->base.info.config.seed;
-    px_status status = is_npy(s->base.out) ? PX_OK : px_png_grid_check(s->base.ctx, &layout);
+    px_status status = px_cli_ends_with(s->base.out, ".npy") ? PX_OK : px_png_grid_check(s->base.ctx, &layout);
     if (status == PX_OK) status = sample_all(s);
     if (status == PX_OK) status = px_ranks_agree(s->base.ranks, s->resume ? write_output(s, what) : PX_OK);
     px_resume_file_close(s->resume);

@@ -1,21 +1,11 @@
 /* The part that sample and complete share: sampling batch by batch into a resume file, then writing the output file.
  *
- * With several ranks, each rank samples its share of a round. Rank 0 alone has the resume file and writes the output.
- */
+ * Each rank samples its share of a round. Rank 0 alone has the resume file and writes the output. */
 #ifndef PIXELRNN_CLI_SAMPLING_H
 #define PIXELRNN_CLI_SAMPLING_H
 
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "host/io/resume_file.h"
-
-struct px_sampling;
-
-/* The images of a .png output. */
-typedef struct px_sampling_grid {
-    int images, columns; /* columns 0: nearly square */
-    /* Writes the images of the grid to pixels [images, H, W, C]. */
-    px_status (*read)(struct px_sampling *s, uint8_t *pixels);
-} px_sampling_grid;
 
 /* The first member of the structs of values of both commands. */
 typedef struct px_sampling {
@@ -26,8 +16,9 @@ typedef struct px_sampling {
     double temperature;
 
     /* Set by the command before px_sampling_run. */
-    int count; /* images to sample */
-    px_sampling_grid grid;
+    int count;                                                      /* images to sample */
+    int grid_images, grid_columns;                                  /* of a .png output; columns 0: nearly square */
+    px_status (*read_grid)(struct px_sampling *s, uint8_t *pixels); /* writes its images to pixels [images, H, W, C] */
     /* Of completions, otherwise NULL: the mask of given pixels [H, W], a function that reads the 8-bit image that
      * sample `index` completes, and a name for everything else that the given pixels depend on. */
     const uint8_t *keep;
@@ -63,7 +54,7 @@ px_status px_sampling_check(px_model_command *c);
  * leaves the finished batches in the resume file; the message says so. */
 px_status px_sampling_run(px_sampling *s, const char *what);
 
-/* Reads the 8-bit pixels of sampled images first .. first + count - 1, on rank 0, for px_sampling_grid. */
+/* Reads the 8-bit pixels of sampled images first .. first + count - 1, on rank 0, for read_grid. */
 px_status px_sampling_read(px_sampling *s, int first, int count, uint8_t *pixels);
 
 /* Bytes of an image, one per value. */

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -219,9 +218,7 @@ static int64_t step_of_name(const char *name) {
     return strlen(name) >= STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
 }
 
-int64_t px_checkpoint_newest(const char *run) { return px_checkpoint_newest_before(run, INT64_MAX); }
-
-int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
+int64_t px_checkpoint_newest(const char *run, int64_t before) {
     px_context ignored;
     char path[PX_PATH];
     DIR *folder = px_file_path(&ignored, path, "%s/checkpoints", run) == PX_OK ? opendir(path) : NULL;
@@ -249,10 +246,9 @@ static px_status check_checkpoint(px_context *ctx, const char *run, int64_t step
 static int64_t best_step_of(const char *run) {
     px_context ignored;
     px_train_state state;
-    int64_t step = px_checkpoint_newest(run);
-    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK)
-        step = px_checkpoint_newest_before(run, step);
-    if (step < 0) return px_checkpoint_newest(run);
+    int64_t step = px_checkpoint_newest(run, INT64_MAX);
+    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK) step = px_checkpoint_newest(run, step);
+    if (step < 0) return px_checkpoint_newest(run, INT64_MAX);
     const bool evaluated = isfinite(state.best_nats_per_image);
     return evaluated && px_checkpoint_exists(run, state.best_step) ? state.best_step : step;
 }

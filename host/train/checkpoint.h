@@ -48,10 +48,8 @@ px_status px_checkpoint_try_link(px_context *ctx, const char *run);
 px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, const px_optimizer *optimizer,
                              px_train_state *state, px_config *config);
 
-/* The step of the newest checkpoint, complete or damaged; -1: none. */
-int64_t px_checkpoint_newest(const char *run);
-/* The step of the newest checkpoint before `step`; -1: none. */
-int64_t px_checkpoint_newest_before(const char *run, int64_t step);
+/* The step of the newest checkpoint before `before`, complete or damaged; -1: none. INT64_MAX: of all. */
+int64_t px_checkpoint_newest(const char *run, int64_t before);
 bool px_checkpoint_exists(const char *run, int64_t step);
 
 /* Renames the checkpoint of a step to STEP.rejected (STEP.rejected.2 and so on if that exists), so that it is not used

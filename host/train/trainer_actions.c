@@ -70,7 +70,7 @@ px_status px_trainer_checkpoint(px_trainer *t) { return timed(t, "checkpoint_s",
 
 /* Updates the checkpoint of this step after an action, if there is one. The best step gets one in any case. */
 static px_status update_checkpoint(px_trainer *t) {
-    if (t->root && px_checkpoint_newest(t->options->run) == t->state.step) return px_trainer_save(t);
+    if (t->root && px_checkpoint_newest(t->options->run, INT64_MAX) == t->state.step) return px_trainer_save(t);
     return is_best(t) ? px_trainer_checkpoint(t) : PX_OK;
 }
 

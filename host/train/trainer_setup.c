@@ -3,7 +3,6 @@
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/version.h"
-#include "host/device/backend.h"
 #include "host/model/internal.h"
 #include <cjson/cJSON.h>
 #include <omp.h>
@@ -242,7 +241,7 @@ static px_status check_run(px_trainer *t) {
     char path[PX_PATH];
     PX_TRY(lock_run(t));
     PX_TRY(px_file_check_folder(t->ctx, run));
-    const int64_t newest = px_checkpoint_newest(run);
+    const int64_t newest = px_checkpoint_newest(run, INT64_MAX);
     if (newest < 0) return PX_OK;
     if (!t->options->resume)
         return px_fail(
