@@ -36,18 +36,13 @@ static px_status compare_digests(px_context *ctx, const px_source *source, const
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
+/* Computes the digest of the images. PX_ERR_CONFIG unless it is the same on all ranks. */
 static px_status compare_source(px_trainer *t, px_source *source, px_source_digest *mine) {
     if (!source) return PX_OK;
     PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
     px_source_digest first = *mine;
     PX_TRY(px_ranks_broadcast(t->ranks, &first, sizeof first));
     return px_ranks_agree(t->ranks, compare_digests(t->ctx, source, &first, mine));
-}
-
-/* Computes the digests of the images. PX_ERR_CONFIG unless they are the same on all ranks. */
-static px_status compare_data(px_trainer *t) {
-    PX_TRY(compare_source(t, t->train, &t->train_digest));
-    return compare_source(t, t->test, &t->test_digest);
 }
 
 static px_status broadcast_tensor(px_trainer *t, px_tensor tensor) {
@@ -141,15 +136,6 @@ static px_status open_model(px_trainer *t) {
                                      .flip = c->data.flip,
                                      .binarize = c->data.binarize};
     return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
-}
-
-/* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
-static px_status open_step(px_trainer *t) {
-    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
-    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
-    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
-    return PX_OK;
 }
 
 /* ---- The record of a start ---- */
@@ -281,10 +267,15 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(compare_configs(t));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? check_run(t) : PX_OK));
     PX_TRY(px_ranks_agree(t->ranks, open_data(t)));
-    PX_TRY(compare_data(t));
+    PX_TRY(compare_source(t, t->train, &t->train_digest));
+    PX_TRY(compare_source(t, t->test, &t->test_digest));
     PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
     PX_TRY(px_ranks_agree(t->ranks, open_model(t)));
-    PX_TRY(open_step(t));
+    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
+    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
+    /* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
+    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
+    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
     px_status status = px_stop_poll(t->options->stop);
     if (status != PX_OK) status = px_fail(t->ctx, status, "train: stopped before its first step");
     PX_TRY(px_ranks_agree(t->ranks, status));
