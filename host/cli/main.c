@@ -44,7 +44,7 @@ static px_status dispatch(px_context *ctx, int count, char **arguments) {
             }
         if ((*c)->run_distributed) return run_distributed(ctx, *c, count, arguments);
         if (launched <= 1) return (*c)->run(ctx, count, arguments);
-        /* As many processes would repeat the work, into the same files. */
+        /* Several processes would repeat the work, into the same files. */
         return px_fail(ctx, PX_ERR_USAGE, "%s: found %d ranks, started by a launcher, expected one", (*c)->name,
                        launched);
     }
