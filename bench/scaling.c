@@ -16,7 +16,7 @@
  * seconds: a reduce-scatter within each host, an allreduce of each rank's part between hosts, and an allgather within
  * each host. T is assumed proportional to the images of a rank. That is optimistic for small shares, which leave a GPU
  * partly idle. */
-#include "host/bench/times.h"
+#include "host/bench/bench.h"
 #include "host/io/clock.h"
 #include "host/io/file.h"
 #include "host/model/internal.h"

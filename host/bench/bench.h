@@ -5,10 +5,88 @@
 #ifndef PIXELRNN_BENCH_H
 #define PIXELRNN_BENCH_H
 
-#include "host/bench/profile.h"
-#include "host/bench/times.h"
+#include "host/device/backend.h"
 #include "host/train/optimizer.h"
 #include "pixelrnn/sample.h"
+
+/* ---- Repeated time measurements ---- */
+
+/* PX_MAX_OVERRUN: the factor by which px_times_take may exceed its seconds to reach `min` passes. */
+enum { PX_MAX_TIMES = 1000, PX_MAX_OVERRUN = 10 };
+
+typedef struct px_times {
+    int count;
+    double seconds[PX_MAX_TIMES];
+} px_times;
+
+typedef struct px_quantiles {
+    double p10, median, p90;
+} px_quantiles;
+
+/* One matrix product of 2048 x 2048 x 2048. One copy of 64 MiB counts 128 MiB: read and written. */
+typedef struct px_bench_rates {
+    double flops, bytes; /* per second */
+} px_bench_rates;
+
+/* Measures pass(context) at least `min` times and until `seconds` (which may be 0) are spent. The device is
+ * synchronized after each pass. Slow passes are measured fewer than `min` times, but at least once, if more would take
+ * longer than PX_MAX_OVERRUN times the seconds. */
+px_status px_times_take(px_times *times, px_device *device, int min, double seconds, px_status (*pass)(void *context),
+                        void *context);
+
+/* Sorts the times, and returns their quantiles. */
+px_quantiles px_times_quantiles(px_times *times);
+
+/* Measures a large product and a large copy on the device, each for at least `seconds`. */
+px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates *rates);
+
+/* ---- The minimum work of each device operation ---- */
+
+/* The operations of the device table, numbered: PX_OP_gemm, ... */
+enum {
+#define PX_COUNT_OP(name) PX_OP_##name,
+    PX_DEVICE_OPS(PX_COUNT_OP)
+#undef PX_COUNT_OP
+        PX_OPS
+};
+extern const char *const px_op_names[PX_OPS];
+
+/* Floating-point operations (a multiplication and an addition are two), and bytes of the operation's tensors, each read
+ * or written once for each time that its descriptor lists it. */
+typedef struct px_work {
+    double flops, bytes;
+} px_work;
+
+/* Returns the minimum work of a call. op: PX_OP_name; args: its px_name_args. */
+px_work px_work_of(int op, const void *args);
+
+/* ---- Time by operation ----
+ *
+ * The device's table of operations is replaced by one that measures each call and forwards it. The device is
+ * synchronized after each measured call, so a profiled pass on CUDA is slower than a normal one. */
+
+typedef enum {
+    PX_PROFILE_OWN,   /* every call is measured; the time of a nested call counts for the nested operation */
+    PX_PROFILE_WHOLE, /* only the calls of the model are measured; nested calls count for their caller */
+    PX_PROFILES
+} px_profile_kind;
+
+typedef struct px_profile {
+    px_device_ops table; /* must be first: an operation finds its profile through device->ops */
+    const px_device_ops *real;
+    px_profile_kind kind;
+    bool graphs;   /* the device's setting; graphs are disabled while profiling, because they hide operations */
+    double nested; /* seconds spent in nested calls of the current operation */
+    double seconds[PX_OPS];
+    long calls[PX_OPS];
+    px_work work[PX_OPS]; /* of calls without nested calls */
+} px_profile;
+
+/* Clears the profile and installs its table; end restores the device's own table. */
+void px_profile_begin(px_profile *profile, px_device *device, px_profile_kind kind);
+void px_profile_end(px_profile *profile, px_device *device);
+
+/* ---- The bench of a model ---- */
 
 typedef enum {
     PX_BENCH_TRAIN,

@@ -110,20 +110,6 @@ static px_status bench_check(bench_state *bench) {
     return status;
 }
 
-static px_status bench_prepare(bench_state *bench, px_bench_result *result) {
-    const px_bench_spec *spec = bench->spec;
-    PX_TRY(bench_images(bench));
-    result->program = resident("VmRSS:");
-    PX_TRY(px_model_create(bench->device, &spec->model, &bench->model));
-    PX_TRY(px_model_initialise(bench->model, spec->seed));
-    PX_TRY(px_model_reserve(bench->model, spec->images, PX_PURPOSE_TRAIN));
-    PX_TRY(px_optimizer_create(bench->model, &spec->optimizer, &bench->optimizer));
-    bench->step = (px_step){.model = bench->model, .optimizer = bench->optimizer};
-    result->plan = px_model_plan(bench->model, spec->images, PX_PURPOSE_TRAIN);
-    result->optimizer = px_optimizer_bytes(bench->model, &spec->optimizer);
-    return bench_check(bench);
-}
-
 static px_status bench_phase_take(bench_state *bench, px_bench_phase phase, px_bench_passes *passes) {
     px_times times;
     const px_purpose purpose = phases[phase].purpose;
@@ -139,11 +125,6 @@ static px_status bench_phase_take(bench_state *bench, px_bench_phase phase, px_b
     return PX_OK;
 }
 
-/* Measures the rates of the device, for a tenth of the time of a phase. */
-static px_status bench_rates(bench_state *bench, px_bench_result *result) {
-    return px_bench_rates_take(bench->device, bench->spec->seconds / 10, &result->rates[result->rate_count++]);
-}
-
 static px_status bench_profile(bench_state *bench, px_bench_result *result) {
     PX_TRY(px_model_reserve(bench->model, bench->spec->images, PX_PURPOSE_TRAIN));
     PX_TRY(pass_train(bench));
@@ -157,19 +138,30 @@ static px_status bench_profile(bench_state *bench, px_bench_result *result) {
     return status;
 }
 
-/* Measures peak memory first, while nothing but training has run. Each phase is then measured between two measurements
- * of the device's rates. */
+/* Prepares the model and checks it. Measures peak memory first, while nothing but training has run. Each phase is then
+ * measured between two measurements of the device's rates. */
 static px_status bench_measure(bench_state *bench, px_bench_result *result) {
-    PX_TRY(bench_prepare(bench, result));
+    const px_bench_spec *spec = bench->spec;
+    const double rates_s = spec->seconds / 10;
+    PX_TRY(bench_images(bench));
+    result->program = resident("VmRSS:");
+    PX_TRY(px_model_create(bench->device, &spec->model, &bench->model));
+    PX_TRY(px_model_initialise(bench->model, spec->seed));
+    PX_TRY(px_model_reserve(bench->model, spec->images, PX_PURPOSE_TRAIN));
+    PX_TRY(px_optimizer_create(bench->model, &spec->optimizer, &bench->optimizer));
+    bench->step = (px_step){.model = bench->model, .optimizer = bench->optimizer};
+    result->plan = px_model_plan(bench->model, spec->images, PX_PURPOSE_TRAIN);
+    result->optimizer = px_optimizer_bytes(bench->model, &spec->optimizer);
+    PX_TRY(bench_check(bench));
     for (int i = 0; i < WARM_UP; i++) PX_TRY(pass_train(bench));
     if (strcmp(bench->device->kind, "cpu") == 0) result->peak = resident("VmHWM:");
-    PX_TRY(bench_rates(bench, result));
+    PX_TRY(px_bench_rates_take(bench->device, rates_s, &result->rates[result->rate_count++]));
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
-        if (!bench->spec->phase[phase]) continue;
+        if (!spec->phase[phase]) continue;
         PX_TRY(bench_phase_take(bench, (px_bench_phase)phase, &result->phase[phase]));
-        PX_TRY(bench_rates(bench, result));
+        PX_TRY(px_bench_rates_take(bench->device, rates_s, &result->rates[result->rate_count++]));
     }
-    return bench->spec->phase[PX_BENCH_TRAIN] ? bench_profile(bench, result) : PX_OK;
+    return spec->phase[PX_BENCH_TRAIN] ? bench_profile(bench, result) : PX_OK;
 }
 
 px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_result *result) {

@@ -1,18 +1,11 @@
 /* Time by operation. */
-#include "host/bench/profile.h"
+#include "host/bench/bench.h"
 #include "host/io/clock.h"
 #include <omp.h>
 #include <string.h>
 
-/* Begins a call. *outer receives the nested seconds of the calling operation; profile->nested then counts those of this
- * call. Returns the start time. */
-static double profile_enter(px_profile *profile, px_device *device, double *outer) {
-    if (profile->kind == PX_PROFILE_WHOLE) device->ops = profile->real;
-    *outer = profile->nested;
-    profile->nested = 0;
-    return px_clock_seconds();
-}
-
+/* Ends a call that began at `start`. outer: the nested seconds of the calling operation so far; profile->nested counts
+ * those of this call. */
 static px_status profile_leave(px_profile *profile, px_device *device, int op, const void *args, double start,
                                double outer, px_status status) {
     if (status == PX_OK) status = profile->real->synchronize(device);
@@ -33,9 +26,10 @@ static px_status profile_leave(px_profile *profile, px_device *device, int op, c
 #define PX_TIME_OP(name)                                                                                               \
     static px_status px_timed_##name(px_device *device, const px_##name##_args *args) {                                \
         px_profile *profile = (px_profile *)(uintptr_t)device->ops;                                                    \
-        double outer;                                                                                                  \
         if (omp_in_parallel()) return profile->real->name(device, args);                                               \
-        const double start = profile_enter(profile, device, &outer);                                                   \
+        const double outer = profile->nested, start = px_clock_seconds();                                              \
+        if (profile->kind == PX_PROFILE_WHOLE) device->ops = profile->real;                                            \
+        profile->nested = 0;                                                                                           \
         const px_status status = profile->real->name(device, args);                                                    \
         return profile_leave(profile, device, PX_OP_##name, args, start, outer, status);                               \
     }

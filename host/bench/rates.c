@@ -1,5 +1,5 @@
 /* Repeated time measurements, and the rates of a large matrix product and a large copy. */
-#include "host/bench/times.h"
+#include "host/bench/bench.h"
 #include "host/io/clock.h"
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* The minimum work of each operation, computed from its descriptor: the FLOPs of its matrix products, and the bytes of
  * its tensors. Additional traffic of an implementation (im2col columns, partial sums) and pointwise arithmetic are not
  * counted. */
-#include "host/bench/work.h"
+#include "host/bench/bench.h"
 #include "kernels/skew.h"
 
 const char *const px_op_names[PX_OPS] = {

@@ -4,11 +4,10 @@
  * device, because neither OpenMP threads nor CUDA survive a fork. */
 #include "host/cli/cli.h"
 #include "host/bench/bench.h"
-#include "host/io/file.h"
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,7 +36,7 @@ static const px_option options[] = {
     {0},
 };
 
-/* The result of one config, as the measuring process sends it to the parent. */
+/* The result of one config, in memory that the measuring process shares with the parent. */
 typedef struct bench_report {
     px_status status;
     px_context ctx;
@@ -74,43 +73,15 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
     return status;
 }
 
-static void send_report(int to, const bench_report *report) {
-    const char *from = (const char *)report;
-    size_t left = sizeof *report;
-    while (left > 0) {
-        const ssize_t sent = write(to, from, left);
-        if (sent <= 0) return;
-        from += sent;
-        left -= (size_t)sent;
-    }
-}
-
-static bool receive_report(int from, bench_report *report) {
-    size_t got = 0;
-    while (got < sizeof *report) {
-        const ssize_t more = read(from, (char *)report + got, sizeof *report - got);
-        if (more <= 0) return false;
-        got += (size_t)more;
-    }
-    return true;
-}
-
 static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
-    int ends[2], exit_status = 0;
+    int exit_status = 0;
     fflush(stdout);
-    if (pipe(ends) != 0) return px_fail(ctx, PX_ERR_FILE, "bench: cannot create a pipe");
     const pid_t child = fork();
     if (child == 0) {
-        close(ends[0]);
         report->status = measure_config(&report->ctx, w, path, report);
-        send_report(ends[1], report);
         _exit(0);
     }
-    close(ends[1]);
-    const bool received = child > 0 && receive_report(ends[0], report);
-    close(ends[0]);
-    if (child > 0) waitpid(child, &exit_status, 0);
-    if (!received)
+    if (child < 0 || waitpid(child, &exit_status, 0) != child || exit_status != 0)
         return px_fail(ctx, PX_ERR_DEVICE, "%s: the measuring process ended with status %d", path, exit_status);
     *ctx = report->ctx;
     return report->status;
@@ -163,27 +134,12 @@ static void print_breakdown(const px_bench_result *r, px_profile_kind kind, cons
     }
 }
 
-static void print_bytes(const px_bench_result *r) {
-    const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
-    printf("  tensors of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of the "
-           "copy's\n",
-           bytes / MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
-}
-
 static const char *precision_word(const px_config *config) {
     return sizeof(px_real) == sizeof(float) ? px_config_word("precision", config->precision) : "float64";
 }
 
-/* "32 x 32 x 3". */
-enum { PX_SIZE_TEXT = 64 };
-static const char *size_text(const px_image_size *size, char text[PX_SIZE_TEXT]) {
-    snprintf(text, PX_SIZE_TEXT, "%lld x %lld x %lld", (long long)size->height, (long long)size->width,
-             (long long)size->channels);
-    return text;
-}
-
 static void print_report(const bench_report *report, bool breakdown) {
-    char size[PX_SIZE_TEXT];
+    const px_image_size *size = &report->size;
     const px_bench_result *r = &report->result;
     const char *name = report->config.name; /* on its first line */
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
@@ -195,15 +151,20 @@ static void print_report(const bench_report *report, bool breakdown) {
                100 * px_bench_share(r, (px_bench_phase)phase));
         name = "";
     }
-    printf("  images of %s, %lld levels, %lld a batch, %s\n", size_text(&report->size, size),
-           (long long)report->config.data.levels, (long long)report->config.train.batch_size,
-           precision_word(&report->config));
+    printf("  images of %lld x %lld x %lld, %lld levels, %lld a batch, %s\n", (long long)size->height,
+           (long long)size->width, (long long)size->channels, (long long)report->config.data.levels,
+           (long long)report->config.train.batch_size, precision_word(&report->config));
     printf("  between phases: large product");
     for (int i = 0; i < r->rate_count; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
     printf(" GFLOP/s, large copy");
     for (int i = 0; i < r->rate_count; i++) printf(" %.3g", 1e-9 * r->rates[i].bytes);
     printf(" GB/s\n");
-    if (r->profiled) print_bytes(r);
+    if (r->profiled) {
+        const double bytes = px_bench_bytes(r), rate = bytes / r->phase[PX_BENCH_TRAIN].seconds.median;
+        printf("  tensors of a training step, each read or written once an operation: %.1f MiB, %.3g GB/s, %.1f %% of "
+               "the copy's\n",
+               bytes / MIB, 1e-9 * rate, 100 * rate / px_bench_fastest(r).bytes);
+    }
     print_memory(r);
     if (!breakdown || !r->profiled) return;
     print_breakdown(r, PX_PROFILE_OWN, "training by operation");
@@ -217,14 +178,14 @@ static void print_side_by_side(const bench_report *reports, int count) {
         if (reports->result.phase[phase].count) printf(" %18s", px_bench_phase_names[phase]);
     printf("\n");
     for (int i = 0; i < count; i++) {
-        char size[PX_SIZE_TEXT];
+        const px_image_size *size = &reports[i].size;
         printf("%-24s", reports[i].config.name);
         for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
             if (!reports->result.phase[phase].count) continue;
             const double rate = px_bench_images_per_second(&reports[i].result, (px_bench_phase)phase);
             printf(" %9.4g %6.2f x", rate, rate / px_bench_images_per_second(&reports->result, (px_bench_phase)phase));
         }
-        printf("  %s\n", size_text(&reports[i].size, size));
+        printf("  %lld x %lld x %lld\n", (long long)size->height, (long long)size->width, (long long)size->channels);
     }
 }
 
@@ -243,13 +204,6 @@ static cJSON *phase_json(const px_bench_result *r, int phase) {
     cJSON_AddNumberToObject(json, "useful_flops_per_pass", p->flops);
     cJSON_AddNumberToObject(json, "useful_flops_per_second", p->flops / p->seconds.median);
     cJSON_AddNumberToObject(json, "share_of_product", px_bench_share(r, (px_bench_phase)phase));
-    return json;
-}
-
-static cJSON *rates_json(const px_bench_rates *rates) {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "product_flops_per_second", rates->flops);
-    cJSON_AddNumberToObject(json, "copy_bytes_per_second", rates->bytes);
     return json;
 }
 
@@ -286,7 +240,12 @@ static cJSON *report_json(const bench_report *report) {
     cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
     for (int i = 0; i < PX_BENCH_PHASES; i++)
         if (r->phase[i].count) cJSON_AddItemToArray(phases, phase_json(r, i));
-    for (int i = 0; i < r->rate_count; i++) cJSON_AddItemToArray(rates, rates_json(&r->rates[i]));
+    for (int i = 0; i < r->rate_count; i++) {
+        cJSON *rate = cJSON_CreateObject();
+        cJSON_AddNumberToObject(rate, "product_flops_per_second", r->rates[i].flops);
+        cJSON_AddNumberToObject(rate, "copy_bytes_per_second", r->rates[i].bytes);
+        cJSON_AddItemToArray(rates, rate);
+    }
     cJSON_AddNumberToObject(json, "moved_bytes_per_training_step", px_bench_bytes(r));
     cJSON_AddNumberToObject(json, "planned_bytes", (double)px_bench_planned(r));
     cJSON_AddNumberToObject(json, "program_bytes", (double)r->program);
@@ -320,17 +279,15 @@ static px_status write_json(px_context *ctx, const char *path, const cJSON *json
 
 /* ---- The command ---- */
 
-static bool is_phase(int phase, const char *name, size_t length) {
-    return strlen(px_bench_phase_names[phase]) == length && strncmp(px_bench_phase_names[phase], name, length) == 0;
-}
-
 /* Parses the comma-separated names of --phases; without the option, all phases are measured. */
 static px_status parse_phases(px_context *ctx, bench_values *w) {
     for (int phase = 0; phase < PX_BENCH_PHASES; phase++) w->phase[phase] = !w->phases;
     for (const char *name = w->phases; name;) {
         const size_t length = strcspn(name, ",");
         int phase = 0;
-        while (phase < PX_BENCH_PHASES && !is_phase(phase, name, length)) phase++;
+        while (phase < PX_BENCH_PHASES &&
+               (strncmp(px_bench_phase_names[phase], name, length) != 0 || px_bench_phase_names[phase][length]))
+            phase++;
         if (phase == PX_BENCH_PHASES)
             return px_fail(
                 ctx, PX_ERR_USAGE,
@@ -369,21 +326,20 @@ static px_status bench_run(px_context *ctx, int count, char **arguments) {
     w.size.width = w.size.height;
     PX_TRY(parse_phases(ctx, &w));
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
-    bench_report *reports = calloc((size_t)w.configs.count, sizeof *reports);
-    if (!reports) return px_fail_memory(ctx, "bench", (size_t)w.configs.count * sizeof *reports);
+    const size_t bytes = (size_t)w.configs.count * sizeof(bench_report);
+    bench_report *reports = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (reports == MAP_FAILED) return px_fail_memory(ctx, "bench", bytes);
     cJSON *json = header_json(count, arguments);
     px_status status = bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
-    free(reports);
+    munmap(reports, bytes);
     return status;
 }
 
 const px_command px_command_bench = {
     .name = "bench",
     .positionals = "CONFIG...",
-    .min_positionals = 1,
-    .max_positionals = PX_MAX_ARGUMENTS,
     .summary = "throughput of training, evaluation and sampling, and memory, side by side",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "--size and --channels override only their own dimensions.",

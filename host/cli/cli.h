@@ -59,10 +59,9 @@ typedef struct px_option {
  * arguments[0] is the name of the command. */
 typedef struct px_command {
     const char *name;
-    const char *positionals; /* as the usage line names them: "MODEL" */
-    int min_positionals, max_positionals;
-    const char *summary; /* one sentence */
-    const char *details; /* further sentences for --help and the man page, or NULL */
+    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several */
+    const char *summary;     /* one sentence */
+    const char *details;     /* further sentences for --help and the man page, or NULL */
     const px_option *options;
     px_status (*run)(px_context *ctx, int count, char **arguments);
     px_status (*run_distributed)(px_context *ctx, px_ranks *ranks, int count, char **arguments);
@@ -93,10 +92,6 @@ void px_cli_print_completion(FILE *out);
 /* Prints version, build options and the versions of the libraries in use. */
 void px_cli_print_version(FILE *out);
 
-/* Limits OpenMP to the processors that this process may use. Prints a line on standard error if OMP_NUM_THREADS asked
- * for more. */
-void px_cli_limit_threads(void);
-
 /* ---- Configs, devices, models ---- */
 
 /* Applies --set assignments to a config and checks it. where: the config's name in messages. */
@@ -114,13 +109,11 @@ bool px_cli_ends_with(const char *path, const char *ending);
 
 /* ---- Data ---- */
 
-/* Opens the sources that specs name as one source. Prints a line on standard error if its images are converted (size,
- * channels, levels). ranks: of the job, of which rank 0 prints; NULL without one. */
-px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+/* Opens the sources that specs name as one source, or without any (specs may be NULL) those of a tab-separated list, as
+ * a config holds it. Prints a line on standard error if its images are converted (size, channels, levels). ranks: of
+ * the job, of which rank 0 prints; NULL without one. */
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_arguments *specs, const char *list,
                            const px_source_options *options, int levels, px_source **source);
-/* The same for a tab-separated list, as a config holds it. */
-px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
-                           int levels, px_source **source);
 
 /* The image size of a config, for commands that need no data. 0: not given by an option. */
 typedef struct px_image_size {
@@ -138,15 +131,37 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
 /* Locks an output file OUT for this process, by OUT.lock. Prints a warning if the file system has no locks. */
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock);
 
-/* Fails before any work is done if rank 0 cannot write the output file. status: of parsing the arguments, returned if
- * it is an error. path: NULL if no output was asked for. All ranks return the same status. */
-px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path);
+/* ---- Commands that load a model ---- */
+
+/* What the commands that load a model have in common: eval, sample and complete. It is the first member of each
+ * command's struct of values, so that the tables of options refer to its fields, and its functions receive that struct.
+ */
+typedef struct px_model_command {
+    /* Set by the command. */
+    const px_command *command;
+    px_context *ctx;
+    px_ranks *ranks;                               /* NULL in a single process */
+    px_status (*check)(struct px_model_command *); /* checks the options; NULL: nothing is left to check */
+    px_status (*run)(struct px_model_command *);   /* does the work; all ranks return the same status */
+    bool reads_data;                               /* the command reads --data, or else data.test of the config */
+    px_access access;                              /* how it reads them */
+
+    /* Values of options. */
+    px_arguments settings, data;
+    const char *out; /* the output file, or NULL */
+
+    /* Set by px_cli_run_model before run is called. */
+    px_model_info info;
+    px_device *device;
+    px_model *model;
+    px_source *source; /* NULL unless reads_data */
+} px_model_command;
+
+/* Parses the arguments, checks that the output can be written, loads MODEL onto the device of its config, opens the
+ * data, calls run, and closes everything. The ranks agree on each failure. */
+px_status px_cli_run_model(px_model_command *c, int count, char **arguments);
 
 /* ---- Ranks and signals ---- */
-
-/* Join and leave the job that a launcher has started, if there is one. Only rank 0 prints the message of a failure. */
-px_status px_cli_join(px_context *ctx, px_ranks **ranks);
-px_status px_cli_leave(px_context *ctx, px_ranks *ranks, px_status status);
 
 /* Returns standard error on rank 0, and on other ranks a stream that discards its output. */
 FILE *px_cli_talk(const px_ranks *ranks);

@@ -20,11 +20,6 @@ px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {
     return PX_OK;
 }
 
-px_status px_cli_check_output(px_context *ctx, px_ranks *ranks, px_status status, const char *path) {
-    if (status == PX_OK && path && px_ranks_rank(ranks) == 0) status = px_file_check_output(ctx, path);
-    return px_ranks_agree(ranks, status);
-}
-
 bool px_cli_ends_with(const char *path, const char *ending) {
     const size_t length = strlen(path), tail = strlen(ending);
     return length > tail && strcmp(path + length - tail, ending) == 0;
@@ -38,21 +33,58 @@ int px_cli_sampling_batch(const px_config *config) {
     return config->eval.batch_size > 0 ? (int)config->eval.batch_size : 64;
 }
 
-static void print_conversion(const px_ranks *ranks, const px_source *source, int levels) {
-    char line[PX_CONVERSION];
-    if (px_source_conversion(source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
-}
-
-px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, int count, const char *const *specs,
+px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_arguments *specs, const char *list,
                            const px_source_options *options, int levels, px_source **source) {
-    PX_TRY(px_source_open_all(ctx, count, specs, options, source));
-    print_conversion(ranks, *source, levels);
+    char line[PX_CONVERSION];
+    PX_TRY(specs && specs->count > 0 ? px_source_open_all(ctx, specs->count, specs->value, options, source)
+                                     : px_source_open_list(ctx, list, options, source));
+    if (px_source_conversion(*source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
     return PX_OK;
 }
 
-px_status px_cli_open_list(px_context *ctx, const px_ranks *ranks, const char *list, const px_source_options *options,
-                           int levels, px_source **source) {
-    PX_TRY(px_source_open_list(ctx, list, options, source));
-    print_conversion(ranks, *source, levels);
+FILE *px_cli_talk(const px_ranks *ranks) {
+    static FILE *discard;
+    if (px_ranks_rank(ranks) == 0) return stderr;
+    if (!discard) discard = fopen("/dev/null", "w");
+    return discard ? discard : stderr;
+}
+
+/* ---- The image size of a config ---- */
+
+enum { MAX_SIDE = 65535, MAX_CHANNELS = 3 }; /* limits of a model */
+
+static void fill(px_image_size *size, int64_t height, int64_t width, int64_t channels) {
+    if (size->height == 0) size->height = height;
+    if (size->width == 0) size->width = width;
+    if (size->channels == 0) size->channels = channels;
+}
+
+static bool is_filled(const px_image_size *size) { return size->height > 0 && size->width > 0 && size->channels > 0; }
+
+static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_size *size) {
+    const px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
+    px_source *source;
+    PX_TRY(px_cli_open_data(ctx, NULL, NULL, c->data.train, &options, (int)c->data.levels, &source));
+    fill(size, source->height, source->width, source->channels);
+    px_source_close(source);
     return PX_OK;
+}
+
+/* Data that cannot be opened are not an error if options and config give the size. */
+px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
+                            px_image_size *size) {
+    px_context why = {"data.train is empty"};
+    if (!is_filled(size) && config->data.train[0]) {
+        const px_status status = fill_from_data(&why, config, size);
+        if (status != PX_OK && status != PX_ERR_FILE) return px_fail(ctx, status, "%s", why.message);
+    }
+    fill(size, config->data.size, config->data.size, config->data.channels);
+    if (!is_filled(size))
+        return px_fail(ctx, PX_ERR_USAGE, "%s: %s; for the size of images give %s, or data.size and data.channels",
+                       where, why.message, options);
+    const int64_t side = size->height > size->width ? size->height : size->width;
+    if (side <= MAX_SIDE && size->channels <= MAX_CHANNELS) return PX_OK;
+    return px_fail(ctx, PX_ERR_USAGE,
+                   "%s: found images of %lld x %lld x %lld, expected sides up to %d and 1 or %d channels", where,
+                   (long long)size->height, (long long)size->width, (long long)size->channels, MAX_SIDE, MAX_CHANNELS);
 }

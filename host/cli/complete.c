@@ -5,7 +5,6 @@
 #include "host/data/image.h"
 #include "pixelrnn/loader.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,16 +31,16 @@ static const px_option options[] = {
      .help = "completions of each image; default 4"},
     {"--images", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1,
      .help = "images to complete, chosen by the seed; default 8"},
-    PX_SAMPLING_OPTIONS(complete_values),
+    PX_SAMPLING_OPTIONS,
     {0},
 };
 
 /* ---- The given pixels ---- */
 
-static px_status read_original(void *context, int index, uint8_t *pixels) {
-    complete_values *v = context;
-    px_source *source = v->sampling.base.source;
-    return source->read(source, v->sampling.base.ctx, v->chosen[index / v->completions], pixels);
+static px_status read_original(px_sampling *s, int index, uint8_t *pixels) {
+    const complete_values *v = (complete_values *)s;
+    px_source *source = s->base.source;
+    return source->read(source, s->base.ctx, v->chosen[index / v->completions], pixels);
 }
 
 /* --keep SIDE:FRACTION keeps that share of the rows (from the top) or columns (from the left). */
@@ -85,11 +84,6 @@ static px_status keep_mask(px_context *ctx, const char *path, const px_model_spe
     return status;
 }
 
-static px_status read_keep(px_context *ctx, const char *text, const px_model_spec *spec, uint8_t *keep) {
-    const bool share = strncmp(text, "top:", 4) == 0 || strncmp(text, "left:", 5) == 0;
-    return share ? keep_share(ctx, text, spec, keep) : keep_mask(ctx, text, spec, keep);
-}
-
 /* ---- The command ---- */
 
 /* Writes a row of the grid for each image: the original, its given pixels, and its completions. */
@@ -98,9 +92,9 @@ static px_status read_grid(px_sampling *s, uint8_t *pixels) {
     const px_model_spec *spec = px_model_spec_of(s->base.model);
     const size_t bytes = px_image_bytes(spec);
     uint8_t *row = pixels;
-    for (int n = 0; n < (int)v->images; n++, row += (size_t)s->grid.columns * bytes) {
+    for (int n = 0; n < (int)v->images; n++, row += (size_t)s->grid_columns * bytes) {
         const int first = n * (int)v->completions;
-        PX_TRY(s->read_given(s->context, first, row));
+        PX_TRY(s->read_given(s, first, row));
         for (size_t i = 0; i < bytes; i++)
             row[bytes + i] = v->keep[i / (size_t)spec->channels] ? row[i] : OCCLUDED_GREY;
         PX_TRY(px_sampling_read(s, first, (int)v->completions, row + 2 * bytes));
@@ -118,7 +112,8 @@ static px_status choose_pixels(complete_values *v) {
     if (!v->keep || !v->chosen) return px_fail_memory(c->ctx, "complete", pixels + count * sizeof *v->chosen);
     const int64_t seed = v->sampling.seed >= 0 ? v->sampling.seed : c->info.config.seed;
     px_choose((uint64_t)seed, c->source->count, count, v->chosen);
-    return read_keep(c->ctx, v->keep_option, spec, v->keep);
+    const bool share = strncmp(v->keep_option, "top:", 4) == 0 || strncmp(v->keep_option, "left:", 5) == 0;
+    return (share ? keep_share : keep_mask)(c->ctx, v->keep_option, spec, v->keep);
 }
 
 static px_status complete_run(px_model_command *c) {
@@ -130,11 +125,11 @@ static px_status complete_run(px_model_command *c) {
              c->source->count, (int)v->completions);
     px_status status = px_ranks_agree(c->ranks, choose_pixels(v));
     s->count = (int)(v->images * v->completions);
-    s->grid = (px_sampling_grid){
-        .images = s->count + 2 * (int)v->images, .columns = (int)v->completions + 2, .read = read_grid};
+    s->grid_images = s->count + 2 * (int)v->images;
+    s->grid_columns = (int)v->completions + 2;
+    s->read_grid = read_grid;
     s->keep = v->keep;
     s->read_given = read_original;
-    s->context = v;
     s->given_name = name;
     snprintf(what, sizeof what, "%d completions of %d images", s->count, (int)v->images);
     if (status == PX_OK) status = px_sampling_run(s, what);
@@ -163,8 +158,6 @@ static px_status complete_distributed(px_context *ctx, px_ranks *ranks, int coun
 const px_command px_command_complete = {
     .name = "complete",
     .positionals = "MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "completes occluded images; black pixels of a mask are sampled",
     .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,

@@ -1,11 +1,10 @@
 /* pixelrnn eval: negative log-likelihood of images under a model. */
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "pixelrnn/evaluate.h"
 #include "host/data/npy.h"
 #include "host/logging/logging.h"
 #include "host/device/backend.h"
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct eval_values {
@@ -127,8 +126,6 @@ static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, c
 const px_command px_command_eval = {
     .name = "eval",
     .positionals = "MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "negative log-likelihood in nats per image and bits/dim",
     .options = options,
     .run_distributed = eval_distributed,

@@ -2,11 +2,9 @@
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/sample.h"
-#include "host/train/optimizer.h"
 #include "host/device/recurrence_choice.h"
 #include "host/model/internal.h"
 #include <limits.h>
-#include <stdio.h>
 
 typedef struct info_values {
     px_arguments settings, positionals;
@@ -22,28 +20,25 @@ static const px_option options[] = {
     {0},
 };
 
-static px_status info_from_config(px_context *ctx, info_values *w, px_model_info *info) {
-    const char *path = w->positionals.value[0];
-    px_config *c = &info->config;
-    px_config_default(c);
-    PX_TRY(px_config_load(ctx, path, c));
-    PX_TRY(px_cli_override(ctx, path, &w->settings, c));
-    PX_TRY(px_cli_image_size(ctx, path, c, "--height, --width and --channels", &w->size));
-    info->spec = px_model_spec_from(c, (int)w->size.height, (int)w->size.width, (int)w->size.channels);
-    return PX_OK;
-}
-
 static px_status info_read(px_context *ctx, info_values *w, px_model_info *info) {
     char path[PX_PATH];
     const char *name = w->positionals.value[0];
+    px_config *c = &info->config;
     *info = (px_model_info){.step = -1};
-    if (px_cli_ends_with(name, ".yaml") || px_cli_ends_with(name, ".yml")) return info_from_config(ctx, w, info);
+    if (px_cli_ends_with(name, ".yaml") || px_cli_ends_with(name, ".yml")) {
+        px_config_default(c);
+        PX_TRY(px_config_load(ctx, name, c));
+        PX_TRY(px_cli_override(ctx, name, &w->settings, c));
+        PX_TRY(px_cli_image_size(ctx, name, c, "--height, --width and --channels", &w->size));
+        info->spec = px_model_spec_from(c, (int)w->size.height, (int)w->size.width, (int)w->size.channels);
+        return PX_OK;
+    }
     PX_TRY(px_checkpoint_find_model(ctx, name, path));
     if (w->size.height || w->size.width || w->size.channels)
         return px_fail(ctx, PX_ERR_USAGE, "%s: found --height, --width or --channels, expected none with a model",
                        path);
     PX_TRY(px_model_file_info(ctx, path, info));
-    return px_cli_override(ctx, path, &w->settings, &info->config);
+    return px_cli_override(ctx, path, &w->settings, c);
 }
 
 static void print_bytes(const char *what, size_t bytes) {
@@ -149,8 +144,6 @@ static px_status info_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_info = {
     .name = "info",
     .positionals = "CONFIG|MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "parameters, receptive field, memory, floating-point operations per image, how recurrences run",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "Each option overrides only its own dimension.",

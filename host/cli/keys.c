@@ -3,12 +3,8 @@
 #include "host/config/keys.h"
 #include <string.h>
 
-typedef struct keys_values {
-    bool names;
-} keys_values;
-
 static const px_option options[] = {
-    {"--names", NULL, PX_OPTION_FLAG, offsetof(keys_values, names),
+    {"--names", NULL, PX_OPTION_FLAG, 0,
      .help = "print names alone, one a line, as \"KEY=\"; with the prefix \"KEY=\" its words, as \"KEY=WORD\""},
     {0},
 };
@@ -28,11 +24,11 @@ static void print_names(const char *prefix) {
 }
 
 static px_status keys_run(px_context *ctx, int count, char **arguments) {
-    keys_values v = {0};
+    bool names = false;
     px_arguments positionals;
-    PX_TRY(px_cli_parse(ctx, &px_command_keys, count, arguments, &v, &positionals));
+    PX_TRY(px_cli_parse(ctx, &px_command_keys, count, arguments, &names, &positionals));
     const char *prefix = positionals.count > 0 ? positionals.value[0] : "";
-    if (!v.names) return px_config_print_keys(ctx, prefix, stdout);
+    if (!names) return px_config_print_keys(ctx, prefix, stdout);
     print_names(prefix);
     return PX_OK;
 }
@@ -40,7 +36,6 @@ static px_status keys_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_keys = {
     .name = "keys",
     .positionals = "[PREFIX]",
-    .max_positionals = 1,
     .summary = "every config key, or those that begin with PREFIX: type, default, range, meaning",
     .options = options,
     .run = keys_run,

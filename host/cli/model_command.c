@@ -1,5 +1,5 @@
 /* The skeleton of the commands that load a model. */
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/evaluate.h"
 
@@ -27,14 +27,10 @@ static px_status load_model(px_model_command *c, const char *name) {
 static px_status open_data(px_model_command *c) {
     const px_config *config = &c->info.config;
     const px_source_options options = px_source_options_of(config, PX_SPLIT_TEST, c->access);
-    const int levels = c->info.spec.levels;
-    if (c->data.count > 0)
-        PX_TRY(px_cli_open_data(c->ctx, c->ranks, c->data.count, c->data.value, &options, levels, &c->source));
-    else if (config->data.test[0])
-        PX_TRY(px_cli_open_list(c->ctx, c->ranks, config->data.test, &options, levels, &c->source));
-    else
+    if (c->data.count == 0 && !config->data.test[0])
         return px_fail(c->ctx, PX_ERR_USAGE, "%s: found no --data, and data.test of the model's config is empty",
                        c->command->name);
+    PX_TRY(px_cli_open_data(c->ctx, c->ranks, &c->data, config->data.test, &options, c->info.spec.levels, &c->source));
     return px_evaluate_check(c->ctx, &c->info.spec, c->source);
 }
 
@@ -50,7 +46,8 @@ px_status px_cli_run_model(px_model_command *c, int count, char **arguments) {
     px_arguments positionals;
     px_status status = px_cli_parse(c->ctx, c->command, count, arguments, c, &positionals);
     if (status == PX_OK && c->check) status = c->check(c);
-    PX_TRY(px_cli_check_output(c->ctx, c->ranks, status, c->out));
+    if (status == PX_OK && c->out && px_ranks_rank(c->ranks) == 0) status = px_file_check_output(c->ctx, c->out);
+    PX_TRY(px_ranks_agree(c->ranks, status));
     status = open_and_run(c, positionals.value[0]);
     px_source_close(c->source);
     px_model_destroy(c->model);

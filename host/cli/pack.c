@@ -1,10 +1,7 @@
 /* pixelrnn pack: converts any data source into one .npy file. */
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
-#include "host/io/file.h"
 #include "host/logging/logging.h"
-#include <stdio.h>
-#include <string.h>
 
 enum { SKIPPED_SHOWN = 20, MAX_SIDE = 32768, LEVELS = 256 };
 
@@ -34,8 +31,7 @@ typedef struct pack_progress {
 } pack_progress;
 
 static void show_done(void *user, size_t images) {
-    pack_progress *p = user;
-    px_progress_update(&p->progress, (int64_t)images, "");
+    px_progress_update(&((pack_progress *)user)->progress, (int64_t)images, "");
 }
 
 static void show_skipped(void *user, size_t index, const char *why) {
@@ -65,36 +61,24 @@ static px_status pack_source(px_context *ctx, px_source *source, const char *pat
     return PX_OK;
 }
 
-/* Sets the source options from the options and settings. */
-static px_status pack_options(px_context *ctx, const pack_values *w, px_source_options *options) {
-    px_config config;
-    px_config_default(&config);
-    PX_TRY(px_cli_override(ctx, "pack", &w->settings, &config));
-    *options = px_source_options_of(&config, (px_split)w->split, PX_ACCESS_IN_ORDER);
-    if (w->size) options->size = (int)w->size;
-    if (w->channels) options->channels = (int)w->channels;
-    return PX_OK;
-}
-
-/* The checksum is a second output, beside the array. */
-static px_status pack_check_outputs(px_context *ctx, const char *out) {
-    char checksum[PX_PATH];
-    PX_TRY(px_file_check_output(ctx, out));
-    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", out));
-    return px_file_check_output(ctx, checksum);
-}
-
 static px_status pack_run(px_context *ctx, int count, char **arguments) {
     pack_values w = {0};
-    px_source_options options;
+    char checksum[PX_PATH];
+    px_config config;
     px_source *source;
     px_cli_catch_signals();
     PX_TRY(px_cli_parse(ctx, &px_command_pack, count, arguments, &w, &w.sources));
     if (!px_cli_ends_with(w.out, ".npy"))
         return px_fail(ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .npy", w.out);
-    PX_TRY(pack_options(ctx, &w, &options));
-    PX_TRY(pack_check_outputs(ctx, w.out));
-    PX_TRY(px_cli_open_data(ctx, NULL, w.sources.count, w.sources.value, &options, LEVELS, &source));
+    px_config_default(&config);
+    PX_TRY(px_cli_override(ctx, "pack", &w.settings, &config));
+    px_source_options options = px_source_options_of(&config, (px_split)w.split, PX_ACCESS_IN_ORDER);
+    if (w.size) options.size = (int)w.size;
+    if (w.channels) options.channels = (int)w.channels;
+    PX_TRY(px_file_check_output(ctx, w.out));
+    PX_TRY(px_file_path(ctx, checksum, "%s.sfv", w.out)); /* a second output, beside the array */
+    PX_TRY(px_file_check_output(ctx, checksum));
+    PX_TRY(px_cli_open_data(ctx, NULL, &w.sources, NULL, &options, LEVELS, &source));
     const px_status status = pack_source(ctx, source, w.out);
     px_source_close(source);
     return status;
@@ -103,8 +87,6 @@ static px_status pack_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_pack = {
     .name = "pack",
     .positionals = "SOURCE...",
-    .min_positionals = 1,
-    .max_positionals = PX_MAX_ARGUMENTS,
     .summary = "turns any data source into one .npy file, which is read without decoding",
     .options = option_table,
     .run = pack_run,

@@ -11,12 +11,6 @@ static px_status fail_usage(px_context *ctx, const px_command *command, const ch
     return px_fail(ctx, PX_ERR_USAGE, "%s%s; usage: pixelrnn %s %s", problem, argument, command->name, usage);
 }
 
-static const px_option *find_option(const px_option *options, const char *name) {
-    for (const px_option *option = options; option->name; option++)
-        if (strcmp(option->name, name) == 0) return option;
-    return NULL;
-}
-
 /* -5 and -0.5 are values, -o and --seed are options. */
 static bool looks_like_option(const char *argument) {
     return argument[0] == '-' && argument[1] != '\0' && !(argument[1] >= '0' && argument[1] <= '9') &&
@@ -29,13 +23,6 @@ static px_status append(px_context *ctx, px_arguments *list, const char *argumen
                        PX_MAX_ARGUMENTS);
     list->value[list->count++] = argument;
     return PX_OK;
-}
-
-static px_status parse_number(px_context *ctx, const px_option *option, const char *text, double *value) {
-    char *end;
-    *value = strtod(text, &end);
-    if (end != text && !*end && isfinite(*value) && *value > 0) return PX_OK;
-    return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected a number above 0", option->name, text);
 }
 
 static px_status parse_word(px_context *ctx, const px_option *option, const char *text, int *index) {
@@ -67,10 +54,15 @@ static px_status parse_integer(px_context *ctx, const px_option *option, const c
 
 /* Parses the argument of an option that is not a flag into its field. */
 static px_status parse_value(px_context *ctx, const px_option *option, const char *text, void *field) {
+    double *number = field;
+    char *end;
     switch (option->type) {
     case PX_OPTION_WORD: return parse_word(ctx, option, text, field);
     case PX_OPTION_INTEGER: return parse_integer(ctx, option, text, field);
-    case PX_OPTION_NUMBER: return parse_number(ctx, option, text, field);
+    case PX_OPTION_NUMBER:
+        *number = strtod(text, &end);
+        if (end != text && !*end && isfinite(*number) && *number > 0) return PX_OK;
+        return px_fail(ctx, PX_ERR_USAGE, "%s: found \"%.40s\", expected a number above 0", option->name, text);
     case PX_OPTION_PATHS:
     case PX_OPTION_SETTINGS: return append(ctx, field, text);
     default: *(const char **)field = text; return PX_OK;
@@ -81,8 +73,9 @@ static px_status parse_value(px_context *ctx, const px_option *option, const cha
 static px_status parse_option(px_context *ctx, const px_command *command, int count, char **arguments, int *at,
                               void *values) {
     const char *name = arguments[(*at)++];
-    const px_option *option = command->options ? find_option(command->options, name) : NULL;
-    if (!option) return fail_usage(ctx, command, "found unknown option ", name);
+    const px_option *option = command->options;
+    while (option->name && strcmp(option->name, name) != 0) option++;
+    if (!option->name) return fail_usage(ctx, command, "found unknown option ", name);
     void *field = (char *)values + option->offset;
     if (option->type == PX_OPTION_FLAG) {
         *(bool *)field = true;
@@ -97,7 +90,7 @@ static px_status parse_option(px_context *ctx, const px_command *command, int co
 
 /* Required options are texts, paths or lists. */
 static px_status check_required(px_context *ctx, const px_command *command, const void *values) {
-    for (const px_option *option = command->options; option && option->name; option++) {
+    for (const px_option *option = command->options; option->name; option++) {
         if (!option->required) continue;
         const void *field = (const char *)values + option->offset;
         const bool given = option->type == PX_OPTION_PATHS ? ((const px_arguments *)field)->count > 0
@@ -116,8 +109,9 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
         else
             PX_TRY(append(ctx, positionals, arguments[at++]));
     }
-    if (positionals->count < command->min_positionals) return fail_usage(ctx, command, "found too few arguments", "");
-    if (positionals->count > command->max_positionals)
-        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[command->max_positionals]);
+    if (positionals->count == 0 && command->positionals[0] != '[')
+        return fail_usage(ctx, command, "found too few arguments", "");
+    if (positionals->count > 1 && !px_cli_ends_with(command->positionals, "..."))
+        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[1]);
     return check_required(ctx, command, values);
 }

@@ -1,6 +1,5 @@
 /* pixelrnn sample: samples images from a model. */
 #include "host/cli/sampling.h"
-#include <stdio.h>
 
 typedef struct sample_values {
     px_sampling sampling;
@@ -10,7 +9,7 @@ typedef struct sample_values {
 static const px_option options[] = {
     {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(sample_values, images), .min = 1, .max = INT32_MAX / 2,
      .help = "images to sample; default 16"},
-    PX_SAMPLING_OPTIONS(sample_values),
+    PX_SAMPLING_OPTIONS,
     {0},
 };
 
@@ -21,7 +20,8 @@ static px_status sample_run(px_model_command *c) {
     px_sampling *s = &v->sampling;
     char what[64];
     s->count = (int)v->images;
-    s->grid = (px_sampling_grid){.images = s->count, .read = read_grid};
+    s->grid_images = s->count;
+    s->read_grid = read_grid;
     snprintf(what, sizeof what, "%d images", s->count);
     return px_sampling_run(s, what);
 }
@@ -35,8 +35,6 @@ static px_status sample_distributed(px_context *ctx, px_ranks *ranks, int count,
 const px_command px_command_sample = {
     .name = "sample",
     .positionals = "MODEL",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary = "samples images; image n of a seed is always the same image",
     .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,

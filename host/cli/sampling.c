@@ -11,10 +11,8 @@
 #include <string.h>
 #include <zlib.h>
 
-static bool is_npy(const char *path) { return px_cli_ends_with(path, ".npy"); }
-
 px_status px_sampling_check(px_model_command *c) {
-    if (px_cli_ends_with(c->out, ".png") || is_npy(c->out)) return PX_OK;
+    if (px_cli_ends_with(c->out, ".png") || px_cli_ends_with(c->out, ".npy")) return PX_OK;
     return px_fail(c->ctx, PX_ERR_USAGE, "-o: found %.200s, expected a name that ends with .png or .npy", c->out);
 }
 
@@ -91,14 +89,6 @@ static px_status allocate_batch(const px_sampling *s, batch_buffers *b, int imag
                    s->base.command->name, images);
 }
 
-static void free_batch(batch_buffers *b) {
-    px_sampler_destroy(b->sampler);
-    free(b->given);
-    free(b->levels);
-    free(b->nats);
-    free(b->records);
-}
-
 /* Writes the records of a batch. Given pixels keep their 8-bit value instead of that of their level. */
 static void write_records(const px_sampling *s, const batch_buffers *b, int images, uint8_t *records) {
     const px_model_spec *spec = spec_of(s);
@@ -124,7 +114,7 @@ static px_status sample_batch(px_sampling *s, batch_buffers *b, int first, int i
                                  .keep = s->keep,
                                  .stop = &px_cli_stop};
     if (s->read_given) {
-        for (int n = 0; n < images; n++) PX_TRY(s->read_given(s->context, first + n, b->given + (size_t)n * bytes));
+        for (int n = 0; n < images; n++) PX_TRY(s->read_given(s, first + n, b->given + (size_t)n * bytes));
         for (size_t i = 0; i < (size_t)images * bytes; i++) b->levels[i] = px_quantise(b->given[i], spec->levels);
         request.given = b->levels;
     }
@@ -160,7 +150,11 @@ static px_status sample_rounds(px_sampling *s, int first) {
         progress.done = (int64_t)((n - first) / round + 1) * spec->height * spec->width;
     }
     px_progress_clear(&progress);
-    free_batch(&b);
+    px_sampler_destroy(b.sampler);
+    free(b.given);
+    free(b.levels);
+    free(b.nats);
+    free(b.records);
     return status;
 }
 
@@ -206,10 +200,25 @@ static px_status sample_all(px_sampling *s) {
 
 enum { RECORDS_AT_ONCE = 256 };
 
-/* Called with each record. */
-typedef px_status (*record_visitor)(void *visitor, const uint8_t *pixels, double nats);
+/* Where the pixels of records go, unless NULL, and the moments of their NLL. */
+typedef struct record_reader {
+    px_file_out *out;
+    uint8_t *pixels;
+    double count, sum, squares;
+} record_reader;
 
-static px_status visit_records(px_sampling *s, int first, int count, record_visitor visit, void *visitor) {
+static px_status read_record(px_sampling *s, const uint8_t *record, record_reader *v) {
+    const size_t bytes = px_image_bytes(spec_of(s));
+    double nats;
+    memcpy(&nats, record, sizeof nats);
+    v->count++;
+    v->sum += nats;
+    v->squares += nats * nats;
+    if (v->pixels) v->pixels = (uint8_t *)memcpy(v->pixels, record + sizeof nats, bytes) + bytes;
+    return v->out ? px_file_write(s->base.ctx, v->out, record + sizeof nats, bytes) : PX_OK;
+}
+
+static px_status read_records(px_sampling *s, int first, int count, record_reader *v) {
     const size_t bytes = record_bytes(spec_of(s));
     uint8_t *records = malloc(RECORDS_AT_ONCE * bytes);
     if (!records) return px_fail_memory(s->base.ctx, s->base.command->name, RECORDS_AT_ONCE * bytes);
@@ -217,35 +226,14 @@ static px_status visit_records(px_sampling *s, int first, int count, record_visi
     for (int n = 0; n < count && status == PX_OK; n += RECORDS_AT_ONCE) {
         const int part = count - n < RECORDS_AT_ONCE ? count - n : RECORDS_AT_ONCE;
         status = px_resume_file_read(s->resume, (size_t)(first + n), (size_t)part, records);
-        for (int i = 0; i < part && status == PX_OK; i++) {
-            double nats;
-            memcpy(&nats, records + (size_t)i * bytes, sizeof nats);
-            status = visit(visitor, records + (size_t)i * bytes + sizeof nats, nats);
-        }
+        for (int i = 0; i < part && status == PX_OK; i++) status = read_record(s, records + (size_t)i * bytes, v);
     }
     free(records);
     return status;
 }
 
-typedef struct pixel_visitor {
-    px_context *ctx;
-    px_file_out *out; /* or, if NULL, to memory: */
-    uint8_t *pixels;
-    size_t bytes;
-} pixel_visitor;
-
-static px_status visit_pixels(void *visitor, const uint8_t *pixels, double nats) {
-    pixel_visitor *v = visitor;
-    (void)nats;
-    if (v->out) return px_file_write(v->ctx, v->out, pixels, v->bytes);
-    memcpy(v->pixels, pixels, v->bytes);
-    v->pixels += v->bytes;
-    return PX_OK;
-}
-
 px_status px_sampling_read(px_sampling *s, int first, int count, uint8_t *pixels) {
-    pixel_visitor visitor = {.pixels = pixels, .bytes = px_image_bytes(spec_of(s))};
-    return visit_records(s, first, count, visit_pixels, &visitor);
+    return read_records(s, first, count, &(record_reader){.pixels = pixels});
 }
 
 /* Writes all images as an array [count, H, W, C]. */
@@ -254,9 +242,8 @@ static px_status write_npy(px_sampling *s) {
     const size_t shape[] = {(size_t)s->count, (size_t)spec->height, (size_t)spec->width, (size_t)spec->channels};
     px_file_out out;
     PX_TRY(px_file_create(s->base.ctx, s->base.out, &out));
-    pixel_visitor visitor = {.ctx = s->base.ctx, .out = &out, .bytes = px_image_bytes(spec)};
     px_status status = px_npy_write_header(s->base.ctx, s->base.out, out.stream, "|u1", 4, shape);
-    if (status == PX_OK) status = visit_records(s, 0, s->count, visit_pixels, &visitor);
+    if (status == PX_OK) status = read_records(s, 0, s->count, &(record_reader){.out = &out});
     if (status == PX_OK) status = px_file_commit(s->base.ctx, &out);
     px_file_abandon(&out);
     return status;
@@ -264,11 +251,11 @@ static px_status write_npy(px_sampling *s) {
 
 static px_grid_layout grid_layout(const px_sampling *s) {
     const px_model_spec *spec = spec_of(s);
-    return (px_grid_layout){.images = s->grid.images,
+    return (px_grid_layout){.images = s->grid_images,
                             .height = spec->height,
                             .width = spec->width,
                             .channels = spec->channels,
-                            .columns = s->grid.columns};
+                            .columns = s->grid_columns};
 }
 
 static px_status write_png(px_sampling *s) {
@@ -276,32 +263,19 @@ static px_status write_png(px_sampling *s) {
     const size_t bytes = (size_t)layout.images * px_image_bytes(spec_of(s));
     uint8_t *pixels = malloc(bytes);
     if (!pixels) return px_fail_memory(s->base.ctx, s->base.out, bytes);
-    px_status status = s->grid.read(s, pixels);
+    px_status status = s->read_grid(s, pixels);
     if (status == PX_OK) status = px_png_grid_write(s->base.ctx, s->base.out, pixels, &layout);
     free(pixels);
     return status;
 }
 
-typedef struct nats_visitor {
-    double count, sum, squares;
-} nats_visitor;
-
-static px_status visit_nats(void *visitor, const uint8_t *pixels, double nats) {
-    nats_visitor *v = visitor;
-    (void)pixels;
-    v->count++;
-    v->sum += nats;
-    v->squares += nats * nats;
-    return PX_OK;
-}
-
 /* Writes the output, removes the resume file, and prints `what` and the mean NLL. */
 static px_status write_output(px_sampling *s, const char *what) {
-    PX_TRY(is_npy(s->base.out) ? write_npy(s) : write_png(s));
+    PX_TRY(px_cli_ends_with(s->base.out, ".npy") ? write_npy(s) : write_png(s));
     const px_sample_request request = {.keep = s->keep};
     const size_t values = px_sample_values(spec_of(s), &request);
-    nats_visitor v = {0};
-    PX_TRY(visit_records(s, 0, s->count, visit_nats, &v));
+    record_reader v = {0};
+    PX_TRY(read_records(s, 0, s->count, &v));
     const double mean = v.sum / v.count, variance = v.squares / v.count - mean * mean;
     px_resume_file_remove(s->resume);
     printf("%s in %s\n", what, s->base.out);
@@ -315,7 +289,7 @@ static px_status write_output(px_sampling *s, const char *what) {
 px_status px_sampling_run(px_sampling *s, const char *what) {
     const px_grid_layout layout = grid_layout(s);
     if (s->seed < 0) s->seed = s->base.info.config.seed;
-    px_status status = is_npy(s->base.out) ? PX_OK : px_png_grid_check(s->base.ctx, &layout);
+    px_status status = px_cli_ends_with(s->base.out, ".npy") ? PX_OK : px_png_grid_check(s->base.ctx, &layout);
     if (status == PX_OK) status = sample_all(s);
     if (status == PX_OK) status = px_ranks_agree(s->base.ranks, s->resume ? write_output(s, what) : PX_OK);
     px_resume_file_close(s->resume);

@@ -1,21 +1,11 @@
 /* The part that sample and complete share: sampling batch by batch into a resume file, then writing the output file.
  *
- * With several ranks, each rank samples its share of a round. Rank 0 alone has the resume file and writes the output.
- */
+ * Each rank samples its share of a round. Rank 0 alone has the resume file and writes the output. */
 #ifndef PIXELRNN_CLI_SAMPLING_H
 #define PIXELRNN_CLI_SAMPLING_H
 
-#include "host/cli/model_command.h"
+#include "host/cli/cli.h"
 #include "host/io/resume_file.h"
-
-struct px_sampling;
-
-/* The images of a .png output. */
-typedef struct px_sampling_grid {
-    int images, columns; /* columns 0: nearly square */
-    /* Writes the images of the grid to pixels [images, H, W, C]. */
-    px_status (*read)(struct px_sampling *s, uint8_t *pixels);
-} px_sampling_grid;
 
 /* The first member of the structs of values of both commands. */
 typedef struct px_sampling {
@@ -26,13 +16,13 @@ typedef struct px_sampling {
     double temperature;
 
     /* Set by the command before px_sampling_run. */
-    int count; /* images to sample */
-    px_sampling_grid grid;
+    int count;                                                      /* images to sample */
+    int grid_images, grid_columns;                                  /* of a .png output; columns 0: nearly square */
+    px_status (*read_grid)(struct px_sampling *s, uint8_t *pixels); /* writes its images to pixels [images, H, W, C] */
     /* Of completions, otherwise NULL: the mask of given pixels [H, W], a function that reads the 8-bit image that
      * sample `index` completes, and a name for everything else that the given pixels depend on. */
     const uint8_t *keep;
-    px_status (*read_given)(void *context, int index, uint8_t *pixels);
-    void *context;
+    px_status (*read_given)(struct px_sampling *s, int index, uint8_t *pixels);
     const char *given_name;
 
     /* Of rank 0, private to sampling.c. */
@@ -40,18 +30,18 @@ typedef struct px_sampling {
     px_resume_file *resume;
 } px_sampling;
 
-/* The options of both commands. type: a struct of values whose first member is `px_sampling sampling`. */
-#define PX_SAMPLING_OPTIONS(type)                                                                                      \
-    {"--seed", "S", PX_OPTION_INTEGER, offsetof(type, sampling.seed), .help = "seed; default: the seed of the model"}, \
-        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(type, sampling.temperature),                                 \
+/* The options of both commands, whose structs of values begin with a px_sampling. */
+#define PX_SAMPLING_OPTIONS                                                                                            \
+    {"--seed", "S", PX_OPTION_INTEGER, offsetof(px_sampling, seed), .help = "seed; default: the seed of the model"},   \
+        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(px_sampling, temperature),                                   \
          .help = "divisor of the logits; default 1"},                                                                  \
         {"-o",                                                                                                         \
          "OUT.png|OUT.npy",                                                                                            \
          PX_OPTION_PATH,                                                                                               \
-         offsetof(type, sampling.base.out),                                                                            \
+         offsetof(px_sampling, base.out),                                                                              \
          .required = true,                                                                                             \
          .help = "output: a grid of images, or an array uint8 [N, H, W, C]"},                                          \
-        PX_OPTION_SET(type, sampling.base.settings)
+        PX_OPTION_SET(px_sampling, base.settings)
 
 /* Fills *s for the command, with the defaults of the options and px_sampling_check. */
 void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const px_command *command,
@@ -64,7 +54,7 @@ px_status px_sampling_check(px_model_command *c);
  * leaves the finished batches in the resume file; the message says so. */
 px_status px_sampling_run(px_sampling *s, const char *what);
 
-/* Reads the 8-bit pixels of sampled images first .. first + count - 1, on rank 0, for px_sampling_grid. */
+/* Reads the 8-bit pixels of sampled images first .. first + count - 1, on rank 0, for read_grid. */
 px_status px_sampling_read(px_sampling *s, int first, int count, uint8_t *pixels);
 
 /* Bytes of an image, one per value. */

@@ -3,8 +3,6 @@
 #include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
 #include "host/device/backend.h"
-#include <stdio.h>
-#include <string.h>
 
 static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
@@ -54,25 +52,20 @@ static const px_option options[] = {
     {0},
 };
 
-/* Writes the path of the config: CONFIG itself, or config.yaml of a run folder. */
-static px_status train_config_path(px_context *ctx, const char *config, char path[PX_PATH]) {
-    if (!px_file_is_folder(config)) return px_file_path(ctx, path, "%s", config);
-    PX_TRY(px_file_path(ctx, path, "%s/config.yaml", config));
-    if (px_file_exists(path)) return PX_OK;
-    return px_fail(ctx, PX_ERR_FILE, "%s: found a folder without config.yaml, expected a config or a run folder",
-                   config);
-}
-
 static px_status train_parse(px_context *ctx, int count, char **arguments, train_values *w) {
     px_arguments positionals;
     char path[PX_PATH];
     PX_TRY(px_cli_parse(ctx, &px_command_train, count, arguments, w, &positionals));
     const char *config = positionals.value[0];
-    PX_TRY(train_config_path(ctx, config, path));
+    const bool folder = px_file_is_folder(config);
+    PX_TRY(px_file_path(ctx, path, "%s%s", config, folder ? "/config.yaml" : ""));
+    if (folder && !px_file_exists(path))
+        return px_fail(ctx, PX_ERR_FILE, "%s: found a folder without config.yaml, expected a config or a run folder",
+                       config);
     px_config_default(&w->config);
     PX_TRY(px_config_load(ctx, path, &w->config));
     PX_TRY(px_cli_override(ctx, path, &w->settings, &w->config));
-    if (!w->out && px_file_is_folder(config)) w->out = config;
+    if (!w->out && folder) w->out = config;
     w->argument_count = count;
     w->arguments = arguments;
     if (w->init) PX_TRY(px_checkpoint_find_model(ctx, w->init, w->start));
@@ -117,8 +110,6 @@ static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, 
 const px_command px_command_train = {
     .name = "train",
     .positionals = "CONFIG.yaml|RUN",
-    .min_positionals = 1,
-    .max_positionals = 1,
     .summary =
         "trains; --resume continues RUN (by default runs/NAME) exactly where it stopped (--accept-data: on other "
         "images)",

@@ -17,11 +17,11 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
     return PX_OK;
 }
 
-/* The first key whose values differ, and both values as text; NULL if there is none. fixed: only keys that a resumed
- * run cannot change. */
-static const px_key *config_difference(const px_config *a, const px_config *b, bool fixed, char of_a[PX_CONFIG_STRING],
-                                       char of_b[PX_CONFIG_STRING]) {
-    for (const px_key *key = px_keys; key->name; key++) {
+/* The first key from `key` on whose values differ, and both values as text; NULL if there is none. fixed: only keys
+ * that a resumed run cannot change. */
+static const px_key *config_difference(const px_key *key, const px_config *a, const px_config *b, bool fixed,
+                                       char of_a[PX_CONFIG_STRING], char of_b[PX_CONFIG_STRING]) {
+    for (; key->name; key++) {
         px_key_write(key, a, of_a);
         px_key_write(key, b, of_b);
         if ((key->fixed || !fixed) && strcmp(of_a, of_b) != 0) return key;
@@ -31,11 +31,8 @@ static const px_key *config_difference(const px_config *a, const px_config *b, b
 
 void px_config_changes(const px_config *before, const px_config *now, px_config_visitor visit, void *context) {
     char of_before[PX_CONFIG_STRING], of_now[PX_CONFIG_STRING];
-    for (const px_key *key = px_keys; key->name; key++) {
-        px_key_write(key, before, of_before);
-        px_key_write(key, now, of_now);
-        if (strcmp(of_before, of_now) != 0) visit(context, key->name, of_before, of_now);
-    }
+    for (const px_key *key = px_keys; (key = config_difference(key, before, now, false, of_before, of_now)); key++)
+        visit(context, key->name, of_before, of_now);
 }
 
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine) {
@@ -43,14 +40,14 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
     px_config same_data = *mine; /* px_ranks_same compares the images; paths may differ */
     memcpy(same_data.data.train, first->data.train, sizeof first->data.train);
     memcpy(same_data.data.test, first->data.test, sizeof first->data.test);
-    const px_key *key = config_difference(first, &same_data, false, expected, found);
+    const px_key *key = config_difference(px_keys, first, &same_data, false, expected, found);
     if (!key) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %.200s, expected %.200s as on rank 0", key->name, found, expected);
 }
 
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *started, const px_config *given) {
     char before[PX_CONFIG_STRING], now[PX_CONFIG_STRING];
-    const px_key *key = config_difference(started, given, true, before, now);
+    const px_key *key = config_difference(px_keys, started, given, true, before, now);
     if (!key) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "%s: %s: found %.200s, expected %.200s as when the run was started", where,
                    key->name, now, before);

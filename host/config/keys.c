@@ -157,10 +157,9 @@ const px_key *px_key_nearest(const char *name) {
 
 const char *px_config_word(const char *name, int value) {
     const px_key *key = px_key_find(name);
-    if (!key || !key->words || value < 0) return NULL;
-    int count = 0;
-    while (key->words[count]) count++;
-    return value < count ? key->words[value] : NULL;
+    for (int i = 0; key && key->words && key->words[i]; i++)
+        if (i == value) return key->words[i];
+    return NULL;
 }
 
 void px_config_default(px_config *config) {

@@ -1,5 +1,4 @@
-/* The table of config keys, from which parsing, --set, writing and documentation are derived. Private to host/config.
- */
+/* The table of config keys, from which parsing, --set, writing and documentation are derived. */
 #ifndef PIXELRNN_CONFIG_KEYS_H
 #define PIXELRNN_CONFIG_KEYS_H
 
@@ -7,8 +6,7 @@
 #include <stddef.h>
 
 typedef enum {
-    PX_KEY_STRING,  /* char[PX_CONFIG_STRING]; the values of a list are separated by tabs, which a value cannot contain
-                     */
+    PX_KEY_STRING,  /* char[PX_CONFIG_STRING]; tabs, which a value cannot contain, separate the values of a list */
     PX_KEY_INTEGER, /* int64_t */
     PX_KEY_REAL,    /* double */
     PX_KEY_BOOLEAN, /* bool */
@@ -55,8 +53,7 @@ px_status px_key_read(px_context *ctx, const char *place, const px_key *key, con
 /* Spells the field's value so that px_key_read gives the same value back. `text` holds PX_CONFIG_STRING bytes. */
 void px_key_write(const px_key *key, const px_config *config, char *text);
 
-/* What a key's value may be, as an error says it ("an integer from 1 to 1000"), and the range alone ("from 1 to 1000").
- */
+/* What a key's value may be, as in errors: "an integer from 1 to 1000"; and the range alone: "from 1 to 1000". */
 enum { PX_KEY_PHRASE = 160 };
 void px_key_expected(const px_key *key, char phrase[PX_KEY_PHRASE]);
 void px_key_range(const px_key *key, char phrase[PX_KEY_PHRASE]);

@@ -83,8 +83,7 @@ static px_status expect_event(reader *r, yaml_event_type_t type, const char *exp
 /* Reads the next event into r->event. */
 static px_status next(reader *r) {
     yaml_event_delete(&r->event);
-    if (!yaml_parser_parse(&r->parser, &r->event)) return fail_syntax(r);
-    return PX_OK;
+    return yaml_parser_parse(&r->parser, &r->event) ? PX_OK : fail_syntax(r);
 }
 
 /* The text of a scalar. A plain null, in any spelling, is the empty text. */
@@ -92,11 +91,6 @@ static const char *scalar_text(const yaml_event_t *event) {
     const char *text = (const char *)event->data.scalar.value;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     return plain && (strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0) ? "" : text;
-}
-
-/* Whether a sequence has neither anchor nor tag. */
-static bool is_plain_list(const yaml_event_t *event) {
-    return !event->data.sequence_start.anchor && !event->data.sequence_start.tag;
 }
 
 /* Records the line of a key or section. A second occurrence is an error. */
@@ -132,7 +126,8 @@ static px_status read_value(reader *r, const px_key *key) {
     px_key_expected(key, expected);
     PX_TRY(record_line(r, &r->key_line[key - px_keys]));
     snprintf(location, LOCATION, "%s:%zu", r->where, r->line);
-    if (key->list && r->event.type == YAML_SEQUENCE_START_EVENT && is_plain_list(&r->event)) {
+    const bool sequence = r->event.type == YAML_SEQUENCE_START_EVENT;
+    if (key->list && sequence && !r->event.data.sequence_start.anchor && !r->event.data.sequence_start.tag) {
         PX_TRY(read_list(r, expected, list));
         return px_key_read(r->ctx, location, key, list, &r->config);
     }

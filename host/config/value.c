@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-static void *field_of(const px_key *key, px_config *config) { return (char *)config + key->offset; }
-
 static bool in_range(const px_key *key, double value) {
     if (key->above ? value <= key->min : value < key->min) return false;
     return key->below ? value < key->max : value <= key->max;
@@ -55,15 +53,10 @@ void px_quote(const char *text, char quote[PX_QUOTE]) {
     strcpy(quote + end, *in ? "...\"" : "\"");
 }
 
-/* Whether a list has no empty value. An empty list has none. */
-static bool is_list(const char *text) {
-    const size_t bytes = strlen(text);
-    return bytes == 0 || (text[0] != '\t' && text[bytes - 1] != '\t' && !strstr(text, "\t\t"));
-}
-
 static bool read_string(const px_key *key, const char *text, char *value) {
     size_t bytes = strlen(text);
-    if (!in_range(key, (double)bytes) || (key->list && !is_list(text))) return false;
+    if (!in_range(key, (double)bytes)) return false;
+    if (key->list && (text[0] == '\t' || (bytes > 0 && text[bytes - 1] == '\t') || strstr(text, "\t\t"))) return false;
     for (const unsigned char *c = (const unsigned char *)text; *c; c += utf8_length(c))
         if (utf8_length(c) == 0 || (is_control(*c) && !(key->list && *c == '\t'))) return false;
     memcpy(value, text, bytes + 1);
@@ -127,7 +120,7 @@ static bool read_value(const px_key *key, const char *text, void *field) {
 }
 
 px_status px_key_read(px_context *ctx, const char *where, const px_key *key, const char *text, px_config *config) {
-    if (read_value(key, text, field_of(key, config))) return PX_OK;
+    if (read_value(key, text, (char *)config + key->offset)) return PX_OK;
     char found[PX_QUOTE], expected[PX_KEY_PHRASE];
     px_quote(text, found);
     px_key_expected(key, expected);

@@ -13,25 +13,21 @@ static bool looks_typed(const char *text) {
     return px_read_boolean(text, &boolean) || strcasecmp(text, "null") == 0 || strcmp(text, "~") == 0;
 }
 
-/* Adds a scalar of `length` bytes, which libyaml quotes where necessary. 0 if out of memory. */
-static int add_scalar(yaml_document_t *document, const char *text, size_t length, bool quoted) {
+/* Adds a scalar, which libyaml quotes where necessary. 0 if out of memory. */
+static int add_scalar(yaml_document_t *document, const char *text, bool quoted) {
     yaml_scalar_style_t style = quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE;
-    return yaml_document_add_scalar(document, NULL, (const yaml_char_t *)text, (int)length, style);
+    return yaml_document_add_scalar(document, NULL, (const yaml_char_t *)text, (int)strlen(text), style);
 }
 
 static bool add_pair(yaml_document_t *document, int mapping, int name, int value) {
     return mapping && name && value && yaml_document_append_mapping_pair(document, mapping, name, value);
 }
 
-static int add_value(yaml_document_t *document, const px_key *key, const char *text) {
-    return add_scalar(document, text, strlen(text), key->type == PX_KEY_STRING && looks_typed(text));
-}
-
 /* Adds a sequence of tab-separated values. 0 if out of memory. */
 static int add_list(yaml_document_t *document, char *text) {
     const int sequence = yaml_document_add_sequence(document, NULL, YAML_BLOCK_SEQUENCE_STYLE);
     for (char *rest = text, *value; sequence && (value = strsep(&rest, "\t"));) {
-        const int item = add_scalar(document, value, strlen(value), looks_typed(value));
+        const int item = add_scalar(document, value, looks_typed(value));
         if (!item || !yaml_document_append_sequence_item(document, sequence, item)) return 0;
     }
     return sequence;
@@ -43,16 +39,17 @@ static bool add_keys(yaml_document_t *document, const px_config *config) {
     int section = root;
     for (const px_key *key = px_keys; key->name; key++) {
         const char *leaf = px_key_leaf(key->name);
-        size_t length = leaf > key->name ? (size_t)(leaf - key->name - 1) : 0; /* of the section's name */
         char name[PX_KEY_PHRASE], text[PX_CONFIG_STRING];
-        snprintf(name, sizeof name, "%.*s", (int)length, key->name);
+        snprintf(name, sizeof name, "%.*s", leaf > key->name ? (int)(leaf - key->name - 1) : 0, key->name);
         if (px_key_section(name) == key) { /* its first key */
             section = yaml_document_add_mapping(document, NULL, YAML_BLOCK_MAPPING_STYLE);
-            if (!add_pair(document, root, add_scalar(document, name, length, false), section)) return false;
+            if (!add_pair(document, root, add_scalar(document, name, false), section)) return false;
         }
         px_key_write(key, config, text);
-        int value = key->list && strchr(text, '\t') ? add_list(document, text) : add_value(document, key, text);
-        if (!add_pair(document, section, add_scalar(document, leaf, strlen(leaf), false), value)) return false;
+        int value = key->list && strchr(text, '\t')
+                        ? add_list(document, text)
+                        : add_scalar(document, text, key->type == PX_KEY_STRING && looks_typed(text));
+        if (!add_pair(document, section, add_scalar(document, leaf, false), value)) return false;
     }
     return true;
 }
@@ -90,18 +87,15 @@ char *px_config_text(const px_config *config) {
     return NULL;
 }
 
-static bool has_prefix(const px_key *key, const char *prefix) {
-    return strncmp(key->name, prefix, strlen(prefix)) == 0;
-}
-
 px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out) {
     static const char *const types[] = {[PX_KEY_STRING] = "text",
                                         [PX_KEY_INTEGER] = "integer",
                                         [PX_KEY_REAL] = "number",
                                         [PX_KEY_BOOLEAN] = "boolean",
                                         [PX_KEY_WORD] = "word"};
+    const size_t length = strlen(prefix);
     const px_key *first = px_keys;
-    while (first->name && !has_prefix(first, prefix)) first++;
+    while (first->name && strncmp(first->name, prefix, length) != 0) first++;
     if (!first->name) {
         char quote[PX_QUOTE];
         px_quote(prefix, quote);
@@ -111,7 +105,7 @@ px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out) {
     fprintf(out, "| key | type | default | range | help |\n| --- | --- | --- | --- | --- |\n");
     for (const px_key *key = px_keys; key->name; key++) {
         char range[PX_KEY_PHRASE];
-        if (!has_prefix(key, prefix)) continue;
+        if (strncmp(key->name, prefix, length) != 0) continue;
         px_key_range(key, range);
         fprintf(out, "| `%s` | %s%s%s | `%s` | %s | %s |\n", key->name, types[key->type], key->unit ? ", " : "",
                 key->unit ? key->unit : "", *key->initial ? key->initial : "\"\"", range, key->help);

@@ -161,12 +161,6 @@ static void handle_message(px_heartbeat *m, peer *from, const message *in) {
     }
 }
 
-static void handle_closed_connection(px_heartbeat *m, const peer *from) {
-    /* After a long suspension the peers have given this rank up, and one of them has logged that. */
-    if (px_clock_seconds() - m->resumed < m->silence_s) m->options.callbacks->exit(PX_ERR_DEVICE);
-    end_for_peer(m, from, PX_ERR_DEVICE, " ended unexpectedly: its process was killed or crashed", 0);
-}
-
 /* Reads and handles all messages that have arrived from a peer. */
 static void receive_messages(px_heartbeat *m, peer *from) {
     while (from->connection >= 0) {
@@ -182,7 +176,9 @@ static void receive_messages(px_heartbeat *m, peer *from) {
         const ssize_t got = recv(from->connection, end, size - from->received_bytes, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (got <= 0) {
-            handle_closed_connection(m, from);
+            /* After a long suspension the peers have given this rank up, and one of them has logged that. */
+            if (px_clock_seconds() - m->resumed < m->silence_s) m->options.callbacks->exit(PX_ERR_DEVICE);
+            end_for_peer(m, from, PX_ERR_DEVICE, " ended unexpectedly: its process was killed or crashed", 0);
             return;
         }
         from->received_bytes += (size_t)got;
@@ -307,17 +303,13 @@ static void stop_thread(px_heartbeat *m) {
 
 /* ---- Public functions ---- */
 
-/* Raises the limit on open files to its maximum: rank 0 has a connection for every other rank. */
-static void raise_file_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static px_status accept_all(px_context *ctx, px_heartbeat *m, uint64_t token, int listener) {
     const double deadline = px_clock_seconds() + connect_all_s;
-    raise_file_limit();
+    struct rlimit files; /* raised to its maximum, because rank 0 has a connection for every other rank */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     for (int connected = 0; connected < m->count;) {
         int rank, connection;
         PX_TRY(px_handshake_accept(ctx, listener, token, m->options.count, deadline, &rank, &connection));

@@ -1,9 +1,40 @@
-/* Loading of libpixelrnn_mpi.so and libpixelrnn_nccl.so, which lie beside the program.
+/* Detection of the launcher that started this process, by its environment variables, and loading of libpixelrnn_mpi.so
+ * and libpixelrnn_nccl.so, which lie beside the program.
  *
  * They are separate libraries so that a single process starts fast and runs on machines without MPI and NCCL. If a
  * launcher started several processes, MPI is required: as many single processes would train in the same run folder. */
 #include "host/distributed/ranks.h"
 #include <dlfcn.h>
+#include <stdlib.h>
+
+/* The number of ranks that a launcher started and the launcher's command; 0 without a launcher. */
+static int launcher_ranks(const char **launcher) {
+    /* mpirun is Open MPI's, mpiexec that of MPICH and Intel MPI. SLURM sets its variable in each step of srun, not in a
+     * batch script; a step of one task may be an interactive shell, so it does not count. */
+    static const struct {
+        const char *variable, *launcher;
+        int min_ranks;
+    } known[] = {
+        {"OMPI_COMM_WORLD_SIZE", "mpirun", 1}, {"PMI_SIZE", "mpiexec", 1}, {"SLURM_STEP_NUM_TASKS", "srun", 2}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *ranks = getenv(known[i].variable);
+        *launcher = known[i].launcher;
+        if (ranks && atoi(ranks) >= known[i].min_ranks) return atoi(ranks);
+    }
+    return 0;
+}
+
+int px_ranks_launched(void) {
+    const char *launcher;
+    return launcher_ranks(&launcher);
+}
+
+int px_ranks_launched_local(void) {
+    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        if (getenv(variables[i])) return atoi(getenv(variables[i]));
+    return 0;
+}
 
 /* Finds a function in a library. The library stays loaded, because MPI and NCCL do not unload cleanly. */
 static px_status load(px_context *ctx, const char *library, const char *symbol, void *function) {
@@ -14,7 +45,7 @@ static px_status load(px_context *ctx, const char *library, const char *symbol, 
 
 px_status px_mpi_open(px_context *ctx, px_mpi **mpi) {
     const char *launcher;
-    const int launched = px_launcher_ranks(&launcher);
+    const int launched = launcher_ranks(&launcher);
     px_status (*open)(px_context *, px_mpi **) = NULL;
     px_context reason;
     *mpi = NULL;

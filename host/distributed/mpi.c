@@ -184,9 +184,8 @@ static px_status mpi_broadcast(px_mpi *base, px_context *ctx, void *data, size_t
 static px_status mpi_sum(px_mpi *base, px_context *ctx, px_real *values, size_t count) {
     if (count > INT_MAX)
         return px_fail(ctx, PX_ERR_SHAPE,
-                       "MPI: found a bucket of %zu elements, expected at most %d; lower "
-                       "parallel.bucket_mib",
-                       count, INT_MAX);
+                       "MPI: found a bucket of %zu elements, expected at most %d; lower parallel.bucket_mib", count,
+                       INT_MAX);
     submit((communicator *)base, (operation){.kind = OP_ALLREDUCE, .data = values, .count = (int)count});
     return PX_OK;
 }

@@ -178,14 +178,6 @@ static void divide_cores(const px_ranks *ranks) {
     omp_set_num_threads(threads > 0 ? threads : 1);
 }
 
-static px_status gather_host_names(px_ranks *ranks) {
-    const size_t count = (size_t)ranks->mpi->count;
-    ranks->hosts = calloc(count, sizeof *ranks->hosts);
-    if (!ranks->hosts) return px_fail_memory(ranks->ctx, "ranks", count * sizeof *ranks->hosts);
-    gethostname(ranks->hosts[ranks->mpi->rank], sizeof *ranks->hosts - 1);
-    return px_ranks_gather(ranks, ranks->hosts, count, 1, sizeof *ranks->hosts);
-}
-
 static void name_for_heartbeat(const void *ranks, int rank, char name[PX_RANK_NAME]) {
     px_ranks_name(ranks, rank, name);
 }
@@ -195,7 +187,11 @@ static px_status connect_ranks(px_ranks *ranks, const px_ranks_callbacks *callba
     px_heartbeat_address address = {0};
     int listener = -1;
     PX_TRY(px_mpi_open(ctx, &ranks->mpi));
-    PX_TRY(gather_host_names(ranks));
+    const size_t count = (size_t)ranks->mpi->count;
+    ranks->hosts = calloc(count, sizeof *ranks->hosts);
+    if (!ranks->hosts) return px_fail_memory(ctx, "ranks", count * sizeof *ranks->hosts);
+    gethostname(ranks->hosts[ranks->mpi->rank], sizeof *ranks->hosts - 1);
+    PX_TRY(px_ranks_gather(ranks, ranks->hosts, count, 1, sizeof *ranks->hosts));
     divide_cores(ranks);
     px_status status = ranks->mpi->rank == 0 ? px_heartbeat_listen(ctx, &address, &listener) : PX_OK;
     PX_TRY(px_ranks_agree(ranks, status));

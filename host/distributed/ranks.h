@@ -8,9 +8,6 @@
 
 enum { PX_HOST_NAME = 64 };
 
-/* The number of ranks that a launcher started and the launcher's command; 0 without a launcher. */
-int px_launcher_ranks(const char **launcher);
-
 /* ---- MPI ----
  *
  * A thread of the library makes all calls of MPI, in the order of submission. MPI needs no thread support for that, and

@@ -208,13 +208,17 @@ px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, cha
     return status;
 }
 
-px_status px_file_write_text(px_context *ctx, const char *path, const char *text) {
+px_status px_file_write_whole(px_context *ctx, const char *path, const void *data, size_t bytes) {
     px_file_out out;
     PX_TRY(px_file_create(ctx, path, &out));
-    px_status status = px_file_write(ctx, &out, text, strlen(text));
+    px_status status = px_file_write(ctx, &out, data, bytes);
     if (status == PX_OK) status = px_file_commit(ctx, &out);
     px_file_abandon(&out);
     return status;
+}
+
+px_status px_file_write_text(px_context *ctx, const char *path, const char *text) {
+    return px_file_write_whole(ctx, path, text, strlen(text));
 }
 
 bool px_file_is_folder(const char *path) {

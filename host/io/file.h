@@ -67,7 +67,8 @@ void px_file_close(px_file_in *in);
 /* Reads a whole text file into *text, terminated by 0, which the caller frees. PX_ERR_FILE if it cannot be read;
  * PX_ERR_FORMAT if it has more than `limit` bytes or contains a 0 byte. */
 px_status px_file_read_text(px_context *ctx, const char *path, size_t limit, char **text);
-/* Writes a text as the whole of a file, atomically. */
+/* Writes bytes, or a text, as the whole of a file, atomically. */
+px_status px_file_write_whole(px_context *ctx, const char *path, const void *data, size_t bytes);
 px_status px_file_write_text(px_context *ctx, const char *path, const char *text);
 /* Creates the folder path and its missing parents. */
 px_status px_file_make_folder(px_context *ctx, const char *path);

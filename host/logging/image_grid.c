@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stb/stb_image_write.h>
+
+/* Defined by stb_image_write, but not declared. The caller frees the result. */
+unsigned char *stbi_write_png_to_mem(const unsigned char *, int, int, int, int, int *);
 
 enum { MARGIN = 1, MARGIN_GREY = 128, SMALL = 64, PNG_LIMIT = 1 << 30 /* stb counts bytes in int */ };
 
@@ -14,38 +16,27 @@ typedef struct canvas {
     int height, width, channels, columns, scale;
 } canvas;
 
-static int automatic_scale(const px_grid_layout *layout) {
-    int side = layout->height > layout->width ? layout->height : layout->width;
-    int scale = (SMALL + side / 2) / side;
-    return scale > 1 ? scale : 1;
-}
-
-/* The number of columns that makes the grid nearly square in pixels. */
-static int automatic_columns(const px_grid_layout *layout) {
-    double columns = ceil(sqrt((double)layout->images * layout->height / layout->width));
-    return columns < layout->images ? (int)columns : layout->images;
-}
-
 static px_status plan_grid(px_context *ctx, const px_grid_layout *layout, canvas *grid) {
-    if (layout->images < 1 || layout->height < 1 || layout->width < 1) {
+    if (layout->images < 1 || layout->height < 1 || layout->width < 1)
         return px_fail(ctx, PX_ERR_SHAPE, "image grid: found %d images of %d x %d pixels, expected at least 1 of each",
                        layout->images, layout->height, layout->width);
-    }
-    if (layout->channels != 1 && layout->channels != 3) {
+    if (layout->channels != 1 && layout->channels != 3)
         return px_fail(ctx, PX_ERR_SHAPE, "image grid: found %d channels, expected 1 or 3", layout->channels);
-    }
+    const int side = layout->height > layout->width ? layout->height : layout->width;
+    const int scale = (SMALL + side / 2) / side;
+    const double square = ceil(sqrt((double)layout->images * layout->height / layout->width)); /* in pixels */
+    const int columns = square < layout->images ? (int)square : layout->images;
     grid->channels = layout->channels;
-    grid->scale = layout->scale > 0 ? layout->scale : automatic_scale(layout);
-    grid->columns = layout->columns > 0 ? layout->columns : automatic_columns(layout);
+    grid->scale = layout->scale > 0 ? layout->scale : scale > 1 ? scale : 1;
+    grid->columns = layout->columns > 0 ? layout->columns : columns;
     /* In double, because the product may exceed any integer type. A PNG row is its pixels and one filter byte. */
     double rows = ceil((double)layout->images / grid->columns);
     double height = rows * ((double)layout->height * grid->scale + MARGIN) + MARGIN;
     double width = grid->columns * ((double)layout->width * grid->scale + MARGIN) + MARGIN;
-    if (height * (width * grid->channels + 1) > PNG_LIMIT) {
+    if (height * (width * grid->channels + 1) > PNG_LIMIT)
         return px_fail(ctx, PX_ERR_SHAPE,
                        "image grid: %.0f x %.0f pixels are too large for one PNG; sample fewer images, or write a .npy",
                        height, width);
-    }
     grid->height = (int)height;
     grid->width = (int)width;
     return PX_OK;
@@ -70,19 +61,6 @@ static void draw_image(const canvas *grid, const px_grid_layout *layout, const u
     }
 }
 
-typedef struct png_bytes {
-    void *data;
-    size_t bytes;
-} png_bytes;
-
-static void copy_png(void *context, void *data, int bytes) {
-    png_bytes *png = context;
-    png->data = malloc((size_t)bytes);
-    if (!png->data) return;
-    png->bytes = (size_t)bytes;
-    memcpy(png->data, data, png->bytes);
-}
-
 px_status px_png_grid(px_context *ctx, const uint8_t *pixels, const px_grid_layout *layout, void **png, size_t *bytes,
                       int *grid_height, int *grid_width) {
     canvas grid = {0};
@@ -93,12 +71,11 @@ px_status px_png_grid(px_context *ctx, const uint8_t *pixels, const px_grid_layo
     memset(grid.pixels, MARGIN_GREY, size);
     for (int i = 0; i < layout->images; i++) draw_image(&grid, layout, pixels, i);
 
-    png_bytes result = {0};
-    stbi_write_png_to_func(copy_png, &result, grid.width, grid.height, grid.channels, grid.pixels, 0);
+    int length;
+    *png = stbi_write_png_to_mem(grid.pixels, 0, grid.width, grid.height, grid.channels, &length);
     free(grid.pixels);
-    if (!result.data) return px_fail_memory(ctx, "image grid: PNG", size);
-    *png = result.data;
-    *bytes = result.bytes;
+    if (!*png) return px_fail_memory(ctx, "image grid: PNG", size);
+    *bytes = (size_t)length;
     *grid_height = grid.height;
     *grid_width = grid.width;
     return PX_OK;
@@ -109,11 +86,7 @@ px_status px_png_grid_write(px_context *ctx, const char *path, const uint8_t *pi
     size_t bytes;
     int height, width;
     PX_TRY(px_png_grid(ctx, pixels, layout, &png, &bytes, &height, &width));
-    px_file_out out;
-    px_status status = px_file_create(ctx, path, &out);
-    if (status == PX_OK) status = px_file_write(ctx, &out, png, bytes);
-    if (status == PX_OK) status = px_file_commit(ctx, &out);
-    px_file_abandon(&out);
+    const px_status status = px_file_write_whole(ctx, path, png, bytes);
     free(png);
     return status;
 }

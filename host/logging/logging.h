@@ -6,6 +6,7 @@
 
 #include "pixelrnn/status.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -19,8 +20,7 @@ typedef struct px_progress {
     char label[64];
     int64_t start, done, total; /* units: steps, images or pixels */
     double started, drawn;      /* monotonic clock, seconds */
-    double
-        busy; /* seconds spent on units, from which the rate is computed; the time left includes all others; 0: all */
+    double busy; /* seconds spent on units, which give the rate; the time left includes all others; 0: all */
 } px_progress;
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total);
@@ -34,8 +34,6 @@ void px_progress_clear(px_progress *progress);
 __attribute__((format(printf, 2, 3)))
 #endif
 void px_progress_line(px_progress *progress, const char *format, ...);
-/* Draws the line a last time, and ends it. */
-void px_progress_end(px_progress *progress, const char *detail);
 
 /* ---- Metrics: metrics.jsonl and TensorBoard ---- */
 
@@ -64,6 +62,8 @@ px_status px_metrics_record(px_metrics *metrics, const char *json);
 px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
                            int height, int width, int channels);
 void px_metrics_close(px_metrics *metrics);
+/* CRC-32C (Castagnoli), the checksum of TensorBoard records: polynomial 0x1edc6f41, reflected. */
+uint32_t px_crc32c(const void *data, size_t bytes);
 
 /* ---- Grids of images ---- */
 

@@ -28,18 +28,6 @@ static bool locale_is_utf8(void) {
     return utf8;
 }
 
-static bool is_terminal(FILE *out) {
-    const char *kind = getenv("TERM");
-    return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
-}
-
-/* The columns that a line may use: one less than the terminal has, because some terminals wrap after the last one. */
-static int line_width(const px_progress *progress) {
-    struct winsize size;
-    bool known = ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return (known ? size.ws_col : 80) - 1;
-}
-
 /* ---- The parts of a line ---- */
 
 static void format_time(char *text, size_t size, double seconds) {
@@ -71,17 +59,12 @@ static void describe(const px_progress *progress, const char *detail, double now
     snprintf(parts[TIME], PART_BYTES, "%s, %s left", passed, left);
 }
 
-/* The columns of a text: its characters, because no character of a line is wide. */
-static int cells(const char *text, bool utf8) {
-    int count = 0;
-    for (; *text; text++) count += !utf8 || ((unsigned char)*text & 0xc0) != 0x80;
-    return count;
-}
-
+/* The columns of a line: its characters, because none is wide, and the gaps between its parts. */
 static int line_cells(line_parts parts, bool utf8) {
     int total = 0;
     for (int i = 0; i < PARTS; i++) {
-        if (parts[i][0]) total += cells(parts[i], utf8) + (total ? GAP : 0);
+        if (parts[i][0] && total) total += GAP;
+        for (const char *c = parts[i]; *c; c++) total += !utf8 || ((unsigned char)*c & 0xc0) != 0x80;
     }
     return total;
 }
@@ -104,13 +87,16 @@ static void draw_bar(char *text, int width, double share, bool utf8) {
     append(text, utf8 ? "▏" : "]", 1);
 }
 
-/* Removes parts that do not fit the width, the least important first. The bar fills the remaining width. */
-static void fit_width(const px_progress *progress, int width, line_parts parts) {
+/* Removes parts that do not fit the terminal, the least important first. The bar fills the remaining width, which is
+ * one column less than the terminal has, because some terminals wrap after the last one. */
+static void fit_width(const px_progress *progress, line_parts parts) {
+    struct winsize size;
+    const bool known = ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    const int width = (known ? size.ws_col : 80) - 1;
     static const int removable[] = {RATE, COUNT, DETAIL, LABEL, TIME};
     enum { REMOVABLE = sizeof removable / sizeof *removable };
-    for (int i = 0; i < REMOVABLE && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++) {
+    for (int i = 0; i < REMOVABLE && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++)
         parts[removable[i]][0] = 0;
-    }
     if (line_cells(parts, progress->utf8) > width) parts[SHARE][0] = 0;
     int left = width - line_cells(parts, progress->utf8) - GAP - EDGES;
     if (left < 1) return;
@@ -124,7 +110,7 @@ static void fit_width(const px_progress *progress, int width, line_parts parts) 
 static void draw(px_progress *progress, const char *detail, double now) {
     line_parts parts;
     describe(progress, detail, now, parts);
-    if (progress->terminal) fit_width(progress, line_width(progress), parts);
+    if (progress->terminal) fit_width(progress, parts);
 
     /* A line that is written in pieces flickers. */
     char line[LINE_BYTES] = "";
@@ -144,8 +130,9 @@ static void draw(px_progress *progress, const char *detail, double now) {
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total) {
     double now = px_clock_seconds();
+    const char *kind = getenv("TERM");
     *progress = (px_progress){.out = out,
-                              .terminal = is_terminal(out),
+                              .terminal = isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0),
                               .utf8 = locale_is_utf8(),
                               .start = start,
                               .done = start,
@@ -175,13 +162,6 @@ void px_progress_line(px_progress *progress, const char *format, ...) {
     va_start(arguments, format);
     vfprintf(progress->out, format, arguments);
     va_end(arguments);
-    fputc('\n', progress->out);
-    fflush(progress->out);
-}
-
-void px_progress_end(px_progress *progress, const char *detail) {
-    draw(progress, detail, px_clock_seconds());
-    if (!progress->terminal) return;
     fputc('\n', progress->out);
     fflush(progress->out);
 }

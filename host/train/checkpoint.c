@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,14 +14,14 @@
 
 enum { STEP_DIGITS = 9 };
 
-px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, char path[PX_PATH]) {
-    return px_file_path(ctx, path, "%s/checkpoints/%0*lld", run, STEP_DIGITS, (long long)step);
+px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, const char *suffix, char path[PX_PATH]) {
+    return px_file_path(ctx, path, "%s/checkpoints/%0*lld%s", run, STEP_DIGITS, (long long)step, suffix);
 }
 
 bool px_checkpoint_exists(const char *run, int64_t step) {
     px_context ignored;
     char path[PX_PATH];
-    return px_checkpoint_path(&ignored, run, step, path) == PX_OK && px_file_is_folder(path);
+    return px_checkpoint_path(&ignored, run, step, "", path) == PX_OK && px_file_is_folder(path);
 }
 
 /* ---- Contents of the files ---- */
@@ -72,7 +71,7 @@ void px_state_add_data(cJSON *json, const px_train_state *state) {
     digest_add(data, "test", &state->test);
 }
 
-static char *state_text(const px_train_state *state) {
+static px_status state_save(px_context *ctx, const px_train_state *state, const char *path) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "step", (double)state->step);
     if (isfinite(state->best_nats_per_image)) state_add(json, "best_nats_per_image", state->best_nats_per_image);
@@ -84,11 +83,6 @@ static char *state_text(const px_train_state *state) {
     px_state_add_data(json, state);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
-    return text;
-}
-
-static px_status state_save(px_context *ctx, const px_train_state *state, const char *path) {
-    char *text = state_text(state);
     const px_status status = text ? px_file_write_text(ctx, path, text) : px_fail_memory(ctx, path, 0);
     free(text);
     return status;
@@ -157,8 +151,7 @@ static px_status clear_folder(px_context *ctx, const char *run, const char *link
     return px_file_remove_folder(ctx, temporary);
 }
 
-/* Points RUN/checkpoints/NAME at the folder of a step by one rename of a link, or else of a text file. */
-static px_status link_checkpoint(px_context *ctx, const char *run, const char *name, int64_t step) {
+px_status px_checkpoint_mark(px_context *ctx, const char *run, const char *name, int64_t step) {
     char link[PX_PATH], temporary[PX_PATH], target[32];
     PX_TRY(px_file_path(ctx, link, "%s/checkpoints/%s", run, name));
     PX_TRY(px_file_path(ctx, temporary, "%s.partial", link));
@@ -184,14 +177,6 @@ px_status px_checkpoint_try_link(px_context *ctx, const char *run) {
     return PX_OK;
 }
 
-px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step) {
-    return link_checkpoint(ctx, run, "best", step);
-}
-
-px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step) {
-    return link_checkpoint(ctx, run, "newest", step);
-}
-
 static px_status write_files(const char *folder, px_model *model, const px_optimizer *optimizer,
                              const px_config *config, const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
@@ -212,16 +197,16 @@ px_status px_checkpoint_save(const char *run, px_model *model, const px_optimize
                              const px_train_state *state) {
     px_context *ctx = px_model_device(model)->ctx;
     char folder[PX_PATH], temporary[PX_PATH], json[PX_PATH];
-    PX_TRY(px_checkpoint_path(ctx, run, state->step, folder));
-    PX_TRY(px_file_path(ctx, temporary, "%s.partial", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, state->step, "", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, state->step, ".partial", temporary));
+    PX_TRY(px_checkpoint_path(ctx, run, state->step, "/state.json", json));
     if (px_file_exists(folder)) {
-        PX_TRY(px_file_path(ctx, json, "%s/state.json", folder));
         PX_TRY(state_save(ctx, state, json));
     } else {
         PX_TRY(write_files(temporary, model, optimizer, config, state));
         if (rename(temporary, folder) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", folder, strerror(errno));
     }
-    return px_checkpoint_mark_newest(ctx, run, state->step);
+    return px_checkpoint_mark(ctx, run, "newest", state->step);
 }
 
 /* ---- Finding, loading, pruning ---- */
@@ -233,9 +218,7 @@ static int64_t step_of_name(const char *name) {
     return strlen(name) >= STEP_DIGITS && name[0] >= '0' && name[0] <= '9' && *end == '\0' ? step : -1;
 }
 
-int64_t px_checkpoint_newest(const char *run) { return px_checkpoint_newest_before(run, INT64_MAX); }
-
-int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
+int64_t px_checkpoint_newest(const char *run, int64_t before) {
     px_context ignored;
     char path[PX_PATH];
     DIR *folder = px_file_path(&ignored, path, "%s/checkpoints", run) == PX_OK ? opendir(path) : NULL;
@@ -250,12 +233,11 @@ int64_t px_checkpoint_newest_before(const char *run, int64_t before) {
 
 /* Checks the model file, and reads the state. */
 static px_status check_checkpoint(px_context *ctx, const char *run, int64_t step, px_train_state *state) {
-    char folder[PX_PATH], path[PX_PATH];
+    char path[PX_PATH];
     px_model_info info;
-    PX_TRY(px_checkpoint_path(ctx, run, step, folder));
-    PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "/model.safetensors", path));
     PX_TRY(px_model_file_info(ctx, path, &info));
-    PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "/state.json", path));
     return state_load(ctx, path, step, state);
 }
 
@@ -264,10 +246,9 @@ static px_status check_checkpoint(px_context *ctx, const char *run, int64_t step
 static int64_t best_step_of(const char *run) {
     px_context ignored;
     px_train_state state;
-    int64_t step = px_checkpoint_newest(run);
-    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK)
-        step = px_checkpoint_newest_before(run, step);
-    if (step < 0) return px_checkpoint_newest(run);
+    int64_t step = px_checkpoint_newest(run, INT64_MAX);
+    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK) step = px_checkpoint_newest(run, step);
+    if (step < 0) return px_checkpoint_newest(run, INT64_MAX);
     const bool evaluated = isfinite(state.best_nats_per_image);
     return evaluated && px_checkpoint_exists(run, state.best_step) ? state.best_step : step;
 }
@@ -280,43 +261,36 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
     const int64_t best = best_step_of(model);
     if (best < 0)
         return px_fail(ctx, PX_ERR_FILE, "%s: found no model.safetensors in it nor in its checkpoints", model);
-    char folder[PX_PATH];
-    PX_TRY(px_checkpoint_path(ctx, model, best, folder));
-    return px_file_path(ctx, path, "%s/model.safetensors", folder);
-}
-
-/* The same weights fit images of any size, but the NLLs of a run are for images of one size. */
-static px_status check_images(px_context *ctx, const char *path, const px_model_spec *found,
-                              const px_model_spec *want) {
-    if (found->height == want->height && found->width == want->width && found->channels == want->channels) return PX_OK;
-    return px_fail(ctx, PX_ERR_CONFIG,
-                   "%s: found a model of images of %d x %d x %d, expected %d x %d x %d as in data.train", path,
-                   found->height, found->width, found->channels, want->height, want->width, want->channels);
+    return px_checkpoint_path(ctx, model, best, "/model.safetensors", path);
 }
 
 px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, const px_optimizer *optimizer,
                              px_train_state *state, px_config *config) {
     px_context *ctx = px_model_device(model)->ctx;
-    char folder[PX_PATH], path[PX_PATH];
+    char path[PX_PATH];
     px_model_info info;
     px_named_flat flats[PX_OPTIMIZER_STATES];
     const int count = optimizer_flats(model, optimizer, flats);
     const px_named_flat weights = {"", model_flat(model, optimizer)};
-    PX_TRY(px_checkpoint_path(ctx, run, step, folder));
-    PX_TRY(px_file_path(ctx, path, "%s/model.safetensors", folder));
+    const px_model_spec *found = &info.spec, *want = px_model_spec_of(model);
+    PX_TRY(px_checkpoint_path(ctx, run, step, "/model.safetensors", path));
     PX_TRY(px_model_file_info(ctx, path, &info));
-    PX_TRY(check_images(ctx, path, &info.spec, px_model_spec_of(model)));
+    /* The same weights fit images of any size, but the NLLs of a run are for images of one size. */
+    if (found->height != want->height || found->width != want->width || found->channels != want->channels)
+        return px_fail(ctx, PX_ERR_CONFIG,
+                       "%s: found a model of images of %d x %d x %d, expected %d x %d x %d as in data.train", path,
+                       found->height, found->width, found->channels, want->height, want->width, want->channels);
     PX_TRY(px_flat_file_load(model, &weights, 1, path));
-    PX_TRY(px_file_path(ctx, path, "%s/optimizer.safetensors", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "/optimizer.safetensors", path));
     PX_TRY(px_flat_file_load(model, flats, count, path));
-    PX_TRY(px_file_path(ctx, path, "%s/state.json", folder));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "/state.json", path));
     *config = info.config;
     return state_load(ctx, path, step, state);
 }
 
 px_status px_checkpoint_reject(px_context *ctx, const char *run, int64_t step, char name[PX_PATH]) {
     char folder[PX_PATH];
-    PX_TRY(px_checkpoint_path(ctx, run, step, folder));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "", folder));
     return reject_folder(ctx, folder, name);
 }
 
@@ -345,8 +319,8 @@ static px_status list_steps(px_context *ctx, const char *path, int64_t *steps, i
 
 static px_status remove_checkpoint(px_context *ctx, const char *run, int64_t step) {
     char path[PX_PATH], temporary[PX_PATH];
-    PX_TRY(px_checkpoint_path(ctx, run, step, path));
-    PX_TRY(px_file_path(ctx, temporary, "%s.partial", path));
+    PX_TRY(px_checkpoint_path(ctx, run, step, "", path));
+    PX_TRY(px_checkpoint_path(ctx, run, step, ".partial", temporary));
     if (rename(path, temporary) != 0) return px_fail(ctx, PX_ERR_FILE, "%s: %s", path, strerror(errno));
     return px_file_remove_folder(ctx, temporary);
 }

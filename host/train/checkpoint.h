@@ -35,11 +35,10 @@ typedef struct px_train_state {
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
                              const px_train_state *state);
 
-/* Point best or newest at the checkpoint of a step, replacing a link or a file of that name. A folder of that name,
- * left by a copy that followed links, is removed if it is a copy of an existing checkpoint, else renamed. If links
- * cannot be made, a text file with the step is written. */
-px_status px_checkpoint_mark_best(px_context *ctx, const char *run, int64_t step);
-px_status px_checkpoint_mark_newest(px_context *ctx, const char *run, int64_t step);
+/* Points the link `name`, best or newest, at the checkpoint of a step by one rename. A folder of that name, left by a
+ * copy that followed links, is removed if it is a copy of an existing checkpoint, else renamed. If links cannot be
+ * made, a text file with the step is written. */
+px_status px_checkpoint_mark(px_context *ctx, const char *run, const char *name, int64_t step);
 /* PX_ERR_FILE, with the operating system's reason, unless symbolic links can be made in RUN/checkpoints. */
 px_status px_checkpoint_try_link(px_context *ctx, const char *run);
 
@@ -49,10 +48,8 @@ px_status px_checkpoint_try_link(px_context *ctx, const char *run);
 px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, const px_optimizer *optimizer,
                              px_train_state *state, px_config *config);
 
-/* The step of the newest checkpoint, complete or damaged; -1: none. */
-int64_t px_checkpoint_newest(const char *run);
-/* The step of the newest checkpoint before `step`; -1: none. */
-int64_t px_checkpoint_newest_before(const char *run, int64_t step);
+/* The step of the newest checkpoint before `before`, complete or damaged; -1: none. INT64_MAX: of all. */
+int64_t px_checkpoint_newest(const char *run, int64_t before);
 bool px_checkpoint_exists(const char *run, int64_t step);
 
 /* Renames the checkpoint of a step to STEP.rejected (STEP.rejected.2 and so on if that exists), so that it is not used
@@ -66,7 +63,7 @@ px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path
 /* Removes incomplete checkpoints, and all complete ones but the `keep` newest and the best (keep 0: removes none). */
 px_status px_checkpoint_prune(px_context *ctx, const char *run, int64_t keep, int64_t best_step);
 
-/* RUN/checkpoints/STEP. */
-px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, char path[PX_PATH]);
+/* RUN/checkpoints/STEP, followed by the suffix. */
+px_status px_checkpoint_path(px_context *ctx, const char *run, int64_t step, const char *suffix, char path[PX_PATH]);
 
 #endif

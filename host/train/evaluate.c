@@ -4,7 +4,6 @@
 #include "host/device/backend.h"
 #include "host/logging/logging.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* Running mean and variance (Welford). */
@@ -57,14 +56,6 @@ static px_status select_images(px_context *ctx, const px_source *source, size_t 
     return PX_OK;
 }
 
-/* Polls the stop request before a batch; `left` images of the part remain. */
-static px_status check_stop(px_context *ctx, const px_source *source, px_stop *stop, px_share part, size_t left) {
-    const px_status asked = px_stop_poll(stop);
-    if (asked == PX_OK) return PX_OK;
-    return px_fail(ctx, asked, "%s: stopped after %zu of %zu images, without a result", source->name, part.count - left,
-                   part.count);
-}
-
 /* Calls visit for each batch of images part.first .. part.first + part.count - 1 of the selection, in file order. */
 static px_status visit_batches(px_device *device, px_source *source, const image_selection *selection,
                                const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
@@ -81,7 +72,10 @@ static px_status visit_batches(px_device *device, px_source *source, const image
     px_status status = PX_OK;
     for (int64_t step = (int64_t)(part.first / (size_t)o->batch); left > 0 && status == PX_OK; step++) {
         px_batch batch;
-        status = check_stop(device->ctx, source, o->stop, part, left);
+        status = px_stop_poll(o->stop);
+        if (status != PX_OK)
+            px_fail(device->ctx, status, "%s: stopped after %zu of %zu images, without a result", source->name,
+                    part.count - left, part.count);
         if (status == PX_OK) status = px_loader_next(loader, step, &batch);
         if (status != PX_OK || batch.images == 0) break;
         if ((size_t)batch.images > left) batch.images = (int)left;
@@ -123,28 +117,25 @@ static px_status visit_model(void *visitor, const px_batch *batch) {
     return PX_OK;
 }
 
-/* nats of all images of the selection. Each rank evaluates its part, then all gather the results. */
-static px_status evaluate_images(px_model *model, px_source *source, const image_selection *selection,
-                                 const px_evaluate_options *o, double *nats, px_progress *progress) {
-    px_device *device = px_model_device(model);
-    const size_t unit = (size_t)o->batch;
-    model_visitor visitor = {
-        .model = model, .source = source, .selection = selection, .nats = nats, .progress = progress};
-    const px_share part = px_ranks_share(o->ranks, selection->count, unit);
-    PX_TRY(px_ranks_agree(o->ranks, visit_batches(device, source, selection, o, part, visit_model, &visitor)));
-    return px_ranks_gather(o->ranks, nats, selection->count, unit, sizeof *nats);
-}
-
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       px_progress *progress, px_evaluation *evaluation) {
     px_device *device = px_model_device(model);
     const px_model_spec *spec = px_model_spec_of(model);
+    const size_t unit = (size_t)options->batch;
     image_selection selection;
     PX_TRY(px_evaluate_check(device->ctx, spec, source));
     px_status status = select_images(device->ctx, source, options->limit, options->seed, &selection);
     double *nats = per_image ? per_image : malloc(selection.count * sizeof *nats);
     if (!nats) status = px_fail_memory(device->ctx, "evaluate", selection.count * sizeof *nats);
-    if (status == PX_OK) status = evaluate_images(model, source, &selection, options, nats, progress);
+    /* Each rank evaluates its part, then all gather the results. */
+    const px_share part = px_ranks_share(options->ranks, selection.count, unit);
+    model_visitor visitor = {
+        .model = model, .source = source, .selection = &selection, .nats = nats, .progress = progress};
+    if (status == PX_OK) {
+        status = visit_batches(device, source, &selection, options, part, visit_model, &visitor);
+        status = px_ranks_agree(options->ranks, status);
+    }
+    if (status == PX_OK) status = px_ranks_gather(options->ranks, nats, selection.count, unit, sizeof *nats);
     running_moments moments = {0};
     for (size_t i = 0; i < selection.count && status == PX_OK; i++) moments_add(&moments, nats[i]);
     if (!per_image) free(nats);

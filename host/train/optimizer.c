@@ -1,7 +1,6 @@
 /* Optimisers over the flat tensors of weights and gradients. */
 #include "host/train/optimizer.h"
 #include "host/io/arena.h"
-#include "host/device/backend.h"
 #include "host/model/internal.h"
 #include <math.h>
 #include <stdlib.h>
@@ -64,12 +63,11 @@ px_status px_optimizer_create(px_model *model, const px_optimizer_spec *spec, px
     o->model = model;
     o->spec = *spec;
     const px_status status = begin_state(o);
-    if (status != PX_OK) {
+    if (status == PX_OK)
+        *optimizer = o;
+    else
         px_optimizer_destroy(o);
-        return status;
-    }
-    *optimizer = o;
-    return PX_OK;
+    return status;
 }
 
 void px_optimizer_destroy(px_optimizer *o) {

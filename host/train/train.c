@@ -1,7 +1,23 @@
-/* Training: one step, and the loop over steps. */
+/* Training: the learning rate, one step, and the loop over steps. */
 #include "host/train/trainer.h"
 #include "host/io/clock.h"
 #include "host/model/internal.h"
+#include <math.h>
+
+double px_learning_rate(const px_config *config, int64_t step) {
+    const double rate = config->train.learning_rate;
+    const int64_t warmup = config->train.warmup_steps;
+    if (step < warmup) return rate * (double)(step + 1) / (double)warmup;
+    if (config->train.schedule == PX_SCHEDULE_STEP)
+        return rate * pow(config->train.decay_factor, (double)((step - warmup) / config->train.decay_every));
+    if (config->train.schedule == PX_SCHEDULE_COSINE) {
+        const double left = (double)(config->train.steps - warmup);
+        const double progress = left > 0 ? (double)(step - warmup) / left : 1;
+        const double wave = 0.5 * (1 + cos(3.141592653589793 * fmin(progress, 1)));
+        return rate * (config->train.final_rate + (1 - config->train.final_rate) * wave);
+    }
+    return rate;
+}
 
 static px_status backward_reduce_update(px_step *s) {
     PX_TRY(px_model_backward(s->model));       /* with a reduction, also starts to sum the gradients that are final */

@@ -1,6 +1,5 @@
-/* The state of a training run, shared by the loop (train.c), its set-up (trainer_setup.c, trainer_ranks.c,
- * trainer_resume.c, trainer_record.c), the statistics of a step (trainer_statistics.c) and the actions between steps
- * (trainer_actions.c). */
+/* The state of a training run, shared by the loop (train.c), its set-up (trainer_setup.c, trainer_resume.c), the
+ * statistics of a step (trainer_statistics.c) and the actions between steps (trainer_actions.c). */
 #ifndef PIXELRNN_TRAIN_TRAINER_H
 #define PIXELRNN_TRAIN_TRAINER_H
 
@@ -66,20 +65,12 @@ void px_trainer_close(px_trainer *trainer);
 
 /* ---- Parts of the set-up ---- */
 
-/* PX_ERR_CONFIG unless all ranks run the same program with the same config. */
-px_status px_trainer_compare_configs(px_trainer *trainer);
-/* Computes the digests of the images. PX_ERR_CONFIG unless they are the same on all ranks. */
-px_status px_trainer_compare_data(px_trainer *trainer);
 /* Loads the newest complete checkpoint, if there is one, and prints the config keys that have changed since. */
 px_status px_trainer_resume(px_trainer *trainer);
 /* Renames the checkpoints from step `from` on to STEP.rejected, with a warning for each. */
 px_status px_trainer_reject(px_trainer *trainer, int64_t from);
 /* Writes config.yaml, unless this start has written it already. */
 px_status px_trainer_write_config(px_trainer *trainer);
-/* Appends the record of this start to metrics.jsonl. */
-px_status px_trainer_write_record(px_trainer *trainer);
-/* Broadcasts rank 0's weights, optimiser state and training state. */
-px_status px_trainer_broadcast(px_trainer *trainer);
 
 /* ---- After each step ---- */
 

@@ -52,7 +52,7 @@ static bool is_best(const px_trainer *t) {
 static px_status save(px_trainer *t) {
     const char *run = t->options->run;
     PX_TRY(px_checkpoint_save(run, t->model, t->optimizer, t->config, &t->state));
-    if (is_best(t)) PX_TRY(px_checkpoint_mark_best(t->ctx, run, t->state.step));
+    if (is_best(t)) PX_TRY(px_checkpoint_mark(t->ctx, run, "best", t->state.step));
     /* Until the evaluation is done, the best checkpoint is not known, so none is pruned. */
     if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due) return PX_OK;
     return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
@@ -70,7 +70,7 @@ px_status px_trainer_checkpoint(px_trainer *t) { return timed(t, "checkpoint_s",
 
 /* Updates the checkpoint of this step after an action, if there is one. The best step gets one in any case. */
 static px_status update_checkpoint(px_trainer *t) {
-    if (t->root && px_checkpoint_newest(t->options->run) == t->state.step) return px_trainer_save(t);
+    if (t->root && px_checkpoint_newest(t->options->run, INT64_MAX) == t->state.step) return px_trainer_save(t);
     return is_best(t) ? px_trainer_checkpoint(t) : PX_OK;
 }
 
@@ -127,10 +127,10 @@ static px_status write_samples(px_trainer *t, const uint8_t *pixels) {
     size_t bytes;
     int height, width;
     PX_TRY(px_file_path(t->ctx, path, "%s/samples/%09lld.png", t->options->run, (long long)t->state.step));
-    PX_TRY(px_png_grid_write(t->ctx, path, pixels, &layout));
     PX_TRY(px_png_grid(t->ctx, pixels, &layout, &png, &bytes, &height, &width));
-    const px_status status = px_metrics_image(t->metrics, t->state.step, "samples", png, bytes, height, width,
-                                              s->channels);
+    px_status status = px_file_write_whole(t->ctx, path, png, bytes);
+    if (status == PX_OK)
+        status = px_metrics_image(t->metrics, t->state.step, "samples", png, bytes, height, width, s->channels);
     free(png);
     return status;
 }

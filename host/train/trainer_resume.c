@@ -34,9 +34,9 @@ static px_status compare_data(px_trainer *t, const px_config *saved) {
 /* Loads the newest complete checkpoint and its config. If none is complete, the message is that of the newest. */
 static px_status load_newest(px_trainer *t, px_config *saved) {
     const char *run = t->options->run;
-    const int64_t newest = px_checkpoint_newest(run);
+    const int64_t newest = px_checkpoint_newest(run, INT64_MAX);
     px_context first_failure = {0};
-    for (int64_t step = newest; step >= 0; step = px_checkpoint_newest_before(run, step)) {
+    for (int64_t step = newest; step >= 0; step = px_checkpoint_newest(run, step)) {
         const px_status status = px_checkpoint_load(run, step, t->model, t->optimizer, &t->state, saved);
         if (status != PX_ERR_FILE && status != PX_ERR_FORMAT) return status;
         if (step == newest) first_failure = *t->ctx;
@@ -47,7 +47,7 @@ static px_status load_newest(px_trainer *t, px_config *saved) {
 
 px_status px_trainer_reject(px_trainer *t, int64_t from) {
     const char *run = t->options->run;
-    for (int64_t step; (step = px_checkpoint_newest(run)) >= from;) {
+    for (int64_t step; (step = px_checkpoint_newest(run, INT64_MAX)) >= from;) {
         char name[PX_PATH];
         PX_TRY(px_checkpoint_reject(t->ctx, run, step, name));
         px_progress_clear(&t->progress);
@@ -60,9 +60,9 @@ px_status px_trainer_reject(px_trainer *t, int64_t from) {
 static px_status restore_links(px_trainer *t) {
     const char *run = t->options->run;
     px_train_state *s = &t->state;
-    PX_TRY(px_checkpoint_mark_newest(t->ctx, run, s->step));
+    PX_TRY(px_checkpoint_mark(t->ctx, run, "newest", s->step));
     if (!isfinite(s->best_nats_per_image)) return PX_OK;
-    if (px_checkpoint_exists(run, s->best_step)) return px_checkpoint_mark_best(t->ctx, run, s->best_step);
+    if (px_checkpoint_exists(run, s->best_step)) return px_checkpoint_mark(t->ctx, run, "best", s->best_step);
     fprintf(t->options->out, "warning: the best checkpoint, of step %lld, is gone; the next evaluation is the best\n",
             (long long)s->best_step);
     s->best_nats_per_image = INFINITY;
@@ -79,7 +79,7 @@ px_status px_trainer_resume(px_trainer *t) {
     t->state.best_nats_per_image = INFINITY;
     t->state.train = t->train_digest;
     t->state.test = t->test_digest;
-    if (px_checkpoint_newest(t->options->run) < 0) {
+    if (px_checkpoint_newest(t->options->run, INT64_MAX) < 0) {
         if (t->options->resume) fprintf(out, "found no checkpoint to resume from; starting at step 0\n");
         return PX_OK;
     }

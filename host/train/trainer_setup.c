@@ -1,9 +1,73 @@
-/* Setting up a training run: data, model, optimiser, run folder. */
+/* Setting up a training run: data, model, optimiser, run folder. All ranks of a run train the same model, so their
+ * configs and images are compared, and rank 0's state is broadcast. */
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
+#include "pixelrnn/version.h"
 #include "host/model/internal.h"
+#include <cjson/cJSON.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Ranks ---- */
+
+/* PX_ERR_CONFIG unless all ranks run the same program with the same config. */
+static px_status compare_configs(px_trainer *t) {
+    if (!t->ranks) return PX_OK;
+    px_config *first = malloc(sizeof *first);
+    if (!first) return px_fail_memory(t->ctx, "train", sizeof *first);
+    *first = *t->config;
+    px_status status = px_ranks_same_program(t->ranks);
+    if (status == PX_OK) status = px_ranks_broadcast(t->ranks, first, sizeof *first);
+    if (status == PX_OK) status = px_ranks_agree(t->ranks, px_config_check_ranks(t->ctx, first, t->config));
+    free(first);
+    return status;
+}
+
+/* first: the digest of rank 0. */
+static px_status compare_digests(px_context *ctx, const px_source *source, const px_source_digest *first,
+                                 const px_source_digest *mine) {
+    char found[PX_DIGEST_TEXT], expected[PX_DIGEST_TEXT];
+    if (px_source_digest_same(first, mine)) return PX_OK;
+    px_source_digest_text(mine, found);
+    px_source_digest_text(first, expected);
+    return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
+}
+
+/* Computes the digest of the images. PX_ERR_CONFIG unless it is the same on all ranks. */
+static px_status compare_source(px_trainer *t, px_source *source, px_source_digest *mine) {
+    if (!source) return PX_OK;
+    PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
+    px_source_digest first = *mine;
+    PX_TRY(px_ranks_broadcast(t->ranks, &first, sizeof first));
+    return px_ranks_agree(t->ranks, compare_digests(t->ctx, source, &first, mine));
+}
+
+static px_status broadcast_tensor(px_trainer *t, px_tensor tensor) {
+    const size_t bytes = px_tensor_bytes(&tensor);
+    void *host = malloc(bytes);
+    px_status status = px_ranks_agree(t->ranks, host ? PX_OK : px_fail_memory(t->ctx, "train", bytes));
+    if (status == PX_OK) status = t->device->ops->download(t->device, host, tensor.data, bytes);
+    if (status == PX_OK) status = px_ranks_broadcast(t->ranks, host, bytes);
+    if (status == PX_OK) status = t->device->ops->upload(t->device, tensor.data, host, bytes);
+    if (status == PX_OK) status = t->device->ops->synchronize(t->device);
+    free(host);
+    return status;
+}
+
+/* Broadcasts rank 0's weights, optimiser state and training state. */
+static px_status broadcast_state(px_trainer *t) {
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
+    if (t->ranks) PX_TRY(broadcast_tensor(t, px_model_weights(t->model)));
+    PX_TRY(px_model_cast_weights(t->model));
+    for (int i = 0; i < count; i++) PX_TRY(broadcast_tensor(t, states[i].tensor));
+    PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
+    t->window_step = t->state.step;
+    return PX_OK;
+}
 
 /* ---- Data ---- */
 
@@ -74,13 +138,62 @@ static px_status open_model(px_trainer *t) {
     return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
 }
 
-/* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
-static px_status open_step(px_trainer *t) {
-    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
-    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
-    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
-    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
-    return PX_OK;
+/* ---- The record of a start ---- */
+
+static void add_time(cJSON *json) {
+    char text[32] = "";
+    struct tm parts;
+    const time_t now = time(NULL);
+    if (gmtime_r(&now, &parts)) strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    cJSON_AddStringToObject(json, "time", text);
+}
+
+/* Adds host, device, ranks, and the threads of each rank or the number of GPUs. */
+static void add_machine(cJSON *json, const px_trainer *t) {
+    char host[256] = "";
+    const bool cpu = strcmp(t->device->kind, "cpu") == 0;
+    const int ranks = px_ranks_count(t->ranks);
+    gethostname(host, sizeof host - 1);
+    cJSON_AddStringToObject(json, "host", host);
+    cJSON_AddStringToObject(json, "device", t->device->kind);
+    cJSON_AddStringToObject(json, "description", t->device->description);
+    cJSON_AddNumberToObject(json, "ranks", ranks);
+    cJSON_AddNumberToObject(json, cpu ? "threads" : "gpus", cpu ? omp_get_max_threads() : ranks);
+}
+
+static void add_change(void *json, const char *key, const char *before, const char *now) {
+    const char *const both[] = {before, now};
+    cJSON_AddItemToObject(json, key, cJSON_CreateStringArray(both, 2));
+}
+
+/* The record as JSON text, which the caller frees; NULL: out of memory. */
+static char *record_text(const px_trainer *t, const char *config) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "start", (double)t->state.step);
+    add_time(json);
+    cJSON_AddStringToObject(json, "version", px_version());
+    cJSON *command = cJSON_AddArrayToObject(json, "command");
+    for (int i = 0; i < t->options->argument_count; i++)
+        cJSON_AddItemToArray(command, cJSON_CreateString(t->options->arguments[i]));
+    add_machine(json, t);
+    px_state_add_data(json, &t->state);
+    if (t->options->init && !t->resumed) cJSON_AddStringToObject(json, "init", t->options->init);
+    cJSON *changed = t->resumed ? cJSON_AddObjectToObject(json, "changed") : NULL;
+    if (changed) px_config_changes(&t->previous_config, t->config, add_change, changed);
+    cJSON_AddStringToObject(json, "config", config);
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+/* Appends the record of this start to metrics.jsonl, which describes the steps that follow it. */
+static px_status write_record(px_trainer *t) {
+    char *config = px_config_text(t->config);
+    char *text = config ? record_text(t, config) : NULL;
+    const px_status status = text ? px_metrics_record(t->metrics, text) : px_fail_memory(t->ctx, "metrics.jsonl", 0);
+    free(text);
+    free(config);
+    return status;
 }
 
 /* ---- Run folder ---- */
@@ -114,7 +227,7 @@ static px_status check_run(px_trainer *t) {
     char path[PX_PATH];
     PX_TRY(lock_run(t));
     PX_TRY(px_file_check_folder(t->ctx, run));
-    const int64_t newest = px_checkpoint_newest(run);
+    const int64_t newest = px_checkpoint_newest(run, INT64_MAX);
     if (newest < 0) return PX_OK;
     if (!t->options->resume)
         return px_fail(
@@ -143,29 +256,31 @@ static px_status open_run(px_trainer *t) {
     if (!t->resumed) PX_TRY(px_trainer_write_config(t)); /* a resumed run writes it after its first step */
     if (t->state.evaluation_due) PX_TRY(px_metrics_forget(t->ctx, run, t->state.step, "test/nats_per_image"));
     PX_TRY(px_metrics_open(t->ctx, run, t->state.step, &t->metrics));
-    return px_trainer_write_record(t);
+    return write_record(t);
 }
 
 /* ---- The set-up ---- */
 
-static px_status check_stop(px_trainer *t) {
-    const px_status asked = px_stop_poll(t->options->stop);
-    return asked == PX_OK ? PX_OK : px_fail(t->ctx, asked, "train: stopped before its first step");
-}
-
 /* Nothing in the run folder is changed before open_run. After each part that may fail on one rank alone, px_ranks_agree
  * makes all ranks fail, so that none waits for another. */
 px_status px_trainer_open(px_trainer *t) {
-    PX_TRY(px_trainer_compare_configs(t));
+    PX_TRY(compare_configs(t));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? check_run(t) : PX_OK));
     PX_TRY(px_ranks_agree(t->ranks, open_data(t)));
-    PX_TRY(px_trainer_compare_data(t));
+    PX_TRY(compare_source(t, t->train, &t->train_digest));
+    PX_TRY(compare_source(t, t->test, &t->test_digest));
     PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
     PX_TRY(px_ranks_agree(t->ranks, open_model(t)));
-    PX_TRY(open_step(t));
-    PX_TRY(px_ranks_agree(t->ranks, check_stop(t)));
+    const double bucket = t->config->parallel.bucket_mib * (1 << 20);
+    PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
+    /* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
+    px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
+    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
+    px_status status = px_stop_poll(t->options->stop);
+    if (status != PX_OK) status = px_fail(t->ctx, status, "train: stopped before its first step");
+    PX_TRY(px_ranks_agree(t->ranks, status));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? open_run(t) : PX_OK));
-    return px_trainer_broadcast(t);
+    return broadcast_state(t);
 }
 
 void px_trainer_close(px_trainer *t) {

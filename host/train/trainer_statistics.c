@@ -22,20 +22,18 @@ static px_status own_statistics(px_trainer *t, step_statistics *mine) {
     return PX_OK;
 }
 
-static px_status fail_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
+px_status px_trainer_fail_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
     const char *run = t->options->run;
-    const int64_t good = px_checkpoint_newest_before(run, bad);
+    const int64_t good = px_checkpoint_newest(run, bad);
     char good_path[PX_PATH] = "none";
     /* A failure to rename is ignored: a resumed run reaches the same step and fails there again. */
     if (t->root) (void)px_trainer_reject(t, bad);
-    if (good >= 0) PX_TRY(px_checkpoint_path(t->ctx, run, good, good_path));
-    if (good >= 0 && t->root) (void)px_checkpoint_mark_newest(t->ctx, run, good); /* the link is never read */
-    return px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
-                   what, good_path);
-}
-
-px_status px_trainer_fail_not_finite(px_trainer *t, int64_t step, int64_t bad, const char *what) {
-    return px_ranks_agree(t->ranks, fail_not_finite(t, step, bad, what));
+    const px_status status = good >= 0 ? px_checkpoint_path(t->ctx, run, good, "", good_path) : PX_OK;
+    if (good >= 0 && t->root) (void)px_checkpoint_mark(t->ctx, run, "newest", good); /* the link is never read */
+    if (status == PX_OK)
+        px_fail(t->ctx, PX_ERR_NUMERIC, "step %lld: the %s is not finite; last good checkpoint: %s", (long long)step,
+                what, good_path);
+    return px_ranks_agree(t->ranks, status == PX_OK ? PX_ERR_NUMERIC : status);
 }
 
 /* The same for the step after the state's, naming the rank. */

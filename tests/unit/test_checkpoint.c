@@ -127,7 +127,7 @@ static void a_folder_with_the_name_of_a_link_is_replaced(void **state) {
             assert_int_equal(link(px_test_path("run/checkpoints/000000002/model.safetensors"),
                                   px_test_path("run/checkpoints/best/model.safetensors")),
                              0);
-        assert_ok(&ctx, px_checkpoint_mark_best(&ctx, px_test_path("run"), 2));
+        assert_ok(&ctx, px_checkpoint_mark(&ctx, px_test_path("run"), "best", 2));
         if (no_links) assert_text_file(best, "000000002");
         if (!no_links) assert_link(best, "000000002");
         assert_false(px_file_exists(px_test_path("run/checkpoints/best.partial")));

@@ -1,6 +1,5 @@
 /* Logging: progress, metrics.jsonl, TensorBoard events, grids of images. */
 #include "tests/support/support.h"
-#include "host/logging/tensorboard.h"
 #include "host/io/file.h"
 #include "host/logging/logging.h"
 #include "tensorboard.pb-c.h"
@@ -333,8 +332,8 @@ static void progress_on_a_pipe_is_plain(void **state) {
     px_progress_update(&progress, 600, "79.3 nats");
     assert_string_equal(drain(ends[0]), "train   54%  600/1100  0.50/s  79.3 nats  33:20, 33:20 left\n");
     progress.busy = 0;
-    px_progress_update(&progress, 1100, "");
-    px_progress_end(&progress, NULL);
+    progress.drawn = 0;
+    px_progress_update(&progress, 1100, NULL);
     assert_string_equal(drain(ends[0]), "train  100%  1100/1100  0.50/s  33:20\n");
     fclose(out);
     close(ends[0]);
@@ -426,10 +425,6 @@ static void progress_redraws_in_place(void **state) {
     assert_string_equal(drain(other), "\r\033[K");
     px_progress_update(&progress, 100000, "x");
     assert_non_null(strstr(assert_line(drain(other), 40), "100%"));
-    px_progress_end(&progress, "x");
-    const char *last = drain(other);
-    assert_non_null(strstr(last, "100%"));
-    assert_string_equal(last + strlen(last) - 2, "\r\n");
     fclose(out);
     close(other);
 }

@@ -2,8 +2,7 @@
  * a training step, summed over the calls of the model, are compared with px_model_flops, which counts weights. */
 #include "tests/support/model.h"
 #include "host/model/network.h"
-#include "host/bench/profile.h"
-#include "host/bench/times.h"
+#include "host/bench/bench.h"
 #include "host/io/clock.h"
 
 static void expect_work(const char *what, px_work found, double flops, double bytes) {
