@@ -374,12 +374,8 @@ static px_status measure_config(px_context *ctx, px_ranks *ranks, int count, cha
 
 /* ---- Program ---- */
 
-static void log_line(const char *line) {
-    fprintf(stderr, "scaling: %s\n", line);
-}
-static void exit_now(px_status status) {
-    _exit(px_exit_status(status));
-}
+static void log_line(const char *line) { fprintf(stderr, "scaling: %s\n", line); }
+static void exit_now(px_status status) { _exit(px_exit_status(status)); }
 
 static px_status run(px_context *ctx, int count, char **arguments) {
     static const px_ranks_callbacks callbacks = {log_line, exit_now, NULL};

@@ -24,7 +24,7 @@ PX_FUNCTION void px_step_prefetch(const px_recurrence_direction *d, size_t pixel
 #ifndef __CUDACC__
     enum { CACHE_LINE = 64 };
     px_store *gates = px_row(&d->gates, pixel), *dh = px_row_or(&d->dh, pixel, gates);
-    for (int i = 0; i < PX_GATES * hidden; i += CACHE_LINE / (int)sizeof(px_store)) __builtin_prefetch(gates + i, 1);
+    for (int i = 0; i < PX_GATES * hidden; i += CACHE_LINE / (int)sizeof(px_store)) __builtin_prefetch(gates + i);
     for (int i = 0; i < hidden; i += CACHE_LINE / (int)sizeof(px_store)) __builtin_prefetch(dh + i);
     for (int i = 0; i < hidden; i += CACHE_LINE / (int)sizeof(px_real))
         __builtin_prefetch(px_row_real(&d->c, pixel) + i);

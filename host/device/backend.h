@@ -250,7 +250,8 @@ typedef struct px_lstm_cell_args {
     px_tensor operand; /* (directions * (positions + 2) * N, taps * D). Forward: [out] operand of step t + 1,
                           activation. Backward: [in] gradient of the operand of step t + 1, PX_REAL */
     px_tensor grad_c;  /* Backward: [in, out] gradient of c, (directions * positions * N, D) */
-    px_tensor zeros;   /* [in] (1, D) PX_REAL, 0: the c of a position that was not live. A load without a branch is faster */
+    px_tensor
+        zeros; /* [in] (1, D) PX_REAL, 0: the c of a position that was not live. A load without a branch is faster */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;

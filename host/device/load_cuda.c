@@ -8,19 +8,13 @@
 
 typedef px_status (*open_function)(px_context *ctx, px_type activation, int ordinal, px_device **device);
 
-/* Whether the CUDA driver is installed. Without it, CUDA's libraries are not loaded. */
-static bool has_driver(void) {
-    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-    if (driver) dlclose(driver);
-    return driver != NULL;
-}
-
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
     *device = NULL;
-    if (!has_driver())
-        return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
-    void *library = dlopen("libpixelrnn_cuda.so",
-                           RTLD_NOW | RTLD_LOCAL); /* never closed: CUDA does not unload cleanly */
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL); /* without it, CUDA's libraries are not loaded */
+    if (!driver) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
+    dlclose(driver);
+    /* Never closed: CUDA does not unload cleanly. */
+    void *library = dlopen("libpixelrnn_cuda.so", RTLD_NOW | RTLD_LOCAL);
     if (!library) return px_fail(ctx, PX_ERR_DEVICE, "CUDA cannot be loaded, or is not built in: %s", dlerror());
     open_function open = NULL;
     *(void **)&open = dlsym(library, "px_cuda_open");

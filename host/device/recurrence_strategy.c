@@ -33,33 +33,29 @@ static bool recurrence_tensors_are_bf16(const px_recurrence_args *s, bool backwa
     return true;
 }
 
-/* The number of clusters that can run at the same time. Each block occupies a multiprocessor, and the blocks of a
- * cluster share a GPC, which has 16 or 18 multiprocessors on sm_90. Every cluster size divides 16. (A prediction; not
- * measured.) */
-enum { PX_GPC = 16 };
-static int clusters_at_once(const px_device *device, int blocks) {
-    return device->multiprocessors / PX_GPC * (PX_GPC / blocks);
-}
-
 /* The minimum number of images per cluster with which all clusters run at the same time; 0 if there is none. With fewer
  * images, some clusters would start only when others end. Reloading weights and draining positions then costs more than
- * the gaps between images. */
+ * the gaps between images.
+ *
+ * Each block occupies a multiprocessor, and the blocks of a cluster share a GPC, which has 16 or 18 multiprocessors on
+ * sm_90. Every cluster size divides 16. (A prediction; not measured.) */
 static int cluster_images(const px_device *device, const px_recurrence_args *s, int blocks) {
-    const int clusters = clusters_at_once(device, blocks) / s->directions;
+    enum { GPC = 16 };
+    const int clusters = device->multiprocessors / GPC * (GPC / blocks) / s->directions;
     const int images = s->grid.images > 0 ? s->grid.images : 1; /* cluster_supports refuses 0 images */
     return clusters > 0 ? (images + clusters - 1) / clusters : 0;
 }
 
 /* The estimated cycles of a recurrence on such clusters. Steps are sequential. In each step, a block
- * - waits for memory, barriers and other blocks, for PX_WAIT cycles (1.2 us) whatever its size;
+ * - waits for memory, barriers and other blocks, for WAIT_CYCLES cycles (1.2 us) whatever its size;
  * - computes the LSTM cells of its tiles: 16 a thread, some 40 instructions each, one a cycle and scheduler;
  * - multiplies 64 positions by taps * D values of K and the 128 columns of a tile at 2048 multiply-adds a cycle.
  *   Backward, K and the columns change places.
  * (A prediction; not measured.) The memory traffic does not depend on the split. */
-enum { PX_WAIT = 2000, PX_SLOT_CELLS = 16 * 40 };
+enum { WAIT_CYCLES = 2000, CELL_CYCLES = 16 * 40 };
 static long cluster_cycles(const px_recurrence_args *s, const px_cluster *c) {
     const int product = PX_CLUSTER_POSITIONS * s->taps * s->hidden * PX_TILE_GATES / 2048;
-    return (long)px_cluster_steps(s, c->images) * (PX_WAIT + c->warpgroups * (PX_SLOT_CELLS + product));
+    return (long)px_cluster_steps(s, c->images) * (WAIT_CYCLES + c->warpgroups * (CELL_CYCLES + product));
 }
 
 /* The split with the lowest estimate among those whose weights fit in shared memory; the smallest of equals. warpgroups

@@ -16,14 +16,6 @@ px_taps px_taps_list(int count, const px_tap *at) {
     return taps;
 }
 
-/* The shape in model files: [out, in], [out, taps, in] or [out, rows, columns, in]. */
-static void weight_shape(px_parameter *p, const px_conv_spec *spec) {
-    p->shape[p->rank++] = spec->outputs;
-    if (spec->taps.rows > 1) p->shape[p->rank++] = spec->taps.rows;
-    if (spec->taps.stored > 1) p->shape[p->rank++] = spec->taps.rows > 1 ? spec->taps.columns : spec->taps.stored;
-    p->shape[p->rank++] = spec->inputs;
-}
-
 px_status px_conv_create(px_model *model, px_conv *conv, const px_conv_spec *spec) {
     px_parameter weight = {.outputs = spec->outputs,
                            .inputs = spec->inputs,
@@ -33,7 +25,12 @@ px_status px_conv_create(px_model *model, px_conv *conv, const px_conv_spec *spe
                            .period = spec->outputs / spec->gates,
                            .gain = spec->gain,
                            .count = (size_t)spec->outputs * (size_t)spec->taps.stored * (size_t)spec->inputs};
-    weight_shape(&weight, spec);
+    /* The shape in model files: [out, in], [out, taps, in] or [out, rows, columns, in]. */
+    weight.shape[weight.rank++] = spec->outputs;
+    if (spec->taps.rows > 1) weight.shape[weight.rank++] = spec->taps.rows;
+    if (spec->taps.stored > 1)
+        weight.shape[weight.rank++] = spec->taps.rows > 1 ? spec->taps.columns : spec->taps.stored;
+    weight.shape[weight.rank++] = spec->inputs;
     snprintf(weight.name, sizeof weight.name, "%s.weight", spec->name);
     *conv = (px_conv){.bias = -1, .taps = spec->taps, .relu = spec->relu, .relu_y = spec->relu_y};
     PX_TRY(px_parameters_add(model->device->ctx, &model->parameters, &weight, &conv->weight));

@@ -90,9 +90,7 @@ static struct {
     char fault[200];
 } emu;
 
-static void yield() {
-    swapcontext(&emu.now->context, &emu.scheduler);
-}
+static void yield() { swapcontext(&emu.now->context, &emu.scheduler); }
 /* Records the first fault, which ends the run. It does not return. */
 __attribute__((format(printf, 1, 2))) static void fault(const char *format, ...) {
     va_list args;
@@ -134,15 +132,9 @@ static char *own_shared_at(uint32_t address, uint32_t bytes, uint32_t align) {
     return shared_at(address, bytes, align, &block);
 }
 
-uint32_t px_shared_address(const void *) {
-    return BASE;
-}
-int px_block_rank() {
-    return emu.now->block;
-}
-uint32_t px_map_shared(uint32_t address, int rank) {
-    return address + (uint32_t)(rank + 1) * REMOTE;
-}
+uint32_t px_shared_address(const void *) { return BASE; }
+int px_block_rank() { return emu.now->block; }
+uint32_t px_map_shared(uint32_t address, int rank) { return address + (uint32_t)(rank + 1) * REMOTE; }
 
 void px_prefetch(const void *from) {
     fiber *f = emu.now;

@@ -12,11 +12,17 @@ static size_t rows_that_fit(size_t bytes, size_t row, size_t max) {
     return rows < 1 ? 1 : rows > max ? max : rows;
 }
 
-/* The pixels of a chunk of a GEMM with `weights` weights: as many as take 2^22 multiply-adds, within limits. */
-static size_t chunk_rows(size_t weights) {
-    enum { MIN = 256, MAX = 1024 };
+/* The pixels of a chunk, for a GEMM with `weights` weights and `row` bytes of workspace a pixel. A chunk takes about
+ * 2^22 multiply-adds, and the number of chunks is a multiple of CHUNKS, so that threads get equal shares. */
+static size_t chunk_rows(size_t pixels, size_t weights, size_t row) {
+    enum { MIN = 256, MAX = 1024, CHUNKS = 8 };
     const size_t rows = ((size_t)1 << 22) / weights;
-    return rows < MIN ? MIN : rows > MAX ? MAX : rows;
+    const size_t most = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row,
+                                      rows < MIN   ? MIN
+                                      : rows > MAX ? MAX
+                                                   : rows);
+    const size_t chunks = pixels > most ? (pixels + CHUNKS * most - 1) / (CHUNKS * most) * CHUNKS : 1;
+    return pixels > 0 ? (pixels + chunks - 1) / chunks : 1;
 }
 
 /* sum += the first `count` elements at x, which are PX_REAL or PX_BF16. Compilers vectorise both loops. */
@@ -127,8 +133,7 @@ static void convolve_block(px_device *device, const px_convolve_args *k, px_tens
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, outputs = (size_t)k->y.columns;
     const size_t pixels = k->y.rows;
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE, columns * px_type_size(k->x.type),
-                                      chunk_rows(columns * outputs));
+    const size_t step = chunk_rows(pixels, columns * outputs, columns * px_type_size(k->x.type));
     const int blocks = colour_blocks(&k->taps, k->colours, outputs);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * outputs > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step) {
@@ -197,7 +202,7 @@ px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_in
     const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
     const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
     const size_t weights = (size_t)k->dx.columns * (size_t)k->dy.columns;
-    const size_t step = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row, chunk_rows(weights));
+    const size_t step = chunk_rows(pixels, weights, row);
 #pragma omp parallel for schedule(dynamic) if (pixels * weights > PX_SERIAL_WORK)
     for (size_t first = 0; first < pixels; first += step)
         input_gradient_chunk(device, k, first, pixels - first < step ? pixels - first : step);
@@ -239,13 +244,6 @@ static weight_split split_weight(px_device *device, const px_convolve_weight_gra
     return cut;
 }
 
-/* bias += the sum of the rows of dy, in ascending order, for `outputs` columns from `output` on. */
-static void add_rows(px_real *bias, size_t outputs, px_tensor dy, size_t output) {
-    for (size_t r = 0; r < dy.rows; r++)
-        add_elements(bias, px_element(dy.data, dy.type, (ptrdiff_t)(r * (size_t)dy.columns + output)), dy.type,
-                     outputs);
-}
-
 /* The inputs that the outputs up to `end` read. */
 static size_t columns_up_to(const weight_split *cut, size_t end) {
     int colour = 0;
@@ -256,12 +254,12 @@ static size_t columns_up_to(const weight_split *cut, size_t end) {
 /* The sums of one segment for the outputs from `output` on. */
 static void sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const weight_split *cut,
                         size_t segment, size_t output) {
-    const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
-                            ? WIDE_CHUNK_ROWS
-                            : rows_that_fit(PX_CPU_WORKSPACE, cut->columns * px_type_size(k->x.type),
-                                            chunk_rows(cut->columns * cut->outputs));
     const size_t last = (segment + 1) * cut->pixels / cut->segments;
     size_t first = segment * cut->pixels / cut->segments;
+    const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
+                            ? WIDE_CHUNK_ROWS /* without im2col */
+                            : chunk_rows(last - first, cut->columns * cut->outputs,
+                                         cut->columns * px_type_size(k->x.type));
     const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;
     const size_t columns = columns_up_to(cut, output + outputs);
     px_real *bias = k->dbias.data ? cut->bias + segment * cut->partial + output : NULL;
@@ -281,7 +279,8 @@ static void sum_segment(px_device *device, const px_convolve_weight_gradient_arg
         gemm.a = px_element(dy.data, dy.type, (ptrdiff_t)output);
         gemm.b = im2col_rows(device, im2col, gemm.k).data;
         px_cpu_gemm_serial(device, &gemm, &(px_cpu_epilogue){0});
-        if (bias) add_rows(bias, outputs, dy, output);
+        for (size_t r = 0; bias && r < gemm.k; r++)
+            add_elements(bias, px_element(gemm.a, dy.type, (ptrdiff_t)(r * cut->outputs)), dy.type, outputs);
         gemm.beta = 1;
         first += gemm.k;
     } while (first < last);

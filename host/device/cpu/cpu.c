@@ -31,25 +31,17 @@ static px_status cpu_free(px_device *device, void *memory) {
     return PX_OK;
 }
 
-static px_status cpu_allocate_host(px_device *device, size_t bytes, void **memory) {
-    return cpu_allocate(device, bytes, memory);
-}
-
-static px_status cpu_free_host(px_device *device, void *memory) { return cpu_free(device, memory); }
-
 static px_status cpu_copy(px_device *device, void *to, const void *from, size_t bytes) {
     (void)device;
     if (bytes) memmove(to, from, bytes);
     return PX_OK;
 }
 
-static px_status cpu_upload(px_device *device, void *to, const void *from_host, size_t bytes) {
-    return cpu_copy(device, to, from_host, bytes);
-}
-
-static px_status cpu_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    return cpu_copy(device, to_host, from, bytes);
-}
+/* The memory of the device is that of the host. */
+#define cpu_allocate_host cpu_allocate
+#define cpu_free_host     cpu_free
+#define cpu_upload        cpu_copy
+#define cpu_download      cpu_copy
 
 static px_status cpu_clear(px_device *device, void *memory, size_t bytes) {
     (void)device;

@@ -20,9 +20,6 @@ static int group_max(const px_recurrence_args *s) {
     return ceiling(step_rows(s), live);
 }
 
-/* The number of groups of images, all of about the same size. */
-static int group_count(const px_recurrence_args *s) { return ceiling(s->grid.images, group_max(s)); }
-
 /* The images first .. end - 1 of one direction, without temporary memory. */
 static px_recurrence_args part_of(const px_recurrence_args *s, int direction, int first, int end) {
     px_recurrence_args part = *s;
@@ -52,7 +49,7 @@ size_t px_cpu_recurrence_bytes(const px_device *device, const px_recurrence_args
 static px_status run_tasks(px_device *device, const px_recurrence_args *s,
                            px_status (*run)(px_device *device, const px_recurrence_args *part)) {
     if (s->grid.images == 0) return PX_OK;
-    const int groups = group_count(s), images = s->grid.images;
+    const int images = s->grid.images, groups = ceiling(images, group_max(s)); /* of about the same size */
     const size_t bytes = task_bytes(device, s);
     px_status worst = PX_OK;
 #pragma omp parallel for schedule(dynamic) reduction(max : worst)
