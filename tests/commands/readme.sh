@@ -119,12 +119,12 @@ reason() {
     *baselines* | *plot.py*) echo "needs PyTorch or matplotlib" ;;
     *tensorboard*) echo "starts a server" ;;
     *make\ help) ;;
+    cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' && "$program" --version | grep -q '^oneDNN *[0-9]' || echo "needs a release build with oneDNN" ;;
     make | make\ * | *\ make\ *) echo "builds, measures or tests" ;;
     .ci/run* | *tests/run* | *tests/*/run* | *build/fuzz/* | *tests/commands/* | *build/tests/* | build/debug/* | build/sanitize/* | \
         build/bundle/* | *bench/sweep*) echo "runs tests, measurements or another build" ;;
     *.npz*) [ -e val_data.npz ] || echo "needs python3" ;;
     *tests/golden/*) echo "creates the golden cases" ;;
-    cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' || echo "needs a release build" ;;
     *mpirun\ *) [[ $1 != *build/bench/* ]] && ranks_start || echo "needs MPI and takes minutes" ;;
     esac
 }
