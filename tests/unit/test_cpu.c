@@ -280,12 +280,29 @@ static void smaller_batches_need_no_more_memory(void **state) {
     px_device_close(device);
 }
 
+/* Each thread of a team has memory of its own, also within a region of one thread, as a sampler of one group has. */
+static void threads_share_no_memory(void **state) {
+    enum { THREADS = 3 };
+    int found[THREADS] = {0};
+    const int before = omp_get_max_threads();
+    (void)state;
+    omp_set_num_threads(THREADS);
+    px_device *device = open_cpu(PX_REAL);
+#pragma omp parallel num_threads(1)
+#pragma omp parallel num_threads(THREADS)
+    found[omp_get_thread_num()] = px_cpu_thread_of(device)->index;
+    for (int i = 0; i < THREADS; i++) assert_int_equal(found[i], i);
+    px_device_close(device);
+    omp_set_num_threads(before);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_is_exact_with_its_epilogue),
         cmocka_unit_test(colour_groups_change_no_result),
         cmocka_unit_test(recurrence_is_independent_of_threads),
         cmocka_unit_test(smaller_batches_need_no_more_memory),
+        cmocka_unit_test(threads_share_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,8 +74,10 @@ static const px_device_ops cpu_bf16 = {
 const px_device_ops *px_cpu_ops(px_type activation) { return activation == PX_BF16 ? &cpu_bf16 : &cpu_real; }
 
 const px_cpu_thread *px_cpu_thread_of(px_device *device) {
-    /* Operations may run within a parallel region, whose inner regions have one thread. */
-    return &((px_cpu *)device)->thread[omp_get_level() > 0 ? omp_get_ancestor_thread_num(1) : 0];
+    /* Parallel regions may be nested, but only one of them has more than one thread. */
+    int level = omp_get_level();
+    while (level > 0 && omp_get_team_size(level) == 1) level--;
+    return &((px_cpu *)device)->thread[level > 0 ? omp_get_ancestor_thread_num(level) : 0];
 }
 
 /* Writes a description such as "AMD EPYC 9654, 96 threads, OpenBLAS for Zen". */
