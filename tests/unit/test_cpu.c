@@ -238,9 +238,9 @@ static void run_recurrence(px_recurrence_args s, px_type type, int threads, bool
 static void recurrence_is_independent_of_threads(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        const px_grid grid = {48, 6, 5}; /* several groups */
+        const px_grid grid = {50, 12, 10}; /* several groups */
         const px_type type = i / 2 && sizeof(px_real) == sizeof(float) ? PX_BF16 : PX_REAL;
-        const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grid, 40) : px_row_recurrence(grid, 40);
+        const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grid, 64) : px_row_recurrence(grid, 64);
         const double tolerance = type == PX_BF16 ? 4.0 / 256 : sizeof(px_real) == sizeof(float) ? 1e-5 : 1e-13;
         px_tensor want[PX_MAX_DIRECTIONS][TENSORS], first[PX_MAX_DIRECTIONS][TENSORS],
             found[PX_MAX_DIRECTIONS][TENSORS];
