@@ -8,6 +8,7 @@ enum {
     PX_TILE_COLUMNS = 512,
     PX_TILE_MIN = 256, /* rows of a tile that is not divided */
     MIN_TILES = 8,     /* tiles that keep a few threads busy */
+    SMALL = 1 << 14, /* elements of op(B) below which a call of oneDNN takes longer than one of OpenBLAS, in float32 */
 };
 
 void px_cpu_gemm_serial(px_device *device, const px_gemm_args *g, const px_cpu_epilogue *epilogue) {
@@ -38,6 +39,9 @@ px_status px_cpu_gemm(px_device *device, const px_gemm_args *g) {
     if (g->m == 0 || g->n == 0 || g->batch == 0) return PX_OK;
     size_t rows = PX_TILE_ROWS, columns = PX_TILE_COLUMNS;
     const size_t batch = (size_t)g->batch;
+    const px_cpu_epilogue none = {0};
+    /* The number of rows does not count: the images of a sample must not depend on the batch size. */
+    const bool is_small = g->operands == PX_REAL && g->n * g->k < SMALL;
     while (rows > PX_TILE_MIN && batch * tile_count(g->m, rows) * tile_count(g->n, columns) < MIN_TILES) rows /= 2;
     const size_t down = tile_count(g->m, rows), across = tile_count(g->n, columns), tiles = batch * down * across;
 #pragma omp parallel for schedule(dynamic) if (batch * g->m * g->n * g->k > PX_SERIAL_WORK)
@@ -45,7 +49,10 @@ px_status px_cpu_gemm(px_device *device, const px_gemm_args *g) {
         const size_t in_problem = tile % (down * across);
         const px_gemm_args part = gemm_tile(g, (int)(tile / (down * across)), in_problem / across * rows, rows,
                                             in_problem % across * columns, columns);
-        px_cpu_gemm_serial(device, &part, &(px_cpu_epilogue){0});
+        if (is_small)
+            px_cblas_gemm(&part, &none, NULL);
+        else
+            px_cpu_gemm_serial(device, &part, &none);
     }
     return PX_OK;
 }
