@@ -11,8 +11,8 @@
  *                    px_is_aligned(&k->x) && px_is_aligned(&k->y))
  *
  * The last argument says whether the tensors are aligned to 16 bytes. A row that is not to be read must still have a
- * valid address: compilers make a masked load of the condition, and processors take hundreds of cycles for a masked
- * load from an invalid page (measured on Zen 4). */
+ * valid address: compilers make a masked load of the condition, which is slow from an invalid address. With NULL for an
+ * absent tensor, these loads took 56 % of the time of shift_rows (bfloat16, Zen 4). */
 #ifndef PIXELRNN_KERNELS_VECTOR_H
 #define PIXELRNN_KERNELS_VECTOR_H
 
