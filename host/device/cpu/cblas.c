@@ -12,17 +12,6 @@
 #define cblas_gemm cblas_sgemm
 #endif
 
-/* Adds the elements of a row, which are PX_REAL or PX_BF16. */
-static void add_row(px_real *sum, const void *x, px_type type, ptrdiff_t first, size_t count) {
-    const void *row = px_element(x, type, first);
-    const px_real *reals = row;
-    const uint16_t *bf16 = row;
-    if (type == PX_BF16)
-        for (size_t e = 0; e < count; e++) sum[e] += px_from_bfloat16(bf16[e]);
-    else
-        for (size_t e = 0; e < count; e++) sum[e] += reals[e];
-}
-
 /* A rectangular block of a matrix. */
 typedef struct block {
     size_t row, rows, column, columns;
@@ -34,8 +23,9 @@ static px_real begin_block(const px_gemm_args *g, const px_cpu_epilogue *e, bloc
     for (size_t r = 0; r < at.rows; r++) {
         px_real *row = c + r * ld_c;
         if (g->beta == 0) memset(row, 0, at.columns * sizeof *row);
-        if (e->bias) add_row(row, e->bias, g->operands, (ptrdiff_t)at.column, at.columns);
-        if (e->add) add_row(row, e->add, e->add_type, (ptrdiff_t)((at.row + r) * e->ld_add + at.column), at.columns);
+        if (e->bias) px_cpu_add(row, px_element(e->bias, g->operands, (ptrdiff_t)at.column), g->operands, at.columns);
+        const size_t add = (at.row + r) * e->ld_add + at.column;
+        if (e->add) px_cpu_add(row, px_element(e->add, e->add_type, (ptrdiff_t)add), e->add_type, at.columns);
     }
     return 1;
 }
@@ -68,8 +58,6 @@ static void to_bf16(void *x, size_t ld, const px_real *from, block b) {
     }
 }
 
-static size_t extent_of(size_t all, size_t first, size_t max) { return all - first < max ? all - first : max; }
-
 /* Computes a block of c over all of k, through float32 copies in `reals`. */
 static void gemm_block(const px_gemm_args *g, const px_cpu_epilogue *e, block at, px_real *reals) {
     px_real *a = reals, *b = a + PX_BLOCK_ROWS * PX_BLOCK_DEPTH, *c = b + PX_BLOCK_DEPTH * PX_BLOCK_COLUMNS;
@@ -87,7 +75,7 @@ static void gemm_block(const px_gemm_args *g, const px_cpu_epilogue *e, block at
     part.beta = begin_block(g, e, at, part.c, part.ld_c);
     size_t depth = 0;
     do { /* also once for k = 0: c = beta c */
-        part.k = extent_of(g->k, depth, PX_BLOCK_DEPTH);
+        part.k = px_extent(g->k, depth, PX_BLOCK_DEPTH);
         part.ld_a = to_real(a, g->a, g->ld_a, g->transpose_a, (block){at.row, at.rows, depth, part.k});
         part.ld_b = to_real(b, g->b, g->ld_b, g->transpose_b, (block){depth, part.k, at.column, at.columns});
         gemm_float32(&part);
@@ -106,9 +94,9 @@ void px_cblas_gemm(const px_gemm_args *g, const px_cpu_epilogue *e, void *scratc
     }
     block at;
     for (at.row = 0; at.row < g->m; at.row += at.rows) {
-        at.rows = extent_of(g->m, at.row, PX_BLOCK_ROWS);
+        at.rows = px_extent(g->m, at.row, PX_BLOCK_ROWS);
         for (at.column = 0; at.column < g->n; at.column += at.columns) {
-            at.columns = extent_of(g->n, at.column, PX_BLOCK_COLUMNS);
+            at.columns = px_extent(g->n, at.column, PX_BLOCK_COLUMNS);
             gemm_block(g, e, at, scratch);
         }
     }

@@ -16,23 +16,10 @@ static size_t rows_that_fit(size_t bytes, size_t row, size_t max) {
  * 2^22 multiply-adds, and the number of chunks is a multiple of CHUNKS, so that threads get equal shares. */
 static size_t chunk_rows(size_t pixels, size_t weights, size_t row) {
     enum { MIN = 256, MAX = 1024, CHUNKS = 8 };
-    const size_t rows = ((size_t)1 << 22) / weights;
-    const size_t most = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row,
-                                      rows < MIN   ? MIN
-                                      : rows > MAX ? MAX
-                                                   : rows);
+    const size_t rows = rows_that_fit((size_t)1 << 22, weights, MAX);
+    const size_t most = rows_that_fit(PX_CPU_WORKSPACE - PX_TENSOR_ALIGN, row, rows > MIN ? rows : MIN);
     const size_t chunks = pixels > most ? (pixels + CHUNKS * most - 1) / (CHUNKS * most) * CHUNKS : 1;
     return pixels > 0 ? (pixels + chunks - 1) / chunks : 1;
-}
-
-/* sum += the first `count` elements at x, which are PX_REAL or PX_BF16. Compilers vectorise both loops. */
-static void add_elements(px_real *sum, const void *x, px_type type, size_t count) {
-    const px_real *reals = x;
-    const uint16_t *bf16 = x;
-    if (type == PX_BF16)
-        for (size_t e = 0; e < count; e++) sum[e] += px_from_bfloat16(bf16[e]);
-    else
-        for (size_t e = 0; e < count; e++) sum[e] += reals[e];
 }
 
 /* y = 0 where mask <= 0; with mask = y, the relu of y. Both have one type, or y is PX_REAL. A NaN in the mask keeps y.
@@ -49,13 +36,6 @@ static void apply_relu_mask(px_tensor y, px_tensor mask) {
         for (size_t e = 0; e < count; e++) wide[e] = px_from_bfloat16((uint16_t)bits[e]) <= 0 ? 0 : wide[e];
     else
         for (size_t e = 0; e < count; e++) bf16[e] = px_from_bfloat16((uint16_t)bits[e]) <= 0 ? 0 : bf16[e];
-}
-
-/* y = (sum masked by relu_mask) + add. Overwrites sum, which may be y. */
-static void end_chunk(px_device *device, px_tensor y, px_tensor sum, px_tensor relu_mask, px_tensor add) {
-    if (relu_mask.data) apply_relu_mask(sum, relu_mask);
-    if (add.data) add_elements(sum.data, add.data, add.type, px_tensor_elements(&add));
-    if (y.data != sum.data) px_cpu_ops(y.type)->cast(device, &(px_cast_args){.x = sum, .y = y});
 }
 
 /* The im2col of `rows` pixels, in this thread's workspace; for 1 x 1 taps without relu, the rows of x itself. */
@@ -195,7 +175,9 @@ static void input_gradient_chunk(px_device *device, const px_convolve_input_grad
             input_gradient_tap(device, k, tap, first, sum, tap > 0 || onto ? 1 : 0,
                                tap > 0 || onto || apart ? none : add,
                                inputs_of_colour(blocks, colour, (size_t)k->dy.columns, (size_t)dx.columns));
-    end_chunk(device, dx, sum, relu_mask, apart ? add : none);
+    if (relu_mask.data) apply_relu_mask(sum, relu_mask);
+    if (apart && add.data) px_cpu_add(sum.data, add.data, add.type, px_tensor_elements(&add));
+    if (apart) px_cpu_ops(dx.type)->cast(device, &(px_cast_args){.x = sum, .y = dx});
 }
 
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
@@ -280,7 +262,7 @@ static void sum_segment(px_device *device, const px_convolve_weight_gradient_arg
         gemm.b = im2col_rows(device, im2col, gemm.k).data;
         px_cpu_gemm_serial(device, &gemm, &(px_cpu_epilogue){0});
         for (size_t r = 0; bias && r < gemm.k; r++)
-            add_elements(bias, px_element(gemm.a, dy.type, (ptrdiff_t)(r * cut->outputs)), dy.type, outputs);
+            px_cpu_add(bias, px_element(gemm.a, dy.type, (ptrdiff_t)(r * cut->outputs)), dy.type, outputs);
         gemm.beta = 1;
         first += gemm.k;
     } while (first < last);

@@ -46,7 +46,13 @@ size_t px_cpu_recurrence_bytes(const px_device *device, const px_recurrence_args
 /* The memory of the calling thread. Parallel regions have at most px_cpu.threads threads. */
 const px_cpu_thread *px_cpu_thread_of(px_device *device);
 
-/* The pointwise epilogue of a GEMM: C += bias + add. */
+/* The length of a part that begins at `first` and has at most `max` of `all` elements. */
+static inline size_t px_extent(size_t all, size_t first, size_t max) { return all - first < max ? all - first : max; }
+
+/* sum += the first `count` elements at x, which are PX_REAL or PX_BF16. */
+void px_cpu_add(px_real *sum, const void *x, px_type type, size_t count);
+
+/* The pointwise epilogue of a GEMM: C += bias + add. With one, the GEMM's beta is 0 or 1. */
 typedef struct px_cpu_epilogue {
     const void *bias; /* (n) in the type of the operands, or NULL */
     const void *add;  /* (m, n) with this leading dimension and type, or NULL; must not overlap C */

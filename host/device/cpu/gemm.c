@@ -2,6 +2,7 @@
  *
  * Tiles depend on the problem's shape alone, so that results are bitwise equal for any number of threads. */
 #include "host/device/cpu/onednn.h"
+#include "kernels/portable/bfloat16.h"
 
 enum {
     PX_TILE_ROWS = 512,
@@ -11,14 +12,21 @@ enum {
     SMALL = 1 << 14, /* elements of op(B) below which a call of oneDNN takes longer than one of OpenBLAS, in float32 */
 };
 
+void px_cpu_add(px_real *sum, const void *x, px_type type, size_t count) {
+    const px_real *reals = x;
+    const uint16_t *bf16 = x;
+    if (type == PX_BF16)
+        for (size_t e = 0; e < count; e++) sum[e] += px_from_bfloat16(bf16[e]);
+    else
+        for (size_t e = 0; e < count; e++) sum[e] += reals[e];
+}
+
 void px_cpu_gemm_serial(px_device *device, const px_gemm_args *g, const px_cpu_epilogue *epilogue) {
     const px_cpu_thread *thread = px_cpu_thread_of(device);
     if (g->m == 0 || g->n == 0) return;
     if (g->k > 0 && px_onednn_gemm(thread->onednn, g, epilogue)) return;
     px_cblas_gemm(g, epilogue, thread->scratch);
 }
-
-static size_t extent_of(size_t all, size_t first, size_t max) { return all - first < max ? all - first : max; }
 
 static size_t tile_count(size_t extent, size_t tile) { return (extent + tile - 1) / tile; }
 
@@ -30,8 +38,8 @@ static px_gemm_args gemm_tile(const px_gemm_args *g, int index, size_t row, size
     tile.a = px_element(g->a, g->operands, index * g->stride_a + (ptrdiff_t)a);
     tile.b = px_element(g->b, g->operands, index * g->stride_b + (ptrdiff_t)b);
     tile.c = px_element(g->c, g->result, index * g->stride_c + (ptrdiff_t)(row * g->ld_c + column));
-    tile.m = extent_of(g->m, row, rows);
-    tile.n = extent_of(g->n, column, columns);
+    tile.m = px_extent(g->m, row, rows);
+    tile.n = px_extent(g->n, column, columns);
     return tile;
 }
 

@@ -15,8 +15,8 @@
 px_onednn *px_onednn_create(px_type operands, void *scratch, size_t bytes);
 void px_onednn_destroy(px_onednn *onednn);
 
-/* Computes one GEMM; batch and stride_* of the descriptor are not read. Returns false, and computes nothing, if oneDNN
- * is NULL or has no kernel for the shape that fits the scratch memory. */
+/* Computes one GEMM; batch and stride_* of the descriptor are not read. Returns false, and computes nothing, if
+ * `onednn` is NULL, or oneDNN has no kernel for the shape that fits the scratch memory. */
 bool px_onednn_gemm(px_onednn *onednn, const px_gemm_args *gemm, const px_cpu_epilogue *epilogue);
 
 #else
