@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_DEVICE_RECURRENCE_H
 #define PIXELRNN_DEVICE_RECURRENCE_H
 
+#include "kernels/sm80/recurrence_step.h"
 #include "kernels/sm90/cluster.h"
 #include "host/device/recurrence_choice.h"
 #include "host/device/backend.h"
@@ -11,7 +12,7 @@ px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence
 size_t px_recurrence_bytes_stepwise(const px_device *device, const px_recurrence_args *recurrence);
 
 /* How a device runs a recurrence. */
-typedef enum { PX_RECURRENCE_STEPWISE, PX_RECURRENCE_CLUSTER } px_recurrence_strategy;
+typedef enum { PX_RECURRENCE_STEPWISE, PX_RECURRENCE_FUSED, PX_RECURRENCE_CLUSTER } px_recurrence_strategy;
 typedef struct px_recurrence_choice {
     px_recurrence_strategy strategy;
     px_cluster cluster; /* PX_RECURRENCE_CLUSTER: how work is split among blocks */

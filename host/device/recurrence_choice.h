@@ -5,7 +5,7 @@
 
 #include "host/device/backend.h"
 
-enum { PX_RECURRENCE_STRATEGIES = 2, PX_RECURRENCE_TEXT = 384 };
+enum { PX_RECURRENCE_STRATEGIES = 3, PX_RECURRENCE_TEXT = 384 };
 
 typedef struct px_recurrence_option {
     const char *name;                  /* "cluster" */

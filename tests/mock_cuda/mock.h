@@ -7,7 +7,7 @@
  * such as operands that overlap a result. Engines that must not be chosen (inexact ones) exist and produce NaN.
  *
  * The mock shows that the host makes correct calls. It shows nothing about a GPU's results, kernels or speed: kernels
- * are those of the CPU backend, and recurrences on clusters do not run.
+ * are those of the CPU backend and an emulated fused recurrence step, and recurrences on clusters do not run.
  *
  * Environment variables:
  *   PX_MOCK_ENDS         which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number
@@ -38,6 +38,7 @@
     X(convolutions_refused)                                                                                            \
     X(epilogues)                                                                                                       \
     X(graphs)                                                                                                          \
+    X(steps)                                                                                                           \
     X(left)
 typedef enum {
 #define MOCK_COUNT(name) MOCK_##name,

@@ -64,17 +64,6 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
     return cudaSuccess;
 }
 
-/* Kernels other than those of kernels.c are for cards alone. */
-cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value) {
-    (void)kernel, (void)attribute, (void)value;
-    return mock_error(cudaErrorNotSupported);
-}
-
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **args) {
-    (void)config, (void)kernel, (void)args;
-    return mock_error(cudaErrorNotSupported);
-}
-
 /* ---- Memory --------------------------------------------------------------------------------------------------------
  */
 
