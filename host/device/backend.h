@@ -236,22 +236,45 @@ typedef struct px_recurrence_args {
 typedef px_recurrence_args px_recurrence_forward_args;
 typedef px_recurrence_args px_recurrence_backward_args;
 
-/* Step t of a recurrence: the pointwise part of the LSTM cell, forward or backward. The stepwise recurrence
- * (host/device/recurrence.c) alternates it with one GEMM a step. With f the first live position of the step and n the
- * number of live positions, position l of `direction` is
- *   row (direction * n + l - f) * N + image                        of product, n live positions a direction;
- *   row (direction * (positions + 2) + l + 1) * N + image          of operand, with a guard position on either side.
- * A row of operand holds the hidden states h(t-1) that the position's taps read, tap after tap. */
-typedef struct px_lstm_cell_args {
+/* Copies the rows of one direction, as bytes, between image order and step order (kernels/skew.h). skew reads `pixels`
+ * and writes the live positions of `steps`; unskew reads those and writes `pixels`. */
+typedef struct px_skew_args {
     px_recurrence_args recurrence;
-    int step;          /* t */
-    px_tensor product; /* (directions * n * N, 4 D). Forward: [in] recurrent part of pre, PX_REAL. Backward: [out]
-                          gradient of pre, activation */
-    px_tensor operand; /* (directions * (positions + 2) * N, taps * D). Forward: [out] operand of step t + 1,
-                          activation. Backward: [in] gradient of the operand of step t + 1, PX_REAL */
-    px_tensor grad_c;  /* Backward: [in, out] gradient of c, (directions * positions * N, D) */
-    px_tensor
-        zeros; /* [in] (1, D) PX_REAL, 0: the c of a position that was not live. A load without a branch is faster */
+    int direction;
+    px_tensor pixels; /* (P, even number) PX_UINT8, in image order */
+    px_tensor steps;  /* (px_step_order_rows, the same) PX_UINT8, in step order */
+} px_skew_args;
+typedef px_skew_args px_unskew_args;
+
+/* The rows of a recurrence step in a tensor: the row of (direction, position, image) is
+ *     first + direction * stride_direction + position * stride_position + image * stride_image.
+ * Positions count from the first live one of the step. */
+typedef struct px_step_rows {
+    ptrdiff_t first, stride_direction, stride_position, stride_image;
+} px_step_rows;
+
+/* The pointwise part of a recurrence step: the LSTM cell, forward or backward, of R = directions * positions * images
+ * rows. Row (direction * positions + position) * images + image of `product` and `tap` belongs to that position. The
+ * tensors of `tap` have at least D columns, of which the first D are used. An absent tensor counts as 0, or is not
+ * written. Positions count from the first live one; the c of those from `continued` on was 0 before this step.
+ *   Forward:  pre = gates + product; gates, c, h as for px_recurrence_args; tap[i] = h, for the product of the next
+ *             step.
+ *   Backward: dh + sum of tap[i] is the gradient of h; gates and product receive the gradient of pre. */
+enum { PX_MAX_STEP_TAPS = 3 };
+typedef struct px_lstm_cell_args {
+    int directions, positions, images, hidden;
+    int continued;
+    px_step_rows rows;    /* of this step, in gates, c, h and dh */
+    px_step_rows before;  /* of the step before, in c */
+    px_step_rows carried; /* in grad_c */
+    px_tensor gates;      /* [in, out] (., 4 D) activation */
+    px_tensor c;          /* (., D). Forward: [in] of the step before, [out]. Backward: [in] */
+    px_tensor h;          /* Forward: [out] (., D) activation */
+    px_tensor dh;         /* Backward: [in] (., D) activation */
+    px_tensor grad_c;     /* Backward: [in, out] (., D): in, the gradient of c; out, of c of the step before */
+    px_tensor product;    /* Forward: [in] (R, 4 D). Backward: [out] (R, 4 D) activation, or absent */
+    px_tensor tap[PX_MAX_STEP_TAPS]; /* Forward: [out] activation, or absent. Backward: [in] PX_REAL, or absent */
+    px_tensor zeros;                 /* [in] (1, D) PX_REAL, 0. A load without a branch is faster */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
@@ -388,6 +411,8 @@ typedef struct px_ema_args {
     X(convolve_weight_gradient)                                                                                        \
     X(recurrence_forward)                                                                                              \
     X(recurrence_backward)                                                                                             \
+    X(skew)                                                                                                            \
+    X(unskew)                                                                                                          \
     X(mask)                                                                                                            \
     X(sum_columns)                                                                                                     \
     X(sum_squares)                                                                                                     \

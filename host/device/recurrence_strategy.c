@@ -10,12 +10,13 @@ typedef struct recurrence_row {
     const char *name;
     px_recurrence_strategy strategy;
     bool narrow;                              /* requires bfloat16 tensors */
-    int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0 */
+    int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0, and every GPU more */
     int hidden_from, hidden_to, hidden_steps; /* hidden channels, in multiples of hidden_steps */
     int positions;                            /* maximum number of positions */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
     {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
+    {"fused", PX_RECURRENCE_FUSED, false, 0, 0, 0, INT_MAX, 1, INT_MAX},
     {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
@@ -111,6 +112,7 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
     if (row->capability_from > 0)
         all &= require(notes, device->capability >= row->capability_from && device->capability <= row->capability_to,
                        "compute capability %d.%d", row->capability_from / 10, row->capability_from % 10);
+    if (row->capability_to == 0) all &= require(notes, device->capability == 0, "the CPU");
     if (row->narrow) all &= require(notes, recurrence_tensors_are_bf16(s, backward), "bfloat16");
     if (row->hidden_from > 0)
         all &= require(
@@ -126,10 +128,14 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
 
 px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *s, bool backward) {
     px_recurrence_choice choice = {.strategy = PX_RECURRENCE_STEPWISE,
-                                   .words = "stepwise: a product and a cell kernel a step"};
+                                   .words = "stepwise: skewed rows, a product a tap and a cell kernel a step"};
     for (const recurrence_row *row = recurrence_table; row->strategy != PX_RECURRENCE_STEPWISE; row++) {
         if (!recurrence_row_allows(row, device, s, backward, &choice, NULL)) continue;
         choice.strategy = row->strategy;
+        if (row->strategy == PX_RECURRENCE_FUSED) {
+            snprintf(choice.words, sizeof choice.words, "fused: all steps of a group of images on one thread");
+            break;
+        }
         snprintf(choice.words, sizeof choice.words,
                  "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
                  px_cluster_count(s, &choice.cluster), choice.cluster.blocks,

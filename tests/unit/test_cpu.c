@@ -221,8 +221,7 @@ static void run_recurrence(px_recurrence_args s, px_type type, int threads, bool
         at->h = all[d][2] = tensor_of(pixels, s.hidden, type, stream + 2);
         at->dh = all[d][3] = tensor_of(pixels, s.hidden, type, stream + 3);
     }
-    const size_t bytes = stepwise ? px_recurrence_bytes_stepwise(device, &s)
-                                  : device->ops->recurrence_bytes(device, &s);
+    const size_t bytes = stepwise ? px_recurrence_bytes_stepwise(&s) : device->ops->recurrence_bytes(device, &s);
     s.temporary = px_tensor_of(aligned_alloc(256, (bytes + 255) / 256 * 256), bytes, 1, PX_UINT8);
     memset(s.temporary.data, 0xff, bytes);
     assert_ok(&ctx, (stepwise ? px_recurrence_forward_stepwise : device->ops->recurrence_forward)(device, &s));

@@ -132,7 +132,7 @@ static void test_explanation(void **state) {
         device.recurrence = cases[i].named;
         px_recurrence_explain(&device, &cases[i].recurrence, cases[i].backward, &e);
         const px_recurrence_choice choice = px_recurrence_choose(&device, &cases[i].recurrence, cases[i].backward);
-        const int chosen = cases[i].missing[0] ? 1 : 0;
+        const int chosen = cases[i].missing[0] ? 2 : 0;
         EXPECT_EQUAL(e.chosen, chosen, "case %zu", i);
         EXPECT_EQUAL(choice.strategy, chosen ? PX_RECURRENCE_STEPWISE : PX_RECURRENCE_CLUSTER, "case %zu", i);
         assert_string_equal(e.words, choice.words);
@@ -143,16 +143,34 @@ static void test_explanation(void **state) {
         assert_string_equal(requires,
                             "compute capability 9.0, bfloat16, 16 to 512 features in steps of 16, up to 64 positions, "
                             "images and taps onto neighbours, weights that fit in the shared memory of its blocks");
-        assert_string_equal(e.option[1].name, "stepwise");
-        assert_string_equal(e.option[1].requires, "");
-        assert_string_equal(e.option[1].missing, "");
+        assert_string_equal(e.option[1].name, "fused");
+        assert_string_equal(e.option[2].name, "stepwise");
+        assert_string_equal(e.option[2].requires, "");
+        assert_string_equal(e.option[2].missing, "");
     }
+}
+
+/* The CPU runs any recurrence fused, unless PX_RECURRENCE=stepwise. */
+static void test_cpu(void **state) {
+    (void)state;
+    px_device cpu = {.capability = 0};
+    px_recurrence_explanation e;
+    const px_recurrence_args s = px_row_recurrence((px_grid){2, 4, 70}, 5);
+    px_recurrence_explain(&cpu, &s, true, &e);
+    assert_string_equal(e.option[e.chosen].name, "fused");
+    assert_string_equal(e.option[e.chosen].requires, "the CPU");
+    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_FUSED, "%s", "default");
+    cpu.recurrence = "stepwise";
+    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_STEPWISE, "%s", cpu.recurrence);
+    px_recurrence_explain(&hopper, &s, true, &e);
+    assert_string_equal(e.option[1].missing, "the CPU");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_explanation),
+        cmocka_unit_test(test_cpu),
     };
     return cmocka_run_group_tests_name("strategies of recurrences", tests, NULL, NULL);
 }

@@ -91,10 +91,10 @@ static px_status px_cuda_close(px_device *device) {
 #define OP_ENTRY_MEMORY(name, signature) .name = px_cuda_##name,
 static const px_device_ops cuda_real = {
     PX_DEVICE_OPS(OP_ENTRY_OP) PX_DEVICE_MEMORY(OP_ENTRY_MEMORY) PX_DEVICE_GRAPHS(OP_ENTRY_MEMORY).recurrence_bytes =
-        px_recurrence_bytes_stepwise};
+        px_cuda_recurrence_bytes};
 static const px_device_ops cuda_bf16 = {PX_ACTIVATION_OPS(OP_ENTRY_BF16) PX_COMMON_OPS(OP_ENTRY_OP)
                                             PX_DEVICE_MEMORY(OP_ENTRY_MEMORY) PX_DEVICE_GRAPHS(OP_ENTRY_MEMORY)
-                                                .recurrence_bytes = px_recurrence_bytes_stepwise};
+                                                .recurrence_bytes = px_cuda_recurrence_bytes};
 
 const px_device_ops *px_cuda_ops(px_type activation) { return activation == PX_BF16 ? &cuda_bf16 : &cuda_real; }
 

@@ -23,6 +23,9 @@ PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
 /* The table of operations for activations of this type. */
 const px_device_ops *px_cuda_ops(px_type activation);
 
+/* px_device_ops.recurrence_bytes. */
+size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *recurrence);
+
 px_status px_cuda_graph_begin(px_device *device);
 px_status px_cuda_graph_end(px_device *device, void **graph);
 px_status px_cuda_graph_run(px_device *device, void *graph);

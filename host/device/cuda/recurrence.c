@@ -26,6 +26,14 @@ static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_
     return px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words);
 }
 
+/* Whether the recurrence may run stepwise. Without a dh, it runs forward alone. */
+size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *s) {
+    const bool backward = s->direction[0].dh.columns > 0;
+    const bool stepwise = px_recurrence_choose(device, s, false).strategy == PX_RECURRENCE_STEPWISE ||
+                          (backward && px_recurrence_choose(device, s, true).strategy == PX_RECURRENCE_STEPWISE);
+    return stepwise ? px_recurrence_bytes_stepwise(s) : 0;
+}
+
 px_status px_cuda_recurrence_forward(px_device *device, const px_recurrence_args *s) {
     const px_recurrence_choice choice = px_recurrence_choose(device, s, false);
     if (choice.strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_forward_stepwise(device, s);
