@@ -355,7 +355,8 @@ typedef struct px_upload_scalars_args {
 } px_upload_scalars_args;
 
 /* Optimiser updates of all parameters at once, in place. g is a gradient times scale(0, 0). rate, correction1 and
- * correction2 are the elements of `numbers`, in device memory, so that a captured graph serves every update.
+ * correction2 are the elements of `numbers`, in device memory, so that a captured graph serves every update. If the
+ * norm, scale(0, 1), is not finite, nothing changes: the host learns of it when later steps have been issued.
  *   SGD:      w -= rate * g
  *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
  *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
@@ -384,6 +385,7 @@ typedef struct px_adam_args {
 typedef struct px_ema_args {
     px_tensor weights; /* [in]      (R, C) */
     px_tensor average; /* [in, out] (R, C) */
+    px_tensor scale;   /* [in] (1, 2) PX_FLOAT64, as for SGD */
     px_real decay;
 } px_ema_args;
 
@@ -428,7 +430,10 @@ typedef struct px_ema_args {
 
 /* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
  * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
- * upload must not change. */
+ * upload must not change. download_async returns at once; its result, in memory of allocate_host, is there when all
+ * work up to it is done. event_record marks a place in the stream, and event_wait returns when all work before the last
+ * record of this event, 0 to PX_DEVICE_EVENTS - 1, is done. */
+enum { PX_DEVICE_EVENTS = 2 };
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(free, (px_device * device, void *memory))                                                                        \
@@ -436,6 +441,9 @@ typedef struct px_ema_args {
     X(free_host, (px_device * device, void *memory))                                                                   \
     X(upload, (px_device * device, void *to, const void *from_host, size_t bytes))                                     \
     X(download, (px_device * device, void *to_host, const void *from, size_t bytes))                                   \
+    X(download_async, (px_device * device, void *to_host, const void *from, size_t bytes))                             \
+    X(event_record, (px_device * device, int event))                                                                   \
+    X(event_wait, (px_device * device, int event))                                                                     \
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
     X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
     X(synchronize, (px_device * device))                                                                               \

@@ -116,8 +116,8 @@ px_status px_reduction_ready(void *context, size_t first);
  * the host. */
 px_status px_reduction_finish(px_reduction *reduction);
 
-/* The norm of this rank's own gradients before the sum. Waits for the device. */
-px_status px_reduction_norm(px_reduction *reduction, double *norm);
+/* (1, 1) PX_FLOAT64 on the device: the norm of this rank's own gradients before the last sum. */
+px_tensor px_reduction_norm(const px_reduction *reduction);
 
 /* Durations since the previous call, in seconds. reduce: the sums of buckets, including the wait for slower ranks.
  * exposed: the part of it that came after the backward pass. */

@@ -284,7 +284,8 @@ static void check_adam(void) {
 static void check_ema(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const update u = update_of(&px_tensor_cases[i]);
-        BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .decay = (px_real)0.9);
+        BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .scale = u.scale.on[side],
+             .decay = (px_real)0.9);
         EXPECT(ema, u.first);
     }
 }

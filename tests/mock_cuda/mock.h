@@ -38,6 +38,8 @@
     X(convolutions_refused)                                                                                            \
     X(epilogues)                                                                                                       \
     X(graphs)                                                                                                          \
+    X(synchronizations)                                                                                                \
+    X(event_waits)                                                                                                     \
     X(left)
 typedef enum {
 #define MOCK_COUNT(name) MOCK_##name,

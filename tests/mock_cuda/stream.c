@@ -14,6 +14,10 @@ typedef struct list {
     item *first, *last;
 } list;
 
+struct CUevent_st {
+    cudaStream_t stream; /* of the last record */
+    int pending;         /* records that the stream has not reached */
+};
 struct CUgraph_st {
     list work;
 };
@@ -70,6 +74,45 @@ cudaError_t mock_wait(void) {
     return cudaSuccess;
 }
 
+/* Does the first work of a list. */
+static void do_first(list *work) {
+    item *first = work->first;
+    work->first = first->next;
+    if (!work->first) work->last = NULL;
+    first->work(first->args);
+    mock_free(first);
+}
+
+static void reach(const void *args) { (*(cudaEvent_t const *)args)->pending--; }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+    if (flags != cudaEventDisableTiming) return mock_error(cudaErrorInvalidValue);
+    *event = mock_memory(sizeof **event);
+    **event = (struct CUevent_st){0};
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    if (!event || event->pending > 0) return mock_error(cudaErrorInvalidResourceHandle);
+    mock_free(event);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    if (!event || stream->captured) return mock_error(cudaErrorInvalidResourceHandle);
+    event->stream = stream;
+    event->pending++;
+    return mock_give(stream, reach, &event, sizeof event);
+}
+
+/* Does the work before the last record, and no more. */
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    if (!event) return mock_error(cudaErrorInvalidResourceHandle);
+    mock_counted(MOCK_event_waits);
+    while (event->pending > 0) do_first(&event->stream->work);
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     if (flags & ~(unsigned)cudaStreamNonBlocking) return mock_error(cudaErrorInvalidValue);
     *stream = mock_memory(sizeof **stream);
@@ -80,6 +123,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
 
 /* Waiting for one stream waits for all: the program has no more than one on a device. */
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    mock_counted(MOCK_synchronizations);
     return stream ? mock_wait() : mock_error(cudaErrorInvalidResourceHandle);
 }
 

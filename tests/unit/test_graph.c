@@ -185,7 +185,7 @@ static void run_step(trace *t, px_step *step, const px_model_spec *spec, int i) 
         assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_tensor){0}));
     assert_ok(device->ctx, px_step_run(step, levels, script[i].images, i + 1, 0.02 / (i + 1)));
     assert_ok(device->ctx, px_model_nats(model, nats));
-    assert_ok(device->ctx, px_optimizer_norm(optimizer, &norm));
+    assert_ok(device->ctx, device->ops->download(device, &norm, px_optimizer_norm(optimizer).data, sizeof norm));
     trace_add(t, (size_t)script[i].images, px_element_double, nats);
     trace_add(t, 1, px_element_double, &norm);
     trace_add_tensor(t, device, px_model_weights(model));

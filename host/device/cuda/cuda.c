@@ -58,9 +58,22 @@ static px_status px_cuda_synchronize(px_device *device) {
     return px_cuda_check(device, cudaStreamSynchronize(px_cuda_stream(device)), "synchronize");
 }
 
+static px_status px_cuda_download_async(px_device *device, void *to_host, const void *from, size_t bytes) {
+    return copy_async(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download");
+}
+
 static px_status px_cuda_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    PX_TRY(copy_async(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
+    PX_TRY(px_cuda_download_async(device, to_host, from, bytes));
     return px_cuda_synchronize(device);
+}
+
+static px_status px_cuda_event_record(px_device *device, int event) {
+    return px_cuda_check(device, cudaEventRecord(((px_cuda *)device)->event[event], px_cuda_stream(device)),
+                         "record an event");
+}
+
+static px_status px_cuda_event_wait(px_device *device, int event) {
+    return px_cuda_check(device, cudaEventSynchronize(((px_cuda *)device)->event[event]), "wait for an event");
 }
 
 static px_status px_cuda_copy(px_device *device, void *to, const void *from, size_t bytes) {
@@ -81,6 +94,8 @@ static px_status px_cuda_close(px_device *device) {
     if (cuda->blas) cublasLtDestroy(cuda->blas);
     cudaFree(cuda->workspace);
     cudaFree(cuda->library_workspace);
+    for (int i = 0; i < PX_DEVICE_EVENTS; i++)
+        if (cuda->event[i]) cudaEventDestroy(cuda->event[i]);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
     free(cuda);
     return status;
@@ -144,6 +159,9 @@ static void read_environment(px_cuda *cuda) {
 static px_status create_resources(px_cuda *cuda) {
     px_device *device = &cuda->base;
     PX_TRY(px_cuda_check(device, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "create a stream"));
+    for (int i = 0; i < PX_DEVICE_EVENTS; i++)
+        PX_TRY(px_cuda_check(device, cudaEventCreateWithFlags(&cuda->event[i], cudaEventDisableTiming),
+                             "create an event"));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY_WORKSPACE, &cuda->library_workspace));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_WORKSPACE, (void **)&cuda->workspace));
     const cublasStatus_t blas = cublasLtCreate(&cuda->blas);

@@ -59,6 +59,7 @@ void px_cuda_cache_clear(px_cuda_cache *cache);
 typedef struct px_cuda {
     px_device base;
     cudaStream_t stream;
+    cudaEvent_t event[PX_DEVICE_EVENTS];
     cublasLtHandle_t blas;
     cudnnHandle_t dnn; /* NULL until the first plan */
     cudnnBackendDescriptor_t
