@@ -207,7 +207,7 @@ HAVE_MPI := $(MPI_LIBRARIES)
 # ---- Sources ---------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c),$(wildcard host/*/*.c host/device/cpu/*.c))
+HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c host/device/cpu/onednn_convolution.c),$(wildcard host/*/*.c host/device/cpu/*.c))
 PORTABLE     := $(wildcard kernels/*.cu)
 KERNELS      := $(PORTABLE) $(wildcard kernels/sm90/*.cu)
 # Sources that access activations are also compiled for bfloat16: kernels/portable/portable.h
@@ -239,7 +239,7 @@ CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cu
 # linked a second time, with both
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
-MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder))
+MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder test_train))
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tests are more precise in double precision, where a difference quotient is accurate to 1e-11

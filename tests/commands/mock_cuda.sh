@@ -73,6 +73,16 @@ no_product() {
     contains product.log 'cuBLASLt: GEMM of '
 }
 
+# value RUN COUNT
+value() { awk -v name="$2" '$1 == name { print $2 }' "$1.counts"; }
+
+# A training step makes no call that waits for the device, but for the event of the step before.
+ahead() {
+    passes short && passes long && same "$(value long synchronizations)" "$(value short synchronizations)" &&
+        same "$(($(value long event_waits) - $(value short event_waits)))" 20 &&
+        echo "launches a step: $((($(value long launches) - $(value short launches)) / 20))"
+}
+
 # shellcheck disable=SC2086
 mixed() {
     start even parity PX_MOCK_ENDS=even
@@ -82,6 +92,9 @@ mixed() {
     check 'golden cases, epilogues fused for even channels' passes refusing
     start graph graph
     check 'training steps as graphs' passes graph
+    start short train PX_TEST_STEPS=10
+    start long train PX_TEST_STEPS=30
+    check 'training steps wait for events alone' ahead
     check 'graphs were launched' counted graph some graphs
     check 'nothing of the libraries was left behind by training steps' counted graph none left
     check 'nor by sampling' counted decoder none left

@@ -23,7 +23,8 @@
 #include <stdint.h>
 
 /* Counts of calls, with which a test shows that it exercises a path. "with" counts fused epilogues, "refused" requests
- * that were not supported, "left" objects and allocations that were not destroyed or freed. */
+ * that were not supported, "launches" the work that the host gave to a stream, where a graph is one, and "left" objects
+ * and allocations that were not destroyed or freed. */
 #define MOCK_COUNTS(X)                                                                                                 \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \
@@ -37,6 +38,7 @@
     X(convolutions_with_relu)                                                                                          \
     X(convolutions_refused)                                                                                            \
     X(epilogues)                                                                                                       \
+    X(launches)                                                                                                        \
     X(graphs)                                                                                                          \
     X(synchronizations)                                                                                                \
     X(event_waits)                                                                                                     \

@@ -61,6 +61,7 @@ static void finish(list *work, bool done) {
 cudaError_t mock_give(cudaStream_t stream, mock_work work, const void *args, size_t bytes) {
     if (!stream) return mock_error(cudaErrorInvalidResourceHandle);
     if (stream->captured && stream->spoilt) return mock_error(cudaErrorStreamCaptureInvalidated);
+    if (!stream->captured) mock_counted(MOCK_launches);
     append(stream->captured ? &stream->captured->work : &stream->work, work, args, bytes);
     return cudaSuccess;
 }
@@ -174,6 +175,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     if (!executable || stream->captured) return mock_error(cudaErrorInvalidValue);
     append_all(&stream->work, &executable->work);
     mock_counted(MOCK_graphs);
+    mock_counted(MOCK_launches);
     return cudaSuccess;
 }
 
