@@ -337,6 +337,8 @@ px_status px_model_backward(px_model *model) {
     return call_hook(model, model->stem.weight);
 }
 
+px_tensor px_model_compute_weights(const px_model *model) { return model->compute_weights; }
+
 px_tensor px_model_nats_tensor(const px_model *model) {
     return px_tensor_first_rows(model->nats, (size_t)model->grid.images);
 }
