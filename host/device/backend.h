@@ -489,6 +489,7 @@ struct px_device {
     int capability;         /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
     int multiprocessors;    /* CUDA */
     size_t shared;          /* CUDA: maximum bytes of shared memory a block */
+    int clusters[4];        /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
     const char *recurrence; /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
     char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */

@@ -36,13 +36,10 @@ static bool recurrence_tensors_are_bf16(const px_recurrence_args *s, bool backwa
 
 /* The minimum number of images per cluster with which all clusters run at the same time; 0 if there is none. With fewer
  * images, some clusters would start only when others end. Reloading weights and draining positions then costs more than
- * the gaps between images.
- *
- * Each block occupies a multiprocessor, and the blocks of a cluster share a GPC, which has 16 or 18 multiprocessors on
- * sm_90. Every cluster size divides 16. (A prediction; not measured.) */
+ * the gaps between images. (A prediction; not measured.) */
 static int cluster_images(const px_device *device, const px_recurrence_args *s, int blocks) {
-    enum { GPC = 16 };
-    const int clusters = device->multiprocessors / GPC * (GPC / blocks) / s->directions;
+    const int size = blocks == 1 ? 0 : blocks == 2 ? 1 : blocks == 4 ? 2 : 3;
+    const int clusters = device->clusters[size] / s->directions;
     const int images = s->grid.images > 0 ? s->grid.images : 1; /* cluster_supports refuses 0 images */
     return clusters > 0 ? (images + clusters - 1) / clusters : 0;
 }

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* The properties of an H200. */
-static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
+static const px_device hopper = {
+    .capability = 90, .multiprocessors = 132, .shared = 232448, .clusters = {128, 64, 32, 16}};
 
 static px_recurrence_args as_bf16(px_recurrence_args s) {
     for (int d = 0; d < s.directions; d++) {
@@ -70,8 +71,8 @@ static void test_choice(void **state) {
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "8.0");
     other.capability = 100;
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "10.0");
-    other = hopper, other.multiprocessors = 15;
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "no cluster in so few multiprocessors");
+    other = hopper, memset(other.clusters, 0, sizeof other.clusters);
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "no cluster fits");
     s.direction[1].h.data = (char *)16 + 4;
     EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "a tensor off by 4 bytes");
     px_recurrence_args skew2 = as_bf16(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));

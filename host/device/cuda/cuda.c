@@ -186,6 +186,7 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
     px_status status = select_gpu(cuda, ordinal);
     if (status == PX_OK) read_environment(cuda);
     if (status == PX_OK) status = create_resources(cuda);
+    if (status == PX_OK) px_cuda_count_clusters(cuda);
     if (status == PX_OK)
         *device = &cuda->base;
     else

@@ -70,6 +70,10 @@ typedef struct px_cuda {
     px_cuda_cache gemms, convolutions; /* of gemm.c and cudnn.c */
 } px_cuda;
 
+/* Fills in px_device.clusters: how many clusters of each size the GPU runs at a time, with all of the shared memory and
+ * the most threads that a recurrence may use. They stay 0 where the GPU has no such kernels. */
+void px_cuda_count_clusters(px_cuda *cuda);
+
 /* Returns PX_OK on success. Otherwise writes "cuda: DOING: CUDA's message" and returns PX_ERR_DEVICE, or PX_ERR_MEMORY
  * for a failed allocation. */
 px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing);

@@ -26,6 +26,27 @@ static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_
     return px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words);
 }
 
+void px_cuda_count_clusters(px_cuda *cuda) {
+    px_device *device = &cuda->base;
+    const void *kernel = device->capability == 90 ? px_recurrence_forward_cluster_sm90() : NULL;
+    cudaError_t error = kernel ? cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                      (int)device->shared)
+                               : cudaErrorNotSupported;
+    for (int i = 0; i < PX_CLUSTER_SIZES && error == cudaSuccess; i++) {
+        const unsigned blocks = 1u << i;
+        cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {blocks, 1, 1}};
+        const cudaLaunchConfig_t config = {
+            .gridDim = {blocks, 1, 1},
+            .blockDim = {PX_CLUSTER_MAX_WARPGROUPS * PX_WARPGROUP_THREADS, 1, 1},
+            .dynamicSmemBytes = device->shared,
+            .attrs = &attribute,
+            .numAttrs = 1,
+        };
+        error = cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config);
+    }
+    if (error != cudaSuccess) (void)cudaGetLastError(); /* the next launch would report it */
+}
+
 /* Whether the recurrence may run stepwise. Without a dh, it runs forward alone. */
 size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *s) {
     const bool backward = s->direction[0].dh.columns > 0;
