@@ -444,19 +444,21 @@ enum { PX_LIMIT_NAME = 256 };
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
-    px_type activation;        /* PX_REAL or PX_BF16 */
-    const char *kind;          /* "cpu" or "cuda" */
-    char description[128];     /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
-    char identity[64];         /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
-    size_t memory;             /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
-    size_t held;               /* bytes that arenas have allocated */
-    bool graphs;               /* operations can be captured as graphs (environment: PX_GRAPH) */
-    int workers;               /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
-    size_t workspace;          /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
-    int capability;            /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
-    int multiprocessors;       /* CUDA */
-    size_t shared;             /* CUDA: maximum bytes of shared memory a block */
-    const char *recurrence;    /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    px_type activation;     /* PX_REAL or PX_BF16 */
+    const char *kind;       /* "cpu" or "cuda" */
+    char description[128];  /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char identity[64];      /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
+    size_t memory;          /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
+    size_t held;            /* bytes that arenas have allocated */
+    bool tf32;              /* CUDA may multiply float32 operands in TF32; set before the first operation */
+    bool graphs;            /* operations can be captured as graphs (environment: PX_GRAPH) */
+    int workers;            /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
+    size_t workspace;       /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
+    int capability;         /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
+    int multiprocessors;    /* CUDA */
+    size_t shared;          /* CUDA: maximum bytes of shared memory a block */
+    const char *recurrence; /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
 };
 
@@ -467,6 +469,7 @@ struct px_device {
  * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. Both
  * read the environment variables of host/README.md once, here. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
+bool px_cuda_has_driver(void); /* this machine has libcuda.so.1 */
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device);
 
 #ifdef __cplusplus
