@@ -166,7 +166,7 @@ find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $
 
 CUDA_SOURCES := $(wildcard host/device/cuda/*.c)
 CUDA_NOTE    := left out
-ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
+ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize thread bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
 	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
 NVCC      := $(wildcard $(CUDA_HOME)/bin/nvcc)
@@ -178,7 +178,7 @@ CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no p
 endif
 # HAVE_HOST_CUDA: the host code can be built, which tests run on a mock of CUDA. HAVE_CUDA: the kernels, too
 HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
-HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
+HAVE_CUDA := $(and $(filter-out sanitize thread,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
@@ -240,6 +240,9 @@ CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cu
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
 MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder))
+# tests/mock_nccl is a mock of NCCL: for a test of the communicator, and for ranks of a program on both mocks
+MOCK_NCCL         := $(if $(and $(MOCK_CUDA),$(NCCL)),$(addprefix $(MOCK_CUDA)/,pixelrnn libpixelrnn_nccl.so test_nccl))
+MOCK_NCCL_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c tests/mock_nccl/nccl.c)
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tests are more precise in double precision, where a difference quotient is accurate to 1e-11
@@ -261,7 +264,7 @@ BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), oneDNN $(if $(HAVE
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(MOCK_NCCL) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # A flag file changes when its flags change; the files that are built with the flags depend on it.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
@@ -351,6 +354,16 @@ $(filter-out %/test_parity,$(MOCK_CUDA_TESTS)): $(OUT)/tests/mock_cuda/%: $(OBJ)
 $(MOCK_CUDA_TESTS): $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+# The library of the mock of NCCL uses the program's mock of CUDA
+$(OUT)/tests/mock_cuda/pixelrnn: $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY) | $(filter %_mpi.so,$(LOADED))
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/tests/mock_cuda/libpixelrnn_nccl.so: $(MOCK_NCCL_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^)
+$(OUT)/tests/mock_cuda/test_nccl: $(OBJ)/tests/mock_nccl/test_nccl.pic.o $(MOCK_NCCL_OBJECTS) $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
@@ -361,7 +374,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
 	$(if $(MOCK_CUDA),$(MOCK_CUDA_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(ORACLE_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(TEST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst $(OUT)/%,$(OBJ)/%.o,$(GPU_TESTS) $(BENCHES)) \
-	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
+	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o) $(if $(MOCK_NCCL),$(MOCK_NCCL_OBJECTS) $(OBJ)/tests/mock_nccl/test_nccl.pic.o))
 
 # ---- Use -------------------------------------------------------------------------------------------------------------
 
@@ -378,10 +391,10 @@ RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPT
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) ## run all tests that need no GPU, in single and in double precision
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(MOCK_NCCL) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
 	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
-	@MOCK_CUDA=$(abspath $(MOCK_CUDA)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@MOCK_CUDA=$(abspath $(MOCK_CUDA)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(filter %/test_nccl,$(MOCK_NCCL)) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \

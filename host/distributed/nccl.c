@@ -1,15 +1,14 @@
 /* The NCCL communicator of CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a separate stream, each bucket as
  * soon as the device's stream has computed it.
  *
- * The communicator is non-blocking: a call in progress is polled together with NCCL's asynchronous errors, and the
- * heartbeat thread polls these once an interval. If a peer is lost, the heartbeat monitor ends the ranks that wait for
- * it. */
+ * The communicator is blocking. Only then may two threads use it: the main thread calls NCCL while the heartbeat thread
+ * polls for asynchronous errors once an interval. If NCCL or a peer fails, the heartbeat monitor ends this process,
+ * also while the main thread waits in a call of NCCL. */
 #include "host/device/cuda/cuda.h"
 #include "host/distributed/ranks.h"
 #include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert(sizeof(ncclUniqueId) == PX_NCCL_ID, "rank 0 broadcasts PX_NCCL_ID bytes");
 
@@ -44,16 +43,6 @@ static px_status check_cuda(px_context *ctx, cudaError_t error, const char *call
 /* Returns from the calling function, which has a ctx, if a call of CUDA failed. */
 #define TRY_CUDA(call) PX_TRY(check_cuda(ctx, call, #call))
 
-/* Waits until the last call has been submitted to the device or has failed. */
-static px_status wait_submitted(communicator *c, px_context *ctx, ncclResult_t result, const char *call) {
-    const struct timespec pause = {.tv_nsec = 10000};
-    while (result == ncclInProgress) {
-        PX_TRY(check_nccl(ctx, ncclCommGetAsyncError(c->comm, &result), call));
-        if (result == ncclInProgress) nanosleep(&pause, NULL);
-    }
-    return check_nccl(ctx, result, call);
-}
-
 static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_t count) {
     communicator *c = (communicator *)base;
     step_events *events = &c->events[c->steps % 2];
@@ -61,8 +50,8 @@ static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_
     TRY_CUDA(cudaEventRecord(c->bucket_ready, c->cuda->stream));
     TRY_CUDA(cudaStreamWaitEvent(c->stream, c->bucket_ready, 0));
     if (events->buckets < MAX_TIMED) TRY_CUDA(cudaEventRecord(events->begin[i], c->stream));
-    PX_TRY(wait_submitted(c, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream),
-                          "ncclAllReduce"));
+    PX_TRY(
+        check_nccl(ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream), "ncclAllReduce"));
     events->buckets++;
     TRY_CUDA(cudaEventRecord(events->end[i], c->stream));
     return PX_OK;
@@ -97,12 +86,8 @@ static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times 
 static px_status nccl_check(px_nccl *base, px_context *ctx) {
     communicator *c = (communicator *)base;
     ncclResult_t result = ncclSuccess;
-    const ncclResult_t call = ncclCommGetAsyncError(c->comm, &result);
-    if (call != ncclSuccess) result = call;
-    if (result == ncclSuccess || result == ncclInProgress) return PX_OK;
-    check_nccl(ctx, result, "asynchronous error");
-    ncclCommAbort(c->comm); /* ends the kernels that wait on the device; this process exits next */
-    return PX_ERR_DEVICE;
+    PX_TRY(check_nccl(ctx, ncclCommGetAsyncError(c->comm, &result), "ncclCommGetAsyncError"));
+    return check_nccl(ctx, result, "asynchronous error");
 }
 
 /* Aborts instead of finalizing: either all sums have completed on all ranks, or the job has failed. */
@@ -133,30 +118,37 @@ static px_status create_events(communicator *c, px_context *ctx) {
     return PX_OK;
 }
 
-static px_status create_communicator(communicator *c, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
+/* Blocks until all ranks have called it. A communicator that fails here is left to the end of the process, because
+ * aborting it may wait for the other ranks. */
+static px_status nccl_join(px_nccl *base, px_context *ctx, int rank, int count, const unsigned char id[PX_NCCL_ID]) {
+    communicator *c = (communicator *)base;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
-    TRY_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
-    PX_TRY(create_events(c, ctx));
-    return wait_submitted(c, ctx, ncclCommInitRankConfig(&c->comm, count, *id, rank, &config),
-                          "ncclCommInitRankConfig");
+    ncclUniqueId unique_id;
+    config.blocking = 1;
+    memcpy(&unique_id, id, sizeof unique_id);
+    const ncclResult_t result = ncclCommInitRankConfig(&c->comm, count, unique_id, rank, &config);
+    if (result != ncclSuccess) c->comm = NULL;
+    return check_nccl(ctx, result, "ncclCommInitRankConfig");
 }
 
 px_status px_nccl_library_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]) {
     return check_nccl(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "ncclGetUniqueId");
 }
 
-px_status px_nccl_library_open(px_context *ctx, px_device *device, int rank, int count,
-                               const unsigned char id[PX_NCCL_ID], px_nccl **out) {
-    static const px_nccl_ops ops = {.sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
-    ncclUniqueId unique_id;
+static px_status create_resources(communicator *c, px_context *ctx) {
+    TRY_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
+    return create_events(c, ctx);
+}
+
+px_status px_nccl_library_open(px_context *ctx, px_device *device, px_nccl **out) {
+    static const px_nccl_ops ops = {
+        .join = nccl_join, .sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
     communicator *c = calloc(1, sizeof *c);
     *out = NULL;
     if (!c) return px_fail_memory(ctx, "NCCL", sizeof *c);
     c->base.ops = &ops;
     c->cuda = (px_cuda *)device;
-    memcpy(&unique_id, id, sizeof unique_id);
-    const px_status status = create_communicator(c, ctx, &unique_id, rank, count);
+    const px_status status = create_resources(c, ctx);
     if (status == PX_OK)
         *out = &c->base;
     else
