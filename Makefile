@@ -187,8 +187,10 @@ CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda
 	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
+# cuDNN opens NVRTC by its name to compile engines at run time, and finds it anywhere once it is loaded
+NVRTC          := $(firstword $(foreach d,$(CUDA_HOME) $(CUDART) /usr/local /usr $(PYTHON),$(call library,$d,libnvrtc.so*)))
 ifneq ($(BUILD),bundle)
-CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
+CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES) $(NVRTC))))
 endif
 HOPPER         := -gencode=arch=compute_90a,code=sm_90a
 ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 $(HOPPER) -gencode=arch=compute_90,code=compute_90
@@ -269,7 +271,7 @@ programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(MOCK_NCCL
 # A flag file changes when its flags change; the files that are built with the flags depend on it.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
-cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
+cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(NVRTC) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
 version_flags = $(VERSION) $(REVISION) $(BUILD_OPTIONS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
@@ -328,7 +330,8 @@ $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-soname$(,)$(@F) $(px_LDFLAGS) -o $@ $(LIBRARY_OBJECTS) $(px_LDLIBS))
 %/libpixelrnn_cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm \
+		$(if $(NVRTC),-Wl$(,)--no-as-needed $(NVRTC)))
 %/libpixelrnn_mpi.so: $(MPI_OBJECTS)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^ $(MPI_LIBRARIES) -lpthread)
@@ -446,12 +449,14 @@ install: all ## install program, library, headers, pixelrnn.pc, man page, bash c
 
 # Libraries that the other machine provides: C library, compiler runtime, CUDA, MPI.
 EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
+# NVRTC is copied, because the machine's cuDNN needs it and may lie elsewhere.
 bundle: ## collect program, libraries except CUDA's, configs, tests and bench in build/bundle, for another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs
 	@cp -r configs tests bench build/bundle && cp bench/bundle_run build/bundle/run
 	@find build/bundle/build build/bundle/lib -type f -perm -u+x ! -name libpixelrnn_mpi.so -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
 		grep -Ev '$(EXCLUDED)' | xargs cp -L -t build/bundle/lib
+	@$(if $(and $(HAVE_CUDA),$(NVRTC)),cp -L $(wildcard $(dir $(NVRTC))libnvrtc.so.* $(dir $(NVRTC))libnvrtc-builtins.so.*) build/bundle/lib,:)
 	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
 
 endif
