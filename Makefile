@@ -175,10 +175,21 @@ CUBLAS    := $(call find,cublasLt.h,libcublasLt.so*)
 CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
 CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
+# Versions that are too old, of nvcc and of the headers: found X, expected Y. $(call major,FILE,MACRO): a header's macro
+# as a number, divided by 1000
+major     = $(shell awk '$$2 == "$2" { print int($$3 / 1000) }' $1)
+NVCC_RELEASE := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'))
+OLD_NVCC  := $(if $(filter 1 2 3 4 5 6 7 8 9 10 11,$(firstword $(subst ., ,$(NVCC_RELEASE)))),found nvcc $(NVCC_RELEASE) in $(CUDA_HOME)$(,) expected 12.0 or later)
+OLD_CUDART := $(if $(CUDART),$(if $(filter 8 9 10 11,$(call major,$(call header,$(CUDART),cuda_runtime_api.h),CUDART_VERSION)),found headers of CUDA below 12.0 in $(CUDART)$(,) expected 12.0 or later))
+OLD_CUDNN := $(if $(CUDNN),$(if $(shell awk '$$2 == "CUDNN_MAJOR" && $$3 < 9' $(dir $(call header,$(CUDNN),cudnn.h))cudnn*.h),found headers of cuDNN below 9 in $(CUDNN)$(,) expected 9 or later))
+TOO_OLD   := $(firstword $(foreach v,OLD_NVCC OLD_CUDART OLD_CUDNN,$(if $($v),$v)))
+ifneq ($(TOO_OLD),)
+CUDA_NOTE := $($(TOO_OLD))
+endif
 endif
 # HAVE_HOST_CUDA: the host code can be built, which tests run on a mock of CUDA. HAVE_CUDA: the kernels, too
-HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
-HAVE_CUDA := $(and $(filter-out sanitize thread,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
+HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN),$(if $(OLD_CUDART)$(OLD_CUDNN),,yes))
+HAVE_CUDA := $(and $(filter-out sanitize thread,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA),$(if $(OLD_NVCC),,yes))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
