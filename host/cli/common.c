@@ -18,7 +18,7 @@ px_status px_cli_open_device(px_context *ctx, const px_config *config, const px_
 
 void px_cli_print_warning(const px_ranks *ranks, px_device *device) {
     char line[PX_DEVICE_WARNING];
-    if (device && px_device_warning(device, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
+    if (device && px_ranks_rank(ranks) == 0 && px_device_warning(device, line)) fprintf(stderr, "%s\n", line);
 }
 
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {

@@ -132,16 +132,16 @@ typedef struct device_identity {
     char kind[16], identity[64];
 } device_identity;
 
-/* Compares this rank's device with those of the lower ranks. */
-static px_status compare_devices(px_ranks *ranks, const device_identity *devices) {
+/* Compares this rank's device with those of the lower ranks. warning: of opening it, which may say why it differs. */
+static px_status compare_devices(px_ranks *ranks, const device_identity *devices, const char *warning) {
     const int rank = px_ranks_rank(ranks);
     const device_identity *own = &devices[rank];
     char name[PX_RANK_NAME];
     for (int r = 0; r < rank; r++) {
         px_ranks_name(ranks, r, name);
         if (strcmp(devices[r].kind, own->kind) != 0)
-            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s", own->kind, devices[r].kind,
-                           name);
+            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s%s%.800s", own->kind,
+                           devices[r].kind, name, warning[0] ? "; " : "", warning);
         if (own->identity[0] && strcmp(devices[r].identity, own->identity) == 0)
             return px_fail(ranks->ctx, PX_ERR_CONFIG,
                            "device: found GPU %s, which %s uses, expected a GPU for each rank; start as many ranks on "
@@ -160,7 +160,7 @@ px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
     snprintf(own->kind, sizeof own->kind, "%s", device->kind);
     snprintf(own->identity, sizeof own->identity, "%s", device->identity);
     px_status status = px_ranks_gather(ranks, devices, count, 1, sizeof *devices);
-    if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices));
+    if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices, device->warning));
     free(devices);
     return status;
 }

@@ -35,6 +35,16 @@ agrees() { # RANKS
 check "one rank trains as a single process" agrees 1
 check "three ranks train as a single process" agrees 3
 
+# Rank 1 has a driver, but its GPU is too old.
+other_device() {
+    mkdir -p driver && echo | cc -shared -x c -o driver/libcuda.so.1 - || return
+    local train=("$program" train train.yaml -o run --set device=auto)
+    "${mpi[@]}" -n 1 "${train[@]}" : -n 1 env LD_LIBRARY_PATH="$work/driver" PX_MOCK_CAPABILITY=75 "${train[@]}" >out 2>err
+    same $? 2 && same "$(grep -c '^pixelrnn: ' err)" 1 && contains err \
+        '^pixelrnn: rank 1 on .*: device: found cpu, expected cuda as rank 0 on .*; warning: device: auto uses the CPU: .* has compute capability 7.5'
+}
+check "a rank whose GPU cannot be used says why" other_device
+
 # ends_at_once STEP RANK PATTERN: this step of NCCL fails on this rank of three. The others must not wait for it, which
 # would take up to parallel.stall_s, 30 minutes.
 ends_at_once() {
