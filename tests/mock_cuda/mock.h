@@ -15,7 +15,7 @@
  *   PX_MOCK_PRODUCTS    none: cuBLASLt has no algorithm for any GEMM
  *   PX_MOCK_PLANS       fail: cuDNN fails to plan, for another reason than lack of support
  *   PX_MOCK_CAPABILITY  the device's compute capability, 99 for 9.9 (default)
- *   PX_MOCK_NCCL        STEP:RANK: this step of NCCL fails on this rank (nccl.c)
+ *   PX_MOCK_NCCL        STEP:RANK: this step of NCCL fails on this rank (mock_nccl/nccl.c)
  *   PX_MOCK_COUNTS      a file to which the counts below are written at exit */
 #ifndef PIXELRNN_TESTS_MOCK_H
 #define PIXELRNN_TESTS_MOCK_H

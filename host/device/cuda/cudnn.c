@@ -286,8 +286,15 @@ static cudnnStatus_t plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
 /* Creates cuDNN's handle before the first plan. Models in float32 do not pay for it. */
 static cudnnStatus_t cudnn_start(px_cuda *cuda) {
     if (cuda->dnn || cuda->described) return CUDNN_STATUS_SUCCESS;
-    const cudnnStatus_t status = cudnnCreate(&cuda->dnn);
-    return status == CUDNN_STATUS_SUCCESS ? cudnnSetStream(cuda->dnn, cuda->stream) : status;
+    cudnnHandle_t handle;
+    cudnnStatus_t status = cudnnCreate(&handle);
+    if (status != CUDNN_STATUS_SUCCESS) return status;
+    status = cudnnSetStream(handle, cuda->stream);
+    if (status == CUDNN_STATUS_SUCCESS)
+        cuda->dnn = handle;
+    else
+        cudnnDestroy(handle);
+    return status;
 }
 
 /* Leaves a warning in the device after the first error of cuDNN. Its convolutions are then computed without cuDNN. */
