@@ -151,7 +151,7 @@ warns_of_binding() { # RANKS CPUS EXPECTED: how many lines the ranks print if th
     same "$(grep -c '^pixelrnn: warning: found each rank bound to 1 of .* expected [0-9]*; start mpirun with --bind-to none' err)" "$3"
 }
 processors=$(getconf _NPROCESSORS_ONLN)
-if command -v taskset >/dev/null && taskset -c 0 true 2>/dev/null && [ "$(nproc)" -eq "$processors" ]; then
+if command -v taskset >/dev/null && taskset -c 0 true 2>/dev/null && [ "$(env -u OMP_NUM_THREADS nproc)" -eq "$processors" ]; then
     check "a rank on one of several processors is reported" warns_of_binding 1 0 $((processors > 1))
     check "two ranks are, if the host has more for each" warns_of_binding 2 0 $((processors / 2 > 1))
     check "ranks that are not bound are not reported" warns_of_binding 2 "0-$((processors - 1))" 0
