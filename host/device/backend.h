@@ -472,7 +472,7 @@ typedef struct px_device_ops {
     size_t (*recurrence_bytes)(const px_device *device, const px_recurrence_args *recurrence);
 } px_device_ops;
 
-enum { PX_LIMIT_NAME = 256, PX_DEVICE_WARNING = 1024 + 64 };
+enum { PX_LIMIT_NAME = 256 };
 
 struct px_device {
     const px_device_ops *ops;
@@ -483,6 +483,7 @@ struct px_device {
     char identity[64];      /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
     size_t memory;          /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
     size_t held;            /* bytes that arenas have allocated */
+    bool tf32;              /* CUDA may multiply float32 operands in TF32; set before the first operation */
     bool graphs;            /* operations can be captured as graphs (environment: PX_GRAPH) */
     int workers;            /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
     size_t workspace;       /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
@@ -502,6 +503,7 @@ struct px_device {
  * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. Both
  * read the environment variables of host/README.md once, here. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
+bool px_cuda_has_driver(void); /* this machine has libcuda.so.1 */
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device);
 
 #ifdef __cplusplus

@@ -34,6 +34,8 @@ px_status px_trainer_log(px_trainer *t) {
     };
     const int count = (int)(sizeof metrics / sizeof *metrics) - (t->reduction ? 0 : 2);
     if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
+    char warning[PX_DEVICE_WARNING];
+    if (px_device_warning(t->device, warning)) px_progress_line(&t->progress, "%s", warning);
     t->state.window_nats = 0;
     t->state.window_steps = 0;
     t->window_step_seconds = t->step_seconds;

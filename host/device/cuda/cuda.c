@@ -26,6 +26,7 @@ static px_status px_cuda_allocate(px_device *device, size_t bytes, void **memory
     char doing[64];
     snprintf(doing, sizeof doing, "allocate %zu bytes on the device", bytes);
     *memory = NULL;
+    if (bytes == 0) return PX_OK; /* CUDA does not document what cudaMalloc does then */
     return px_cuda_check(device, cudaMalloc(memory, bytes), doing);
 }
 
@@ -171,6 +172,19 @@ static px_status create_resources(px_cuda *cuda) {
     return PX_OK;
 }
 
+/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
+static px_status fail_with_versions(px_context *ctx, px_status status) {
+    const px_context reason = *ctx;
+    char driver[32] = "driver of unknown version";
+    int version = 0;
+    if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0)
+        snprintf(driver, sizeof driver, "driver for CUDA %d.%d", version / 1000, version % 1000 / 10);
+    cudaRuntimeGetVersion(&version);
+    (void)cudaGetLastError();
+    return px_fail(ctx, status, "%.900s (%s, runtime %d.%d)", reason.message, driver, version / 1000,
+                   version % 1000 / 10);
+}
+
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
     *device = NULL;
     px_cuda *cuda = calloc(1, sizeof *cuda);
@@ -186,10 +200,11 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
     px_status status = select_gpu(cuda, ordinal);
     if (status == PX_OK) read_environment(cuda);
     if (status == PX_OK) status = create_resources(cuda);
-    if (status == PX_OK) px_cuda_count_clusters(cuda);
-    if (status == PX_OK)
+    if (status == PX_OK) {
+        px_cuda_count_clusters(cuda);
         *device = &cuda->base;
-    else
-        px_cuda_close(&cuda->base);
-    return status;
+        return PX_OK;
+    }
+    px_cuda_close(&cuda->base);
+    return fail_with_versions(ctx, status);
 }

@@ -1,6 +1,6 @@
 /* Declarations that are private to the CUDA backend.
  *
- * Arithmetic is float32 without TF32, or bfloat16 tensor cores with float32 accumulation. There is one stream, no float
+ * Products are float32, TF32 if px_device.tf32 is set, or bfloat16; sums are float32. There is one stream, no float
  * atomics, library workspaces of a fixed size, and only algorithms that sum in a fixed order. Therefore the same
  * command gives the same bits on the same GPU. */
 #ifndef PIXELRNN_DEVICE_CUDA_H
@@ -10,6 +10,8 @@
 #include "host/device/backend.h"
 #include <cublasLt.h>
 #include <cudnn.h>
+
+#define PX_CUDNN_DESCRIBES 90800 /* the version of cuDNN from which on it can plan for a GPU that is only described */
 
 _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made without CUDA");
 
@@ -66,6 +68,7 @@ typedef struct px_cuda {
         described;                     /* in tests: plan for this described GPU instead of a real one; otherwise NULL */
     void *library_workspace;           /* PX_CUDA_LIBRARY_WORKSPACE bytes */
     char *workspace;                   /* PX_CUDA_WORKSPACE bytes */
+    bool dnn_warned;                   /* base.warning has reported an error of cuDNN */
     bool epilogues;                    /* libraries fuse epilogues into their kernels, where they can */
     px_cuda_cache gemms, convolutions; /* of gemm.c and cudnn.c */
 } px_cuda;
@@ -102,12 +105,13 @@ typedef struct px_gemm_shape {
 } px_gemm_shape;
 
 /* A convolution as cuDNN computes it: images of `in` and `out` channels, channels last, and a filter of rows x columns
- * taps. The output pixel is in the filter's last row and column `centre`. All tensors are bfloat16 and aligned to
+ * taps. The output pixel is in the filter's last row and column `centre`. All tensors have one type and are aligned to
  * PX_CUDA_VECTOR bytes. */
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT } px_cudnn_pass;
 typedef enum { PX_CUDNN_BIAS, PX_CUDNN_RELU_MASK, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_EPILOGUES } px_cudnn_epilogue;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
+    int64_t type; /* px_type: PX_BF16, or PX_REAL to multiply in TF32 */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
     int64_t epilogues[PX_CUDNN_EPILOGUES]; /* 1: applied to the result, in the order of px_cudnn_epilogue */
@@ -116,7 +120,8 @@ typedef struct px_cudnn_shape {
 typedef struct px_cudnn_plan px_cudnn_plan;
 
 /* Finds the plan for this shape, or creates it on the first call. *plan is NULL if cuDNN has no deterministic engine
- * that accumulates exact products in float32 and fits the workspace. The cache owns the plan. */
+ * that accumulates exact products in float32 and fits the workspace, or fails: the first failure is reported in
+ * px_device.warning. The cache owns the plan. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
 /* x (P, in), weight (out, rows * columns * in), y (P, out). The forward pass writes y; the input gradient writes x.
