@@ -75,7 +75,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *made, int count, ncclUniqueId id
     *made = mock_memory(sizeof **made);
     **made = (struct ncclComm){.rank = rank, .count = count, .fails = is_to_fail("error", rank)};
     memcpy((*made)->folder, id.internal, sizeof(*made)->folder);
-    publish(*made, 0, NULL, 0);
+    publish(*made, 0, &(float){0}, 1);
     for (int r = 0; r < count; r++) fclose(wait_for(*made, 0, r));
     return ncclSuccess;
 }
