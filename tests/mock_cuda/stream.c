@@ -136,7 +136,7 @@ static void run_wait(const void *args) {
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
     const char *fails = getenv("PX_MOCK_NCCL"), *rank = getenv("OMPI_COMM_WORLD_RANK");
     if (flags & ~(unsigned)cudaEventDisableTiming) return mock_error(cudaErrorInvalidValue);
-    if (fails && rank && strncmp(fails, "open:", 5) == 0 && strcmp(fails + 5, rank) == 0)
+    if (flags == 0 && fails && rank && strncmp(fails, "open:", 5) == 0 && strcmp(fails + 5, rank) == 0)
         return mock_error(cudaErrorMemoryAllocation);
     *event = mock_memory(sizeof **event);
     **event = (struct CUevent_st){0};
