@@ -459,16 +459,13 @@ install: all ## install program, library, headers, pixelrnn.pc, man page, bash c
 	@echo 'Installed in $(ROOT)'
 
 # Libraries that the other machine provides: C library, compiler runtime, CUDA, MPI.
-EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
-# NVRTC is copied, because the machine's cuDNN needs it and may lie elsewhere. `make bundle NVRTC=` leaves out
-# these 114 MB.
+EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl|nvrtc[a-z-]*)[.]so
 bundle: ## collect program, libraries except CUDA's, configs, tests and bench in build/bundle, for another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs
 	@cp -r configs tests bench build/bundle && cp bench/bundle_run build/bundle/run
 	@find build/bundle/build build/bundle/lib -type f -perm -u+x ! -name libpixelrnn_mpi.so -exec ldd {} + | awk '$$2 == "=>" && /\// { print $$3 }' | sort -u | \
 		grep -Ev '$(EXCLUDED)' | xargs cp -L -t build/bundle/lib
-	@$(if $(and $(HAVE_CUDA),$(NVRTC)),cp -L $(wildcard $(dir $(NVRTC))libnvrtc.so.* $(dir $(NVRTC))libnvrtc-builtins.so.*) build/bundle/lib,:)
 	@du -sh build/bundle | sed 's/$$/: copy it, then build\/bundle\/run pixelrnn ..., build\/bundle\/run test-gpu/'
 
 endif
