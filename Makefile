@@ -166,7 +166,7 @@ find      = $(or $(call root,$1,$2,$(or $3,$(CUDA_HOME) /usr/local /usr)),$(if $
 
 CUDA_SOURCES := $(wildcard host/device/cuda/*.c)
 CUDA_NOTE    := left out
-ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize bundle,$(BUILD)),$(CUDA_SOURCES)),)
+ifneq ($(and $(filter-out 0,$(CUDA)),$(filter release debug sanitize thread bundle,$(BUILD)),$(CUDA_SOURCES)),)
 CUDA_HOME := $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(firstword \
 	$(realpath $(shell command -v nvcc)) $(wildcard /usr/local/cuda/bin/nvcc))))
 NVCC      := $(wildcard $(CUDA_HOME)/bin/nvcc)
@@ -175,10 +175,21 @@ CUBLAS    := $(call find,cublasLt.h,libcublasLt.so*)
 CUDNN     := $(call find,cudnn.h,libcudnn.so.9,$(CUDNN_HOME))
 NCCL      := $(call find,nccl.h,libnccl.so.2,$(NCCL_HOME))
 CUDA_NOTE := $(if $(NVCC),nvcc in $(CUDA_HOME)$(,) cuBLAS in $(or $(CUBLAS),no place)$(,) cuDNN 9 in $(or $(CUDNN),no place)$(,) NCCL in $(or $(NCCL),no place),no nvcc)
+# Versions that are too old, of nvcc and of the headers: found X, expected Y. $(call major,FILE,MACRO): a header's macro
+# as a number, divided by 1000
+major     = $(shell awk '$$2 == "$2" { print int($$3 / 1000) }' $1)
+NVCC_RELEASE := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'))
+OLD_NVCC  := $(if $(filter 1 2 3 4 5 6 7 8 9 10 11,$(firstword $(subst ., ,$(NVCC_RELEASE)))),found nvcc $(NVCC_RELEASE) in $(CUDA_HOME)$(,) expected 12.0 or later)
+OLD_CUDART := $(if $(CUDART),$(if $(filter 8 9 10 11,$(call major,$(call header,$(CUDART),cuda_runtime_api.h),CUDART_VERSION)),found headers of CUDA below 12.0 in $(CUDART)$(,) expected 12.0 or later))
+OLD_CUDNN := $(if $(CUDNN),$(if $(shell awk '$$2 == "CUDNN_MAJOR" && $$3 < 9' $(dir $(call header,$(CUDNN),cudnn.h))cudnn*.h),found headers of cuDNN below 9 in $(CUDNN)$(,) expected 9 or later))
+TOO_OLD   := $(firstword $(foreach v,OLD_NVCC OLD_CUDART OLD_CUDNN,$(if $($v),$v)))
+ifneq ($(TOO_OLD),)
+CUDA_NOTE := $($(TOO_OLD))
+endif
 endif
 # HAVE_HOST_CUDA: the host code can be built, which tests run on a mock of CUDA. HAVE_CUDA: the kernels, too
-HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN))
-HAVE_CUDA := $(and $(filter-out sanitize,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA))
+HAVE_HOST_CUDA := $(and $(CUDART),$(CUBLAS),$(CUDNN),$(if $(OLD_CUDART)$(OLD_CUDNN),,yes))
+HAVE_CUDA := $(and $(filter-out sanitize thread,$(BUILD)),$(NVCC),$(HAVE_HOST_CUDA),$(if $(OLD_NVCC),,yes))
 HAVE_NCCL := $(and $(HAVE_CUDA),$(NCCL),$(wildcard host/distributed/nccl.c))
 CUDA_NOTE := CUDA: $(CUDA_NOTE)$(if $(HAVE_CUDA),,; building for the CPU alone)
 
@@ -187,8 +198,10 @@ CUDA_INCLUDES  := $(addprefix -isystem,$(sort $(dir $(call header,$(CUDART),cuda
 	$(call header,$(CUBLAS),cublasLt.h) $(call header,$(CUDNN),cudnn.h) $(call header,$(NCCL),nccl.h))))
 CUDA_LIBRARIES := $(call library,$(CUBLAS),libcublasLt.so*) $(call library,$(CUBLAS),libcublas.so*) \
 	$(call library,$(CUDNN),libcudnn.so.9) $(call library,$(CUDART),libcudart.so*)
+# cuDNN opens NVRTC by its name to compile engines at run time, and finds it anywhere once it is loaded
+NVRTC          := $(firstword $(foreach d,$(CUDA_HOME) $(CUDART) /usr/local /usr $(PYTHON),$(call library,$d,libnvrtc.so*)))
 ifneq ($(BUILD),bundle)
-CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES))))
+CUDA_RPATH     := $(patsubst %/,-Wl$(,)-rpath$(,)%,$(sort $(dir $(CUDA_LIBRARIES) $(NVRTC))))
 endif
 HOPPER         := -gencode=arch=compute_90a,code=sm_90a
 ARCHITECTURES  := -gencode=arch=compute_80,code=sm_80 $(HOPPER) -gencode=arch=compute_90,code=compute_90
@@ -207,7 +220,7 @@ HAVE_MPI := $(MPI_LIBRARIES)
 # ---- Sources ---------------------------------------------------------------------------------------------------------
 
 GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
-HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c),$(wildcard host/*/*.c host/device/cpu/*.c))
+HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c host/device/cpu/onednn_convolution.c),$(wildcard host/*/*.c host/device/cpu/*.c))
 PORTABLE     := $(wildcard kernels/*.cu)
 KERNELS      := $(PORTABLE) $(wildcard kernels/sm80/*.cu kernels/sm90/*.cu)
 # Sources that access activations are also compiled for bfloat16: kernels/portable/portable.h
@@ -239,7 +252,10 @@ CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cu
 # linked a second time, with both
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
-MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder))
+MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder test_train))
+# tests/mock_nccl is a mock of NCCL: for a test of the communicator, and for ranks of a program on both mocks
+MOCK_NCCL         := $(if $(and $(MOCK_CUDA),$(NCCL)),$(addprefix $(MOCK_CUDA)/,pixelrnn libpixelrnn_nccl.so test_nccl))
+MOCK_NCCL_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c tests/mock_nccl/nccl.c)
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tests are more precise in double precision, where a difference quotient is accurate to 1e-11
@@ -261,12 +277,12 @@ BUILD_OPTIONS := BUILD=$(BUILD) MARCH=$(MARCH), BLAS $(BLAS), oneDNN $(if $(HAVE
 run = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $1 $2; )$3
 
 all: $(PROGRAM) $(LIBRARY) $(LOADED) ## build the program and the library (the default)
-programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(BENCHES) ## build everything, tests and bench included, and run nothing
+programs: all $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(MOCK_NCCL) $(BENCHES) ## build everything, tests and bench included, and run nothing
 
 # A flag file changes when its flags change; the files that are built with the flags depend on it.
 FLAG_FILES   := $(OBJ)/cc.flags $(OBJ)/cuda.flags $(OBJ)/link.flags $(OBJ)/version.flags $(CUDA_OBJ)/nvcc.flags
 cc_flags      = $(CC) $(shell $(CC) -dumpversion) $(px_CPPFLAGS) $(px_CFLAGS) $(WARNINGS)
-cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
+cuda_flags    = $(CUDA_INCLUDES) $(CUDA_LIBRARIES) $(NVRTC) $(CUDA_OBJECTS) $(MPI_INCLUDES) $(MPI_LIBRARIES)
 link_flags    = $(px_LDFLAGS) $(px_LDLIBS) $(LIBRARY_OBJECTS) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS)
 version_flags = $(VERSION) $(REVISION) $(BUILD_OPTIONS)
 nvcc_flags    = $(NVCC) $(px_NVCCFLAGS) $(ARCHITECTURES)
@@ -325,7 +341,8 @@ $(OBJ)/%.pic.o: %.c $(OBJ)/cc.flags $(OBJ)/cuda.flags
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-soname$(,)$(@F) $(px_LDFLAGS) -o $@ $(LIBRARY_OBJECTS) $(px_LDLIBS))
 %/libpixelrnn_cuda.so: $(CUDA_OBJECTS)
 	@mkdir -p $(@D)
-	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) $(CUDA_RPATH) -o $@ $^ $(CUDA_LIBRARIES) -lstdc++ -lm \
+		$(if $(NVRTC),-Wl$(,)--no-as-needed $(NVRTC)))
 %/libpixelrnn_mpi.so: $(MPI_OBJECTS)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^ $(MPI_LIBRARIES) -lpthread)
@@ -351,6 +368,16 @@ $(filter-out %/test_parity,$(MOCK_CUDA_TESTS)): $(OUT)/tests/mock_cuda/%: $(OBJ)
 $(MOCK_CUDA_TESTS): $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+# The library of the mock of NCCL uses the program's mock of CUDA
+$(OUT)/tests/mock_cuda/pixelrnn: $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY) | $(filter %_mpi.so,$(LOADED))
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
+$(OUT)/tests/mock_cuda/libpixelrnn_nccl.so: $(MOCK_NCCL_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) -shared -Wl$(,)-Bsymbolic $(px_LDFLAGS) -o $@ $^)
+$(OUT)/tests/mock_cuda/test_nccl: $(OBJ)/tests/mock_nccl/test_nccl.pic.o $(MOCK_NCCL_OBJECTS) $(SUPPORT_OBJECTS) $(MOCK_CUDA_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(shell pkg-config --libs cmocka) $(px_LDLIBS))
 $(OUT)/fuzz: $(OBJ)/tests/fuzz/fuzz.o $(OBJ)/tests/fuzz/readers.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call run,LINK,$@,$(CC) $(px_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(px_LDLIBS))
@@ -361,7 +388,7 @@ $(OUT)/bench/%: $(OBJ)/bench/%.o $(LIBRARY)
 -include $(patsubst %.o,%.d,$(LIBRARY_OBJECTS) $(if $(HAVE_CUDA),$(CUDA_OBJECTS)) $(if $(HAVE_MPI),$(MPI_OBJECTS)) \
 	$(if $(MOCK_CUDA),$(MOCK_CUDA_OBJECTS)) $(if $(HAVE_NCCL),$(NCCL_OBJECTS)) $(PROGRAM_OBJECTS) $(SUPPORT_OBJECTS) $(ORACLE_OBJECTS) $(OBJ)/tests/fuzz/fuzz.o \
 	$(TEST_SOURCES:%.c=$(OBJ)/%.o) $(patsubst $(OUT)/%,$(OBJ)/%.o,$(GPU_TESTS) $(BENCHES)) \
-	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o))
+	$(CUDA_TESTS:$(OUT)/%=$(OBJ)/%.pic.o) $(if $(MOCK_NCCL),$(MOCK_NCCL_OBJECTS) $(OBJ)/tests/mock_nccl/test_nccl.pic.o))
 
 # ---- Use -------------------------------------------------------------------------------------------------------------
 
@@ -378,10 +405,10 @@ RACES  := $(if $(ARCHER),OMP_NUM_THREADS=3 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPT
 endif
 TEST_ENVIRONMENT := PIXELRNN=$(PROGRAM) GOMP_SPINCOUNT=4000 KMP_BLOCKTIME=0 $(RACES)
 DOUBLE_PROGRAMS  := $(if $(filter release,$(BUILD)),$(DOUBLE_TESTS:%=$(call folder,double)/tests/%))
-test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) ## run all tests that need no GPU, in single and in double precision
+test: $(PROGRAM) $(TESTS) $(GPU_TESTS) $(CUDA_TESTS) $(MOCK_CUDA_TESTS) $(MOCK_NCCL) ## run all tests that need no GPU, in single and in double precision
 	@$(if $(DOUBLE_PROGRAMS),$(MAKE) BUILD=double $(DOUBLE_PROGRAMS))
 	@$(if $(HAVE_CUDA),,echo 'SKIP tests/cuda: $(CUDA_NOTE)')
-	@MOCK_CUDA=$(abspath $(MOCK_CUDA)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
+	@MOCK_CUDA=$(abspath $(MOCK_CUDA)) $(TEST_ENVIRONMENT) tests/run $(TESTS) $(CUDA_TESTS) $(filter %/test_nccl,$(MOCK_NCCL)) $(DOUBLE_PROGRAMS) $(TEST_SCRIPTS)
 
 test-gpu: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## run the parity tests and then all others on the GPU; without one, SKIP
 	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; echo '0 passed, 0 failed, $(words $(wildcard tests/gpu/test_*.c)) skipped'; exit 0;) \
@@ -432,7 +459,7 @@ install: all ## install program, library, headers, pixelrnn.pc, man page, bash c
 	@echo 'Installed in $(ROOT)'
 
 # Libraries that the other machine provides: C library, compiler runtime, CUDA, MPI.
-EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl)[.]so
+EXCLUDED := /lib(c|m|mvec|dl|rt|pthread|resolv|gcc_s|stdc[+]{2}|pixelrnn|cuda|cudart|cublas|cublasLt|cudnn[a-z_]*|nccl|nvrtc[a-z-]*)[.]so
 bundle: ## collect program, libraries except CUDA's, configs, tests and bench in build/bundle, for another machine
 	@rm -rf build/bundle
 	@$(MAKE) BUILD=bundle programs

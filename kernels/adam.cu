@@ -2,6 +2,7 @@
 #include "kernels/portable/portable.h"
 
 PX_ROW void adam(size_t row, int column, const px_adam_args *k) {
+    if (!px_update_is_made(&k->scale)) return;
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
     px_real *first = px_row_real(&k->first, row) + column, *second = px_row_real(&k->second, row) + column;
     const px_real m = k->beta1 * *first + (1 - k->beta1) * g;

@@ -2,6 +2,7 @@
 #include "kernels/portable/portable.h"
 
 PX_ROW void rmsprop(size_t row, int column, const px_rmsprop_args *k) {
+    if (!px_update_is_made(&k->scale)) return;
     const px_real g = px_row_real(&k->gradients, row)[column] * (px_real)px_row_double(&k->scale, 0)[0];
     px_real *second = px_row_real(&k->second, row) + column;
     const px_real v = k->rho * *second + (1 - k->rho) * g * g;

@@ -66,15 +66,18 @@ static px_work work_recurrence(const px_recurrence_args *k, bool backward) {
 static px_work work_recurrence_forward(const px_recurrence_args *k) { return work_recurrence(k, false); }
 static px_work work_recurrence_backward(const px_recurrence_args *k) { return work_recurrence(k, true); }
 
-/* One recurrence step. For each active position: the gates twice, the product and the operand; c, the previous c, and h
- * or dh; backward also grad_c twice. */
+/* The pixels are read and written once, but the tensor in step order has rows of zeros, which are not. */
+static px_work work_skew(const px_skew_args *k) { return moves(2 * tensor_bytes(&k->pixels)); }
+static px_work work_unskew(const px_unskew_args *k) { return moves(2 * tensor_bytes(&k->pixels)); }
+
+/* For each row: the gates twice and the product; c and the c before; h or dh, and the taps; backward also grad_c twice.
+ */
 static px_work work_cell(const px_lstm_cell_args *k, bool backward) {
-    const px_recurrence_args *s = &k->recurrence;
-    const double positions = (double)px_skew_live(s, k->step) * s->grid.images * s->directions, real = sizeof(px_real);
-    const double store = (double)px_type_size(s->direction[0].h.type), product = (double)px_type_size(k->product.type);
-    const double operand = (double)px_type_size(k->operand.type);
-    return moves(positions * s->hidden *
-                 (PX_GATES * (2 * store + product) + s->taps * operand + store + (backward ? 4 : 2) * real));
+    const double rows = (double)k->directions * k->positions * k->images, real = sizeof(px_real);
+    const double store = (double)px_type_size(k->gates.type);
+    double product = k->product.data ? (double)px_type_size(k->product.type) : 0, taps = 0;
+    for (int i = 0; i < PX_MAX_STEP_TAPS; i++) taps += k->tap[i].data ? (double)px_type_size(k->tap[i].type) : 0;
+    return moves(rows * k->hidden * (PX_GATES * (2 * store + product) + taps + store + (backward ? 4 : 2) * real));
 }
 static px_work work_lstm_cell_forward(const px_lstm_cell_args *k) { return work_cell(k, false); }
 static px_work work_lstm_cell_backward(const px_lstm_cell_args *k) { return work_cell(k, true); }

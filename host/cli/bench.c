@@ -58,7 +58,7 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
     PX_TRY(px_cli_override(ctx, path, &w->settings, c));
     report->size = w->size;
     PX_TRY(px_cli_image_size(ctx, path, c, "--size and --channels", &report->size));
-    PX_TRY(px_cli_open_device(ctx, c, -1, &device));
+    PX_TRY(px_cli_open_device(ctx, c, NULL, &device));
     snprintf(report->kind, sizeof report->kind, "%s", device->kind);
     snprintf(report->description, sizeof report->description, "%s", device->description);
     const px_image_size *s = &report->size;
@@ -69,6 +69,7 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
                           .seed = (uint64_t)c->seed};
     memcpy(spec.phase, w->phase, sizeof spec.phase);
     const px_status status = px_bench_run(device, &spec, &report->result);
+    px_cli_print_warning(NULL, device);
     px_device_close(device);
     return status;
 }

@@ -97,8 +97,11 @@ void px_cli_print_version(FILE *out);
 /* Applies --set assignments to a config and checks it. where: the config's name in messages. */
 px_status px_cli_override(px_context *ctx, const char *where, const px_arguments *settings, px_config *config);
 
-/* Opens the device that a config asks for, in its precision. ordinal: of the device on this host; -1: any. */
-px_status px_cli_open_device(px_context *ctx, const px_config *config, int ordinal, px_device **device);
+/* Opens the device that a config asks for, in its precision, and prints its warning. Each rank of a host gets a GPU of
+ * its own. */
+px_status px_cli_open_device(px_context *ctx, const px_config *config, const px_ranks *ranks, px_device **device);
+/* Prints the device's warning on rank 0, if there is one. NULL is allowed. */
+void px_cli_print_warning(const px_ranks *ranks, px_device *device);
 
 /* Images of an evaluation pass: eval.batch_size, or else train.batch_size. */
 int px_cli_batch(const px_config *config);

@@ -7,9 +7,18 @@ px_status px_cli_override(px_context *ctx, const char *where, const px_arguments
     return px_config_check(ctx, where, config);
 }
 
-px_status px_cli_open_device(px_context *ctx, const px_config *config, int ordinal, px_device **device) {
+px_status px_cli_open_device(px_context *ctx, const px_config *config, const px_ranks *ranks, px_device **device) {
     const px_type activation = config->precision == PX_PRECISION_BFLOAT16 ? PX_BF16 : PX_REAL;
-    return px_device_open_at(ctx, (px_device_kind)config->device, activation, ordinal, device);
+    const int ordinal = ranks ? px_ranks_local(ranks) : -1;
+    PX_TRY(px_device_open_at(ctx, (px_device_kind)config->device, activation, ordinal, device));
+    if (config->precision == PX_PRECISION_TF32) px_device_allow_tf32(*device);
+    px_cli_print_warning(ranks, *device);
+    return PX_OK;
+}
+
+void px_cli_print_warning(const px_ranks *ranks, px_device *device) {
+    char line[PX_DEVICE_WARNING];
+    if (device && px_ranks_rank(ranks) == 0 && px_device_warning(device, line)) fprintf(stderr, "%s\n", line);
 }
 
 px_status px_cli_lock_output(px_context *ctx, const char *out, px_lock *lock) {

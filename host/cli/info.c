@@ -133,7 +133,7 @@ static px_status info_run(px_context *ctx, int count, char **arguments) {
     px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, arguments, &w, &w.positionals));
     PX_TRY(info_read(ctx, &w, &info));
-    PX_TRY(px_cli_open_device(ctx, &info.config, -1, &device));
+    PX_TRY(px_cli_open_device(ctx, &info.config, NULL, &device));
     px_status status = px_model_create(device, &info.spec, &model);
     if (status == PX_OK) status = print_info(model, &info);
     px_model_destroy(model);

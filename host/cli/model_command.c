@@ -20,7 +20,7 @@ static px_status load_model(px_model_command *c, const char *name) {
     PX_TRY(px_model_file_info(c->ctx, path, &c->info));
     PX_TRY(px_cli_override(c->ctx, path, &c->settings, &c->info.config));
     PX_TRY(check_spec(c->ctx, path, &c->info));
-    PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks ? px_ranks_local(c->ranks) : -1, &c->device));
+    PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks, &c->device));
     return px_model_file_load(c->device, path, &loaded, &c->model);
 }
 
@@ -49,6 +49,7 @@ px_status px_cli_run_model(px_model_command *c, int count, char **arguments) {
     if (status == PX_OK && c->out && px_ranks_rank(c->ranks) == 0) status = px_file_check_output(c->ctx, c->out);
     PX_TRY(px_ranks_agree(c->ranks, status));
     status = open_and_run(c, positionals.value[0]);
+    px_cli_print_warning(c->ranks, c->device);
     px_source_close(c->source);
     px_model_destroy(c->model);
     px_device_close(c->device);

@@ -3,6 +3,9 @@
 #include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
 #include "host/device/backend.h"
+#include <string.h>
+
+enum { LARGE = 64 }; /* hidden features from which on matrix products dominate a step */
 
 static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
@@ -13,6 +16,8 @@ static void print_introduction(const px_config *config, const px_device *device,
             px_config_word("precision", config->precision));
     if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
+    if (strcmp(device->kind, "cuda") == 0 && config->precision == PX_PRECISION_FLOAT32 && config->model.hidden >= LARGE)
+        fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
 }
 
 static void print_result(const px_train_result *result, const char *run) {
@@ -100,9 +105,10 @@ static px_status train_distributed(px_context *ctx, px_ranks *ranks, int count, 
     px_device *device = NULL;
     PX_TRY(px_ranks_agree(ranks, train_parse(ctx, count, arguments, &w)));
     px_ranks_set_timeouts(ranks, w.config.parallel.silence_s, w.config.parallel.stall_s);
-    px_status status = px_cli_open_device(ctx, &w.config, ranks ? px_ranks_local(ranks) : -1, &device);
+    px_status status = px_cli_open_device(ctx, &w.config, ranks, &device);
     status = px_ranks_agree(ranks, status);
     if (status == PX_OK) status = train_on(device, ranks, &w);
+    px_cli_print_warning(ranks, device);
     px_device_close(device);
     return status;
 }

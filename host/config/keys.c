@@ -10,7 +10,7 @@
 static const char *const devices[] = {
     [PX_DEVICE_AUTO] = "auto", [PX_DEVICE_CPU] = "cpu", [PX_DEVICE_CUDA] = "cuda", NULL};
 static const char *const precisions[] = {
-    [PX_PRECISION_FLOAT32] = "float32", [PX_PRECISION_BFLOAT16] = "bfloat16", NULL};
+    [PX_PRECISION_FLOAT32] = "float32", [PX_PRECISION_TF32] = "tf32", [PX_PRECISION_BFLOAT16] = "bfloat16", NULL};
 static const char *const kinds[] = {[PX_MODEL_PIXELCNN] = "pixelcnn",
                                     [PX_MODEL_ROW_LSTM] = "row_lstm",
                                     [PX_MODEL_DIAGONAL_BILSTM] = "diagonal_bilstm",
@@ -41,7 +41,7 @@ const px_key px_keys[] = {
 KEY(name, "run", .min = 1, .max = 255, .help = "what the run is called"),
 KEY(seed, "1", .fixed = true, .min = 0, .max = INFINITY, .help = "of every random number: weights, order of images, samples"),
 KEY(device, "auto", .words = devices, .help = "auto takes CUDA where it can be had"),
-KEY(precision, "float32", .words = precisions, .help = "of activations and matrix products"),
+KEY(precision, "float32", .words = precisions, .help = "of activations and matrix products; tf32: float32 with TF32 products on CUDA"),
 
 KEY(model.kind, "diagonal_bilstm", .fixed = true, .words = kinds, .help = "of the blocks between stem and head"),
 KEY(model.layers, "7", .fixed = true, .min = 1, .max = 1000, .unit = "blocks", .help = "depth"),

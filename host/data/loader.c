@@ -1,4 +1,4 @@
-/* The loader: a thread prepares one batch while the caller uses the other. */
+/* The loader: a thread prepares the next batch while the caller uses the last two. */
 #include "pixelrnn/loader.h"
 #include "host/device/backend.h"
 #include <pthread.h>
@@ -14,7 +14,7 @@ typedef struct slot {
     px_context ctx; /* the thread's message */
 } slot;
 
-enum { NO_STEP = -1 };
+enum { NO_STEP = -1, SLOTS = 3 };
 
 struct px_loader {
     px_context *ctx;
@@ -23,8 +23,8 @@ struct px_loader {
     px_loader_options options;
     size_t image_bytes;
 
-    slot slots[2];
-    slot *current, *next; /* the slot returned last; the other one */
+    slot slots[SLOTS]; /* used in turn */
+    int next;          /* the slot of the next batch; the others hold the last two */
 
     /* Protected by lock. wanted is the slot that the thread is filling, and that nobody else may access; NULL: none. */
     pthread_t thread;
@@ -127,7 +127,7 @@ static void wait_for_thread(px_loader *loader) {
 
 px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
     wait_for_thread(loader);
-    slot *s = loader->next;
+    slot *s = &loader->slots[loader->next];
     if (s->step != step) {
         start_filling(loader, s, step);
         wait_for_thread(loader);
@@ -136,9 +136,8 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
         s->step = NO_STEP; /* the next call tries again */
         return px_fail(loader->ctx, s->status, "%s", s->ctx.message);
     }
-    loader->next = loader->current;
-    loader->current = s;
-    if (s->batch.images > 0) start_filling(loader, loader->next, step + 1);
+    loader->next = (loader->next + 1) % SLOTS;
+    if (s->batch.images > 0) start_filling(loader, &loader->slots[loader->next], step + 1);
     *batch = s->batch;
     return PX_OK;
 }
@@ -148,14 +147,14 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
 static px_status allocate_slots(px_loader *loader) {
     size_t bytes;
     bool overflow = __builtin_mul_overflow(loader->image_bytes, max_images(loader), &bytes);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < SLOTS; i++) {
         void *memory = NULL;
         px_status status = overflow ? PX_ERR_MEMORY
                                     : loader->device->ops->allocate_host(loader->device, bytes, &memory);
         if (status == PX_ERR_MEMORY)
             return px_fail(
                 loader->ctx, status,
-                "out of memory: cannot hold two batches of %d images of %zu bytes of %s; lower the batch size",
+                "out of memory: cannot hold three batches of %d images of %zu bytes of %s; lower the batch size",
                 loader->options.batch_size, loader->image_bytes, loader->source->name);
         PX_TRY(status);
         loader->slots[i] = (slot){.step = NO_STEP, .levels = memory};
@@ -164,7 +163,7 @@ static px_status allocate_slots(px_loader *loader) {
 }
 
 static void destroy(px_loader *loader) {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < SLOTS; i++)
         if (loader->slots[i].levels) loader->device->ops->free_host(loader->device, loader->slots[i].levels);
     pthread_cond_destroy(&loader->changed);
     pthread_mutex_destroy(&loader->lock);
@@ -182,8 +181,6 @@ px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, 
         .source = source,
         .options = *options,
         .image_bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels,
-        .current = &created->slots[0],
-        .next = &created->slots[1],
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
     };

@@ -236,22 +236,45 @@ typedef struct px_recurrence_args {
 typedef px_recurrence_args px_recurrence_forward_args;
 typedef px_recurrence_args px_recurrence_backward_args;
 
-/* Step t of a recurrence: the pointwise part of the LSTM cell, forward or backward. The stepwise recurrence
- * (host/device/recurrence.c) alternates it with one GEMM a step. With f the first live position of the step and n the
- * number of live positions, position l of `direction` is
- *   row (direction * n + l - f) * N + image                        of product, n live positions a direction;
- *   row (direction * (positions + 2) + l + 1) * N + image          of operand, with a guard position on either side.
- * A row of operand holds the hidden states h(t-1) that the position's taps read, tap after tap. */
-typedef struct px_lstm_cell_args {
+/* Copies the rows of one direction, as bytes, between image order and step order (kernels/skew.h). skew reads `pixels`
+ * and writes the live positions of `steps`; unskew reads those and writes `pixels`. */
+typedef struct px_skew_args {
     px_recurrence_args recurrence;
-    int step;          /* t */
-    px_tensor product; /* (directions * n * N, 4 D). Forward: [in] recurrent part of pre, PX_REAL. Backward: [out]
-                          gradient of pre, activation */
-    px_tensor operand; /* (directions * (positions + 2) * N, taps * D). Forward: [out] operand of step t + 1,
-                          activation. Backward: [in] gradient of the operand of step t + 1, PX_REAL */
-    px_tensor grad_c;  /* Backward: [in, out] gradient of c, (directions * positions * N, D) */
-    px_tensor
-        zeros; /* [in] (1, D) PX_REAL, 0: the c of a position that was not live. A load without a branch is faster */
+    int direction;
+    px_tensor pixels; /* (P, even number) PX_UINT8, in image order */
+    px_tensor steps;  /* (px_step_order_rows, the same) PX_UINT8, in step order */
+} px_skew_args;
+typedef px_skew_args px_unskew_args;
+
+/* The rows of a recurrence step in a tensor: the row of (direction, position, image) is
+ *     first + direction * stride_direction + position * stride_position + image * stride_image.
+ * Positions count from the first live one of the step. */
+typedef struct px_step_rows {
+    ptrdiff_t first, stride_direction, stride_position, stride_image;
+} px_step_rows;
+
+/* The pointwise part of a recurrence step: the LSTM cell, forward or backward, of R = directions * positions * images
+ * rows. Row (direction * positions + position) * images + image of `product` and `tap` belongs to that position. The
+ * tensors of `tap` have at least D columns, of which the first D are used. An absent tensor counts as 0, or is not
+ * written. Positions count from the first live one; the c of those from `continued` on was 0 before this step.
+ *   Forward:  pre = gates + product; gates, c, h as for px_recurrence_args; tap[i] = h, for the product of the next
+ *             step.
+ *   Backward: dh + sum of tap[i] is the gradient of h; gates and product receive the gradient of pre. */
+enum { PX_MAX_STEP_TAPS = 3 };
+typedef struct px_lstm_cell_args {
+    int directions, positions, images, hidden;
+    int continued;
+    px_step_rows rows;    /* of this step, in gates, c, h and dh */
+    px_step_rows before;  /* of the step before, in c */
+    px_step_rows carried; /* in grad_c */
+    px_tensor gates;      /* [in, out] (., 4 D) activation */
+    px_tensor c;          /* (., D). Forward: [in] of the step before, [out]. Backward: [in] */
+    px_tensor h;          /* Forward: [out] (., D) activation */
+    px_tensor dh;         /* Backward: [in] (., D) activation */
+    px_tensor grad_c;     /* Backward: [in, out] (., D): in, the gradient of c; out, of c of the step before */
+    px_tensor product;    /* Forward: [in] (R, 4 D). Backward: [out] (R, 4 D) activation, or absent */
+    px_tensor tap[PX_MAX_STEP_TAPS]; /* Forward: [out] activation, or absent. Backward: [in] PX_REAL, or absent */
+    px_tensor zeros;                 /* [in] (1, D) PX_REAL, 0. A load without a branch is faster */
 } px_lstm_cell_args;
 typedef px_lstm_cell_args px_lstm_cell_forward_args;
 typedef px_lstm_cell_args px_lstm_cell_backward_args;
@@ -332,7 +355,8 @@ typedef struct px_upload_scalars_args {
 } px_upload_scalars_args;
 
 /* Optimiser updates of all parameters at once, in place. g is a gradient times scale(0, 0). rate, correction1 and
- * correction2 are the elements of `numbers`, in device memory, so that a captured graph serves every update.
+ * correction2 are the elements of `numbers`, in device memory, so that a captured graph serves every update. If the
+ * norm, scale(0, 1), is not finite, nothing changes: the host learns of it when later steps have been issued.
  *   SGD:      w -= rate * g
  *   RMSProp:  v = rho * v + (1 - rho) * g^2;  w -= rate * g / (sqrt(v) + epsilon)
  *   Adam:     m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2;
@@ -361,6 +385,7 @@ typedef struct px_adam_args {
 typedef struct px_ema_args {
     px_tensor weights; /* [in]      (R, C) */
     px_tensor average; /* [in, out] (R, C) */
+    px_tensor scale;   /* [in] (1, 2) PX_FLOAT64, as for SGD */
     px_real decay;
 } px_ema_args;
 
@@ -388,6 +413,8 @@ typedef struct px_ema_args {
     X(convolve_weight_gradient)                                                                                        \
     X(recurrence_forward)                                                                                              \
     X(recurrence_backward)                                                                                             \
+    X(skew)                                                                                                            \
+    X(unskew)                                                                                                          \
     X(mask)                                                                                                            \
     X(sum_columns)                                                                                                     \
     X(sum_squares)                                                                                                     \
@@ -403,7 +430,10 @@ typedef struct px_ema_args {
 
 /* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
  * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
- * upload must not change. */
+ * upload must not change. download_async returns at once; its result, in memory of allocate_host, is there when all
+ * work up to it is done. event_record marks a place in the stream, and event_wait returns when all work before the last
+ * record of this event, 0 to PX_DEVICE_EVENTS - 1, is done. */
+enum { PX_DEVICE_EVENTS = 2 };
 #define PX_DEVICE_MEMORY(X)                                                                                            \
     X(allocate, (px_device * device, size_t bytes, void **memory))                                                     \
     X(free, (px_device * device, void *memory))                                                                        \
@@ -411,6 +441,9 @@ typedef struct px_ema_args {
     X(free_host, (px_device * device, void *memory))                                                                   \
     X(upload, (px_device * device, void *to, const void *from_host, size_t bytes))                                     \
     X(download, (px_device * device, void *to_host, const void *from, size_t bytes))                                   \
+    X(download_async, (px_device * device, void *to_host, const void *from, size_t bytes))                             \
+    X(event_record, (px_device * device, int event))                                                                   \
+    X(event_wait, (px_device * device, int event))                                                                     \
     X(copy, (px_device * device, void *to, const void *from, size_t bytes))                                            \
     X(clear, (px_device * device, void *memory, size_t bytes))                                                         \
     X(synchronize, (px_device * device))                                                                               \
@@ -444,19 +477,22 @@ enum { PX_LIMIT_NAME = 256 };
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
-    px_type activation;        /* PX_REAL or PX_BF16 */
-    const char *kind;          /* "cpu" or "cuda" */
-    char description[128];     /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
-    char identity[64];         /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
-    size_t memory;             /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
-    size_t held;               /* bytes that arenas have allocated */
-    bool graphs;               /* operations can be captured as graphs (environment: PX_GRAPH) */
-    int workers;               /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
-    size_t workspace;          /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
-    int capability;            /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
-    int multiprocessors;       /* CUDA */
-    size_t shared;             /* CUDA: maximum bytes of shared memory a block */
-    const char *recurrence;    /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    px_type activation;     /* PX_REAL or PX_BF16 */
+    const char *kind;       /* "cpu" or "cuda" */
+    char description[128];  /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char identity[64];      /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
+    size_t memory;          /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
+    size_t held;            /* bytes that arenas have allocated */
+    bool tf32;              /* CUDA may multiply float32 operands in TF32; set before the first operation */
+    bool graphs;            /* operations can be captured as graphs (environment: PX_GRAPH) */
+    int workers;            /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
+    size_t workspace;       /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
+    int capability;         /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
+    int multiprocessors;    /* CUDA */
+    size_t shared;          /* CUDA: maximum bytes of shared memory a block */
+    int clusters[4];        /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
+    const char *recurrence; /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
 };
 
@@ -467,6 +503,7 @@ struct px_device {
  * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. Both
  * read the environment variables of host/README.md once, here. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
+bool px_cuda_has_driver(void); /* this machine has libcuda.so.1 */
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device);
 
 #ifdef __cplusplus

@@ -1,18 +1,42 @@
 /* Opens and closes a device of either backend. */
 #include "pixelrnn/device.h"
 #include "host/device/backend.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
 
 px_status px_device_open(px_context *ctx, px_device_kind kind, px_type activation, px_device **device) {
     return px_device_open_at(ctx, kind, activation, -1, device);
 }
 
 px_status px_device_open_at(px_context *ctx, px_device_kind kind, px_type activation, int ordinal, px_device **device) {
+    px_context why = {""}; /* AUTO does not use a GPU */
     if (kind == PX_DEVICE_CUDA) return px_cuda_open(ctx, activation, ordinal, device);
-    if (kind == PX_DEVICE_AUTO && px_cuda_open(ctx, activation, ordinal, device) == PX_OK) return PX_OK;
+    if (kind == PX_DEVICE_AUTO) {
+        if (px_cuda_open(ctx, activation, ordinal, device) == PX_OK) return PX_OK;
+        if (px_cuda_has_driver()) why = *ctx;
+    }
     ctx->message[0] = '\0';
-    return px_cpu_open(ctx, activation, device);
+    PX_TRY(px_cpu_open(ctx, activation, device));
+    if (why.message[0])
+        snprintf((*device)->warning, PX_DEVICE_WARNING, "warning: device: auto uses the CPU: %s", why.message);
+    return PX_OK;
+}
+
+bool px_cuda_has_driver(void) {
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (driver) dlclose(driver);
+    return driver != NULL;
 }
 
 void px_device_close(px_device *device) {
     if (device) device->ops->close(device);
+}
+
+void px_device_allow_tf32(px_device *device) { device->tf32 = true; }
+
+bool px_device_warning(px_device *device, char line[PX_DEVICE_WARNING]) {
+    memcpy(line, device->warning, PX_DEVICE_WARNING);
+    device->warning[0] = '\0';
+    return line[0] != '\0';
 }

@@ -10,9 +10,8 @@ typedef px_status (*open_function)(px_context *ctx, px_type activation, int ordi
 
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
     *device = NULL;
-    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL); /* without it, CUDA's libraries are not loaded */
-    if (!driver) return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
-    dlclose(driver);
+    if (!px_cuda_has_driver()) /* then CUDA's libraries are not loaded */
+        return px_fail(ctx, PX_ERR_DEVICE, "no CUDA device: this machine has no CUDA driver (libcuda.so.1)");
     /* Never closed: CUDA does not unload cleanly. */
     void *library = dlopen("libpixelrnn_cuda.so", RTLD_NOW | RTLD_LOCAL);
     if (!library) return px_fail(ctx, PX_ERR_DEVICE, "CUDA cannot be loaded, or is not built in: %s", dlerror());

@@ -9,7 +9,11 @@
 
 px_status px_recurrence_forward_stepwise(px_device *device, const px_recurrence_args *recurrence);
 px_status px_recurrence_backward_stepwise(px_device *device, const px_recurrence_args *recurrence);
-size_t px_recurrence_bytes_stepwise(const px_device *device, const px_recurrence_args *recurrence);
+/* The bytes of temporary memory of both. */
+size_t px_recurrence_bytes_stepwise(const px_recurrence_args *recurrence);
+
+/* The cluster sizes of px_device.clusters. */
+enum { PX_CLUSTER_SIZES = 4 };
 
 /* How a device runs a recurrence. */
 typedef enum { PX_RECURRENCE_STEPWISE, PX_RECURRENCE_FUSED, PX_RECURRENCE_CLUSTER } px_recurrence_strategy;

@@ -16,7 +16,7 @@ typedef struct px_recurrence_option {
 typedef struct px_recurrence_explanation {
     px_recurrence_option option[PX_RECURRENCE_STRATEGIES]; /* in order of preference */
     int chosen;                                            /* the first option whose requirements are met */
-    char words[PX_RECURRENCE_TEXT]; /* the execution: "stepwise: a product and a cell kernel a step" */
+    char words[PX_RECURRENCE_TEXT]; /* the execution: "fused: all steps of a group of images on one thread" */
 } px_recurrence_explanation;
 
 /* Explains one recurrence, forward or backward, on this device. Tensors need types but no memory. */

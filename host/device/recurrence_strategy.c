@@ -10,17 +10,15 @@ typedef struct recurrence_row {
     const char *name;
     px_recurrence_strategy strategy;
     bool narrow;                              /* requires bfloat16 tensors */
-    int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0 */
+    int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0, and every GPU more */
     int hidden_from, hidden_to, hidden_steps; /* hidden channels, in multiples of hidden_steps */
     int positions;                            /* maximum number of positions */
-    const char *words;                        /* the execution, for users; NULL: see write_words */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
-    {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS, NULL},
+    {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
     {"fused", PX_RECURRENCE_FUSED, true, 80, INT_MAX, PX_STEP_CHANNEL_MULTIPLE, INT_MAX, PX_STEP_CHANNEL_MULTIPLE,
-     INT_MAX, "fused: one kernel a step"},
-    {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX,
-     "stepwise: a product and a cell kernel a step"},
+     INT_MAX},
+    {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
 static bool is_aligned(const px_tensor *tensor) { return (uintptr_t)tensor->data % PX_CHUNK_BYTES == 0; }
@@ -39,13 +37,10 @@ static bool recurrence_tensors_are_bf16(const px_recurrence_args *s, bool backwa
 
 /* The minimum number of images per cluster with which all clusters run at the same time; 0 if there is none. With fewer
  * images, some clusters would start only when others end. Reloading weights and draining positions then costs more than
- * the gaps between images.
- *
- * Each block occupies a multiprocessor, and the blocks of a cluster share a GPC, which has 16 or 18 multiprocessors on
- * sm_90. Every cluster size divides 16. (A prediction; not measured.) */
+ * the gaps between images. (A prediction; not measured.) */
 static int cluster_images(const px_device *device, const px_recurrence_args *s, int blocks) {
-    enum { GPC = 16 };
-    const int clusters = device->multiprocessors / GPC * (GPC / blocks) / s->directions;
+    const int size = blocks == 1 ? 0 : blocks == 2 ? 1 : blocks == 4 ? 2 : 3;
+    const int clusters = device->clusters[size] / s->directions;
     const int images = s->grid.images > 0 ? s->grid.images : 1; /* cluster_supports refuses 0 images */
     return clusters > 0 ? (images + clusters - 1) / clusters : 0;
 }
@@ -86,10 +81,10 @@ static bool cluster_supports(const px_recurrence_args *s) {
            s->skew * last_tap <= 0;
 }
 
-/* Whether the kernel supports this recurrence: at least one image, at most three taps, pixels with 32-bit numbers, and
- * a temporary tensor for vectors of float32. */
+/* Whether the kernel of CUDA supports this recurrence: at least one image, at most three taps, pixels with 32-bit
+ * numbers, and a temporary tensor for vectors of float32. */
 static bool fused_supports(const px_recurrence_args *s) {
-    return s->grid.images > 0 && s->steps > 0 && s->taps <= PX_STEP_MAX_TAPS && px_grid_pixels(&s->grid) <= INT_MAX &&
+    return s->grid.images > 0 && s->steps > 0 && s->taps <= PX_MAX_STEP_TAPS && px_grid_pixels(&s->grid) <= INT_MAX &&
            is_aligned(&s->temporary);
 }
 
@@ -119,6 +114,7 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
     bool all = true;
     if (named && strcmp(named, row->name) != 0 && row->strategy != PX_RECURRENCE_STEPWISE)
         all &= require(notes, false, "PX_RECURRENCE=%s", row->name);
+    if (row->strategy == PX_RECURRENCE_FUSED && device->capability == 0) return all; /* the CPU's has no requirements */
     if (row->capability_from > 0)
         all &= require(notes, device->capability >= row->capability_from && device->capability <= row->capability_to,
                        row->capability_to < INT_MAX ? "compute capability %d.%d" : "compute capability %d.%d or later",
@@ -140,17 +136,20 @@ static bool recurrence_row_allows(const recurrence_row *row, const px_device *de
     return require(notes, choice->cluster.warpgroups > 0, "weights that fit in the shared memory of its blocks") && all;
 }
 
-/* The text of a choice: that of its row, and for clusters their split. */
-static void write_words(px_recurrence_choice *choice, const recurrence_row *row, const px_recurrence_args *s) {
-    if (row->strategy != PX_RECURRENCE_CLUSTER) {
-        snprintf(choice->words, sizeof choice->words, "%s", row->words);
-        return;
-    }
+/* Describes a choice for users. */
+static void write_words(px_recurrence_choice *choice, const px_device *device, const px_recurrence_args *s) {
     const px_cluster *cluster = &choice->cluster;
-    snprintf(choice->words, sizeof choice->words,
-             "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
-             px_cluster_count(s, cluster), cluster->blocks, cluster->warpgroups * PX_WARPGROUP_THREADS, choice->shared,
-             cluster->images, cluster->images == 1 ? "" : "s");
+    if (choice->strategy == PX_RECURRENCE_CLUSTER)
+        snprintf(choice->words, sizeof choice->words,
+                 "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
+                 px_cluster_count(s, cluster), cluster->blocks, cluster->warpgroups * PX_WARPGROUP_THREADS,
+                 choice->shared, cluster->images, cluster->images == 1 ? "" : "s");
+    else if (choice->strategy == PX_RECURRENCE_FUSED)
+        snprintf(choice->words, sizeof choice->words, "fused: %s",
+                 device->capability > 0 ? "one kernel a step" : "all steps of a group of images on one thread");
+    else
+        snprintf(choice->words, sizeof choice->words,
+                 "stepwise: skewed rows, a product a tap and a cell kernel a step");
 }
 
 px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *s, bool backward) {
@@ -159,7 +158,7 @@ px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recu
     while (row->strategy != PX_RECURRENCE_STEPWISE && !recurrence_row_allows(row, device, s, backward, &choice, NULL))
         row++;
     choice.strategy = row->strategy;
-    write_words(&choice, row, s);
+    write_words(&choice, device, s);
     return choice;
 }
 

@@ -63,7 +63,7 @@ px_status px_mpi_open(px_context *ctx, px_mpi **mpi) {
 px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl) {
     static const char library[] = "libpixelrnn_nccl.so";
     px_status (*make_id)(px_context *, unsigned char[PX_NCCL_ID]) = NULL;
-    px_status (*open)(px_context *, px_device *, int, int, const unsigned char[PX_NCCL_ID], px_nccl **) = NULL;
+    px_status (*open)(px_context *, px_device *, px_nccl **) = NULL;
     unsigned char id[PX_NCCL_ID] = {0};
     px_context *ctx = ranks->ctx, reason;
     const int rank = px_ranks_rank(ranks);
@@ -73,8 +73,13 @@ px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl) {
     if (status != PX_OK)
         px_fail(ctx, status, "ranks on CUDA need NCCL, which cannot be loaded, or is not built in: %.800s",
                 reason.message);
-    PX_TRY(px_ranks_agree(ranks, status));
-    PX_TRY(px_ranks_agree(ranks, rank == 0 ? make_id(ctx, id) : PX_OK));
-    PX_TRY(px_ranks_broadcast(ranks, id, sizeof id));
-    return px_ranks_agree(ranks, open(ctx, device, rank, px_ranks_count(ranks), id, nccl));
+    if (status == PX_OK) status = open(ctx, device, nccl);
+    if (status == PX_OK && rank == 0) status = make_id(ctx, id);
+    status = px_ranks_agree(ranks, status); /* no rank joins unless all can */
+    if (status == PX_OK) status = px_ranks_broadcast(ranks, id, sizeof id);
+    if (status == PX_OK) status = (*nccl)->ops->join(*nccl, ctx, rank, px_ranks_count(ranks), id);
+    if (status == PX_OK) return PX_OK;
+    if (*nccl) (*nccl)->ops->close(*nccl);
+    *nccl = NULL;
+    return status;
 }

@@ -1,20 +1,22 @@
 /* The NCCL communicator of CUDA ranks: libpixelrnn_nccl.so. Gradients are summed on a separate stream, each bucket as
  * soon as the device's stream has computed it.
  *
- * The communicator is non-blocking: a call in progress is polled together with NCCL's asynchronous errors, and the
- * heartbeat thread polls these once an interval. If a peer is lost, the heartbeat monitor ends the ranks that wait for
- * it. */
+ * The communicator is blocking. Only then may two threads use it: the main thread calls NCCL while the heartbeat thread
+ * polls for asynchronous errors once an interval. If NCCL or a peer fails, the heartbeat monitor ends this process,
+ * also while the main thread waits in a call of NCCL. */
 #include "host/device/cuda/cuda.h"
 #include "host/distributed/ranks.h"
 #include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert(sizeof(ncclUniqueId) == PX_NCCL_ID, "rank 0 broadcasts PX_NCCL_ID bytes");
 
 /* The events of one step. Buckets from number MAX_TIMED - 1 on share the last pair of events. */
 enum { MAX_TIMED = 64 };
+/* The steps whose events exist: the current one, the previous one, which the device may not have finished, and the one
+ * before, whose results the caller has read. */
+enum { STEPS = 3 };
 typedef struct step_events {
     cudaEvent_t begin[MAX_TIMED], end[MAX_TIMED]; /* of each allreduce */
     cudaEvent_t backward_end;
@@ -26,8 +28,8 @@ typedef struct communicator {
     px_cuda *cuda;
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t bucket_ready; /* on the device's stream */
-    step_events events[2];    /* of step s at s % 2: the current step and the previous one */
+    cudaEvent_t bucket_ready;  /* on the device's stream */
+    step_events events[STEPS]; /* of step s at s % STEPS */
     long steps;
 } communicator;
 
@@ -44,31 +46,21 @@ static px_status check_cuda(px_context *ctx, cudaError_t error, const char *call
 /* Returns from the calling function, which has a ctx, if a call of CUDA failed. */
 #define TRY_CUDA(call) PX_TRY(check_cuda(ctx, call, #call))
 
-/* Waits until the last call has been submitted to the device or has failed. */
-static px_status wait_submitted(communicator *c, px_context *ctx, ncclResult_t result, const char *call) {
-    const struct timespec pause = {.tv_nsec = 10000};
-    while (result == ncclInProgress) {
-        PX_TRY(check_nccl(ctx, ncclCommGetAsyncError(c->comm, &result), call));
-        if (result == ncclInProgress) nanosleep(&pause, NULL);
-    }
-    return check_nccl(ctx, result, call);
-}
-
 static px_status nccl_sum(px_nccl *base, px_context *ctx, px_real *values, size_t count) {
     communicator *c = (communicator *)base;
-    step_events *events = &c->events[c->steps % 2];
+    step_events *events = &c->events[c->steps % STEPS];
     const int i = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED - 1;
     TRY_CUDA(cudaEventRecord(c->bucket_ready, c->cuda->stream));
     TRY_CUDA(cudaStreamWaitEvent(c->stream, c->bucket_ready, 0));
     if (events->buckets < MAX_TIMED) TRY_CUDA(cudaEventRecord(events->begin[i], c->stream));
-    PX_TRY(wait_submitted(c, ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream),
-                          "ncclAllReduce"));
+    PX_TRY(
+        check_nccl(ctx, ncclAllReduce(values, values, count, ncclFloat, ncclSum, c->comm, c->stream), "ncclAllReduce"));
     events->buckets++;
     TRY_CUDA(cudaEventRecord(events->end[i], c->stream));
     return PX_OK;
 }
 
-/* Adds the durations of the previous step, whose events have completed. */
+/* Adds the durations of a step whose events have completed. */
 static px_status read_times(px_context *ctx, const step_events *events, px_reduction_times *times) {
     const int timed = events->buckets < MAX_TIMED ? events->buckets : MAX_TIMED;
     float ms = 0;
@@ -84,12 +76,12 @@ static px_status read_times(px_context *ctx, const step_events *events, px_reduc
 
 static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times *times) {
     communicator *c = (communicator *)base;
-    step_events *events = &c->events[c->steps % 2], *previous = &c->events[(c->steps + 1) % 2];
+    step_events *events = &c->events[c->steps % STEPS], *oldest = &c->events[(c->steps + 1) % STEPS];
     const int last = events->buckets < MAX_TIMED ? events->buckets - 1 : MAX_TIMED - 1;
     TRY_CUDA(cudaEventRecord(events->backward_end, c->cuda->stream));
     if (last >= 0) TRY_CUDA(cudaStreamWaitEvent(c->cuda->stream, events->end[last], 0));
-    PX_TRY(read_times(ctx, previous, times));
-    previous->buckets = 0;
+    PX_TRY(read_times(ctx, oldest, times));
+    oldest->buckets = 0;
     c->steps++;
     return PX_OK;
 }
@@ -97,19 +89,15 @@ static px_status nccl_finish(px_nccl *base, px_context *ctx, px_reduction_times 
 static px_status nccl_check(px_nccl *base, px_context *ctx) {
     communicator *c = (communicator *)base;
     ncclResult_t result = ncclSuccess;
-    const ncclResult_t call = ncclCommGetAsyncError(c->comm, &result);
-    if (call != ncclSuccess) result = call;
-    if (result == ncclSuccess || result == ncclInProgress) return PX_OK;
-    check_nccl(ctx, result, "asynchronous error");
-    ncclCommAbort(c->comm); /* ends the kernels that wait on the device; this process exits next */
-    return PX_ERR_DEVICE;
+    PX_TRY(check_nccl(ctx, ncclCommGetAsyncError(c->comm, &result), "ncclCommGetAsyncError"));
+    return check_nccl(ctx, result, "asynchronous error");
 }
 
 /* Aborts instead of finalizing: either all sums have completed on all ranks, or the job has failed. */
 static void nccl_close(px_nccl *base) {
     communicator *c = (communicator *)base;
     if (c->comm) ncclCommAbort(c->comm);
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < STEPS; s++) {
         for (int i = 0; i < MAX_TIMED; i++) {
             if (c->events[s].begin[i]) cudaEventDestroy(c->events[s].begin[i]);
             if (c->events[s].end[i]) cudaEventDestroy(c->events[s].end[i]);
@@ -123,7 +111,7 @@ static void nccl_close(px_nccl *base) {
 
 static px_status create_events(communicator *c, px_context *ctx) {
     TRY_CUDA(cudaEventCreateWithFlags(&c->bucket_ready, cudaEventDisableTiming));
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < STEPS; s++) {
         TRY_CUDA(cudaEventCreate(&c->events[s].backward_end));
         for (int i = 0; i < MAX_TIMED; i++) {
             TRY_CUDA(cudaEventCreate(&c->events[s].begin[i]));
@@ -133,30 +121,37 @@ static px_status create_events(communicator *c, px_context *ctx) {
     return PX_OK;
 }
 
-static px_status create_communicator(communicator *c, px_context *ctx, const ncclUniqueId *id, int rank, int count) {
+/* Blocks until all ranks have called it. A communicator that fails here is left to the end of the process, because
+ * aborting it may wait for the other ranks. */
+static px_status nccl_join(px_nccl *base, px_context *ctx, int rank, int count, const unsigned char id[PX_NCCL_ID]) {
+    communicator *c = (communicator *)base;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
-    TRY_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
-    PX_TRY(create_events(c, ctx));
-    return wait_submitted(c, ctx, ncclCommInitRankConfig(&c->comm, count, *id, rank, &config),
-                          "ncclCommInitRankConfig");
+    ncclUniqueId unique_id;
+    config.blocking = 1;
+    memcpy(&unique_id, id, sizeof unique_id);
+    const ncclResult_t result = ncclCommInitRankConfig(&c->comm, count, unique_id, rank, &config);
+    if (result != ncclSuccess) c->comm = NULL;
+    return check_nccl(ctx, result, "ncclCommInitRankConfig");
 }
 
 px_status px_nccl_library_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]) {
     return check_nccl(ctx, ncclGetUniqueId((ncclUniqueId *)(void *)id), "ncclGetUniqueId");
 }
 
-px_status px_nccl_library_open(px_context *ctx, px_device *device, int rank, int count,
-                               const unsigned char id[PX_NCCL_ID], px_nccl **out) {
-    static const px_nccl_ops ops = {.sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
-    ncclUniqueId unique_id;
+static px_status create_resources(communicator *c, px_context *ctx) {
+    TRY_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
+    return create_events(c, ctx);
+}
+
+px_status px_nccl_library_open(px_context *ctx, px_device *device, px_nccl **out) {
+    static const px_nccl_ops ops = {
+        .join = nccl_join, .sum = nccl_sum, .finish = nccl_finish, .check = nccl_check, .close = nccl_close};
     communicator *c = calloc(1, sizeof *c);
     *out = NULL;
     if (!c) return px_fail_memory(ctx, "NCCL", sizeof *c);
     c->base.ops = &ops;
     c->cuda = (px_cuda *)device;
-    memcpy(&unique_id, id, sizeof unique_id);
-    const px_status status = create_communicator(c, ctx, &unique_id, rank, count);
+    const px_status status = create_resources(c, ctx);
     if (status == PX_OK)
         *out = &c->base;
     else

@@ -132,16 +132,16 @@ typedef struct device_identity {
     char kind[16], identity[64];
 } device_identity;
 
-/* Compares this rank's device with those of the lower ranks. */
-static px_status compare_devices(px_ranks *ranks, const device_identity *devices) {
+/* Compares this rank's device with those of the lower ranks. warning: of opening it, which may say why it differs. */
+static px_status compare_devices(px_ranks *ranks, const device_identity *devices, const char *warning) {
     const int rank = px_ranks_rank(ranks);
     const device_identity *own = &devices[rank];
     char name[PX_RANK_NAME];
     for (int r = 0; r < rank; r++) {
         px_ranks_name(ranks, r, name);
         if (strcmp(devices[r].kind, own->kind) != 0)
-            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s", own->kind, devices[r].kind,
-                           name);
+            return px_fail(ranks->ctx, PX_ERR_CONFIG, "device: found %s, expected %s as %s%s%.800s", own->kind,
+                           devices[r].kind, name, warning[0] ? "; " : "", warning);
         if (own->identity[0] && strcmp(devices[r].identity, own->identity) == 0)
             return px_fail(ranks->ctx, PX_ERR_CONFIG,
                            "device: found GPU %s, which %s uses, expected a GPU for each rank; start as many ranks on "
@@ -160,22 +160,34 @@ px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
     snprintf(own->kind, sizeof own->kind, "%s", device->kind);
     snprintf(own->identity, sizeof own->identity, "%s", device->identity);
     px_status status = px_ranks_gather(ranks, devices, count, 1, sizeof *devices);
-    if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices));
+    if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices, device->warning));
     free(devices);
     return status;
 }
 
 /* ---- Opening and closing ---- */
 
+/* On rank 0: warns if Open MPI has bound it to a single core (two processors if the core runs two threads), although
+ * its part of the host is larger. Open MPI does so by default for one or two ranks. */
+static void warn_of_binding(const px_ranks *ranks, const px_ranks_callbacks *callbacks, int bound, int share) {
+    char line[256];
+    if (ranks->mpi->rank != 0 || !getenv("OMPI_COMM_WORLD_SIZE") || bound > 2 || bound >= share) return;
+    snprintf(line, sizeof line,
+             "warning: found each rank bound to %d of this host's processors, expected %d; start mpirun with --bind-to "
+             "none",
+             bound, share);
+    callbacks->log(line);
+}
+
 /* Sets the number of OpenMP threads to this rank's part of the host's cores, unless the launcher has bound the rank to
  * some of them: OpenMP counts only those. */
-static void divide_cores(const px_ranks *ranks) {
+static void divide_cores(const px_ranks *ranks, const px_ranks_callbacks *callbacks) {
     cpu_set_t allowed;
-    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (getenv("OMP_NUM_THREADS") || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    if (CPU_COUNT(&allowed) < cores) return;
-    const int threads = cores / ranks->mpi->local_count;
-    omp_set_num_threads(threads > 0 ? threads : 1);
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), share = cores / ranks->mpi->local_count;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    warn_of_binding(ranks, callbacks, CPU_COUNT(&allowed), share);
+    if (getenv("OMP_NUM_THREADS") || CPU_COUNT(&allowed) < cores) return;
+    omp_set_num_threads(share > 0 ? share : 1);
 }
 
 static void name_for_heartbeat(const void *ranks, int rank, char name[PX_RANK_NAME]) {
@@ -192,7 +204,7 @@ static px_status connect_ranks(px_ranks *ranks, const px_ranks_callbacks *callba
     if (!ranks->hosts) return px_fail_memory(ctx, "ranks", count * sizeof *ranks->hosts);
     gethostname(ranks->hosts[ranks->mpi->rank], sizeof *ranks->hosts - 1);
     PX_TRY(px_ranks_gather(ranks, ranks->hosts, count, 1, sizeof *ranks->hosts));
-    divide_cores(ranks);
+    divide_cores(ranks, callbacks);
     px_status status = ranks->mpi->rank == 0 ? px_heartbeat_listen(ctx, &address, &listener) : PX_OK;
     PX_TRY(px_ranks_agree(ranks, status));
     PX_TRY(px_ranks_broadcast(ranks, &address, sizeof address));

@@ -38,15 +38,18 @@ px_status px_mpi_library_open(px_context *ctx, px_mpi **mpi);
 
 /* ---- NCCL ---- */
 
+enum { PX_NCCL_ID = 128 }; /* bytes of ncclUniqueId */
 typedef struct px_nccl px_nccl;
 typedef struct px_nccl_ops {
+    /* Joins the communicator of all ranks' devices. id is that of rank 0. Blocks until all ranks have joined. */
+    px_status (*join)(px_nccl *nccl, px_context *ctx, int rank, int count, const unsigned char id[PX_NCCL_ID]);
     /* Starts an allreduce in place on NCCL's stream, after all work that the device's stream contains so far. */
     px_status (*sum)(px_nccl *nccl, px_context *ctx, px_real *values, size_t count);
-    /* Makes the device's stream wait for all sums. Adds the durations of the previous step's sums to times; the caller
+    /* Makes the device's stream wait for all sums. Adds the durations of the sums two steps ago to times; the caller
      * must have waited for that step. */
     px_status (*finish)(px_nccl *nccl, px_context *ctx, px_reduction_times *times);
-    /* Returns NCCL's asynchronous error, if there is one, and aborts the communicator then. Called by the heartbeat
-     * thread. */
+    /* Returns NCCL's asynchronous error, if there is one. Called by the heartbeat thread, at the same time as others.
+     */
     px_status (*check)(px_nccl *nccl, px_context *ctx);
     /* Aborts the communicator and frees nccl. Not collective. */
     void (*close)(px_nccl *nccl);
@@ -54,14 +57,14 @@ typedef struct px_nccl_ops {
 struct px_nccl {
     const px_nccl_ops *ops;
 };
-enum { PX_NCCL_ID = 128 }; /* bytes of ncclUniqueId */
 
-/* Loads the library and creates a communicator of all ranks' devices. Collective. */
+/* Loads the library and creates a communicator of all ranks' devices. Collective. A rank that fails before it joins
+ * makes all ranks fail. One that fails as it joins has to end the job, since the others then wait in NCCL. */
 px_status px_nccl_open(px_ranks *ranks, px_device *device, px_nccl **nccl);
-/* The library's entry points. id is that of rank 0. */
+/* The library's entry points. px_nccl_library_open creates all that can fail on one rank alone, and is not collective.
+ */
 px_status px_nccl_library_make_id(px_context *ctx, unsigned char id[PX_NCCL_ID]);
-px_status px_nccl_library_open(px_context *ctx, px_device *device, int rank, int count,
-                               const unsigned char id[PX_NCCL_ID], px_nccl **nccl);
+px_status px_nccl_library_open(px_context *ctx, px_device *device, px_nccl **nccl);
 
 struct px_ranks {
     px_context *ctx;

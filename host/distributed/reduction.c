@@ -99,8 +99,8 @@ px_status px_reduction_finish(px_reduction *r) {
                    : mpi->ops->finish(mpi, r->ranks->ctx, &r->times);
 }
 
-px_status px_reduction_norm(px_reduction *r, double *norm) {
-    return r->device->ops->download(r->device, norm, (double *)r->scale.data + 1, sizeof *norm);
+px_tensor px_reduction_norm(const px_reduction *r) {
+    return px_tensor_of((double *)r->scale.data + 1, 1, 1, PX_FLOAT64);
 }
 
 px_reduction_times px_reduction_read_times(px_reduction *r) {

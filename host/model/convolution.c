@@ -90,7 +90,9 @@ px_status px_conv_weight_gradient(px_model *model, const px_conv *conv, px_tenso
                   .dy = px_current(model, dy), .dweight = dweight,
                   .dbias = parameter_in(model, conv->bias, model->gradients)));
     const px_parameter *p = &model->parameters.items[conv->weight];
-    if (p->mask == PX_MASK_NONE) return PX_OK;
+    /* With one colour, mask B keeps all live taps; only stored taps that are not live are masked. */
+    const bool keeps_all = p->mask == PX_MASK_B && model->spec.channels == 1 && p->taps == p->live;
+    if (p->mask == PX_MASK_NONE || keeps_all) return PX_OK;
     return px_run(model->device, mask, .weight = dweight, .inputs = p->inputs, .centre = p->live - 1,
                   .colours = model->spec.channels, .period = p->period, .strict = p->mask == PX_MASK_A);
 }

@@ -26,6 +26,12 @@ typedef px_status (*px_gradient_hook)(void *context, size_t first);
 /* NULL removes the hook. */
 void px_model_set_gradient_hook(px_model *model, px_gradient_hook hook, void *context);
 
+/* The weights that operations read, (R, F) activation: a copy of the weights in use, or these themselves. */
+px_tensor px_model_compute_weights(const px_model *model);
+
+/* (images of the batch, 1) PX_FLOAT64 on the device: the nats that px_model_nats downloads. */
+px_tensor px_model_nats_tensor(const px_model *model);
+
 /* The operations of px_model_loss and px_model_backward, their addresses and their numbers depend on this key and on
  * nothing else but the contents of memory: the reservation, the weights in use, the batch size, and the global batch.
  */

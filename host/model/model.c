@@ -337,9 +337,15 @@ px_status px_model_backward(px_model *model) {
     return call_hook(model, model->stem.weight);
 }
 
+px_tensor px_model_compute_weights(const px_model *model) { return model->compute_weights; }
+
+px_tensor px_model_nats_tensor(const px_model *model) {
+    return px_tensor_first_rows(model->nats, (size_t)model->grid.images);
+}
+
 px_status px_model_nats(px_model *model, double *nats) {
-    return model->device->ops->download(model->device, nats, model->nats.data,
-                                        (size_t)model->grid.images * sizeof *nats);
+    const px_tensor from = px_model_nats_tensor(model);
+    return model->device->ops->download(model->device, nats, from.data, px_tensor_bytes(&from));
 }
 
 /* ---- Properties ---- */

@@ -110,13 +110,12 @@ px_status px_optimizer_update(px_optimizer *o) {
     PX_TRY(apply_rule(o));
     PX_TRY(px_model_cast_weights(o->model));
     if (!o->average.data) return PX_OK;
-    return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average,
+    return px_run(device, ema, .weights = px_model_weights(o->model), .average = o->average, .scale = o->scale,
                   .decay = (px_real)o->spec.ema_decay);
 }
 
-px_status px_optimizer_norm(px_optimizer *o, double *norm) {
-    px_device *device = px_model_device(o->model);
-    return device->ops->download(device, norm, (double *)o->scale.data + 1, sizeof *norm);
+px_tensor px_optimizer_norm(const px_optimizer *o) {
+    return px_tensor_of((double *)o->scale.data + 1, 1, 1, PX_FLOAT64);
 }
 
 int px_optimizer_states(const px_optimizer *o, px_optimizer_state states[PX_OPTIMIZER_STATES]) {

@@ -47,12 +47,12 @@ size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec);
 /* Uploads the scalars of update number `update` (from 1): its learning rate and Adam's bias corrections. Separate from
  * px_optimizer_update because uploads cannot be captured in a graph. */
 px_status px_optimizer_upload_scalars(px_optimizer *optimizer, int64_t update, double rate);
-/* Clips the model's gradients, updates its weights, refreshes the compute weights, and updates the average. Issues the
- * same operations each time. */
+/* Clips the model's gradients, updates its weights, refreshes the compute weights, and updates the average. Nothing is
+ * updated if the norm of the gradients is not finite. Issues the same operations each time. */
 px_status px_optimizer_update(px_optimizer *optimizer);
 
-/* Global norm of the gradients of the last update, before clipping. Waits for the device. */
-px_status px_optimizer_norm(px_optimizer *optimizer, double *norm);
+/* (1, 1) PX_FLOAT64 on the device: the global norm of the gradients of the last update, before clipping. */
+px_tensor px_optimizer_norm(const px_optimizer *optimizer);
 
 /* Fills states with the tensors in use, and returns their number. */
 int px_optimizer_states(const px_optimizer *optimizer, px_optimizer_state states[PX_OPTIMIZER_STATES]);

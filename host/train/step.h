@@ -16,7 +16,7 @@ typedef struct px_step {
 
 /* Forward, backward, reduction over the ranks, and update number `update` (from 1) at learning rate `rate`.
  * levels: host memory, [images, H, W, C], at most as many images as the model is reserved for. It must not change until
- * the device has finished, for which px_model_nats waits.
+ * the device has finished.
  * A device with graphs captures the whole step. With a reduction it captures the forward pass alone: the backward pass
  * calls px_reduction_ready on the host as soon as gradients are final, which a captured graph cannot do. */
 px_status px_step_run(px_step *step, const uint8_t *levels, int images, int64_t update, double rate);

@@ -25,6 +25,17 @@ static px_status backward_reduce_update(px_step *s) {
     return px_optimizer_update(s->optimizer);  /* clips gradients, updates the weights and their average */
 }
 
+/* What a step changes, and its results. */
+static px_graph_state state_of(const px_step *s) {
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    const int count = px_optimizer_states(s->optimizer, states);
+    px_graph_state state = {.tensor = {px_model_weights(s->model), px_model_compute_weights(s->model),
+                                       px_model_nats_tensor(s->model), px_optimizer_norm(s->optimizer)}};
+    for (state.count = 4; state.count < 4 + count; state.count++)
+        state.tensor[state.count] = states[state.count - 4].tensor;
+    return state;
+}
+
 px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t update, double rate) {
     px_device *device = px_model_device(s->model);
     px_status status = PX_OK;
@@ -32,7 +43,8 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
     PX_TRY(px_model_upload_batch(s->model, levels, images));
     PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
     const px_graph_key key = px_model_graph_key(s->model);
-    while (px_graph_issue(&s->graph, device, &key, &status)) {
+    const px_graph_state state = state_of(s);
+    while (px_graph_issue(&s->graph, device, &key, &state, &status)) {
         status = px_model_loss(s->model, true); /* forward: nats of each image, and the gradient of the logits */
         if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);
     }
@@ -40,27 +52,52 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
     return status;
 }
 
-/* Whether an action that runs every `every` steps is due. After the last step all are; 0 means only then. */
-static bool is_due(const px_trainer *t, int64_t every) {
-    return t->state.step == t->config->train.steps || (every > 0 && t->state.step % every == 0);
+/* Whether an action that runs every `every` steps is due after `step` steps. After the last step all are; 0 means only
+ * then. */
+static bool is_due(const px_trainer *t, int64_t step, int64_t every) {
+    return step == t->config->train.steps || (every > 0 && step % every == 0);
 }
 
-static px_status train_loop(px_trainer *t) {
-    const px_config *c = t->config;
-    PX_TRY(px_trainer_evaluate_and_sample(t)); /* if a stop prevented it at the checkpoint's step */
-    while (t->state.step < t->config->train.steps && t->stop == PX_OK) {
-        px_batch batch;
-        const double started = px_clock_seconds();
-        const double rate = px_learning_rate(t->config, t->state.step);
-        PX_TRY(px_loader_next(t->loader, t->state.step, &batch));
-        PX_TRY(px_step_run(&t->step, batch.levels, batch.images, t->state.step + 1, rate));
-        PX_TRY(px_trainer_collect(t, started)); /* loss and gradient norm of all ranks; counts the step */
-        if (is_due(t, c->train.log_every)) PX_TRY(px_trainer_log(t));
-        t->state.evaluation_due = t->test && is_due(t, c->train.evaluate_every);
-        t->state.samples_due = c->train.samples > 0 && is_due(t, c->train.sample_every);
-        if (is_due(t, c->train.checkpoint_every)) PX_TRY(px_trainer_checkpoint(t));
-        PX_TRY(px_trainer_evaluate_and_sample(t));
+/* Collects the results of steps until those of step number `step`. */
+static px_status collect_to(px_trainer *t, int64_t step) {
+    while (t->state.step < step) {
+        PX_TRY(px_trainer_collect(t));
+        if (is_due(t, t->state.step, t->config->train.log_every)) PX_TRY(px_trainer_log(t));
     }
+    return PX_OK;
+}
+
+/* The actions that need the weights of the step that was issued last. */
+static px_status run_actions(px_trainer *t) {
+    const px_config *c = t->config;
+    const bool checkpoint = is_due(t, t->issued, c->train.checkpoint_every);
+    const bool evaluation = t->test && is_due(t, t->issued, c->train.evaluate_every);
+    const bool samples = c->train.samples > 0 && is_due(t, t->issued, c->train.sample_every);
+    t->state.evaluation_due = evaluation;
+    t->state.samples_due = samples;
+    if (!checkpoint && !evaluation && !samples) return PX_OK;
+    PX_TRY(collect_to(t, t->issued));
+    if (checkpoint) PX_TRY(px_trainer_checkpoint(t));
+    PX_TRY(px_trainer_evaluate_and_sample(t));
+    t->step_began = px_clock_seconds();
+    return PX_OK;
+}
+
+/* The host issues a step before it reads the results of the step before, so that the device need not wait for it. */
+static px_status train_loop(px_trainer *t) {
+    PX_TRY(px_trainer_evaluate_and_sample(t)); /* if a stop prevented it at the checkpoint's step */
+    t->issued = t->state.step;
+    t->step_began = px_clock_seconds();
+    while (t->issued < t->config->train.steps && t->stop == PX_OK) {
+        px_batch batch;
+        PX_TRY(px_loader_next(t->loader, t->issued, &batch));
+        PX_TRY(
+            px_step_run(&t->step, batch.levels, batch.images, t->issued + 1, px_learning_rate(t->config, t->issued)));
+        PX_TRY(px_trainer_issued(t));
+        PX_TRY(collect_to(t, t->issued - 1)); /* loss and gradient norm of all ranks */
+        PX_TRY(run_actions(t));
+    }
+    PX_TRY(collect_to(t, t->issued));
     return px_ranks_agree(t->ranks, px_trainer_save(t)); /* no rank leaves before rank 0 has saved */
 }
 

@@ -30,7 +30,8 @@ typedef struct px_trainer {
     px_reduction *reduction; /* NULL in a single process */
     px_step step;            /* of model, optimizer and reduction */
     px_sampler *sampler;     /* draws samples on rank 0; else, or without train.samples, NULL */
-    double *nats;            /* (max_images) of the images of the last batch */
+    double *results;         /* of the last two steps: trainer_statistics.c; page-locked */
+    double norm;             /* of the gradients of the step that was collected last */
 
     px_lock lock;              /* on rank 0, of the run folder */
     px_config previous_config; /* when resuming, the run folder's config.yaml */
@@ -39,9 +40,12 @@ typedef struct px_trainer {
     px_metrics *metrics;       /* NULL on all ranks but 0 */
     px_progress progress;
 
+    /* state.step counts the steps whose results have been collected. The device is up to one step ahead of it. */
+    int64_t issued;
     px_train_state state;
     px_status stop;      /* not PX_OK once any rank was asked to stop and all have agreed to end here */
     double step_seconds; /* spent in training steps so far */
+    double step_began;   /* px_clock_seconds when the last step was collected, or the last action ended */
     /* step_seconds and state.step after the last line of training metrics; the next line has the means since then. */
     double window_step_seconds;
     int64_t window_step;
@@ -74,10 +78,15 @@ px_status px_trainer_write_config(px_trainer *trainer);
 
 /* ---- After each step ---- */
 
-/* Waits for the step that began at `started` (px_clock_seconds), gathers the loss, the gradient norm and the stop
- * requests of all ranks, and adds the step to the state. PX_ERR_NUMERIC if a loss or norm is not finite, or if the
- * ranks have different gradients. */
-px_status px_trainer_collect(px_trainer *trainer, double started);
+/* Allocates the memory for results. */
+px_status px_trainer_allocate_results(px_trainer *trainer);
+/* Counts the step that was issued on the device just now, and starts to copy its results to the host. At most two steps
+ * may be issued and not collected. */
+px_status px_trainer_issued(px_trainer *trainer);
+/* Waits for the results of the step after the state's, gathers the loss, the gradient norm and the stop requests of all
+ * ranks, and adds the step to the state. PX_ERR_NUMERIC if a loss or norm is not finite, or if the ranks have different
+ * gradients. */
+px_status px_trainer_collect(px_trainer *trainer);
 /* Fails with PX_ERR_NUMERIC: WHAT of step `step` is not finite. Rejects the checkpoints from step `bad` on, and names
  * the newest one before it in the message. All ranks call it. */
 px_status px_trainer_fail_not_finite(px_trainer *trainer, int64_t step, int64_t bad, const char *what);

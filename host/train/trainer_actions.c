@@ -18,8 +18,6 @@ static px_status timed(px_trainer *t, const char *metric, px_status (*action)(px
 
 px_status px_trainer_log(px_trainer *t) {
     const px_model_spec *s = px_model_spec_of(t->model);
-    double norm;
-    PX_TRY(px_optimizer_norm(t->optimizer, &norm));
     const double nats = t->state.window_nats / (double)t->state.window_steps;
     const double seconds = t->step_seconds - t->window_step_seconds;
     const double steps = (double)(t->state.step - t->window_step);
@@ -28,7 +26,7 @@ px_status px_trainer_log(px_trainer *t) {
         {"train/nats_per_image", nats},
         {"train/bits_per_dim", nats / ((double)s->height * s->width * s->channels * log(2))},
         {"learning_rate", px_learning_rate(t->config, t->state.step - 1)},
-        {"gradient_norm", norm},
+        {"gradient_norm", t->norm},
         {"step_ms", 1e3 * seconds / steps},
         {"images_per_second", steps * (double)t->config->train.batch_size / seconds},
         {"reduce_ms", 1e3 * times.reduce / steps}, /* the last two only if there are several ranks */
@@ -36,6 +34,8 @@ px_status px_trainer_log(px_trainer *t) {
     };
     const int count = (int)(sizeof metrics / sizeof *metrics) - (t->reduction ? 0 : 2);
     if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, count));
+    char warning[PX_DEVICE_WARNING];
+    if (px_device_warning(t->device, warning)) px_progress_line(&t->progress, "%s", warning);
     t->state.window_nats = 0;
     t->state.window_steps = 0;
     t->window_step_seconds = t->step_seconds;

@@ -125,8 +125,7 @@ static px_status open_model(px_trainer *t) {
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
     const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
     if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
-    t->nats = malloc((size_t)t->max_images * sizeof *t->nats);
-    if (!t->nats) return px_fail_memory(t->ctx, "train", (size_t)t->max_images * sizeof *t->nats);
+    PX_TRY(px_trainer_allocate_results(t));
     const px_loader_options order = {.levels = spec.levels,
                                      .batch_size = (int)c->train.batch_size,
                                      .first = (int)t->share.first,
@@ -285,6 +284,8 @@ px_status px_trainer_open(px_trainer *t) {
 
 void px_trainer_close(px_trainer *t) {
     px_metrics_close(t->metrics);
+    if (t->issued > t->state.step) (void)t->device->ops->synchronize(t->device); /* after a failure */
+    if (t->results) t->device->ops->free_host(t->device, t->results);
     px_graph_release(&t->step.graph, t->device);
     px_reduction_destroy(t->reduction);
     px_loader_close(t->loader);
@@ -294,5 +295,4 @@ void px_trainer_close(px_trainer *t) {
     px_source_close(t->test);
     px_source_close(t->train);
     px_lock_release(&t->lock);
-    free(t->nats);
 }

@@ -1,6 +1,7 @@
 /* The statistics of a training step: gathered from all ranks, checked, and added to the state. */
 #include "host/train/trainer.h"
 #include "host/io/clock.h"
+#include "host/model/internal.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,13 +13,42 @@ typedef struct step_statistics {
     double stop;     /* px_status: PX_OK, or the stop request that the rank has received */
 } step_statistics;
 
+/* The results of a step: the norm, the norm of this rank's own gradients, and the nats of each image. */
+enum { NORM, OWN_NORM, NATS };
+
+static double *results_of(const px_trainer *t, int64_t step) {
+    return t->results + (step % PX_DEVICE_EVENTS) * (NATS + t->max_images);
+}
+
+px_status px_trainer_allocate_results(px_trainer *t) {
+    const size_t count = (size_t)(PX_DEVICE_EVENTS * (NATS + t->max_images));
+    void *memory;
+    PX_TRY(t->device->ops->allocate_host(t->device, count * sizeof *t->results, &memory));
+    t->results = memory;
+    return PX_OK;
+}
+
+static px_status copy_result(px_trainer *t, double *to, px_tensor from) {
+    return t->device->ops->download_async(t->device, to, from.data, px_tensor_bytes(&from));
+}
+
+px_status px_trainer_issued(px_trainer *t) {
+    double *to = results_of(t, t->issued);
+    const px_tensor norm = px_optimizer_norm(t->optimizer);
+    PX_TRY(copy_result(t, &to[NORM], norm));
+    PX_TRY(copy_result(t, &to[OWN_NORM], t->reduction ? px_reduction_norm(t->reduction) : norm));
+    PX_TRY(copy_result(t, &to[NATS], px_model_nats_tensor(t->model)));
+    PX_TRY(t->device->ops->event_record(t->device, (int)(t->issued % PX_DEVICE_EVENTS)));
+    t->issued++;
+    return PX_OK;
+}
+
 static px_status own_statistics(px_trainer *t, step_statistics *mine) {
-    PX_TRY(px_model_nats(t->model, t->nats));
-    *mine = (step_statistics){.stop = px_stop_poll(t->options->stop)};
-    PX_TRY(px_optimizer_norm(t->optimizer, &mine->norm));
-    mine->own_norm = mine->norm;
-    if (t->reduction) PX_TRY(px_reduction_norm(t->reduction, &mine->own_norm));
-    for (size_t i = 0; i < t->share.count; i++) mine->nats += t->nats[i];
+    const double *results = results_of(t, t->state.step);
+    PX_TRY(t->device->ops->event_wait(t->device, (int)(t->state.step % PX_DEVICE_EVENTS)));
+    *mine =
+        (step_statistics){.norm = results[NORM], .own_norm = results[OWN_NORM], .stop = px_stop_poll(t->options->stop)};
+    for (size_t i = 0; i < t->share.count; i++) mine->nats += results[NATS + i];
     return PX_OK;
 }
 
@@ -46,7 +76,7 @@ static px_status fail_on_rank(px_trainer *t, int64_t bad, const char *what, int 
 
 /* PX_ERR_NUMERIC unless all losses and norms are finite and all ranks have the same summed gradients.
  * A loss that is not finite comes from the weights before this step, so their checkpoint is rejected, too. A gradient
- * that is not finite spoils the weights after it. */
+ * that is not finite leaves the weights as they were. */
 static px_status check_statistics(px_trainer *t, const step_statistics *all) {
     const int count = px_ranks_count(t->ranks);
     const int64_t step = t->state.step;
@@ -74,6 +104,7 @@ static px_status gather_statistics(px_trainer *t, double *mean) {
     px_status status = own_statistics(t, &all[px_ranks_rank(t->ranks)]);
     if (status == PX_OK) status = px_ranks_gather(t->ranks, all, count, 1, sizeof *all);
     if (status == PX_OK) status = check_statistics(t, all);
+    t->norm = all[0].norm;
     for (size_t r = 0; r < count && status == PX_OK; r++) {
         *mean += all[r].nats;
         if ((px_status)all[r].stop > t->stop) t->stop = (px_status)all[r].stop;
@@ -83,14 +114,16 @@ static px_status gather_statistics(px_trainer *t, double *mean) {
     return status;
 }
 
-px_status px_trainer_collect(px_trainer *t, double started) {
+px_status px_trainer_collect(px_trainer *t) {
     double mean = 0;
     char detail[96];
     PX_TRY(gather_statistics(t, &mean));
     t->state.step++;
     t->state.window_nats += mean;
     t->state.window_steps++;
-    t->step_seconds += px_clock_seconds() - started;
+    const double now = px_clock_seconds();
+    t->step_seconds += now - t->step_began;
+    t->step_began = now;
     if (t->root) PX_TRY(px_trainer_write_config(t));
     const double seconds = t->step_seconds - t->window_step_seconds;
     const double images = (double)((t->state.step - t->window_step) * t->config->train.batch_size);

@@ -31,8 +31,8 @@ typedef struct px_loader_options {
 
 typedef struct px_batch {
     int images; /* 0: the pass is over */
-    /* [images, H, W, C], in memory from which the device copies fast. The next call of px_loader_next lets the thread
-     * overwrite them, so an upload must be complete by then. */
+    /* [images, H, W, C], in memory from which the device copies fast. The second next call of px_loader_next lets the
+     * thread overwrite them, so an upload must be complete by then. */
     const uint8_t *levels;
     size_t first; /* position of the first image in the endless order */
 } px_batch;
@@ -40,7 +40,7 @@ typedef struct px_batch {
 typedef struct px_loader px_loader;
 
 /* Opens a loader, whose thread prepares the batch after the current one. source is borrowed; until the loader is closed
- * nobody else may read it. PX_ERR_MEMORY if the two batches or the thread cannot be allocated. */
+ * nobody else may read it. PX_ERR_MEMORY if the three batches or the thread cannot be allocated. */
 px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, const px_loader_options *options,
                          px_loader **loader);
 

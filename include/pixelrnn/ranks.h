@@ -26,7 +26,8 @@ typedef struct px_ranks px_ranks;
 /* How the heartbeat thread reports a fault and ends this process. The caller's thread may be blocked in MPI, in NCCL or
  * in a computation at that time, so nothing is cleaned up. */
 typedef struct px_ranks_callbacks {
-    void (*log)(const char *line);  /* prints a line (given without newline); called on one rank of the job */
+    void (*log)(const char *line);  /* prints a line (given without newline); called on one rank of the job.
+                                       px_ranks_open  calls it too, for a warning */
     void (*exit)(px_status status); /* ends the process with px_exit_status(status); does not return */
     px_stop *stop; /* NULL, or a request that all ranks share: made on one rank, it is made on all within two heartbeat
                       intervals (two seconds). A rank on which it is overdue ends the job with its status. */
@@ -116,8 +117,8 @@ px_status px_reduction_ready(void *context, size_t first);
  * the host. */
 px_status px_reduction_finish(px_reduction *reduction);
 
-/* The norm of this rank's own gradients before the sum. Waits for the device. */
-px_status px_reduction_norm(px_reduction *reduction, double *norm);
+/* (1, 1) PX_FLOAT64 on the device: the norm of this rank's own gradients before the last sum. */
+px_tensor px_reduction_norm(const px_reduction *reduction);
 
 /* Durations since the previous call, in seconds. reduce: the sums of buckets, including the wait for slower ranks.
  * exposed: the part of it that came after the backward pass. */

@@ -73,6 +73,13 @@ static inline px_tensor px_tensor_slice(px_tensor tensor, size_t first, size_t r
     return tensor;
 }
 
+/* A view of the rows as bytes, for copies that do not depend on the type. */
+static inline px_tensor px_tensor_as_bytes(px_tensor tensor) {
+    tensor.columns *= (int)px_type_size(tensor.type);
+    tensor.type = PX_UINT8;
+    return tensor;
+}
+
 /* A tensor over existing memory. */
 static inline px_tensor px_tensor_of(void *data, size_t rows, int columns, px_type type) {
     px_tensor tensor = {data, rows, columns, type};

@@ -10,9 +10,9 @@
  * records that they are due, and a resumed run begins with them. After the evaluation the checkpoint is updated with
  * its result, and the best step gets a checkpoint if it has none.
  *
- * A stop request (stop.h) is answered on all ranks after the present step, or before the next batch of an evaluation,
- * or before the next row of pixels of samples. An interrupted evaluation or sampling reports nothing and is repeated
- * after a resume. A resumed run therefore produces the same weights and metrics as an uninterrupted one. */
+ * A stop request (stop.h) is answered on all ranks after at most one more step, or before the next batch of an
+ * evaluation, or before the next row of pixels of samples. An interrupted evaluation or sampling reports nothing and is
+ * repeated after a resume. A resumed run therefore produces the same weights and metrics as an uninterrupted one. */
 #ifndef PIXELRNN_TRAIN_H
 #define PIXELRNN_TRAIN_H
 

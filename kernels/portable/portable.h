@@ -30,6 +30,7 @@
 
 #include "host/device/backend.h"
 #include "kernels/portable/random.h"
+#include <float.h>
 #include <math.h>
 
 typedef struct px_lane {
@@ -72,6 +73,8 @@ PX_FUNCTION double *px_row_double(const px_tensor *tensor, size_t row) {
 PX_FUNCTION uint8_t *px_row_bytes(const px_tensor *tensor, size_t row) {
     return (uint8_t *)tensor->data + row * (size_t)tensor->columns;
 }
+/* Whether an update is made: the norm of the gradients, scale(0, 1), is finite. */
+PX_FUNCTION bool px_update_is_made(const px_tensor *scale) { return fabs(px_row_double(scale, 0)[1]) <= DBL_MAX; }
 /* A number of an optimiser update, PX_UPDATE_..., in the precision of the update. */
 PX_FUNCTION px_real px_update_number(const px_tensor *numbers, int which) {
     return (px_real)px_row_double(numbers, 0)[which];

@@ -55,7 +55,7 @@ struct step_rows {
     int pixel[PX_STEP_ROWS];                 /* of step t, or -1 behind the last row */
     int before[PX_STEP_ROWS];                /* of the same position at step t - 1 */
     int after[PX_STEP_ROWS];                 /* at step t + 1 */
-    int tap[PX_STEP_MAX_TAPS][PX_STEP_ROWS]; /* of A */
+    int tap[PX_MAX_STEP_TAPS][PX_STEP_ROWS]; /* of A */
 };
 
 /* A thread's place in the launch. */

@@ -14,7 +14,6 @@
 enum {
     PX_STEP_ROWS = 64, /* rows of a block */
     PX_STEP_THREADS = 128,
-    PX_STEP_MAX_TAPS = 3,
     PX_STEP_CHANNEL_MULTIPLE = 16, /* D must be a multiple: K of one mma, and 2 n-tiles */
     PX_STEP_DEPTH = 64,            /* values of K in a stage of the pipeline */
 };
@@ -54,6 +53,12 @@ static inline px_step_launch px_step_launch_of(const px_recurrence_args *s, int 
     launch.blocks[2] = (unsigned)s->directions;
     launch.shared = (size_t)stages * (size_t)PX_STEP_STAGE_BYTES(channels, backward);
     return launch;
+}
+
+/* The bytes of px_recurrence_args.temporary backward: the gradients of c, (direction, position, image) x D float32. */
+static inline size_t px_step_temporary_bytes(const px_recurrence_args *s) {
+    const size_t rows = (size_t)s->directions * (size_t)s->positions * (size_t)s->grid.images;
+    return rows * (size_t)s->hidden * sizeof(float);
 }
 
 /* The tensor row of the pixel at (step t, position p, image) in a direction, or -1 if the position is not live. */

@@ -5,8 +5,9 @@
  *     load the gates of t (input-to-state) from global memory into registers
  *     multiply the weights with the block's own part of state(t), then with the other parts as they arrive;
  *         meanwhile prefetch the gates of t + 2 into the L2 cache
- *     apply the cells; store h to global memory and into the block's own part of state(t + 1)
+ *     apply the cells; store h into the block's own part of state(t + 1)
  *     fence.proxy.async in every thread that stored; __syncthreads; copy the own part to the other blocks
+ *     while it travels, store gates, h and c to global memory
  * state(t) is h(t - 1) of all hidden channels, in buffer t mod 2. state(0) is 0. Positions that are not live take part
  * with h = c = 0.
  *
@@ -114,29 +115,35 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
         }
         px_wgmma_wait(sums);
 
+        px_bf16x8 h[2] = {};
         PX_UNROLL
         for (int second = 0; second < 2; second++) {
-            px_bf16x8 h = {};
-            if (pixel[second] < 0) {
+            if (pixel[second] < 0)
                 cell[second] = px_float8{};
-            } else {
-                px_cluster_cell_forward(sums, second, gates[second], &cell[second], &h);
+            else
+                px_cluster_cell_forward(sums, second, gates[second], &cell[second], &h[second]);
+            if (at.channel >= 0)
+                px_store_shared(base + next + px_operand_row(at.channel / PX_CHUNK, at.position + 8 * second),
+                                h[second]);
+        }
+        if (step + 1 < pipeline.steps) {
+            px_fence_proxy_async();
+            __syncthreads();
+            if (other) {
+                const uint32_t tile = base + next + px_forward_copy_offset(&c, block);
+                px_copy_async(px_map_shared(tile, peer), tile, px_forward_copy_bytes(&c, block),
+                              px_map_shared(barriers + px_forward_barrier(step + 1, block), peer));
+            }
+        }
+        PX_UNROLL
+        for (int second = 0; second < 2; second++) {
+            if (pixel[second] >= 0) {
                 px_gates_write(c, at, direction.gates, pixel[second], gates[second]);
                 const size_t offset = px_state_offset(&c, &at, pixel[second]);
-                px_store_global((uint16_t *)direction.h.data + offset, h);
+                px_store_global((uint16_t *)direction.h.data + offset, h[second]);
                 px_store_global((float *)direction.c.data + offset, cell[second]);
             }
             pixel[second] = next_pixel[second], next_pixel[second] = prefetched_pixel[second];
-            if (at.channel >= 0)
-                px_store_shared(base + next + px_operand_row(at.channel / PX_CHUNK, at.position + 8 * second), h);
-        }
-        if (step == pipeline.steps - 1) break;
-        px_fence_proxy_async();
-        __syncthreads();
-        if (other) {
-            const uint32_t tile = base + next + px_forward_copy_offset(&c, block);
-            px_copy_async(px_map_shared(tile, peer), tile, px_forward_copy_bytes(&c, block),
-                          px_map_shared(barriers + px_forward_barrier(step + 1, block), peer));
         }
     }
     px_cluster_sync();

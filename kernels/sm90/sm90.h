@@ -93,12 +93,13 @@ PX_SM90 void px_mbarrier_arrive_remote(uint32_t remote_barrier) {
     asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(remote_barrier) : "memory");
 }
 
-/* Waits until the phase of this parity has completed. */
+/* Waits until the phase of this parity has completed. The bytes that it counted are visible then. An acquire at cluster
+ * scope would also invalidate the L1 cache, after every wait. */
 PX_SM90 void px_mbarrier_wait(uint32_t barrier, uint32_t parity) {
     asm volatile("{\n\t"
                  ".reg .pred done;\n\t"
                  "again:\n\t"
-                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n\t"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n\t"
                  "@!done bra again;\n\t"
                  "}" ::"r"(barrier),
                  "r"(parity)

@@ -41,6 +41,7 @@ fused='products_with_bias products_with_relu
     convolutions_with_bias convolutions_with_relu_mask convolutions_with_add convolutions_with_relu'
 refused='products_refused convolutions_refused'
 plain='products convolutions epilogues'
+tf32='products_in_tf32 convolutions_in_tf32'
 
 # Two at a time
 # shellcheck disable=SC2086 # counts are words
@@ -65,12 +66,62 @@ each_way() {
 
 too_old() {
     PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_CAPABILITY=75 "$mock/test_golden" >old.log 2>&1 && return 1
-    contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later'
+    contains old.log 'no CUDA device: .* has compute capability 7.5, want 8.0 or later \(driver for CUDA 12.4, runtime 1[0-9].[0-9]\)'
 }
 
 no_product() {
     PX_TEST_DEVICE=cuda PX_GOLDEN="$golden" PX_MOCK_PRODUCTS=none "$mock/test_golden" >product.log 2>&1 && return 1
     contains product.log 'cuBLASLt: GEMM of '
+}
+
+# value RUN COUNT
+value() { awk -v name="$2" '$1 == name { print $2 }' "$1.counts"; }
+
+# A training step makes no call that waits for the device, but for the event of the step before.
+ahead() {
+    passes short && passes long && same "$(value long synchronizations)" "$(value short synchronizations)" &&
+        same "$(($(value long event_waits) - $(value short event_waits)))" 20 &&
+        echo "launches a step: $((($(value long launches) - $(value short launches)) / 20))"
+}
+
+# ---- The program -----------------------------------------------------------------------------------------------------
+
+# 64 hidden features: a float32 model that is large enough for the hint
+cat >train.yaml <<END
+name: mock
+device: cuda
+model: {kind: pixelcnn, layers: 1, hidden: 64, head: 16}
+data: {train: builtin:digits, levels: 2, size: 8}
+train: {steps: 3, batch_size: 4, samples: 0, log_every: 1}
+END
+
+# trains PRECISION [VAR=VALUE...]: a short run of the program on the mock; its counts are in PRECISION.counts
+trains() {
+    rm -rf run
+    env PX_MOCK_COUNTS="$1.counts" "${@:2}" "$mock/pixelrnn" train train.yaml -o run --set precision="$1" >out 2>err || { cat err; return 1; }
+    model=run/checkpoints/newest/model.safetensors
+}
+
+hint='hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do'
+# shellcheck disable=SC2086
+precisions() {
+    trains float32 && same "$(grep -c '^hint' err)" 1 && contains err "$hint" && counted float32 none $tf32 && cp $model plain || return
+    trains float32 && cmp $model plain || return
+    trains tf32 && ! grep hint err && counted tf32 some $tf32 convolutions && ! cmp -s $model plain || return
+    trains bfloat16 && ! grep hint err && counted bfloat16 none $tf32
+}
+
+# The product of a cuDNN that cannot plan is the im2col's, up to rounding.
+warns_once() {
+    trains bfloat16 PX_MOCK_PLANS=fail && same "$(grep -c '^warning' err)" 1 &&
+        contains err '^warning: cuDNN [0-9]* cannot plan a convolution: error \(mock\); im2col and cuBLASLt compute it' &&
+        counted bfloat16 none convolutions && counted bfloat16 some products || return
+    "$mock/pixelrnn" eval run --data builtin:digits --set data.size=8 --set eval.batch_size=100 >out 2>err && ! grep warning err || return
+    PX_MOCK_PLANS=fail "$mock/pixelrnn" eval run --data builtin:digits --set eval.batch_size=100 >out 2>err && contains err '^warning: cuDNN'
+}
+
+works_without_plans() {
+    PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_MOCK_PLANS=fail "$mock/test_golden"
 }
 
 # shellcheck disable=SC2086
@@ -82,12 +133,22 @@ mixed() {
     check 'golden cases, epilogues fused for even channels' passes refusing
     start graph graph
     check 'training steps as graphs' passes graph
+    start short train PX_TEST_STEPS=10
+    start long train PX_TEST_STEPS=30
+    check 'training steps wait for events alone' ahead
     check 'graphs were launched' counted graph some graphs
     check 'nothing of the libraries was left behind by training steps' counted graph none left
     check 'nor by sampling' counted decoder none left
     check 'nor by golden cases' counted refusing none left
     check 'a device that is too old is refused' too_old
     check 'a product that there is no algorithm for is an error' no_product
+    check 'golden cases where cuDNN fails to plan' works_without_plans
+    if [ -x "$mock/pixelrnn" ]; then
+        check 'tf32 multiplies in TF32, float32 does not and prints a hint' precisions
+        check 'a cuDNN that fails to plan is reported once' warns_once
+    else
+        skip 'the program on the mock' 'NCCL was not found'
+    fi
     check 'operations, epilogues fused for even channels' passes even
     check 'they did some of each' counted even some $fused products_with_add $refused $plain
 }

@@ -69,6 +69,18 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
     check "$kind: sample and eval agree on the NLL" samples_agree_with_eval $kind
 done
 
+# tf32 is float32 on a CPU, bit for bit, and close to it on a GPU.
+trains_in_tf32() {
+    local full tf32
+    train row_lstm tf32 row_lstm.tf32 && tf32=$(test_nll) && contains row_lstm.tf32/config.yaml '^precision: tf32$' || return
+    if [ "$device" = cpu ]; then
+        cmp row_lstm.{full,tf32}/checkpoints/000000150/optimizer.safetensors
+    else
+        train row_lstm float32 again && full=$(test_nll) && near "$tf32" "$full" 0.005
+    fi
+}
+check "row_lstm in tf32" trains_in_tf32
+
 # All ranks refresh their compute weights from the checkpoint that rank 0 reads.
 ranks_resume() {
     local train=(train row_lstm.yaml --set precision=bfloat16 --set train.steps=90)

@@ -144,6 +144,21 @@ initialises_from() { # only rank 0 reads the model
 }
 check "--init" initialises_from
 
+# Open MPI binds one or two ranks to a core each by default. taskset binds here, since mpirun may not in a container.
+warns_of_binding() { # RANKS CPUS EXPECTED: how many lines the ranks print if they are bound to these processors
+    rm -rf bound
+    "${mpi[@]}" -n "$1" taskset -c "$2" "$program" train sgd.yaml -o bound --set train.steps=1 >out 2>err || return
+    same "$(grep -c '^pixelrnn: warning: found each rank bound to 1 of .* expected [0-9]*; start mpirun with --bind-to none' err)" "$3"
+}
+processors=$(getconf _NPROCESSORS_ONLN)
+if command -v taskset >/dev/null && taskset -c 0 true 2>/dev/null && [ "$(env -u OMP_NUM_THREADS nproc)" -eq "$processors" ]; then
+    check "a rank on one of several processors is reported" warns_of_binding 1 0 $((processors > 1))
+    check "two ranks are, if the host has more for each" warns_of_binding 2 0 $((processors / 2 > 1))
+    check "ranks that are not bound are not reported" warns_of_binding 2 "0-$((processors - 1))" 0
+else
+    skip "a rank on one of several processors is reported" "there is no taskset, or this script is bound"
+fi
+
 # ---- Evaluation ------------------------------------------------------------------------------------------------------
 
 evaluates_equally() { # COUNT

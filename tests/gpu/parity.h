@@ -52,15 +52,18 @@ static const int roundings[OPERATIONS] = {[OP_gemm] = 1,
 
 /* A comparison: the precision of each side, and the tolerance in roundings to bfloat16 (share). bfloat16 differs from
  * float32 by one rounding. CPU and CUDA differ by up to twice that if their sums fall on two sides of a tie, and CUDA
- * rounds a convolution's sum once more before it adds. */
+ * rounds a convolution's sum once more before it adds. With TF32, CUDA rounds both operands to 2^-11, in every product.
+ */
 typedef struct mode {
     const char *name;
     px_type type[SIDES];
     double share;
+    bool tf32; /* on the second side */
 } mode;
-static const mode modes[] = {{"float32", {PX_REAL, PX_REAL}, 0},
-                             {"bfloat16", {PX_BF16, PX_BF16}, 4},
-                             {"bfloat16 compared with float32", {PX_REAL, PX_BF16}, 1}};
+static const mode modes[] = {{"float32", {PX_REAL, PX_REAL}, 0, false},
+                             {"tf32", {PX_REAL, PX_REAL}, 1, true},
+                             {"bfloat16", {PX_BF16, PX_BF16}, 4, false},
+                             {"bfloat16 compared with float32", {PX_REAL, PX_BF16}, 1, false}};
 
 static struct {
     px_context ctx;
@@ -190,10 +193,11 @@ static double (*const elements[])(const void *, size_t) = {[PX_REAL] = px_elemen
                                                            [PX_FLOAT64] = px_element_double,
                                                            [PX_BF16] = element_bfloat16};
 
-/* The relative difference. For convolutions in bfloat16, the reference magnitude is at least 1, because the terms of
- * cases with few pixels can cancel. */
+/* The relative difference. For convolutions in bfloat16 and TF32, the reference magnitude is at least 1, because the
+ * terms of cases with few pixels can cancel. */
 static inline double relative_to_sums(px_difference d, int operation) {
-    const bool sums = operation == OP_convolve || operation == OP_convolve_input_gradient;
+    const bool sums = operation == OP_convolve || operation == OP_convolve_input_gradient ||
+                      (the.mode->tf32 && operation == OP_convolve_weight_gradient);
     const double largest = d.relative > 0 ? fabs(d.found - d.want) / d.relative : 1;
     return sums && the.mode->share > 0 && largest < 1 ? d.relative * largest : d.relative;
 }
@@ -201,7 +205,8 @@ static inline double relative_to_sums(px_difference d, int operation) {
 /* Fails if the sides differ by more than the tolerance. Each side is the reference once, so that NaN on either is
  * found. */
 static inline void expect_equal(const pair *p, int operation, const char *what) {
-    const double tolerance = of_sums + the.mode->share * roundings[operation] * of_rounding;
+    const int rounded = the.mode->tf32 && operation == OP_convolve_weight_gradient ? 1 : roundings[operation];
+    const double tolerance = of_sums + the.mode->share * rounded * of_rounding;
     const size_t count = px_tensor_elements(&p->on[0]);
     for (int side = 0; side < SIDES; side++) {
         px_device *device = the.device[side];
@@ -219,7 +224,7 @@ static inline void expect_equal(const pair *p, int operation, const char *what) 
                 "%s, %s [%s]: element %zu of %zu is %.9g on %s, %.9g on %s; off by %.3g of the largest, at most %g "
                 "(float32 sums, and %d roundings to bfloat16 times %g)",
                 names[operation], what, the.note, d.index, count, d.want, the.device[reference]->kind, d.found,
-                the.device[other]->kind, d.relative, tolerance, roundings[operation], the.mode->share);
+                the.device[other]->kind, d.relative, tolerance, rounded, the.mode->share);
     }
 }
 
@@ -276,6 +281,7 @@ static inline px_status open_sides(const mode *of, bool cuda) {
     PX_TRY(px_cpu_open(&the.ctx, of->type[0], &the.device[0]));
     PX_TRY(cuda ? px_cuda_open(&the.ctx, of->type[1], -1, &the.device[1])
                 : px_cpu_open(&the.ctx, of->type[1], &the.device[1]));
+    if (of->tf32) px_device_allow_tf32(the.device[1]);
     for (int side = 0; side < SIDES; side++) {
         PX_TRY(the.device[side]->ops->allocate(the.device[side], POOL, (void **)&the.pool[side]));
         the.host[side] = malloc(POOL);

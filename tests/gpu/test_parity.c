@@ -1,11 +1,11 @@
-/* Compares CUDA with the CPU: every operation of the device table, in float32 and in bfloat16, on the same random
+/* Compares CUDA with the CPU: every operation of the device table, in float32, TF32 and bfloat16, on the same random
  * inputs, over the cases of tests/support/cases.h.
  *
  * Outputs are filled with NaN first, so that elements that an operation does not write are found. An operation without
  * a check_NAME does not compile, and a check that does not run its operation fails.
  *
  * PX_PARITY=cpu compares the CPU with itself, for machines without a GPU. PX_PARITY=precision compares the CPU's
- * bfloat16 with its float32. PX_PARITY=float32 or bfloat16 runs one precision alone. */
+ * bfloat16 with its float32. PX_PARITY=float32, tf32 or bfloat16 runs one precision alone. */
 #include "tests/gpu/check_convolutions.h"
 #include "tests/gpu/check_recurrences.h"
 #include "tests/gpu/parity.h"
@@ -284,7 +284,8 @@ static void check_adam(void) {
 static void check_ema(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const update u = update_of(&px_tensor_cases[i]);
-        BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .decay = (px_real)0.9);
+        BOTH(ema, .weights = u.weights.on[side], .average = u.first.on[side], .scale = u.scale.on[side],
+             .decay = (px_real)0.9);
         EXPECT(ema, u.first);
     }
 }
@@ -348,10 +349,9 @@ int main(void) {
     const bool precision = strcmp(chosen, "precision") == 0, cuda = !precision && strcmp(chosen, "cpu") != 0;
     int exit_status = EXIT_SUCCESS;
     for (size_t i = 0; i < PX_COUNT(modes) && exit_status != EXIT_SKIP; i++) {
-        const bool named = strcmp(chosen, modes[i].name) == 0,
-                   one = strcmp(chosen, "float32") == 0 || strcmp(chosen, "bfloat16") == 0;
+        const bool named = strcmp(chosen, modes[i].name) == 0, one = !precision && cuda && chosen[0];
         const bool across = modes[i].type[0] != modes[i].type[1];
-        if (across != precision || (one && !named)) continue;
+        if (across != precision || (one && !named) || (modes[i].tf32 && !cuda)) continue;
         int result = with_sides(&modes[i], cuda, run_operations);
         if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT")) {
             setenv("PX_EPILOGUES", "0", 1);

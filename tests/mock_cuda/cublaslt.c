@@ -159,6 +159,8 @@ static bool narrow(const layout *l) { return l->type == CUDA_R_16BF; }
 
 static size_t element(const layout *l) { return narrow(l) ? 2 : 4; }
 
+static bool in_tf32(const product *p) { return p->op.compute == CUBLAS_COMPUTE_32F_FAST_TF32; }
+
 static uint64_t depth(const product *p) { return p->op.transposed[0] == CUBLAS_OP_N ? p->a.columns : p->a.rows; }
 
 static bool has_bias(int32_t epilogue) {
@@ -189,8 +191,9 @@ static cublasStatus_t check(const product *p) {
     if (p->op.kind != OPERATION || !fits(&p->a, p->op.transposed[0], p->d.rows, depth(p)) ||
         !fits(&p->b, p->op.transposed[1], depth(p), p->d.columns) || !fits(&p->c, CUBLAS_OP_N, p->d.rows, p->d.columns))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (p->op.compute != CUBLAS_COMPUTE_32F || p->op.scale != CUDA_R_32F || p->a.type != p->b.type ||
-        p->c.type != p->d.type || (narrow(&p->d) && !narrow(&p->a)))
+    if ((p->op.compute != CUBLAS_COMPUTE_32F && !(in_tf32(p) && p->a.type == CUDA_R_32F)) ||
+        p->op.scale != CUDA_R_32F || p->a.type != p->b.type || p->c.type != p->d.type ||
+        (narrow(&p->d) && !narrow(&p->a)))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (vector && (!p->op.vector || p->d.batch != 1)) return CUBLAS_STATUS_INVALID_VALUE;
     const char *products = getenv("PX_MOCK_PRODUCTS");
@@ -237,13 +240,14 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 /* ---- Running it ----------------------------------------------------------------------------------------------------
  */
 
-/* A matrix of the batch as dense float32. */
-static float *widened(const layout *l, const void *data, int64_t index) {
+/* A matrix of the batch as dense float32, rounded to TF32 if that is asked for. */
+static float *widened(const layout *l, const void *data, int64_t index, bool tf32) {
     const int64_t rows = (int64_t)l->rows, columns = (int64_t)l->columns;
     float *wide = mock_memory((size_t)(rows * columns) * sizeof *wide);
     for (int64_t column = 0; column < columns; column++)
         for (int64_t row = 0; row < rows; row++)
             wide[column * rows + row] = mock_read(data, index * l->step + column * l->ld + row, narrow(l));
+    for (int64_t i = 0; tf32 && i < rows * columns; i++) wide[i] = mock_tf32(wide[i]);
     return wide;
 }
 
@@ -268,7 +272,7 @@ static void run(const void *args) {
                                                p->op.transposed[1] == CUBLAS_OP_N ? CblasNoTrans : CblasTrans};
     mock_spoil(p->workspace, p->workspace ? WORKSPACE : 0);
     for (int64_t i = 0; i < p->d.batch; i++) {
-        float *a = widened(&p->a, p->at_a, i), *b = widened(&p->b, p->at_b, i);
+        float *a = widened(&p->a, p->at_a, i, in_tf32(p)), *b = widened(&p->b, p->at_b, i, in_tf32(p));
         float *sums = mock_memory((size_t)rows * (size_t)columns * sizeof *sums);
         cblas_sgemm(CblasColMajor, transposed[0], transposed[1], rows, columns, k, 1, a, (int)p->a.rows, b,
                     (int)p->b.rows, 0, sums, rows);
@@ -314,6 +318,7 @@ static bool keeps(const product *p, const algorithm *algo) {
 
 static void count_product(const product *p) {
     mock_counted(MOCK_products);
+    if (in_tf32(p)) mock_counted(MOCK_products_in_tf32);
     if (p->beta != 0 && p->at_c != p->at_d) mock_counted(MOCK_products_with_add);
     if (has_bias(p->op.epilogue)) mock_counted(MOCK_products_with_bias);
     if (has_relu(p->op.epilogue)) mock_counted(MOCK_products_with_relu);

@@ -77,6 +77,9 @@ void mock_convolve(const void *args) {
     const int made = mock_made(c->pass);
     float *wide[3];
     for (int i = 0; i < 3; i++) wide[i] = dense(&c->tensor[i], i == made ? NULL : run->tensor[i], &c->tensor[i]);
+    for (int i = 0; i < 3; i++) /* an engine on tensor cores */
+        for (int64_t e = 0; i != made && !c->tensor[i].narrow && e < elements(&c->tensor[i]); e++)
+            wide[i][e] = mock_tf32(wide[i][e]);
     run_pass(c, wide[0], wide[1], wide[2]);
     for (int i = 0; i < c->ends; i++) run_end(&c->end[i], run->beside[i], wide[made]);
     if (c->poisoned) mock_spoil(wide[made], (size_t)elements(&c->tensor[made]) * sizeof(float));

@@ -129,7 +129,7 @@ cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t descriptor
     }
     mock_descriptor *const *from = v->data, *const *to = values;
     for (int64_t i = 0; i < given; i++) {
-        if (!to[i] || to[i]->type != from[i]->type || to[i]->final) return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
+        if (!to[i] || to[i]->type != from[i]->type || to[i]->final) return CUDNN_STATUS_BAD_PARAM;
         copy_descriptor(to[i], from[i]);
     }
     return CUDNN_STATUS_SUCCESS;

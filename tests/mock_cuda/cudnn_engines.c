@@ -1,6 +1,7 @@
 /* cuDNN's engines, ranked so that those come first which must not be chosen: they give NaN. And plans, run. */
 #include "tests/mock_cuda/cudnn_mock.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { NOTES = 2, WORKSPACE = 1 << 16, LEAST_ALIGNMENT = 16 };
 
@@ -27,6 +28,8 @@ const char *cudnnGetErrorString(cudnnStatus_t status) {
            : CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM   ? "bad parameter (mock)"
                                                                        : "error (mock)";
 }
+
+size_t cudnnGetVersion(void) { return CUDNN_VERSION; }
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
     *handle = mock_memory(sizeof **handle);
@@ -63,9 +66,11 @@ static mock_descriptor *config_of(const mock_descriptor *graph, int64_t index) {
 
 cudnnStatus_t mock_rank(mock_descriptor *ranking) {
     const mock_descriptor *graph = mock_part(ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+    const char *plans = getenv("PX_MOCK_PLANS");
     mock_convolution c;
     const cudnnStatus_t status = mock_graph(graph, &c);
     if (status != CUDNN_STATUS_SUCCESS) return status;
+    if (plans && strcmp(plans, "fail") == 0) return CUDNN_STATUS_INTERNAL_ERROR;
     if (!mock_takes(c.tensor[0].size[0]) || (c.ends > 0 && !mock_ends(mock_result(&c)->size[1]))) {
         mock_counted(MOCK_convolutions_refused);
         return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
@@ -139,6 +144,7 @@ static cudnnStatus_t place_tensors(mock_run *run, const mock_descriptor *pack) {
 
 static void count_run(const mock_convolution *c) {
     mock_counted(MOCK_convolutions);
+    if (!c->tensor[1].narrow) mock_counted(MOCK_convolutions_in_tf32);
     for (int i = 0; i < c->ends; i++) {
         const mock_end *end = &c->end[i];
         const bool bias = end->beside.size[0] * end->beside.size[2] * end->beside.size[3] == 1;

@@ -53,7 +53,7 @@ static cudnnStatus_t read_padding(const mock_descriptor *d, mock_convolution *c)
     const int64_t *before = mock_values(d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2);
     const int64_t *after = mock_values(d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, 2);
     const int64_t *x = c->tensor[0].size, *weight = c->tensor[1].size, *y = c->tensor[2].size;
-    if (d->type != CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR) return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
+    if (d->type != CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR) return CUDNN_STATUS_BAD_PARAM;
     if (mock_number(d, CUDNN_ATTR_CONVOLUTION_CONV_MODE) != CUDNN_CROSS_CORRELATION ||
         mock_number(d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT ||
         mock_number(d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS) != 2 ||
@@ -76,8 +76,7 @@ static cudnnStatus_t read_pass(const mock_descriptor *d, mock_convolution *c) {
     if (pass == MOCK_PASSES) return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
     c->pass = (mock_pass)pass;
     for (int i = 0; i < 3; i++)
-        if (!read_tensor(mock_part(d, passes[pass].tensor[i]), &c->tensor[i]))
-            return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
+        if (!read_tensor(mock_part(d, passes[pass].tensor[i]), &c->tensor[i])) return CUDNN_STATUS_BAD_PARAM;
     const float *alpha = mock_values(d, passes[pass].alpha, 1), *beta = mock_values(d, passes[pass].beta, 1);
     if (*alpha != 1 || *beta != 0) return CUDNN_STATUS_NOT_SUPPORTED;
     return read_padding(mock_part(d, passes[pass].convolution), c);

@@ -27,6 +27,8 @@ static void finished(px_status status, const char *kernel) {
 #define KERNEL_BF16(name) KERNEL_AS(name, name##_bf16)
 PX_ACTIVATION_OPS(KERNEL)
 PX_ACTIVATION_OPS(KERNEL_BF16)
+KERNEL(skew)
+KERNEL(unskew)
 KERNEL(mask)
 KERNEL(sum_columns)
 KERNEL(sum_squares)

@@ -10,10 +10,13 @@
  * are those of the CPU backend and an emulated fused recurrence step, and recurrences on clusters do not run.
  *
  * Environment variables:
- *   PX_MOCK_ENDS         which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number
- * of channels. With even, cuDNN has no engine for two images PX_MOCK_PRODUCTS     none: cuBLASLt has no algorithm for
- * any GEMM PX_MOCK_CAPABILITY   the device's compute capability, 99 for 9.9 (default) PX_MOCK_COUNTS       a file to
- * which the counts below are written at exit */
+ *   PX_MOCK_ENDS        which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number of
+ *                       channels. With even, cuDNN has no engine for two images
+ *   PX_MOCK_PRODUCTS    none: cuBLASLt has no algorithm for any GEMM
+ *   PX_MOCK_PLANS       fail: cuDNN fails to plan, for another reason than lack of support
+ *   PX_MOCK_CAPABILITY  the device's compute capability, 99 for 9.9 (default)
+ *   PX_MOCK_NCCL        STEP:RANK: this step of NCCL fails on this rank (mock_nccl/nccl.c)
+ *   PX_MOCK_COUNTS      a file to which the counts below are written at exit */
 #ifndef PIXELRNN_TESTS_MOCK_H
 #define PIXELRNN_TESTS_MOCK_H
 
@@ -23,22 +26,28 @@
 #include <stdint.h>
 
 /* Counts of calls, with which a test shows that it exercises a path. "with" counts fused epilogues, "refused" requests
- * that were not supported, "left" objects and allocations that were not destroyed or freed. */
+ * that were not supported, "launches" the work that the host gave to a stream, where a graph is one, and "left" objects
+ * and allocations that were not destroyed or freed. */
 #define MOCK_COUNTS(X)                                                                                                 \
     X(products)                                                                                                        \
     X(products_with_add)                                                                                               \
     X(products_with_bias)                                                                                              \
     X(products_with_relu)                                                                                              \
     X(products_refused)                                                                                                \
+    X(products_in_tf32)                                                                                                \
     X(convolutions)                                                                                                    \
     X(convolutions_with_bias)                                                                                          \
     X(convolutions_with_relu_mask)                                                                                     \
     X(convolutions_with_add)                                                                                           \
     X(convolutions_with_relu)                                                                                          \
     X(convolutions_refused)                                                                                            \
+    X(convolutions_in_tf32)                                                                                            \
     X(epilogues)                                                                                                       \
+    X(launches)                                                                                                        \
     X(graphs)                                                                                                          \
     X(steps)                                                                                                           \
+    X(synchronizations)                                                                                                \
+    X(event_waits)                                                                                                     \
     X(left)
 typedef enum {
 #define MOCK_COUNT(name) MOCK_##name,
@@ -71,6 +80,8 @@ void mock_spoil(void *memory, size_t bytes);
 /* Element `index` of bfloat16 if narrow, else of float32. */
 float mock_read(const void *data, int64_t index, bool narrow);
 void mock_write(void *data, int64_t index, bool narrow, float value);
+/* Rounds to TF32, half away from zero, as tensor cores do with operands: 10 bits of mantissa. */
+float mock_tf32(float value);
 /* malloc that aborts the program on failure. */
 void *mock_memory(size_t bytes);
 void mock_free(void *memory); /* NULL is allowed */

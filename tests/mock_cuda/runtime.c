@@ -42,6 +42,16 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return cudaSuccess;
 }
 
+cudaError_t cudaDriverGetVersion(int *version) {
+    *version = 12040;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version) {
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDevice(int *device) {
     *device = 0;
     return cudaSuccess;
@@ -51,7 +61,7 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : mock_
 
 /* Compute capability 9.9 does not exist: such a device has clusters, but code for 9.0 alone is not for it. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
-    const char *capability = getenv("PX_MOCK_CAPABILITY");
+    const char *capability = getenv("PX_MOCK_CAPABILITY"), *rank = getenv("OMPI_COMM_WORLD_RANK");
     const int version = capability ? atoi(capability) : 99;
     if (device != 0) return mock_error(cudaErrorInvalidDevice);
     *card = (struct cudaDeviceProp){.name = "mock on the CPU",
@@ -61,6 +71,15 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
                                     .multiProcessorCount = 16,
                                     .totalGlobalMem = card_memory,
                                     .sharedMemPerBlockOptin = 227 << 10};
+    card->uuid.bytes[sizeof card->uuid.bytes - 1] = (char)(rank ? atoi(rank) : 0); /* each rank has a GPU of its own */
+    return cudaSuccess;
+}
+
+/* The clusters of an H200 with all of its shared memory: at most 16 multiprocessors of each of 8 GPCs. */
+cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *kernel, const cudaLaunchConfig_t *config) {
+    if (!kernel || config->numAttrs != 1 || config->attrs[0].id != cudaLaunchAttributeClusterDimension)
+        return mock_error(cudaErrorInvalidValue);
+    *clusters = 128 / (int)config->attrs[0].val.clusterDim.x;
     return cudaSuccess;
 }
 
@@ -92,7 +111,8 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     size_t used = 0;
     int place = -1;
     *memory = NULL;
-    if (error != cudaSuccess || bytes == 0) return error;
+    if (error != cudaSuccess) return error;
+    if (bytes == 0) return mock_error(cudaErrorInvalidValue); /* not documented */
     for (int i = 0; i < ALLOCATIONS; i++) {
         if (!allocations[i].memory) place = i;
         used += allocations[i].bytes;

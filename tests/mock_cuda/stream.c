@@ -1,5 +1,6 @@
-/* Streams and graphs of the runtime: lists of work with its arguments, done when somebody waits, or each time that the
- * graph is launched. */
+/* Streams, events and graphs of the runtime: lists of work with its arguments, done when somebody waits, or each time
+ * that the graph is launched. The newest stream runs first, so that one that should wait for an older one and does not
+ * comes too early. */
 #include "tests/mock_cuda/mock.h"
 #include <stdlib.h>
 #include <string.h>
@@ -43,20 +44,34 @@ static void append_all(list *to, const list *from) {
     for (const item *i = from->first; i; i = i->next) append(to, i->work, i->args, i->bytes);
 }
 
+/* Takes the first item off the list before it runs: it may run others of the list. */
+static item *take_first(list *work) {
+    item *first = work->first;
+    work->first = first->next;
+    if (!work->first) work->last = NULL;
+    return first;
+}
+
+static void finish_first(list *work) {
+    item *first = take_first(work);
+    first->work(first->args);
+    mock_free(first);
+}
+
 /* Empties the list, with or without doing what is on it. */
 static void finish(list *work, bool done) {
     while (work->first) {
-        item *first = work->first;
-        if (done) first->work(first->args);
-        work->first = first->next;
-        mock_free(first);
+        if (done)
+            finish_first(work);
+        else
+            mock_free(take_first(work));
     }
-    work->last = NULL;
 }
 
 cudaError_t mock_give(cudaStream_t stream, mock_work work, const void *args, size_t bytes) {
     if (!stream) return mock_error(cudaErrorInvalidResourceHandle);
     if (stream->captured && stream->spoilt) return mock_error(cudaErrorStreamCaptureInvalidated);
+    if (!stream->captured) mock_counted(MOCK_launches);
     append(stream->captured ? &stream->captured->work : &stream->work, work, args, bytes);
     return cudaSuccess;
 }
@@ -78,8 +93,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     return cudaSuccess;
 }
 
-/* Waiting for one stream waits for all: the program has no more than one on a device. */
+/* Waiting for one stream waits for all. */
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    mock_counted(MOCK_synchronizations);
     return stream ? mock_wait() : mock_error(cudaErrorInvalidResourceHandle);
 }
 
@@ -92,6 +108,77 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     mock_free(stream);
     return cudaSuccess;
 }
+
+/* ---- Events --------------------------------------------------------------------------------------------------------
+ */
+
+struct CUevent_st {
+    struct CUstream_st *stream; /* of the last record; NULL: never recorded */
+    long records, done;         /* how often it was recorded, and how many of these the streams have reached */
+};
+typedef struct event_work {
+    struct CUevent_st *event;
+    long record;
+} event_work;
+
+static void run_record(const void *args) {
+    const event_work *work = args;
+    work->event->done = work->record;
+}
+
+/* Runs the work of the other stream until the event is recorded. */
+static void run_wait(const void *args) {
+    const event_work *work = args;
+    list *other = &work->event->stream->work;
+    while (work->event->done < work->record && other->first) finish_first(other);
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+    const char *fails = getenv("PX_MOCK_NCCL"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+    if (flags & ~(unsigned)cudaEventDisableTiming) return mock_error(cudaErrorInvalidValue);
+    if (flags == 0 && fails && rank && strncmp(fails, "open:", 5) == 0 && strcmp(fails + 5, rank) == 0)
+        return mock_error(cudaErrorMemoryAllocation);
+    *event = mock_memory(sizeof **event);
+    **event = (struct CUevent_st){0};
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCreateWithFlags(event, 0); }
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    mock_free(event);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    const event_work work = {event, ++event->records};
+    event->stream = stream;
+    return mock_give(stream, run_record, &work, sizeof work);
+}
+
+/* Does the work before the last record, and no more. */
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    const event_work work = {event, event->records};
+    mock_counted(MOCK_event_waits);
+    if (event->records) run_wait(&work);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+    const event_work work = {event, event->records};
+    if (flags) return mock_error(cudaErrorInvalidValue);
+    return event->records ? mock_give(stream, run_wait, &work, sizeof work) : cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end) {
+    if (!begin->records || !end->records) return mock_error(cudaErrorInvalidResourceHandle);
+    if (begin->done < begin->records || end->done < end->records) return mock_error(cudaErrorNotReady);
+    *ms = 0.001f;
+    return cudaSuccess;
+}
+
+/* ---- Graphs --------------------------------------------------------------------------------------------------------
+ */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     if (stream->captured || mode != cudaStreamCaptureModeThreadLocal) return mock_error(cudaErrorIllegalState);
@@ -130,6 +217,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     if (!executable || stream->captured) return mock_error(cudaErrorInvalidValue);
     append_all(&stream->work, &executable->work);
     mock_counted(MOCK_graphs);
+    mock_counted(MOCK_launches);
     return cudaSuccess;
 }
 

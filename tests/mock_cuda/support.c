@@ -52,6 +52,14 @@ void mock_write(void *data, int64_t index, bool narrow, float value) {
         ((float *)data)[index] = value;
 }
 
+float mock_tf32(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits >> 23 & 0xff) != 0xff) bits = (bits + (1u << 12)) & ~((1u << 13) - 1);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 void *mock_memory(size_t bytes) {
     void *memory = malloc(bytes ? bytes : 1);
     counts[MOCK_left]++;

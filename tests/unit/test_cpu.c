@@ -1,5 +1,6 @@
-/* The CPU backend alone: GEMMs with their epilogues through oneDNN and through CBLAS, blocks of colour groups, and
- * recurrences in tasks. Operands are small integers, so that every sum is exact in float32 and in bfloat16. */
+/* The CPU backend alone: GEMMs with their epilogues through oneDNN and through CBLAS, blocks of colour groups,
+ * convolutions, and recurrences in tasks. Operands are small integers, so that every sum is exact in float32 and in
+ * bfloat16. */
 #include "host/device/cpu/onednn.h"
 #include "host/device/recurrence.h"
 #include "kernels/portable/bfloat16.h"
@@ -197,6 +198,101 @@ static void colour_groups_change_no_result(void **state) {
         for (int i = 0; i < 4; i++) check_colours(bf16 ? PX_BF16 : PX_REAL, i & 1, i & 2);
 }
 
+/* ---- Convolution primitives ---- */
+
+typedef struct convolution_case {
+    px_grid grid;
+    int rows, columns, centre, in, out;
+} convolution_case;
+/* The first ones have enough pixels for primitives, the last one does not. */
+static const convolution_case convolution_cases[] = {
+    {{3, 17, 19}, 2, 3, 1, 16, 20}, {{2, 16, 16}, 4, 7, 3, 1, 32}, {{5, 20, 13}, 4, 7, 3, 3, 7},
+    {{1, 40, 8}, 2, 3, 1, 21, 16},  {{4, 5, 6}, 2, 3, 1, 16, 16},
+};
+
+/* The sum over live taps of the products of x and weight at one pixel (gradient: of dy and the transposed weight). */
+static double exact_sum(const convolution_case *c, const px_taps *taps, px_tensor from, px_tensor weight, size_t pixel,
+                        size_t channel, bool gradient) {
+    const int sign = gradient ? -1 : 1, H = c->grid.height, W = c->grid.width;
+    const int row = (int)pixel / W % H, column = (int)pixel % W;
+    double sum = 0;
+    for (int t = 0; t < taps->live; t++) {
+        const int down = sign * taps->at[t].row, right = sign * taps->at[t].column;
+        if (row + down < 0 || row + down >= H || column + right < 0 || column + right >= W) continue;
+        const size_t there = (size_t)((int)pixel + down * W + right);
+        for (int i = 0; i < from.columns; i++) {
+            const size_t out = gradient ? (size_t)i : channel, in = gradient ? channel : (size_t)i;
+            const size_t element = (out * (size_t)taps->stored + (size_t)t) * (size_t)c->in + in;
+            sum += load(from.data, from.type, there * (size_t)from.columns + (size_t)i) *
+                   load(weight.data, weight.type, element);
+        }
+    }
+    return sum;
+}
+
+static void check_convolution(const convolution_case *c, px_type type, bool bias, bool relu) {
+    px_device *device = open_cpu(type);
+    const px_taps taps = px_taps_rectangle(c->rows, c->columns, c->centre);
+    const size_t pixels = px_grid_pixels(&c->grid);
+    const px_tensor x = tensor_of(pixels, c->in, type, 51), dy = tensor_of(pixels, c->out, type, 52),
+                    b = tensor_of(1, c->out, type, 53), y = tensor_of(pixels, c->out, type, 54),
+                    dx = tensor_of(pixels, c->in, type, 55),
+                    weight = tensor_of((size_t)c->out, taps.stored * c->in, type, 56);
+    for (size_t o = 0; o < (size_t)c->out; o++) /* dead taps have weight 0 */
+        for (int i = taps.live * c->in; i < weight.columns; i++)
+            store(weight.data, type, o * (size_t)weight.columns + (size_t)i, 0);
+    assert_ok(&ctx, px_run(device, convolve, .grid = c->grid, .taps = taps, .x = x, .weight = weight,
+                           .bias = bias ? b : (px_tensor){0}, .relu_y = relu, .y = y));
+    assert_ok(&ctx, px_run(device, convolve_input_gradient, .grid = c->grid, .taps = taps, .relu = relu, .dy = dy,
+                           .weight = weight, .x = x, .dx = dx));
+    for (size_t i = 0; i < px_tensor_elements(&y); i++) {
+        const size_t channel = i % (size_t)c->out;
+        const double sum = exact_sum(c, &taps, x, weight, i / (size_t)c->out, channel, false) +
+                           (bias ? load(b.data, type, channel) : 0);
+        const double want = relu && sum < 0 ? 0 : sum;
+        if (load(y.data, type, i) != want)
+            fail_msg("%d x %d taps, %d to %d features: y %zu is %g, expected %g", c->rows, c->columns, c->in, c->out, i,
+                     load(y.data, type, i), want);
+    }
+    for (size_t i = 0; i < px_tensor_elements(&dx); i++) {
+        const double sum = exact_sum(c, &taps, dy, weight, i / (size_t)c->in, i % (size_t)c->in, true);
+        const double want = relu && load(x.data, type, i) <= 0 ? 0 : sum;
+        if (load(dx.data, type, i) != want)
+            fail_msg("%d x %d taps, %d to %d features: dx %zu is %g, expected %g", c->rows, c->columns, c->in, c->out,
+                     i, load(dx.data, type, i), want);
+    }
+    const px_tensor all[] = {x, dy, b, y, dx, weight};
+    for (size_t i = 0; i < PX_COUNT(all); i++) free(all[i].data);
+    px_device_close(device);
+}
+
+static void convolutions_are_exact(void **state) {
+    (void)state;
+    for (int bf16 = 0; bf16 < (sizeof(px_real) == sizeof(float) ? 2 : 1); bf16++)
+        for (size_t c = 0; c < PX_COUNT(convolution_cases); c++)
+            for (int i = 0; i < 4; i++)
+                check_convolution(&convolution_cases[c], bf16 ? PX_BF16 : PX_REAL, i & 1, i & 2);
+}
+
+/* oneDNN has primitives for the models' convolutions, in both types; without them the test above tests im2col alone. */
+static void convolutions_have_primitives(void **state) {
+    (void)state;
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        px_device *device = open_cpu(bf16 ? PX_BF16 : PX_REAL);
+        px_onednn *onednn = px_cpu_thread_of(device)->onednn;
+        px_onednn_shape shape = {.height = 28, .width = 28, .in = 16, .out = 16, .rows = 2, .columns = 3, .centre = 1};
+        shape.type = device->activation;
+        for (shape.gradient = 0; onednn && shape.gradient < 2; shape.gradient++) {
+            px_onednn_convolution *c = px_onednn_convolution_find(onednn, &shape, PX_CPU_WORKSPACE);
+            assert_non_null(c);
+            assert_ptr_equal(px_onednn_convolution_find(onednn, &shape, PX_CPU_WORKSPACE), c);
+            assert_null(px_onednn_convolution_find(onednn, &shape, 100)); /* too little memory for the weight */
+        }
+        px_device_close(device);
+        if (!onednn) print_message("SKIP primitives of %s: oneDNN has none here\n", bf16 ? "bfloat16" : "float32");
+    }
+}
+
 /* ---- Recurrences ---- */
 
 enum { TENSORS = 4 };
@@ -221,8 +317,7 @@ static void run_recurrence(px_recurrence_args s, px_type type, int threads, bool
         at->h = all[d][2] = tensor_of(pixels, s.hidden, type, stream + 2);
         at->dh = all[d][3] = tensor_of(pixels, s.hidden, type, stream + 3);
     }
-    const size_t bytes = stepwise ? px_recurrence_bytes_stepwise(device, &s)
-                                  : device->ops->recurrence_bytes(device, &s);
+    const size_t bytes = stepwise ? px_recurrence_bytes_stepwise(&s) : device->ops->recurrence_bytes(device, &s);
     s.temporary = px_tensor_of(aligned_alloc(256, (bytes + 255) / 256 * 256), bytes, 1, PX_UINT8);
     memset(s.temporary.data, 0xff, bytes);
     assert_ok(&ctx, (stepwise ? px_recurrence_forward_stepwise : device->ops->recurrence_forward)(device, &s));
@@ -302,6 +397,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_is_exact_with_its_epilogue),
         cmocka_unit_test(colour_groups_change_no_result),
+        cmocka_unit_test(convolutions_are_exact),
+        cmocka_unit_test(convolutions_have_primitives),
         cmocka_unit_test(recurrence_is_independent_of_threads),
         cmocka_unit_test(smaller_batches_need_no_more_memory),
         cmocka_unit_test(threads_share_no_memory),

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- The order of an epoch ---- */
@@ -179,6 +180,22 @@ static void ordered_batches_wrap_around(void **state) {
         assert_int_equal(batch.images, 3);
         assert_int_equal(batch.first, 3 * step);
         for (int n = 0; n < 3; n++) assert_int_equal(batch.levels[2 * n], (3 * step + n) % 7);
+    }
+    px_loader_close(loader);
+}
+
+/* A batch keeps its images until the second next call, while the thread prepares the next one. */
+static void a_batch_outlives_the_next_call(void **state) {
+    (void)state;
+    px_source source = numbers(7);
+    px_loader *loader = open_loader(&source, 3, PX_LOADER_ORDERED);
+    for (int step = 0; step < 6; step++) {
+        const px_batch batch = next(loader, step);
+        uint8_t before[6];
+        memcpy(before, batch.levels, sizeof before);
+        next(loader, step + 1);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* the thread fills a batch of 6 bytes meanwhile */
+        assert_memory_equal(batch.levels, before, sizeof before);
     }
     px_loader_close(loader);
 }
@@ -390,6 +407,7 @@ int main(void) {
         cmocka_unit_test(every_image_is_chosen_equally_often),
         cmocka_unit_test(a_pass_over_a_subset),
         cmocka_unit_test(ordered_batches_wrap_around),
+        cmocka_unit_test(a_batch_outlives_the_next_call),
         cmocka_unit_test(shuffled_epochs_hold_every_image_once),
         cmocka_unit_test(the_batch_size_does_not_change_the_order),
         cmocka_unit_test(a_batch_does_not_depend_on_those_before),

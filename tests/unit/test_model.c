@@ -402,6 +402,49 @@ static void test_same_bits(void **state) {
     free(levels);
 }
 
+/* ---- Masks ---- */
+
+static int masks;
+static px_status count_mask(px_device *device, const px_mask_args *args) {
+    (void)device, (void)args;
+    masks++;
+    return PX_OK;
+}
+
+/* The gradients of a grey image's layers are masked only where mask A or stored taps that are not live require it: in
+ * the stem, and in the 3 x 3 convolution of a PixelCNN's block. */
+static void test_masks_that_keep_all_are_skipped(void **state) {
+    (void)state;
+    enum { LAYERS = 2 };
+    static const int want[] = {
+        [PX_MODEL_PIXELCNN] = 1 + LAYERS, [PX_MODEL_ROW_LSTM] = 1, [PX_MODEL_DIAGONAL_BILSTM] = 1};
+    for (int i = 0; i < 6; i++) {
+        fixture f = {0};
+        px_model *model;
+        const px_model_spec spec = spec_of(i / 2, LAYERS, 5, 4, 3, i % 2 ? 3 : 1);
+        uint8_t *levels = px_test_images(&spec, 2, 1);
+        int masked = 0;
+        f.device = px_test_device(&f.ctx);
+        px_device_ops ops = *f.device->ops;
+        ops.mask = count_mask;
+        f.device->ops = &ops;
+        assert_ok(&f.ctx, px_model_create(f.device, &spec, &model));
+        assert_ok(&f.ctx, px_model_initialise(model, 1));
+        assert_ok(&f.ctx, px_model_reserve(model, 2, PX_PURPOSE_TRAIN));
+        const px_parameters *parameters = px_model_parameters(model);
+        for (int t = 0; t < parameters->count; t++)
+            masked += parameters->items[t].rank > 1 && parameters->items[t].mask != PX_MASK_NONE;
+        masks = 0;
+        train(model, levels, 2);
+        if (masks != (spec.channels == 1 ? want[spec.kind] : masked))
+            fail_msg("%s: found %d masked gradients, expected %d", px_test_name(&spec), masks,
+                     spec.channels == 1 ? want[spec.kind] : masked);
+        px_model_destroy(model);
+        px_device_close(f.device);
+        free(levels);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_initialise),
@@ -412,6 +455,7 @@ int main(void) {
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_plan_above_all_memory),
         cmocka_unit_test(test_evaluation_memory_is_independent_of_depth),
+        cmocka_unit_test(test_masks_that_keep_all_are_skipped),
         {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)PX_MODEL_PIXELCNN},
         {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_ROW_LSTM},
         {"test_same_bits, diagonal_bilstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_DIAGONAL_BILSTM},

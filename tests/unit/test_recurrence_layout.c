@@ -294,8 +294,8 @@ static both_recurrences make_recurrences(fixture *d, px_recurrence_args shape) {
         real->c.columns = bf16->c.columns = shape.hidden;
         bf16->c.type = PX_REAL;
     }
-    s.stepwise.temporary = (px_tensor){malloc(px_recurrence_bytes_stepwise(NULL, &shape)),
-                                       px_recurrence_bytes_stepwise(NULL, &shape), 1, PX_UINT8};
+    s.stepwise.temporary = (px_tensor){malloc(px_recurrence_bytes_stepwise(&shape)),
+                                       px_recurrence_bytes_stepwise(&shape), 1, PX_UINT8};
     assert_non_null(s.stepwise.temporary.data);
     return s;
 }

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* The properties of an H200. */
-static const px_device hopper = {.capability = 90, .multiprocessors = 132, .shared = 232448};
+static const px_device hopper = {
+    .capability = 90, .multiprocessors = 132, .shared = 232448, .clusters = {128, 64, 32, 16}};
 
 static px_recurrence_args as_bf16(px_recurrence_args s) {
     for (int d = 0; d < s.directions; d++) {
@@ -72,8 +73,8 @@ static void test_choice(void **state) {
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_FUSED, "10.0");
     other.capability = 75;
     EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "7.5");
-    other = hopper, other.multiprocessors = 15;
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_FUSED, "no cluster in so few multiprocessors");
+    other = hopper, memset(other.clusters, 0, sizeof other.clusters);
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_FUSED, "no cluster fits");
     s.direction[1].h.data = (char *)16 + 4;
     EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_STEPWISE, "a tensor off by 4 bytes");
     px_recurrence_args skew2 = as_bf16(px_diagonal_recurrence((px_grid){1, 64, 5}, 32)), taps4 = skew2;
@@ -170,10 +171,25 @@ static void test_explanation(void **state) {
     }
 }
 
+/* The CPU runs any recurrence fused, unless PX_RECURRENCE=stepwise. */
+static void test_cpu(void **state) {
+    (void)state;
+    px_device cpu = {.capability = 0};
+    px_recurrence_explanation e;
+    const px_recurrence_args s = px_row_recurrence((px_grid){2, 4, 70}, 5);
+    px_recurrence_explain(&cpu, &s, true, &e);
+    assert_string_equal(e.option[e.chosen].name, "fused");
+    assert_string_equal(e.option[e.chosen].requires, "");
+    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_FUSED, "%s", "default");
+    cpu.recurrence = "stepwise";
+    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_STEPWISE, "%s", cpu.recurrence);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_explanation),
+        cmocka_unit_test(test_cpu),
     };
     return cmocka_run_group_tests_name("strategies of recurrences", tests, NULL, NULL);
 }

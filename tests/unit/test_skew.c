@@ -1,5 +1,5 @@
-/* kernels/skew.h: the map from (step, position, image) to pixels and its inverse, for Row LSTM and both directions of
- * the Diagonal BiLSTM. */
+/* kernels/skew.h: the map from (step, position, image) to pixels, its inverse, and step order, for Row LSTM and both
+ * directions of the Diagonal BiLSTM. */
 #include "tests/support/cases.h"
 #include "tests/support/support.h"
 #include "kernels/skew.h"
@@ -71,11 +71,45 @@ static void test_live_positions(void **state) {
     }
 }
 
+/* The positions that were live at the step before are the first ones. */
+static void test_continued_positions(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 2 * PX_COUNT(grids); i++) {
+        const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grids[i / 2], 16)
+                                           : px_row_recurrence(grids[i / 2], 16);
+        for (int t = 0; t < s.steps; t++)
+            for (int l = 0; l < px_skew_live(&s, t); l++) {
+                const int p = px_skew_first(&s, t) + l, before = t - 1;
+                const bool expected = before >= s.skew * p && before < s.skew * p + s.length;
+                if ((l < px_skew_continued(&s, t)) != expected)
+                    fail_msg("skew %d, step %d, position %d: continued is %d, expected %d", s.skew, t, p,
+                             l < px_skew_continued(&s, t), expected);
+            }
+    }
+}
+
+/* Step order is: for each step, a position before the live ones, the live ones, a position behind; images innermost. */
+static void test_step_order(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 2 * PX_COUNT(grids); i++) {
+        const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grids[i / 2], 16)
+                                           : px_row_recurrence(grids[i / 2], 16);
+        ptrdiff_t expected = 0;
+        for (int t = 0; t < s.steps; t++)
+            for (int p = px_skew_first(&s, t) - 1; p <= px_skew_first(&s, t) + px_skew_live(&s, t); p++)
+                for (int image = 0; image < s.grid.images; image++, expected++)
+                    if (px_step_order_row(&s, t, p, image) != expected)
+                        fail_msg("skew %d, step %d, position %d, image %d: row %td, expected %td", s.skew, t, p, image,
+                                 px_step_order_row(&s, t, p, image), expected);
+        EXPECT_EQUAL(px_step_order_rows(&s), expected, "case %zu", i);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_row_lstm),
-        cmocka_unit_test(test_diagonal_bilstm),
-        cmocka_unit_test(test_live_positions),
+        cmocka_unit_test(test_row_lstm),       cmocka_unit_test(test_diagonal_bilstm),
+        cmocka_unit_test(test_live_positions), cmocka_unit_test(test_continued_positions),
+        cmocka_unit_test(test_step_order),
     };
     return cmocka_run_group_tests_name("skew", tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
-/* Masked convolutions on the CPU: im2col of a chunk of pixels that fits in the L2 cache, then a GEMM over the live
- * taps.
+/* Masked convolutions on the CPU: image by image with oneDNN's convolution primitives, where they are faster; otherwise
+ * im2col of a chunk of pixels that fits in the L2 cache, then a GEMM over the live taps.
  *
  * Chunks, segments and tiles depend on the shapes alone, so that results do not depend on the number of threads. */
-#include "host/device/cpu/cpu.h"
+#include "host/device/cpu/onednn.h"
 #include "kernels/portable/bfloat16.h"
 #include <string.h>
 
@@ -46,6 +46,52 @@ static px_tensor im2col_rows(px_device *device, px_im2col_args im2col, size_t ro
     px_cpu_ops(im2col.x.type)->im2col(device, &im2col);
     return im2col.y;
 }
+
+/* ---- Convolution primitives ---- */
+
+/* Whether a primitive is faster than im2col with a GEMM: several taps in a rectangle, and enough pixels in an image.
+ * One thread of an EPYC (Zen 4), bfloat16, mask B of 3 x 3 on 8 images: 2.8 times as fast forward with 16 features of
+ * 28 x 28, 1.4 with 64 of 32 x 32, 1.05 with 128; the same for input gradients, but 5 with 16. Not for weight
+ * gradients, which are as fast as GEMMs with 64 features. */
+static bool suits_primitive(const px_grid *grid, const px_taps *taps) {
+    enum { MIN_PIXELS = 256 };
+    return taps->rows > 1 && taps->live > 1 && grid->height * grid->width >= MIN_PIXELS;
+}
+
+static px_onednn_shape shape_of(const px_grid *grid, const px_taps *taps, px_tensor x, px_tensor y) {
+    return (px_onednn_shape){.height = (uint64_t)grid->height,
+                             .width = (uint64_t)grid->width,
+                             .in = (uint64_t)x.columns,
+                             .out = (uint64_t)y.columns,
+                             .rows = (uint64_t)taps->rows,
+                             .columns = (uint64_t)taps->columns,
+                             .centre = (uint64_t)taps->centre,
+                             .type = x.type};
+}
+
+/* Convolves all images. Each thread has its own primitive and its own reordered weight, in its workspace. False if
+ * oneDNN has no kernel; the result is then undefined. */
+static bool convolve_images(px_device *device, const px_onednn_shape *shape, int images, px_tensor x, px_tensor weight,
+                            px_tensor bias, px_tensor y) {
+    const size_t pixels = (size_t)(shape->height * shape->width);
+    bool failed = false;
+#pragma omp parallel reduction(|| : failed) if (images > 1)
+    {
+        const px_cpu_thread *thread = px_cpu_thread_of(device);
+        px_onednn_convolution *c = px_onednn_convolution_find(thread->onednn, shape, PX_CPU_WORKSPACE);
+        failed = !c || !px_onednn_reorder(thread->onednn, c, weight.data, thread->workspace);
+#pragma omp for schedule(static)
+        for (int i = 0; i < images; i++) {
+            const px_tensor from = px_tensor_slice(x, (size_t)i * pixels, pixels),
+                            to = px_tensor_slice(y, (size_t)i * pixels, pixels);
+            if (!failed)
+                failed = !px_onednn_convolve(thread->onednn, c, from.data, thread->workspace, bias.data, to.data);
+        }
+    }
+    return !failed;
+}
+
+/* ---- Blocks of a weight ---- */
 
 /* A rectangle of a weight: outputs x inputs, from `output` and `input` on. */
 typedef struct weight_block {
@@ -110,7 +156,16 @@ static void convolve_block(px_device *device, const px_convolve_args *k, px_tens
     px_cpu_gemm_serial(device, &gemm, &epilogue);
 }
 
+static bool convolve_by_primitive(px_device *device, const px_convolve_args *k) {
+    px_onednn_shape shape = shape_of(&k->grid, &k->taps, k->x, k->y);
+    shape.has_bias = k->bias.data != NULL;
+    shape.relu_y = k->relu_y;
+    return suits_primitive(&k->grid, &k->taps) && !k->relu && !k->add.data &&
+           convolve_images(device, &shape, k->grid.images, k->x, k->weight, k->bias, k->y);
+}
+
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
+    if (convolve_by_primitive(device, k)) return PX_OK;
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, outputs = (size_t)k->y.columns;
     const size_t pixels = k->y.rows;
     const size_t step = chunk_rows(pixels, columns * outputs, columns * px_type_size(k->x.type));
@@ -180,7 +235,23 @@ static void input_gradient_chunk(px_device *device, const px_convolve_input_grad
     if (apart) px_cpu_ops(dx.type)->cast(device, &(px_cast_args){.x = sum, .y = dx});
 }
 
+/* The relu mask is applied afterwards: to what is 0, or to what is kept as it is. */
+static bool input_gradient_by_primitive(px_device *device, const px_convolve_input_gradient_args *k) {
+    px_onednn_shape shape = shape_of(&k->grid, &k->taps, k->dx, k->dy);
+    const size_t pixels = (size_t)k->grid.height * (size_t)k->grid.width;
+    shape.gradient = 1;
+    if (!suits_primitive(&k->grid, &k->taps) || k->add.data ||
+        !convolve_images(device, &shape, k->grid.images, k->dx, k->weight, (px_tensor){0}, k->dy))
+        return false;
+#pragma omp parallel for schedule(static) if (k->dx.rows * (size_t)k->dx.columns > PX_SERIAL_WORK)
+    for (int i = 0; i < (k->relu ? k->grid.images : 0); i++)
+        apply_relu_mask(px_tensor_slice(k->dx, (size_t)i * pixels, pixels),
+                        px_tensor_slice(k->x, (size_t)i * pixels, pixels));
+    return true;
+}
+
 px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_input_gradient_args *k) {
+    if (input_gradient_by_primitive(device, k)) return PX_OK;
     const size_t size = px_type_size(k->dx.type), pixels = k->dx.rows;
     const size_t row = (size_t)k->dx.columns * sizeof(px_real) + (size_t)k->dy.columns * size;
     const size_t weights = (size_t)k->dx.columns * (size_t)k->dy.columns;

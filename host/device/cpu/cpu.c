@@ -43,6 +43,16 @@ static px_status cpu_copy(px_device *device, void *to, const void *from, size_t 
 #define cpu_upload        cpu_copy
 #define cpu_download      cpu_copy
 
+/* Work is done when it is issued. */
+#define cpu_download_async cpu_copy
+
+static px_status cpu_event_record(px_device *device, int event) {
+    (void)device, (void)event;
+    return PX_OK;
+}
+
+#define cpu_event_wait cpu_event_record
+
 static px_status cpu_clear(px_device *device, void *memory, size_t bytes) {
     (void)device;
     if (bytes) memset(memory, 0, bytes);

@@ -1,6 +1,5 @@
 /* oneDNN's matmul primitives of one thread: an open-addressing hash table by shape. */
-#include "host/device/cpu/onednn.h"
-#include <dnnl.h>
+#include "host/device/cpu/onednn_api.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,89 +23,47 @@ typedef struct entry {
 
 enum { SLOTS = 1 << 10, MAX_USED = SLOTS * 3 / 4 };
 
-struct px_onednn {
-    void *scratch;
-    size_t bytes; /* of scratch */
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
+struct px_onednn_table {
     size_t used;
     entry slot[SLOTS];
 };
 
-/* ---- The differences between API 2 and 3 ---- */
-
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t descriptor;
-typedef const_dnnl_memory_desc_t descriptor_pointer;
-#define POINTER(descriptor) (descriptor)
-static dnnl_status_t describe(descriptor *d, int64_t rows, int64_t columns, int64_t row, int64_t column, bool bf16) {
-    return dnnl_memory_desc_create_with_strides(d, 2, (dnnl_dims_t){rows, columns}, bf16 ? dnnl_bf16 : dnnl_f32,
-                                                (dnnl_dims_t){row, column});
-}
-static void free_descriptor(descriptor *d) {
-    if (*d) dnnl_memory_desc_destroy(*d);
-}
-static dnnl_status_t append_sum(dnnl_post_ops_t operations, float beta) {
-    return dnnl_post_ops_append_sum(operations, beta, 0, dnnl_data_type_undef);
-}
-static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *matmul, dnnl_engine_t engine, descriptor *d, bool bias,
-                                     dnnl_primitive_attr_t attributes) {
-    return dnnl_matmul_primitive_desc_create(matmul, engine, d[SOURCE], d[WEIGHTS], bias ? d[BIAS] : NULL, d[RESULT],
-                                             attributes);
-}
-#else
-typedef dnnl_memory_desc_t descriptor;
-typedef const dnnl_memory_desc_t *descriptor_pointer;
-#define POINTER(descriptor) (&(descriptor))
-static dnnl_status_t describe(descriptor *d, int64_t rows, int64_t columns, int64_t row, int64_t column, bool bf16) {
-    return dnnl_memory_desc_init_by_strides(d, 2, (dnnl_dims_t){rows, columns}, bf16 ? dnnl_bf16 : dnnl_f32,
-                                            (dnnl_dims_t){row, column});
-}
-static void free_descriptor(descriptor *d) { (void)d; }
-static dnnl_status_t append_sum(dnnl_post_ops_t operations, float beta) {
-    return dnnl_post_ops_append_sum(operations, beta);
-}
-static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *matmul, dnnl_engine_t engine, descriptor *d, bool bias,
-                                     dnnl_primitive_attr_t attributes) {
-    dnnl_matmul_desc_t operation;
-    const dnnl_status_t status = dnnl_matmul_desc_init(&operation, &d[SOURCE], &d[WEIGHTS], bias ? &d[BIAS] : NULL,
-                                                       &d[RESULT]);
-    return status ? status : dnnl_primitive_desc_create(matmul, &operation, attributes, engine, NULL);
-}
-#endif
-
 /* ---- Primitives ---- */
 
 /* The post-operations: beta C first, then add. */
-static dnnl_status_t create_attributes(const shape *key, const descriptor *add, dnnl_primitive_attr_t *attributes) {
+static dnnl_status_t create_attributes(const shape *key, const px_dnnl_descriptor *add,
+                                       dnnl_primitive_attr_t *attributes) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (!status) status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     if (!status) status = dnnl_post_ops_create(&operations);
-    if (!status && key->beta != 0) status = append_sum(operations, (float)key->beta);
-    if (!status && key->has_add) status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, POINTER(*add));
+    if (!status && key->beta != 0) status = px_dnnl_append_sum(operations, (float)key->beta);
+    if (!status && key->has_add)
+        status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, PX_DNNL_POINTER(*add));
     if (!status) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
     if (operations) dnnl_post_ops_destroy(operations);
     return status;
 }
 
-static dnnl_status_t add_argument(const px_onednn *o, entry *e, int name, descriptor_pointer d, void *data) {
+static dnnl_status_t add_argument(const px_onednn *o, entry *e, int name, px_dnnl_pointer d, void *data) {
     dnnl_exec_arg_t *argument = &e->argument[e->arguments++];
     argument->arg = name;
     return dnnl_memory_create(&argument->memory, d, o->engine, data);
 }
 
 /* Creates the memory objects, in the order of SOURCE .. ADD. Their addresses are set by each call. */
-static dnnl_status_t create_arguments(const px_onednn *o, entry *e, const_dnnl_primitive_desc_t matmul, descriptor *d) {
-    const descriptor_pointer scratchpad = dnnl_primitive_desc_query_md(matmul, dnnl_query_scratchpad_md, 0);
+static dnnl_status_t create_arguments(const px_onednn *o, entry *e, const_dnnl_primitive_desc_t matmul,
+                                      px_dnnl_descriptor *d) {
+    const px_dnnl_pointer scratchpad = dnnl_primitive_desc_query_md(matmul, dnnl_query_scratchpad_md, 0);
     if (dnnl_memory_desc_get_size(scratchpad) > o->bytes) return dnnl_unimplemented;
     const int add = DNNL_ARG_ATTR_MULTIPLE_POST_OP(e->key.beta != 0 ? 1 : 0) | DNNL_ARG_SRC_1;
-    dnnl_status_t status = add_argument(o, e, DNNL_ARG_SRC, POINTER(d[SOURCE]), DNNL_MEMORY_NONE);
-    if (!status) status = add_argument(o, e, DNNL_ARG_WEIGHTS, POINTER(d[WEIGHTS]), DNNL_MEMORY_NONE);
-    if (!status) status = add_argument(o, e, DNNL_ARG_DST, POINTER(d[RESULT]), DNNL_MEMORY_NONE);
+    dnnl_status_t status = add_argument(o, e, DNNL_ARG_SRC, PX_DNNL_POINTER(d[SOURCE]), DNNL_MEMORY_NONE);
+    if (!status) status = add_argument(o, e, DNNL_ARG_WEIGHTS, PX_DNNL_POINTER(d[WEIGHTS]), DNNL_MEMORY_NONE);
+    if (!status) status = add_argument(o, e, DNNL_ARG_DST, PX_DNNL_POINTER(d[RESULT]), DNNL_MEMORY_NONE);
     if (!status) status = add_argument(o, e, DNNL_ARG_SCRATCHPAD, scratchpad, o->scratch);
-    if (!status && e->key.has_bias) status = add_argument(o, e, DNNL_ARG_BIAS, POINTER(d[BIAS]), DNNL_MEMORY_NONE);
-    if (!status && e->key.has_add) status = add_argument(o, e, add, POINTER(d[ADD]), DNNL_MEMORY_NONE);
+    if (!status && e->key.has_bias)
+        status = add_argument(o, e, DNNL_ARG_BIAS, PX_DNNL_POINTER(d[BIAS]), DNNL_MEMORY_NONE);
+    if (!status && e->key.has_add) status = add_argument(o, e, add, PX_DNNL_POINTER(d[ADD]), DNNL_MEMORY_NONE);
     return status;
 }
 
@@ -117,35 +74,34 @@ static void free_entry(entry *e) {
     *e = (entry){0};
 }
 
-/* Whether oneDNN chose its slow reference code, which exists for every shape. */
-static bool is_reference(const_dnnl_primitive_desc_t matmul) {
-    const char *name = "";
-    return dnnl_primitive_desc_query(matmul, dnnl_query_impl_info_str, 0, (void *)&name) ||
-           strncmp(name, "ref", 3) == 0;
-}
-
 /* Fills in an entry for its key. The primitive stays NULL if there is none. */
 static void create_entry(const px_onednn *o, entry *e) {
     const shape *s = &e->key;
     const bool bf16 = s->operands == PX_BF16;
     const int64_t m = (int64_t)s->m, n = (int64_t)s->n, k = (int64_t)s->k;
     const int64_t a = (int64_t)s->ld_a, b = (int64_t)s->ld_b;
-    descriptor d[ARGUMENTS] = {0};
+    px_dnnl_descriptor d[ARGUMENTS] = {0};
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t matmul = NULL;
-    dnnl_status_t status = describe(&d[SOURCE], m, k, s->transpose_a ? 1 : a, s->transpose_a ? a : 1, bf16);
-    if (!status) status = describe(&d[WEIGHTS], k, n, s->transpose_b ? 1 : b, s->transpose_b ? b : 1, bf16);
-    if (!status) status = describe(&d[RESULT], m, n, (int64_t)s->ld_c, 1, s->result == PX_BF16);
-    if (!status && s->has_bias) status = describe(&d[BIAS], 1, n, n, 1, bf16);
-    if (!status && s->has_add) status = describe(&d[ADD], m, n, (int64_t)s->ld_add, 1, s->add_type == PX_BF16);
+    dnnl_status_t status = px_dnnl_describe_matrix(&d[SOURCE], m, k, s->transpose_a ? 1 : a, s->transpose_a ? a : 1,
+                                                   bf16);
+    if (!status)
+        status = px_dnnl_describe_matrix(&d[WEIGHTS], k, n, s->transpose_b ? 1 : b, s->transpose_b ? b : 1, bf16);
+    if (!status) status = px_dnnl_describe_matrix(&d[RESULT], m, n, (int64_t)s->ld_c, 1, s->result == PX_BF16);
+    if (!status && s->has_bias) status = px_dnnl_describe_matrix(&d[BIAS], 1, n, n, 1, bf16);
+    if (!status && s->has_add)
+        status = px_dnnl_describe_matrix(&d[ADD], m, n, (int64_t)s->ld_add, 1, s->add_type == PX_BF16);
     if (!status) status = create_attributes(s, &d[ADD], &attributes);
-    if (!status) status = describe_matmul(&matmul, o->engine, d, s->has_bias, attributes);
-    if (!status && is_reference(matmul)) status = dnnl_unimplemented;
+    if (!status)
+        status = px_dnnl_create_matmul(&matmul, o->engine, PX_DNNL_POINTER(d[SOURCE]), PX_DNNL_POINTER(d[WEIGHTS]),
+                                       s->has_bias ? PX_DNNL_POINTER(d[BIAS]) : NULL, PX_DNNL_POINTER(d[RESULT]),
+                                       attributes);
+    if (!status && px_dnnl_is_reference(matmul)) status = dnnl_unimplemented;
     if (!status) status = create_arguments(o, e, matmul, d);
     if (!status) status = dnnl_primitive_create(&e->primitive, matmul);
     if (matmul) dnnl_primitive_desc_destroy(matmul);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
-    for (int i = 0; i < ARGUMENTS; i++) free_descriptor(&d[i]);
+    for (int i = 0; i < ARGUMENTS; i++) px_dnnl_free_descriptor(&d[i]);
     if (status) {
         const shape key = *s;
         free_entry(e);
@@ -164,22 +120,22 @@ static size_t slot_of(const shape *key) {
 
 static entry *find_slot(px_onednn *o, const shape *key) {
     size_t at = slot_of(key);
-    while (o->slot[at].used && memcmp(&o->slot[at].key, key, sizeof *key) != 0) at = (at + 1) % SLOTS;
-    return &o->slot[at];
+    while (o->table->slot[at].used && memcmp(&o->table->slot[at].key, key, sizeof *key) != 0) at = (at + 1) % SLOTS;
+    return &o->table->slot[at];
 }
 
 /* The entry of this key. A table that is full is cleared first. */
 static const entry *find(px_onednn *o, const shape *key) {
     entry *e = find_slot(o, key);
     if (e->used) return e;
-    if (o->used == MAX_USED) {
-        for (size_t i = 0; i < SLOTS; i++) free_entry(&o->slot[i]);
-        o->used = 0;
+    if (o->table->used == MAX_USED) {
+        for (size_t i = 0; i < SLOTS; i++) free_entry(&o->table->slot[i]);
+        o->table->used = 0;
         e = find_slot(o, key);
     }
     e->key = *key;
     create_entry(o, e);
-    o->used++;
+    o->table->used++;
     return e;
 }
 
@@ -216,7 +172,7 @@ px_onednn *px_onednn_create(px_type operands, void *scratch, size_t bytes) {
     enum { SIDE = 64 };
     px_onednn *o = calloc(1, sizeof *o);
     if (!o) return NULL;
-    *o = (px_onednn){.scratch = scratch, .bytes = bytes};
+    *o = (px_onednn){.scratch = scratch, .bytes = bytes, .table = calloc(1, sizeof *o->table)};
     const shape key = {.m = SIDE,
                        .n = SIDE,
                        .k = SIDE,
@@ -225,7 +181,7 @@ px_onednn *px_onednn_create(px_type operands, void *scratch, size_t bytes) {
                        .ld_c = SIDE,
                        .operands = operands,
                        .result = operands};
-    if (!dnnl_engine_create(&o->engine, dnnl_cpu, 0) &&
+    if (o->table && !dnnl_engine_create(&o->engine, dnnl_cpu, 0) &&
         !dnnl_stream_create(&o->stream, o->engine, dnnl_stream_default_flags) && find(o, &key)->primitive)
         return o;
     px_onednn_destroy(o);
@@ -234,7 +190,9 @@ px_onednn *px_onednn_create(px_type operands, void *scratch, size_t bytes) {
 
 void px_onednn_destroy(px_onednn *o) {
     if (!o) return;
-    for (size_t i = 0; i < SLOTS; i++) free_entry(&o->slot[i]);
+    for (size_t i = 0; o->table && i < SLOTS; i++) free_entry(&o->table->slot[i]);
+    px_onednn_free_convolutions(o);
+    free(o->table);
     if (o->stream) dnnl_stream_destroy(o->stream);
     if (o->engine) dnnl_engine_destroy(o->engine);
     free(o);

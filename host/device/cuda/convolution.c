@@ -1,12 +1,13 @@
 /* Masked convolutions on CUDA, in two ways; plans_find chooses.
  *
- * cuDNN computes bfloat16 forward convolutions and input gradients if the taps fill a rectangle and all tensors are
- * aligned. Taps of its last row that are not live have zero weights, so that the whole rectangle may be computed.
- * Everything else uses im2col and a cuBLASLt GEMM over the live taps. A 1 x 1 convolution needs no im2col.
+ * cuDNN computes bfloat16 and TF32 forward convolutions and input gradients if the taps fill a rectangle and all
+ * tensors are aligned. Taps of its last row that are not live have zero weights, so that the whole rectangle may be
+ * computed. Everything else uses im2col and a cuBLASLt GEMM over the live taps. A 1 x 1 convolution needs no im2col.
  *
  * Measured on an H200 (2026-11-26, 64 x 64 x 3, h 128, batch 16): in bfloat16, cuDNN takes 0.5 of the time of im2col
  * for the input gradient, and 0.8 forward. In float32 without TF32, cuDNN's forward engine takes 45 times as long as
- * im2col for the 1 x 2 taps of a Row LSTM, and 6.5 times as long for a PixelCNN's input gradient.
+ * im2col for the 1 x 2 taps of a Row LSTM, and 6.5 times as long for a PixelCNN's input gradient. TF32 has not been
+ * measured.
  *
  * Epilogues (bias, add, relu, relu mask) are fused if the library has such a kernel; otherwise bias_add_relu follows.
  * Work is split into chunks whose im2col and results stay in the L2 cache until they are read. All splits depend on the
@@ -64,17 +65,18 @@ typedef struct cudnn_plans {
 
 /* Whether cuDNN is used for these tensors. With an alignment of 2 bytes, cuDNN 9.19 offers engines on an H200 that give
  * wrong sums or reject the pointers. */
-static bool cudnn_supports(const cudnn_request *r) {
+static bool cudnn_supports(const px_cuda *cuda, const cudnn_request *r) {
     const uintptr_t addresses = (uintptr_t)r->x.data | (uintptr_t)r->weight.data | (uintptr_t)r->y.data |
                                 (uintptr_t)r->epilogue.bias.data | (uintptr_t)r->epilogue.relu_mask.data |
                                 (uintptr_t)r->epilogue.add.data;
-    const int vector = PX_CUDA_VECTOR / (int)px_type_size(PX_BF16);
-    return r->x.type == PX_BF16 && addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 &&
+    const int vector = PX_CUDA_VECTOR / (int)px_type_size(r->x.type);
+    return (r->x.type == PX_BF16 || cuda->base.tf32) && addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 &&
            r->y.columns % vector == 0;
 }
 
 static px_cudnn_shape cudnn_shape_of(const cudnn_request *r) {
     return (px_cudnn_shape){.pass = r->pass,
+                            .type = r->x.type,
                             .height = r->grid->height,
                             .width = r->grid->width,
                             .in = r->x.columns,
@@ -114,7 +116,7 @@ static px_status plans_find(px_cuda *cuda, const cudnn_request *r, cudnn_plans *
     *plans = (cudnn_plans){0};
     const size_t pixels = (size_t)r->grid->height * (size_t)r->grid->width, workspace = pixels * r->workspace;
     const bool is_1x1 = px_taps_are_the_pixel(r->taps), rectangle = r->taps->rows * r->taps->columns == r->taps->stored;
-    if (!cudnn_supports(r) || !rectangle || (is_1x1 && !r->epilogue.relu_mask.data)) return PX_OK;
+    if (!cudnn_supports(cuda, r) || !rectangle || (is_1x1 && !r->epilogue.relu_mask.data)) return PX_OK;
     if (px_grid_pixels(r->grid) == 0 || r->reserved + workspace > PX_CUDA_WORKSPACE) return PX_OK;
     const px_cudnn_shape shape = cudnn_shape_of(r);
     const size_t max_images = workspace ? (PX_CUDA_WORKSPACE - r->reserved) / workspace : (size_t)r->grid->images;

@@ -26,6 +26,7 @@ static px_status px_cuda_allocate(px_device *device, size_t bytes, void **memory
     char doing[64];
     snprintf(doing, sizeof doing, "allocate %zu bytes on the device", bytes);
     *memory = NULL;
+    if (bytes == 0) return PX_OK; /* CUDA does not document what cudaMalloc does then */
     return px_cuda_check(device, cudaMalloc(memory, bytes), doing);
 }
 
@@ -58,9 +59,22 @@ static px_status px_cuda_synchronize(px_device *device) {
     return px_cuda_check(device, cudaStreamSynchronize(px_cuda_stream(device)), "synchronize");
 }
 
+static px_status px_cuda_download_async(px_device *device, void *to_host, const void *from, size_t bytes) {
+    return copy_async(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download");
+}
+
 static px_status px_cuda_download(px_device *device, void *to_host, const void *from, size_t bytes) {
-    PX_TRY(copy_async(device, to_host, from, bytes, cudaMemcpyDeviceToHost, "download"));
+    PX_TRY(px_cuda_download_async(device, to_host, from, bytes));
     return px_cuda_synchronize(device);
+}
+
+static px_status px_cuda_event_record(px_device *device, int event) {
+    return px_cuda_check(device, cudaEventRecord(((px_cuda *)device)->event[event], px_cuda_stream(device)),
+                         "record an event");
+}
+
+static px_status px_cuda_event_wait(px_device *device, int event) {
+    return px_cuda_check(device, cudaEventSynchronize(((px_cuda *)device)->event[event]), "wait for an event");
 }
 
 static px_status px_cuda_copy(px_device *device, void *to, const void *from, size_t bytes) {
@@ -81,6 +95,8 @@ static px_status px_cuda_close(px_device *device) {
     if (cuda->blas) cublasLtDestroy(cuda->blas);
     cudaFree(cuda->workspace);
     cudaFree(cuda->library_workspace);
+    for (int i = 0; i < PX_DEVICE_EVENTS; i++)
+        if (cuda->event[i]) cudaEventDestroy(cuda->event[i]);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
     free(cuda);
     return status;
@@ -144,6 +160,9 @@ static void read_environment(px_cuda *cuda) {
 static px_status create_resources(px_cuda *cuda) {
     px_device *device = &cuda->base;
     PX_TRY(px_cuda_check(device, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "create a stream"));
+    for (int i = 0; i < PX_DEVICE_EVENTS; i++)
+        PX_TRY(px_cuda_check(device, cudaEventCreateWithFlags(&cuda->event[i], cudaEventDisableTiming),
+                             "create an event"));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_LIBRARY_WORKSPACE, &cuda->library_workspace));
     PX_TRY(px_cuda_allocate(device, PX_CUDA_WORKSPACE, (void **)&cuda->workspace));
     const cublasStatus_t blas = cublasLtCreate(&cuda->blas);
@@ -151,6 +170,19 @@ static px_status create_resources(px_cuda *cuda) {
         return px_fail(device->ctx, PX_ERR_DEVICE, "cuBLASLt: cannot create a handle: %s",
                        cublasLtGetStatusString(blas));
     return PX_OK;
+}
+
+/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
+static px_status fail_with_versions(px_context *ctx, px_status status) {
+    const px_context reason = *ctx;
+    char driver[32] = "driver of unknown version";
+    int version = 0;
+    if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0)
+        snprintf(driver, sizeof driver, "driver for CUDA %d.%d", version / 1000, version % 1000 / 10);
+    cudaRuntimeGetVersion(&version);
+    (void)cudaGetLastError();
+    return px_fail(ctx, status, "%.900s (%s, runtime %d.%d)", reason.message, driver, version / 1000,
+                   version % 1000 / 10);
 }
 
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
@@ -168,9 +200,11 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
     px_status status = select_gpu(cuda, ordinal);
     if (status == PX_OK) read_environment(cuda);
     if (status == PX_OK) status = create_resources(cuda);
-    if (status == PX_OK)
+    if (status == PX_OK) {
+        px_cuda_count_clusters(cuda);
         *device = &cuda->base;
-    else
-        px_cuda_close(&cuda->base);
-    return status;
+        return PX_OK;
+    }
+    px_cuda_close(&cuda->base);
+    return fail_with_versions(ctx, status);
 }

@@ -1,6 +1,6 @@
 /* Declarations that are private to the CUDA backend.
  *
- * Arithmetic is float32 without TF32, or bfloat16 tensor cores with float32 accumulation. There is one stream, no float
+ * Products are float32, TF32 if px_device.tf32 is set, or bfloat16; sums are float32. There is one stream, no float
  * atomics, library workspaces of a fixed size, and only algorithms that sum in a fixed order. Therefore the same
  * command gives the same bits on the same GPU. */
 #ifndef PIXELRNN_DEVICE_CUDA_H
@@ -10,6 +10,8 @@
 #include "host/device/backend.h"
 #include <cublasLt.h>
 #include <cudnn.h>
+
+#define PX_CUDNN_DESCRIBES 90800 /* the version of cuDNN from which on it can plan for a GPU that is only described */
 
 _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made without CUDA");
 
@@ -23,6 +25,9 @@ size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_arg
 
 /* The table of operations for activations of this type. */
 const px_device_ops *px_cuda_ops(px_type activation);
+
+/* px_device_ops.recurrence_bytes. */
+size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *recurrence);
 
 px_status px_cuda_graph_begin(px_device *device);
 px_status px_cuda_graph_end(px_device *device, void **graph);
@@ -57,15 +62,21 @@ void px_cuda_cache_clear(px_cuda_cache *cache);
 typedef struct px_cuda {
     px_device base;
     cudaStream_t stream;
+    cudaEvent_t event[PX_DEVICE_EVENTS];
     cublasLtHandle_t blas;
     cudnnHandle_t dnn; /* NULL until the first plan */
     cudnnBackendDescriptor_t
         described;                     /* in tests: plan for this described GPU instead of a real one; otherwise NULL */
     void *library_workspace;           /* PX_CUDA_LIBRARY_WORKSPACE bytes */
     char *workspace;                   /* PX_CUDA_WORKSPACE bytes */
+    bool dnn_warned;                   /* base.warning has reported an error of cuDNN */
     bool epilogues;                    /* libraries fuse epilogues into their kernels, where they can */
     px_cuda_cache gemms, convolutions; /* of gemm.c and cudnn.c */
 } px_cuda;
+
+/* Fills in px_device.clusters: how many clusters of each size the GPU runs at a time, with all of the shared memory and
+ * the most threads that a recurrence may use. They stay 0 where the GPU has no such kernels. */
+void px_cuda_count_clusters(px_cuda *cuda);
 
 /* Returns PX_OK on success. Otherwise writes "cuda: DOING: CUDA's message" and returns PX_ERR_DEVICE, or PX_ERR_MEMORY
  * for a failed allocation. */
@@ -95,12 +106,13 @@ typedef struct px_gemm_shape {
 } px_gemm_shape;
 
 /* A convolution as cuDNN computes it: images of `in` and `out` channels, channels last, and a filter of rows x columns
- * taps. The output pixel is in the filter's last row and column `centre`. All tensors are bfloat16 and aligned to
+ * taps. The output pixel is in the filter's last row and column `centre`. All tensors have one type and are aligned to
  * PX_CUDA_VECTOR bytes. */
 typedef enum { PX_CUDNN_FORWARD, PX_CUDNN_INPUT_GRADIENT } px_cudnn_pass;
 typedef enum { PX_CUDNN_BIAS, PX_CUDNN_RELU_MASK, PX_CUDNN_ADD, PX_CUDNN_RELU, PX_CUDNN_EPILOGUES } px_cudnn_epilogue;
 typedef struct px_cudnn_shape {
     int64_t pass; /* px_cudnn_pass */
+    int64_t type; /* px_type: PX_BF16, or PX_REAL to multiply in TF32 */
     int64_t images, height, width, in, out;
     int64_t rows, columns, centre;
     int64_t epilogues[PX_CUDNN_EPILOGUES]; /* 1: applied to the result, in the order of px_cudnn_epilogue */
@@ -109,7 +121,8 @@ typedef struct px_cudnn_shape {
 typedef struct px_cudnn_plan px_cudnn_plan;
 
 /* Finds the plan for this shape, or creates it on the first call. *plan is NULL if cuDNN has no deterministic engine
- * that accumulates exact products in float32 and fits the workspace. The cache owns the plan. */
+ * that accumulates exact products in float32 and fits the workspace, or fails: the first failure is reported in
+ * px_device.warning. The cache owns the plan. */
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan);
 
 /* x (P, in), weight (out, rows * columns * in), y (P, out). The forward pass writes y; the input gradient writes x.

@@ -2,8 +2,10 @@
  *
  * Masked convolutions read rows above the pixel and none below. Only the graph API supports such asymmetric padding.
  * The first acceptable engine of cuDNN's heuristic ranking is used. Engines that round their inputs, approximate
- * (Winograd, FFT), accumulate in less than float32 or sum in no fixed order are rejected. */
+ * (Winograd, FFT), accumulate in less than float32 or sum in no fixed order are rejected. With float32 tensors, engines
+ * on tensor cores multiply in TF32, so such tensors come here only if px_device.tf32 is set. */
 #include "host/device/cuda/cuda.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 struct px_cudnn_plan {
@@ -68,14 +70,14 @@ static void builder_release(builder *b) {
 }
 
 /* Describes a dense NHWC tensor in cuDNN's order of dimensions, NCHW; or a filter (out, rows, columns, in) likewise.
- * Tensors in memory are bfloat16, virtual ones float32. */
-static cudnnBackendDescriptor_t describe_tensor(builder *b, int64_t id, int64_t n, int64_t height, int64_t width,
-                                                int64_t channels) {
+ * Tensors in memory are of the shape's type, virtual ones float32. */
+static cudnnBackendDescriptor_t describe_tensor(builder *b, const px_cudnn_shape *s, int64_t id, int64_t n,
+                                                int64_t height, int64_t width, int64_t channels) {
     const int64_t alignment = PX_CUDA_VECTOR;
     const int64_t dimensions[4] = {n, channels, height, width};
     const int64_t strides[4] = {height * width * channels, 1, width * channels, channels};
     const bool is_virtual = id >= PX_ID_VIRTUAL;
-    const cudnnDataType_t type = is_virtual ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+    const cudnnDataType_t type = is_virtual || s->type == PX_REAL ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
     cudnnBackendDescriptor_t tensor = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     put(b, tensor, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
     put(b, tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
@@ -108,7 +110,7 @@ static cudnnBackendDescriptor_t describe_convolution(builder *b, const px_cudnn_
 static cudnnBackendDescriptor_t describe_result(builder *b, const px_cudnn_shape *s, int done, int count) {
     const bool forward = s->pass == PX_CUDNN_FORWARD, last = done == count;
     const int64_t id = !last ? PX_ID_VIRTUAL + done : forward ? PX_ID_Y : PX_ID_X;
-    return describe_tensor(b, id, s->images, s->height, s->width, forward ? s->out : s->in);
+    return describe_tensor(b, s, id, s->images, s->height, s->width, forward ? s->out : s->in);
 }
 
 /* The pointwise operation of one epilogue: to = epilogue(from). */
@@ -135,9 +137,9 @@ static cudnnBackendDescriptor_t describe_pointwise(builder *b, const px_cudnn_sh
     put(b, pointwise, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
     finalize(b, pointwise);
     cudnnBackendDescriptor_t second = NULL;
-    if (epilogue == PX_CUDNN_BIAS) second = describe_tensor(b, PX_ID_BIAS, 1, 1, 1, channels);
+    if (epilogue == PX_CUDNN_BIAS) second = describe_tensor(b, s, PX_ID_BIAS, 1, 1, 1, channels);
     if (epilogue == PX_CUDNN_RELU_MASK || epilogue == PX_CUDNN_ADD)
-        second = describe_tensor(b, modes[epilogue].id, s->images, s->height, s->width, channels);
+        second = describe_tensor(b, s, modes[epilogue].id, s->images, s->height, s->width, channels);
     cudnnBackendDescriptor_t operation = make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     put_descriptor(b, operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
     put_descriptor(b, operation, modes[epilogue].from, from);
@@ -153,11 +155,11 @@ static cudnnBackendDescriptor_t describe_pass(builder *b, const px_cudnn_shape *
     cudnnBackendDescriptor_t convolution = describe_convolution(b, s);
     cudnnBackendDescriptor_t x = s->pass == PX_CUDNN_INPUT_GRADIENT
                                      ? result
-                                     : describe_tensor(b, PX_ID_X, s->images, s->height, s->width, s->in);
-    cudnnBackendDescriptor_t weight = describe_tensor(b, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
+                                     : describe_tensor(b, s, PX_ID_X, s->images, s->height, s->width, s->in);
+    cudnnBackendDescriptor_t weight = describe_tensor(b, s, PX_ID_WEIGHT, s->out, s->rows, s->columns, s->in);
     cudnnBackendDescriptor_t y = s->pass == PX_CUDNN_FORWARD
                                      ? result
-                                     : describe_tensor(b, PX_ID_Y, s->images, s->height, s->width, s->out);
+                                     : describe_tensor(b, s, PX_ID_Y, s->images, s->height, s->width, s->out);
     cudnnBackendDescriptor_t operation = make(b, pass_attributes[s->pass].type);
     put_descriptor(b, operation, pass_attributes[s->pass].convolution, convolution);
     put_descriptor(b, operation, pass_attributes[s->pass].x, x);
@@ -189,8 +191,9 @@ static cudnnBackendDescriptor_t describe_graph(builder *b, const px_cuda *cuda, 
     return graph;
 }
 
-/* Whether the engine of this configuration reads exact inputs, accumulates in float32 and sums in a fixed order. */
-static bool engine_is_exact(cudnnBackendDescriptor_t config) {
+/* Whether the engine of this configuration reads exact inputs, accumulates in float32 and sums in a fixed order. For
+ * float32 tensors it must also use tensor cores: measured, the other engines are slower than im2col. */
+static bool engine_is_accepted(cudnnBackendDescriptor_t config, int64_t type) {
     static const bool refused[CUDNN_NUMERICAL_NOTE_TYPE_COUNT] = {
         [CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS] = true,
         [CUDNN_NUMERICAL_NOTE_FFT] = true,
@@ -210,11 +213,13 @@ static bool engine_is_exact(cudnnBackendDescriptor_t config) {
     if (b.status == CUDNN_STATUS_SUCCESS)
         b.status = cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
-    bool exact = b.status == CUDNN_STATUS_SUCCESS;
-    for (int64_t i = 0; exact && i < count; i++)
+    bool exact = b.status == CUDNN_STATUS_SUCCESS, fast = type != PX_REAL;
+    for (int64_t i = 0; exact && i < count; i++) {
         exact = notes[i] < CUDNN_NUMERICAL_NOTE_TYPE_COUNT && !refused[notes[i]];
+        fast = fast || notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+    }
     builder_release(&b);
-    return exact;
+    return exact && fast;
 }
 
 /* The plan of this configuration, or NULL if its engine rejects the shape or needs more than the workspace. */
@@ -222,10 +227,10 @@ static cudnnBackendDescriptor_t plan_of(const px_cuda *cuda, cudnnBackendDescrip
     int64_t bytes = 0, count = 0;
     builder b = {0};
     cudnnBackendDescriptor_t plan = make(&b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    if (cuda->described)
-        put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
-    else
-        put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
+#if CUDNN_VERSION >= PX_CUDNN_DESCRIBES
+    if (cuda->described) put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, cuda->described);
+#endif
+    if (!cuda->described) put(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &cuda->dnn);
     put_descriptor(&b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
     finalize(&b, plan);
     if (b.status == CUDNN_STATUS_SUCCESS)
@@ -244,7 +249,9 @@ static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t g
     builder b = {0};
     cudnnBackendDescriptor_t ranking = make(&b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+#if CUDNN_VERSION >= PX_CUDNN_DESCRIBES
     if (cuda->described) put_descriptor(&b, ranking, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, cuda->described);
+#endif
     put(&b, ranking, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     finalize(&b, ranking);
     for (int i = 0; i < PX_MAX_ENGINES && b.status == CUDNN_STATUS_SUCCESS; i++)
@@ -254,7 +261,7 @@ static cudnnStatus_t plan_choose(const px_cuda *cuda, cudnnBackendDescriptor_t g
                                             PX_MAX_ENGINES, &count, configs);
     if (b.status != CUDNN_STATUS_SUCCESS) count = 0;
     for (int64_t i = 0; i < count && i < PX_MAX_ENGINES && !plan->plan; i++) {
-        if (engine_is_exact(configs[i])) plan->plan = plan_of(cuda, configs[i]);
+        if (engine_is_accepted(configs[i], plan->shape.type)) plan->plan = plan_of(cuda, configs[i]);
         if (!plan->plan) continue;
         plan->config = configs[i]; /* owned by the plan from now on */
         configs[i] = NULL;
@@ -277,26 +284,41 @@ static cudnnStatus_t plan_make(const px_cuda *cuda, px_cudnn_plan *plan) {
 }
 
 /* Creates cuDNN's handle before the first plan. Models in float32 do not pay for it. */
-static px_status cudnn_start(px_cuda *cuda) {
-    if (cuda->dnn || cuda->described) return PX_OK;
-    cudnnStatus_t status = cudnnCreate(&cuda->dnn);
-    if (status == CUDNN_STATUS_SUCCESS) status = cudnnSetStream(cuda->dnn, cuda->stream);
-    if (status == CUDNN_STATUS_SUCCESS) return PX_OK;
-    return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: cannot create a handle: %s", cudnnGetErrorString(status));
+static cudnnStatus_t cudnn_start(px_cuda *cuda) {
+    if (cuda->dnn || cuda->described) return CUDNN_STATUS_SUCCESS;
+    cudnnHandle_t handle;
+    cudnnStatus_t status = cudnnCreate(&handle);
+    if (status != CUDNN_STATUS_SUCCESS) return status;
+    status = cudnnSetStream(handle, cuda->stream);
+    if (status == CUDNN_STATUS_SUCCESS)
+        cuda->dnn = handle;
+    else
+        cudnnDestroy(handle);
+    return status;
+}
+
+/* Leaves a warning in the device after the first error of cuDNN. Its convolutions are then computed without cuDNN. */
+static void warn_once(px_cuda *cuda, cudnnStatus_t status) {
+    (void)cudaGetLastError(); /* clears an error that cuDNN may have left, which the next launch would report */
+    if (cuda->dnn_warned) return;
+    cuda->dnn_warned = true;
+    snprintf(cuda->base.warning, sizeof cuda->base.warning,
+             "warning: cuDNN %zu cannot plan a convolution: %s; im2col and cuBLASLt compute it, which may be slower",
+             cudnnGetVersion(), cudnnGetErrorString(status));
 }
 
 px_status px_cudnn_plan_find(px_cuda *cuda, const px_cudnn_shape *shape, const px_cudnn_plan **plan) {
     px_cudnn_plan *found = px_cuda_cache_find(&cuda->convolutions, shape);
     if (!found) {
-        PX_TRY(cudnn_start(cuda));
         found = calloc(1, sizeof *found);
         if (!found) return px_fail_memory(cuda->base.ctx, "cuda", sizeof *found);
         found->shape = *shape;
-        const cudnnStatus_t status = plan_make(cuda, found);
-        px_cuda_cache_add(&cuda->convolutions, found);
-        /* An unsupported shape is cached without a plan. Any other status is an error. */
-        if (status != CUDNN_STATUS_SUCCESS && CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED)
-            return px_fail(cuda->base.ctx, PX_ERR_DEVICE, "cuDNN: plan a convolution: %s", cudnnGetErrorString(status));
+        cudnnStatus_t status = cudnn_start(cuda);
+        if (status == CUDNN_STATUS_SUCCESS) status = plan_make(cuda, found);
+        px_cuda_cache_add(&cuda->convolutions, found); /* without a plan if cuDNN has none */
+        if (status != CUDNN_STATUS_SUCCESS && CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED &&
+            !found->plan)
+            warn_once(cuda, status);
     }
     *plan = found->plan ? found : NULL;
     return PX_OK;

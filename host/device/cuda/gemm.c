@@ -67,12 +67,14 @@ static cublasStatus_t gemm_set_bias(gemm_plan *p, const px_gemm_epilogue *epilog
                                           sizeof epilogue->bias);
 }
 
-static cublasStatus_t gemm_describe(gemm_plan *p) {
+static cublasStatus_t gemm_describe(const px_cuda *cuda, gemm_plan *p) {
     const px_gemm_shape *shape = &p->shape;
     const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)shape->epilogue;
     const int32_t first = shape->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const int32_t second = shape->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    PX_BLAS_TRY(cublasLtMatmulDescInit(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const bool tf32 = cuda->base.tf32 && shape->operands == PX_REAL;
+    PX_BLAS_TRY(
+        cublasLtMatmulDescInit(&p->operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
     PX_BLAS_TRY(
@@ -130,7 +132,7 @@ static px_status gemm_find(px_cuda *cuda, const px_gemm_args *g, const px_gemm_e
     gemm_plan *made = calloc(1, sizeof *made);
     if (!made) return px_fail_memory(cuda->base.ctx, "cuda", sizeof *made);
     made->shape = shape;
-    cublasStatus_t status = gemm_describe(made);
+    cublasStatus_t status = gemm_describe(cuda, made);
     if (status == CUBLAS_STATUS_SUCCESS) status = gemm_set_bias(made, epilogue);
     if (status == CUBLAS_STATUS_SUCCESS) status = gemm_choose(cuda->blas, made);
     const bool lacks = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;

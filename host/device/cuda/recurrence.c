@@ -65,12 +65,39 @@ static px_status cuda_recurrence_fused(px_device *device, const px_recurrence_ar
     return PX_OK;
 }
 
-/* The temporary memory of the strategy that needs most. The fused step stores the gradients of c of all positions. */
+void px_cuda_count_clusters(px_cuda *cuda) {
+    px_device *device = &cuda->base;
+    const void *kernel = device->capability == 90 ? px_recurrence_forward_cluster_sm90() : NULL;
+    cudaError_t error = kernel ? cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                      (int)device->shared)
+                               : cudaErrorNotSupported;
+    for (int i = 0; i < PX_CLUSTER_SIZES && error == cudaSuccess; i++) {
+        const unsigned blocks = 1u << i;
+        cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeClusterDimension, .val.clusterDim = {blocks, 1, 1}};
+        const cudaLaunchConfig_t config = {
+            .gridDim = {blocks, 1, 1},
+            .blockDim = {PX_CLUSTER_MAX_WARPGROUPS * PX_WARPGROUP_THREADS, 1, 1},
+            .dynamicSmemBytes = device->shared,
+            .attrs = &attribute,
+            .numAttrs = 1,
+        };
+        error = cudaOccupancyMaxActiveClusters(&device->clusters[i], kernel, &config);
+    }
+    if (error != cudaSuccess) (void)cudaGetLastError(); /* the next launch would report it */
+}
+
+/* The bytes of temporary memory of one pass. */
+static size_t temporary_bytes(const px_device *device, const px_recurrence_args *s, bool backward) {
+    const px_recurrence_strategy strategy = px_recurrence_choose(device, s, backward).strategy;
+    if (strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_bytes_stepwise(s);
+    return strategy == PX_RECURRENCE_FUSED && backward ? px_step_temporary_bytes(s) : 0;
+}
+
+/* Without a dh, the recurrence runs forward alone. */
 size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *s) {
-    const size_t rows = (size_t)s->directions * (size_t)s->positions * (size_t)s->grid.images;
-    const px_tensor grad_c = {NULL, rows, s->hidden, PX_REAL};
-    const size_t fused = px_tensor_padded_bytes(&grad_c), stepwise = px_recurrence_bytes_stepwise(device, s);
-    return fused > stepwise ? fused : stepwise;
+    const size_t forward = temporary_bytes(device, s, false);
+    const size_t backward = s->direction[0].dh.columns > 0 ? temporary_bytes(device, s, true) : 0;
+    return forward > backward ? forward : backward;
 }
 
 px_status px_cuda_recurrence_forward(px_device *device, const px_recurrence_args *s) {
