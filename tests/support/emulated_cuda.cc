@@ -111,16 +111,17 @@ static void switch_to(fiber *f, unsigned cluster) {
     swapcontext(&emu.scheduler, &f->context);
 }
 
+static void start_fiber(fiber *f, int index) {
+    char *stack = f->stack;
+    memset(f, 0, sizeof *f);
+    f->stack = stack, f->block = index / emu.launch->threads, f->thread = index % emu.launch->threads;
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = stack, f->context.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&f->context, run_thread, 0);
+}
+
 static void start_cluster() {
-    for (int i = 0; i < emu.count; i++) {
-        fiber *f = &emu.fibers[i];
-        char *stack = f->stack;
-        memset(f, 0, sizeof *f);
-        f->stack = stack, f->block = i / emu.launch->threads, f->thread = i % emu.launch->threads;
-        getcontext(&f->context);
-        f->context.uc_stack.ss_sp = stack, f->context.uc_stack.ss_size = STACK_BYTES;
-        makecontext(&f->context, run_thread, 0);
-    }
+    for (int i = 0; i < emu.count; i++) start_fiber(&emu.fibers[i], i);
     for (int i = 0; i < emu.launch->blocks; i++) {
         memset(emu.shared[i], 0xff, emu.launch->shared_bytes); /* bfloat16 and float NaN */
         emu.synced[i] = 0;
