@@ -33,12 +33,11 @@ static pair narrow(size_t rows, int columns, double scale, content what) {
 }
 
 static void expect_near(const pair *p, const struct tested *tested, const char *what) {
-    double (*const element)(const void *, size_t) = p->on[1].type == PX_BF16 ? element_bfloat16 : px_element_real;
     for (int side = 0; side < SIDES; side++)
         assert_ok(&the.ctx, the.device[side]->ops->download(the.device[side], the.host[side], p->on[side].data,
                                                             px_tensor_bytes(&p->on[side])));
-    const px_difference d = px_compare(px_tensor_elements(&p->on[0]), element, the.host[1], px_element_real,
-                                       the.host[0]);
+    const px_difference d = px_compare(px_tensor_elements(&p->on[0]), px_element_reader_of(p->on[1].type), the.host[1],
+                                       px_element_real, the.host[0]);
     if (!(d.relative <= narrow_tolerance))
         fail_msg("%s recurrence, %s [%s]: element %zu is %.6g, on the CPU %.6g; off by %.3g of the largest, at most "
                  "%g (bfloat16)",
@@ -169,19 +168,19 @@ static void steps(void **state) {
 }
 
 static int run_fused(void) {
+    the.device[1]->paths = PX_PATH_FUSED;
     const struct CMUnitTest tests[] = {cmocka_unit_test(steps)};
     return cmocka_run_group_tests_name("fused recurrences", tests, NULL, NULL);
 }
 
 static int run_clusters(void) {
+    the.device[1]->paths = PX_PATH_CLUSTER;
     const struct CMUnitTest tests[] = {cmocka_unit_test(clusters)};
     return cmocka_run_group_tests_name("recurrences on clusters", tests, NULL, NULL);
 }
 
 int main(void) {
-    setenv("PX_RECURRENCE", fused.name, 1);
     const int status = with_sides(&modes[0], true, run_fused);
     if (status != 0) return status;
-    setenv("PX_RECURRENCE", cluster.name, 1);
     return with_sides(&modes[0], true, run_clusters);
 }
