@@ -423,6 +423,9 @@ bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of eac
 baselines: $(PROGRAM) ## compare the speed of the program with PyTorch, which must be installed
 	PIXELRNN=$(PROGRAM) bench/baselines/run $(BASELINES_ARGS)
 
+gpu-report: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## check, test and measure a GPU within BUDGET seconds (480), into runs/gpu_report
+	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; exit 0;) PIXELRNN=$(abspath $(PROGRAM)) bench/gpu_report
+
 resources: ## write registers, shared memory and spills of each kernel to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)
 	@for kernel in $(KERNELS) $(addprefix bf16:,$(STORING)); do echo "== $$kernel"; \
