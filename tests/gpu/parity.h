@@ -182,17 +182,6 @@ static inline pair levels(size_t rows, int columns, int count) {
     return p;
 }
 
-static inline double element_byte(const void *data, size_t index) { return ((const uint8_t *)data)[index]; }
-
-static inline double element_bfloat16(const void *data, size_t index) {
-    return px_from_bfloat16(((const uint16_t *)data)[index]);
-}
-
-static double (*const elements[])(const void *, size_t) = {[PX_REAL] = px_element_real,
-                                                           [PX_UINT8] = element_byte,
-                                                           [PX_FLOAT64] = px_element_double,
-                                                           [PX_BF16] = element_bfloat16};
-
 /* The relative difference. For convolutions in bfloat16 and TF32, the reference magnitude is at least 1, because the
  * terms of cases with few pixels can cancel. */
 static inline double relative_to_sums(px_difference d, int operation) {
@@ -215,8 +204,8 @@ static inline void expect_equal(const pair *p, int operation, const char *what) 
     }
     for (int reference = 0; reference < SIDES; reference++) {
         const int other = 1 - reference;
-        px_difference d = px_compare(count, elements[p->on[other].type], the.host[other],
-                                     elements[p->on[reference].type], the.host[reference]);
+        px_difference d = px_compare(count, px_element_reader_of(p->on[other].type), the.host[other],
+                                     px_element_reader_of(p->on[reference].type), the.host[reference]);
         d.relative = relative_to_sums(d, operation);
         if (d.relative > the.worst[operation]) the.worst[operation] = d.relative;
         if (d.relative > tolerance || isnan(d.relative))
@@ -281,6 +270,7 @@ static inline px_status open_sides(const mode *of, bool cuda) {
     PX_TRY(px_cpu_open(&the.ctx, of->type[0], &the.device[0]));
     PX_TRY(cuda ? px_cuda_open(&the.ctx, of->type[1], -1, &the.device[1])
                 : px_cpu_open(&the.ctx, of->type[1], &the.device[1]));
+    px_device_use_plain_paths(the.device[0]);
     if (of->tf32) px_device_allow_tf32(the.device[1]);
     for (int side = 0; side < SIDES; side++) {
         PX_TRY(the.device[side]->ops->allocate(the.device[side], POOL, (void **)&the.pool[side]));

@@ -4,8 +4,8 @@
  * Outputs are filled with NaN first, so that elements that an operation does not write are found. An operation without
  * a check_NAME does not compile, and a check that does not run its operation fails.
  *
- * PX_PARITY=cpu compares the CPU with itself, for machines without a GPU. PX_PARITY=precision compares the CPU's
- * bfloat16 with its float32. PX_PARITY=float32, tf32 or bfloat16 runs one precision alone. */
+ * PX_PARITY=cpu compares the CPU's fast paths with its plain ones, for machines without a GPU. PX_PARITY=precision
+ * compares the CPU's bfloat16 with its float32. PX_PARITY=float32, tf32 or bfloat16 runs one precision alone. */
 #include "tests/gpu/check_convolutions.h"
 #include "tests/gpu/check_recurrences.h"
 #include "tests/gpu/parity.h"
@@ -333,13 +333,15 @@ static int run_operations(void) {
     return cmocka_run_group_tests_name(the.mode->name, tests, NULL, NULL);
 }
 
-/* Convolutions once more, with epilogues in kernels of their own. */
-static int run_without_epilogues(void) {
+/* Convolutions and recurrences once more, on the plain paths. */
+static int run_plain(void) {
     char name[64];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(parity_convolve),
-                                       cmocka_unit_test(parity_convolve_input_gradient),
-                                       cmocka_unit_test(parity_convolve_weight_gradient)};
-    snprintf(name, sizeof name, "%s, PX_EPILOGUES=0", the.mode->name);
+    px_device_use_plain_paths(the.device[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parity_convolve), cmocka_unit_test(parity_convolve_input_gradient),
+        cmocka_unit_test(parity_convolve_weight_gradient), cmocka_unit_test(parity_recurrence_forward),
+        cmocka_unit_test(parity_recurrence_backward)};
+    snprintf(name, sizeof name, "%s, plain paths", the.mode->name);
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
@@ -353,11 +355,9 @@ int main(void) {
         const bool across = modes[i].type[0] != modes[i].type[1];
         if (across != precision || (one && !named) || (modes[i].tf32 && !cuda)) continue;
         int result = with_sides(&modes[i], cuda, run_operations);
-        if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT")) {
-            setenv("PX_EPILOGUES", "0", 1);
-            if (with_sides(&modes[i], cuda, run_without_epilogues) != EXIT_SUCCESS) result = EXIT_FAILURE;
-            unsetenv("PX_EPILOGUES");
-        }
+        if (cuda && result != EXIT_SKIP && !getenv("PX_TEST_SHORT") &&
+            with_sides(&modes[i], cuda, run_plain) != EXIT_SUCCESS)
+            result = EXIT_FAILURE;
         if (result != EXIT_SUCCESS) exit_status = result;
     }
     return exit_status;
