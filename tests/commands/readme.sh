@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the commands of every README and of host/model/FORMAT.md: those in fenced sh or bash blocks, and lines indented by four spaces that begin
-# with a program. They run in a folder that holds the built program, configs and headers, and generated files in place
-# of data sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes
-# are skipped.
+# Runs the commands of every README and of host/model/FORMAT.md: those in fenced sh or bash blocks, and lines indented
+# by four spaces that begin with a program. They run in a folder that holds the built program, configs and headers, and
+# generated files in place of data sets. Models, training and images are made small. Commands that need a cluster, a
+# GPU, the network or minutes are skipped.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
