@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 METADATA = ("format", "config", "height", "width", "channels", "levels", "step")
+MODEL_KEYS = ("kind", "layers", "hidden", "head", "residual", "skip")
 
 
 class Model:
@@ -20,16 +21,15 @@ class Model:
 
     def __init__(self, path):
         self.tensors, metadata = read_safetensors(path)
-        if metadata.get("format") != "pixelrnn" or set(METADATA) - set(metadata):
-            raise ValueError(f"{path}: found metadata {sorted(metadata)}, expected those of a pixelrnn model")
+        if set(METADATA) - set(metadata) or metadata["format"] != "pixelrnn":
+            raise ValueError(f"{path}: found metadata {list(metadata)}, expected {', '.join(METADATA)} of a pixelrnn model")
         self.H, self.W, self.C, self.L = (int(metadata[key]) for key in ("height", "width", "channels", "levels"))
         keys = read_section(metadata["config"], "model")
-        if {"kind", "layers", "hidden", "head"} - set(keys):
-            raise ValueError(f"{path}: config: found model keys {sorted(keys)}, expected kind, layers, hidden, head")
+        if set(MODEL_KEYS) - set(keys):
+            raise ValueError(f"{path}: config: found model keys {list(keys)}, expected {', '.join(MODEL_KEYS)}")
         self.kind = keys["kind"]
         self.layers, self.h, self.q = (int(keys[key]) for key in ("layers", "hidden", "head"))
-        self.residual = keys.get("residual", "true") == "true"
-        self.skip = keys.get("skip", "false") == "true"
+        self.residual, self.skip = (keys[key] == "true" for key in ("residual", "skip"))
         check_tensors(path, self.tensors, tensors_of(self))
 
     def weight(self, layer):
