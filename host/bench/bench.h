@@ -76,7 +76,7 @@ typedef struct px_profile {
     const px_device_ops *real;
     px_profile_kind kind;
     unsigned paths; /* the device's; graphs are not used while profiling, because they hide operations */
-    double nested; /* seconds spent in nested calls of the current operation */
+    double nested;  /* seconds spent in nested calls of the current operation */
     double seconds[PX_OPS];
     long calls[PX_OPS];
     px_work work[PX_OPS]; /* of calls without nested calls */

@@ -23,7 +23,7 @@
  * 3. Write the kernel once in kernels/NAME.cu (kernels/portable/portable.h explains how); nvcc and cc both compile it.
  *    An operation that calls libraries instead defines px_cpu_NAME in host/device/cpu/ and px_cuda_NAME in
  *    host/device/cuda/.
- * 4. Write check_NAME in tests/gpu/, which compares both backends on the cases of tests/support/cases.h.
+ * 4. Write px_check_NAME in host/check/, which compares two devices on the cases of host/check/cases.h.
  * 5. Write work_NAME, its minimum FLOPs and bytes, in host/bench/work.c. */
 #ifndef PIXELRNN_DEVICE_BACKEND_H
 #define PIXELRNN_DEVICE_BACKEND_H

@@ -17,7 +17,7 @@ enum { PX_CLUSTER_SIZES = 4 };
 
 /* The largest difference between a fused and the stepwise recurrence in bfloat16, relative to the largest value. Each
  * rounds h, or the gates' gradients, to 2^-9 at every step, in sums of another order, and differs from a recurrence in
- * float32 by up to 0.02 in the tests (tests/gpu/test_recurrences.c). A wrong tap, channel or step is off by about 1. */
+ * float32 by up to 0.02 in the tests (host/check/paths.c). A wrong tap, channel or step is off by about 1. */
 static const double px_recurrence_tolerance = 0.04;
 
 /* How a device runs a recurrence. */

@@ -1,6 +1,6 @@
 /* Fused recurrences of CUDA, without a GPU. Every index function of kernels/sm90/cluster.h is compared with its
  * definition; the kernels' source, on an emulated cluster or block, with the stepwise recurrence. */
-#include "tests/support/cases.h"
+#include "host/check/cases.h"
 #include "tests/support/support.h"
 #include "tests/support/emulated_recurrence.h"
 #include "tests/support/emulated_step.h"

@@ -1,6 +1,6 @@
 /* The choice of a recurrence's strategy (host/device/recurrence_strategy.c): stepwise, fused or on clusters, and the
  * division of the work among clusters. */
-#include "tests/support/cases.h"
+#include "host/check/cases.h"
 #include "tests/support/support.h"
 #include "host/device/recurrence.h"
 #include <stdio.h>
