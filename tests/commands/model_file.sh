@@ -31,7 +31,7 @@ assert error[worst] <= TOLERANCE
 for name, mask in tensors_of(model).items():
     if name.endswith(".weight"):
         kept = model.tensors[name] != 0
-        assert (kept == mask).all(), f"{name}{np.argwhere(kept != mask)[0]}: found 0, expected a weight that is not masked"
+        assert (kept == mask).all(), f"{name}{np.argwhere(kept != mask)[0]}: found 0, expected a weight that is kept"
 END_OF_PYTHON
 
 # agrees KIND H W C LEVELS KEY=VALUE...: trains a model of this kind for images of H x W x C for a few steps, which move
@@ -71,26 +71,30 @@ printed() { # six decimals, of the last model
 check "model_forward.py prints nats and bits/dim of eval" printed
 
 refused() {
-    ! python3 "$forward" tiny.yaml images.npy 2>err && same "$(wc -l <err)" 1 && contains err '^model_forward.py: tiny.yaml: found'
+    ! python3 "$forward" tiny.yaml images.npy 2>err && same "$(wc -l <err)" 1 &&
+        contains err '^model_forward.py: tiny.yaml: found'
 }
 check "model_forward.py refuses another file with one line" refused
 
 # The file of another program: float64, other order of the tensors, only the keys that describe the model.
 written_elsewhere() {
     cp nats.npy expected.npy
-    python3 - <<'END_OF_PYTHON' && pixelrnn eval other.safetensors --data images.npy --per-image nats.npy --set device="$device" && cmp nats.npy expected.npy
+    python3 write.py && pixelrnn eval other.safetensors --data images.npy --per-image nats.npy --set device="$device" &&
+        cmp nats.npy expected.npy
+}
+cat >write.py <<'END_OF_PYTHON'
 import json, struct
 from model_forward import read_safetensors
 tensors, metadata = read_safetensors("run/checkpoints/best/model.safetensors")
 metadata["config"] = "model: {kind: diagonal_bilstm, layers: 3, hidden: 5, head: 11, residual: false}\ndata: {levels: 7}\n"
 header, data = {"__metadata__": metadata}, b""
 for name in sorted(tensors, reverse=True):
-    header[name] = {"dtype": "F64", "shape": tensors[name].shape, "data_offsets": [len(data), len(data) + tensors[name].nbytes]}
+    end = len(data) + tensors[name].nbytes
+    header[name] = {"dtype": "F64", "shape": tensors[name].shape, "data_offsets": [len(data), end]}
     data += tensors[name].tobytes()
 text = json.dumps(header).encode()
 open("other.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
 END_OF_PYTHON
-}
 check "eval reads the file of another program" written_elsewhere
 
 finish

@@ -22,7 +22,7 @@ class Model:
     def __init__(self, path):
         self.tensors, metadata = read_safetensors(path)
         if set(METADATA) - set(metadata) or metadata["format"] != "pixelrnn":
-            raise ValueError(f"{path}: found metadata {list(metadata)}, expected {', '.join(METADATA)} of a pixelrnn model")
+            raise ValueError(f"{path}: found metadata {list(metadata)}, expected {', '.join(METADATA)}")
         self.H, self.W, self.C, self.L = (int(metadata[key]) for key in ("height", "width", "channels", "levels"))
         keys = read_section(metadata["config"], "model")
         if set(MODEL_KEYS) - set(keys):
