@@ -151,7 +151,7 @@ def sigmoid(z):
 
 
 def shifted(u, rows, columns):
-    """v[i, j] = u[i + rows, j + columns], and 0 outside of the image."""
+    """v[i, j] = u[i + rows, j + columns], and 0 outside the image."""
     H, W = u.shape[1:3]
     p = max(abs(rows), abs(columns))
     padded = np.pad(u, ((0, 0), (p, p), (p, p), (0, 0)))
@@ -168,15 +168,15 @@ def convolution(m, layer, u, centre):
     rows, columns = weight.shape[1:3]
     y = m.bias(layer)
     for r in range(rows):
-        for s in range(columns):
-            y = y + shifted(u, r - (rows - 1), s - centre) @ weight[:, r, s, :].T
+        for k in range(columns):
+            y = y + shifted(u, r - (rows - 1), k - centre) @ weight[:, r, k, :].T
     return y
 
 
-def cell(a, c_prev):
-    o, f, i, g = np.split(a, 4, axis=-1)
-    c = sigmoid(f) * c_prev + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
+def lstm(a, previous_cell):
+    out, forget, input_, new = np.split(a, 4, axis=-1)
+    cell = sigmoid(forget) * previous_cell + sigmoid(input_) * np.tanh(new)
+    return sigmoid(out) * np.tanh(cell), cell
 
 
 def pixelcnn_block(m, block, u):
@@ -186,37 +186,36 @@ def pixelcnn_block(m, block, u):
 
 
 def row_lstm_block(m, block, u):
-    """A row at a time: h and c are those of the row above, [N, W, h]."""
-    W_is, b = m.weight(block + ".input_to_state"), m.bias(block + ".input_to_state")
-    W_ss = m.weight(block + ".state_to_state")
-    a = b + shifted(u, 0, -1) @ W_is[:, 0, :].T + u @ W_is[:, 1, :].T
-    c = np.zeros((len(u), m.W, m.h))
-    rows = [c]
+    """A row at a time: hidden and cell are the states of the row above, [N, W, h]."""
+    w_is, b = m.weight(block + ".input_to_state"), m.bias(block + ".input_to_state")
+    w_ss = m.weight(block + ".state_to_state")
+    a = b + shifted(u, 0, -1) @ w_is[:, 0, :].T + u @ w_is[:, 1, :].T
+    hidden = cell = np.zeros((len(u), m.W, m.h))
+    rows = []
     for i in range(m.H):
-        h = np.pad(rows[-1], ((0, 0), (1, 1), (0, 0)))  # h[:, j] is column j - 1
-        taps = sum(h[:, s:s + m.W] @ W_ss[:, s, :].T for s in range(3))
-        state, c = cell(a[:, i] + taps, c)
-        rows.append(state)
-    return conv1x1(m, block + ".expand", np.stack(rows[1:], axis=1))
+        above = np.pad(hidden, ((0, 0), (1, 1), (0, 0)))  # above[:, j] is column j - 1
+        taps = sum(above[:, k:k + m.W] @ w_ss[:, k, :].T for k in range(3))
+        hidden, cell = lstm(a[:, i] + taps, cell)
+        rows.append(hidden)
+    return conv1x1(m, block + ".expand", np.stack(rows, axis=1))
 
 
-def left_states(m, direction, u):
-    """The states of the left direction, [N, H, W, h]. The first row and column of h and c are outside of the image."""
-    W_ss = m.weight(direction + ".state_to_state")
+def left_hidden(m, direction, u):
+    """The hidden states of the left direction, [N, H, W, h]. Row 0 and column 0 of the states lie outside the image."""
+    w_ss = m.weight(direction + ".state_to_state")
     a = conv1x1(m, direction + ".input_to_state", u)
-    h, c = np.zeros((2, len(u), m.H + 1, m.W + 1, m.h))
-    for i in range(m.H):
-        for j in range(m.W):
-            above, beside = h[:, i, j + 1], h[:, i + 1, j]
-            taps = above @ W_ss[:, 0, :].T + beside @ W_ss[:, 1, :].T
-            h[:, i + 1, j + 1], c[:, i + 1, j + 1] = cell(a[:, i, j] + taps, c[:, i + 1, j])
-    return h[:, 1:, 1:]
+    hidden, cell = np.zeros((2, len(u), m.H + 1, m.W + 1, m.h))
+    for i in range(1, m.H + 1):
+        for j in range(1, m.W + 1):
+            taps = hidden[:, i - 1, j] @ w_ss[:, 0, :].T + hidden[:, i, j - 1] @ w_ss[:, 1, :].T
+            hidden[:, i, j], cell[:, i, j] = lstm(a[:, i - 1, j - 1] + taps, cell[:, i, j - 1])
+    return hidden[:, 1:, 1:]
 
 
 def diagonal_bilstm_block(m, block, u):
     mirror = np.s_[:, :, ::-1]
-    left = left_states(m, block + ".left", u)
-    right = left_states(m, block + ".right", u[mirror])[mirror]
+    left = left_hidden(m, block + ".left", u)
+    right = left_hidden(m, block + ".right", u[mirror])[mirror]
     return conv1x1(m, block + ".expand", left + shifted(right, -1, 0))
 
 
