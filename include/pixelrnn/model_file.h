@@ -3,7 +3,7 @@
  *
  * Metadata keys, all strings: format ("pixelrnn"), config (YAML), height, width, channels, levels and step, the number
  * of optimiser updates behind the weights. Tensor names and shapes are "stem.weight" [2h, 4, 7, C],
- * "blocks.0.expand.bias" [2h], ...; masked elements are 0. */
+ * "blocks.0.expand.bias" [2h], ...; masked elements are 0. host/model/FORMAT.md describes them all. */
 #ifndef PIXELRNN_MODEL_FILE_H
 #define PIXELRNN_MODEL_FILE_H
 

@@ -128,8 +128,8 @@ recurs() {
     model=run/checkpoints/newest/model.safetensors
 }
 
-# The fused recurrence is used once it agrees with the stepwise one. If it does not, or cannot be launched, one line says
-# so, and the results are those of the stepwise one.
+# The fused recurrence is used once it agrees with the stepwise one. If it does not, or cannot be launched, one line
+# says so, and the results are those of the stepwise one.
 proves_steps() {
     local differs='^warning: the fused recurrence differs from the stepwise one by [0-9.]+ of the largest value \(at most 0.04\); recurrences run stepwise'
     recurs --set paths=plain && counted recurs none steps graphs || return
