@@ -22,16 +22,18 @@ typedef struct bench_values {
 } bench_values;
 
 static const px_option options[] = {
-    {"--seconds", "S", PX_OPTION_NUMBER, offsetof(bench_values, seconds), .help = "time for each phase; default 3"},
-    {"--size", "PIXELS", PX_OPTION_INTEGER, offsetof(bench_values, size.height), .min = 1,
+    {"--seconds", "S", PX_OPTION_NUMBER, offsetof(bench_values, seconds), .initial = "3",
+     .help = "time for each phase"},
+    {"--size", "PIXELS", PX_OPTION_INTEGER, offsetof(bench_values, size.height), .min = 1, .otherwise = "of data.train",
      .help = "height and width of the images"},
     {"--channels", "C", PX_OPTION_INTEGER, offsetof(bench_values, size.channels), .min = 1,
-     .help = "channels of the images, 1 or 3"},
+     .otherwise = "of data.train", .help = "channels of the images, 1 or 3"},
     {"--phases", "train,evaluate,sample,sample_plain", PX_OPTION_TEXT, offsetof(bench_values, phases),
-     .help = "the phases to measure; default all"},
+     .otherwise = "all", .help = "the phases to measure"},
     {"--breakdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, breakdown),
      .help = "also print the time of a training step by operation"},
-    {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .help = "write the results as JSON"},
+    {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .otherwise = "none",
+     .help = "write the results as JSON"},
     PX_OPTION_SET(bench_values, settings),
     {0},
 };
@@ -322,7 +324,7 @@ static px_status bench_configs(px_context *ctx, const bench_values *w, bench_rep
 }
 
 static px_status bench_run(px_context *ctx, int count, char **arguments) {
-    bench_values w = {.seconds = 3};
+    bench_values w = {0};
     PX_TRY(px_cli_parse(ctx, &px_command_bench, count, arguments, &w, &w.configs));
     w.size.width = w.size.height;
     PX_TRY(parse_phases(ctx, &w));
@@ -344,6 +346,7 @@ const px_command px_command_bench = {
     .summary = "throughput of training, evaluation and sampling, and memory, side by side",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "--size and --channels override only their own dimensions.",
+    .example = "bench configs/bench_row_lstm.yaml configs/bench_pixelcnn.yaml --phases train",
     .options = options,
     .run = bench_run,
 };

@@ -34,6 +34,8 @@ bool px_cli_ends_with(const char *path, const char *ending) {
     return length > tail && strcmp(path + length - tail, ending) == 0;
 }
 
+bool px_cli_is_config(const char *path) { return px_cli_ends_with(path, ".yaml") || px_cli_ends_with(path, ".yml"); }
+
 int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }

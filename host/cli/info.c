@@ -147,6 +147,7 @@ const px_command px_command_info = {
     .summary = "parameters, receptive field, memory, floating-point operations per image, how recurrences run",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "Each option overrides only its own dimension.",
+    .example = "info configs/demo.yaml --rate 1000",
     .options = options,
     .run = info_run,
 };

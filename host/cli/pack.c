@@ -16,11 +16,11 @@ static const px_option option_table[] = {
     {"-o", "OUT.npy", PX_OPTION_PATH, offsetof(pack_values, out), .required = true,
      .help = "output: an array uint8 [N, H, W, C]; its CRC-32 goes to OUT.npy.sfv"},
     {"--size", "SIDE", PX_OPTION_INTEGER, offsetof(pack_values, size), .min = 1, .max = MAX_SIDE,
-     .help = "resize to SIDE x SIDE pixels"},
-    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels),
+     .otherwise = "as stored", .help = "resize to SIDE x SIDE pixels"},
+    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels), .otherwise = "as stored",
      .help = "convert to grey (1) or colour (3)"},
-    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split),
-     .help = "the part of a source that has several; default train"},
+    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split), .initial = "train",
+     .help = "the part of a source that has several"},
     PX_OPTION_SET(pack_values, settings),
     {0},
 };
@@ -88,6 +88,7 @@ const px_command px_command_pack = {
     .name = "pack",
     .positionals = "SOURCE...",
     .summary = "turns any data source into one .npy file, which is read without decoding",
+    .example = "pack photos --size 32 --channels 3 -o photos.npy",
     .options = option_table,
     .run = pack_run,
 };

@@ -24,7 +24,6 @@ void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const
     s->base.check = px_sampling_check;
     s->base.run = run;
     s->seed = -1;
-    s->temperature = 1;
 }
 
 static const px_model_spec *spec_of(const px_sampling *s) { return px_model_spec_of(s->base.model); }

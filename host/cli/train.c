@@ -47,13 +47,14 @@ typedef struct train_values {
 
 static const px_option options[] = {
     PX_OPTION_SET(train_values, settings),
-    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .help = "start from the weights of this model"},
+    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .otherwise = "random weights",
+     .help = "start from the weights of this model"},
     {"--resume", NULL, PX_OPTION_FLAG, offsetof(train_values, resume),
      .help = "continue RUN from its newest checkpoint; start a new run if there is none"},
     {"--accept-data", NULL, PX_OPTION_FLAG, offsetof(train_values, accept_data),
      .help = "resume although the training images have changed"},
-    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out),
-     .help = "the run folder; default runs/NAME of the config"},
+    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out), .otherwise = "runs/NAME of the config",
+     .help = "the run folder"},
     {0},
 };
 
@@ -122,6 +123,7 @@ const px_command px_command_train = {
     .details =
         "CONFIG.yaml is a config; RUN is a run folder, whose config.yaml is then used. Ctrl-C writes a checkpoint "
         "and exits.",
+    .example = "train configs/demo.yaml -o runs/demo --set train.steps=1000",
     .options = options,
     .run_distributed = train_distributed,
 };

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks before the work of a command: whether its output can be written, how its data are converted, the size of
-# images, and limits of the machine. Also --version, --help and keys.
+# images, and limits of the machine. Also --version.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -157,23 +157,6 @@ version() {
     contains out '^build  .*float' && fails 2 'found "more"' --version more
 }
 check "--version: program, build, libraries" version
-
-helps() {
-    local command
-    for command in '' train eval sample complete pack bench info keys; do
-        # shellcheck disable=SC2086 # no word, or one
-        pixelrnn $command --help && contains out '^(usage: pixelrnn|pixelrnn trains)' && same "$(tail -c 1 out | od -An -tx1 | tr -d ' ')" 0a || return
-    done
-    pixelrnn train tiny.yaml --help && contains out '^usage: pixelrnn train' && fails 2 'found "more"' --help more
-}
-check "--help of each command, which ends its last line" helps
-
-keys() {
-    pixelrnn keys && contains out '^\| `seed` ' && contains out '^\| `train.rho` ' && pixelrnn keys model. && ! grep -q '`train' out &&
-        same "$(grep -c '^| `model\.' out)" 6 && fails 2 'keys: found "foo", expected the beginning of a key' keys foo && same "$(wc -c <out)" 0 &&
-        fails 2 'keys: found "model.layerz".*model.layers' keys model.layerz && fails 2 'too many: seed' keys model. seed
-}
-check "keys PREFIX; a prefix that no key has is refused" keys
 
 makefile=$golden/../../Makefile
 demo() { # the commands of make -n
