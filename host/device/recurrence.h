@@ -2,6 +2,7 @@
 #ifndef PIXELRNN_DEVICE_RECURRENCE_H
 #define PIXELRNN_DEVICE_RECURRENCE_H
 
+#include "kernels/sm80/recurrence_step.h"
 #include "kernels/sm90/cluster.h"
 #include "host/device/recurrence_choice.h"
 #include "host/device/backend.h"

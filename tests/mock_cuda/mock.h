@@ -7,7 +7,7 @@
  * such as operands that overlap a result. Engines that must not be chosen (inexact ones) exist and produce NaN.
  *
  * The mock shows that the host makes correct calls. It shows nothing about a GPU's results, kernels or speed: kernels
- * are those of the CPU backend, and recurrences on clusters do not run.
+ * are those of the CPU backend and an emulated fused recurrence step, and recurrences on clusters do not run.
  *
  * Environment variables:
  *   PX_MOCK_ENDS        which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number of
@@ -45,6 +45,7 @@
     X(epilogues)                                                                                                       \
     X(launches)                                                                                                        \
     X(graphs)                                                                                                          \
+    X(steps)                                                                                                           \
     X(synchronizations)                                                                                                \
     X(event_waits)                                                                                                     \
     X(left)

@@ -19,6 +19,7 @@ _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made witho
 #define PX_DECLARE_CUDA_BF16(name) px_status px_cuda_##name##_bf16(px_device *device, const px_##name##_args *args);
 PX_DEVICE_OPS(PX_DECLARE_CUDA)
 PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
+size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *recurrence);
 #undef PX_DECLARE_CUDA
 #undef PX_DECLARE_CUDA_BF16
 

@@ -2,9 +2,16 @@
 #include "host/device/cuda/cuda.h"
 #include "host/device/recurrence.h"
 
-/* The __global__ functions of kernels/sm90/recurrence_*_cluster.cu. */
+/* The __global__ functions of kernels/sm90/recurrence_*_cluster.cu and kernels/sm80/recurrence_step.cu. */
 const void *px_recurrence_forward_cluster_sm90(void);
 const void *px_recurrence_backward_cluster_sm90(int blocks);
+const void *px_recurrence_step_sm80(int channels, bool backward);
+
+/* Allows a kernel this much dynamic shared memory a block. */
+static px_status allow_shared(px_device *device, const void *kernel, size_t bytes) {
+    return px_cuda_check(device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
+                         "set the shared memory of a recurrence");
+}
 
 static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_args *s,
                                          const px_recurrence_choice *choice, const void *kernel) {
@@ -20,10 +27,42 @@ static px_status cuda_recurrence_cluster(px_device *device, const px_recurrence_
         .numAttrs = 1,
     };
     void *args[] = {(void *)(uintptr_t)s, (void *)(uintptr_t)cluster};
-    PX_TRY(px_cuda_check(device,
-                         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)choice->shared),
-                         "set the shared memory of a recurrence"));
+    PX_TRY(allow_shared(device, kernel, choice->shared));
     return px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words);
+}
+
+/* Sets *overlap: whether a step may start before the step before it has ended. Code for compute capability 9.0 or later
+ * waits by itself where it must (px_wait_for_previous_launch). Graphs can contain such launches since CUDA 12.3. */
+static px_status find_overlap(px_device *device, const void *kernel, bool *overlap) {
+    struct cudaFuncAttributes attributes;
+    PX_TRY(px_cuda_check(device, cudaFuncGetAttributes(&attributes, kernel), "get the attributes of a recurrence"));
+    *overlap = device->capability >= 90 && attributes.binaryVersion >= 90 && CUDART_VERSION >= 12030;
+    return PX_OK;
+}
+
+static px_status cuda_recurrence_fused(px_device *device, const px_recurrence_args *s,
+                                       const px_recurrence_choice *choice, bool backward) {
+    const void *kernel = px_recurrence_step_sm80(px_step_channels(s), backward);
+    bool overlap;
+    PX_TRY(find_overlap(device, kernel, &overlap));
+    PX_TRY(allow_shared(device, kernel, px_step_launch_of(s, 0, backward).shared));
+    cudaLaunchAttribute attribute = {.id = cudaLaunchAttributeProgrammaticStreamSerialization,
+                                     .val.programmaticStreamSerializationAllowed = 1};
+    for (int i = 0; i < s->steps; i++) {
+        int step = backward ? s->steps - 1 - i : i;
+        const px_step_launch launch = px_step_launch_of(s, step, backward);
+        const cudaLaunchConfig_t config = {
+            .gridDim = {launch.blocks[0], launch.blocks[1], launch.blocks[2]},
+            .blockDim = {PX_STEP_THREADS, 1, 1},
+            .dynamicSmemBytes = launch.shared,
+            .stream = px_cuda_stream(device),
+            .attrs = &attribute,
+            .numAttrs = overlap && i > 0, /* the first waits for all earlier work */
+        };
+        void *args[] = {(void *)(uintptr_t)s, &step};
+        PX_TRY(px_cuda_check(device, cudaLaunchKernelExC(&config, kernel, args), choice->words));
+    }
+    return PX_OK;
 }
 
 void px_cuda_count_clusters(px_cuda *cuda) {
@@ -47,22 +86,30 @@ void px_cuda_count_clusters(px_cuda *cuda) {
     if (error != cudaSuccess) (void)cudaGetLastError(); /* the next launch would report it */
 }
 
-/* Whether the recurrence may run stepwise. Without a dh, it runs forward alone. */
+/* The bytes of temporary memory of one pass. */
+static size_t temporary_bytes(const px_device *device, const px_recurrence_args *s, bool backward) {
+    const px_recurrence_strategy strategy = px_recurrence_choose(device, s, backward).strategy;
+    if (strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_bytes_stepwise(s);
+    return strategy == PX_RECURRENCE_FUSED && backward ? px_step_temporary_bytes(s) : 0;
+}
+
+/* Without a dh, the recurrence runs forward alone. */
 size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *s) {
-    const bool backward = s->direction[0].dh.columns > 0;
-    const bool stepwise = px_recurrence_choose(device, s, false).strategy == PX_RECURRENCE_STEPWISE ||
-                          (backward && px_recurrence_choose(device, s, true).strategy == PX_RECURRENCE_STEPWISE);
-    return stepwise ? px_recurrence_bytes_stepwise(s) : 0;
+    const size_t forward = temporary_bytes(device, s, false);
+    const size_t backward = s->direction[0].dh.columns > 0 ? temporary_bytes(device, s, true) : 0;
+    return forward > backward ? forward : backward;
 }
 
 px_status px_cuda_recurrence_forward(px_device *device, const px_recurrence_args *s) {
     const px_recurrence_choice choice = px_recurrence_choose(device, s, false);
     if (choice.strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_forward_stepwise(device, s);
+    if (choice.strategy == PX_RECURRENCE_FUSED) return cuda_recurrence_fused(device, s, &choice, false);
     return cuda_recurrence_cluster(device, s, &choice, px_recurrence_forward_cluster_sm90());
 }
 
 px_status px_cuda_recurrence_backward(px_device *device, const px_recurrence_args *s) {
     const px_recurrence_choice choice = px_recurrence_choose(device, s, true);
     if (choice.strategy == PX_RECURRENCE_STEPWISE) return px_recurrence_backward_stepwise(device, s);
+    if (choice.strategy == PX_RECURRENCE_FUSED) return cuda_recurrence_fused(device, s, &choice, true);
     return cuda_recurrence_cluster(device, s, &choice, px_recurrence_backward_cluster_sm90(choice.cluster.blocks));
 }
