@@ -145,10 +145,11 @@ px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_argu
 /* The image size of a config, for commands that need no data. 0: not given by an option. */
 typedef struct px_image_size {
     int64_t height, width, channels;
+    int64_t images; /* in data.train, unless an option gives their number; 0: not known */
 } px_image_size;
 
 /* Fills the fields of *size that are 0: from the images of data.train after data.size and data.channels, if data.train
- * can be opened, else from data.size and data.channels. PX_ERR_USAGE if a field stays unknown; the message names
+ * can be opened, else from data.size and data.channels. PX_ERR_USAGE if a dimension stays unknown; the message names
  * `options`, which would set it. where: names the config. */
 px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
                             px_image_size *size);

@@ -91,7 +91,7 @@ of_data() { # the size of each config's data; --channels overrides only the chan
         contains out '^tiny_pixelcnn .*  28 x 28 x 1$'
 }
 check "images are of the size of the config's data" of_data
-check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; for the size of images give --size and --channels, or data.size and data.channels' \
+check "without data and a size it asks for one" fails 2 'absent.npy: .*No such file or directory; .*; give the images. size by --size and --channels, or by --set data.size=SIDE' \
     bench pixelcnn.yaml --set data.train=absent.npy
 
 own_configs() { # their data are missing; info determines the size as bench does

@@ -365,7 +365,7 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
 done
 
 sweeps() {
-    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 && contains out '^recurrence, training, [0-9]* images' &&
+    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 --verbose && contains out '^recurrence, training, [0-9]* images' &&
         contains out '^  cluster  .* compute capability 9.0, bfloat16, ' && contains out '^  stepwise  *nothing$' &&
         same "$(grep -E -A 1 '^  (forward|backward)' out | grep -c 'cluster: not taken: needs .*bfloat16')" 2 &&
         same "$(grep -cE "^  (forward|backward)  *$([ "$device" = cpu ] && echo fused || echo stepwise): " out)" 2

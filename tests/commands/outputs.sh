@@ -108,7 +108,7 @@ check "info: --height overrides only itself" informs '7 x 10 x 3' tiny.yaml --se
 check "info: --channels overrides only itself" informs '12 x 10 x 1' tiny.yaml --set data.train=colour.npy --channels 1
 check "info: data.size and data.channels where there are no data" informs '9 x 9 x 3' tiny.yaml --set data.train=absent.npy --set data.size=9 --set data.channels=3
 check "info: options where there are no data" informs '9 x 5 x 3' tiny.yaml --set data.train=absent.npy --height 9 --width 5 --channels 3
-check "info: the message names options for an unknown size" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; for the size of images give --height, --width and --channels, or data.size and data.channels' \
+check "info: the message names options for an unknown size" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; .*; give the images. size by --height, --width and --channels, or by --set data.size=SIDE' \
     info tiny.yaml --set data.train=absent.npy --height 28 --width 28
 check "info: a model has its size" fails 2 'expected none with a model' info run --height 7
 check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8 x 1, expected sides up to 65535' info tiny.yaml --height 4294967300
