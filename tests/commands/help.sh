@@ -105,13 +105,13 @@ fits() { # COLUMNS MIN ARGUMENT...: lines end at COLUMNS or before, and the long
 widths() {
     local words
     for words in '--help' 'train --help' 'complete --help' 'keys' 'keys --yaml'; do
-        # shellcheck disable=SC2086 # the words of a command line
+        # shellcheck disable=SC2086 # the arguments of a command
         fits 40 30 $words && fits 100 85 $words && fits 200 100 $words || return
     done
     # a pipe gets a line for each key, and other text in 100 columns; a value of COLUMNS that is no width is ignored
     COLUMNS=wide "$program" keys | tail -n +2 | cut -d' ' -f1 >piped && same "$(cat piped)" "$("$program" keys --names | tr -d =)" || return
     for words in '--help' 'complete --help' 'keys --yaml'; do
-        # shellcheck disable=SC2086 # the words of a command line
+        # shellcheck disable=SC2086 # the arguments of a command
         env -u COLUMNS "$program" $words | cat >piped && COLUMNS=100 "$program" $words >asked && cmp piped asked || return
     done
 }
