@@ -174,7 +174,7 @@ static double warn_of_load(void) {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     if (getloadavg(&load, 1) == 1 && load > MAX_LOAD * (double)processors)
         fprintf(stderr, "warning: load average %.1f on %ld processor%s: other processes slow the measurement\n", load,
-                processors, processors == 1 ? "" : "s");
+                processors, px_plural(processors));
     return load;
 }
 

@@ -3,6 +3,7 @@
 #define PIXELRNN_CLI_H
 
 #include "host/io/lock.h"
+#include "host/io/plural.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"

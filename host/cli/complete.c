@@ -136,7 +136,8 @@ static px_status complete_run(px_model_command *c) {
     s->keep = v->keep;
     s->read_given = read_original;
     s->given_name = name;
-    snprintf(what, sizeof what, "%d completions of %d images", s->count, (int)v->images);
+    snprintf(what, sizeof what, "%d completion%s of %d image%s", s->count, px_plural(s->count), (int)v->images,
+             px_plural(v->images));
     if (status == PX_OK) status = px_sampling_run(s, what);
     free(v->chosen);
     free(v->keep);

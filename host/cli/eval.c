@@ -54,7 +54,7 @@ static px_status print_json(px_context *ctx, const px_model_info *info, const px
 static px_status print_evaluation(const eval_values *v, const px_evaluation *e) {
     const px_source *source = v->base.source;
     if (v->json) return print_json(v->base.ctx, &v->base.info, source, e);
-    printf("%zu images of %s\n", e->images, source->name);
+    printf("%zu image%s of %s\n", e->images, px_plural((long long)e->images), source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
     if (source->entropy > 0) printf("true entropy   %10.3f nats/image\n", source->entropy);

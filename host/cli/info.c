@@ -169,7 +169,7 @@ static void print_recurrence(const char *what, const px_recurrence_explanation *
 static void explain_recurrences(const px_recurrence_explanation *forward, const px_recurrence_explanation *backward,
                                 int images) {
     printf("recurrence, training, %d image%s: the first strategy whose requirements are met\n", images,
-           images == 1 ? "" : "s");
+           px_plural(images));
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
         printf("  %-20s %s\n", forward->option[i].name,
                forward->option[i].requires[0] ? forward->option[i].requires : "nothing");
@@ -199,7 +199,7 @@ static void print_model(const info_report *r) {
     size_t weights;
     const size_t live = px_parameters_live(px_model_parameters(r->model), &weights);
     printf("model                  %s, %d layer%s, hidden %d, head %d%s%s\n",
-           px_config_word("model.kind", (int)s->kind), s->layers, s->layers == 1 ? "" : "s", s->hidden, s->head,
+           px_config_word("model.kind", (int)s->kind), s->layers, px_plural(s->layers), s->hidden, s->head,
            s->residual ? ", residual" : "", s->skip ? ", skip" : "");
     printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
     printf("precision              %s\n", px_config_word("precision", r->info.config.precision));
@@ -227,8 +227,7 @@ static void print_time(const info_report *r) {
 static void print_run(const info_report *r) {
     const px_run_cost *c = &r->cost;
     const long long steps = (long long)r->info.config.train.steps, batch = (long long)r->info.config.train.batch_size;
-    printf("run                    %lld step%s of %lld image%s\n", steps, steps == 1 ? "" : "s", batch,
-           batch == 1 ? "" : "s");
+    printf("run                    %lld step%s of %lld image%s\n", steps, px_plural(steps), batch, px_plural(batch));
     if (c->epochs > 0)
         printf("  epochs               %.4g of %lld images\n", c->epochs, (long long)r->images.train);
     else
@@ -254,7 +253,7 @@ static void print_memory(const info_report *r, int sampled, size_t eval, size_t 
     const px_run_cost *c = &r->cost;
     const px_config *config = &r->info.config;
     const long long ranks = (long long)r->values->ranks;
-    printf("memory, training, %d image%s", c->rank_images, c->rank_images == 1 ? "" : "s");
+    printf("memory, training, %d image%s", c->rank_images, px_plural(c->rank_images));
     if (ranks > 1) printf(" of a rank (%lld over %lld ranks)", (long long)config->train.batch_size, ranks);
     printf("\n");
     print_bytes("weights", (double)c->plan.weights);
@@ -264,9 +263,9 @@ static void print_memory(const info_report *r, int sampled, size_t eval, size_t 
     print_bytes("workspace", (double)c->plan.workspace);
     print_bytes(ranks > 1 ? "sampling (on rank 0)" : "sampling", (double)c->sampler);
     print_bytes("total", (double)px_run_memory(c));
-    printf("memory, evaluation, %d image%s\n", px_cli_batch(config), px_cli_batch(config) == 1 ? "" : "s");
+    printf("memory, evaluation, %d image%s\n", px_cli_batch(config), px_plural(px_cli_batch(config)));
     print_bytes("total", (double)eval);
-    printf("memory, sampling, %d image%s at a time\n", sampled, sampled == 1 ? "" : "s");
+    printf("memory, sampling, %d image%s at a time\n", sampled, px_plural(sampled));
     print_bytes("total", (double)sampling);
 }
 

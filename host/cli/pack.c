@@ -51,12 +51,13 @@ static px_status pack_source(px_context *ctx, px_source *source, const char *pat
     px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)
-        fprintf(stderr, "skipped %zu of %zu images%s\n", packed.skipped, source->count,
-                packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
+        fprintf(stderr, "skipped %zu of %zu image%s%s\n", packed.skipped, source->count,
+                px_plural((long long)source->count), packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
     char left_out[PX_LEFT_OUT_TEXT];
     if (px_source_left_out(source->left_out, left_out)[0])
         fprintf(stderr, "left out other formats than PNG and JPEG: %s\n", left_out);
-    printf("%zu images of %d x %d x %d in %s\n", packed.images, source->height, source->width, source->channels, path);
+    printf("%zu image%s of %d x %d x %d in %s\n", packed.images, px_plural((long long)packed.images), source->height,
+           source->width, source->channels, path);
     printf("CRC-32 %08X in %s.sfv\n", (unsigned)packed.crc32, path);
     return PX_OK;
 }

@@ -22,7 +22,7 @@ static px_status sample_run(px_model_command *c) {
     s->count = (int)v->images;
     s->grid_images = s->count;
     s->read_grid = read_grid;
-    snprintf(what, sizeof what, "%d images", s->count);
+    snprintf(what, sizeof what, "%d image%s", s->count, px_plural(s->count));
     return px_sampling_run(s, what);
 }
 

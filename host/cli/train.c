@@ -10,11 +10,11 @@ enum { LARGE = 64 }; /* hidden features from which on matrix products dominate a
 static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
-    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
+    fprintf(out, "%s: %s, %lld layer%s, hidden %lld, %s, %s; ", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
-            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
-            px_config_word("precision", config->precision));
-    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
+            px_plural(config->model.layers), (long long)config->model.hidden,
+            px_config_word("train.optimizer", config->train.optimizer), px_config_word("precision", config->precision));
+    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, px_plural(count));
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
     if (strcmp(device->kind, "cuda") == 0 && config->precision == PX_PRECISION_FLOAT32 && config->model.hidden >= LARGE)
         fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
@@ -27,8 +27,9 @@ static void print_result(const px_train_result *result, const char *run) {
     }
     printf("trained to step %lld in %s\n", (long long)result->step, run);
     if (!result->evaluated) return;
-    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu images)\n",
-           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images);
+    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n",
+           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images,
+           px_plural((long long)result->test.images));
     printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", result->independent.nats_per_image,
            result->independent.bits_per_dim);
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);

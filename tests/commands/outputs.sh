@@ -61,6 +61,17 @@ writes_devices() { # a pipe's reader gets all of it: the check before does not o
 }
 check "eval: a pipe and a device as outputs" writes_devices
 
+# A noun after 1 is singular.
+singular() {
+    noise 64 | npy_write '1, 8, 8' >one.npy && pixelrnn sample run -n 1 -o one.png && contains out '^1 image in one.png$' &&
+        pixelrnn sample run -n 2 -o two.png && contains out '^2 images in two.png$' &&
+        pixelrnn eval run --data one.npy && contains out '^1 image of one.npy$' && pixelrnn pack one.npy -o packed.npy && contains out '^1 image of 8 x 8 x 1 in ' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 -n 1 --images 1 -o one.png && contains out '^1 completion of 1 image in one.png$' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 -n 2 --images 1 -o two.png && contains out '^2 completions of 1 image in two.png$' &&
+        rm -rf single && pixelrnn train tiny.yaml -o single && contains err '^tiny: pixelcnn, 1 layer, hidden 2'
+}
+check "singular and plural" singular
+
 # ---- Conversions of data ---------------------------------------------------------------------------------------------
 
 # says LINE ARGUMENT...: the command succeeds and prints exactly this line about conversions.
@@ -120,7 +131,7 @@ capped() {
     local usable
     usable=$(env -u OMP_NUM_THREADS nproc) # which would count them too
     OMP_NUM_THREADS=1000 pixelrnn info tiny.yaml && contains err "^OMP_NUM_THREADS: found 1000, which is more than the [0-9]+ processors? that this process may use" &&
-        contains out '^device ' && [ "$(sed -nE 's/^device .*, ([0-9]+) threads.*/\1/p' out)" -le "$usable" ] &&
+        contains out '^device ' && [ "$(sed -nE 's/^device .*, ([0-9]+) threads?,.*/\1/p' out)" -le "$usable" ] &&
         OMP_NUM_THREADS=1 pixelrnn info tiny.yaml && ! grep OMP_NUM_THREADS err
 }
 if [ "$device" = cpu ]; then
@@ -163,10 +174,17 @@ demo() { # the commands of make -n
     (cd "$(dirname "$makefile")" && env -u MAKEFLAGS -u MAKELEVEL make -n demo CUDA=0) >commands 2>err || { cat err && return 1; }
     contains commands 'train configs/demo.yaml -o runs/demo --resume' && ! grep -E 'rm .*runs' commands
 }
+scaling() {
+    (cd "$(dirname "$makefile")" && env -u MAKEFLAGS -u MAKELEVEL make -n scaling CUDA=0) >commands 2>err || { cat err && return 1; }
+    contains commands 'pixelrnn bench configs/bench_row_lstm.yaml --phases train --json build/scaling.json$' &&
+        contains commands 'bench/scaling build/scaling.json configs/bench_row_lstm.yaml$'
+}
 if [ -e "$makefile" ] && command -v make >/dev/null; then
     check "make demo goes on with its run, and deletes none" demo
+    check "make scaling measures, then predicts" scaling
 else
     skip "make demo goes on with its run" "there is no Makefile here"
+    skip "make scaling measures, then predicts" "there is no Makefile here"
 fi
 
 finish
