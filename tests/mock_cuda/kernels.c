@@ -70,10 +70,17 @@ typedef struct step_work {
     int step;
 } step_work;
 
+static bool step_is(const char *value) {
+    const char *found = getenv("PX_MOCK_STEP");
+    return found && strcmp(found, value) == 0;
+}
+
 static void run_step(const void *args) {
     const step_work *work = args;
     const char *fault = px_step_emulated(work->kernel, &work->launch, &work->recurrence, work->step,
                                          (uint64_t)work->step);
+    if (!fault && step_is("wrong") && work->step == 0)
+        memset(work->recurrence.direction[0].gates.data, 0, 2 * sizeof(uint16_t));
     if (!fault) return;
     fprintf(stderr, "mock: the fused recurrence step fails: %s\n", fault);
     abort();
@@ -83,6 +90,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *ke
     const dim3 grid = config->gridDim;
     const size_t *shared = step_kernel(kernel);
     if (!shared) return mock_error(cudaErrorNotSupported);
+    if (step_is("fail")) return mock_error(cudaErrorLaunchOutOfResources);
     if (config->dynamicSmemBytes > *shared || config->blockDim.x != PX_STEP_THREADS || !grid.x || !grid.y || !grid.z)
         return mock_error(cudaErrorInvalidConfiguration);
     const step_work work = {kernel,
