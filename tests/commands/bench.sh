@@ -39,8 +39,8 @@ everything() {
 }
 check "all phases of three models, as JSON" everything
 
-# The table's last row: the third model's layers and sizes, and for each phase its images a second, and those as a multiple
-# of the first's.
+# The last row of the table: the third model's layers and sizes, and for each phase its images a second, also as a
+# multiple of the first's.
 side_by_side() {
     contains out '^config  *model  *layers  *h  *batch  *precision  *size  *train  *evaluate  *sample  *sample_plain$' &&
         contains out '^tiny_diagonal_bilstm  *diagonal_bilstm  *2  *5  *2  *float32  *4 x 4 x 1  ' || return
