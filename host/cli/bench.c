@@ -4,11 +4,10 @@
  * device, because neither OpenMP threads nor CUDA survive a fork. */
 #include "host/cli/bench.h"
 #include "host/cli/cli.h"
+#include "host/io/child.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,16 +67,20 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
     return status;
 }
 
+typedef struct measurement {
+    const bench_values *values;
+    const char *path;
+    px_bench_report *report;
+} measurement;
+
+static void measure(void *argument) {
+    const measurement *m = argument;
+    m->report->status = measure_config(&m->report->ctx, m->values, m->path, m->report);
+}
+
 static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, px_bench_report *report) {
-    int exit_status = 0;
-    fflush(stdout);
-    const pid_t child = fork();
-    if (child == 0) {
-        report->status = measure_config(&report->ctx, w, path, report);
-        _exit(0);
-    }
-    if (child < 0 || waitpid(child, &exit_status, 0) != child || exit_status != 0)
-        return px_fail(ctx, PX_ERR_DEVICE, "%s: the measuring process ended with status %d", path, exit_status);
+    measurement m = {w, path, report};
+    PX_TRY(px_child_run(ctx, path, measure, &m, 0));
     *ctx = report->ctx;
     return report->status;
 }
@@ -339,15 +342,15 @@ static px_status bench_run(px_context *ctx, int count, char **arguments) {
         return px_fail(ctx, PX_ERR_USAGE, "bench: found --breakdown and --markdown, expected at most one of them");
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
     const size_t bytes = (size_t)w.configs.count * sizeof(px_bench_report);
-    px_bench_report *reports = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (reports == MAP_FAILED) return px_fail_memory(ctx, "bench", bytes);
+    px_bench_report *reports = px_child_memory(bytes);
+    if (!reports) return px_fail_memory(ctx, "bench", bytes);
     cJSON *json = header_json(count, arguments);
     const double load = warn_of_load();
     cJSON_AddItemToObject(json, "load_average", load < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(load));
     px_status status = bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
-    munmap(reports, bytes);
+    px_child_memory_free(reports, bytes);
     return status;
 }
 

@@ -23,7 +23,7 @@ void px_cli_usage(const px_command *command, char usage[PX_USAGE_TEXT]) {
     usage[0] = '\0';
     append(usage, "%s", command->positionals);
     for (const px_option *o = command->options; o->name; o++) {
-        append(usage, " %s%s", o->required ? "" : "[", o->name);
+        append(usage, "%s%s%s", usage[0] ? " " : "", o->required ? "" : "[", o->name);
         if (o->argument) append(usage, " %s%s", o->argument, o->type == PX_OPTION_PATHS ? "..." : "");
         append(usage, "%s%s", o->required ? "" : "]", o->type == PX_OPTION_SETTINGS ? "..." : "");
     }
@@ -81,7 +81,7 @@ void px_cli_print_help(FILE *out) {
     fputs("\nusage: pixelrnn COMMAND [argument ...]\n", out);
     for (const px_command *const *c = px_commands; *c; c++) {
         char words[PX_USAGE_TEXT] = "";
-        append(words, "%s %s", (*c)->name, (*c)->positionals);
+        append(words, "%s%s%s", (*c)->name, (*c)->positionals[0] ? " " : "", (*c)->positionals);
         print_item(out, &item, words, (*c)->summary);
     }
     print_item(out, &item, "COMMAND --help", "usage, options with their defaults, and an example of a command");

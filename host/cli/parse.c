@@ -109,13 +109,15 @@ static px_status store_defaults(px_context *ctx, const px_command *command, void
     return PX_OK;
 }
 
-/* A second argument of a command that takes one is often a file of images. */
-static px_status fail_second(px_context *ctx, const px_command *command, const px_arguments *positionals) {
+/* Reports an argument after `wanted` ones. A second argument of a command that reads --data is often one of its files.
+ */
+static px_status fail_surplus(px_context *ctx, const px_command *command, const px_arguments *positionals, int wanted) {
     const px_option *data = command->options;
-    char problem[PX_USAGE_TEXT];
+    char problem[PX_USAGE_TEXT] = "found one argument too many: ";
     while (data->name && strcmp(data->name, "--data") != 0) data++;
-    snprintf(problem, sizeof problem, "found one argument too many after %.150s: ", positionals->value[0]);
-    return fail_usage(ctx, command, problem, positionals->value[1],
+    if (wanted > 0)
+        snprintf(problem, sizeof problem, "found one argument too many after %.150s: ", positionals->value[0]);
+    return fail_usage(ctx, command, problem, positionals->value[wanted],
                       data->name ? " (files of images follow --data)" : "");
 }
 
@@ -129,9 +131,10 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
         else
             PX_TRY(append(ctx, positionals, arguments[at++]));
     }
-    if (positionals->count == 0 && command->positionals[0] != '[')
+    const int wanted = command->positionals[0] != '\0'; /* or none, or several */
+    if (positionals->count < wanted && command->positionals[0] != '[')
         return fail_usage(ctx, command, "found no ", command->positionals, "");
-    if (positionals->count > 1 && !px_cli_ends_with(command->positionals, "..."))
-        return fail_second(ctx, command, positionals);
+    if (positionals->count > wanted && !px_cli_ends_with(command->positionals, "..."))
+        return fail_surplus(ctx, command, positionals, wanted);
     return check_required(ctx, command, values);
 }

@@ -428,6 +428,15 @@ typedef struct px_ema_args {
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
 
+/* The operations of the device table, numbered: PX_OP_gemm, ... */
+enum {
+#define PX_COUNT_OP(name) PX_OP_##name,
+    PX_DEVICE_OPS(PX_COUNT_OP)
+#undef PX_COUNT_OP
+        PX_OPS
+};
+extern const char *const px_op_names[PX_OPS];
+
 /* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
  * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
  * upload must not change. download_async returns at once; its result, in memory of allocate_host, is there when all
@@ -491,6 +500,7 @@ struct px_device {
     px_type activation;    /* PX_REAL or PX_BF16 */
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char versions[96];     /* CUDA: of driver, runtime, cuBLASLt and cuDNN; "" on the CPU */
     char identity[64];     /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
     size_t memory;         /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
     size_t held;           /* bytes that arenas have allocated */

@@ -4,7 +4,7 @@
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-commands='train eval sample complete pack bench info keys'
+commands='train eval sample complete pack bench info keys check'
 [ "$device" = cpu ] || { skip "help and keys" "they do not depend on the device"; finish; exit; }
 
 # ---- Help ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@
 static void default_text_is_the_documented_layout(void **state) {
     (void)state;
     static const char expected[] =
-        "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
+        "name: run\nseed: 1\ndevice: auto\nprecision: float32\npaths: auto\n"
         "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
         "  residual: true\n  skip: false\n"
         "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: 0\n  shuffle: "
