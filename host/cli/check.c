@@ -19,11 +19,11 @@ typedef struct check_values {
 } check_values;
 
 static const px_option options[] = {
-    {"--device", "auto|cpu|cuda", PX_OPTION_WORD, offsetof(check_values, device),
-     .help = "the device to check; default auto: the GPU if there is one, otherwise the CPU"},
+    {"--device", "auto|cpu|cuda", PX_OPTION_WORD, offsetof(check_values, device), .initial = "auto",
+     .help = "the device to check; auto: the GPU if there is one, otherwise the CPU"},
     {"--brief", NULL, PX_OPTION_FLAG, offsetof(check_values, brief), .help = "fewer recurrences, of small images"},
-    {"--limit", "SECONDS", PX_OPTION_NUMBER, offsetof(check_values, limit),
-     .help = "time for the recurrences on clusters, which could hang; default 60"},
+    {"--limit", "SECONDS", PX_OPTION_NUMBER, offsetof(check_values, limit), .initial = "60",
+     .help = "time for the recurrences on clusters, which could hang"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(check_values, json), .help = "print one JSON object"},
     {0},
 };
@@ -168,7 +168,7 @@ static px_status check_opened(px_context *ctx, const check_values *w, px_device 
 }
 
 static px_status check_run(px_context *ctx, int count, char **arguments) {
-    check_values w = {.device = PX_DEVICE_AUTO, .limit = 60};
+    check_values w = {0};
     cluster_findings found = {0};
     px_verdict verdict = {PX_VERDICT_NONE, ""};
     px_device *device;
@@ -189,6 +189,7 @@ const px_command px_command_check = {
     .summary = "compare every operation, fast path and kind of model on this device with the CPU's plain paths",
     .details = "Exit status 0 if all agree. On GPUs of compute capability 9.0 it also decides whether recurrences on "
                "clusters are used, and remembers that for this GPU, its driver and this program.",
+    .example = "check --device cpu --json",
     .options = options,
     .run = check_run,
 };

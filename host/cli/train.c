@@ -10,11 +10,11 @@ enum { LARGE = 64 }; /* hidden features from which on matrix products dominate a
 static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
-    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
+    fprintf(out, "%s: %s, %lld layer%s, hidden %lld, %s, %s; ", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
-            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
-            px_config_word("precision", config->precision));
-    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
+            px_plural(config->model.layers), (long long)config->model.hidden,
+            px_config_word("train.optimizer", config->train.optimizer), px_config_word("precision", config->precision));
+    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, px_plural(count));
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
     if (strcmp(device->kind, "cuda") == 0 && config->precision == PX_PRECISION_FLOAT32 && config->model.hidden >= LARGE)
         fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
@@ -27,8 +27,9 @@ static void print_result(const px_train_result *result, const char *run) {
     }
     printf("trained to step %lld in %s\n", (long long)result->step, run);
     if (!result->evaluated) return;
-    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu images)\n",
-           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images);
+    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n",
+           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images,
+           px_plural((long long)result->test.images));
     printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", result->independent.nats_per_image,
            result->independent.bits_per_dim);
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
@@ -58,13 +59,14 @@ typedef struct train_values {
 
 static const px_option options[] = {
     PX_OPTION_SET(train_values, settings),
-    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .help = "start from the weights of this model"},
+    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .otherwise = "random weights",
+     .help = "start from the weights of this model"},
     {"--resume", NULL, PX_OPTION_FLAG, offsetof(train_values, resume),
      .help = "continue RUN from its newest checkpoint; start a new run if there is none"},
     {"--accept-data", NULL, PX_OPTION_FLAG, offsetof(train_values, accept_data),
      .help = "resume although the training images have changed"},
-    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out),
-     .help = "the run folder; default runs/NAME of the config"},
+    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out), .otherwise = "runs/NAME of the config",
+     .help = "the run folder"},
     {0},
 };
 
@@ -134,6 +136,7 @@ const px_command px_command_train = {
     .details =
         "CONFIG.yaml is a config; RUN is a run folder, whose config.yaml is then used. Ctrl-C writes a checkpoint "
         "and exits.",
+    .example = "train configs/demo.yaml -o runs/demo --set train.steps=1000",
     .options = options,
     .run_distributed = train_distributed,
 };

@@ -112,8 +112,6 @@ static px_status evaluate_independent(px_trainer *t) {
 
 /* ---- Model ---- */
 
-enum { MAX_SAMPLES_AT_ONCE = 64 };
-
 static px_status open_model(px_trainer *t) {
     const px_config *c = t->config;
     const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
@@ -123,7 +121,7 @@ static px_status open_model(px_trainer *t) {
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
-    const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
+    const int samples = px_trainer_samples_at_once(c);
     if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
     PX_TRY(px_trainer_allocate_results(t));
     const px_loader_options order = {.levels = spec.levels,

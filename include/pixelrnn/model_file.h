@@ -35,4 +35,7 @@ px_status px_model_file_load_weights(const char *path, px_model *model);
  * complete when it appears at `path`, and replaces any other. PX_ERR_FILE, PX_ERR_MEMORY. */
 px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path);
 
+/* The size in bytes of the file that px_model_file_save writes. PX_ERR_MEMORY. */
+px_status px_model_file_bytes(const px_model *model, const px_config *config, int64_t step, size_t *bytes);
+
 #endif
