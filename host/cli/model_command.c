@@ -26,11 +26,15 @@ static px_status load_model(px_model_command *c, const char *name) {
 
 static px_status open_data(px_model_command *c) {
     const px_config *config = &c->info.config;
-    const px_source_options options = px_source_options_of(config, PX_SPLIT_TEST, c->access);
-    if (c->data.count == 0 && !config->data.test[0])
-        return px_fail(c->ctx, PX_ERR_USAGE, "%s: found no --data, and data.test of the model's config is empty",
+    const bool test = c->data.count > 0 || config->data.test[0] || !config->data.validation[0];
+    const px_split split = test ? PX_SPLIT_TEST : PX_SPLIT_VALID;
+    const px_source_options options = px_source_options_of(config, split, c->access);
+    const char *list = px_source_list_of(config, split);
+    if (c->data.count == 0 && !list[0])
+        return px_fail(c->ctx, PX_ERR_USAGE,
+                       "%s: found no --data, and data.test and data.validation of the model's config are empty",
                        c->command->name);
-    PX_TRY(px_cli_open_data(c->ctx, c->ranks, &c->data, config->data.test, &options, c->info.spec.levels, &c->source));
+    PX_TRY(px_cli_open_data(c->ctx, c->ranks, &c->data, list, &options, c->info.spec.levels, &c->source));
     return px_evaluate_check(c->ctx, &c->info.spec, c->source);
 }
 

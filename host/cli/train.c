@@ -20,18 +20,34 @@ static void print_introduction(const px_config *config, const px_device *device,
         fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
 }
 
-static void print_result(const px_train_result *result, const char *run) {
+/* Prints the result of evaluating a split. */
+static void print_evaluation(px_split split, const px_evaluation *e) {
+    char label[32];
+    snprintf(label, sizeof label, "%s NLL", px_split_name(split));
+    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu images)\n", label, e->nats_per_image,
+           e->bits_per_dim, e->standard_error, e->images);
+}
+
+/* validation: the run has a validation set. */
+static void print_figures(const px_train_result *result, bool validation) {
+    const px_train_figures *f = &result->figures;
+    if (f->evaluation.images == 0) return;
+    print_evaluation(validation ? PX_SPLIT_VALID : PX_SPLIT_TEST, &f->evaluation);
+    if (f->best_step != result->step)
+        printf("best checkpoint     %10.3f nats/image  step %lld\n", f->best_nats_per_image, (long long)f->best_step);
+    if (f->test.images > 0) print_evaluation(PX_SPLIT_TEST, &f->test);
+    printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", f->independent.nats_per_image,
+           f->independent.bits_per_dim);
+    if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
+}
+
+static void print_result(const px_train_result *result, const char *run, bool validation) {
     if (result->stop != PX_OK) {
         printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
         return;
     }
     printf("trained to step %lld in %s\n", (long long)result->step, run);
-    if (!result->evaluated) return;
-    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu images)\n",
-           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images);
-    printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", result->independent.nats_per_image,
-           result->independent.bits_per_dim);
-    if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
+    print_figures(result, validation);
 }
 
 /* The config and the options of a run. */
@@ -95,7 +111,7 @@ static px_status train_on(px_device *device, px_ranks *ranks, const train_values
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
     PX_TRY(status);
-    if (px_ranks_rank(ranks) == 0) print_result(&result, w->run);
+    if (px_ranks_rank(ranks) == 0) print_result(&result, w->run, w->config.data.validation[0]);
     device->ctx->message[0] = '\0'; /* print_result has printed the stop */
     return result.stop;
 }

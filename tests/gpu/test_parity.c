@@ -205,6 +205,16 @@ static void check_sample(void) {
     }
 }
 
+static void check_add_gradients(void) {
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
+        const pair x = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
+        const pair sum = reals(px_tensor_cases[i].rows, px_tensor_cases[i].columns, RANDOM);
+        BOTH(add_gradients, .x = x.on[side], .sum = sum.on[side]);
+        EXPECT(add_gradients, sum);
+    }
+}
+
 static void check_sum_squares(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         CASE("%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
