@@ -14,14 +14,13 @@ static px_status check_spec(px_context *ctx, const char *path, const px_model_in
 }
 
 static px_status load_model(px_model_command *c, const char *name) {
-    char path[PX_PATH];
     px_model_info loaded;
-    PX_TRY(px_checkpoint_find_model(c->ctx, name, path));
-    PX_TRY(px_model_file_info(c->ctx, path, &c->info));
-    PX_TRY(px_cli_override(c->ctx, path, &c->settings, &c->info.config));
-    PX_TRY(check_spec(c->ctx, path, &c->info));
+    PX_TRY(px_checkpoint_find_model(c->ctx, name, c->path));
+    PX_TRY(px_model_file_info(c->ctx, c->path, &c->info));
+    PX_TRY(px_cli_override(c->ctx, c->path, &c->settings, &c->info.config));
+    PX_TRY(check_spec(c->ctx, c->path, &c->info));
     PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks, &c->device));
-    return px_model_file_load(c->device, path, &loaded, &c->model);
+    return px_model_file_load(c->device, c->path, &loaded, &c->model);
 }
 
 static px_status open_data(px_model_command *c) {

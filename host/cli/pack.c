@@ -46,6 +46,8 @@ static px_status pack_source(px_context *ctx, px_source *source, const char *pat
     const px_pack_callbacks callbacks = {&p, show_done, show_skipped, &px_cli_stop};
     PX_TRY(px_cli_lock_output(ctx, path, &lock));
     px_progress_begin(&p.progress, stderr, "pack", 0, (int64_t)source->count);
+    p.progress.images = 1;
+    p.progress.count_images = true;
     const px_status status = px_pack(ctx, source, path, &callbacks, &packed);
     px_progress_clear(&p.progress);
     px_lock_release(&lock);

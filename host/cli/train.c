@@ -41,14 +41,6 @@ static void print_figures(const px_train_result *result, bool validation) {
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
 }
 
-static void print_result(const px_train_result *result, const char *run, bool validation) {
-    if (result->stop != PX_OK) {
-        printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
-        return;
-    }
-    printf("trained to step %lld in %s\n", (long long)result->step, run);
-    print_figures(result, validation);
-}
 
 /* The config and the options of a run. */
 typedef struct train_values {
@@ -60,6 +52,37 @@ typedef struct train_values {
     char **arguments;                  /* the command line, from "train" on */
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
 } train_values;
+
+/* Prints a space and an argument, in single quotes if a shell would not read it as it is. */
+static void print_argument(const char *argument) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    const bool quotes = argument[strspn(argument, plain)] || !argument[0];
+    fputs(quotes ? " '" : " ", stdout);
+    for (const char *c = argument; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[2]){*c, '\0'}, stdout);
+    if (quotes) putchar('\'');
+}
+
+/* Prints the step that was saved, and the command that goes on. It needs the arguments of this command again if no step
+ * was done since a resume, because the run's config.yaml is that of the last start that did one. */
+static void print_stop(const px_train_result *result, const train_values *w) {
+    printf("saved at step %lld; go on with: pixelrnn", (long long)result->step);
+    for (int i = 0; i < w->argument_count && !result->config_saved; i++) print_argument(w->arguments[i]);
+    if (result->config_saved) {
+        fputs(" train", stdout);
+        print_argument(w->run);
+        fputs(" --resume", stdout);
+    }
+    putchar('\n');
+}
+
+static void print_result(const px_train_result *result, const train_values *w) {
+    if (result->stop != PX_OK) {
+        print_stop(result, w);
+        return;
+    }
+    printf("trained to step %lld in %s\n", (long long)result->step, w->run);
+    print_figures(result, w->config.data.validation[0]);
+}
 
 static const px_option options[] = {
     PX_OPTION_SET(train_values, settings),
@@ -111,7 +134,7 @@ static px_status train_on(px_device *device, px_ranks *ranks, const train_values
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
     PX_TRY(status);
-    if (px_ranks_rank(ranks) == 0) print_result(&result, w->run, w->config.data.validation[0]);
+    if (px_ranks_rank(ranks) == 0) print_result(&result, w);
     device->ctx->message[0] = '\0'; /* print_result has printed the stop */
     return result.stop;
 }

@@ -130,11 +130,13 @@ px_status px_train(px_device *device, const px_train_options *options, px_train_
     px_status status = px_trainer_open(&trainer);
     if (status == PX_OK) {
         px_progress_begin(&trainer.progress, options->out, "train", trainer.state.step, options->config->train.steps);
+        trainer.progress.images = (double)options->config->train.batch_size;
         status = train_loop(&trainer);
         px_progress_clear(&trainer.progress);
     }
     result->step = trainer.state.step;
     result->figures = trainer.state.figures;
+    result->config_saved = trainer.config_written;
     if (!px_trainer_is_complete(&trainer)) result->stop = trainer.stop;
     px_trainer_close(&trainer);
     return status;

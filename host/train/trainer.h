@@ -123,6 +123,11 @@ px_status px_trainer_evaluate_and_sample(px_trainer *trainer);
 /* If data.test is due, evaluates the best checkpoint on it, whose weights become the model's. Call it after the last
  * step, when its checkpoint is saved. If a stop request ends it, it remains due and trainer->stop is set. */
 px_status px_trainer_test(px_trainer *trainer);
+/* The name of a metric of a split: "validation/nats_per_image". */
+enum { PX_METRIC_NAME = 48 };
+static inline void px_trainer_metric_name(px_split split, const char *metric, char name[PX_METRIC_NAME]) {
+    snprintf(name, PX_METRIC_NAME, "%s/%s", px_split_name(split), metric);
+}
 /* Broadcasts rank 0's weights. All ranks call it. */
 px_status px_trainer_broadcast_weights(px_trainer *trainer);
 

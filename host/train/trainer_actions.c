@@ -80,16 +80,17 @@ static px_status update_checkpoint(px_trainer *t) {
 
 /* Writes the result of evaluating a split, and prints it with a sentence about the weights, or "". */
 static px_status log_evaluation(px_trainer *t, px_split split, const px_evaluation *e, const char *weights) {
-    const char *name = px_split_name(split);
-    char names[3][48];
-    snprintf(names[0], sizeof names[0], "%s/nats_per_image", name);
-    snprintf(names[1], sizeof names[1], "%s/bits_per_dim", name);
-    snprintf(names[2], sizeof names[2], "%s/standard_error", name);
-    const px_metric metrics[] = {
-        {names[0], e->nats_per_image}, {names[1], e->bits_per_dim}, {names[2], e->standard_error}};
+    const double values[] = {e->nats_per_image, e->bits_per_dim, e->standard_error};
+    static const char *const suffixes[] = {"nats_per_image", "bits_per_dim", "standard_error"};
+    char names[3][PX_METRIC_NAME];
+    px_metric metrics[3];
+    for (int i = 0; i < 3; i++) {
+        px_trainer_metric_name(split, suffixes[i], names[i]);
+        metrics[i] = (px_metric){names[i], values[i]};
+    }
     if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 3));
-    px_progress_line(&t->progress, "step %lld: %s %.3f nats/image, %.4f bits/dim%s", (long long)t->state.step, name,
-                     e->nats_per_image, e->bits_per_dim, weights);
+    px_progress_line(&t->progress, "step %lld: %s %.3f nats/image, %.4f bits/dim%s", (long long)t->state.step,
+                     px_split_name(split), e->nats_per_image, e->bits_per_dim, weights);
     return PX_OK;
 }
 

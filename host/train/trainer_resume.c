@@ -84,7 +84,28 @@ static px_status restore_links(px_trainer *t) {
 }
 
 static void print_change(void *out, const char *key, const char *before, const char *now) {
-    fprintf(out, "changed: %s: %s, was %s\n", key, now[0] ? now : "\"\"", before[0] ? before : "\"\"");
+    fprintf(out, "; %s %s, now %s", key, before[0] ? before : "\"\"", now[0] ? now : "\"\"");
+}
+
+/* Prints one line: the step, and the keys that have changed since the run last took a step. */
+static void print_resume(const px_trainer *t) {
+    FILE *out = t->options->out;
+    const bool complete = px_trainer_is_complete(t);
+    fprintf(out, complete ? "complete at step %lld" : "resumed from step %lld", (long long)t->state.step);
+    px_config_changes(&t->previous_config, t->config, print_change, out);
+    fputc('\n', out);
+}
+
+/* Prints a warning if another train.steps moves the schedule, so that the learning rate jumps. */
+static void warn_of_jump(const px_trainer *t) {
+    const int64_t step = t->state.step, steps = t->config->train.steps;
+    px_config before = *t->config;
+    before.train.steps = t->previous_config.train.steps;
+    const double rate = px_learning_rate(t->config, step), expected = px_learning_rate(&before, step);
+    if (step >= steps || fabs(rate - expected) <= 0.01 * expected) return;
+    fprintf(t->options->out,
+            "warning: train.steps %lld, now %lld, moves the schedule: the learning rate jumps from %.3g to %.3g\n",
+            (long long)before.train.steps, (long long)steps, expected, rate);
 }
 
 px_status px_trainer_load(px_trainer *t) {
@@ -107,7 +128,7 @@ px_status px_trainer_resume(px_trainer *t) {
     }
     PX_TRY(px_trainer_reject(t, t->state.step + 1));
     PX_TRY(restore_links(t));
-    fprintf(out, "resuming after step %lld\n", (long long)t->state.step);
-    px_config_changes(&t->previous_config, t->config, print_change, out);
+    print_resume(t);
+    warn_of_jump(t);
     return PX_OK;
 }

@@ -8,7 +8,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- Ranks ---- */
@@ -175,14 +174,6 @@ static px_status open_model(px_trainer *t) {
 
 /* ---- The record of a start ---- */
 
-static void add_time(cJSON *json) {
-    char text[32] = "";
-    struct tm parts;
-    const time_t now = time(NULL);
-    if (gmtime_r(&now, &parts)) strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    cJSON_AddStringToObject(json, "time", text);
-}
-
 /* Adds host, device, ranks, and the threads of each rank or the number of GPUs. */
 static void add_machine(cJSON *json, const px_trainer *t) {
     char host[256] = "";
@@ -204,8 +195,10 @@ static void add_change(void *json, const char *key, const char *before, const ch
 /* The record as JSON text, which the caller frees; NULL: out of memory. */
 static char *record_text(const px_trainer *t, const char *config) {
     cJSON *json = cJSON_CreateObject();
+    char text_of_time[PX_TIME_TEXT];
+    px_time_text(text_of_time);
     cJSON_AddNumberToObject(json, "start", (double)t->state.step);
-    add_time(json);
+    cJSON_AddStringToObject(json, "time", text_of_time);
     cJSON_AddStringToObject(json, "version", px_version());
     cJSON *command = cJSON_AddArrayToObject(json, "command");
     for (int i = 0; i < t->options->argument_count; i++)
@@ -275,11 +268,29 @@ static px_status check_run(px_trainer *t) {
     return px_config_check_resume(t->ctx, path, &t->previous_config, t->config);
 }
 
-/* Removes the result of evaluating a split at the state's step, which will be written again. */
-static px_status forget_metric(px_trainer *t, px_split split) {
-    char name[48];
-    snprintf(name, sizeof name, "%s/nats_per_image", px_split_name(split));
+/* Removes a metric of a split at the state's step, which will be written again. */
+static px_status forget_metric(px_trainer *t, px_split split, const char *metric) {
+    char name[PX_METRIC_NAME];
+    px_trainer_metric_name(split, metric, name);
     return px_metrics_forget(t->ctx, t->options->run, t->state.step, name);
+}
+
+/* Opens metrics.jsonl without the lines that will be written again, and appends the record of this start. At step 0,
+ * the NLL of independent pixels follows. */
+static px_status open_metrics(px_trainer *t) {
+    const px_evaluation *e = &t->state.figures.independent;
+    const double epochs = (double)t->config->train.batch_size / (double)t->data[PX_SPLIT_TRAIN]->count;
+    char nats[PX_METRIC_NAME], bits[PX_METRIC_NAME];
+    if (t->state.evaluation_due) PX_TRY(forget_metric(t, t->evaluated, "nats_per_image"));
+    if (px_trainer_test_is_due(t)) PX_TRY(forget_metric(t, PX_SPLIT_TEST, "nats_per_image"));
+    if (!t->resumed) PX_TRY(forget_metric(t, t->evaluated, "independent_nats_per_image"));
+    PX_TRY(px_metrics_open(t->ctx, t->options->run, t->state.step, epochs, &t->metrics));
+    PX_TRY(write_record(t));
+    if (t->resumed || e->images == 0) return PX_OK;
+    px_trainer_metric_name(t->evaluated, "independent_nats_per_image", nats);
+    px_trainer_metric_name(t->evaluated, "independent_bits_per_dim", bits);
+    const px_metric metrics[] = {{nats, e->nats_per_image}, {bits, e->bits_per_dim}};
+    return px_metrics_write(t->metrics, 0, metrics, 2);
 }
 
 static px_status open_run(px_trainer *t) {
@@ -288,6 +299,7 @@ static px_status open_run(px_trainer *t) {
     PX_TRY(px_file_make_folder(t->ctx, run));
     PX_TRY(check_run(t)); /* again, since another process may have started meanwhile */
     PX_TRY(px_trainer_resume(t));
+    if (t->resumed && px_trainer_is_complete(t)) return PX_OK; /* nothing will be logged or saved */
     PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_file_path(t->ctx, folder, "%s/samples", run));
@@ -296,10 +308,7 @@ static px_status open_run(px_trainer *t) {
     if (px_checkpoint_try_link(t->ctx, run) != PX_OK)
         fprintf(t->options->out, "warning: %s: best and newest are text files there\n", t->ctx->message);
     if (!t->resumed) PX_TRY(px_trainer_write_config(t)); /* a resumed run writes it after its first step */
-    if (t->state.evaluation_due) PX_TRY(forget_metric(t, t->evaluated));
-    if (px_trainer_test_is_due(t)) PX_TRY(forget_metric(t, PX_SPLIT_TEST));
-    PX_TRY(px_metrics_open(t->ctx, run, t->state.step, &t->metrics));
-    return write_record(t);
+    return open_metrics(t);
 }
 
 /* ---- The set-up ---- */

@@ -119,7 +119,7 @@ static px_status gather_statistics(px_trainer *t, double *mean) {
 
 px_status px_trainer_collect(px_trainer *t) {
     double mean = 0;
-    char detail[96];
+    char detail[PX_NLL_TEXT];
     PX_TRY(gather_statistics(t, &mean));
     t->state.step++;
     t->state.window_nats += mean;
@@ -128,10 +128,7 @@ px_status px_trainer_collect(px_trainer *t) {
     t->step_seconds += now - t->step_began;
     t->step_began = now;
     if (t->root) PX_TRY(px_trainer_write_config(t));
-    const double seconds = t->step_seconds - t->window_step_seconds;
-    const double images = (double)((t->state.step - t->window_step) * t->config->train.batch_size);
-    snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
-             t->state.window_nats / (double)t->state.window_steps, images / (seconds > 0 ? seconds : 1));
+    px_nll_text(px_model_spec_of(t->model), t->state.window_nats / (double)t->state.window_steps, detail);
     t->progress.busy = t->step_seconds;
     px_progress_update(&t->progress, t->state.step, detail);
     return PX_OK;

@@ -50,6 +50,7 @@ typedef struct px_train_figures {
 typedef struct px_train_result {
     int64_t step;              /* updates done, in earlier starts of the run, too */
     px_status stop;            /* PX_OK: finished; PX_STOPPED or PX_INTERRUPTED: a stop request ended it before that */
+    bool config_saved;         /* config.yaml of the run is this config: false if no step was done since a resume */
     double entropy;            /* exact nats per image of the training data if known, else 0 */
     px_train_figures figures;
 } px_train_result;

@@ -64,10 +64,11 @@ run_folder_is_whole() {
 }
 
 metrics_are_json_lines() {
-    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+\}$|^\{"start":0,.*\}$' &&
-        same "$(grep -o '^{"step": [0-9]*' "$1" | uniq | grep -o '[0-9]*$' | tr '\n' ' ')" "2 4 5 " &&
+    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+, "time": "[0-9-]{10}T[0-9:]{8}Z"\}$|^\{"start":0,.*\}$' &&
+        same "$(grep -o '^{"step": [0-9]*' "$1" | uniq | grep -o '[0-9]*$' | tr '\n' ' ')" "0 2 4 5 " &&
         same "$(grep -c '"train/nats_per_image".*"learning_rate".*"step_ms".*"images_per_second"' "$1")" 3 &&
-        same "$(grep -c '"test/nats_per_image".*"test/bits_per_dim"' "$1")" 3
+        same "$(grep -c '"test/nats_per_image".*"test/bits_per_dim".*"test/standard_error".*"epoch"' "$1")" 3 &&
+        same "$(grep -c '^{"step": 0, "test/independent_nats_per_image": .*"test/independent_bits_per_dim"' "$1")" 1
 }
 
 # A run's own config.yaml holds every key, and makes the same run again.
@@ -146,8 +147,8 @@ check "train: ema_decay" is_averaged
 # ---- Eval ------------------------------------------------------------------------------------------------------------
 
 evaluates() {
-    pixelrnn eval $run && all_lines out '^1000 images of builtin:digits$|^NLL  .* nats/image  [0-9.]+ bits/dim  \(standard error' &&
-        same "$(wc -l <out)" 2
+    pixelrnn eval $run && all_lines out '^'$run'/checkpoints/[0-9]{9}/model.safetensors, step [0-9]+$|^1000 images of builtin:digits$|^NLL  .* nats/image  [0-9.]+ bits/dim  \(standard error' &&
+        same "$(wc -l <out)" 3
 }
 check "eval: text" evaluates
 

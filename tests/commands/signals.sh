@@ -67,7 +67,7 @@ ends() {
 # saved RUN [DATA]: the program printed the step at which it stopped, and the checkpoint of that step opens
 saved() {
     local step
-    step=$(sed -nE "s|^stopped after step ([0-9]+); saved in $1, --resume goes on\$|\\1|p" out)
+    step=$(sed -nE "s|^saved at step ([0-9]+); go on with: pixelrnn .*\$|\\1|p" out)
     [ -n "$step" ] || { echo "out: found no line \"stopped after step\"" && return 1; }
     same "$(readlink "$1/checkpoints/newest")" "$(printf %09d "$step")" && [ ! -e "$1/lock" ] &&
         { "$program" eval "$1/checkpoints/newest" --data "${2:-images.npy}" >opened 2>&1 || { cat opened && return 1; }; } &&
@@ -238,7 +238,7 @@ stops_in_evaluation() { # of 400,000 images, which takes far longer
     rm -rf evaluated
     background train evaluates.yaml -o evaluated
     wait_until has evaluated/checkpoints/000000003/state.json evaluation_due && sleep 0.3 && kill -TERM "$job" && ends 3 5 &&
-        contains out '^stopped after step 3;' && saved evaluated && ! has evaluated/metrics.jsonl '"test/'
+        contains out '^saved at step 3;' && saved evaluated && ! has evaluated/metrics.jsonl '"test/nats_per_image"'
 }
 check "the checkpoint is written before the evaluation, which a stop ends" stops_in_evaluation
 
@@ -263,13 +263,13 @@ cut_short() {
         background train cut.yaml -o cut "${@:2}"
         wait_until "$1" && kill -TERM "$job" && ends 3 10 && "$1" && break # otherwise the signal came too late
     done
-    contains out '^stopped after step 2;' && saved cut large.npy && pixelrnn train cut.yaml -o cut --resume "${@:2}" &&
+    contains out '^saved at step 2;' && saved cut large.npy && pixelrnn train cut.yaml -o cut --resume "${@:2}" &&
         result whole >want && result cut >got && diff want got
 }
 state=cut/checkpoints/000000002/state.json
 evaluates() { has $state evaluation_due; }
 samples() { has $state samples_due && ! has $state evaluation_due; }
-reports() { has cut/metrics.jsonl '"step": 2' && ! has cut/metrics.jsonl '"test/'; }
+reports() { has cut/metrics.jsonl '"step": 2' && ! has cut/metrics.jsonl '"test/nats_per_image"'; }
 check "stopped during the evaluation and resumed, a run equals an uninterrupted one" cut_short evaluates --set train.checkpoint_every=2
 check "the same during sampling" cut_short samples --set train.checkpoint_every=2
 check "the same during the evaluation at a step without a checkpoint" cut_short reports --set train.checkpoint_every=0
@@ -336,7 +336,7 @@ ranks_save_slowly() {
 # stops_one_rank PHASE DATA ARGUMENT...: rank 1 gets SIGTERM while PHASE is in progress at step 3
 stops_one_rank() {
     start_ranks 2 stopped evaluates --set data.train="$2" "${@:3}" && wait_until has stopped/checkpoints/000000003/state.json "$1" && sleep 0.3 &&
-        kill -TERM "$(rank_process 1)" && ends 3 10 && contains out '^stopped after step 3;' && saved stopped "$2" &&
+        kill -TERM "$(rank_process 1)" && ends 3 10 && contains out '^saved at step 3;' && saved stopped "$2" &&
         has stopped/checkpoints/000000003/state.json "$1" && ! has err '^pixelrnn: '
 }
 
