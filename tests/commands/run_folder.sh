@@ -204,7 +204,7 @@ fi
 
 completes_a_subset() { # of images sorted by brightness, from the whole file
     for n in $(seq 0 99); do head -c 30 /dev/zero | tr '\0' "\\$(printf %03o $((n * 2)))"; done | npy_write '100, 6, 5' >steps.npy
-    pixelrnn complete whole --data steps.npy --keep top:1 -n 1 --images 10 -o completed.npy || return
+    pixelrnn complete whole --data steps.npy --keep top:1 --completions 1 -n 10 -o completed.npy || return
     npy_data completed.npy | od -An -v -tu1 -w30 | awk '
         { if (NR > 1 && $1 <= last) bad = 1; last = $1; if ($1 < 100) low++; else high++ }
         END { print low, high, bad; exit !(NR == 10 && low && high && !bad) }'
