@@ -149,7 +149,8 @@ static px_status complete_check(px_model_command *c) {
     const complete_values *v = (complete_values *)c;
     PX_TRY(px_sampling_check(c));
     if (v->completions <= MAX_COMPLETIONS && v->images <= MAX_COMPLETIONS / v->completions) return PX_OK;
-    return px_fail(c->ctx, PX_ERR_USAGE, "--completions: found %lld for each of %lld images, expected at most %d in all",
+    return px_fail(c->ctx, PX_ERR_USAGE,
+                   "--completions: found %lld for each of %lld images, expected at most %d in all",
                    (long long)v->completions, (long long)v->images, MAX_COMPLETIONS);
 }
 

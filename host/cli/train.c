@@ -41,7 +41,6 @@ static void print_figures(const px_train_result *result, bool validation) {
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
 }
 
-
 /* The config and the options of a run. */
 typedef struct train_values {
     px_arguments settings;

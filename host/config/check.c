@@ -10,8 +10,9 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
         return px_fail(ctx, PX_ERR_CONFIG, "%s: train.warmup_steps: found %lld, expected at most train.steps, %lld",
                        where, (long long)config->train.warmup_steps, (long long)config->train.steps);
     if (config->train.batch_size % config->train.accumulate != 0)
-        return px_fail(ctx, PX_ERR_CONFIG, "%s: train.accumulate: found %lld, expected a divisor of train.batch_size, %lld",
-                       where, (long long)config->train.accumulate, (long long)config->train.batch_size);
+        return px_fail(ctx, PX_ERR_CONFIG,
+                       "%s: train.accumulate: found %lld, expected a divisor of train.batch_size, %lld", where,
+                       (long long)config->train.accumulate, (long long)config->train.batch_size);
     if (config->data.binarize && config->data.levels != 2)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: data.levels: found %lld, expected 2 with data.binarize", where,
                        (long long)config->data.levels);

@@ -40,7 +40,8 @@ static px_status allocate(px_context *ctx, packer *p) {
     return px_fail_memory(ctx, p->source->name, p->window * (p->image_bytes + sizeof *p->slots));
 }
 
-/* first: of the window, counted from the range's first image. A source that is not concurrent is read by one thread, in order. */
+/* first: of the window, counted from the range's first image. A source that is not concurrent is read by one thread, in
+ * order. */
 static void read_window(packer *p, size_t first, size_t count) {
 #pragma omp parallel for schedule(dynamic) if (p->source->concurrent)
     for (size_t i = 0; i < count; i++) {
@@ -73,8 +74,8 @@ static px_status write_images(px_context *ctx, packer *p) {
         count = images - first < p->window ? images - first : p->window;
         const px_status asked = px_stop_poll(p->callbacks->stop);
         if (asked != PX_OK)
-            return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", first,
-                           images, p->out.path);
+            return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", first, images,
+                           p->out.path);
         read_window(p, first, count);
         PX_TRY(write_window(ctx, p, first, count));
     }

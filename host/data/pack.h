@@ -23,8 +23,8 @@ typedef struct px_pack_range {
     size_t first, count;
 } px_pack_range;
 
-/* Writes a range of the source's images in order to path as uint8 [N, H, W, C]. Several threads read a concurrent source. Memory
- * does not grow with the number of images.
+/* Writes a range of the source's images in order to path as uint8 [N, H, W, C]. Several threads read a concurrent
+ * source. Memory does not grow with the number of images.
  *
  * An image whose read fails with PX_ERR_FORMAT is skipped and reported; any other failure ends the call. PX_ERR_FORMAT
  * if no image could be read. path is written under a temporary name and renamed, then path.sfv: a line "NAME CRC32",

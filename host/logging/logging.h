@@ -20,7 +20,7 @@ typedef struct px_progress {
     char label[64];
     int64_t start, done, total; /* units: steps, images or pixels */
     double started, drawn;      /* monotonic clock, seconds */
-    double busy; /* seconds spent on units, which give the rate; the time left includes all others; 0: all */
+    double busy;       /* seconds spent on units, which give the rate; the time left includes all others; 0: all */
     double images;     /* images in a unit: the rate is in images/s. 0: it is in units/s */
     bool count_images; /* the count is in images, too */
 } px_progress;

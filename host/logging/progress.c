@@ -50,8 +50,11 @@ static void describe_rate(const px_progress *progress, double elapsed, char part
     const double units = (double)(progress->done - progress->start);
     const double rate = units / (progress->busy > 0 ? progress->busy : elapsed);
     const double shown = progress->images > 0 ? rate * progress->images : rate;
-    snprintf(part, PART_BYTES, "%.*f%s/s", shown < 10 ? 2 : shown < 100 ? 1 : 0, shown,
-             progress->images > 0 ? " images" : "");
+    snprintf(part, PART_BYTES, "%.*f%s/s",
+             shown < 10    ? 2
+             : shown < 100 ? 1
+                           : 0,
+             shown, progress->images > 0 ? " images" : "");
 }
 
 static void describe(const px_progress *progress, const char *detail, double now, line_parts parts) {

@@ -23,17 +23,17 @@ typedef struct px_trainer {
     px_source *data[PX_SPLITS]; /* NULL where the config has no source of this split */
     px_source_digest digest[PX_SPLITS];
     px_split evaluated; /* during training: PX_SPLIT_VALID, or PX_SPLIT_TEST without data.validation */
-    px_share share; /* the images of each micro-batch that this rank trains on */
-    int max_images; /* the largest share of any rank; the model is reserved for as many images */
+    px_share share;     /* the images of each micro-batch that this rank trains on */
+    int max_images;     /* the largest share of any rank; the model is reserved for as many images */
     px_loader *loader;
     px_model *model;
     px_optimizer *optimizer;
     px_reduction *reduction;       /* NULL in a single process */
     px_accumulation *accumulation; /* NULL without train.accumulate */
     px_step step;                  /* of model, optimizer, reduction and accumulation */
-    px_sampler *sampler;     /* draws samples on rank 0; else, or without train.samples, NULL */
-    double *results;         /* of the last two steps: trainer_statistics.c; page-locked */
-    double norm;             /* of the gradients of the step that was collected last */
+    px_sampler *sampler;           /* draws samples on rank 0; else, or without train.samples, NULL */
+    double *results;               /* of the last two steps: trainer_statistics.c; page-locked */
+    double norm;                   /* of the gradients of the step that was collected last */
 
     px_lock lock;              /* on rank 0, of the run folder */
     px_config previous_config; /* when resuming, the run folder's config.yaml */

@@ -119,8 +119,8 @@ static px_status open_data(px_trainer *t) {
     if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
     if (images < ranks)
         return px_fail(t->ctx, PX_ERR_CONFIG,
-                       "train.batch_size: found %d%s, expected at least one image for each of %d ranks",
-                       images * parts, micro_batches, ranks);
+                       "train.batch_size: found %d%s, expected at least one image for each of %d ranks", images * parts,
+                       micro_batches, ranks);
     t->share = px_ranks_share(t->ranks, (size_t)images, 1);
     t->max_images = (images + ranks - 1) / ranks;
     PX_TRY(open_splits(t));
@@ -136,8 +136,7 @@ static px_status evaluate_independent(px_trainer *t) {
     if (options.limit > 0 && options.limit < source->count)
         fprintf(t->options->out, "evaluating %zu of the %zu images of %s, chosen by the seed\n", options.limit,
                 source->count, source->name);
-    return px_evaluate_independent(t->device, t->data[PX_SPLIT_TRAIN], source, &options,
-                                   &t->state.figures.independent);
+    return px_evaluate_independent(t->device, t->data[PX_SPLIT_TRAIN], source, &options, &t->state.figures.independent);
 }
 
 /* ---- Model ---- */
@@ -157,8 +156,7 @@ static px_status open_model(px_trainer *t) {
     const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
     if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
     if (c->train.accumulate > 1)
-        PX_TRY(
-            px_accumulation_create(t->model, (int)c->train.accumulate, (int)t->share.count, &t->accumulation));
+        PX_TRY(px_accumulation_create(t->model, (int)c->train.accumulate, (int)t->share.count, &t->accumulation));
     PX_TRY(px_trainer_allocate_results(t));
     const px_loader_options order = {.levels = spec.levels,
                                      .batch_size = (int)c->train.batch_size,
@@ -327,10 +325,8 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
     /* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
     px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
-    t->step = (px_step){.model = t->model,
-                        .optimizer = t->optimizer,
-                        .reduction = t->reduction,
-                        .accumulation = t->accumulation};
+    t->step = (px_step){
+        .model = t->model, .optimizer = t->optimizer, .reduction = t->reduction, .accumulation = t->accumulation};
     px_status status = px_stop_poll(t->options->stop);
     if (status != PX_OK) status = px_fail(t->ctx, status, "train: stopped before its first step");
     PX_TRY(px_ranks_agree(t->ranks, status));

@@ -66,7 +66,7 @@ logs_the_splits() {
 }
 check "train: metrics.jsonl and TensorBoard name the splits" logs_the_splits
 
-# A run that ended after its last step, before the result of the test was saved. The lines of the test are written again.
+# A run that ended after its last step, before the result of the test was saved: its lines are written again.
 tests_after_a_stop() {
     rm -rf stopped && cp -r three stopped && sed -i '/^\t"test":\s*{/,/}/ s/"images":\s*[0-9]*/"images": 0/' stopped/checkpoints/000000008/state.json || return
     pixelrnn train stopped --resume && contains err '^step 8: test ' && same "$(awk '/^test NLL/ { print $3 }' out)" "$(cat printed)" &&

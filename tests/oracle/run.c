@@ -205,8 +205,8 @@ static const oracle_images *evaluated(const oracle_run *run) {
     return run->validation.count > 0 ? &run->validation : &run->test;
 }
 
-/* Writes the NLL of each evaluated image under independent pixels. Level l of value i has probability (n + 1) / (N + L): n
- * of N training images, at most 10,000 that the seed chooses, have this level there. */
+/* Writes the NLL of each evaluated image under independent pixels. Level l of value i has probability (n + 1) / (N +
+ * L): n of N training images, at most 10,000 that the seed chooses, have this level there. */
 static void evaluate_independent(const oracle_run *run, double *nats) {
     const int levels = run->model.levels;
     const size_t values = values_of(&run->train), all = run->train.count;

@@ -341,8 +341,8 @@ static void complete_matches_the_oracle(void **state) {
     free(given.pixels);
     given = chosen_images(data, 0, 4);
     r.seed = 0, r.keep = left, r.completions = 1, r.temperature = 0.7;
-    pixelrnn(0, "complete %s --data %s --keep left:0.4 --completions 1 -n 4 --seed 0 --temperature 0.7 -o out.npy", t->file,
-             data);
+    pixelrnn(0, "complete %s --data %s --keep left:0.4 --completions 1 -n 4 --seed 0 --temperature 0.7 -o out.npy",
+             t->file, data);
     check_samples(t, &r, 4, "what was drawn");
     free(given.pixels);
 }
@@ -352,8 +352,10 @@ static void png_shows_the_completions(void **state) {
     (void)state;
     enum { IMAGES = 3, EACH = 2, COLUMNS = EACH + 2, KEPT = 9 * 3, VALUES = 12 * 3 };
     const trained *t = trained_once(&trained_colour);
-    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 --completions %d -n %d -o out.npy", t->file, EACH, IMAGES);
-    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 --completions %d -n %d -o out.png", t->file, EACH, IMAGES);
+    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 --completions %d -n %d -o out.npy", t->file, EACH,
+             IMAGES);
+    pixelrnn(0, "complete %s --data colour.npy --keep top:0.75 --completions %d -n %d -o out.png", t->file, EACH,
+             IMAGES);
     oracle_images given = chosen_images("colour.npy", (uint64_t)t->config.seed, IMAGES);
     oracle_images completed = oracle_read_images(settings_path("out.npy")), shown = given;
     uint8_t pixels[IMAGES][COLUMNS][VALUES];

@@ -94,8 +94,8 @@ static outcome outcome_of(const px_model_spec *spec, px_optimizer_kind kind, int
 static void expect_near(const char *what, size_t index, double found, double expected, double scale) {
     const double tolerance = 2000 * (sizeof(px_real) == sizeof(float) ? FLT_EPSILON : DBL_EPSILON) * scale;
     if (!(fabs(found - expected) <= tolerance))
-        fail_msg("%s %zu: found %.17g in micro-batches, expected %.17g as in one batch, within %.3g", what, index, found,
-                 expected, tolerance);
+        fail_msg("%s %zu: found %.17g in micro-batches, expected %.17g as in one batch, within %.3g", what, index,
+                 found, expected, tolerance);
 }
 
 static void compare(const px_model_spec *spec, px_optimizer_kind kind, int parts, bool reduced) {

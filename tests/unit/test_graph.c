@@ -391,8 +391,8 @@ static void accumulation_with_graphs_gives_the_same_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accumulation_with_graphs_gives_the_same_bits),
-        cmocka_unit_test(graphs_give_the_same_bits), cmocka_unit_test(a_failed_capture_is_not_repeated),
-        cmocka_unit_test(a_wrong_graph_is_not_used), cmocka_unit_test(gradients_are_reduced_in_every_step)};
+        cmocka_unit_test(accumulation_with_graphs_gives_the_same_bits), cmocka_unit_test(graphs_give_the_same_bits),
+        cmocka_unit_test(a_failed_capture_is_not_repeated), cmocka_unit_test(a_wrong_graph_is_not_used),
+        cmocka_unit_test(gradients_are_reduced_in_every_step)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,8 @@ static void assert_metrics(const char *want) {
     assert_int_equal(px_file_read_text(&ctx, metrics_path(), 1 << 20, &text), PX_OK);
     for (char *at; (at = strstr(text, name));) {
         int year, month, day, hour, minute, second, end = 0;
-        sscanf(at + sizeof name - 1, "%4d-%2d-%2dT%2d:%2d:%2dZ\"%n", &year, &month, &day, &hour, &minute, &second, &end);
+        sscanf(at + sizeof name - 1, "%4d-%2d-%2dT%2d:%2d:%2dZ\"%n", &year, &month, &day, &hour, &minute, &second,
+               &end);
         assert_int_equal(end, 21);
         memmove(at, at + sizeof name - 1 + end, strlen(at + sizeof name - 1 + end) + 1);
     }
