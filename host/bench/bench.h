@@ -42,15 +42,6 @@ px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates 
 
 /* ---- The minimum work of each device operation ---- */
 
-/* The operations of the device table, numbered: PX_OP_gemm, ... */
-enum {
-#define PX_COUNT_OP(name) PX_OP_##name,
-    PX_DEVICE_OPS(PX_COUNT_OP)
-#undef PX_COUNT_OP
-        PX_OPS
-};
-extern const char *const px_op_names[PX_OPS];
-
 /* Floating-point operations (a multiplication and an addition are two), and bytes of the operation's tensors, each read
  * or written once for each time that its descriptor lists it. */
 typedef struct px_work {
@@ -75,8 +66,8 @@ typedef struct px_profile {
     px_device_ops table; /* must be first: an operation finds its profile through device->ops */
     const px_device_ops *real;
     px_profile_kind kind;
-    bool graphs;   /* the device's setting; graphs are disabled while profiling, because they hide operations */
-    double nested; /* seconds spent in nested calls of the current operation */
+    unsigned paths; /* the device's; graphs are not used while profiling, because they hide operations */
+    double nested;  /* seconds spent in nested calls of the current operation */
     double seconds[PX_OPS];
     long calls[PX_OPS];
     px_work work[PX_OPS]; /* of calls without nested calls */

@@ -4,10 +4,6 @@
 #include "host/bench/bench.h"
 #include "kernels/skew.h"
 
-const char *const px_op_names[PX_OPS] = {
-#define PX_NAME_OP(name) #name,
-    PX_DEVICE_OPS(PX_NAME_OP)};
-
 static double tensor_bytes(const px_tensor *tensor) { return tensor->data ? (double)px_tensor_bytes(tensor) : 0; }
 
 /* The sum of the bytes of some tensors; a tensor without data has none. */

@@ -4,13 +4,11 @@
  * device, because neither OpenMP threads nor CUDA survive a fork. */
 #include "host/cli/cli.h"
 #include "host/bench/bench.h"
+#include "host/io/child.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 typedef struct bench_values {
     px_arguments settings, configs;
@@ -74,16 +72,20 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
     return status;
 }
 
+typedef struct measurement {
+    const bench_values *values;
+    const char *path;
+    bench_report *report;
+} measurement;
+
+static void measure(void *argument) {
+    const measurement *m = argument;
+    m->report->status = measure_config(&m->report->ctx, m->values, m->path, m->report);
+}
+
 static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
-    int exit_status = 0;
-    fflush(stdout);
-    const pid_t child = fork();
-    if (child == 0) {
-        report->status = measure_config(&report->ctx, w, path, report);
-        _exit(0);
-    }
-    if (child < 0 || waitpid(child, &exit_status, 0) != child || exit_status != 0)
-        return px_fail(ctx, PX_ERR_DEVICE, "%s: the measuring process ended with status %d", path, exit_status);
+    measurement m = {w, path, report};
+    PX_TRY(px_child_run(ctx, path, measure, &m, 0));
     *ctx = report->ctx;
     return report->status;
 }
@@ -328,13 +330,13 @@ static px_status bench_run(px_context *ctx, int count, char **arguments) {
     PX_TRY(parse_phases(ctx, &w));
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
     const size_t bytes = (size_t)w.configs.count * sizeof(bench_report);
-    bench_report *reports = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (reports == MAP_FAILED) return px_fail_memory(ctx, "bench", bytes);
+    bench_report *reports = px_child_memory(bytes);
+    if (!reports) return px_fail_memory(ctx, "bench", bytes);
     cJSON *json = header_json(count, arguments);
     px_status status = bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
-    munmap(reports, bytes);
+    px_child_memory_free(reports, bytes);
     return status;
 }
 

@@ -59,7 +59,7 @@ typedef struct px_option {
  * arguments[0] is the name of the command. */
 typedef struct px_command {
     const char *name;
-    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several */
+    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several; "": none */
     const char *summary;     /* one sentence */
     const char *details;     /* further sentences for --help and the man page, or NULL */
     const px_option *options;
@@ -68,7 +68,7 @@ typedef struct px_command {
 } px_command;
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
-    px_command_bench, px_command_info, px_command_keys;
+    px_command_bench, px_command_info, px_command_keys, px_command_check;
 
 /* All commands; NULL ends them. */
 extern const px_command *const px_commands[];

@@ -23,7 +23,7 @@ void px_cli_usage(const px_command *command, char usage[PX_USAGE_TEXT]) {
     usage[0] = '\0';
     append(usage, "%s", command->positionals);
     for (const px_option *o = command->options; o->name; o++) {
-        append(usage, " %s%s", o->required ? "" : "[", o->name);
+        append(usage, "%s%s%s", usage[0] ? " " : "", o->required ? "" : "[", o->name);
         if (o->argument) append(usage, " %s%s", o->argument, o->type == PX_OPTION_PATHS ? "..." : "");
         append(usage, "%s%s", o->required ? "" : "]", o->type == PX_OPTION_SETTINGS ? "..." : "");
     }

@@ -109,9 +109,10 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
         else
             PX_TRY(append(ctx, positionals, arguments[at++]));
     }
-    if (positionals->count == 0 && command->positionals[0] != '[')
+    const int wanted = command->positionals[0] != '\0'; /* or none, or several */
+    if (positionals->count < wanted && command->positionals[0] != '[')
         return fail_usage(ctx, command, "found too few arguments", "");
-    if (positionals->count > 1 && !px_cli_ends_with(command->positionals, "..."))
-        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[1]);
+    if (positionals->count > wanted && !px_cli_ends_with(command->positionals, "..."))
+        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[wanted]);
     return check_required(ctx, command, values);
 }

@@ -2,7 +2,7 @@
 #include "host/cli/cli.h"
 #include "host/train/checkpoint.h"
 #include "pixelrnn/train.h"
-#include "host/device/backend.h"
+#include "host/device/verdict.h"
 #include <string.h>
 
 enum { LARGE = 64 }; /* hidden features from which on matrix products dominate a step */
@@ -39,6 +39,17 @@ static void print_figures(const px_train_result *result, bool validation) {
     printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", f->independent.nats_per_image,
            f->independent.bits_per_dim);
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
+}
+
+/* Says once what would make a recurrent model faster on this GPU. */
+static void print_cluster_hint(const px_config *config, px_device *device, FILE *out) {
+    px_verdict verdict;
+    if (config->model.kind == PX_MODEL_PIXELCNN || config->precision != PX_PRECISION_BFLOAT16) return;
+    if (config->paths == PX_PATHS_PLAIN || device->clusters[0] == 0) return;
+    px_verdict_read(device, &verdict);
+    if (verdict.answer == PX_VERDICT_NONE)
+        fprintf(out,
+                "hint: this GPU can run recurrences on clusters; `pixelrnn check` decides whether they are used\n");
 }
 
 /* The config and the options of a run. */
@@ -129,6 +140,7 @@ static px_status train_on(px_device *device, px_ranks *ranks, const train_values
                                    .arguments = w->arguments};
     PX_TRY(px_ranks_check_device(ranks, device));
     print_introduction(&w->config, device, w->run, ranks);
+    print_cluster_hint(&w->config, device, px_cli_talk(ranks));
     const px_status status = px_train(device, &work, &result);
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);

@@ -79,7 +79,7 @@ px_status px_accumulation_add(px_accumulation *a, int part, const uint8_t *level
     if (part == 0) PX_TRY(device->ops->clear(device, a->sum.data, px_tensor_bytes(&a->sum)));
     PX_TRY(px_model_upload_batch(a->model, levels, a->images));
     const px_graph_key key = px_model_graph_key(a->model);
-    const px_graph_state state = {.count = 2, .tensor = {px_model_nats_tensor(a->model), a->sum}};
+    const px_proof_state state = {.count = 2, .tensor = {px_model_nats_tensor(a->model), a->sum}};
     while (px_graph_issue(&a->graph, device, &key, &state, &status)) status = run_pass(a);
     PX_TRY(status);
     return px_accumulation_keep_nats(a, part);

@@ -98,7 +98,7 @@ static px_device *open_device(px_context *ctx, px_type activation, mode how) {
     memset(&mock, 0, sizeof mock);
     mock.real = device->ops;
     mock.mode = how;
-    device->graphs = how != NO_GRAPHS;
+    device->paths = how != NO_GRAPHS ? device->paths | PX_PATH_GRAPHS : device->paths & ~(unsigned)PX_PATH_GRAPHS;
     if (how == NO_GRAPHS || strcmp(device->kind, "cpu") != 0) return device;
     mock.table = *device->ops;
 #define REPLACE(name) mock.table.name = capture_##name;

@@ -1,6 +1,6 @@
 /* The choice of a recurrence's strategy (host/device/recurrence_strategy.c): stepwise, fused or on clusters, and the
  * division of the work among clusters. */
-#include "tests/support/cases.h"
+#include "host/check/cases.h"
 #include "tests/support/support.h"
 #include "host/device/recurrence.h"
 #include <stdio.h>
@@ -8,8 +8,14 @@
 #include <string.h>
 
 /* The properties of an H200. */
-static const px_device hopper = {
-    .capability = 90, .multiprocessors = 132, .shared = 232448, .clusters = {128, 64, 32, 16}};
+static const px_device hopper = {.paths = PX_PATH_CUDA | PX_PATH_CLUSTER,
+                                 .capability = 90,
+                                 .multiprocessors = 132,
+                                 .shared = 232448,
+                                 .clusters = {128, 64, 32, 16}};
+
+static const char *const verdict = "paths: auto and a verdict of `pixelrnn check`",
+                         *const agreement = "paths: auto and agreement with the stepwise recurrence";
 
 static px_recurrence_args as_bf16(px_recurrence_args s) {
     for (int d = 0; d < s.directions; d++) {
@@ -100,13 +106,13 @@ static void test_choice(void **state) {
     for (size_t i = 0; i < PX_COUNT(others); i++)
         EXPECT_EQUAL(strategy_of(&hopper, &others[i].recurrence), others[i].strategy, "recurrence %zu", i);
     s = as_bf16(px_diagonal_recurrence((px_grid){1, 64, 5}, 32));
-    other = hopper, other.recurrence = "stepwise";
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "PX_RECURRENCE=stepwise");
-    other.recurrence = "fused";
-    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_FUSED, "PX_RECURRENCE=fused");
+    other = hopper, other.paths = 0;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_STEPWISE, "paths: plain");
+    other.paths = PX_PATH_CUDA;
+    EXPECT_EQUAL(strategy_of(&other, &s), PX_RECURRENCE_FUSED, "no verdict");
     const px_recurrence_choice choice = px_recurrence_choose(&other, &s, false);
     assert_string_equal(choice.words, "fused: one kernel a step");
-    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_CLUSTER, "PX_RECURRENCE is not set");
+    EXPECT_EQUAL(strategy_of(&hopper, &s), PX_RECURRENCE_CLUSTER, "all paths");
 }
 
 /* The explanation lists the conditions that are not met, and the first strategy that misses nothing is used. */
@@ -123,30 +129,31 @@ static void test_explanation(void **state) {
         const px_device *device;
         px_recurrence_args recurrence;
         bool backward;
-        const char *named, *cluster, *fused; /* PX_RECURRENCE, and what the strategies miss */
+        unsigned not_allowed;        /* paths */
+        const char *cluster, *fused; /* what the strategies miss */
     } cases[] = {
-        {&hopper, good, false, NULL, "", ""},
-        {&hopper, good, true, NULL, "", ""},
-        {&hopper, good, false, "cluster", "", "PX_RECURRENCE=fused"},
-        {&hopper, good, true, "fused", "PX_RECURRENCE=cluster", ""},
-        {&hopper, good, true, "stepwise", "PX_RECURRENCE=cluster", "PX_RECURRENCE=fused"},
-        {&older, good, false, NULL, "compute capability 9.0", ""},
-        {&hopper, px_diagonal_recurrence(grid, 32), false, NULL, "bfloat16", "bfloat16"},
-        {&older, px_diagonal_recurrence(grid, 32), true, NULL, "compute capability 9.0, bfloat16", "bfloat16"},
-        {&hopper, evaluating, false, NULL, "", ""},
-        {&hopper, evaluating, true, NULL, "bfloat16", "bfloat16"},
-        {&hopper, real, true, NULL, "bfloat16, 16 to 512 features in steps of 16",
+        {&hopper, good, false, 0, "", ""},
+        {&hopper, good, true, 0, "", ""},
+        {&hopper, good, false, PX_PATH_FUSED, "", agreement},
+        {&hopper, good, true, PX_PATH_CLUSTER, verdict, ""},
+        {&hopper, good, true, PX_PATH_CLUSTER | PX_PATH_FUSED, verdict, agreement},
+        {&older, good, false, 0, "compute capability 9.0", ""},
+        {&hopper, px_diagonal_recurrence(grid, 32), false, 0, "bfloat16", "bfloat16"},
+        {&older, px_diagonal_recurrence(grid, 32), true, 0, "compute capability 9.0, bfloat16", "bfloat16"},
+        {&hopper, evaluating, false, 0, "", ""},
+        {&hopper, evaluating, true, 0, "bfloat16", "bfloat16"},
+        {&hopper, real, true, 0, "bfloat16, 16 to 512 features in steps of 16",
          "bfloat16, features in multiples of 16"},
-        {&hopper, as_bf16(px_diagonal_recurrence((px_grid){2, 65, 5}, 32)), false, NULL, "up to 64 positions", ""},
-        {&hopper, as_bf16(px_diagonal_recurrence((px_grid){0, 64, 5}, 32)), false, NULL,
-         "images and taps onto neighbours", "images and 1 to 3 taps"},
-        {&hopper, as_bf16(px_diagonal_recurrence(grid, 512)), true, NULL, fit, ""},
-        {&hopper, as_bf16(px_row_recurrence(grid, 256)), true, NULL, fit, ""},
+        {&hopper, as_bf16(px_diagonal_recurrence((px_grid){2, 65, 5}, 32)), false, 0, "up to 64 positions", ""},
+        {&hopper, as_bf16(px_diagonal_recurrence((px_grid){0, 64, 5}, 32)), false, 0, "images and taps onto neighbours",
+         "images and 1 to 3 taps"},
+        {&hopper, as_bf16(px_diagonal_recurrence(grid, 512)), true, 0, fit, ""},
+        {&hopper, as_bf16(px_row_recurrence(grid, 256)), true, 0, fit, ""},
     };
     for (size_t i = 0; i < PX_COUNT(cases); i++) {
         px_recurrence_explanation e;
         px_device device = *cases[i].device;
-        device.recurrence = cases[i].named;
+        device.paths &= ~cases[i].not_allowed;
         px_recurrence_explain(&device, &cases[i].recurrence, cases[i].backward, &e);
         const px_recurrence_choice choice = px_recurrence_choose(&device, &cases[i].recurrence, cases[i].backward);
         static const px_recurrence_strategy strategies[] = {PX_RECURRENCE_CLUSTER, PX_RECURRENCE_FUSED,
@@ -162,27 +169,28 @@ static void test_explanation(void **state) {
         assert_string_equal(e.option[2].name, "stepwise");
         assert_string_equal(e.option[2].requires, "");
         assert_string_equal(e.option[2].missing, "");
-        if (cases[i].named) continue;
         assert_string_equal(e.option[0].requires,
-                            "compute capability 9.0, bfloat16, 16 to 512 features in steps of 16, up to 64 positions, "
+                            "paths: auto and a verdict of `pixelrnn check`, compute capability 9.0, bfloat16, 16 to "
+                            "512 features in steps of 16, up to 64 positions, "
                             "images and taps onto neighbours, weights that fit in the shared memory of its blocks");
-        assert_string_equal(e.option[1].requires, "compute capability 8.0 or later, bfloat16, features in multiples of "
+        assert_string_equal(e.option[1].requires, "paths: auto and agreement with the stepwise recurrence, compute "
+                                                  "capability 8.0 or later, bfloat16, features in multiples of "
                                                   "16, images and 1 to 3 taps");
     }
 }
 
-/* The CPU runs any recurrence fused, unless PX_RECURRENCE=stepwise. */
+/* The CPU runs any recurrence fused, unless its paths are plain. */
 static void test_cpu(void **state) {
     (void)state;
-    px_device cpu = {.capability = 0};
+    px_device cpu = {.paths = PX_PATH_CPU};
     px_recurrence_explanation e;
     const px_recurrence_args s = px_row_recurrence((px_grid){2, 4, 70}, 5);
     px_recurrence_explain(&cpu, &s, true, &e);
     assert_string_equal(e.option[e.chosen].name, "fused");
-    assert_string_equal(e.option[e.chosen].requires, "");
+    assert_string_equal(e.option[e.chosen].requires, agreement);
     EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_FUSED, "%s", "default");
-    cpu.recurrence = "stepwise";
-    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_STEPWISE, "%s", cpu.recurrence);
+    cpu.paths = 0;
+    EXPECT_EQUAL(strategy_of(&cpu, &s), PX_RECURRENCE_STEPWISE, "%s", "paths: plain");
 }
 
 int main(void) {

@@ -90,6 +90,7 @@ static px_status px_cuda_close(px_device *device) {
     px_cuda *cuda = (px_cuda *)device;
     px_status status = cuda->stream ? px_cuda_synchronize(device) : PX_OK;
     px_cuda_cache_clear(&cuda->convolutions);
+    px_cuda_cache_clear(&cuda->recurrences);
     px_cuda_cache_clear(&cuda->gemms);
     if (cuda->dnn) cudnnDestroy(cuda->dnn);
     if (cuda->blas) cublasLtDestroy(cuda->blas);
@@ -144,18 +145,6 @@ static px_status select_gpu(px_cuda *cuda, int ordinal) {
     return PX_OK;
 }
 
-static bool environment_is(const char *name, const char *value) {
-    const char *found = getenv(name);
-    return found && strcmp(found, value) == 0;
-}
-
-/* Reads the environment variables of this backend; host/README.md lists them. */
-static void read_environment(px_cuda *cuda) {
-    cuda->base.graphs = !environment_is("PX_GRAPH", "0");
-    cuda->base.recurrence = getenv("PX_RECURRENCE");
-    cuda->epilogues = !environment_is("PX_EPILOGUES", "0");
-}
-
 /* Creates the stream, workspaces and library handles. If this fails, px_cuda_close frees those that exist. */
 static px_status create_resources(px_cuda *cuda) {
     px_device *device = &cuda->base;
@@ -172,17 +161,30 @@ static px_status create_resources(px_cuda *cuda) {
     return PX_OK;
 }
 
-/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
-static px_status fail_with_versions(px_context *ctx, px_status status) {
-    const px_context reason = *ctx;
+/* Writes "driver for CUDA 12.4, runtime 13.0". */
+static void write_versions(char *versions, size_t size) {
     char driver[32] = "driver of unknown version";
     int version = 0;
     if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0)
         snprintf(driver, sizeof driver, "driver for CUDA %d.%d", version / 1000, version % 1000 / 10);
     cudaRuntimeGetVersion(&version);
     (void)cudaGetLastError();
-    return px_fail(ctx, status, "%.900s (%s, runtime %d.%d)", reason.message, driver, version / 1000,
-                   version % 1000 / 10);
+    snprintf(versions, size, "%s, runtime %d.%d", driver, version / 1000, version % 1000 / 10);
+}
+
+/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
+static px_status fail_with_versions(px_context *ctx, px_status status) {
+    const px_context reason = *ctx;
+    char versions[64];
+    write_versions(versions, sizeof versions);
+    return px_fail(ctx, status, "%.900s (%s)", reason.message, versions);
+}
+
+static void describe_versions(px_device *device) {
+    char versions[64];
+    write_versions(versions, sizeof versions);
+    snprintf(device->versions, sizeof device->versions, "%s, cuBLASLt %zu, cuDNN %zu", versions, cublasLtGetVersion(),
+             cudnnGetVersion());
 }
 
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
@@ -193,15 +195,17 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
                              .ctx = ctx,
                              .activation = activation,
                              .kind = "cuda",
+                             .paths = PX_PATH_CUDA,
                              .workers = 1,
                              .workspace = PX_CUDA_LIBRARY_WORKSPACE + PX_CUDA_WORKSPACE};
     cuda->gemms = (px_cuda_cache){.key_size = sizeof(px_gemm_shape), .release = free};
+    cuda->recurrences = px_cuda_proven_recurrences();
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
     px_status status = select_gpu(cuda, ordinal);
-    if (status == PX_OK) read_environment(cuda);
     if (status == PX_OK) status = create_resources(cuda);
     if (status == PX_OK) {
         px_cuda_count_clusters(cuda);
+        describe_versions(&cuda->base);
         *device = &cuda->base;
         return PX_OK;
     }
