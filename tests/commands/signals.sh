@@ -68,7 +68,7 @@ ends() {
 saved() {
     local step
     step=$(sed -nE "s|^saved at step ([0-9]+); go on with: pixelrnn .*\$|\\1|p" out)
-    [ -n "$step" ] || { echo "out: found no line \"stopped after step\"" && return 1; }
+    [ -n "$step" ] || { echo "out: found no line \"saved at step\"" && return 1; }
     same "$(readlink "$1/checkpoints/newest")" "$(printf %09d "$step")" && [ ! -e "$1/lock" ] &&
         { "$program" eval "$1/checkpoints/newest" --data "${2:-images.npy}" >opened 2>&1 || { cat opened && return 1; }; } &&
         no_partial_files "$1"
@@ -241,6 +241,15 @@ stops_in_evaluation() { # of 400,000 images, which takes far longer
         contains out '^saved at step 3;' && saved evaluated && ! has evaluated/metrics.jsonl '"test/nats_per_image"'
 }
 check "the checkpoint is written before the evaluation, which a stop ends" stops_in_evaluation
+
+stops_in_test() { # after the last step and its evaluation
+    rm -rf tested
+    background train evaluates.yaml -o tested --set data.validation=images.npy --set train.steps=3
+    wait_until has err '^step 3: validation' && sleep 0.3 && kill -TERM "$job" && ends 3 5 && contains out '^saved at step 3;' && saved tested &&
+        ! has tested/metrics.jsonl '"test/' && pixelrnn train tested --resume --set data.test=images.npy --accept-data &&
+        contains err '^step 3: test ' && contains out '^test NLL '
+}
+check "a stop ends the test of the best checkpoint, which a resume makes up for" stops_in_test
 
 # Prints the parts of a run that must not depend on interruptions.
 result() {
