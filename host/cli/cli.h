@@ -62,7 +62,8 @@ typedef struct px_option {
  * arguments[0] is the name of the command. */
 typedef struct px_command {
     const char *name;
-    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several; "": none */
+    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several;
+                                "": none */
     const char *summary;     /* one sentence */
     const char *details;     /* further sentences for --help and the man page, or NULL */
     const char *example;     /* a command line for --help and the man page, without "pixelrnn " */
@@ -180,6 +181,7 @@ typedef struct px_model_command {
     const char *out; /* the output file, or NULL */
 
     /* Set by px_cli_run_model before run is called. */
+    char path[PX_PATH]; /* of the model file */
     px_model_info info;
     px_device *device;
     px_model *model;
