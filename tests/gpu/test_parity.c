@@ -100,6 +100,18 @@ static void check_mask(void) {
         }
 }
 
+/* The numbers of a row that is sampled. */
+static pair sample_numbers(int row, double temperature) {
+    const pair numbers = doubles(1, PX_SAMPLE_NUMBERS, POISONED);
+    BOTH(upload_scalars, .y = numbers.on[side],
+         .value = {[PX_SAMPLE_ROW] = row,
+                   [PX_SAMPLE_SEED_HIGH] = 0xfedcba98u,
+                   [PX_SAMPLE_SEED_LOW] = 0xffffffffu,
+                   [PX_SAMPLE_FIRST_IMAGE] = 1000,
+                   [PX_SAMPLE_TEMPERATURE] = temperature});
+    return numbers;
+}
+
 static void check_normalize(void) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const int count = i % 2 ? 256 : 2;
@@ -112,6 +124,11 @@ static void check_normalize(void) {
     CASE("%s", "3 columns of 7");
     const pair image = levels(5, 7, 256), values = activations(5, 3, POISONED);
     BOTH(normalize, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
+    EXPECT(normalize, values);
+    CASE("%s", "columns 4 to 6 of 7, of row 1");
+    const pair numbers = sample_numbers(1, 1);
+    BOTH(normalize, .image = image.on[side], .values = values.on[side], .numbers = numbers.on[side], .levels = 256,
+         .row_values = 3, .first = 1);
     EXPECT(normalize, values);
 }
 
@@ -196,10 +213,10 @@ static void check_sample(void) {
         const size_t images = i % 2 ? 65 : 1;
         CASE("%zu images, %d levels", images, count);
         const pair logits = activations(images, 3 * count + 1, RANDOM), image = levels(images, 6, count);
-        const pair nats = doubles(images, 1, RANDOM);
+        const pair nats = doubles(images, 1, RANDOM), numbers = sample_numbers(2, i % 4 ? 0.5 : 1);
         BOTH(sample, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
-             .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
-             .seed = 3, .first_image = 1000, .key = i);
+             .numbers = numbers.on[side], .offset = (size_t)count + 1, .levels = count, .row_values = 2, .value = 1,
+             .key = i);
         EXPECT(sample, image);
         EXPECT(sample, nats);
     }
@@ -230,7 +247,7 @@ static void check_upload_scalars(void) {
     for (int columns = 1; columns <= PX_MAX_SCALARS; columns++) {
         CASE("%d numbers", columns);
         const pair y = doubles(1, columns, POISONED);
-        BOTH(upload_scalars, .y = y.on[side], .value = {0.1, -3, 1e-300, 7});
+        BOTH(upload_scalars, .y = y.on[side], .value = {0.1, -3, 1e-300, 7, 0xffffffffu});
         EXPECT(upload_scalars, y);
     }
 }
