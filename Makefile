@@ -222,7 +222,7 @@ HAVE_MPI := $(MPI_LIBRARIES)
 GENERATED    := $(patsubst host/logging/%.proto,build/gen/%.pb-c,$(wildcard host/logging/*.proto))
 HOST_SOURCES := $(filter-out host/cli/% host/distributed/mpi.c host/distributed/nccl.c $(if $(HAVE_ONEDNN),,host/device/cpu/onednn.c host/device/cpu/onednn_convolution.c),$(wildcard host/*/*.c host/device/cpu/*.c))
 PORTABLE     := $(wildcard kernels/*.cu)
-KERNELS      := $(PORTABLE) $(wildcard kernels/sm90/*.cu)
+KERNELS      := $(PORTABLE) $(wildcard kernels/sm80/*.cu kernels/sm90/*.cu)
 # Sources that access activations are also compiled for bfloat16: kernels/portable/portable.h
 STORING      := $(shell grep -lwE 'px_row|px_store' $(KERNELS))
 # The objects of nvcc do not depend on the C compiler and its flags, so release and bundle share them

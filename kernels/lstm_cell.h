@@ -3,7 +3,7 @@
  *   c = f * c_prev + i * g,   h = o * tanh(c)
  *
  * By default the functions use sigmoid and tanh of portable.h. A file with activations of its own defines
- * PX_CELL_FUNCTION, PX_CELL_SIGMOID and PX_CELL_TANH before it includes this one (kernels/sm90/cell.h). */
+ * PX_CELL_FUNCTION, PX_CELL_SIGMOID and PX_CELL_TANH before it includes this one (kernels/lstm_cell_approx.h). */
 #ifndef PIXELRNN_KERNELS_LSTM_CELL_H
 #define PIXELRNN_KERNELS_LSTM_CELL_H
 

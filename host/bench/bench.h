@@ -75,8 +75,8 @@ typedef struct px_profile {
     px_device_ops table; /* must be first: an operation finds its profile through device->ops */
     const px_device_ops *real;
     px_profile_kind kind;
-    bool graphs;   /* the device's setting; graphs are disabled while profiling, because they hide operations */
-    double nested; /* seconds spent in nested calls of the current operation */
+    unsigned paths; /* the device's; graphs are not used while profiling, because they hide operations */
+    double nested;  /* seconds spent in nested calls of the current operation */
     double seconds[PX_OPS];
     long calls[PX_OPS];
     px_work work[PX_OPS]; /* of calls without nested calls */

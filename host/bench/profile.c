@@ -43,11 +43,11 @@ void px_profile_begin(px_profile *profile, px_device *device, px_profile_kind ki
 #define PX_PLACE_OP(name) profile->table.name = px_timed_##name;
     PX_DEVICE_OPS(PX_PLACE_OP)
     device->ops = &profile->table;
-    profile->graphs = device->graphs;
-    device->graphs = false;
+    profile->paths = device->paths;
+    device->paths &= ~(unsigned)PX_PATH_GRAPHS;
 }
 
 void px_profile_end(px_profile *profile, px_device *device) {
     device->ops = profile->real;
-    device->graphs = profile->graphs;
+    device->paths = profile->paths;
 }

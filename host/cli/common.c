@@ -12,6 +12,7 @@ px_status px_cli_open_device(px_context *ctx, const px_config *config, const px_
     const int ordinal = ranks ? px_ranks_local(ranks) : -1;
     PX_TRY(px_device_open_at(ctx, (px_device_kind)config->device, activation, ordinal, device));
     if (config->precision == PX_PRECISION_TF32) px_device_allow_tf32(*device);
+    if (config->paths == PX_PATHS_PLAIN) px_device_use_plain_paths(*device);
     px_cli_print_warning(ranks, *device);
     return PX_OK;
 }

@@ -11,6 +11,7 @@ static const char *const devices[] = {
     [PX_DEVICE_AUTO] = "auto", [PX_DEVICE_CPU] = "cpu", [PX_DEVICE_CUDA] = "cuda", NULL};
 static const char *const precisions[] = {
     [PX_PRECISION_FLOAT32] = "float32", [PX_PRECISION_TF32] = "tf32", [PX_PRECISION_BFLOAT16] = "bfloat16", NULL};
+static const char *const paths[] = {[PX_PATHS_AUTO] = "auto", [PX_PATHS_PLAIN] = "plain", NULL};
 static const char *const kinds[] = {[PX_MODEL_PIXELCNN] = "pixelcnn",
                                     [PX_MODEL_ROW_LSTM] = "row_lstm",
                                     [PX_MODEL_DIAGONAL_BILSTM] = "diagonal_bilstm",
@@ -42,6 +43,8 @@ KEY(name, "run", .min = 1, .max = 255, .help = "what the run is called"),
 KEY(seed, "1", .fixed = true, .min = 0, .max = INFINITY, .help = "of every random number: weights, order of images, samples"),
 KEY(device, "auto", .words = devices, .help = "auto takes CUDA where it can be had"),
 KEY(precision, "float32", .words = precisions, .help = "of activations and matrix products; tf32: float32 with TF32 products on CUDA"),
+KEY(paths, "auto", .words = paths,
+    .help = "auto: fast paths that agree with the plain ones on this device; plain: the reference, slower"),
 
 KEY(model.kind, "diagonal_bilstm", .fixed = true, .words = kinds, .help = "of the blocks between stem and head"),
 KEY(model.layers, "7", .fixed = true, .min = 1, .max = 1000, .unit = "blocks", .help = "depth"),

@@ -23,7 +23,7 @@
  * 3. Write the kernel once in kernels/NAME.cu (kernels/portable/portable.h explains how); nvcc and cc both compile it.
  *    An operation that calls libraries instead defines px_cpu_NAME in host/device/cpu/ and px_cuda_NAME in
  *    host/device/cuda/.
- * 4. Write check_NAME in tests/gpu/, which compares both backends on the cases of tests/support/cases.h.
+ * 4. Write px_check_NAME in host/check/, which compares two devices on the cases of host/check/cases.h.
  * 5. Write work_NAME, its minimum FLOPs and bytes, in host/bench/work.c. */
 #ifndef PIXELRNN_DEVICE_BACKEND_H
 #define PIXELRNN_DEVICE_BACKEND_H
@@ -459,11 +459,11 @@ enum { PX_DEVICE_EVENTS = 2 };
     X(synchronize, (px_device * device))                                                                               \
     X(close, (px_device * device))
 
-/* Graphs, used by host/device/graph.h if px_device.graphs is true, else NULL: operations issued between graph_begin and
- * graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them at the cost of
- * one launch, and may be called any number of times. The caller owns the graph, and frees it with graph_destroy.
- * Allocations, uploads, downloads and synchronisation cannot be captured. If an operation failed during the capture,
- * graph_end fails, *graph is NULL, and the device is as it was before graph_begin. */
+/* Graphs, used by host/device/graph.h if px_device.paths has PX_PATH_GRAPHS, else NULL: operations issued between
+ * graph_begin and graph_end are captured instead of run, with their addresses and numbers. graph_run runs all of them
+ * at the cost of one launch, and may be called any number of times. The caller owns the graph, and frees it with
+ * graph_destroy. Allocations, uploads, downloads and synchronisation cannot be captured. If an operation failed during
+ * the capture, graph_end fails, *graph is NULL, and the device is as it was before graph_begin. */
 #define PX_DEVICE_GRAPHS(X)                                                                                            \
     X(graph_begin, (px_device * device))                                                                               \
     X(graph_end, (px_device * device, void **graph))                                                                   \
@@ -482,26 +482,36 @@ typedef struct px_device_ops {
     size_t (*recurrence_bytes)(const px_device *device, const px_recurrence_args *recurrence);
 } px_device_ops;
 
+/* The paths that are faster than the plain ones. Without any, recurrences are stepwise, every operation is issued by
+ * itself, and products and convolutions are plain calls of cuBLASLt (CUDA) or CBLAS (CPU). */
+typedef enum px_path {
+    PX_PATH_CLUSTER = 1,   /* CUDA: recurrences on clusters, allowed by a verdict of `pixelrnn check` alone */
+    PX_PATH_FUSED = 2,     /* recurrences: one kernel a step (CUDA), or all steps of a task on one thread (CPU) */
+    PX_PATH_GRAPHS = 4,    /* CUDA: captured graphs (host/device/graph.h) */
+    PX_PATH_LIBRARIES = 8, /* cuDNN and the epilogues of cuBLASLt (CUDA); oneDNN (CPU) */
+    PX_PATH_CPU = PX_PATH_FUSED | PX_PATH_LIBRARIES,
+    PX_PATH_CUDA = PX_PATH_FUSED | PX_PATH_GRAPHS | PX_PATH_LIBRARIES,
+} px_path;
+
 enum { PX_LIMIT_NAME = 256 };
 
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
-    px_type activation;     /* PX_REAL or PX_BF16 */
-    const char *kind;       /* "cpu" or "cuda" */
-    char description[128];  /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
-    char identity[64];      /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
-    size_t memory;          /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
-    size_t held;            /* bytes that arenas have allocated */
-    bool tf32;              /* CUDA may multiply float32 operands in TF32; set before the first operation */
-    bool graphs;            /* operations can be captured as graphs (environment: PX_GRAPH) */
-    int workers;            /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
-    size_t workspace;       /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
-    int capability;         /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
-    int multiprocessors;    /* CUDA */
-    size_t shared;          /* CUDA: maximum bytes of shared memory a block */
-    int clusters[4];        /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
-    const char *recurrence; /* the only strategy allowed beside stepwise (environment: PX_RECURRENCE), or NULL */
+    px_type activation;    /* PX_REAL or PX_BF16 */
+    const char *kind;      /* "cpu" or "cuda" */
+    char description[128]; /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char identity[64];     /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
+    size_t memory;         /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
+    size_t held;           /* bytes that arenas have allocated */
+    bool tf32;             /* CUDA may multiply float32 operands in TF32; set before the first operation */
+    unsigned paths;        /* px_path: the paths besides the plain ones that it may take */
+    int workers;           /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
+    size_t workspace;      /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
+    int capability;        /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
+    int multiprocessors;   /* CUDA */
+    size_t shared;         /* CUDA: maximum bytes of shared memory a block */
+    int clusters[4];       /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
     char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
 };
@@ -510,8 +520,7 @@ struct px_device {
 #define px_run(device, op, ...) ((device)->ops->op((device), &(px_##op##_args){__VA_ARGS__}))
 
 /* Open the backends; close with px_device_close. px_cuda_open opens the GPU with this ordinal, or the CUDA runtime's
- * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. Both
- * read the environment variables of host/README.md once, here. */
+ * current one if it is -1. It returns PX_ERR_DEVICE in a build without CUDA, and where no usable GPU is found. */
 px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device);
 bool px_cuda_has_driver(void); /* this machine has libcuda.so.1 */
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device);

@@ -35,6 +35,8 @@ void px_device_close(px_device *device) {
 
 void px_device_allow_tf32(px_device *device) { device->tf32 = true; }
 
+void px_device_use_plain_paths(px_device *device) { device->paths = 0; }
+
 bool px_device_warning(px_device *device, char line[PX_DEVICE_WARNING]) {
     memcpy(line, device->warning, PX_DEVICE_WARNING);
     device->warning[0] = '\0';

@@ -12,26 +12,19 @@
  *   results leave a warning with the device (px_device_warning).
  * - From then on the body does not run: the captured graph is launched.
  * - Another key releases the graph and starts over.
- * On a device without graphs (px_device.graphs is false) the body runs once each time.
+ * On a device without graphs (px_device.paths) the body runs once each time.
  *
  * The body must not allocate, upload, download or synchronize (see the graph functions in backend.h). Its effects on
  * the host happen only when it runs. */
 #ifndef PIXELRNN_DEVICE_GRAPH_H
 #define PIXELRNN_DEVICE_GRAPH_H
 
-#include "host/device/backend.h"
+#include "host/device/proof.h"
 
 /* Everything that the operations, their addresses and their numbers depend on. Equal keys mean equal operations. */
 typedef struct px_graph_key {
     uint64_t value[4];
 } px_graph_key;
-
-/* The results of the operations, and all that they both read and change. */
-enum { PX_GRAPH_TENSORS = 8 };
-typedef struct px_graph_state {
-    int count;
-    px_tensor tensor[PX_GRAPH_TENSORS];
-} px_graph_state;
 
 typedef enum { PX_GRAPH_IDLE, PX_GRAPH_ISSUING, PX_GRAPH_PROVING, PX_GRAPH_CAPTURING } px_graph_phase;
 
@@ -42,12 +35,13 @@ typedef struct px_graph {
     bool seen;           /* the operations of this key were issued directly once */
     bool capture_failed; /* for this key */
     px_graph_phase phase;
-    char *proof; /* during a proof: host copies of the state before, after the direct run, and after the graph */
+    px_proof proof;
 } px_graph;
 
-/* Whether the caller must issue the operations, for the first time or once more during a capture. *status is the body's
+/* Whether the caller must issue the operations, for the first time or once more during a capture. `state` holds the
+ * results of the operations, and all that they both read and change. *status is the body's
  * status, PX_OK before the first call; afterwards it also holds the status of the launch. */
-bool px_graph_issue(px_graph *graph, px_device *device, const px_graph_key *key, const px_graph_state *state,
+bool px_graph_issue(px_graph *graph, px_device *device, const px_graph_key *key, const px_proof_state *state,
                     px_status *status);
 
 /* Destroys the captured graph. The px_graph may be used again. */

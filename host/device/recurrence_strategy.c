@@ -5,19 +5,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A strategy and its requirements. If px_device.recurrence names a strategy, all others but stepwise are excluded. */
+/* A strategy and its requirements. */
 typedef struct recurrence_row {
     const char *name;
     px_recurrence_strategy strategy;
+    unsigned path;                            /* the px_path that px_device.paths must have */
+    const char *allowed_by;                   /* how a device gets that path */
     bool narrow;                              /* requires bfloat16 tensors */
     int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0, and every GPU more */
     int hidden_from, hidden_to, hidden_steps; /* hidden channels, in multiples of hidden_steps */
     int positions;                            /* maximum number of positions */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
-    {"cluster", PX_RECURRENCE_CLUSTER, true, 90, 90, 16, 512, PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
-    {"fused", PX_RECURRENCE_FUSED, false, 0, 0, 0, INT_MAX, 1, INT_MAX},
-    {"stepwise", PX_RECURRENCE_STEPWISE, false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
+    {"cluster", PX_RECURRENCE_CLUSTER, PX_PATH_CLUSTER, "a verdict of `pixelrnn check`", true, 90, 90, 16, 512,
+     PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
+    {"fused", PX_RECURRENCE_FUSED, PX_PATH_FUSED, "agreement with the stepwise recurrence", true, 80, INT_MAX,
+     PX_STEP_CHANNEL_MULTIPLE, INT_MAX, PX_STEP_CHANNEL_MULTIPLE, INT_MAX},
+    {"stepwise", PX_RECURRENCE_STEPWISE, 0, "", false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
 
 static bool is_aligned(const px_tensor *tensor) { return (uintptr_t)tensor->data % PX_CHUNK_BYTES == 0; }
@@ -80,6 +84,13 @@ static bool cluster_supports(const px_recurrence_args *s) {
            s->skew * last_tap <= 0;
 }
 
+/* Whether the kernel of CUDA supports this recurrence: at least one image, at most three taps, pixels with 32-bit
+ * numbers, and a temporary tensor for vectors of float32. */
+static bool fused_supports(const px_recurrence_args *s) {
+    return s->grid.images > 0 && s->steps > 0 && s->taps <= PX_MAX_STEP_TAPS && px_grid_pixels(&s->grid) <= INT_MAX &&
+           is_aligned(&s->temporary);
+}
+
 /* Appends to a comma-separated list. */
 static void list_append(char list[PX_RECURRENCE_TEXT], const char *words) {
     const size_t used = strlen(list);
@@ -102,44 +113,53 @@ static bool require(px_recurrence_option *notes, bool met, const char *format, .
 /* Whether all requirements of a row are met; sets the split in *choice. All are checked, so that notes are complete. */
 static bool recurrence_row_allows(const recurrence_row *row, const px_device *device, const px_recurrence_args *s,
                                   bool backward, px_recurrence_choice *choice, px_recurrence_option *notes) {
-    const char *named = device->recurrence;
     bool all = true;
-    if (named && strcmp(named, row->name) != 0 && row->strategy != PX_RECURRENCE_STEPWISE)
-        all &= require(notes, false, "PX_RECURRENCE=%s", row->name);
+    if (row->path) all &= require(notes, device->paths & row->path, "paths: auto and %s", row->allowed_by);
+    if (row->strategy == PX_RECURRENCE_FUSED && device->capability == 0) return all; /* the CPU's needs nothing more */
     if (row->capability_from > 0)
         all &= require(notes, device->capability >= row->capability_from && device->capability <= row->capability_to,
-                       "compute capability %d.%d", row->capability_from / 10, row->capability_from % 10);
-    if (row->capability_to == 0) all &= require(notes, device->capability == 0, "the CPU");
+                       row->capability_to < INT_MAX ? "compute capability %d.%d" : "compute capability %d.%d or later",
+                       row->capability_from / 10, row->capability_from % 10);
     if (row->narrow) all &= require(notes, recurrence_tensors_are_bf16(s, backward), "bfloat16");
-    if (row->hidden_from > 0)
-        all &= require(
-            notes, s->hidden >= row->hidden_from && s->hidden <= row->hidden_to && s->hidden % row->hidden_steps == 0,
-            "%d to %d features in steps of %d", row->hidden_from, row->hidden_to, row->hidden_steps);
+    const bool features = s->hidden >= row->hidden_from && s->hidden <= row->hidden_to &&
+                          s->hidden % row->hidden_steps == 0;
+    if (row->hidden_to < INT_MAX)
+        all &= require(notes, features, "%d to %d features in steps of %d", row->hidden_from, row->hidden_to,
+                       row->hidden_steps);
+    else if (row->hidden_from > 0)
+        all &= require(notes, features, "features in multiples of %d", row->hidden_steps);
     if (row->positions < INT_MAX)
         all &= require(notes, s->positions <= row->positions, "up to %d positions", row->positions);
+    if (row->strategy == PX_RECURRENCE_FUSED) return require(notes, fused_supports(s), "images and 1 to 3 taps") && all;
     if (row->strategy != PX_RECURRENCE_CLUSTER) return all;
     all &= require(notes, cluster_supports(s), "images and taps onto neighbours");
     choice->cluster = cluster_choose(device, s, backward, &choice->shared);
     return require(notes, choice->cluster.warpgroups > 0, "weights that fit in the shared memory of its blocks") && all;
 }
 
-px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *s, bool backward) {
-    px_recurrence_choice choice = {.strategy = PX_RECURRENCE_STEPWISE,
-                                   .words = "stepwise: skewed rows, a product a tap and a cell kernel a step"};
-    for (const recurrence_row *row = recurrence_table; row->strategy != PX_RECURRENCE_STEPWISE; row++) {
-        if (!recurrence_row_allows(row, device, s, backward, &choice, NULL)) continue;
-        choice.strategy = row->strategy;
-        if (row->strategy == PX_RECURRENCE_FUSED) {
-            snprintf(choice.words, sizeof choice.words, "fused: all steps of a group of images on one thread");
-            break;
-        }
-        snprintf(choice.words, sizeof choice.words,
+/* Describes a choice for users. */
+static void write_words(px_recurrence_choice *choice, const px_device *device, const px_recurrence_args *s) {
+    const px_cluster *cluster = &choice->cluster;
+    if (choice->strategy == PX_RECURRENCE_CLUSTER)
+        snprintf(choice->words, sizeof choice->words,
                  "cluster: %d x %d blocks of %d threads, %zu bytes shared each, %d image%s a cluster",
-                 px_cluster_count(s, &choice.cluster), choice.cluster.blocks,
-                 choice.cluster.warpgroups * PX_WARPGROUP_THREADS, choice.shared, choice.cluster.images,
-                 choice.cluster.images == 1 ? "" : "s");
-        break;
-    }
+                 px_cluster_count(s, cluster), cluster->blocks, cluster->warpgroups * PX_WARPGROUP_THREADS,
+                 choice->shared, cluster->images, cluster->images == 1 ? "" : "s");
+    else if (choice->strategy == PX_RECURRENCE_FUSED)
+        snprintf(choice->words, sizeof choice->words, "fused: %s",
+                 device->capability > 0 ? "one kernel a step" : "all steps of a group of images on one thread");
+    else
+        snprintf(choice->words, sizeof choice->words,
+                 "stepwise: skewed rows, a product a tap and a cell kernel a step");
+}
+
+px_recurrence_choice px_recurrence_choose(const px_device *device, const px_recurrence_args *s, bool backward) {
+    px_recurrence_choice choice = {0};
+    const recurrence_row *row = recurrence_table;
+    while (row->strategy != PX_RECURRENCE_STEPWISE && !recurrence_row_allows(row, device, s, backward, &choice, NULL))
+        row++;
+    choice.strategy = row->strategy;
+    write_words(&choice, device, s);
     return choice;
 }
 

@@ -117,7 +117,7 @@ px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int la
  * the row below it is never read, so that a row outside of the image needs none. A device with graphs issues them
  * nevertheless: all rows then have the same operations, and are one graph. */
 static inline bool px_decode_has_row(const px_decoder *decoder, int row) {
-    return decoder->device->graphs || (row >= 0 && row < decoder->model->spec.height);
+    return (decoder->device->paths & PX_PATH_GRAPHS) || (row >= 0 && row < decoder->model->spec.height);
 }
 
 /* px_colour_first for this model. */

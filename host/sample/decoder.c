@@ -264,7 +264,7 @@ static px_status issue_row(px_decoder *d, const uint8_t *given) {
 static px_status issue_captured_row(px_decoder *d, const uint8_t *given, px_row_graph graph) {
     const px_graph_key key = {{(uint64_t)d->images, (uintptr_t)d->model->compute_weights.data}};
     const px_tensor arena = px_tensor_of(d->arena.base, d->arena.capacity / PX_TENSOR_ALIGN, PX_TENSOR_ALIGN, PX_UINT8);
-    const px_graph_state state = {1, {arena}};
+    const px_proof_state state = {.count = 1, .tensor = {arena}};
     px_status status = PX_OK;
     while (px_graph_issue(&d->graph[graph], d->device, &key, &state, &status)) status = issue_row(d, given);
     return status;

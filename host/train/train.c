@@ -26,10 +26,10 @@ static px_status backward_reduce_update(px_step *s) {
 }
 
 /* What a step changes, and its results. */
-static px_graph_state state_of(const px_step *s) {
+static px_proof_state state_of(const px_step *s) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = px_optimizer_states(s->optimizer, states);
-    px_graph_state state = {.tensor = {px_model_weights(s->model), px_model_compute_weights(s->model),
+    px_proof_state state = {.tensor = {px_model_weights(s->model), px_model_compute_weights(s->model),
                                        px_model_nats_tensor(s->model), px_optimizer_norm(s->optimizer)}};
     for (state.count = 4; state.count < 4 + count; state.count++)
         state.tensor[state.count] = states[state.count - 4].tensor;
@@ -43,7 +43,7 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
     PX_TRY(px_model_upload_batch(s->model, levels, images));
     PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
     const px_graph_key key = px_model_graph_key(s->model);
-    const px_graph_state state = state_of(s);
+    const px_proof_state state = state_of(s);
     while (px_graph_issue(&s->graph, device, &key, &state, &status)) {
         status = px_model_loss(s->model, true); /* forward: nats of each image, and the gradient of the logits */
         if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);

@@ -15,6 +15,7 @@
 enum { PX_CONFIG_STRING = 4096 }; /* bytes of the longest string or list, its terminating 0 included */
 
 typedef enum { PX_PRECISION_FLOAT32, PX_PRECISION_TF32, PX_PRECISION_BFLOAT16 } px_precision;
+typedef enum { PX_PATHS_AUTO, PX_PATHS_PLAIN } px_paths;
 typedef enum { PX_MODEL_PIXELCNN, PX_MODEL_ROW_LSTM, PX_MODEL_DIAGONAL_BILSTM } px_model_kind;
 typedef enum { PX_OPTIMIZER_SGD, PX_OPTIMIZER_RMSPROP, PX_OPTIMIZER_ADAM } px_optimizer_kind;
 typedef enum { PX_SCHEDULE_CONSTANT, PX_SCHEDULE_STEP, PX_SCHEDULE_COSINE } px_schedule_kind;
@@ -24,6 +25,7 @@ typedef struct px_config {
     int64_t seed;
     int device;    /* px_device_kind */
     int precision; /* px_precision */
+    int paths;     /* px_paths */
     struct {
         int kind; /* px_model_kind */
         int64_t layers, hidden, head;

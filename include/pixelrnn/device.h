@@ -27,6 +27,10 @@ void px_device_close(px_device *device);
  * which GPUs have tensor cores. The CPU computes in float32 all the same. Call it before the device's first use. */
 void px_device_allow_tf32(px_device *device);
 
+/* Restricts a device to its plain paths: no fused recurrences, captured graphs or fused epilogues, no cuDNN and no
+ * oneDNN. Results differ by rounding only. Call it before the device's first use. */
+void px_device_use_plain_paths(px_device *device);
+
 /* Copies the device's warning into line, without newline, and clears it; false if there is none. Opening may leave one,
  * and so may any later operation. */
 enum { PX_DEVICE_WARNING = 1024 + 64 };

@@ -3,27 +3,8 @@
 #define PIXELRNN_KERNELS_CLUSTER_CELL_H
 
 #include "kernels/portable/bfloat16.h"
+#include "kernels/lstm_cell_approx.h"
 #include "kernels/sm90/cluster.h"
-#include <math.h>
-
-/* On the device tanh is one instruction, whose relative error is at most 2^-11 (PTX ISA). That is less than the error
- * of rounding to bfloat16. */
-PX_HOST_DEVICE px_real px_cluster_tanh(px_real x) {
-#ifdef __CUDA_ARCH__
-    float y;
-    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-#else
-    return (px_real)tanhf((float)x);
-#endif
-}
-PX_HOST_DEVICE px_real px_cluster_sigmoid(px_real x) {
-    return (px_real)0.5 * px_cluster_tanh((px_real)0.5 * x) + (px_real)0.5;
-}
-#define PX_CELL_FUNCTION PX_HOST_DEVICE
-#define PX_CELL_SIGMOID  px_cluster_sigmoid
-#define PX_CELL_TANH     px_cluster_tanh
-#include "kernels/lstm_cell.h"
 
 /* ---- Eight values ---- */
 

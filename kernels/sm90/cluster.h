@@ -25,13 +25,8 @@
 #ifndef PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 #define PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 
+#include "kernels/portable/inline.h"
 #include "kernels/skew.h"
-
-#ifdef __CUDA_ARCH__
-#define PX_UNROLL _Pragma("unroll")
-#else
-#define PX_UNROLL
-#endif
 
 enum {
     PX_CLUSTER_POSITIONS = 64,                  /* rows of a wgmma */

@@ -51,14 +51,14 @@ each_way() {
     check 'operations, epilogues fused by the libraries' passes all
     check 'all requested epilogues were fused' counted all some $fused products_with_add $plain
     check 'they refused nothing' counted all none $refused
-    start off golden PX_EPILOGUES=0
+    start off golden PX_TEST_PATHS=plain
     check 'operations, epilogues not fused' passes none
     check 'all epilogues were refused' counted none some $refused $plain
     check 'no epilogue was fused' counted none none $fused
     start model model
-    check 'golden cases, PX_EPILOGUES=0' passes off
-    check 'they were asked for products and convolutions alone' counted off some products convolutions epilogues
-    check 'no epilogue was requested' counted off none $fused products_with_add $refused
+    check 'golden cases, plain paths' passes off
+    check 'the libraries were asked for products alone' counted off some products epilogues
+    check 'no epilogue and no convolution was requested' counted off none $fused products_with_add $refused convolutions steps
     start golden golden
     check 'models' passes model
     check 'golden cases' passes golden
@@ -120,6 +120,25 @@ warns_once() {
     PX_MOCK_PLANS=fail "$mock/pixelrnn" eval run --data builtin:digits --set eval.batch_size=100 >out 2>err && contains err '^warning: cuDNN'
 }
 
+# recurs [--set KEY=VALUE...]: a short run of a Row LSTM whose steps can be fused
+recurs() {
+    rm -rf run
+    PX_MOCK_COUNTS=recurs.counts "$mock/pixelrnn" train train.yaml -o run --set precision=bfloat16 --set model.kind=row_lstm \
+        --set model.hidden=16 "$@" >out 2>err || { cat err; return 1; }
+    model=run/checkpoints/newest/model.safetensors
+}
+
+# The fused recurrence is used once it agrees with the stepwise one. If it does not, or cannot be launched, one line says
+# so, and the results are those of the stepwise one.
+proves_steps() {
+    local differs='^warning: the fused recurrence differs from the stepwise one by [0-9.]+ of the largest value \(at most 0.04\); recurrences run stepwise'
+    recurs --set paths=plain && counted recurs none steps graphs || return
+    recurs && ! grep warning err && counted recurs some steps graphs || return
+    PX_MOCK_STEP=fail recurs && same "$(grep -c '^warning' err)" 1 && contains err '^warning: cuda: fused: one kernel a step: .*; recurrences run stepwise' &&
+        counted recurs none steps && cp $model stepwise || return
+    PX_MOCK_STEP=wrong recurs && same "$(grep -c '^warning' err)" 1 && contains err "$differs" && counted recurs some graphs steps && cmp $model stepwise
+}
+
 works_without_plans() {
     PX_TEST_DEVICE=cuda PX_TEST_SHORT=1 PX_GOLDEN="$golden" PX_MOCK_PLANS=fail "$mock/test_golden"
 }
@@ -146,6 +165,7 @@ mixed() {
     if [ -x "$mock/pixelrnn" ]; then
         check 'tf32 multiplies in TF32, float32 does not and prints a hint' precisions
         check 'a cuDNN that fails to plan is reported once' warns_once
+        check 'the fused recurrence is used only if it agrees with the stepwise one' proves_steps
     else
         skip 'the program on the mock' 'NCCL was not found'
     fi

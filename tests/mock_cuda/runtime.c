@@ -75,23 +75,12 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *card, int device) {
     return cudaSuccess;
 }
 
-/* Kernels other than those of kernels.c are for cards alone. */
-cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value) {
-    (void)kernel, (void)attribute, (void)value;
-    return mock_error(cudaErrorNotSupported);
-}
-
 /* The clusters of an H200 with all of its shared memory: at most 16 multiprocessors of each of 8 GPCs. */
 cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, const void *kernel, const cudaLaunchConfig_t *config) {
     if (!kernel || config->numAttrs != 1 || config->attrs[0].id != cudaLaunchAttributeClusterDimension)
         return mock_error(cudaErrorInvalidValue);
     *clusters = 128 / (int)config->attrs[0].val.clusterDim.x;
     return cudaSuccess;
-}
-
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel, void **args) {
-    (void)config, (void)kernel, (void)args;
-    return mock_error(cudaErrorNotSupported);
 }
 
 /* ---- Memory --------------------------------------------------------------------------------------------------------

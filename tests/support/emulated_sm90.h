@@ -4,24 +4,9 @@
 #define PIXELRNN_KERNELS_SM90_H
 
 #include "kernels/sm90/cell.h"
+#include "tests/support/emulated_cuda.h"
 
-#define __global__
-#define __device__
-#define __shared__
-#define __forceinline__ inline
-#define __grid_constant__
-#define __align__(bytes)
-#define __launch_bounds__(...)
-
-struct px_index {
-    unsigned x;
-};
-struct float4 {
-    float x, y, z, w;
-};
-extern px_index threadIdx, blockIdx, blockDim; /* of the running fiber */
-extern char memory[];                          /* a name alone: px_shared_address returns the address */
-void __syncthreads();
+extern char memory[]; /* a name alone: px_shared_address returns the address */
 
 uint32_t px_shared_address(const void *name);
 int px_block_rank();

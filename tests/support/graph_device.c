@@ -132,7 +132,8 @@ px_device *px_test_graph_device(px_context *ctx, px_type activation, px_test_gra
     const bool is_cpu = strcmp(device->kind, "cpu") == 0;
     px_test_graph_count = (px_test_graph_counts){0};
     *is_mock = is_cpu && mode != PX_TEST_NO_GRAPHS;
-    device->graphs = mode != PX_TEST_NO_GRAPHS;
+    device->paths |= PX_PATH_GRAPHS;
+    if (mode == PX_TEST_NO_GRAPHS) device->paths &= ~(unsigned)PX_PATH_GRAPHS;
     if (is_cpu) device->workers = 1;
     if (!*is_mock) return device;
     memset(&mock, 0, sizeof mock);

@@ -11,6 +11,8 @@ px_device *px_test_device_of(px_context *ctx, px_type activation) {
     px_device *device = NULL;
     assert_ok(ctx, px_device_open(ctx, kind && strcmp(kind, "cuda") == 0 ? PX_DEVICE_CUDA : PX_DEVICE_CPU, activation,
                                   &device));
+    const char *paths = getenv("PX_TEST_PATHS");
+    if (paths && strcmp(paths, "plain") == 0) px_device_use_plain_paths(device);
     return device;
 }
 
@@ -36,21 +38,3 @@ const char *px_test_path(const char *name) {
     assert_int_equal(px_file_path(&ctx, path, "%s/%s", px_test_folder, name), PX_OK);
     return path;
 }
-
-px_difference px_compare(size_t count, double (*found)(const void *, size_t), const void *found_data,
-                         double (*want)(const void *, size_t), const void *want_data) {
-    double max = 0, worst = -1;
-    px_difference difference = {0};
-    for (size_t i = 0; i < count; i++) {
-        const double f = found(found_data, i), w = want(want_data, i);
-        const double distance = isfinite(f) ? fabs(f - w) : INFINITY;
-        if (fabs(w) > max) max = fabs(w);
-        if (distance > worst) worst = distance, difference = (px_difference){0, i, f, w};
-    }
-    difference.relative = worst <= 0 ? 0 : max > 0 ? worst / max : worst;
-    return difference;
-}
-
-double px_element_real(const void *data, size_t index) { return (double)((const px_real *)data)[index]; }
-
-double px_element_double(const void *data, size_t index) { return ((const double *)data)[index]; }

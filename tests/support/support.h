@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "host/device/compare.h"
 #include "pixelrnn/device.h"
 
 /* Fails the running test with the context's message unless the status is PX_OK. */
@@ -27,19 +28,6 @@ int px_test_folder_make(void **state);
 int px_test_folder_remove(void **state);
 /* The path of a file in that folder. Four results are valid at a time. */
 const char *px_test_path(const char *name);
-
-/* The largest difference between two vectors, relative to the largest magnitude in `want`, and its index. */
-typedef struct px_difference {
-    double relative;
-    size_t index;
-    double found, want;
-} px_difference;
-px_difference px_compare(size_t count, double (*found)(const void *, size_t), const void *found_data,
-                         double (*want)(const void *, size_t), const void *want_data);
-
-/* Element readers for px_compare. */
-double px_element_real(const void *data, size_t index);
-double px_element_double(const void *data, size_t index);
 
 /* Fails unless both integers are equal. The message begins with the printf format and arguments after them. */
 #define EXPECT_EQUAL(found, want, ...)                                                                                 \

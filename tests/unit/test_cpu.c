@@ -4,7 +4,7 @@
 #include "host/device/cpu/onednn.h"
 #include "host/device/recurrence.h"
 #include "kernels/portable/bfloat16.h"
-#include "tests/support/cases.h"
+#include "host/check/cases.h"
 #include "tests/support/model.h"
 #include <omp.h>
 #include <string.h>

@@ -1,8 +1,9 @@
-/* Recurrences on clusters, without a GPU: every index function of kernels/sm90/cluster.h is compared with its
- * definition, and the kernels' source, on an emulated cluster, with the stepwise recurrence. */
-#include "tests/support/cases.h"
+/* Fused recurrences of CUDA, without a GPU. Every index function of kernels/sm90/cluster.h is compared with its
+ * definition; the kernels' source, on an emulated cluster or block, with the stepwise recurrence. */
+#include "host/check/cases.h"
 #include "tests/support/support.h"
 #include "tests/support/emulated_recurrence.h"
+#include "tests/support/emulated_step.h"
 #include "host/device/recurrence.h"
 #include "kernels/portable/bfloat16.h"
 #include "kernels/portable/random.h"
@@ -259,21 +260,19 @@ static void make_pair(fixture *d, size_t rows, int columns, double scale, px_ten
     }
 }
 
-static double element_bf16(const void *data, size_t index) {
-    return (double)px_from_bfloat16(((const uint16_t *)data)[index]);
-}
+/* c is float32 in the double build too: the sources of CUDA have no double. */
 static double element_float(const void *data, size_t index) { return (double)((const float *)data)[index]; }
 
 static void expect_close(const char *name, const char *what, const px_tensor *found, const px_tensor *want) {
-    const px_difference d = px_compare(px_tensor_elements(want), found->type == PX_BF16 ? element_bf16 : element_float,
-                                       found->data, px_element_real, want->data);
+    const px_element_reader reader = found->type == PX_BF16 ? px_element_reader_of(PX_BF16) : element_float;
+    const px_difference d = px_compare(px_tensor_elements(want), reader, found->data, px_element_real, want->data);
     if (!(d.relative <= tolerance))
         fail_msg("%s, %s: element %zu is %g, stepwise %g; error %.3g of the largest value, tolerance %g (bfloat16)",
                  name, what, d.index, d.found, d.want, d.relative, tolerance);
 }
 
 typedef struct both_recurrences {
-    px_recurrence_args stepwise, cluster;
+    px_recurrence_args stepwise, fused;
 } both_recurrences;
 
 static both_recurrences make_recurrences(fixture *d, px_recurrence_args shape) {
@@ -283,7 +282,7 @@ static both_recurrences make_recurrences(fixture *d, px_recurrence_args shape) {
     make_pair(d, (size_t)(shape.directions * PX_GATES * shape.hidden), shape.taps * shape.hidden,
               3 / sqrt(shape.taps * shape.hidden), &weight[0], &weight[1]);
     for (int i = 0; i < shape.directions; i++) {
-        px_recurrence_direction *real = &s.stepwise.direction[i], *bf16 = &s.cluster.direction[i];
+        px_recurrence_direction *real = &s.stepwise.direction[i], *bf16 = &s.fused.direction[i];
         const size_t rows = (size_t)(PX_GATES * shape.hidden);
         real->weight = px_tensor_slice(weight[0], (size_t)i * rows, rows);
         bf16->weight = px_tensor_slice(weight[1], (size_t)i * rows, rows);
@@ -293,6 +292,8 @@ static both_recurrences make_recurrences(fixture *d, px_recurrence_args shape) {
         make_pair(d, pixels, 2 * shape.hidden, 1, &real->c, &bf16->c); /* a float has the size of two bfloat16 */
         real->c.columns = bf16->c.columns = shape.hidden;
         bf16->c.type = PX_REAL;
+        memset(bf16->c.data, 0xff, px_tensor_bytes(&bf16->c)); /* NaN */
+        memset(bf16->h.data, 0xff, px_tensor_bytes(&bf16->h));
     }
     s.stepwise.temporary = (px_tensor){malloc(px_recurrence_bytes_stepwise(&shape)),
                                        px_recurrence_bytes_stepwise(&shape), 1, PX_UINT8};
@@ -301,7 +302,7 @@ static both_recurrences make_recurrences(fixture *d, px_recurrence_args shape) {
 }
 
 static void release_recurrences(both_recurrences *s) {
-    px_recurrence_args *sides[] = {&s->stepwise, &s->cluster};
+    px_recurrence_args *sides[] = {&s->stepwise, &s->fused};
     free(s->stepwise.temporary.data);
     for (int side = 0; side < 2; side++) {
         free(sides[side]->direction[0].weight.data);
@@ -313,7 +314,19 @@ static void release_recurrences(both_recurrences *s) {
     }
 }
 
-static void check_emulation(fixture *d, px_recurrence_args shape, px_cluster c, uint64_t seed) {
+static void expect_forward(const char *name, const both_recurrences *s) {
+    for (int i = 0; i < s->fused.directions; i++) {
+        expect_close(name, "gates", &s->fused.direction[i].gates, &s->stepwise.direction[i].gates);
+        expect_close(name, "c", &s->fused.direction[i].c, &s->stepwise.direction[i].c);
+        expect_close(name, "h", &s->fused.direction[i].h, &s->stepwise.direction[i].h);
+    }
+}
+static void expect_backward(const char *name, const both_recurrences *s) {
+    for (int i = 0; i < s->fused.directions; i++)
+        expect_close(name, "gradients of gates", &s->fused.direction[i].gates, &s->stepwise.direction[i].gates);
+}
+
+static void check_clusters(fixture *d, px_recurrence_args shape, px_cluster c, uint64_t seed) {
     char name[160];
     snprintf(name, sizeof name,
              "%d images of %d x %d, %d channels, %d taps on %d blocks of %d warpgroups, %d images each",
@@ -321,27 +334,26 @@ static void check_emulation(fixture *d, px_recurrence_args shape, px_cluster c, 
              c.images);
     both_recurrences s = make_recurrences(d, shape);
     assert_ok(&d->ctx, px_recurrence_forward_stepwise(d->device, &s.stepwise));
-    const char *fault = px_recurrence_emulated(&s.cluster, &c, false, seed);
+    const char *fault = px_recurrence_emulated(&s.fused, &c, false, seed);
     if (fault) fail_msg("%s, forward: %s", name, fault);
-    for (int i = 0; i < shape.directions; i++) {
-        expect_close(name, "gates", &s.cluster.direction[i].gates, &s.stepwise.direction[i].gates);
-        expect_close(name, "c", &s.cluster.direction[i].c, &s.stepwise.direction[i].c);
-        expect_close(name, "h", &s.cluster.direction[i].h, &s.stepwise.direction[i].h);
-    }
+    expect_forward(name, &s);
     assert_ok(&d->ctx, px_recurrence_backward_stepwise(d->device, &s.stepwise));
-    fault = px_recurrence_emulated(&s.cluster, &c, true, seed);
+    fault = px_recurrence_emulated(&s.fused, &c, true, seed);
     if (fault) fail_msg("%s, backward: %s", name, fault);
-    for (int i = 0; i < shape.directions; i++)
-        expect_close(name, "gradients of gates", &s.cluster.direction[i].gates, &s.stepwise.direction[i].gates);
+    expect_backward(name, &s);
     release_recurrences(&s);
 }
 
-static void test_emulation(void **state) {
-    (void)state;
+static void skip_without_fibers(void) {
 #ifdef __SANITIZE_THREAD__
-    print_message("SKIP recurrences on an emulated cluster: ThreadSanitizer does not support fibers\n");
+    print_message("SKIP recurrences on an emulated GPU: ThreadSanitizer does not support fibers\n");
     skip();
 #endif
+}
+
+static void test_cluster_emulation(void **state) {
+    (void)state;
+    skip_without_fibers();
     enum { ROWS = 1, DIAGONALS = 2, BOTH = ROWS | DIAGONALS };
     static const struct {
         px_grid grid;
@@ -359,15 +371,64 @@ static void test_emulation(void **state) {
         const px_grid grid = cases[i / 2].grid;
         const px_recurrence_args s = i % 2 ? px_diagonal_recurrence(grid, cases[i / 2].hidden)
                                            : px_row_recurrence(grid, cases[i / 2].hidden);
-        check_emulation(&d, s, px_cluster_split(&s, cases[i / 2].blocks, cases[i / 2].images), i);
+        check_clusters(&d, s, px_cluster_split(&s, cases[i / 2].blocks, cases[i / 2].images), i);
+    }
+    px_device_close(d.device);
+}
+
+/* All launches of a fused recurrence, each on an emulated block after the other. */
+static void run_steps(const char *name, const px_recurrence_args *s, bool backward, uint64_t seed) {
+    const void *kernel = px_recurrence_step_sm80(px_step_channels(s), backward);
+    for (int i = 0; i < s->steps; i++) {
+        const int step = backward ? s->steps - 1 - i : i;
+        const px_step_launch launch = px_step_launch_of(s, step, backward);
+        const char *fault = px_step_emulated(kernel, &launch, s, step, seed + (uint64_t)i);
+        if (fault) fail_msg("%s, %s, step %d: %s", name, backward ? "backward" : "forward", step, fault);
+    }
+}
+
+static void check_steps(fixture *d, px_recurrence_args shape, uint64_t seed) {
+    char name[160];
+    snprintf(name, sizeof name, "fused, %d images of %d x %d, %d channels, %d taps", shape.grid.images,
+             shape.grid.height, shape.grid.width, shape.hidden, shape.taps);
+    both_recurrences s = make_recurrences(d, shape);
+    const size_t bytes = px_step_temporary_bytes(&shape);
+    s.fused.temporary = (px_tensor){malloc(bytes), bytes, 1, PX_UINT8};
+    assert_non_null(s.fused.temporary.data);
+    memset(s.fused.temporary.data, 0xff, bytes); /* NaN */
+    assert_ok(&d->ctx, px_recurrence_forward_stepwise(d->device, &s.stepwise));
+    run_steps(name, &s.fused, false, seed);
+    expect_forward(name, &s);
+    assert_ok(&d->ctx, px_recurrence_backward_stepwise(d->device, &s.stepwise));
+    run_steps(name, &s.fused, true, seed);
+    expect_backward(name, &s);
+    free(s.fused.temporary.data);
+    release_recurrences(&s);
+}
+
+/* 16 and 32 channels a block; one block of rows, filled in part or exactly, and several; fewer and more stages of K
+ * than the pipeline has; K that ends within a stage, and taps that begin within one. */
+static void test_step_emulation(void **state) {
+    (void)state;
+    skip_without_fibers();
+    static const px_recurrence_case cases[] = {
+        {{1, 1, 1}, 16}, {{3, 5, 3}, 16}, {{70, 3, 1}, 16}, {{1, 1, 9}, 32},  {{13, 5, 5}, 32}, {{1, 7, 4}, 48},
+        {{8, 8, 2}, 64}, {{9, 3, 8}, 80}, {{2, 1, 3}, 144}, {{1, 3, 1}, 128}, {{1, 2, 3}, 256},
+    };
+    fixture d = {0};
+    assert_ok(&d.ctx, px_cpu_open(&d.ctx, PX_REAL, &d.device));
+    for (size_t i = 0; i < 2 * PX_COUNT(cases); i++) {
+        const px_recurrence_case *c = &cases[i / 2];
+        check_steps(&d, i % 2 ? px_diagonal_recurrence(c->grid, c->hidden) : px_row_recurrence(c->grid, c->hidden), i);
     }
     px_device_close(d.device);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fragment), cmocka_unit_test(test_tile),      cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_pipeline), cmocka_unit_test(test_emulation),
+        cmocka_unit_test(test_fragment),          cmocka_unit_test(test_tile),
+        cmocka_unit_test(test_clusters),          cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_cluster_emulation), cmocka_unit_test(test_step_emulation),
     };
-    return cmocka_run_group_tests_name("recurrences on clusters", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("fused recurrences", tests, NULL, NULL);
 }

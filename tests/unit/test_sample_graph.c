@@ -147,7 +147,7 @@ static void a_row_is_one_launch(void **state) {
         sample(&ctx, sampler, spec, &batches[1], levels, nats);
         EXPECT_EQUAL(px_test_graph_count.run, spec->height, "%s", px_test_name(spec));
         EXPECT_EQUAL(px_test_graph_count.issued, spec->height + 1, "%s", px_test_name(spec));
-        device->graphs = false;
+        device->paths &= ~(unsigned)PX_PATH_GRAPHS;
         px_test_graph_count = (px_test_graph_counts){0};
         sample(&ctx, sampler, spec, &batches[1], levels, nats);
         print_message("%s: %d operations a value issued directly\n", px_test_name(spec),

@@ -1,6 +1,6 @@
 /* kernels/skew.h: the map from (step, position, image) to pixels, its inverse, and step order, for Row LSTM and both
  * directions of the Diagonal BiLSTM. */
-#include "tests/support/cases.h"
+#include "host/check/cases.h"
 #include "tests/support/support.h"
 #include "kernels/skew.h"
 #include <stdlib.h>

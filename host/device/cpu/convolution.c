@@ -77,15 +77,15 @@ static bool convolve_images(px_device *device, const px_onednn_shape *shape, int
     bool failed = false;
 #pragma omp parallel reduction(|| : failed) if (images > 1)
     {
-        const px_cpu_thread *thread = px_cpu_thread_of(device);
-        px_onednn_convolution *c = px_onednn_convolution_find(thread->onednn, shape, PX_CPU_WORKSPACE);
-        failed = !c || !px_onednn_reorder(thread->onednn, c, weight.data, thread->workspace);
+        px_onednn *onednn = px_cpu_onednn(device);
+        char *workspace = px_cpu_thread_of(device)->workspace;
+        px_onednn_convolution *c = px_onednn_convolution_find(onednn, shape, PX_CPU_WORKSPACE);
+        failed = !c || !px_onednn_reorder(onednn, c, weight.data, workspace);
 #pragma omp for schedule(static)
         for (int i = 0; i < images; i++) {
             const px_tensor from = px_tensor_slice(x, (size_t)i * pixels, pixels),
                             to = px_tensor_slice(y, (size_t)i * pixels, pixels);
-            if (!failed)
-                failed = !px_onednn_convolve(thread->onednn, c, from.data, thread->workspace, bias.data, to.data);
+            if (!failed) failed = !px_onednn_convolve(onednn, c, from.data, workspace, bias.data, to.data);
         }
     }
     return !failed;

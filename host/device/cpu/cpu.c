@@ -90,6 +90,10 @@ const px_cpu_thread *px_cpu_thread_of(px_device *device) {
     return &((px_cpu *)device)->thread[level > 0 ? omp_get_ancestor_thread_num(level) : 0];
 }
 
+px_onednn *px_cpu_onednn(px_device *device) {
+    return device->paths & PX_PATH_LIBRARIES ? px_cpu_thread_of(device)->onednn : NULL;
+}
+
 /* Writes a description such as "AMD EPYC 9654, 96 threads, OpenBLAS for Zen". */
 static void cpu_describe(px_cpu *cpu) {
     char line[256], name[96] = "CPU";
@@ -149,8 +153,8 @@ px_status px_cpu_open(px_context *ctx, px_type activation, px_device **device) {
                             .ctx = ctx,
                             .activation = activation,
                             .kind = "cpu",
-                            .workers = threads,
-                            .recurrence = getenv("PX_RECURRENCE")};
+                            .paths = PX_PATH_CPU,
+                            .workers = threads};
     cpu->threads = threads;
     cpu->base.workspace = PX_CPU_SUMS + (size_t)threads * (PX_CPU_WORKSPACE + PX_CPU_SCRATCH);
     const px_memory_limit limit = px_limit_memory("");

@@ -45,6 +45,8 @@ size_t px_cpu_recurrence_bytes(const px_device *device, const px_recurrence_args
 
 /* The memory of the calling thread. Parallel regions have at most px_cpu.threads threads. */
 const px_cpu_thread *px_cpu_thread_of(px_device *device);
+/* This thread's oneDNN, or NULL: then CBLAS computes. */
+px_onednn *px_cpu_onednn(px_device *device);
 
 /* The length of a part that begins at `first` and has at most `max` of `all` elements. */
 static inline size_t px_extent(size_t all, size_t first, size_t max) { return all - first < max ? all - first : max; }

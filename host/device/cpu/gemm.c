@@ -22,10 +22,9 @@ void px_cpu_add(px_real *sum, const void *x, px_type type, size_t count) {
 }
 
 void px_cpu_gemm_serial(px_device *device, const px_gemm_args *g, const px_cpu_epilogue *epilogue) {
-    const px_cpu_thread *thread = px_cpu_thread_of(device);
     if (g->m == 0 || g->n == 0) return;
-    if (g->k > 0 && px_onednn_gemm(thread->onednn, g, epilogue)) return;
-    px_cblas_gemm(g, epilogue, thread->scratch);
+    if (g->k > 0 && px_onednn_gemm(px_cpu_onednn(device), g, epilogue)) return;
+    px_cblas_gemm(g, epilogue, px_cpu_thread_of(device)->scratch);
 }
 
 static size_t tile_count(size_t extent, size_t tile) { return (extent + tile - 1) / tile; }

@@ -70,8 +70,8 @@ static bool cudnn_supports(const px_cuda *cuda, const cudnn_request *r) {
                                 (uintptr_t)r->epilogue.bias.data | (uintptr_t)r->epilogue.relu_mask.data |
                                 (uintptr_t)r->epilogue.add.data;
     const int vector = PX_CUDA_VECTOR / (int)px_type_size(r->x.type);
-    return (r->x.type == PX_BF16 || cuda->base.tf32) && addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 &&
-           r->y.columns % vector == 0;
+    return cuda->base.paths & PX_PATH_LIBRARIES && (r->x.type == PX_BF16 || cuda->base.tf32) &&
+           addresses % PX_CUDA_VECTOR == 0 && r->x.columns % vector == 0 && r->y.columns % vector == 0;
 }
 
 static px_cudnn_shape cudnn_shape_of(const cudnn_request *r) {
@@ -102,7 +102,7 @@ static px_status plans_with_epilogue(px_cuda *cuda, const cudnn_request *r, px_c
                                                    [PX_CUDNN_RELU_MASK] = r->epilogue.relu_mask.data != NULL,
                                                    [PX_CUDNN_ADD] = r->epilogue.add.data != NULL,
                                                    [PX_CUDNN_RELU] = r->epilogue.relu};
-    if (!cuda->epilogues || !has_epilogue(&r->epilogue) || same(r->epilogue.add, r->epilogue.y)) return PX_OK;
+    if (!has_epilogue(&r->epilogue) || same(r->epilogue.add, r->epilogue.y)) return PX_OK;
     for (int e = 0; e < PX_CUDNN_EPILOGUES; e++) shape.epilogues[e] = epilogues[e];
     PX_TRY(plans_make(cuda, shape, r->grid->images, plans));
     plans->fused = plans->chunk != NULL;

@@ -90,6 +90,7 @@ static px_status px_cuda_close(px_device *device) {
     px_cuda *cuda = (px_cuda *)device;
     px_status status = cuda->stream ? px_cuda_synchronize(device) : PX_OK;
     px_cuda_cache_clear(&cuda->convolutions);
+    px_cuda_cache_clear(&cuda->recurrences);
     px_cuda_cache_clear(&cuda->gemms);
     if (cuda->dnn) cudnnDestroy(cuda->dnn);
     if (cuda->blas) cublasLtDestroy(cuda->blas);
@@ -144,18 +145,6 @@ static px_status select_gpu(px_cuda *cuda, int ordinal) {
     return PX_OK;
 }
 
-static bool environment_is(const char *name, const char *value) {
-    const char *found = getenv(name);
-    return found && strcmp(found, value) == 0;
-}
-
-/* Reads the environment variables of this backend; host/README.md lists them. */
-static void read_environment(px_cuda *cuda) {
-    cuda->base.graphs = !environment_is("PX_GRAPH", "0");
-    cuda->base.recurrence = getenv("PX_RECURRENCE");
-    cuda->epilogues = !environment_is("PX_EPILOGUES", "0");
-}
-
 /* Creates the stream, workspaces and library handles. If this fails, px_cuda_close frees those that exist. */
 static px_status create_resources(px_cuda *cuda) {
     px_device *device = &cuda->base;
@@ -193,12 +182,13 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
                              .ctx = ctx,
                              .activation = activation,
                              .kind = "cuda",
+                             .paths = PX_PATH_CUDA,
                              .workers = 1,
                              .workspace = PX_CUDA_LIBRARY_WORKSPACE + PX_CUDA_WORKSPACE};
     cuda->gemms = (px_cuda_cache){.key_size = sizeof(px_gemm_shape), .release = free};
+    cuda->recurrences = px_cuda_proven_recurrences();
     cuda->convolutions = (px_cuda_cache){.key_size = sizeof(px_cudnn_shape), .release = px_cudnn_plan_release};
     px_status status = select_gpu(cuda, ordinal);
-    if (status == PX_OK) read_environment(cuda);
     if (status == PX_OK) status = create_resources(cuda);
     if (status == PX_OK) {
         px_cuda_count_clusters(cuda);

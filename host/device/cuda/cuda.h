@@ -19,6 +19,7 @@ _Static_assert(sizeof(px_real) == sizeof(float), "the double build is made witho
 #define PX_DECLARE_CUDA_BF16(name) px_status px_cuda_##name##_bf16(px_device *device, const px_##name##_args *args);
 PX_DEVICE_OPS(PX_DECLARE_CUDA)
 PX_ACTIVATION_OPS(PX_DECLARE_CUDA_BF16)
+size_t px_cuda_recurrence_bytes(const px_device *device, const px_recurrence_args *recurrence);
 #undef PX_DECLARE_CUDA
 #undef PX_DECLARE_CUDA_BF16
 
@@ -69,9 +70,16 @@ typedef struct px_cuda {
     void *library_workspace;           /* PX_CUDA_LIBRARY_WORKSPACE bytes */
     char *workspace;                   /* PX_CUDA_WORKSPACE bytes */
     bool dnn_warned;                   /* base.warning has reported an error of cuDNN */
-    bool epilogues;                    /* libraries fuse epilogues into their kernels, where they can */
     px_cuda_cache gemms, convolutions; /* of gemm.c and cudnn.c */
+    px_cuda_cache recurrences;         /* the shapes that recurrence.c has proven */
 } px_cuda;
+
+/* The empty px_cuda.recurrences. */
+px_cuda_cache px_cuda_proven_recurrences(void);
+/* Launches a recurrence by PX_RECURRENCE_FUSED or PX_RECURRENCE_CLUSTER. */
+struct px_recurrence_choice;
+px_status px_cuda_recurrence_launch(px_device *device, const px_recurrence_args *recurrence,
+                                    const struct px_recurrence_choice *choice, bool backward);
 
 /* Fills in px_device.clusters: how many clusters of each size the GPU runs at a time, with all of the shared memory and
  * the most threads that a recurrence may use. They stay 0 where the GPU has no such kernels. */
@@ -88,8 +96,8 @@ typedef struct px_gemm_epilogue {
     bool relu;
 } px_gemm_epilogue;
 
-/* One GEMM with a batch of 1 and a fused epilogue. *fused is false if cuBLASLt has no algorithm for the epilogue, or if
- * PX_EPILOGUES=0. In this case C is the result of px_cuda_gemm, and the caller applies the epilogue. */
+/* One GEMM with a batch of 1 and a fused epilogue. *fused is false if cuBLASLt has no algorithm for the epilogue, or on
+ * the plain path. In this case C is the result of px_cuda_gemm, and the caller applies the epilogue. */
 px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *gemm, const px_gemm_epilogue *epilogue, bool *fused);
 
 /* All properties of a GEMM that cuBLASLt's choice of an algorithm may depend on; see px_gemm_args. */

@@ -201,6 +201,7 @@ px_status px_cuda_gemm(px_device *device, const px_gemm_args *g) {
 
 px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *g, const px_gemm_epilogue *epilogue, bool *fused) {
     *fused = false;
-    if (cuda->epilogues && g->m > 0 && g->n > 0 && g->k > 0) PX_TRY(gemm_run(cuda, g, epilogue, fused));
+    if (cuda->base.paths & PX_PATH_LIBRARIES && g->m > 0 && g->n > 0 && g->k > 0)
+        PX_TRY(gemm_run(cuda, g, epilogue, fused));
     return *fused ? PX_OK : px_cuda_gemm(&cuda->base, g);
 }

@@ -1,7 +1,7 @@
-/* Cases for the parity tests and benches: the taps of the models' layers, and sizes that include odd and degenerate
+/* Cases for checks, tests and benches: the taps of the models' layers, and sizes that include odd and degenerate
  * ones. */
-#ifndef PIXELRNN_TESTS_CASES_H
-#define PIXELRNN_TESTS_CASES_H
+#ifndef PIXELRNN_CHECK_CASES_H
+#define PIXELRNN_CHECK_CASES_H
 
 #include "host/model/network.h"
 
