@@ -143,7 +143,7 @@ proves_steps() {
 checks() {
     local message=$1
     rm -rf cache
-    env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 "${@:2}" "$mock/pixelrnn" check --device cuda --brief --limit 2 --json >out 2>err
+    env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 "${@:2}" "$mock/pixelrnn" check --device cuda --clusters --limit 2 --json >out 2>err
     contains out "\"clusters\":	false" && contains out "$message" && contains cache/pixelrnn/verdict-*.json '"avoid"' && contains cache/pixelrnn/verdict-*.json "$message"
 }
 
@@ -152,14 +152,28 @@ judges_clusters() {
         checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && checks 'cluster recurrence \[rows, 1 images' PX_MOCK_CLUSTERS=wrong
 }
 
-# All operations agree; a wrong fused step is found.
-checks_all() {
-    "$mock/pixelrnn" check --device cuda --brief >out 2>err || { cat out err; return 1; }
-    contains out '^fused recurrence .* agrees' && contains out '^model diagonal_bilstm +tf32 .* agrees' && contains out '^all [0-9]+ comparisons agree'
+# on_clusters FILE [ARGUMENT...]: trains on a GPU that has clusters; its counts are in FILE.counts
+on_clusters() {
+    XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 PX_MOCK_COUNTS="$1.counts" "$mock/pixelrnn" train train.yaml \
+        --set precision=bfloat16 --set model.kind=row_lstm --set model.hidden=16 --set train.checkpoint_every=1 "${@:2}" >out 2>err || { cat err; return 1; }
 }
+
+# Clusters are used after a verdict of this driver alone, and a run goes on with what it began with.
+heeds_verdicts() {
+    rm -rf cache run && on_clusters none -o run && counted none none clusters && contains err '^hint: .*`pixelrnn check` decides' || return
+    checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && sed -i 's/"avoid"/"use"/' cache/pixelrnn/verdict-*.json || return
+    on_clusters again -o run --resume --set train.steps=4 && counted again none clusters || return
+    rm -rf run && on_clusters some -o run && counted some some clusters && ! grep '^hint: this GPU' err && contains run/checkpoints/newest/state.json '"clusters":	true' || return
+    sed -i 's/CUDA 12/CUDA 11/' cache/pixelrnn/verdict-*.json
+    on_clusters stale -o run --resume --set train.steps=4 && counted stale none clusters &&
+        contains err '^warning: this run used recurrences on clusters, which have no verdict'
+}
+
+# A wrong fused step is found by its own check; all operations and models, which then do without it, agree.
 finds_a_wrong_step() {
     PX_MOCK_STEP=wrong "$mock/pixelrnn" check --device cuda --brief >out 2>err
-    same "$?" 1 && contains out '^fused recurrence .* differs' && contains err '^pixelrnn: check: [0-9]+ of [0-9]+ comparisons differ'
+    same "$?" 1 && contains out '^fused recurrence .* differs' && contains out '^model diagonal_bilstm +tf32 .* agrees' &&
+        contains err '^pixelrnn: check: 1 of [0-9]+ comparisons differ'
 }
 
 works_without_plans() {
@@ -193,6 +207,11 @@ mixed() {
         check 'tf32 multiplies in TF32, float32 does not and prints a hint' precisions
         check 'a cuDNN that fails to plan is reported once' warns_once
         check 'the fused recurrence is used only if it agrees with the stepwise one' proves_steps
+        check 'recurrences on clusters that hang, crash or are wrong are avoided' judges_clusters
+        check 'a verdict allows them, for its driver' heeds_verdicts
+        if [ -z "${PX_TEST_SHORT:-}" ]; then
+            check 'a wrong fused step is found, and nothing else' finds_a_wrong_step
+        fi
     else
         skip 'the program on the mock' 'NCCL was not found'
     fi
