@@ -180,6 +180,7 @@ typedef struct px_model_command {
     const char *out; /* the output file, or NULL */
 
     /* Set by px_cli_run_model before run is called. */
+    char path[PX_PATH]; /* of the model file */
     px_model_info info;
     px_device *device;
     px_model *model;

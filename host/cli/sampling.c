@@ -141,12 +141,17 @@ static px_status sample_rounds(px_sampling *s, int first) {
     const int batch = each < limit ? each : limit, round = batch * ranks;
     batch_buffers b = {0};
     px_progress progress;
-    px_progress_begin(&progress, px_cli_talk(s->base.ranks), s->base.command->name, 0,
-                      (int64_t)((left + round - 1) / round) * spec->height * spec->width);
+    /* A unit of progress is a pixel of this rank's images, which are one of `ranks` parts of all. */
+    const int64_t pixels = (int64_t)spec->height * spec->width;
+    px_progress_begin(&progress, px_cli_talk(s->base.ranks), s->base.command->name, first * pixels / ranks,
+                      s->count * pixels / ranks);
+    progress.images = (double)ranks / (double)pixels;
+    progress.count_images = true;
     px_status status = px_ranks_agree(s->base.ranks, allocate_batch(s, &b, batch));
     for (int n = first; n < s->count && status == PX_OK; n += round) {
-        status = sample_round(s, &b, n, s->count - n < round ? s->count - n : round, &progress);
-        progress.done = (int64_t)((n - first) / round + 1) * spec->height * spec->width;
+        const int images = s->count - n < round ? s->count - n : round;
+        status = sample_round(s, &b, n, images, &progress);
+        progress.done = (n + images) * pixels / ranks;
     }
     px_progress_clear(&progress);
     px_sampler_destroy(b.sampler);

@@ -20,18 +20,24 @@ static void print_introduction(const px_config *config, const px_device *device,
         fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
 }
 
-static void print_result(const px_train_result *result, const char *run) {
-    if (result->stop != PX_OK) {
-        printf("stopped after step %lld; saved in %s, --resume goes on\n", (long long)result->step, run);
-        return;
-    }
-    printf("trained to step %lld in %s\n", (long long)result->step, run);
-    if (!result->evaluated) return;
-    printf("test NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n",
-           result->test.nats_per_image, result->test.bits_per_dim, result->test.standard_error, result->test.images,
-           px_plural((long long)result->test.images));
-    printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", result->independent.nats_per_image,
-           result->independent.bits_per_dim);
+/* Prints the result of evaluating a split. */
+static void print_evaluation(px_split split, const px_evaluation *e) {
+    char label[32];
+    snprintf(label, sizeof label, "%s NLL", px_split_name(split));
+    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n", label, e->nats_per_image,
+           e->bits_per_dim, e->standard_error, e->images, px_plural((long long)e->images));
+}
+
+/* validation: the run has a validation set. */
+static void print_figures(const px_train_result *result, bool validation) {
+    const px_train_figures *f = &result->figures;
+    if (f->evaluation.images == 0) return;
+    print_evaluation(validation ? PX_SPLIT_VALID : PX_SPLIT_TEST, &f->evaluation);
+    if (f->best_step != result->step)
+        printf("best checkpoint     %10.3f nats/image  step %lld\n", f->best_nats_per_image, (long long)f->best_step);
+    if (f->test.images > 0) print_evaluation(PX_SPLIT_TEST, &f->test);
+    printf("independent pixels  %10.3f nats/image  %.4f bits/dim\n", f->independent.nats_per_image,
+           f->independent.bits_per_dim);
     if (result->entropy > 0) printf("true entropy        %10.3f nats/image\n", result->entropy);
 }
 
@@ -56,6 +62,37 @@ typedef struct train_values {
     char **arguments;                  /* the command line, from "train" on */
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
 } train_values;
+
+/* Prints a space and an argument, in single quotes if a shell would not read it as it is. */
+static void print_argument(const char *argument) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    const bool quotes = argument[strspn(argument, plain)] || !argument[0];
+    fputs(quotes ? " '" : " ", stdout);
+    for (const char *c = argument; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[2]){*c, '\0'}, stdout);
+    if (quotes) putchar('\'');
+}
+
+/* Prints the step that was saved, and the command that goes on. It needs the arguments of this command again if no step
+ * was done since a resume, because the run's config.yaml is that of the last start that did one. */
+static void print_stop(const px_train_result *result, const train_values *w) {
+    printf("saved at step %lld; go on with: pixelrnn", (long long)result->step);
+    for (int i = 0; i < w->argument_count && !result->config_saved; i++) print_argument(w->arguments[i]);
+    if (result->config_saved) {
+        fputs(" train", stdout);
+        print_argument(w->run);
+        fputs(" --resume", stdout);
+    }
+    putchar('\n');
+}
+
+static void print_result(const px_train_result *result, const train_values *w) {
+    if (result->stop != PX_OK) {
+        print_stop(result, w);
+        return;
+    }
+    printf("trained to step %lld in %s\n", (long long)result->step, w->run);
+    print_figures(result, w->config.data.validation[0]);
+}
 
 static const px_option options[] = {
     PX_OPTION_SET(train_values, settings),
@@ -109,7 +146,7 @@ static px_status train_on(px_device *device, px_ranks *ranks, const train_values
     if (px_status_is_stop(status))
         return px_fail(device->ctx, status, "train: stopped before its first step; %s is as it was", w->run);
     PX_TRY(status);
-    if (px_ranks_rank(ranks) == 0) print_result(&result, w->run);
+    if (px_ranks_rank(ranks) == 0) print_result(&result, w);
     device->ctx->message[0] = '\0'; /* print_result has printed the stop */
     return result.stop;
 }

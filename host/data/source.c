@@ -252,3 +252,16 @@ px_source_options px_source_options_of(const px_config *config, px_split split, 
                                .levels = (int)config->data.levels,
                                .values = (px_values)config->data.values};
 }
+
+const char *px_source_list_of(const px_config *config, px_split split) {
+    const char *const lists[PX_SPLITS] = {[PX_SPLIT_TRAIN] = config->data.train,
+                                          [PX_SPLIT_VALID] = config->data.validation,
+                                          [PX_SPLIT_TEST] = config->data.test};
+    return lists[split];
+}
+
+const char *px_split_name(px_split split) {
+    static const char *const names[PX_SPLITS] = {
+        [PX_SPLIT_TRAIN] = "train", [PX_SPLIT_VALID] = "validation", [PX_SPLIT_TEST] = "test"};
+    return names[split];
+}

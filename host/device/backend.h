@@ -333,6 +333,12 @@ static inline uint64_t px_sample_key(int row, int column, int channel) {
 
 /* ---- Optimisers ---- */
 
+/* sum += x: the sum of gradients over the micro-batches of a step. */
+typedef struct px_add_gradients_args {
+    px_tensor x;   /* [in]      (R, C) */
+    px_tensor sum; /* [in, out] (R, C) */
+} px_add_gradients_args;
+
 /* sum(r) = sum of the squares of row r of x: the first half of a global norm. */
 typedef struct px_sum_squares_args {
     px_tensor x;   /* [in]  (R, C) */
@@ -417,6 +423,7 @@ typedef struct px_ema_args {
     X(unskew)                                                                                                          \
     X(mask)                                                                                                            \
     X(sum_columns)                                                                                                     \
+    X(add_gradients)                                                                                                   \
     X(sum_squares)                                                                                                     \
     X(clip)                                                                                                            \
     X(upload_scalars)                                                                                                  \

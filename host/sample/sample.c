@@ -114,7 +114,7 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
             if (status > worst) worst = status;
         }
         PX_TRY(worst);
-        if (progress) px_progress_update(progress, before + end, "");
+        if (progress) px_progress_update(progress, before + (int64_t)end * request->images, "");
     }
     for (int g = 0; g < groups; g++) {
         const size_t first = (size_t)group_at(sampler, request, g).first;

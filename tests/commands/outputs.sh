@@ -84,7 +84,7 @@ check "eval prints downsampling and quantisation" says 'large.npy: 28 x 28 x 1 t
 check "eval: one line for several files" says 'large.npy and 1 more: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' eval run --data large.npy large.npy --set data.size=8
 check "eval: quantisation alone" says 'grey.npy: 256 to 2 levels' eval run --data grey.npy
 check "eval: colour to grey" says 'colour.npy: 12 x 10 x 3 to 8 x 8 x 1, 256 to 2 levels' eval run --data colour.npy --set data.size=8 --set data.channels=1
-check "complete prints it" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' complete run --data large.npy --set data.size=8 --keep top:0.5 --images 1 -n 1 -o sampled.npy
+check "complete prints it" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels' complete run --data large.npy --set data.size=8 --keep top:0.5 -n 1 --completions 1 -o sampled.npy
 check "pack prints resizing" says 'large.npy: 28 x 28 x 1 to 8 x 8' pack large.npy --size 8 -o packed.npy
 check "pack prints nothing if it copies" says '' pack large.npy -o packed.npy
 check "train prints it for each set" says 'large.npy: 28 x 28 x 1 to 8 x 8, 256 to 2 levels

@@ -28,6 +28,8 @@ arguments=()
 while [ \$# -gt 0 ]; do
     if [ "\$1" = -n ]; then
         arguments+=(-n 2) && shift # few images
+    elif [ "\$1" = --range ]; then
+        arguments+=(--range 0:2) && shift
     elif [[ \$1 == --size && \${arguments[0]} == bench ]]; then
         shift
     elif [ "\$1" != --seconds ]; then
@@ -66,10 +68,10 @@ cifar() { # COUNT: this many records of a label and 3 x 32 x 32 values
     for ((i = 1; i <= $1; i++)); do printf '\003' && noise 3072 $i; done
 }
 
-arrays() { # FOLDER SIDE: train.npy, valid.npy and test.npy
+arrays() { # FOLDER SIDE: train.npy, validation.npy, val.npy and test.npy
     local name
     mkdir -p "$1"
-    for name in train valid test; do noise $((2 * $2 * $2 * 3)) | npy_write "2, $2, $2, 3" >"$1/$name.npy"; done
+    for name in train validation val test; do noise $((2 * $2 * $2 * 3)) | npy_write "2, $2, $2, 3" >"$1/$name.npy"; done
 }
 
 for name in train t10k; do idx | gzip >data/$name-images-idx3-ubyte.gz; done
