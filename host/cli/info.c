@@ -85,19 +85,6 @@ static int64_t count_images(const px_config *config, px_split split, px_context 
     return count;
 }
 
-/* Prints a blank and a word of a command line, in quotes if a shell would change it. */
-static void print_word(FILE *out, const char *word) {
-    const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+%@";
-    const bool quoted = !*word || word[strspn(word, safe)];
-    fputs(quoted ? " '" : " ", out);
-    for (; *word; word++)
-        if (*word == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*word, out);
-    if (quoted) fputc('\'', out);
-}
-
 /* Writes the command line that measures the rate of a rank, if there is a config file. The size of images that are not
  * square cannot be given to bench, which then uses that of data.train. */
 static px_status write_bench(px_context *ctx, info_report *r) {
@@ -111,10 +98,10 @@ static px_status write_bench(px_context *ctx, info_report *r) {
     FILE *out = open_memstream(&r->bench, &bytes);
     if (!out) return px_fail_memory(ctx, "info", 0);
     fputs("pixelrnn bench", out);
-    print_word(out, config);
+    px_cli_print_word(out, config);
     for (int i = 0; i < w->settings.count; i++) {
         fputs(" --set", out);
-        print_word(out, w->settings.value[i]);
+        px_cli_print_word(out, w->settings.value[i]);
     }
     if (r->cost.rank_images != r->info.config.train.batch_size)
         fprintf(out, " --set train.batch_size=%d", r->cost.rank_images);

@@ -63,23 +63,14 @@ typedef struct train_values {
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
 } train_values;
 
-/* Prints a space and an argument, in single quotes if a shell would not read it as it is. */
-static void print_argument(const char *argument) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-    const bool quotes = argument[strspn(argument, plain)] || !argument[0];
-    fputs(quotes ? " '" : " ", stdout);
-    for (const char *c = argument; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[2]){*c, '\0'}, stdout);
-    if (quotes) putchar('\'');
-}
-
 /* Prints the step that was saved, and the command that goes on. It needs the arguments of this command again if no step
  * was done since a resume, because the run's config.yaml is that of the last start that did one. */
 static void print_stop(const px_train_result *result, const train_values *w) {
     printf("saved at step %lld; go on with: pixelrnn", (long long)result->step);
-    for (int i = 0; i < w->argument_count && !result->config_saved; i++) print_argument(w->arguments[i]);
+    for (int i = 0; i < w->argument_count && !result->config_saved; i++) px_cli_print_word(stdout, w->arguments[i]);
     if (result->config_saved) {
         fputs(" train", stdout);
-        print_argument(w->run);
+        px_cli_print_word(stdout, w->run);
         fputs(" --resume", stdout);
     }
     putchar('\n');
