@@ -43,9 +43,9 @@ typedef struct info_report {
     const info_values *values;
     px_image_size given; /* by options */
     px_model *model;
-    px_model_info info; /* step: negative for a config */
-    px_run_images images;
-    char no_images[256]; /* why the number of training images is not known */
+    px_model_info info;        /* step: negative for a config */
+    int64_t images[PX_SPLITS]; /* 0: none or not known */
+    px_context no_images;      /* why the number of training images is not known */
     px_run_cost cost;
     char *bench; /* a command line that measures the rate; NULL if there is no config for it */
 } info_report;
@@ -73,15 +73,13 @@ static px_status info_read(px_context *ctx, info_values *w, px_model_info *info)
     return px_cli_override(ctx, path, &w->settings, c);
 }
 
-/* The number of images of a list of sources; 0, and the reason, if it cannot be opened. */
-static int64_t count_images(const px_config *config, const char *list, px_split split, char reason[256]) {
+/* The number of images of a split; 0 if it cannot be opened, and then the reason. */
+static int64_t count_images(const px_config *config, px_split split, px_context *reason) {
     const px_source_options how = px_source_options_of(config, split, PX_ACCESS_ANY);
-    px_context why = {"data.train is empty"};
+    const char *list = px_source_list_of(config, split);
     px_source *source = NULL;
-    if (!list[0] || px_source_open_list(&why, list, &how, &source) != PX_OK) {
-        snprintf(reason, 256, "%.255s", why.message);
-        return 0;
-    }
+    if (!list[0]) px_fail(reason, PX_ERR_CONFIG, "data.%s is empty", px_split_name(split));
+    if (!list[0] || px_source_open_list(reason, list, &how, &source) != PX_OK) return 0;
     const int64_t count = (int64_t)source->count;
     px_source_close(source);
     return count;
@@ -105,7 +103,9 @@ static px_status write_bench(px_context *ctx, info_report *r) {
         fputs(" --set", out);
         px_cli_print_word(out, w->settings.value[i]);
     }
-    if (w->ranks > 1) fprintf(out, " --set train.batch_size=%d", r->cost.rank_images);
+    if (r->cost.rank_images != r->info.config.train.batch_size)
+        fprintf(out, " --set train.batch_size=%d", r->cost.rank_images);
+    if (r->info.config.train.accumulate > 1) fputs(" --set train.accumulate=1", out);
     if (s->height == s->width && (r->given.height || r->given.width || r->given.channels || r->info.step >= 0))
         fprintf(out, " --size %d --channels %d", s->height, s->channels);
     fputs(" --phases train", out);
@@ -216,15 +216,17 @@ static void print_run(const info_report *r) {
     const long long steps = (long long)r->info.config.train.steps, batch = (long long)r->info.config.train.batch_size;
     printf("run                    %lld step%s of %lld image%s\n", steps, px_plural(steps), batch, px_plural(batch));
     if (c->epochs > 0)
-        printf("  epochs               %.4g of %lld images\n", c->epochs, (long long)r->images.train);
+        printf("  epochs               %.4g of %lld images\n", c->epochs, (long long)r->images[PX_SPLIT_TRAIN]);
     else
-        printf("  epochs               not known, give --images (%s)\n", r->no_images);
-    if (c->evaluations > 0 && c->evaluated_images > 0)
-        printf("  evaluations          %lld of %lld images\n", (long long)c->evaluations,
-               (long long)(c->evaluated_images / c->evaluations));
+        printf("  epochs               not known, give --images (%s)\n", r->no_images.message);
+    if (c->evaluations > 0 && c->evaluation_images > 0)
+        printf("  evaluations          %lld of %lld image%s\n", (long long)c->evaluations,
+               (long long)c->evaluation_images, px_plural(c->evaluation_images));
     else if (c->evaluations > 0)
         printf("  evaluations          %lld, not counted below: their images cannot be opened\n",
                (long long)c->evaluations);
+    if (c->test_images > 0)
+        printf("  test                 %lld image%s\n", (long long)c->test_images, px_plural(c->test_images));
     printf("  operations           %.4g FLOP in training", c->training_flops);
     if (c->evaluation_flops > 0) printf(", %.4g FLOP in evaluations", c->evaluation_flops);
     printf("\n");
@@ -239,13 +241,17 @@ static void print_run(const info_report *r) {
 static void print_memory(const info_report *r, int sampled, size_t eval, size_t sampling) {
     const px_run_cost *c = &r->cost;
     const px_config *config = &r->info.config;
-    const long long ranks = (long long)r->values->ranks;
+    const long long ranks = (long long)r->values->ranks, parts = (long long)config->train.accumulate;
+    const int64_t batch = config->train.batch_size;
     printf("memory, training, %d image%s", c->rank_images, px_plural(c->rank_images));
-    if (ranks > 1) printf(" of a rank (%lld over %lld ranks)", (long long)config->train.batch_size, ranks);
-    printf("\n");
+    if (ranks > 1) printf(" of a rank");
+    if (c->rank_images < batch) printf(" (%lld over %lld rank%s", (long long)batch, ranks, px_plural(ranks));
+    if (parts > 1) printf(" in %lld micro-batches", parts);
+    printf(c->rank_images < batch ? ")\n" : "\n");
     print_bytes("weights", (double)c->plan.weights);
     print_bytes("gradients", (double)c->plan.gradients);
     print_bytes("optimizer", (double)c->optimizer);
+    if (parts > 1) print_bytes("sum of gradients", (double)c->accumulation);
     print_bytes("activations", (double)c->plan.activations);
     print_bytes("workspace", (double)c->plan.workspace);
     print_bytes(ranks > 1 ? "sampling (on rank 0)" : "sampling", (double)c->sampler);
@@ -307,10 +313,11 @@ static void add_run(cJSON *json, const info_report *r) {
     add_number(json, "ranks", (double)r->values->ranks);
     add_number(json, "images_per_rank", c->rank_images);
     add_number(json, "trained_images", (double)c->images);
-    add_known(json, "training_set_images", (double)r->images.train);
+    add_known(json, "training_set_images", (double)r->images[PX_SPLIT_TRAIN]);
     add_known(json, "epochs", c->epochs);
     add_number(json, "evaluations", (double)c->evaluations);
-    add_number(json, "evaluated_images", (double)c->evaluated_images);
+    add_known(json, "evaluation_images", (double)c->evaluation_images);
+    add_known(json, "test_images", (double)c->test_images);
     add_number(json, "training_flops", c->training_flops);
     add_number(json, "evaluation_flops", c->evaluation_flops);
     add_number(json, "model_file_bytes", (double)c->checkpoint.model);
@@ -340,11 +347,12 @@ static px_status print_json(const info_report *r) {
 
 static px_status report(px_context *ctx, info_report *r) {
     const px_config *config = &r->info.config;
-    char ignored[256];
-    r->images = (px_run_images){.train = r->values->size.images,
-                                .evaluated = count_images(config, config->data.test, PX_SPLIT_TEST, ignored)};
-    if (r->images.train == 0) r->images.train = count_images(config, config->data.train, PX_SPLIT_TRAIN, r->no_images);
-    PX_TRY(px_run_cost_of(r->model, config, &r->images, (int)r->values->ranks, &r->cost));
+    px_context ignored;
+    r->images[PX_SPLIT_VALID] = count_images(config, PX_SPLIT_VALID, &ignored);
+    r->images[PX_SPLIT_TEST] = count_images(config, PX_SPLIT_TEST, &ignored);
+    r->images[PX_SPLIT_TRAIN] = r->values->size.images;
+    if (r->images[PX_SPLIT_TRAIN] == 0) r->images[PX_SPLIT_TRAIN] = count_images(config, PX_SPLIT_TRAIN, &r->no_images);
+    PX_TRY(px_run_cost_of(r->model, config, r->images, (int)r->values->ranks, &r->cost));
     PX_TRY(write_bench(ctx, r));
     return r->values->json ? print_json(r) : print_text(r);
 }

@@ -195,6 +195,8 @@ static const struct {
     {"h dim width hidden_size hidden_dim n_hidden num_hidden", "model.hidden", ""},
     {"q", "model.head", ""},
     {"dataset train_data", "data.train", ""},
+    {"val valid val_data", "data.validation", ""},
+    {"grad_accum accumulate_grad_batches gradient_accumulation_steps micro_batches", "train.accumulate", ""},
     {"img_size image_size resolution", "data.size", ""},
     {"hflip horizontal_flip", "data.flip", ""},
     {"n_levels num_levels bits", "data.levels", ""},

@@ -1,5 +1,6 @@
 /* The cost of a training run. */
 #include "host/train/cost.h"
+#include "host/train/accumulation.h"
 #include "host/train/trainer.h"
 #include "pixelrnn/sample.h"
 
@@ -28,34 +29,35 @@ static int64_t count_checkpoints(const px_config *c, bool evaluated) {
     return keep == 0 || written <= keep ? written : keep + (evaluated ? 1 : 0);
 }
 
-/* Evaluations run every evaluate_every steps, and after the last step. */
-static void count_evaluations(const px_config *c, int64_t images, px_run_cost *cost) {
+/* Evaluations run every evaluate_every steps and after the last step. With a validation set, the test follows. */
+static void count_evaluations(const px_config *c, const int64_t images[PX_SPLITS], px_run_cost *cost) {
     const int64_t steps = c->train.steps, every = c->train.evaluate_every, limit = c->train.evaluate_images;
+    const bool validation = c->data.validation[0];
+    const int64_t all = images[validation ? PX_SPLIT_VALID : PX_SPLIT_TEST];
     cost->evaluations = count_multiples(steps, every) + (steps > 0 && (every == 0 || steps % every > 0));
-    cost->evaluated_images = cost->evaluations * (limit > 0 && limit < images ? limit : images);
+    cost->evaluation_images = limit > 0 && limit < all ? limit : all;
+    if (validation) cost->test_images = images[PX_SPLIT_TEST];
 }
 
 static px_status plan_memory(px_model *model, const px_config *c, px_run_cost *cost) {
     const px_optimizer_spec optimizer = px_optimizer_spec_from(c);
-    const int samples = px_trainer_samples_at_once(c);
+    const int samples = px_trainer_samples_at_once(c), parts = (int)c->train.accumulate;
     cost->plan = px_model_plan(model, cost->rank_images, PX_PURPOSE_TRAIN);
     cost->optimizer = px_optimizer_bytes(model, &optimizer);
+    if (parts > 1) cost->accumulation = px_accumulation_bytes(model, parts, cost->rank_images);
     return samples > 0 ? px_sampler_plan(model, samples, &cost->sampler) : PX_OK;
 }
 
-px_status px_run_cost_of(px_model *model, const px_config *config, const px_run_images *images, int ranks,
+px_status px_run_cost_of(px_model *model, const px_config *config, const int64_t images[PX_SPLITS], int ranks,
                          px_run_cost *cost) {
-    const int64_t batch = config->train.batch_size;
-    const bool evaluated = config->data.test[0];
-    *cost = (px_run_cost){.images = config->train.steps * batch, .rank_images = (int)((batch + ranks - 1) / ranks)};
-    if (batch < ranks)
-        return px_fail(px_model_device(model)->ctx, PX_ERR_CONFIG,
-                       "train.batch_size: found %lld, expected at least one image for each of %d ranks",
-                       (long long)batch, ranks);
-    if (images->train > 0) cost->epochs = (double)cost->images / (double)images->train;
-    if (evaluated) count_evaluations(config, images->evaluated, cost);
+    const bool evaluated = config->data.validation[0] || config->data.test[0];
+    *cost = (px_run_cost){.images = config->train.steps * config->train.batch_size};
+    PX_TRY(px_trainer_max_images(px_model_device(model)->ctx, config, ranks, &cost->rank_images));
+    if (images[PX_SPLIT_TRAIN] > 0) cost->epochs = (double)cost->images / (double)images[PX_SPLIT_TRAIN];
+    if (evaluated) count_evaluations(config, images, cost);
+    const double evaluated_images = (double)(cost->evaluations * cost->evaluation_images + cost->test_images);
     cost->training_flops = (double)cost->images * px_model_flops(model, PX_PURPOSE_TRAIN);
-    cost->evaluation_flops = (double)cost->evaluated_images * px_model_flops(model, PX_PURPOSE_EVALUATE);
+    cost->evaluation_flops = evaluated_images * px_model_flops(model, PX_PURPOSE_EVALUATE);
     cost->checkpoints = count_checkpoints(config, evaluated);
     PX_TRY(px_checkpoint_bytes(model, config, config->train.steps, &cost->checkpoint));
     return plan_memory(model, config, cost);

@@ -4,31 +4,27 @@
 
 #include "host/train/checkpoint.h"
 
-/* Numbers of images. 0: there are none, or their number is not known. */
-typedef struct px_run_images {
-    int64_t train;
-    int64_t evaluated; /* of the set that is evaluated during training */
-} px_run_images;
-
 typedef struct px_run_cost {
-    int64_t images;                          /* that training processes: steps x batch size */
-    double epochs;                           /* 0 if the number of training images is not known */
-    int64_t evaluations;                     /* during training and at its end */
-    int64_t evaluated_images;                /* by all evaluations together */
-    double training_flops, evaluation_flops; /* of the whole run, over all ranks; sampling is not counted */
+    int64_t images;            /* that training processes: steps x batch size */
+    double epochs;             /* 0 if the number of training images is not known */
+    int64_t evaluations;       /* of data.validation, or without it of data.test, during training and after it */
+    int64_t evaluation_images; /* of each; 0: not known */
+    int64_t test_images;       /* of data.test, once, where there is a validation set; 0: none or not known */
+    double training_flops, evaluation_flops; /* of the run, over all ranks; the test is an evaluation; no samples */
 
     px_checkpoint_sizes checkpoint; /* of the last step */
     int64_t checkpoints;            /* the largest number that is kept */
 
     /* Of a rank, in bytes on its device. `sampler` is on rank 0 alone. */
-    int rank_images; /* of a step */
+    int rank_images; /* of a micro-batch */
     px_memory_plan plan;
-    size_t optimizer, sampler;
+    size_t optimizer, accumulation, sampler;
 } px_run_cost;
 
-/* Computes the cost of a run of this config, which the model was created for, on a number of ranks. PX_ERR_CONFIG if
- * the batch has fewer images than there are ranks, PX_ERR_MEMORY. */
-px_status px_run_cost_of(px_model *model, const px_config *config, const px_run_images *images, int ranks,
+/* Computes the cost of a run of this config, which the model was created for, on a number of ranks. images: of each
+ * split, 0 where there are none or their number is not known. PX_ERR_CONFIG if a micro-batch has fewer images than
+ * there are ranks, PX_ERR_MEMORY. */
+px_status px_run_cost_of(px_model *model, const px_config *config, const int64_t images[PX_SPLITS], int ranks,
                          px_run_cost *cost);
 
 /* The largest bytes of the checkpoints that are kept, without their state.json. */
@@ -38,7 +34,8 @@ static inline double px_run_disk(const px_run_cost *cost) {
 
 static inline size_t px_run_memory(const px_run_cost *cost) {
     const px_memory_plan *p = &cost->plan;
-    return p->weights + p->gradients + p->activations + p->workspace + cost->optimizer + cost->sampler;
+    return p->weights + p->gradients + p->activations + p->workspace + cost->optimizer + cost->accumulation +
+           cost->sampler;
 }
 
 #endif

@@ -91,6 +91,10 @@ void px_trainer_close(px_trainer *trainer);
 
 /* ---- Parts of the set-up ---- */
 
+/* Gives the largest number of images of a micro-batch that one of `ranks` ranks trains on. PX_ERR_CONFIG if a rank
+ * would have none. */
+px_status px_trainer_max_images(px_context *ctx, const px_config *config, int ranks, int *images);
+
 /* Loads the newest complete checkpoint, if there is one, and otherwise sets the state of step 0. Changes no file. */
 px_status px_trainer_load(px_trainer *trainer);
 /* If a checkpoint was loaded, rejects those after it and prints the config keys that have changed since. */

@@ -110,19 +110,21 @@ static px_status open_splits(px_trainer *t) {
     return PX_OK;
 }
 
+px_status px_trainer_max_images(px_context *ctx, const px_config *config, int ranks, int *images) {
+    const int parts = (int)config->train.accumulate, micro_batch = (int)config->train.batch_size / parts;
+    char micro_batches[64] = "";
+    if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
+    *images = (micro_batch + ranks - 1) / ranks;
+    if (micro_batch >= ranks) return PX_OK;
+    return px_fail(ctx, PX_ERR_CONFIG, "train.batch_size: found %d%s, expected at least one image for each of %d ranks",
+                   (int)config->train.batch_size, micro_batches, ranks);
+}
+
 /* Divides a batch among the ranks, and opens the images. */
 static px_status open_data(px_trainer *t) {
     const px_config *c = t->config;
-    const int parts = (int)c->train.accumulate, images = (int)c->train.batch_size / parts;
-    const int ranks = px_ranks_count(t->ranks);
-    char micro_batches[64] = "";
-    if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
-    if (images < ranks)
-        return px_fail(t->ctx, PX_ERR_CONFIG,
-                       "train.batch_size: found %d%s, expected at least one image for each of %d ranks", images * parts,
-                       micro_batches, ranks);
-    t->share = px_ranks_share(t->ranks, (size_t)images, 1);
-    t->max_images = (images + ranks - 1) / ranks;
+    PX_TRY(px_trainer_max_images(t->ctx, c, px_ranks_count(t->ranks), &t->max_images));
+    t->share = px_ranks_share(t->ranks, (size_t)(c->train.batch_size / c->train.accumulate), 1);
     PX_TRY(open_splits(t));
     t->result->entropy = t->data[PX_SPLIT_TRAIN]->entropy;
     return PX_OK;

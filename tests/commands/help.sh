@@ -27,7 +27,7 @@ defaults() {
         sed -n '/^options:/,/^$/p' out | grep -E '^  -[^ ]+ [^ ]' | grep -Ev '^  --[a-z-]+  |^  [^ ]+ [^ ]+$' >arguments
         grep -Ev 'required\)$|default:? [^)]+\)$' arguments && return 1
     done
-    pixelrnn complete --help && contains out '^  -n COMPLETIONS  .*\(an integer of 1 or more; default 4\)$' &&
+    pixelrnn complete --help && contains out '^  -n IMAGES  .*\(an integer of 1 or more; default 8\)$' &&
         contains out '^  --seed S  .*default: the seed of the model' && contains out 'sampled \(required\)$'
 }
 check "--help has the default of every option" defaults
@@ -77,7 +77,7 @@ yaml() { # the config of `keys --yaml` sets every key to its default, on a narro
         same "$(grep -cE '^ *[a-z_0-9]+: [^#]' all.yaml)" "$("$program" keys --names | wc -l)" || return
         same "$(grep -E '^(name|  (rho|epsilon|keep_checkpoints)):' "keys$columns/config.yaml" | xargs)" 'name: run rho: 0.95 epsilon: 1.0e-08 keep_checkpoints: 3' || return
     done
-    pixelrnn keys train.decay --yaml && same "$(grep -cE '^(train:|  decay_(every|factor): )' out)" 3 && same "$(grep -c '^model' out)" 0
+    contains all.yaml '^  epsilon: 1.0e-08 ' && pixelrnn keys train.decay --yaml && same "$(grep -cE '^(train:|  decay_(every|factor): )' out)" 3 && same "$(grep -c '^model' out)" 0
 }
 check "keys --yaml is a config" yaml
 

@@ -25,7 +25,7 @@ announced() {
     same "$(json model_file_bytes) $(json optimizer_file_bytes)" \
         "$(stat -c %s $last/model.safetensors) $(stat -c %s $last/optimizer.safetensors)" || return
     [ "$(stat -c %s $last/state.json)" -lt 4096 ] || { echo "state.json: found 4 KiB or more"; return 1; }
-    same "$(json evaluations)" "$(grep -c 'test/nats_per_image' run/metrics.jsonl)" &&
+    same "$(json evaluations)" "$(grep -cE '"(validation|test)/nats_per_image"' run/metrics.jsonl)" &&
         [ "$(find run/checkpoints -name '0*' -type d | wc -l)" -le "$(json checkpoints_kept)" ]
 }
 check "files of RMSProp" announced
@@ -41,11 +41,30 @@ figures() { # 6 steps of 3 images, 9 images a pass; evaluations of 5 images afte
         contains out '^  checkpoint  *[0-9]+ bytes \(model.safetensors [0-9]+, optimizer.safetensors [0-9]+\)$' &&
         contains out '^  checkpoints kept  *at most 4, ' && contains out '^  operations  *[0-9.e+]+ FLOP in training, [0-9.e+]+ FLOP in evaluations$' &&
         contains out '^memory, training, 3 images$' || return
-    tiny --json && same "$(json trained_images) $(json epochs) $(json evaluations) $(json evaluated_images) $(json checkpoints_kept)" '18 2 3 15 4' || return
+    tiny --json && same "$(json trained_images) $(json epochs) $(json evaluations) $(json evaluation_images) $(json checkpoints_kept)" '18 2 3 5 4' || return
     same "$(json checkpoints_bytes)" $((4 * ($(json model_file_bytes) + $(json optimizer_file_bytes)))) &&
         same "$(json training_flops)" $((18 * $(json training_flops_per_image))) && same "$(json evaluation_flops)" $((15 * $(json evaluation_flops_per_image)))
 }
 check "epochs, evaluations, operations, disk" figures
+
+validates() { # 3 evaluations of 2 of 9 images, and a test of all 5
+    local settings=(--set data.validation=train.npy --set train.evaluate_images=2)
+    tiny "${settings[@]}" && contains out '^  evaluations  *3 of 2 images$' && contains out '^  test  *5 images$' &&
+        tiny "${settings[@]}" --json && same "$(json evaluation_images) $(json test_images)" '2 5' &&
+        same "$(json evaluation_flops)" $((11 * $(json evaluation_flops_per_image))) && rm -rf run &&
+        pixelrnn train tiny.yaml -o run "${settings[@]}" &&
+        same "$(grep -c '"validation/nats_per_image"' run/metrics.jsonl) $(grep -c '"test/nats_per_image"' run/metrics.jsonl)" '3 1'
+}
+check "a validation set and a test" validates
+
+accumulates() { # 4 images a micro-batch, 2 of each rank
+    tiny --set train.batch_size=12 --set train.accumulate=3 --ranks 2 &&
+        contains out '^memory, training, 2 images of a rank \(12 over 2 ranks in 3 micro-batches\)$' && contains out '^  sum of gradients ' &&
+        contains out '^    pixelrnn bench tiny.yaml .* --set train.batch_size=2 --set train.accumulate=1 --phases train$' &&
+        fails 2 'train.batch_size: found 12 in 6 micro-batches \(train.accumulate\), expected at least one image for each of 3 ranks' \
+            info tiny.yaml --set train.batch_size=12 --set train.accumulate=6 --ranks 3
+}
+check "micro-batches" accumulates
 
 singular() {
     tiny --set train.steps=1 --set train.batch_size=1 --set model.layers=1 --set eval.batch_size=1 && contains out '^run  *1 step of 1 image$' &&

@@ -73,9 +73,12 @@ static void names_of_other_programs_are_known(void **state) {
         {"depth", "nearest: model.layers"},
         {"h", "nearest: model.hidden"},
         {"dtype", "nearest: precision"},
+        {"val", "nearest: data.validation"},
+        {"gradient_accumulation_steps", "nearest: train.accumulate"},
         {"gpu", "nearest: device"},
         {"model.layerz", "nearest: model.layers"},
         {"wd", "pixelrnn keys lists them"}, /* there is no weight decay */
+        {"dropout", "pixelrnn keys lists them"},
         {"", "pixelrnn keys lists them"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

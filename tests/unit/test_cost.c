@@ -19,12 +19,20 @@ static int close_device(void **state) {
     return 0;
 }
 
-static px_run_cost cost_of(const px_config *config, px_run_images images, int ranks) {
+/* The numbers of images that are known. */
+typedef struct known {
+    int64_t train, evaluated, test;
+} known;
+
+static px_run_cost cost_of(const px_config *config, known k, int ranks) {
+    int64_t images[PX_SPLITS] = {[PX_SPLIT_TRAIN] = k.train};
+    images[config->data.validation[0] ? PX_SPLIT_VALID : PX_SPLIT_TEST] = k.evaluated;
+    if (k.test) images[PX_SPLIT_TEST] = k.test;
     px_model *model;
     px_run_cost cost;
     const px_model_spec spec = px_model_spec_from(config, 5, 4, 1);
     assert_ok(&ctx, px_model_create(device, &spec, &model));
-    assert_ok(&ctx, px_run_cost_of(model, config, &images, ranks, &cost));
+    assert_ok(&ctx, px_run_cost_of(model, config, images, ranks, &cost));
     px_model_destroy(model);
     return cost;
 }
@@ -56,7 +64,7 @@ static void evaluations_and_checkpoints_are_counted(void **state) {
                 checkpoints += is_due(step, c.train.steps, c.train.checkpoint_every) ||
                                is_due(step, c.train.steps, c.train.evaluate_every);
             }
-            const px_run_cost cost = cost_of(&c, (px_run_images){.train = 9, .evaluated = 10}, 1);
+            const px_run_cost cost = cost_of(&c, (known){.train = 9, .evaluated = 10}, 1);
             if (cost.evaluations != evaluations || cost.checkpoints != checkpoints)
                 fail_msg(
                     "%d steps, checkpoint_every %d, evaluate_every %d: found %d evaluations, %d checkpoints, expected "
@@ -70,43 +78,61 @@ static void old_checkpoints_are_not_kept(void **state) {
     (void)state;
     px_config c = tiny();
     c.train.steps = 10, c.train.checkpoint_every = 1, c.train.keep_checkpoints = 3;
-    assert_int_equal(cost_of(&c, (px_run_images){0}, 1).checkpoints, 3);
+    assert_int_equal(cost_of(&c, (known){0}, 1).checkpoints, 3);
     strcpy(c.data.test, "builtin:digits");
-    assert_int_equal(cost_of(&c, (px_run_images){0}, 1).checkpoints, 4); /* and the best one */
+    assert_int_equal(cost_of(&c, (known){0}, 1).checkpoints, 4); /* and the best one */
     c.train.checkpoint_every = c.train.evaluate_every = 5;
-    assert_int_equal(cost_of(&c, (px_run_images){0}, 1).checkpoints, 2);
+    assert_int_equal(cost_of(&c, (known){0}, 1).checkpoints, 2);
 }
 
 static void images_epochs_and_operations(void **state) {
     (void)state;
     px_config c = tiny();
     c.train.steps = 30, c.train.evaluate_every = 10;
-    const px_run_cost blind = cost_of(&c, (px_run_images){0}, 1);
+    const px_run_cost blind = cost_of(&c, (known){0}, 1);
     assert_true(blind.images == 180 && blind.epochs == 0 && blind.evaluations == 0 && blind.evaluation_flops == 0);
     strcpy(c.data.test, "builtin:digits");
-    const px_run_cost cost = cost_of(&c, (px_run_images){.train = 90, .evaluated = 50}, 1);
-    assert_true(cost.epochs == 2 && cost.evaluations == 3 && cost.evaluated_images == 150);
+    const px_run_cost cost = cost_of(&c, (known){.train = 90, .evaluated = 50}, 1);
+    assert_true(cost.epochs == 2 && cost.evaluations == 3 && cost.evaluation_images == 50);
     /* A training step has the products of an evaluation, and about twice as many in its backward pass. */
     const double ratio = cost.training_flops / 180 / (cost.evaluation_flops / 150);
     if (ratio < 2.5 || ratio > 3) fail_msg("FLOPs of training / evaluation: found %g, expected 2.5 to 3", ratio);
     c.train.evaluate_images = 20;
-    assert_int_equal(cost_of(&c, (px_run_images){.evaluated = 50}, 1).evaluated_images, 60);
+    assert_int_equal(cost_of(&c, (known){.evaluated = 50}, 1).evaluation_images, 20);
+}
+
+static void the_test_takes_all_images_once(void **state) {
+    (void)state;
+    px_config c = tiny();
+    c.train.steps = 30, c.train.evaluate_every = 10, c.train.evaluate_images = 20;
+    strcpy(c.data.test, "builtin:digits");
+    strcpy(c.data.validation, "builtin:digits");
+    const px_run_cost with = cost_of(&c, (known){.evaluated = 50, .test = 40}, 1);
+    assert_true(with.evaluations == 3 && with.evaluation_images == 20 && with.test_images == 40);
+    c.data.test[0] = '\0';
+    const px_run_cost without = cost_of(&c, (known){.evaluated = 50}, 1);
+    assert_true(without.evaluations == 3 && without.test_images == 0);
+    assert_true(with.evaluation_flops == without.evaluation_flops / 60 * 100);
 }
 
 static void memory_is_that_of_the_largest_rank(void **state) {
     (void)state;
     px_config c = tiny();
     c.train.samples = 0;
-    const px_run_cost cost = cost_of(&c, (px_run_images){0}, 4); /* 6 images: 1 or 2 each */
+    const px_run_cost cost = cost_of(&c, (known){0}, 4); /* 6 images: 1 or 2 each */
     assert_int_equal(cost.rank_images, 2);
     assert_true(cost.sampler == 0 && cost.plan.activations > 0);
-    c.train.batch_size = 2;
-    const px_run_cost alone = cost_of(&c, (px_run_images){0}, 1);
+    c.train.batch_size = 12, c.train.accumulate = 2; /* two micro-batches of 6 images, whose gradients are summed */
+    const px_run_cost parts = cost_of(&c, (known){0}, 4);
+    assert_int_equal(parts.rank_images, 2);
+    assert_true(parts.accumulation >= parts.plan.gradients && parts.plan.activations == cost.plan.activations);
+    c.train.batch_size = 2, c.train.accumulate = 1;
+    const px_run_cost alone = cost_of(&c, (known){0}, 1);
     assert_int_equal(px_run_memory(&cost), px_run_memory(&alone));
     c.train.samples = 1000; /* 64 at a time */
-    const size_t sampler = cost_of(&c, (px_run_images){0}, 1).sampler;
+    const size_t sampler = cost_of(&c, (known){0}, 1).sampler;
     c.train.samples = 64;
-    assert_int_equal(cost_of(&c, (px_run_images){0}, 1).sampler, sampler);
+    assert_int_equal(cost_of(&c, (known){0}, 1).sampler, sampler);
     assert_true(sampler > 0);
 }
 
@@ -115,6 +141,7 @@ int main(void) {
         cmocka_unit_test(evaluations_and_checkpoints_are_counted),
         cmocka_unit_test(old_checkpoints_are_not_kept),
         cmocka_unit_test(images_epochs_and_operations),
+        cmocka_unit_test(the_test_takes_all_images_once),
         cmocka_unit_test(memory_is_that_of_the_largest_rank),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
