@@ -42,15 +42,6 @@ px_status px_bench_rates_take(px_device *device, double seconds, px_bench_rates 
 
 /* ---- The minimum work of each device operation ---- */
 
-/* The operations of the device table, numbered: PX_OP_gemm, ... */
-enum {
-#define PX_COUNT_OP(name) PX_OP_##name,
-    PX_DEVICE_OPS(PX_COUNT_OP)
-#undef PX_COUNT_OP
-        PX_OPS
-};
-extern const char *const px_op_names[PX_OPS];
-
 /* Floating-point operations (a multiplication and an addition are two), and bytes of the operation's tensors, each read
  * or written once for each time that its descriptor lists it. */
 typedef struct px_work {

@@ -4,10 +4,6 @@
 #include "host/bench/bench.h"
 #include "kernels/skew.h"
 
-const char *const px_op_names[PX_OPS] = {
-#define PX_NAME_OP(name) #name,
-    PX_DEVICE_OPS(PX_NAME_OP)};
-
 static double tensor_bytes(const px_tensor *tensor) { return tensor->data ? (double)px_tensor_bytes(tensor) : 0; }
 
 /* The sum of the bytes of some tensors; a tensor without data has none. */
@@ -111,6 +107,7 @@ PX_MOVES(sum_rows, &k->x, &k->y)
 PX_MOVES(shift_rows, &k->x, &k->add, &k->y)
 PX_MOVES(mask, &k->weight, &k->weight)
 PX_MOVES(sum_columns, &k->x, &k->sum)
+PX_MOVES(add_gradients, &k->x, &k->sum, &k->sum)
 PX_MOVES(sum_squares, &k->x, &k->sum)
 PX_MOVES(clip, &k->squares, &k->scale)
 PX_MOVES(upload_scalars, &k->y)

@@ -17,4 +17,29 @@ typedef struct px_check_mode {
 enum { PX_CHECK_FLOAT32, PX_CHECK_TF32, PX_CHECK_BFLOAT16, PX_CHECK_BFLOAT16_FLOAT32, PX_CHECK_MODES };
 extern const px_check_mode px_check_modes[PX_CHECK_MODES];
 
+/* One line of the report: an operation, a recurrence or a model, in one mode. */
+typedef struct px_check_row {
+    const char *name, *mode;
+    int cases;
+    double worst, tolerance; /* the largest difference, relative to the largest value of its tensor */
+    double seconds;
+    char failure[512]; /* "" if all cases agree */
+} px_check_row;
+
+/* Receives the rows as they are done. */
+typedef struct px_check_report {
+    void (*row)(void *user, const px_check_row *row);
+    void *user;
+} px_check_report;
+
+/* Every operation, the fused recurrence where it can run (if brief, on small shapes), and each kind of model, in all
+ * precisions of the device.
+ * Rows may report failures; the status is not PX_OK if the device or memory for it cannot be had. */
+px_status px_check_device(px_context *ctx, px_device_kind kind, bool brief, const px_check_report *report);
+
+/* Recurrences on clusters, each 100 times; *step and *fused_step are seconds of a step, forward and backward, by them
+ * and by the fused recurrence (0: not measured). They could hang on a GPU where they were never tried, so that a
+ * process of its own should call it. */
+px_status px_check_clusters(px_context *ctx, px_check_row *row, double *step, double *fused_step);
+
 #endif

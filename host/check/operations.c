@@ -229,6 +229,16 @@ void px_check_sample(px_sides *sides) {
     }
 }
 
+void px_check_add_gradients(px_sides *sides) {
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        px_sides_case(sides, "%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);
+        const px_pair x = px_sides_reals(sides, px_tensor_cases[i].rows, px_tensor_cases[i].columns, PX_RANDOM);
+        const px_pair sum = px_sides_reals(sides, px_tensor_cases[i].rows, px_tensor_cases[i].columns, PX_RANDOM);
+        PX_BOTH(sides, add_gradients, .x = x.on[side], .sum = sum.on[side]);
+        PX_EXPECT(sides, add_gradients, sum);
+    }
+}
+
 void px_check_sum_squares(px_sides *sides) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         px_sides_case(sides, "%zu x %d", px_tensor_cases[i].rows, px_tensor_cases[i].columns);

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PX_OP_NAME(name) #name,
-const char *const px_op_names[] = {PX_DEVICE_OPS(PX_OP_NAME)};
-
 /* ---- Tolerances ---- */
 
 /* The tolerance of float32 sums, relative to the largest result. Both sides sum in different orders, which for a few
@@ -20,20 +17,20 @@ static const double of_rounding = 1.0 / 256;
 
 /* The number of successive roundings to bfloat16 in an operation. A recurrence rounds h and the gates at each step;
  * its errors stay below those of 5 roundings, because the weights of the cases damp old ones. */
-static const int roundings[PX_OPERATIONS] = {[PX_OP_gemm] = 1,
-                                             [PX_OP_convolve] = 1,
-                                             [PX_OP_convolve_input_gradient] = 1,
-                                             [PX_OP_recurrence_forward] = 5,
-                                             [PX_OP_recurrence_backward] = 5,
-                                             [PX_OP_lstm_cell_forward] = 1,
-                                             [PX_OP_lstm_cell_backward] = 1,
-                                             [PX_OP_lstm_update] = 1,
-                                             [PX_OP_bias_add_relu] = 1,
-                                             [PX_OP_cast] = 1,
-                                             [PX_OP_shift_rows] = 1,
-                                             [PX_OP_normalize] = 1,
-                                             [PX_OP_activate] = 1,
-                                             [PX_OP_softmax_nll] = 1};
+static const int roundings[PX_OPS] = {[PX_OP_gemm] = 1,
+                                      [PX_OP_convolve] = 1,
+                                      [PX_OP_convolve_input_gradient] = 1,
+                                      [PX_OP_recurrence_forward] = 5,
+                                      [PX_OP_recurrence_backward] = 5,
+                                      [PX_OP_lstm_cell_forward] = 1,
+                                      [PX_OP_lstm_cell_backward] = 1,
+                                      [PX_OP_lstm_update] = 1,
+                                      [PX_OP_bias_add_relu] = 1,
+                                      [PX_OP_cast] = 1,
+                                      [PX_OP_shift_rows] = 1,
+                                      [PX_OP_normalize] = 1,
+                                      [PX_OP_activate] = 1,
+                                      [PX_OP_softmax_nll] = 1};
 
 const px_check_mode px_check_modes[PX_CHECK_MODES] = {
     [PX_CHECK_FLOAT32] = {"float32", {PX_REAL, PX_REAL}, 0, false},

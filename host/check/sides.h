@@ -9,6 +9,7 @@
 #include "host/check/check.h"
 #include "host/device/backend.h"
 #include "host/device/compare.h"
+#include "pixelrnn/model.h"
 
 enum { PX_SIDES = 2, PX_SIDES_POOL = 1 << 30 }; /* bytes of device memory a side, for the tensors of a case */
 
@@ -19,9 +20,6 @@ typedef struct px_pair {
 static const px_pair px_pair_absent = {{{NULL, 0, 0, PX_REAL}, {NULL, 0, 0, PX_REAL}}};
 
 typedef enum { PX_POISONED, PX_RANDOM, PX_POSITIVE, PX_ZERO } px_content;
-
-#define PX_OP_INDEX(name) PX_OP_##name,
-enum { PX_DEVICE_OPS(PX_OP_INDEX) PX_OPERATIONS };
 
 typedef struct px_sides {
     px_context ctx;
@@ -73,8 +71,6 @@ void px_sides_within(px_sides *sides, const px_pair *pair, double tolerance, con
  * that NaN on either is found. */
 void px_sides_expect(px_sides *sides, const px_pair *pair, int operation, const char *what);
 
-extern const char *const px_op_names[];
-
 /* Runs an operation on both sides; the arguments refer to tensors as NAME.on[side]. */
 #define PX_BOTH(sides, op, ...)                                                                                        \
     do {                                                                                                               \
@@ -106,6 +102,9 @@ void px_check_cluster_path(px_sides *sides, int repeats);
 /* Seconds of a step of training's largest recurrence on side 1, forward and backward: Diagonal BiLSTM, 64 x 64, D 128,
  * 16 images, by this px_path. 0 after a failure. */
 double px_check_path_seconds(px_sides *sides, unsigned path);
+
+/* Losses, gradients, weights after a few steps, and the likelihood of samples of one kind of model: models.c. */
+void px_check_model(px_sides *sides, px_model_kind kind, const char *name);
 
 /* ---- One check an operation ---- */
 

@@ -14,7 +14,7 @@ enum { OCCLUDED_GREY = 128, MASK_NOISE = 64, MAX_COMPLETIONS = 1 << 20 };
 typedef struct complete_values {
     px_sampling sampling;
     const char *keep_option;
-    int64_t completions, images;
+    int64_t completions, images, first; /* first: of the images; negative: they are chosen by the seed */
 
     size_t *chosen; /* [images], indices of the originals in the source */
     uint8_t *keep;  /* [H, W], 1: the pixel is given */
@@ -27,10 +27,12 @@ static const px_option options[] = {
      .required = true,
      .help = "the given pixels: a fraction of the rows or columns, or the white pixels of a mask; the black ones are "
              "sampled"},
-    {"-n", "COMPLETIONS", PX_OPTION_INTEGER, offsetof(complete_values, completions), .min = 1,
-     .help = "completions of each image; default 4"},
-    {"--images", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1,
-     .help = "images to complete, chosen by the seed; default 8"},
+    {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1, .initial = "8",
+     .help = "images to complete"},
+    {"--first", "I", PX_OPTION_INTEGER, offsetof(complete_values, first), .otherwise = "images chosen by the seed",
+     .help = "complete images I, I + 1, ... of the data (from 0)"},
+    {"--completions", "C", PX_OPTION_INTEGER, offsetof(complete_values, completions), .min = 1, .initial = "4",
+     .help = "completions of each image"},
     PX_SAMPLING_OPTIONS,
     {0},
 };
@@ -111,18 +113,28 @@ static px_status choose_pixels(complete_values *v) {
     v->chosen = malloc(count * sizeof *v->chosen);
     if (!v->keep || !v->chosen) return px_fail_memory(c->ctx, "complete", pixels + count * sizeof *v->chosen);
     const int64_t seed = v->sampling.seed >= 0 ? v->sampling.seed : c->info.config.seed;
-    px_choose((uint64_t)seed, c->source->count, count, v->chosen);
-    const bool share = strncmp(v->keep_option, "top:", 4) == 0 || strncmp(v->keep_option, "left:", 5) == 0;
-    return (share ? keep_share : keep_mask)(c->ctx, v->keep_option, spec, v->keep);
+    if (v->first < 0) px_choose((uint64_t)seed, c->source->count, count, v->chosen);
+    for (size_t i = 0; i < count && v->first >= 0; i++) v->chosen[i] = (size_t)v->first + i;
+    const char *keep = v->keep_option;
+    if (strncmp(keep, "top:", 4) == 0 || strncmp(keep, "left:", 5) == 0) return keep_share(c->ctx, keep, spec, v->keep);
+    if (strchr(keep, ':') && !px_file_exists(keep))
+        return px_fail(
+            c->ctx, PX_ERR_USAGE,
+            "--keep: found %.40s, expected top:FRACTION, left:FRACTION or an image whose white pixels are given", keep);
+    return keep_mask(c->ctx, keep, spec, v->keep);
 }
 
 static px_status complete_run(px_model_command *c) {
     complete_values *v = (complete_values *)c;
     px_sampling *s = &v->sampling;
-    char name[PX_PATH + 64], what[64];
-    if (c->source->count < (size_t)v->images) v->images = (int64_t)c->source->count;
-    snprintf(name, sizeof name, "%s, %d chosen of %zu images, %d times", c->source->name, (int)v->images,
-             c->source->count, (int)v->completions);
+    char name[PX_PATH + 128], what[64];
+    const int64_t left = (int64_t)c->source->count - (v->first > 0 ? v->first : 0);
+    if (left < 1)
+        return px_fail(c->ctx, PX_ERR_USAGE, "--first: found %lld, expected an image of the %zu of %s",
+                       (long long)v->first, c->source->count, c->source->name);
+    if (left < v->images) v->images = left;
+    snprintf(name, sizeof name, "%s, %d of %zu images from %lld, %d times", c->source->name, (int)v->images,
+             c->source->count, (long long)v->first, (int)v->completions);
     px_status status = px_ranks_agree(c->ranks, choose_pixels(v));
     s->count = (int)(v->images * v->completions);
     s->grid_images = s->count + 2 * (int)v->images;
@@ -131,7 +143,8 @@ static px_status complete_run(px_model_command *c) {
     s->keep = v->keep;
     s->read_given = read_original;
     s->given_name = name;
-    snprintf(what, sizeof what, "%d completions of %d images", s->count, (int)v->images);
+    snprintf(what, sizeof what, "%d completion%s of %d image%s", s->count, px_plural(s->count), (int)v->images,
+             px_plural(v->images));
     if (status == PX_OK) status = px_sampling_run(s, what);
     free(v->chosen);
     free(v->keep);
@@ -142,12 +155,13 @@ static px_status complete_check(px_model_command *c) {
     const complete_values *v = (complete_values *)c;
     PX_TRY(px_sampling_check(c));
     if (v->completions <= MAX_COMPLETIONS && v->images <= MAX_COMPLETIONS / v->completions) return PX_OK;
-    return px_fail(c->ctx, PX_ERR_USAGE, "-n: found %lld completions of %lld images, expected at most %d in all",
+    return px_fail(c->ctx, PX_ERR_USAGE,
+                   "--completions: found %lld for each of %lld images, expected at most %d in all",
                    (long long)v->completions, (long long)v->images, MAX_COMPLETIONS);
 }
 
 static px_status complete_distributed(px_context *ctx, px_ranks *ranks, int count, char **arguments) {
-    complete_values v = {.completions = 4, .images = 8};
+    complete_values v = {.first = -1};
     px_sampling_prepare(&v.sampling, ctx, ranks, &px_command_complete, complete_run);
     v.sampling.base.check = complete_check;
     v.sampling.base.reads_data = true;
@@ -159,6 +173,7 @@ const px_command px_command_complete = {
     .name = "complete",
     .positionals = "MODEL",
     .summary = "completes occluded images; black pixels of a mask are sampled",
+    .example = "complete runs/demo --data builtin:digits --keep top:0.5 --images 6 -o completed.png",
     .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,
     .run_distributed = complete_distributed,

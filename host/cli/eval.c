@@ -14,8 +14,8 @@ typedef struct eval_values {
 
 static const px_option options[] = {
     {"--data", "FILE", PX_OPTION_PATHS, offsetof(eval_values, base.data),
-     .help = "sources of the images; default: data.test of the model's config"},
-    {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out),
+     .otherwise = "data.test of the model's config", .help = "sources of the images"},
+    {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out), .otherwise = "none",
      .help = "write the NLL of each image, in nats, as an array float64 [N]"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(eval_values, json), .help = "print one line of JSON instead of text"},
     PX_OPTION_SET(eval_values, base.settings),
@@ -32,8 +32,9 @@ static px_status write_per_image(px_context *ctx, const char *path, const double
     return status;
 }
 
-static px_status print_json(px_context *ctx, const px_model_info *info, const px_source *source,
-                            const px_evaluation *e) {
+static px_status print_json(const px_model_command *c, const px_evaluation *e) {
+    const px_model_info *info = &c->info;
+    const px_source *source = c->source;
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "images", (double)e->images);
     cJSON_AddNumberToObject(json, "nats_per_image", e->nats_per_image);
@@ -42,10 +43,11 @@ static px_status print_json(px_context *ctx, const px_model_info *info, const px
     if (source->entropy > 0) cJSON_AddNumberToObject(json, "true_entropy", source->entropy);
     cJSON_AddStringToObject(json, "model", px_config_word("model.kind", info->config.model.kind));
     cJSON_AddNumberToObject(json, "step", (double)info->step);
+    cJSON_AddStringToObject(json, "checkpoint", c->path);
     cJSON_AddStringToObject(json, "data", source->name);
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
-    if (!text) return px_fail_memory(ctx, "eval", 0);
+    if (!text) return px_fail_memory(c->ctx, "eval", 0);
     puts(text);
     free(text);
     return PX_OK;
@@ -53,8 +55,9 @@ static px_status print_json(px_context *ctx, const px_model_info *info, const px
 
 static px_status print_evaluation(const eval_values *v, const px_evaluation *e) {
     const px_source *source = v->base.source;
-    if (v->json) return print_json(v->base.ctx, &v->base.info, source, e);
-    printf("%zu images of %s\n", e->images, source->name);
+    if (v->json) return print_json(&v->base, e);
+    printf("%s, step %lld\n%zu image%s of %s\n", v->base.path, (long long)v->base.info.step, e->images,
+           px_plural((long long)e->images), source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
     if (source->entropy > 0) printf("true entropy   %10.3f nats/image\n", source->entropy);
@@ -76,6 +79,8 @@ static px_status evaluate(const eval_values *v, double *nats) {
     px_evaluation evaluation;
     px_progress progress;
     px_progress_begin(&progress, px_cli_talk(c->ranks), "eval", 0, share);
+    progress.images = 1;
+    progress.count_images = true;
     const px_status status = px_evaluate(c->model, c->source, &evaluate_options, nats, &progress, &evaluation);
     px_progress_clear(&progress);
     PX_TRY(status);
@@ -127,6 +132,7 @@ const px_command px_command_eval = {
     .name = "eval",
     .positionals = "MODEL",
     .summary = "negative log-likelihood in nats per image and bits/dim",
+    .example = "eval runs/demo --data builtin:digits --json",
     .options = options,
     .run_distributed = eval_distributed,
 };

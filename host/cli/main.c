@@ -8,9 +8,8 @@
 #include <unistd.h>
 
 const px_command *const px_commands[] = {
-    &px_command_train,    &px_command_eval, &px_command_sample,
-    &px_command_complete, &px_command_pack, &px_command_bench,
-    &px_command_info,     &px_command_keys, NULL,
+    &px_command_train, &px_command_eval, &px_command_sample, &px_command_complete, &px_command_pack,
+    &px_command_bench, &px_command_info, &px_command_keys,   &px_command_check,    NULL,
 };
 
 static void log_line(const char *line) { fprintf(stderr, "pixelrnn: %s\n", line); }
@@ -49,8 +48,8 @@ static px_status dispatch(px_context *ctx, int count, char **arguments) {
                        launched);
     }
     return px_fail(ctx, PX_ERR_USAGE,
-                   "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info "
-                   "or keys (pixelrnn --help)",
+                   "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info, "
+                   "keys or check (pixelrnn --help)",
                    arguments[0]);
 }
 

@@ -14,23 +14,31 @@ static px_status check_spec(px_context *ctx, const char *path, const px_model_in
 }
 
 static px_status load_model(px_model_command *c, const char *name) {
-    char path[PX_PATH];
     px_model_info loaded;
-    PX_TRY(px_checkpoint_find_model(c->ctx, name, path));
-    PX_TRY(px_model_file_info(c->ctx, path, &c->info));
-    PX_TRY(px_cli_override(c->ctx, path, &c->settings, &c->info.config));
-    PX_TRY(check_spec(c->ctx, path, &c->info));
+    if (px_cli_is_config(name) && !px_file_is_folder(name))
+        return px_fail(c->ctx, PX_ERR_USAGE,
+                       "%s: found the config %.300s, expected MODEL: the run folder that `pixelrnn train %.300s` wrote "
+                       "(by default runs/NAME), a checkpoint folder, or a model.safetensors file",
+                       c->command->name, name, name);
+    PX_TRY(px_checkpoint_find_model(c->ctx, name, c->path));
+    PX_TRY(px_model_file_info(c->ctx, c->path, &c->info));
+    PX_TRY(px_cli_override(c->ctx, c->path, &c->settings, &c->info.config));
+    PX_TRY(check_spec(c->ctx, c->path, &c->info));
     PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks, &c->device));
-    return px_model_file_load(c->device, path, &loaded, &c->model);
+    return px_model_file_load(c->device, c->path, &loaded, &c->model);
 }
 
 static px_status open_data(px_model_command *c) {
     const px_config *config = &c->info.config;
-    const px_source_options options = px_source_options_of(config, PX_SPLIT_TEST, c->access);
-    if (c->data.count == 0 && !config->data.test[0])
-        return px_fail(c->ctx, PX_ERR_USAGE, "%s: found no --data, and data.test of the model's config is empty",
+    const bool test = c->data.count > 0 || config->data.test[0] || !config->data.validation[0];
+    const px_split split = test ? PX_SPLIT_TEST : PX_SPLIT_VALID;
+    const px_source_options options = px_source_options_of(config, split, c->access);
+    const char *list = px_source_list_of(config, split);
+    if (c->data.count == 0 && !list[0])
+        return px_fail(c->ctx, PX_ERR_USAGE,
+                       "%s: found no --data, and data.test and data.validation of the model's config are empty",
                        c->command->name);
-    PX_TRY(px_cli_open_data(c->ctx, c->ranks, &c->data, config->data.test, &options, c->info.spec.levels, &c->source));
+    PX_TRY(px_cli_open_data(c->ctx, c->ranks, &c->data, list, &options, c->info.spec.levels, &c->source));
     return px_evaluate_check(c->ctx, &c->info.spec, c->source);
 }
 

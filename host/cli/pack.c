@@ -2,12 +2,13 @@
 #include "host/cli/cli.h"
 #include "host/data/pack.h"
 #include "host/logging/logging.h"
+#include <string.h>
 
 enum { SKIPPED_SHOWN = 20, MAX_SIDE = 32768, LEVELS = 256 };
 
 typedef struct pack_values {
     px_arguments settings, sources;
-    const char *out;
+    const char *out, *range;
     int split;              /* px_split */
     int64_t size, channels; /* 0: as stored */
 } pack_values;
@@ -16,11 +17,13 @@ static const px_option option_table[] = {
     {"-o", "OUT.npy", PX_OPTION_PATH, offsetof(pack_values, out), .required = true,
      .help = "output: an array uint8 [N, H, W, C]; its CRC-32 goes to OUT.npy.sfv"},
     {"--size", "SIDE", PX_OPTION_INTEGER, offsetof(pack_values, size), .min = 1, .max = MAX_SIDE,
-     .help = "resize to SIDE x SIDE pixels"},
-    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels),
+     .otherwise = "as stored", .help = "resize to SIDE x SIDE pixels"},
+    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels), .otherwise = "as stored",
      .help = "convert to grey (1) or colour (3)"},
-    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split),
-     .help = "the part of a source that has several; default train"},
+    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split), .initial = "train",
+     .help = "the part of a source that has several"},
+    {"--range", "FIRST:COUNT", PX_OPTION_TEXT, offsetof(pack_values, range), .otherwise = "all images",
+     .help = "pack only COUNT images, from image FIRST on (from 0)"},
     PX_OPTION_SET(pack_values, settings),
     {0},
 };
@@ -39,24 +42,43 @@ static void show_skipped(void *user, size_t index, const char *why) {
     if (p->skipped++ < SKIPPED_SHOWN) px_progress_line(&p->progress, "skipped image %zu: %s", index, why);
 }
 
-static px_status pack_source(px_context *ctx, px_source *source, const char *path) {
+/* Reads "FIRST:COUNT", which must lie within the source; NULL: all its images. */
+static px_status parse_range(px_context *ctx, const char *text, const px_source *source, px_pack_range *range) {
+    unsigned long long first = 0, count = 0;
+    int end = 0;
+    *range = (px_pack_range){0, source->count};
+    if (!text) return PX_OK;
+    if (text[strspn(text, "0123456789:")] == '\0') sscanf(text, "%18llu:%18llu%n", &first, &count, &end);
+    if (end == 0 || text[end] || count == 0)
+        return px_fail(ctx, PX_ERR_USAGE, "--range: found %.60s, expected FIRST:COUNT, such as 45000:5000", text);
+    if (first + count > source->count)
+        return px_fail(ctx, PX_ERR_USAGE, "--range: found images %llu to %llu, expected a part of the %zu images of %s",
+                       first, first + count - 1, source->count, source->name);
+    *range = (px_pack_range){(size_t)first, (size_t)count};
+    return PX_OK;
+}
+
+static px_status pack_source(px_context *ctx, px_source *source, px_pack_range range, const char *path) {
     pack_progress p = {0};
     px_packed packed;
     px_lock lock = {0};
     const px_pack_callbacks callbacks = {&p, show_done, show_skipped, &px_cli_stop};
     PX_TRY(px_cli_lock_output(ctx, path, &lock));
-    px_progress_begin(&p.progress, stderr, "pack", 0, (int64_t)source->count);
-    const px_status status = px_pack(ctx, source, path, &callbacks, &packed);
+    px_progress_begin(&p.progress, stderr, "pack", 0, (int64_t)range.count);
+    p.progress.images = 1;
+    p.progress.count_images = true;
+    const px_status status = px_pack(ctx, source, range, path, &callbacks, &packed);
     px_progress_clear(&p.progress);
     px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)
-        fprintf(stderr, "skipped %zu of %zu images%s\n", packed.skipped, source->count,
-                packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
+        fprintf(stderr, "skipped %zu of %zu image%s%s\n", packed.skipped, range.count,
+                px_plural((long long)range.count), packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
     char left_out[PX_LEFT_OUT_TEXT];
     if (px_source_left_out(source->left_out, left_out)[0])
         fprintf(stderr, "left out other formats than PNG and JPEG: %s\n", left_out);
-    printf("%zu images of %d x %d x %d in %s\n", packed.images, source->height, source->width, source->channels, path);
+    printf("%zu image%s of %d x %d x %d in %s\n", packed.images, px_plural((long long)packed.images), source->height,
+           source->width, source->channels, path);
     printf("CRC-32 %08X in %s.sfv\n", (unsigned)packed.crc32, path);
     return PX_OK;
 }
@@ -79,7 +101,9 @@ static px_status pack_run(px_context *ctx, int count, char **arguments) {
     PX_TRY(px_file_path(ctx, checksum, "%s.sfv", w.out)); /* a second output, beside the array */
     PX_TRY(px_file_check_output(ctx, checksum));
     PX_TRY(px_cli_open_data(ctx, NULL, &w.sources, NULL, &options, LEVELS, &source));
-    const px_status status = pack_source(ctx, source, w.out);
+    px_pack_range range;
+    px_status status = parse_range(ctx, w.range, source, &range);
+    if (status == PX_OK) status = pack_source(ctx, source, range, w.out);
     px_source_close(source);
     return status;
 }
@@ -88,6 +112,7 @@ const px_command px_command_pack = {
     .name = "pack",
     .positionals = "SOURCE...",
     .summary = "turns any data source into one .npy file, which is read without decoding",
+    .example = "pack photos --size 32 --channels 3 -o photos.npy",
     .options = option_table,
     .run = pack_run,
 };

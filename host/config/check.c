@@ -9,6 +9,10 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
     if (config->train.warmup_steps > config->train.steps)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: train.warmup_steps: found %lld, expected at most train.steps, %lld",
                        where, (long long)config->train.warmup_steps, (long long)config->train.steps);
+    if (config->train.batch_size % config->train.accumulate != 0)
+        return px_fail(ctx, PX_ERR_CONFIG,
+                       "%s: train.accumulate: found %lld, expected a divisor of train.batch_size, %lld", where,
+                       (long long)config->train.accumulate, (long long)config->train.batch_size);
     if (config->data.binarize && config->data.levels != 2)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: data.levels: found %lld, expected 2 with data.binarize", where,
                        (long long)config->data.levels);
@@ -39,6 +43,7 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
     char expected[PX_CONFIG_STRING], found[PX_CONFIG_STRING];
     px_config same_data = *mine; /* px_ranks_same compares the images; paths may differ */
     memcpy(same_data.data.train, first->data.train, sizeof first->data.train);
+    memcpy(same_data.data.validation, first->data.validation, sizeof first->data.validation);
     memcpy(same_data.data.test, first->data.test, sizeof first->data.test);
     const px_key *key = config_difference(px_keys, first, &same_data, false, expected, found);
     if (!key) return PX_OK;

@@ -50,9 +50,22 @@ static location locate(const px_loader *loader, size_t position) {
     return p;
 }
 
+static int parts_of(const px_loader *loader) { return loader->options.parts > 0 ? loader->options.parts : 1; }
+
+/* The number of images of a full micro-batch that this loader reads. */
+static int part_images(const px_loader *loader) {
+    const px_loader_options *o = &loader->options;
+    return o->share > 0 ? o->share : o->batch_size / parts_of(loader);
+}
+
 /* The number of images of a full batch that this loader reads. */
-static size_t max_images(const px_loader *loader) {
-    return (size_t)(loader->options.share > 0 ? loader->options.share : loader->options.batch_size);
+static size_t max_images(const px_loader *loader) { return (size_t)(part_images(loader) * parts_of(loader)); }
+
+/* The position in the endless order of image n of the images that this loader reads of batch `step`. */
+static size_t position_of(const px_loader *loader, int64_t step, int n) {
+    const px_loader_options *o = &loader->options;
+    const int part = n / part_images(loader), within = part * (o->batch_size / parts_of(loader)) + o->first;
+    return (size_t)step * (size_t)o->batch_size + (size_t)(within + n % part_images(loader));
 }
 
 static int images_from(const px_loader *loader, size_t first) {
@@ -78,11 +91,11 @@ static void to_levels(const px_loader *loader, uint8_t *pixels, location p) {
 }
 
 static px_status fill(const px_loader *loader, slot *s) {
-    size_t first = (size_t)s->step * (size_t)loader->options.batch_size + (size_t)loader->options.first;
+    const size_t first = position_of(loader, s->step, 0);
     int images = images_from(loader, first);
     for (int n = 0; n < images; n++) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
-        location p = locate(loader, first + (size_t)n);
+        location p = locate(loader, position_of(loader, s->step, n));
         PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
         to_levels(loader, pixels, p);
     }

@@ -19,6 +19,7 @@ typedef struct slot {
 
 typedef struct packer {
     px_source *source;
+    px_pack_range range;
     px_file_out out;
     const px_pack_callbacks *callbacks;
     px_packed *packed;
@@ -39,12 +40,13 @@ static px_status allocate(px_context *ctx, packer *p) {
     return px_fail_memory(ctx, p->source->name, p->window * (p->image_bytes + sizeof *p->slots));
 }
 
-/* A source that is not concurrent is read by one thread, in order. */
+/* first: of the window, counted from the range's first image. A source that is not concurrent is read by one thread, in
+ * order. */
 static void read_window(packer *p, size_t first, size_t count) {
 #pragma omp parallel for schedule(dynamic) if (p->source->concurrent)
     for (size_t i = 0; i < count; i++) {
         slot *s = &p->slots[i];
-        s->status = p->source->read(p->source, &s->ctx, first + i, p->pixels + i * p->image_bytes);
+        s->status = p->source->read(p->source, &s->ctx, p->range.first + first + i, p->pixels + i * p->image_bytes);
     }
 }
 
@@ -54,7 +56,7 @@ static px_status write_window(px_context *ctx, packer *p, size_t first, size_t c
         const uint8_t *image = p->pixels + i * p->image_bytes;
         if (s->status == PX_ERR_FORMAT) {
             if (p->packed->skipped++ == 0) snprintf(p->why.message, sizeof p->why.message, "%s", s->ctx.message);
-            p->callbacks->skipped(p->callbacks->user, first + i, s->ctx.message);
+            p->callbacks->skipped(p->callbacks->user, p->range.first + first + i, s->ctx.message);
             continue;
         }
         if (s->status != PX_OK) return px_fail(ctx, s->status, "%s", s->ctx.message);
@@ -67,18 +69,19 @@ static px_status write_window(px_context *ctx, packer *p, size_t first, size_t c
 }
 
 static px_status write_images(px_context *ctx, packer *p) {
-    for (size_t first = 0, count; first < p->source->count; first += count) {
-        count = p->source->count - first < p->window ? p->source->count - first : p->window;
+    const size_t images = p->range.count;
+    for (size_t first = 0, count; first < images; first += count) {
+        count = images - first < p->window ? images - first : p->window;
         const px_status asked = px_stop_poll(p->callbacks->stop);
         if (asked != PX_OK)
-            return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", first,
-                           p->source->count, p->out.path);
+            return px_fail(ctx, asked, "pack: stopped after %zu of %zu images; %s is as it was", first, images,
+                           p->out.path);
         read_window(p, first, count);
         PX_TRY(write_window(ctx, p, first, count));
     }
     if (p->packed->images > 0) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found no image that can be read among %zu; the first: %s", p->source->name,
-                   p->source->count, p->why.message);
+                   images, p->why.message);
 }
 
 /* Writes the header of a file with `images` images. */
@@ -116,7 +119,7 @@ static px_status write_checksum(px_context *ctx, const char *name, uint32_t crc,
 /* Writes both files under temporary names. */
 static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     PX_TRY(allocate(ctx, p));
-    PX_TRY(write_header(ctx, p, p->out.stream, p->source->count));
+    PX_TRY(write_header(ctx, p, p->out.stream, p->range.count));
     PX_TRY(write_images(ctx, p));
     PX_TRY(finish_header(ctx, p));
     px_stop_hold(p->callbacks->stop); /* a sync may take long, and is not a hang */
@@ -126,10 +129,10 @@ static px_status write_all(px_context *ctx, packer *p, px_file_out *checksum) {
     return status;
 }
 
-px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_callbacks *callbacks,
-                  px_packed *packed) {
+px_status px_pack(px_context *ctx, px_source *source, px_pack_range range, const char *path,
+                  const px_pack_callbacks *callbacks, px_packed *packed) {
     px_file_out checksum = {0};
-    packer p = {.source = source, .callbacks = callbacks, .packed = packed};
+    packer p = {.source = source, .range = range, .callbacks = callbacks, .packed = packed};
     *packed = (px_packed){0};
     px_status status = px_file_create(ctx, path, &p.out);
     if (status == PX_OK) status = write_all(ctx, &p, &checksum);

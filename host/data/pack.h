@@ -18,13 +18,18 @@ typedef struct px_packed {
     uint32_t crc32; /* of the file */
 } px_packed;
 
-/* Writes the source's images in order to path as uint8 [N, H, W, C]. Several threads read a concurrent source. Memory
- * does not grow with the number of images.
+/* Images first .. first + count - 1 of a source, in which they must lie. */
+typedef struct px_pack_range {
+    size_t first, count;
+} px_pack_range;
+
+/* Writes a range of the source's images in order to path as uint8 [N, H, W, C]. Several threads read a concurrent
+ * source. Memory does not grow with the number of images.
  *
  * An image whose read fails with PX_ERR_FORMAT is skipped and reported; any other failure ends the call. PX_ERR_FORMAT
  * if no image could be read. path is written under a temporary name and renamed, then path.sfv: a line "NAME CRC32",
  * which `cksfv` and `rhash -c` read. After a failure or a stop both files are unchanged. */
-px_status px_pack(px_context *ctx, px_source *source, const char *path, const px_pack_callbacks *callbacks,
-                  px_packed *packed);
+px_status px_pack(px_context *ctx, px_source *source, px_pack_range range, const char *path,
+                  const px_pack_callbacks *callbacks, px_packed *packed);
 
 #endif

@@ -343,6 +343,12 @@ static inline uint64_t px_sample_key(int column, int channel) { return (uint64_t
 
 /* ---- Optimisers ---- */
 
+/* sum += x: the sum of gradients over the micro-batches of a step. */
+typedef struct px_add_gradients_args {
+    px_tensor x;   /* [in]      (R, C) */
+    px_tensor sum; /* [in, out] (R, C) */
+} px_add_gradients_args;
+
 /* sum(r) = sum of the squares of row r of x: the first half of a global norm. */
 typedef struct px_sum_squares_args {
     px_tensor x;   /* [in]  (R, C) */
@@ -427,6 +433,7 @@ typedef struct px_ema_args {
     X(unskew)                                                                                                          \
     X(mask)                                                                                                            \
     X(sum_columns)                                                                                                     \
+    X(add_gradients)                                                                                                   \
     X(sum_squares)                                                                                                     \
     X(clip)                                                                                                            \
     X(upload_scalars)                                                                                                  \
@@ -437,6 +444,15 @@ typedef struct px_ema_args {
 #define PX_DEVICE_OPS(X)                                                                                               \
     PX_ACTIVATION_OPS(X)                                                                                               \
     PX_COMMON_OPS(X)
+
+/* The operations of the device table, numbered: PX_OP_gemm, ... */
+enum {
+#define PX_COUNT_OP(name) PX_OP_##name,
+    PX_DEVICE_OPS(PX_COUNT_OP)
+#undef PX_COUNT_OP
+        PX_OPS
+};
+extern const char *const px_op_names[PX_OPS];
 
 /* Memory: device memory, aligned to 64 bytes at least; host memory that is fast to copy from (page-locked on CUDA);
  * copies in stream order. download and synchronize return when all earlier work is done. Until then, the source of an
@@ -501,6 +517,7 @@ struct px_device {
     px_type activation;    /* PX_REAL or PX_BF16 */
     const char *kind;      /* "cpu" or "cuda" */
     char description[128]; /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char versions[96];     /* CUDA: of driver, runtime, cuBLASLt and cuDNN; "" on the CPU */
     char identity[64];     /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
     size_t memory;         /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
     size_t held;           /* bytes that arenas have allocated */

@@ -20,12 +20,14 @@ typedef struct px_progress {
     char label[64];
     int64_t start, done, total; /* units: steps, images or pixels */
     double started, drawn;      /* monotonic clock, seconds */
-    double busy; /* seconds spent on units, which give the rate; the time left includes all others; 0: all */
+    double busy;       /* seconds spent on units, which give the rate; the time left includes all others; 0: all */
+    double images;     /* images in a unit: the rate is in images/s. 0: it is in units/s */
+    bool count_images; /* the count is in images, too */
 } px_progress;
 
 void px_progress_begin(px_progress *progress, FILE *out, const char *label, int64_t start, int64_t total);
-/* Draws the line if it is due; cheap otherwise. detail: shown besides bar, percentage, rate and time left, e.g. "79.3
- * nats  412 images/s". */
+/* Draws the line if it is due; cheap otherwise. detail: shown besides bar, percentage, rate and time left, such as the
+ * loss; on a narrow terminal it is left out last. */
 void px_progress_update(px_progress *progress, int64_t done, const char *detail);
 /* Clears the bar so that a full line can be printed to the same stream; the next update draws it again. */
 void px_progress_clear(px_progress *progress);
@@ -44,18 +46,22 @@ typedef struct px_metric {
 
 typedef struct px_metrics px_metrics;
 
-/* Opens folder/metrics.jsonl for appending, and a new folder/events.out.tfevents.*.
+/* Opens folder/metrics.jsonl for appending, and a new folder/events.out.tfevents.*. epochs: passes over the training
+ * images in a step.
  *
  * Lines of later steps than `step`, and an incomplete last line, are removed first, so that the lines of a resumed run
  * equal those of an uninterrupted run. Records of starts are kept. TensorBoard discards events of later steps in older
  * files. */
-px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **metrics);
+px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, double epochs, px_metrics **metrics);
 /* Removes the lines of `step` that contain `name` from folder/metrics.jsonl, because they will be written again. Call
  * it before px_metrics_open. */
 px_status px_metrics_forget(px_context *ctx, const char *folder, int64_t step, const char *name);
-/* Appends {"step": 12, "name": value, ...}, writes the values as TensorBoard scalars, and flushes both. A value that is
- * not finite is written as null. */
+/* Appends {"step": 12, "name": value, ..., "epoch": 0.5, "time": "2026-11-27T02:14:03Z"}, writes the values as
+ * TensorBoard scalars, and flushes both. A value that is not finite is written as null. */
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count);
+/* The present time in UTC, as "2026-11-27T02:14:03Z". */
+enum { PX_TIME_TEXT = 32 };
+void px_time_text(char text[PX_TIME_TEXT]);
 /* Appends the record of a start, a JSON object with a number "start" on one line, and flushes. */
 px_status px_metrics_record(px_metrics *metrics, const char *json);
 /* Writes an image for TensorBoard. png: the bytes of a PNG file. */

@@ -13,6 +13,7 @@
 struct px_metrics {
     px_context *ctx;
     FILE *lines, *events;
+    double epochs; /* in a step */
     char path[1024], events_path[1024];
 };
 
@@ -169,18 +170,29 @@ static px_status flush_lines(px_metrics *metrics) {
     return px_fail(metrics->ctx, PX_ERR_FILE, "%s: %s", metrics->path, strerror(errno));
 }
 
+void px_time_text(char text[PX_TIME_TEXT]) {
+    struct tm parts;
+    const time_t now = time(NULL);
+    text[0] = '\0';
+    if (gmtime_r(&now, &parts)) strftime(text, PX_TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
 px_status px_metrics_record(px_metrics *metrics, const char *json) {
     fprintf(metrics->lines, "%s\n", json);
     return flush_lines(metrics);
 }
 
 px_status px_metrics_write(px_metrics *metrics, int64_t step, const px_metric *values, int count) {
+    char text[PX_TIME_TEXT];
     fprintf(metrics->lines, "{\"step\": %lld", (long long)step);
     for (int i = 0; i < count; i++) {
         fprintf(metrics->lines, ", \"%s\": ", values[i].name);
         write_number(metrics->lines, values[i].value);
     }
-    fputs("}\n", metrics->lines);
+    px_time_text(text);
+    fputs(", \"epoch\": ", metrics->lines);
+    write_number(metrics->lines, (double)step * metrics->epochs);
+    fprintf(metrics->lines, ", \"time\": \"%s\"}\n", text);
     PX_TRY(flush_lines(metrics));
     for (int i = 0; i < count; i++) PX_TRY(write_scalar(metrics, step, &values[i]));
     return flush_events(metrics);
@@ -240,11 +252,12 @@ static px_status open_files(px_metrics *metrics, const char *folder, int64_t ste
     return write_head(metrics, step);
 }
 
-px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, px_metrics **result) {
+px_status px_metrics_open(px_context *ctx, const char *folder, int64_t step, double epochs, px_metrics **result) {
     *result = NULL;
     px_metrics *metrics = calloc(1, sizeof *metrics);
     if (!metrics) return px_fail_memory(ctx, folder, sizeof *metrics);
     metrics->ctx = ctx;
+    metrics->epochs = epochs;
     px_status status = open_files(metrics, folder, step);
     if (status == PX_OK)
         *result = metrics;

@@ -38,6 +38,25 @@ static void format_time(char *text, size_t size, double seconds) {
         snprintf(text, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
 }
 
+static void describe_count(const px_progress *progress, char part[PART_BYTES]) {
+    const double scale = progress->count_images ? progress->images : 1;
+    /* Images are counted as parts of a batch: the small term makes up for rounding in the product. */
+    const long long done = (long long)((double)progress->done * scale + 1e-6);
+    const long long total = (long long)((double)progress->total * scale + 0.5);
+    snprintf(part, PART_BYTES, "%lld/%lld%s", done, total, progress->count_images ? " images" : "");
+}
+
+static void describe_rate(const px_progress *progress, double elapsed, char part[PART_BYTES]) {
+    const double units = (double)(progress->done - progress->start);
+    const double rate = units / (progress->busy > 0 ? progress->busy : elapsed);
+    const double shown = progress->images > 0 ? rate * progress->images : rate;
+    snprintf(part, PART_BYTES, "%.*f%s/s",
+             shown < 10    ? 2
+             : shown < 100 ? 1
+                           : 0,
+             shown, progress->images > 0 ? " images" : "");
+}
+
 static void describe(const px_progress *progress, const char *detail, double now, line_parts parts) {
     const int64_t done = progress->done, total = progress->total, fresh = done - progress->start;
     double elapsed = now - progress->started;
@@ -46,25 +65,31 @@ static void describe(const px_progress *progress, const char *detail, double now
 
     snprintf(parts[LABEL], PART_BYTES, "%s", progress->label);
     snprintf(parts[SHARE], PART_BYTES, "%3d%%", total > 0 ? (int)(100.0 * (double)done / (double)total) : 100);
-    snprintf(parts[COUNT], PART_BYTES, "%lld/%lld", (long long)done, (long long)total);
+    describe_count(progress, parts[COUNT]);
     snprintf(parts[DETAIL], PART_BYTES, "%s", detail ? detail : "");
     format_time(passed, sizeof passed, elapsed);
     snprintf(parts[TIME], PART_BYTES, "%s", passed);
     if (fresh <= 0 || elapsed <= 0) return;
 
-    double rate = (double)fresh / (progress->busy > 0 ? progress->busy : elapsed);
-    snprintf(parts[RATE], PART_BYTES, "%.*f/s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate);
+    describe_rate(progress, elapsed, parts[RATE]);
     if (done >= total) return;
     format_time(left, sizeof left, (double)(total - done) * elapsed / (double)fresh);
     snprintf(parts[TIME], PART_BYTES, "%s, %s left", passed, left);
 }
 
-/* The columns of a line: its characters, because none is wide, and the gaps between its parts. */
+/* The columns of a part: its characters, because none is wide. */
+static int part_cells(const char *part, bool utf8) {
+    int total = 0;
+    for (const char *c = part; *c; c++) total += !utf8 || ((unsigned char)*c & 0xc0) != 0x80;
+    return total;
+}
+
+/* The columns of a line: its parts, and the gaps between them. */
 static int line_cells(line_parts parts, bool utf8) {
     int total = 0;
     for (int i = 0; i < PARTS; i++) {
         if (parts[i][0] && total) total += GAP;
-        for (const char *c = parts[i]; *c; c++) total += !utf8 || ((unsigned char)*c & 0xc0) != 0x80;
+        total += part_cells(parts[i], utf8);
     }
     return total;
 }
@@ -93,10 +118,12 @@ static void fit_width(const px_progress *progress, line_parts parts) {
     struct winsize size;
     const bool known = ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
     const int width = (known ? size.ws_col : 80) - 1;
-    static const int removable[] = {RATE, COUNT, DETAIL, LABEL, TIME};
+    static const int removable[] = {RATE, COUNT, LABEL, TIME};
     enum { REMOVABLE = sizeof removable / sizeof *removable };
     for (int i = 0; i < REMOVABLE && line_cells(parts, progress->utf8) + GAP + EDGES + BAR_MIN > width; i++)
         parts[removable[i]][0] = 0;
+    const bool detail_fits = part_cells(parts[DETAIL], progress->utf8) <= width;
+    if (line_cells(parts, progress->utf8) > width) parts[detail_fits ? SHARE : DETAIL][0] = 0;
     if (line_cells(parts, progress->utf8) > width) parts[SHARE][0] = 0;
     int left = width - line_cells(parts, progress->utf8) - GAP - EDGES;
     if (left < 1) return;

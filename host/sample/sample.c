@@ -112,8 +112,9 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
         PX_TRY(px_decoder_begin(sampler->decoder[g], group.images, given));
     }
     for (int row = 0; row * s->width < pixels; row++) {
+        const int end = (row + 1) * s->width < pixels ? (row + 1) * s->width : pixels;
         PX_TRY(sample_groups(sampler, request, groups, row));
-        if (progress) px_progress_update(progress, before + (row + 1) * s->width, "");
+        if (progress) px_progress_update(progress, before + (int64_t)end * request->images, "");
     }
     for (int g = 0; g < groups; g++) {
         const size_t first = (size_t)group_at(sampler, request, g).first;

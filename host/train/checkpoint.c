@@ -33,9 +33,8 @@ static px_tensor model_flat(px_model *model, const px_optimizer *optimizer) {
 }
 
 /* The tensors that optimizer.safetensors holds: moments, and the weights if the model file holds their average. */
-static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
-    px_optimizer_state states[PX_OPTIMIZER_STATES];
-    const int found = px_optimizer_states(optimizer, states);
+static int flats_of(const px_model *model, const px_optimizer_state *states, int found,
+                    px_named_flat flats[PX_OPTIMIZER_STATES]) {
     int count = 0;
     for (int i = 0; i < found; i++) {
         if (strcmp(states[i].name, "first") == 0) flats[count++] = (px_named_flat){"first.", states[i].tensor};
@@ -44,6 +43,21 @@ static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_na
             flats[count++] = (px_named_flat){"weights.", px_model_weights(model)};
     }
     return count;
+}
+
+static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    return flats_of(model, states, px_optimizer_states(optimizer, states), flats);
+}
+
+px_status px_checkpoint_bytes(const px_model *model, const px_config *config, int64_t step,
+                              px_checkpoint_sizes *sizes) {
+    const px_optimizer_spec spec = px_optimizer_spec_from(config);
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    px_named_flat flats[PX_OPTIMIZER_STATES];
+    const int count = flats_of(model, states, px_optimizer_plan_states(model, &spec, states), flats);
+    PX_TRY(px_model_file_bytes(model, config, step, &sizes->model));
+    return px_flat_file_bytes(model, flats, count, NULL, 0, &sizes->optimizer);
 }
 
 /* Adds a double with 17 digits, which preserve all its bits. cJSON writes 15, with which a resumed run would differ. */
@@ -67,15 +81,30 @@ static void digest_add(cJSON *json, const char *name, const px_source_digest *di
 
 void px_state_add_data(cJSON *json, const px_train_state *state) {
     cJSON *data = cJSON_AddObjectToObject(json, "data");
-    digest_add(data, "train", &state->train);
-    digest_add(data, "test", &state->test);
+    for (px_split split = 0; split < PX_SPLITS; split++) digest_add(data, px_split_name(split), &state->data[split]);
+}
+
+static void evaluation_add(cJSON *json, const char *name, const px_evaluation *e) {
+    if (e->images == 0) return;
+    cJSON *item = cJSON_AddObjectToObject(json, name);
+    cJSON_AddNumberToObject(item, "images", (double)e->images);
+    state_add(item, "nats_per_image", e->nats_per_image);
+    state_add(item, "bits_per_dim", e->bits_per_dim);
+    state_add(item, "standard_error", e->standard_error);
+}
+
+static void figures_add(cJSON *json, const px_train_figures *f) {
+    if (isfinite(f->best_nats_per_image)) state_add(json, "best_nats_per_image", f->best_nats_per_image);
+    cJSON_AddNumberToObject(json, "best_step", (double)f->best_step);
+    evaluation_add(json, "evaluation", &f->evaluation);
+    evaluation_add(json, "independent", &f->independent);
+    evaluation_add(json, "test", &f->test);
 }
 
 static px_status state_save(px_context *ctx, const px_train_state *state, const char *path) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "step", (double)state->step);
-    if (isfinite(state->best_nats_per_image)) state_add(json, "best_nats_per_image", state->best_nats_per_image);
-    cJSON_AddNumberToObject(json, "best_step", (double)state->best_step);
+    figures_add(json, &state->figures);
     if (state->evaluation_due) cJSON_AddTrueToObject(json, "evaluation_due");
     if (state->samples_due) cJSON_AddTrueToObject(json, "samples_due");
     state_add(json, "window_nats", state->window_nats);
@@ -108,23 +137,46 @@ static px_source_digest digest_read(const cJSON *json, const char *name) {
     return (px_source_digest){number[0], number[1], number[2], number[3], checksum ? strtoull(checksum, NULL, 16) : 0};
 }
 
+/* An evaluation; images is 0 if the state has none. */
+static px_evaluation evaluation_read(const cJSON *json, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    px_evaluation e = {0};
+    double images = 0;
+    const bool complete = state_number(item, "images", &images) && images >= 1 && images <= 1e15 &&
+                          state_number(item, "nats_per_image", &e.nats_per_image) &&
+                          state_number(item, "bits_per_dim", &e.bits_per_dim) &&
+                          state_number(item, "standard_error", &e.standard_error);
+    e.images = complete ? (size_t)images : 0;
+    return e;
+}
+
+static px_train_figures figures_read(const cJSON *json) {
+    px_train_figures f = {.evaluation = evaluation_read(json, "evaluation"),
+                          .independent = evaluation_read(json, "independent"),
+                          .test = evaluation_read(json, "test"),
+                          .best_nats_per_image = INFINITY};
+    double best_step = 0;
+    state_number(json, "best_nats_per_image", &f.best_nats_per_image);
+    state_number(json, "best_step", &best_step);
+    f.best_step = (int64_t)best_step;
+    return f;
+}
+
 static px_status state_load(px_context *ctx, const char *path, int64_t step, px_train_state *state) {
     char *text;
     PX_TRY(px_file_read_text(ctx, path, 1 << 16, &text));
     cJSON *json = cJSON_Parse(text);
-    double found = -1, best_step = 0, window_steps = 0;
-    *state = (px_train_state){.best_nats_per_image = INFINITY};
-    const bool complete = state_number(json, "step", &found) && state_number(json, "best_step", &best_step) &&
+    double found = -1, window_steps = 0;
+    *state = (px_train_state){.figures = figures_read(json)};
+    const bool complete = state_number(json, "step", &found) && cJSON_HasObjectItem(json, "best_step") &&
                           state_number(json, "window_nats", &state->window_nats) &&
                           state_number(json, "window_steps", &window_steps);
-    state_number(json, "best_nats_per_image", &state->best_nats_per_image);
     state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
     state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
-    state->train = digest_read(json, "train");
-    state->test = digest_read(json, "test");
+    for (px_split split = 0; split < PX_SPLITS; split++) state->data[split] = digest_read(json, px_split_name(split));
     cJSON_Delete(json);
     free(text);
-    state->step = (int64_t)found, state->best_step = (int64_t)best_step, state->window_steps = (int64_t)window_steps;
+    state->step = (int64_t)found, state->window_steps = (int64_t)window_steps;
     if (complete && state->step == step) return PX_OK;
     return px_fail(ctx, PX_ERR_FORMAT, "%s: found no whole state of step %lld", path, (long long)step);
 }
@@ -249,8 +301,8 @@ static int64_t best_step_of(const char *run) {
     int64_t step = px_checkpoint_newest(run, INT64_MAX);
     while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK) step = px_checkpoint_newest(run, step);
     if (step < 0) return px_checkpoint_newest(run, INT64_MAX);
-    const bool evaluated = isfinite(state.best_nats_per_image);
-    return evaluated && px_checkpoint_exists(run, state.best_step) ? state.best_step : step;
+    const px_train_figures *f = &state.figures;
+    return isfinite(f->best_nats_per_image) && px_checkpoint_exists(run, f->best_step) ? f->best_step : step;
 }
 
 px_status px_checkpoint_find_model(px_context *ctx, const char *model, char path[PX_PATH]) {

@@ -19,21 +19,28 @@
 #include "host/io/file.h"
 #include "host/train/optimizer.h"
 #include "pixelrnn/source.h"
+#include "pixelrnn/train.h"
 
 /* The state of training besides weights and optimiser state. */
 typedef struct px_train_state {
-    int64_t step;               /* updates done */
-    double best_nats_per_image; /* of the best evaluation so far; infinite: none yet */
-    int64_t best_step;
+    int64_t step;       /* updates done */
     double window_nats; /* sum of the training nats per image since the last line of metrics, and its steps */
     int64_t window_steps;
     bool evaluation_due, samples_due; /* at this step, and not done yet */
-    px_source_digest train, test;     /* of the images of the run; images is 0 if there are none or they are unknown */
+    px_train_figures figures;
+    px_source_digest data[PX_SPLITS]; /* of the images of the run; images is 0 if there are none or they are unknown */
 } px_train_state;
 
 /* Saves the checkpoint of state->step and points newest at it. If the checkpoint exists, only its state is replaced. */
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
                              const px_train_state *state);
+
+/* Sizes in bytes of the files of a checkpoint whose content does not depend on the training. */
+typedef struct px_checkpoint_sizes {
+    size_t model, optimizer; /* model.safetensors, optimizer.safetensors */
+} px_checkpoint_sizes;
+/* Computes the sizes that a run of this config writes at a step. PX_ERR_MEMORY. */
+px_status px_checkpoint_bytes(const px_model *model, const px_config *config, int64_t step, px_checkpoint_sizes *sizes);
 
 /* Points the link `name`, best or newest, at the checkpoint of a step by one rename. A folder of that name, left by a
  * copy that followed links, is removed if it is a copy of an existing checkpoint, else renamed. If links cannot be

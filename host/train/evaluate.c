@@ -27,6 +27,12 @@ static px_evaluation moments_evaluation(const running_moments *m, size_t values)
                            .bits_per_dim = m->mean / ((double)values * log(2))};
 }
 
+void px_nll_text(const px_model_spec *spec, double nats, char text[PX_NLL_TEXT]) {
+    const double bits = nats / ((double)spec->height * spec->width * spec->channels * log(2));
+    const int length = snprintf(text, PX_NLL_TEXT, "%.3f nats/image", nats);
+    if (spec->channels > 1) snprintf(text + length, PX_NLL_TEXT - (size_t)length, "  %.4f bits/dim", bits);
+}
+
 px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px_source *source) {
     if (source->height == spec->height && source->width == spec->width && source->channels == spec->channels)
         return PX_OK;
@@ -111,8 +117,8 @@ static px_status visit_model(void *visitor, const px_batch *batch) {
         v->sum += nats[i];
     }
     v->done += (size_t)batch->images;
-    char detail[64];
-    snprintf(detail, sizeof detail, "%.3f nats/image", v->sum / (double)v->done);
+    char detail[PX_NLL_TEXT];
+    px_nll_text(px_model_spec_of(v->model), v->sum / (double)v->done, detail);
     if (v->progress) px_progress_update(v->progress, (int64_t)v->done, detail);
     return PX_OK;
 }

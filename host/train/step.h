@@ -3,22 +3,28 @@
 #define PIXELRNN_STEP_H
 
 #include "host/device/graph.h"
+#include "host/train/accumulation.h"
 #include "host/train/optimizer.h"
 #include "pixelrnn/ranks.h"
 
-/* Initialise the first three members; they belong to the caller. */
+/* Initialise all members but the graph; they belong to the caller. */
 typedef struct px_step {
-    px_model *model;         /* reserved for training */
-    px_optimizer *optimizer; /* of that model */
-    px_reduction *reduction; /* sums the model's gradients over the ranks; NULL in a single process */
-    px_graph graph;          /* of the step; release it with px_graph_release */
+    px_model *model;               /* reserved for training */
+    px_optimizer *optimizer;       /* of that model */
+    px_reduction *reduction;       /* sums the model's gradients over the ranks; NULL in a single process */
+    px_accumulation *accumulation; /* NULL: the step has one batch */
+    px_graph graph;                /* of the last micro-batch and the update; release it with px_graph_release */
 } px_step;
 
 /* Forward, backward, reduction over the ranks, and update number `update` (from 1) at learning rate `rate`.
- * levels: host memory, [images, H, W, C], at most as many images as the model is reserved for. It must not change until
- * the device has finished.
- * A device with graphs captures the whole step. With a reduction it captures the forward pass alone: the backward pass
- * calls px_reduction_ready on the host as soon as gradients are final, which a captured graph cannot do. */
+ * levels: host memory, [images, H, W, C], at most as many images as the model is reserved for; with an accumulation,
+ * its micro-batches, one after the other. It must not change until the device has finished.
+ * A device with graphs captures the whole step, from its last micro-batch on. With a reduction it captures the forward
+ * pass alone: the backward pass calls px_reduction_ready on the host as soon as gradients are final, which a captured
+ * graph cannot do. */
 px_status px_step_run(px_step *step, const uint8_t *levels, int images, int64_t update, double rate);
+
+/* (images, 1) PX_FLOAT64 on the device: the nats of each image of the last step. */
+px_tensor px_step_nats(const px_step *step);
 
 #endif

@@ -19,8 +19,15 @@ double px_learning_rate(const px_config *config, int64_t step) {
     return rate;
 }
 
+/* The model's gradient hook: adds the gradients of the other micro-batches, then starts to sum over the ranks. */
+static px_status gradients_ready(void *step, size_t first) {
+    px_step *s = step;
+    PX_TRY(px_accumulation_finish(s->accumulation, first));
+    return s->reduction ? px_reduction_ready(s->reduction, first) : PX_OK;
+}
+
 static px_status backward_reduce_update(px_step *s) {
-    PX_TRY(px_model_backward(s->model));       /* with a reduction, also starts to sum the gradients that are final */
+    PX_TRY(px_model_backward(s->model));       /* calls gradients_ready for gradients that are final */
     PX_TRY(px_reduction_finish(s->reduction)); /* then the gradients are sums over all ranks */
     return px_optimizer_update(s->optimizer);  /* clips gradients, updates the weights and their average */
 }
@@ -38,9 +45,14 @@ static px_proof_state state_of(const px_step *s) {
 
 px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t update, double rate) {
     px_device *device = px_model_device(s->model);
+    const px_model_spec *spec = px_model_spec_of(s->model);
+    const int last = px_accumulation_parts(s->accumulation) - 1, part_images = images / (last + 1);
+    const size_t part_bytes = (size_t)(part_images * spec->height) * (size_t)(spec->width * spec->channels);
     px_status status = PX_OK;
-    px_model_set_gradient_hook(s->model, s->reduction ? px_reduction_ready : NULL, s->reduction);
-    PX_TRY(px_model_upload_batch(s->model, levels, images));
+    for (int part = 0; part < last; part++)
+        PX_TRY(px_accumulation_add(s->accumulation, part, levels + (size_t)part * part_bytes));
+    px_model_set_gradient_hook(s->model, gradients_ready, s);
+    PX_TRY(px_model_upload_batch(s->model, levels + (size_t)last * part_bytes, part_images));
     PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
     const px_graph_key key = px_model_graph_key(s->model);
     const px_proof_state state = state_of(s);
@@ -49,7 +61,11 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
         if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);
     }
     if (status == PX_OK && s->reduction) status = backward_reduce_update(s); /* calls the host, so it is not captured */
-    return status;
+    return status == PX_OK ? px_accumulation_keep_nats(s->accumulation, last) : status;
+}
+
+px_tensor px_step_nats(const px_step *s) {
+    return s->accumulation ? px_accumulation_nats(s->accumulation) : px_model_nats_tensor(s->model);
 }
 
 /* Whether an action that runs every `every` steps is due after `step` steps. After the last step all are; 0 means only
@@ -71,7 +87,7 @@ static px_status collect_to(px_trainer *t, int64_t step) {
 static px_status run_actions(px_trainer *t) {
     const px_config *c = t->config;
     const bool checkpoint = is_due(t, t->issued, c->train.checkpoint_every);
-    const bool evaluation = t->test && is_due(t, t->issued, c->train.evaluate_every);
+    const bool evaluation = px_trainer_evaluated(t) && is_due(t, t->issued, c->train.evaluate_every);
     const bool samples = c->train.samples > 0 && is_due(t, t->issued, c->train.sample_every);
     t->state.evaluation_due = evaluation;
     t->state.samples_due = samples;
@@ -98,7 +114,8 @@ static px_status train_loop(px_trainer *t) {
         PX_TRY(run_actions(t));
     }
     PX_TRY(collect_to(t, t->issued));
-    return px_ranks_agree(t->ranks, px_trainer_save(t)); /* no rank leaves before rank 0 has saved */
+    PX_TRY(px_ranks_agree(t->ranks, px_trainer_save(t))); /* no rank leaves before rank 0 has saved */
+    return px_trainer_test(t);
 }
 
 px_status px_train(px_device *device, const px_train_options *options, px_train_result *result) {
@@ -113,12 +130,14 @@ px_status px_train(px_device *device, const px_train_options *options, px_train_
     px_status status = px_trainer_open(&trainer);
     if (status == PX_OK) {
         px_progress_begin(&trainer.progress, options->out, "train", trainer.state.step, options->config->train.steps);
+        trainer.progress.images = (double)options->config->train.batch_size;
         status = train_loop(&trainer);
         px_progress_clear(&trainer.progress);
     }
     result->step = trainer.state.step;
-    if (trainer.state.step < options->config->train.steps || trainer.state.evaluation_due || trainer.state.samples_due)
-        result->stop = trainer.stop;
+    result->figures = trainer.state.figures;
+    result->config_saved = trainer.config_written;
+    if (!px_trainer_is_complete(&trainer)) result->stop = trainer.stop;
     px_trainer_close(&trainer);
     return status;
 }

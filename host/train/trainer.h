@@ -20,18 +20,20 @@ typedef struct px_trainer {
     bool root; /* this is rank 0, the only one that reads and writes the run folder */
     px_train_result *result;
 
-    px_source *train, *test; /* test: NULL without data.test */
-    px_source_digest train_digest, test_digest;
-    px_share share; /* the images of each batch that this rank trains on */
-    int max_images; /* the largest share of any rank; the model is reserved for as many images */
+    px_source *data[PX_SPLITS]; /* NULL where the config has no source of this split */
+    px_source_digest digest[PX_SPLITS];
+    px_split evaluated; /* during training: PX_SPLIT_VALID, or PX_SPLIT_TEST without data.validation */
+    px_share share;     /* the images of each micro-batch that this rank trains on */
+    int max_images;     /* the largest share of any rank; the model is reserved for as many images */
     px_loader *loader;
     px_model *model;
     px_optimizer *optimizer;
-    px_reduction *reduction; /* NULL in a single process */
-    px_step step;            /* of model, optimizer and reduction */
-    px_sampler *sampler;     /* draws samples on rank 0; else, or without train.samples, NULL */
-    double *results;         /* of the last two steps: trainer_statistics.c; page-locked */
-    double norm;             /* of the gradients of the step that was collected last */
+    px_reduction *reduction;       /* NULL in a single process */
+    px_accumulation *accumulation; /* NULL without train.accumulate */
+    px_step step;                  /* of model, optimizer, reduction and accumulation */
+    px_sampler *sampler;           /* draws samples on rank 0; else, or without train.samples, NULL */
+    double *results;               /* of the last two steps: trainer_statistics.c; page-locked */
+    double norm;                   /* of the gradients of the step that was collected last */
 
     px_lock lock;              /* on rank 0, of the run folder */
     px_config previous_config; /* when resuming, the run folder's config.yaml */
@@ -51,15 +53,35 @@ typedef struct px_trainer {
     int64_t window_step;
 } px_trainer;
 
-/* The options of this run's evaluations. */
-static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t) {
+/* The images that are sampled at a time during training; 0: none. */
+static inline int px_trainer_samples_at_once(const px_config *config) {
+    enum { MAX = 64 };
+    return config->train.samples < MAX ? (int)config->train.samples : MAX;
+}
+
+/* The options of this run's evaluations. limit: px_evaluate_options.limit. */
+static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t, int64_t limit) {
     return (px_evaluate_options){.batch = t->max_images,
-                                 .limit = (size_t)t->config->train.evaluate_images,
+                                 .limit = (size_t)limit,
                                  .binarize = t->config->data.binarize,
                                  .seed = (uint64_t)t->config->seed,
                                  .levels = (int)t->config->data.levels,
                                  .ranks = t->ranks,
                                  .stop = t->options->stop};
+}
+
+/* The source that is evaluated during training; NULL: none. */
+static inline px_source *px_trainer_evaluated(const px_trainer *t) { return t->data[t->evaluated]; }
+
+/* Whether data.test must be evaluated after the last step, and has not been yet. */
+static inline bool px_trainer_test_is_due(const px_trainer *t) {
+    return t->evaluated == PX_SPLIT_VALID && t->data[PX_SPLIT_TEST] && t->state.figures.test.images == 0;
+}
+
+/* Whether all steps, evaluations and samples of the run are done. */
+static inline bool px_trainer_is_complete(const px_trainer *t) {
+    return t->state.step >= t->config->train.steps && !t->state.evaluation_due && !t->state.samples_due &&
+           !px_trainer_test_is_due(t);
 }
 
 /* Opens data, model, optimiser, run folder and, when resuming, the newest complete checkpoint. After a failure, too,
@@ -69,7 +91,9 @@ void px_trainer_close(px_trainer *trainer);
 
 /* ---- Parts of the set-up ---- */
 
-/* Loads the newest complete checkpoint, if there is one, and prints the config keys that have changed since. */
+/* Loads the newest complete checkpoint, if there is one, and otherwise sets the state of step 0. Changes no file. */
+px_status px_trainer_load(px_trainer *trainer);
+/* If a checkpoint was loaded, rejects those after it and prints the config keys that have changed since. */
 px_status px_trainer_resume(px_trainer *trainer);
 /* Renames the checkpoints from step `from` on to STEP.rejected, with a warning for each. */
 px_status px_trainer_reject(px_trainer *trainer, int64_t from);
@@ -102,6 +126,16 @@ px_status px_trainer_checkpoint(px_trainer *trainer);
 /* Runs the evaluation and draws the samples that state.evaluation_due and state.samples_due request, then brings the
  * checkpoint of this step up to date. If a stop request ends one of them, it remains due and trainer->stop is set. */
 px_status px_trainer_evaluate_and_sample(px_trainer *trainer);
+/* If data.test is due, evaluates the best checkpoint on it, whose weights become the model's. Call it after the last
+ * step, when its checkpoint is saved. If a stop request ends it, it remains due and trainer->stop is set. */
+px_status px_trainer_test(px_trainer *trainer);
+/* The name of a metric of a split: "validation/nats_per_image". */
+enum { PX_METRIC_NAME = 48 };
+static inline void px_trainer_metric_name(px_split split, const char *metric, char name[PX_METRIC_NAME]) {
+    snprintf(name, PX_METRIC_NAME, "%s/%s", px_split_name(split), metric);
+}
+/* Broadcasts rank 0's weights. All ranks call it. */
+px_status px_trainer_broadcast_weights(px_trainer *trainer);
 
 /* Adds an object named "data" that identifies the images of a run (checkpoint.c). */
 struct cJSON;

@@ -1,6 +1,7 @@
 /* Actions between training steps: metrics, checkpoints, evaluations, samples. */
 #include "host/train/trainer.h"
 #include "host/io/clock.h"
+#include "pixelrnn/model_file.h"
 #include "pixelrnn/sample.h"
 #include "host/model/internal.h"
 #include <math.h>
@@ -46,7 +47,8 @@ px_status px_trainer_log(px_trainer *t) {
 /* ---- Checkpoints ---- */
 
 static bool is_best(const px_trainer *t) {
-    return t->state.best_step == t->state.step && isfinite(t->state.best_nats_per_image);
+    const px_train_figures *f = &t->state.figures;
+    return f->best_step == t->state.step && isfinite(f->best_nats_per_image);
 }
 
 static px_status save(px_trainer *t) {
@@ -55,7 +57,7 @@ static px_status save(px_trainer *t) {
     if (is_best(t)) PX_TRY(px_checkpoint_mark(t->ctx, run, "best", t->state.step));
     /* Until the evaluation is done, the best checkpoint is not known, so none is pruned. */
     if (t->config->train.keep_checkpoints == 0 || t->state.evaluation_due) return PX_OK;
-    return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.best_step);
+    return px_checkpoint_prune(t->ctx, run, t->config->train.keep_checkpoints, t->state.figures.best_step);
 }
 
 px_status px_trainer_save(px_trainer *t) {
@@ -76,27 +78,69 @@ static px_status update_checkpoint(px_trainer *t) {
 
 /* ---- Evaluation ---- */
 
+/* Writes the result of evaluating a split, and prints it with a sentence about the weights, or "". */
+static px_status log_evaluation(px_trainer *t, px_split split, const px_evaluation *e, const char *weights) {
+    const double values[] = {e->nats_per_image, e->bits_per_dim, e->standard_error};
+    static const char *const suffixes[] = {"nats_per_image", "bits_per_dim", "standard_error"};
+    char names[3][PX_METRIC_NAME];
+    px_metric metrics[3];
+    for (int i = 0; i < 3; i++) {
+        px_trainer_metric_name(split, suffixes[i], names[i]);
+        metrics[i] = (px_metric){names[i], values[i]};
+    }
+    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 3));
+    px_progress_line(&t->progress, "step %lld: %s %.3f nats/image, %.4f bits/dim%s", (long long)t->state.step,
+                     px_split_name(split), e->nats_per_image, e->bits_per_dim, weights);
+    return PX_OK;
+}
+
 static px_status evaluate(px_trainer *t) {
-    px_evaluation *e = &t->result->test;
-    const px_evaluate_options options = px_trainer_evaluation(t);
+    px_train_figures *f = &t->state.figures;
+    const px_evaluate_options options = px_trainer_evaluation(t, t->config->train.evaluate_images);
+    char what[48], independent[64];
+    px_evaluation e;
     PX_TRY(px_model_use_weights(t->model, px_optimizer_average(t->optimizer)));
-    const px_status status = px_evaluate(t->model, t->test, &options, NULL, NULL, e);
+    const px_status status = px_evaluate(t->model, px_trainer_evaluated(t), &options, NULL, NULL, &e);
     PX_TRY(px_model_use_weights(t->model, (px_tensor){0}));
-    if (status == PX_ERR_NUMERIC)
-        return px_trainer_fail_not_finite(t, t->state.step, t->state.step, "NLL of the test set");
+    snprintf(what, sizeof what, "NLL of the %s set", px_split_name(t->evaluated));
+    if (status == PX_ERR_NUMERIC) return px_trainer_fail_not_finite(t, t->state.step, t->state.step, what);
     PX_TRY(status);
-    t->result->evaluated = true;
-    const px_metric metrics[] = {{"test/nats_per_image", e->nats_per_image}, {"test/bits_per_dim", e->bits_per_dim}};
-    if (t->metrics) PX_TRY(px_metrics_write(t->metrics, t->state.step, metrics, 2));
-    px_progress_line(&t->progress, "step %lld: test %.3f nats/image, %.4f bits/dim (independent pixels %.3f)",
-                     (long long)t->state.step, e->nats_per_image, e->bits_per_dim,
-                     t->result->independent.nats_per_image);
+    snprintf(independent, sizeof independent, " (independent pixels %.3f)", f->independent.nats_per_image);
+    PX_TRY(log_evaluation(t, t->evaluated, &e, independent));
     t->state.evaluation_due = false;
-    if (e->nats_per_image < t->state.best_nats_per_image) {
-        t->state.best_nats_per_image = e->nats_per_image;
-        t->state.best_step = t->state.step;
+    f->evaluation = e;
+    if (e.nats_per_image < f->best_nats_per_image) {
+        f->best_nats_per_image = e.nats_per_image;
+        f->best_step = t->state.step;
     }
     return PX_OK;
+}
+
+/* The step of the best checkpoint, or of the last one if no evaluation has chosen one. */
+static int64_t best_step(const px_trainer *t) {
+    const px_train_figures *f = &t->state.figures;
+    return isfinite(f->best_nats_per_image) ? f->best_step : t->state.step;
+}
+
+/* Reads the weights of the best checkpoint into the model, on all ranks. */
+static px_status load_best(px_trainer *t) {
+    char path[PX_PATH];
+    px_status status = px_checkpoint_path(t->ctx, t->options->run, best_step(t), "/model.safetensors", path);
+    if (status == PX_OK && t->root) status = px_model_file_load_weights(path, t->model);
+    PX_TRY(px_ranks_agree(t->ranks, status));
+    return px_trainer_broadcast_weights(t);
+}
+
+static px_status test(px_trainer *t) {
+    const px_evaluate_options options = px_trainer_evaluation(t, 0);
+    px_evaluation e;
+    char weights[64];
+    PX_TRY(load_best(t));
+    PX_TRY(px_evaluate(t->model, t->data[PX_SPLIT_TEST], &options, NULL, NULL, &e));
+    snprintf(weights, sizeof weights, " (checkpoint of step %lld)", (long long)best_step(t));
+    PX_TRY(log_evaluation(t, PX_SPLIT_TEST, &e, weights));
+    t->state.figures.test = e;
+    return px_trainer_save(t);
 }
 
 /* ---- Samples ---- */
@@ -167,7 +211,7 @@ static px_status accept_stop(px_trainer *t, px_status status) {
 
 px_status px_trainer_evaluate_and_sample(px_trainer *t) {
     px_train_state *s = &t->state;
-    if (s->evaluation_due && t->test && t->stop == PX_OK) {
+    if (s->evaluation_due && px_trainer_evaluated(t) && t->stop == PX_OK) {
         PX_TRY(accept_stop(t, timed(t, "evaluate_s", evaluate)));
         if (!s->evaluation_due) PX_TRY(update_checkpoint(t));
     }
@@ -177,4 +221,9 @@ px_status px_trainer_evaluate_and_sample(px_trainer *t) {
         if (!s->samples_due) PX_TRY(update_checkpoint(t));
     }
     return PX_OK;
+}
+
+px_status px_trainer_test(px_trainer *t) {
+    if (t->stop != PX_OK || t->state.step < t->config->train.steps || !px_trainer_test_is_due(t)) return PX_OK;
+    return accept_stop(t, timed(t, "test_s", test));
 }

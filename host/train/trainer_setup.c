@@ -8,7 +8,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- Ranks ---- */
@@ -36,8 +35,10 @@ static px_status compare_digests(px_context *ctx, const px_source *source, const
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
-/* Computes the digest of the images. PX_ERR_CONFIG unless it is the same on all ranks. */
-static px_status compare_source(px_trainer *t, px_source *source, px_source_digest *mine) {
+/* Computes the digest of the images of a split. PX_ERR_CONFIG unless it is the same on all ranks. */
+static px_status compare_source(px_trainer *t, px_split split) {
+    px_source *source = t->data[split];
+    px_source_digest *mine = &t->digest[split];
     if (!source) return PX_OK;
     PX_TRY(px_ranks_agree(t->ranks, px_source_digest_of(t->ctx, source, mine)));
     px_source_digest first = *mine;
@@ -57,12 +58,16 @@ static px_status broadcast_tensor(px_trainer *t, px_tensor tensor) {
     return status;
 }
 
+px_status px_trainer_broadcast_weights(px_trainer *t) {
+    if (t->ranks) PX_TRY(broadcast_tensor(t, px_model_weights(t->model)));
+    return px_model_cast_weights(t->model);
+}
+
 /* Broadcasts rank 0's weights, optimiser state and training state. */
 static px_status broadcast_state(px_trainer *t) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     const int count = t->ranks ? px_optimizer_states(t->optimizer, states) : 0;
-    if (t->ranks) PX_TRY(broadcast_tensor(t, px_model_weights(t->model)));
-    PX_TRY(px_model_cast_weights(t->model));
+    PX_TRY(px_trainer_broadcast_weights(t));
     for (int i = 0; i < count; i++) PX_TRY(broadcast_tensor(t, states[i].tensor));
     PX_TRY(px_ranks_broadcast(t->ranks, &t->state, sizeof t->state));
     t->window_step = t->state.step;
@@ -77,75 +82,93 @@ static void print_conversion(const px_trainer *t, const px_source *source) {
     if (px_source_conversion(source, (int)t->config->data.levels, line)) fprintf(t->options->out, "%s\n", line);
 }
 
+/* Opens the images of a split, if the config has any, and prints their conversion once for each list of files. */
+static px_status open_split(px_trainer *t, px_split split) {
+    const px_config *c = t->config;
+    const char *list = px_source_list_of(c, split), *train = c->data.train;
+    const px_source_options options = px_source_options_of(c, split, PX_ACCESS_ANY);
+    if (!list[0]) return PX_OK;
+    PX_TRY(px_source_open_list(t->ctx, list, &options, &t->data[split]));
+    if (split == PX_SPLIT_TRAIN || strcmp(list, train) != 0) print_conversion(t, t->data[split]);
+    if (split == PX_SPLIT_TRAIN) return PX_OK;
+    const px_source *s = t->data[PX_SPLIT_TRAIN];
+    const px_model_spec spec = px_model_spec_from(c, s->height, s->width, s->channels);
+    return px_evaluate_check(t->ctx, &spec, t->data[split]);
+}
+
+/* Opens the images of all splits. */
+static px_status open_splits(px_trainer *t) {
+    const px_config *c = t->config;
+    if (!c->data.train[0])
+        return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
+    PX_TRY(open_split(t, PX_SPLIT_TRAIN));
+    PX_TRY(open_split(t, PX_SPLIT_VALID));
+    PX_TRY(open_split(t, PX_SPLIT_TEST));
+    t->evaluated = t->data[PX_SPLIT_VALID] ? PX_SPLIT_VALID : PX_SPLIT_TEST;
+    if (t->evaluated == PX_SPLIT_TEST && t->data[PX_SPLIT_TEST])
+        fprintf(t->options->out, "data.validation is empty: data.test chooses the best checkpoint\n");
+    return PX_OK;
+}
+
 /* Divides a batch among the ranks, and opens the images. */
 static px_status open_data(px_trainer *t) {
     const px_config *c = t->config;
-    const int batch = (int)c->train.batch_size, ranks = px_ranks_count(t->ranks);
-    if (batch < ranks)
+    const int parts = (int)c->train.accumulate, images = (int)c->train.batch_size / parts;
+    const int ranks = px_ranks_count(t->ranks);
+    char micro_batches[64] = "";
+    if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
+    if (images < ranks)
         return px_fail(t->ctx, PX_ERR_CONFIG,
-                       "train.batch_size: found %d, expected at least one image for each of %d ranks", batch, ranks);
-    t->share = px_ranks_share(t->ranks, (size_t)batch, 1);
-    t->max_images = (batch + ranks - 1) / ranks;
-    if (!c->data.train[0])
-        return px_fail(t->ctx, PX_ERR_CONFIG, "data.train: found nothing, expected images to train on");
-    px_source_options options = px_source_options_of(c, PX_SPLIT_TRAIN, PX_ACCESS_ANY);
-    PX_TRY(px_source_open_list(t->ctx, c->data.train, &options, &t->train));
-    print_conversion(t, t->train);
-    t->result->entropy = t->train->entropy;
-    if (!c->data.test[0]) return PX_OK;
-    options.split = PX_SPLIT_TEST;
-    PX_TRY(px_source_open_list(t->ctx, c->data.test, &options, &t->test));
-    if (strcmp(c->data.train, c->data.test) != 0) print_conversion(t, t->test);
-    const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
-    return px_evaluate_check(t->ctx, &spec, t->test);
+                       "train.batch_size: found %d%s, expected at least one image for each of %d ranks", images * parts,
+                       micro_batches, ranks);
+    t->share = px_ranks_share(t->ranks, (size_t)images, 1);
+    t->max_images = (images + ranks - 1) / ranks;
+    PX_TRY(open_splits(t));
+    t->result->entropy = t->data[PX_SPLIT_TRAIN]->entropy;
+    return PX_OK;
 }
 
-/* The NLL of the test images under independent pixels, which a model must improve on. */
+/* The NLL of the images that are evaluated during training under independent pixels, which a model must improve on. */
 static px_status evaluate_independent(px_trainer *t) {
-    if (!t->test || !t->root) return PX_OK;
-    const px_evaluate_options options = px_trainer_evaluation(t);
-    if (options.limit > 0 && options.limit < t->test->count)
+    px_source *source = px_trainer_evaluated(t);
+    if (!source || !t->root || (t->resumed && px_trainer_is_complete(t))) return PX_OK;
+    const px_evaluate_options options = px_trainer_evaluation(t, t->config->train.evaluate_images);
+    if (options.limit > 0 && options.limit < source->count)
         fprintf(t->options->out, "evaluating %zu of the %zu images of %s, chosen by the seed\n", options.limit,
-                t->test->count, t->test->name);
-    return px_evaluate_independent(t->device, t->train, t->test, &options, &t->result->independent);
+                source->count, source->name);
+    return px_evaluate_independent(t->device, t->data[PX_SPLIT_TRAIN], source, &options, &t->state.figures.independent);
 }
 
 /* ---- Model ---- */
 
-enum { MAX_SAMPLES_AT_ONCE = 64 };
-
 static px_status open_model(px_trainer *t) {
     const px_config *c = t->config;
-    const px_model_spec spec = px_model_spec_from(c, t->train->height, t->train->width, t->train->channels);
+    px_source *train = t->data[PX_SPLIT_TRAIN];
+    const px_model_spec spec = px_model_spec_from(c, train->height, train->width, train->channels);
     const px_optimizer_spec optimizer = px_optimizer_spec_from(c);
     PX_TRY(px_model_create(t->device, &spec, &t->model));
     PX_TRY(px_model_reserve(t->model, t->max_images, PX_PURPOSE_TRAIN));
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
-    const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
+    const int samples = px_trainer_samples_at_once(c);
     if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
+    if (c->train.accumulate > 1)
+        PX_TRY(px_accumulation_create(t->model, (int)c->train.accumulate, (int)t->share.count, &t->accumulation));
     PX_TRY(px_trainer_allocate_results(t));
     const px_loader_options order = {.levels = spec.levels,
                                      .batch_size = (int)c->train.batch_size,
+                                     .parts = (int)c->train.accumulate,
                                      .first = (int)t->share.first,
                                      .share = (int)t->share.count,
                                      .order = c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED,
                                      .seed = (uint64_t)c->seed,
                                      .flip = c->data.flip,
                                      .binarize = c->data.binarize};
-    return px_loader_open(t->ctx, t->device, t->train, &order, &t->loader);
+    return px_loader_open(t->ctx, t->device, train, &order, &t->loader);
 }
 
 /* ---- The record of a start ---- */
-
-static void add_time(cJSON *json) {
-    char text[32] = "";
-    struct tm parts;
-    const time_t now = time(NULL);
-    if (gmtime_r(&now, &parts)) strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    cJSON_AddStringToObject(json, "time", text);
-}
 
 /* Adds host, device, ranks, and the threads of each rank or the number of GPUs. */
 static void add_machine(cJSON *json, const px_trainer *t) {
@@ -168,8 +191,10 @@ static void add_change(void *json, const char *key, const char *before, const ch
 /* The record as JSON text, which the caller frees; NULL: out of memory. */
 static char *record_text(const px_trainer *t, const char *config) {
     cJSON *json = cJSON_CreateObject();
+    char text_of_time[PX_TIME_TEXT];
+    px_time_text(text_of_time);
     cJSON_AddNumberToObject(json, "start", (double)t->state.step);
-    add_time(json);
+    cJSON_AddStringToObject(json, "time", text_of_time);
     cJSON_AddStringToObject(json, "version", px_version());
     cJSON *command = cJSON_AddArrayToObject(json, "command");
     for (int i = 0; i < t->options->argument_count; i++)
@@ -239,12 +264,38 @@ static px_status check_run(px_trainer *t) {
     return px_config_check_resume(t->ctx, path, &t->previous_config, t->config);
 }
 
+/* Removes a metric of a split at the state's step, which will be written again. */
+static px_status forget_metric(px_trainer *t, px_split split, const char *metric) {
+    char name[PX_METRIC_NAME];
+    px_trainer_metric_name(split, metric, name);
+    return px_metrics_forget(t->ctx, t->options->run, t->state.step, name);
+}
+
+/* Opens metrics.jsonl without the lines that will be written again, and appends the record of this start. At step 0,
+ * the NLL of independent pixels follows. */
+static px_status open_metrics(px_trainer *t) {
+    const px_evaluation *e = &t->state.figures.independent;
+    const double epochs = (double)t->config->train.batch_size / (double)t->data[PX_SPLIT_TRAIN]->count;
+    char nats[PX_METRIC_NAME], bits[PX_METRIC_NAME];
+    if (t->state.evaluation_due) PX_TRY(forget_metric(t, t->evaluated, "nats_per_image"));
+    if (px_trainer_test_is_due(t)) PX_TRY(forget_metric(t, PX_SPLIT_TEST, "nats_per_image"));
+    if (!t->resumed) PX_TRY(forget_metric(t, t->evaluated, "independent_nats_per_image"));
+    PX_TRY(px_metrics_open(t->ctx, t->options->run, t->state.step, epochs, &t->metrics));
+    PX_TRY(write_record(t));
+    if (t->resumed || e->images == 0) return PX_OK;
+    px_trainer_metric_name(t->evaluated, "independent_nats_per_image", nats);
+    px_trainer_metric_name(t->evaluated, "independent_bits_per_dim", bits);
+    const px_metric metrics[] = {{nats, e->nats_per_image}, {bits, e->bits_per_dim}};
+    return px_metrics_write(t->metrics, 0, metrics, 2);
+}
+
 static px_status open_run(px_trainer *t) {
     const char *run = t->options->run;
     char folder[PX_PATH];
     PX_TRY(px_file_make_folder(t->ctx, run));
     PX_TRY(check_run(t)); /* again, since another process may have started meanwhile */
     PX_TRY(px_trainer_resume(t));
+    if (t->resumed && px_trainer_is_complete(t)) return PX_OK; /* nothing will be logged or saved */
     PX_TRY(px_file_path(t->ctx, folder, "%s/checkpoints", run));
     PX_TRY(px_file_make_folder(t->ctx, folder));
     PX_TRY(px_file_path(t->ctx, folder, "%s/samples", run));
@@ -253,9 +304,7 @@ static px_status open_run(px_trainer *t) {
     if (px_checkpoint_try_link(t->ctx, run) != PX_OK)
         fprintf(t->options->out, "warning: %s: best and newest are text files there\n", t->ctx->message);
     if (!t->resumed) PX_TRY(px_trainer_write_config(t)); /* a resumed run writes it after its first step */
-    if (t->state.evaluation_due) PX_TRY(px_metrics_forget(t->ctx, run, t->state.step, "test/nats_per_image"));
-    PX_TRY(px_metrics_open(t->ctx, run, t->state.step, &t->metrics));
-    return write_record(t);
+    return open_metrics(t);
 }
 
 /* ---- The set-up ---- */
@@ -266,15 +315,16 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(compare_configs(t));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? check_run(t) : PX_OK));
     PX_TRY(px_ranks_agree(t->ranks, open_data(t)));
-    PX_TRY(compare_source(t, t->train, &t->train_digest));
-    PX_TRY(compare_source(t, t->test, &t->test_digest));
-    PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
+    for (px_split split = 0; split < PX_SPLITS; split++) PX_TRY(compare_source(t, split));
     PX_TRY(px_ranks_agree(t->ranks, open_model(t)));
+    PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_load(t) : PX_OK));
+    PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
     const double bucket = t->config->parallel.bucket_mib * (1 << 20);
     PX_TRY(px_reduction_create(t->ranks, t->device, px_model_gradients(t->model), (size_t)bucket, &t->reduction));
     /* The loss is the mean over the whole batch, and gradients are summed over the ranks. */
     px_model_set_global_batch(t->model, (int)t->config->train.batch_size);
-    t->step = (px_step){.model = t->model, .optimizer = t->optimizer, .reduction = t->reduction};
+    t->step = (px_step){
+        .model = t->model, .optimizer = t->optimizer, .reduction = t->reduction, .accumulation = t->accumulation};
     px_status status = px_stop_poll(t->options->stop);
     if (status != PX_OK) status = px_fail(t->ctx, status, "train: stopped before its first step");
     PX_TRY(px_ranks_agree(t->ranks, status));
@@ -288,11 +338,11 @@ void px_trainer_close(px_trainer *t) {
     if (t->results) t->device->ops->free_host(t->device, t->results);
     px_graph_release(&t->step.graph, t->device);
     px_reduction_destroy(t->reduction);
+    px_accumulation_destroy(t->accumulation);
     px_loader_close(t->loader);
     px_sampler_destroy(t->sampler);
     px_optimizer_destroy(t->optimizer);
     px_model_destroy(t->model);
-    px_source_close(t->test);
-    px_source_close(t->train);
+    for (px_split split = 0; split < PX_SPLITS; split++) px_source_close(t->data[split]);
     px_lock_release(&t->lock);
 }

@@ -16,12 +16,15 @@ typedef struct step_statistics {
 /* The results of a step: the norm, the norm of this rank's own gradients, and the nats of each image. */
 enum { NORM, OWN_NORM, NATS };
 
+/* The images of a batch that this rank trains on. */
+static int64_t own_images(const px_trainer *t) { return (int64_t)t->share.count * t->config->train.accumulate; }
+
 static double *results_of(const px_trainer *t, int64_t step) {
-    return t->results + (step % PX_DEVICE_EVENTS) * (NATS + t->max_images);
+    return t->results + (step % PX_DEVICE_EVENTS) * (NATS + own_images(t));
 }
 
 px_status px_trainer_allocate_results(px_trainer *t) {
-    const size_t count = (size_t)(PX_DEVICE_EVENTS * (NATS + t->max_images));
+    const size_t count = (size_t)(PX_DEVICE_EVENTS * (NATS + own_images(t)));
     void *memory;
     PX_TRY(t->device->ops->allocate_host(t->device, count * sizeof *t->results, &memory));
     t->results = memory;
@@ -37,7 +40,7 @@ px_status px_trainer_issued(px_trainer *t) {
     const px_tensor norm = px_optimizer_norm(t->optimizer);
     PX_TRY(copy_result(t, &to[NORM], norm));
     PX_TRY(copy_result(t, &to[OWN_NORM], t->reduction ? px_reduction_norm(t->reduction) : norm));
-    PX_TRY(copy_result(t, &to[NATS], px_model_nats_tensor(t->model)));
+    PX_TRY(copy_result(t, &to[NATS], px_step_nats(&t->step)));
     PX_TRY(t->device->ops->event_record(t->device, (int)(t->issued % PX_DEVICE_EVENTS)));
     t->issued++;
     return PX_OK;
@@ -48,7 +51,7 @@ static px_status own_statistics(px_trainer *t, step_statistics *mine) {
     PX_TRY(t->device->ops->event_wait(t->device, (int)(t->state.step % PX_DEVICE_EVENTS)));
     *mine =
         (step_statistics){.norm = results[NORM], .own_norm = results[OWN_NORM], .stop = px_stop_poll(t->options->stop)};
-    for (size_t i = 0; i < t->share.count; i++) mine->nats += results[NATS + i];
+    for (int64_t i = 0; i < own_images(t); i++) mine->nats += results[NATS + i];
     return PX_OK;
 }
 
@@ -116,7 +119,7 @@ static px_status gather_statistics(px_trainer *t, double *mean) {
 
 px_status px_trainer_collect(px_trainer *t) {
     double mean = 0;
-    char detail[96];
+    char detail[PX_NLL_TEXT];
     PX_TRY(gather_statistics(t, &mean));
     t->state.step++;
     t->state.window_nats += mean;
@@ -125,10 +128,7 @@ px_status px_trainer_collect(px_trainer *t) {
     t->step_seconds += now - t->step_began;
     t->step_began = now;
     if (t->root) PX_TRY(px_trainer_write_config(t));
-    const double seconds = t->step_seconds - t->window_step_seconds;
-    const double images = (double)((t->state.step - t->window_step) * t->config->train.batch_size);
-    snprintf(detail, sizeof detail, "%.3f nats/image  %.0f images/s",
-             t->state.window_nats / (double)t->state.window_steps, images / (seconds > 0 ? seconds : 1));
+    px_nll_text(px_model_spec_of(t->model), t->state.window_nats / (double)t->state.window_steps, detail);
     t->progress.busy = t->step_seconds;
     px_progress_update(&t->progress, t->state.step, detail);
     return PX_OK;

@@ -32,8 +32,9 @@ typedef struct px_config {
         bool residual, skip;
     } model;
     struct {
-        /* Tab-separated lists of sources (px_source_open_list). An empty test list means no evaluation. */
-        char train[PX_CONFIG_STRING], test[PX_CONFIG_STRING];
+        /* Tab-separated lists of sources (px_source_open_list). `validation` is evaluated during training, and `test`
+         * once, at the end. Without validation, test takes its place; without both, nothing is evaluated. */
+        char train[PX_CONFIG_STRING], validation[PX_CONFIG_STRING], test[PX_CONFIG_STRING];
         int64_t levels;
         int values;       /* px_values */
         int64_t size;     /* side in pixels that images are brought to; 0: as stored */
@@ -57,7 +58,8 @@ typedef struct px_config {
         double decay_factor; /* schedule step: factor of the rate at each drop */
         double final_rate;   /* schedule cosine: fraction of learning_rate left at the last step */
         int64_t log_every, evaluate_every, sample_every, checkpoint_every; /* steps; 0: only at the end */
-        int64_t evaluate_images;  /* of data.test in an evaluation in training; 0: all */
+        int64_t evaluate_images;  /* images of an evaluation during training; 0: all */
+        int64_t accumulate;       /* micro-batches a step: batch_size / accumulate images each; 1: off */
         int64_t samples;          /* images sampled every sample_every steps */
         int64_t keep_checkpoints; /* newest checkpoints kept besides the best; 0: all */
     } train;
@@ -100,10 +102,6 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
 /* Returns the config as YAML text, which px_config_parse reads back to the same values (doubles round-trip exactly).
  * The caller frees it. NULL if out of memory. */
 char *px_config_text(const px_config *config);
-
-/* Prints the keys whose names begin with prefix ("": all keys) as a Markdown table of key, type, default, range and
- * help. PX_ERR_USAGE, and no output, if there is no such key. */
-px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out);
 
 /* The word for a value of an enumerated key, such as "diagonal_bilstm" for model.kind. NULL if there is none. */
 const char *px_config_word(const char *key, int value);

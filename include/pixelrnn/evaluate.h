@@ -16,6 +16,10 @@ typedef struct px_evaluation {
     double bits_per_dim;   /* nats_per_image / (H W C ln 2) */
 } px_evaluation;
 
+/* Writes an NLL for a progress line: "79.312 nats/image", for colour images also "3.1412 bits/dim". */
+enum { PX_NLL_TEXT = 64 };
+void px_nll_text(const px_model_spec *spec, double nats_per_image, char text[PX_NLL_TEXT]);
+
 typedef struct px_evaluate_options {
     int batch;     /* images at a time, at most those that the model is reserved for */
     size_t limit;  /* evaluate this many images, chosen from the whole source by the seed; 0: all */

@@ -19,7 +19,8 @@ typedef enum {
 
 typedef struct px_loader_options {
     int levels, batch_size;
-    int first, share; /* a rank reads only images first to first + share - 1 of each batch; share 0: all */
+    int parts;        /* micro-batches of a batch, which they divide evenly; 0 is 1 */
+    int first, share; /* a rank reads only images first to first + share - 1 of each micro-batch; share 0: all */
     px_loader_order order;
     uint64_t seed; /* of the order and the augmentation */
     bool flip;     /* mirror each image left to right with probability 1/2, chosen anew in each epoch */

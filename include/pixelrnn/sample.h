@@ -40,9 +40,9 @@ typedef struct px_sample_request {
 
 /* Samples the values that are not given. levels: [images, H, W, C], receives all values. nats: if not NULL, receives
  * for each image -ln p of its sampled values under the model, at temperature 1; if no pixel is given, that is the
- * image's negative log-likelihood. progress: if not NULL, counts pixels, row by row. Waits for the device. Returns
- * PX_STOPPED or PX_INTERRUPTED if the request asks to stop: levels and nats are then undefined, and the sampler can be
- * used again. */
+ * image's negative log-likelihood. progress: if not NULL, counts the pixels of all images, row by row. Waits for the
+ * device. Returns PX_STOPPED or PX_INTERRUPTED if the request asks to stop: levels and nats are then undefined, and the
+ * sampler can be used again. */
 px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8_t *levels, double *nats,
                     struct px_progress *progress);
 

@@ -36,7 +36,7 @@
 
 /* Built-in sets generate different images for each split. CIFAR's tars, folders of array files and some .npz files hold
  * several splits. Other sources ignore it. */
-typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST, PX_SPLIT_VALID } px_split;
+typedef enum { PX_SPLIT_TRAIN, PX_SPLIT_TEST, PX_SPLIT_VALID, PX_SPLITS } px_split;
 
 /* The order in which a source will be read. It matters for compressed data (deflated .npz arrays and zip members,
  * compressed tars), which can only be unpacked from the beginning on. PX_ACCESS_ANY loads them into memory, images as
@@ -132,12 +132,16 @@ bool px_source_conversion(const px_source *source, int levels, char line[PX_CONV
 px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
                              px_source **source);
 
-/* The same for a list as a config stores it (data.train, data.test): specs separated by tabs. */
+/* The same for a list as a config stores it (px_source_list_of): specs separated by tabs. */
 px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source);
 
 /* The options for opening a config's data: its seed and the keys data.* . */
 struct px_config;
 px_source_options px_source_options_of(const struct px_config *config, px_split split, px_access access);
+/* The list of sources of a split in a config: data.train, data.validation or data.test; "" if it is empty. */
+const char *px_source_list_of(const struct px_config *config, px_split split);
+/* "train", "validation" or "test", as in the names of config keys and metrics. */
+const char *px_split_name(px_split split);
 
 /* Identifies a set of images without reading all of it: its shape, and a CRC-32 of up to 64 images at even distances,
  * from the first to the last. images is 0 if there is no set. */

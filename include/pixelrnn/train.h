@@ -5,6 +5,9 @@
  *     RUN/samples/STEP.png             samples
  *     RUN/checkpoints/STEP/            checkpoints; best and newest are links to two of them
  *
+ * data.validation is evaluated during training, and data.test once, after the last step, with the checkpoint of the
+ * best evaluation. Without data.validation, data.test takes its place, and nothing is evaluated after the last step.
+ *
  * A step at which several actions are due first writes its line of metrics, then its checkpoint, and only then
  * evaluates and samples. Evaluation and sampling may take long; if they are interrupted, the checkpoint exists. It
  * records that they are due, and a resumed run begins with them. After the evaluation the checkpoint is updated with
@@ -35,13 +38,21 @@ typedef struct px_train_options {
     char *const *arguments;
 } px_train_options;
 
+/* The results of evaluations, also those of earlier starts of the run. images is 0 where there is none. */
+typedef struct px_train_figures {
+    px_evaluation evaluation;   /* the last one during training */
+    px_evaluation independent;  /* px_evaluate_independent on the same images; on rank 0 */
+    px_evaluation test;         /* the best checkpoint on data.test, after training with data.validation */
+    double best_nats_per_image; /* of the best evaluation during training; infinite: none yet */
+    int64_t best_step;
+} px_train_figures;
+
 typedef struct px_train_result {
-    int64_t step;              /* updates done, in earlier starts of the run, too */
-    px_status stop;            /* PX_OK: finished; PX_STOPPED or PX_INTERRUPTED: a stop request ended it before that */
-    bool evaluated;            /* `test` is valid */
-    px_evaluation test;        /* the last evaluation on data.test */
-    px_evaluation independent; /* px_evaluate_independent on the same images; on rank 0 */
-    double entropy;            /* exact nats per image of the training data if known, else 0 */
+    int64_t step;      /* updates done, in earlier starts of the run, too */
+    px_status stop;    /* PX_OK: finished; PX_STOPPED or PX_INTERRUPTED: a stop request ended it before that */
+    bool config_saved; /* config.yaml of the run is this config: false if no step was done since a resume */
+    double entropy;    /* exact nats per image of the training data if known, else 0 */
+    px_train_figures figures;
 } px_train_result;
 
 /* Trains on `device` until config->train.steps updates are done. Each rank takes its share of every batch.

@@ -64,10 +64,11 @@ run_folder_is_whole() {
 }
 
 metrics_are_json_lines() {
-    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+\}$|^\{"start":0,.*\}$' &&
-        same "$(grep -o '^{"step": [0-9]*' "$1" | uniq | grep -o '[0-9]*$' | tr '\n' ' ')" "2 4 5 " &&
+    all_lines "$1" '^\{"step": [0-9]+(, "[a-z_/]+": (null|-?[0-9.]+(e[+-]?[0-9]+)?))+, "time": "[0-9-]{10}T[0-9:]{8}Z"\}$|^\{"start":0,.*\}$' &&
+        same "$(grep -o '^{"step": [0-9]*' "$1" | uniq | grep -o '[0-9]*$' | tr '\n' ' ')" "0 2 4 5 " &&
         same "$(grep -c '"train/nats_per_image".*"learning_rate".*"step_ms".*"images_per_second"' "$1")" 3 &&
-        same "$(grep -c '"test/nats_per_image".*"test/bits_per_dim"' "$1")" 3
+        same "$(grep -c '"test/nats_per_image".*"test/bits_per_dim".*"test/standard_error".*"epoch"' "$1")" 3 &&
+        same "$(grep -c '^{"step": 0, "test/independent_nats_per_image": .*"test/independent_bits_per_dim"' "$1")" 1
 }
 
 # A run's own config.yaml holds every key, and makes the same run again.
@@ -146,8 +147,8 @@ check "train: ema_decay" is_averaged
 # ---- Eval ------------------------------------------------------------------------------------------------------------
 
 evaluates() {
-    pixelrnn eval $run && all_lines out '^1000 images of builtin:digits$|^NLL  .* nats/image  [0-9.]+ bits/dim  \(standard error' &&
-        same "$(wc -l <out)" 2
+    pixelrnn eval $run && all_lines out '^'$run'/checkpoints/[0-9]{9}/model.safetensors, step [0-9]+$|^1000 images of builtin:digits$|^NLL  .* nats/image  [0-9.]+ bits/dim  \(standard error' &&
+        same "$(wc -l <out)" 3
 }
 check "eval: text" evaluates
 
@@ -291,35 +292,44 @@ png() {
 }
 
 keeps_top() {
-    complete top:0.5 -n 1 && same "$(npy_shape completed.npy)" "(7, 8, 8, 1,)" && kept_bytes 'row < 4'
+    complete top:0.5 --completions 1 && same "$(npy_shape completed.npy)" "(7, 8, 8, 1,)" && kept_bytes 'row < 4'
 }
 check "complete: --keep top:0.5 leaves the upper half as it was, to the byte" keeps_top
 
 keeps_mask() {
     printf '%s\n' '........' '.######.' '.######.' '.######.' '.######.' '.######.' '........' '........' | png 8 8 >mask.png
-    complete mask.png -n 1 && kept_bytes 'row == 0 || row > 5 || column == 0 || column == 7'
+    complete mask.png --completions 1 && kept_bytes 'row == 0 || row > 5 || column == 0 || column == 7'
 }
 check "complete: a mask's black pixels are sampled, and no others" keeps_mask
 
 keeps_all() {
-    complete top:1 -n 1 && cmp <(npy_data seven.npy) <(npy_data completed.npy)
+    complete top:1 --completions 1 && cmp <(npy_data seven.npy) <(npy_data completed.npy)
 }
 check "complete: --keep top:1 changes nothing" keeps_all
 
 keeps_none() {
-    complete top:0 -n 1 --seed 9 && sample_images $run 7 9 sampled.npy && cmp sampled.npy completed.npy
+    complete top:0 --completions 1 --seed 9 && sample_images $run 7 9 sampled.npy && cmp sampled.npy completed.npy
 }
 check "complete: --keep top:0 gives the images of sample" keeps_none
 
 counts_completions() {
-    complete top:0.5 -n 3 --images 2 && same "$(npy_shape completed.npy)" "(6, 8, 8, 1,)" &&
+    complete top:0.5 --completions 3 -n 2 && same "$(npy_shape completed.npy)" "(6, 8, 8, 1,)" &&
         contains out '^6 completions of 2 images in completed.npy$' && differ "$(npy_data completed.npy | head -c 64 | od -An -tx1)" \
         "$(npy_data completed.npy | tail -c +65 | head -c 64 | od -An -tx1)"
 }
-check "complete: -n completions of --images images, each its own" counts_completions
+check "complete: --completions completions of -n images, each its own" counts_completions
+
+completes_from_an_image() {
+    complete top:1 --first 2 -n 3 --completions 1 && cmp <(npy_data completed.npy) <(npy_data seven.npy | tail -c +129 | head -c 192) &&
+        complete top:1 --first 5 --completions 1 && cmp <(npy_data completed.npy) <(npy_data seven.npy | tail -c 128) &&
+        complete top:1 -n 2 --seed 4 --completions 1 && cp completed.npy four.npy && complete top:1 -n 2 --seed 5 --completions 1 && ! cmp four.npy completed.npy
+}
+check "complete: images from --first on, or chosen by the seed" completes_from_an_image
+check "complete: --first behind the last image" fails 2 'first: found 7, expected an image of the 7 of seven.npy' \
+    complete $run --data seven.npy --keep top:0.5 --first 7 -o no.npy
 
 completes_rgb() {
-    sample_images "$rgb" 5 1 five.npy && pixelrnn complete "$rgb" --data five.npy --keep top:0.34 -n 2 -o five.png &&
+    sample_images "$rgb" 5 1 five.npy && pixelrnn complete "$rgb" --data five.npy --keep top:0.34 --completions 2 -o five.png &&
         same "$(head -c 8 five.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a
 }
 check "complete: a PNG, in colour" completes_rgb
@@ -365,7 +375,7 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
 done
 
 sweeps() {
-    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 && contains out '^recurrence, training, [0-9]* images' &&
+    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 --verbose && contains out '^recurrence, training, [0-9]* images' &&
         contains out '^  cluster  .* compute capability 9.0, bfloat16, ' && contains out '^  stepwise  *nothing$' &&
         same "$(grep -E -A 1 '^  (forward|backward)' out | grep -c 'cluster: not taken: needs .*bfloat16')" 2 &&
         same "$(grep -cE "^  (forward|backward)  *$([ "$device" = cpu ] && echo fused || echo stepwise): " out)" 2
@@ -396,14 +406,13 @@ check "info: takes every file in configs/" configs_are_right
 # ---- Help, and what is refused ---------------------------------------------------------------------------------------
 
 helps() {
-    # shellcheck disable=SC2016 # the backquotes are Markdown
-    pixelrnn --help && contains out 'pixelrnn sample' && same "$(wc -c <err)" 0 && pixelrnn keys && contains out '`train.rho`'
+    pixelrnn --help && contains out '^  sample MODEL' && same "$(wc -c <err)" 0 && pixelrnn keys && contains out '^train.rho '
 }
 check "--help and keys, on standard output" helps
 
 no_command() {
     pixelrnn
-    same $? 2 && same "$(wc -c <out)" 0 && contains err 'pixelrnn train'
+    same $? 2 && same "$(wc -c <out)" 0 && contains err '^  train CONFIG'
 }
 check "no command: status 2, help on standard error" no_command
 
@@ -430,14 +439,15 @@ while IFS='|' read -r status pattern arguments; do
     check "refused with $status: ${arguments:-}" fails "$status" "$pattern" $arguments
 done <<END
 2|frobnicate|frobnicate
-2|too few|train
+2|found no CONFIG.yaml|train
 2|--frobnicate|train $kind.yaml --frobnicate
-2|other.yaml|train $kind.yaml other.yaml
+2|one argument too many after $kind.yaml: other.yaml; usage|train $kind.yaml other.yaml
 2|no value after -o|train $kind.yaml -o
 2|diagonal_bilstm: already holds a run|train $kind.yaml -o $run
 2|model.hidden|train $kind.yaml -o $run --resume --set model.hidden=6
 2|seed|train $kind.yaml -o $run --resume --set seed=2
 2|nonsense|train $kind.yaml --set nonsense
+2|--set: found unknown key .lr., expected a known one .nearest: train.learning_rate.|train $kind.yaml --set lr=1
 2|nope.key|train $kind.yaml --set nope.key=1
 2|model.hidden.*-1|train $kind.yaml --set model.hidden=-1
 2|model.hidden.*many|eval $run --set model.hidden=many
@@ -464,13 +474,17 @@ done <<END
 1|tensor .*\[.*\].*\[.*\]|train $kind.yaml -o new --init pixelcnn --set model.kind=pixelcnn --set model.hidden=6
 1|tensor |train $kind.yaml -o new --init row_lstm
 1|tensor head.2.weight|train $kind.yaml -o new --init $run --set data.levels=4
-2|too few|eval
+2|found no MODEL|eval
 2|no --data|eval runs/tiny_$kind
+2|one argument too many after $run: seven.npy .files of images follow --data.; usage|eval $run seven.npy
+2|eval: found the config $kind.yaml, expected MODEL: the run folder that .pixelrnn train $kind.yaml. wrote|eval $kind.yaml
 1|absent|eval absent
 1|empty|eval empty
 1|torn.safetensors|eval torn.safetensors
 1|text.safetensors|eval text.safetensors
-1|absent.npy|eval $run --data absent.npy
+1|absent.npy: cannot be opened: No such file or directory; relative paths start at the current folder, /.*$|eval $run --data absent.npy
+1|^pixelrnn: ~/.DATA/x.npy: .*; a shell expands ~ and .NAME, but a config does not|train $kind.yaml -o new --set data.train=~/\$DATA/x.npy
+1|^pixelrnn: /absent.npy: cannot be opened: No such file or directory$|eval $run --data /absent.npy
 1|torn.npy|eval $run --data torn.npy
 1|text.npy|eval $run --data text.npy
 1|signed.npy.*i1.*u1|eval $run --data signed.npy
@@ -492,10 +506,11 @@ done <<END
 1|folder.npy: Is a directory|sample $run -n 1 -o folder.npy
 1|folder.png: Is a directory|sample $run -n 1 -o folder.png
 1|torn.safetensors|sample torn.safetensors -n 1 -o sampled.png
-1|folder.png: Is a directory|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o folder.png
-1|absent/sampled.npy|complete $run --data seven.npy --keep top:0.5 --images 1 -n 1 -o absent/sampled.npy
+1|folder.png: Is a directory|complete $run --data seven.npy --keep top:0.5 -n 1 --completions 1 -o folder.png
+1|absent/sampled.npy|complete $run --data seven.npy --keep top:0.5 -n 1 --completions 1 -o absent/sampled.npy
 2|--data|complete $run --keep top:0.5 -o sampled.png
 2|--keep|complete $run --data seven.npy -o sampled.png
+2|found bottom:0.5, expected top:FRACTION, left:FRACTION or an image|complete $run --data seven.npy --keep bottom:0.5 -o sampled.png
 2|top:2|complete $run --data seven.npy --keep top:2 -o sampled.png
 1|absent.png|complete $run --data seven.npy --keep absent.png -o sampled.png
 1|seven.npy.*PNG|complete $run --data seven.npy --keep seven.npy -o sampled.png

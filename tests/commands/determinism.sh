@@ -34,7 +34,7 @@ all_commands() {
     export OMP_NUM_THREADS=$2 OPENBLAS_NUM_THREADS=$2
     "$program" train "../$1.yaml" -o run >train.out 2>err && "$program" eval run --per-image nats.npy --json >eval.out 2>err &&
         "$program" sample run -n 2 --seed 5 -o samples.npy >sample.out 2>err && "$program" sample run -n 2 -o samples.png >>sample.out 2>err &&
-        "$program" complete run --data ../images.npy --keep top:0.5 --images 2 -n 1 -o completed.png >complete.out 2>err && return
+        "$program" complete run --data ../images.npy --keep top:0.5 -n 2 --completions 1 -o completed.png >complete.out 2>err && return
     cat err
     return 1
 }

@@ -58,7 +58,7 @@ check "train: checkpoints, links, samples, config" durable 20 train tiny.yaml -o
 check "train: after a resume" durable 5 train tiny.yaml -o "$work/kept/run" --resume --set train.steps=9
 check "sample: an array" durable 1 sample kept/run -n 70 -o "$work/kept/drawn.npy"
 check "sample: an image grid" durable 1 sample kept/run -n 4 -o "$work/kept/drawn.png"
-check "complete" durable 1 complete kept/run --data images.npy --keep top:0.5 --images 2 -n 1 -o "$work/kept/completed.npy"
+check "complete" durable 1 complete kept/run --data images.npy --keep top:0.5 -n 2 --completions 1 -o "$work/kept/completed.npy"
 check "pack" durable 2 pack images.npy -o "$work/kept/packed.npy"
 replaces_its_checksum() { # or the new file would have the checksum of the old one
     durable 2 pack images.npy -o "$work/kept/packed.npy" && contains <(grep -E '(unlink|rename)' strace.log | head -n 1) 'unlink.*packed.npy.sfv"'

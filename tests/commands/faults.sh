@@ -153,7 +153,7 @@ if mkdir -p disk && mount -t tmpfs -o size=4k tmpfs disk 2>/dev/null && umount d
     check "read-only file system: the run in it opens" read_only_disk
     check "disk full: sample" full_disk sample whole -n 40 -o disk/samples.npy
     check "disk full: sample, an image" full_disk sample whole -n 200 -o disk/samples.png
-    check "disk full: complete" full_disk complete whole --data images.npy --keep top:0.5 --images 30 -n 20 -o disk/samples.npy
+    check "disk full: complete" full_disk complete whole --data images.npy --keep top:0.5 -n 30 --completions 20 -o disk/samples.npy
     check "disk full: pack" full_disk pack images.npy -o disk/packed.npy
     check "disk full: eval --per-image" full_disk eval whole --data images.npy --per-image disk/nats.npy
 else

@@ -54,10 +54,10 @@ check "eval: data are read as the model's config says, --set overrides it" evalu
 check "eval: levels are not taken for intensities" refuses_levels eval intensities --data binary.npy
 check "eval: a level that is too large is refused" fails 2 'codes.npy: found value 5 in image 0, expected levels 0 to 1' eval levels --data codes.npy
 check "eval: too large to be levels of this model" fails 2 'codes.npy: found no byte above 5 .*data.levels: 6 and data.values: levels' eval intensities --data codes.npy
-check "complete: levels are not taken for intensities" refuses_levels complete intensities --data binary.npy --keep top:0.5 -n 1 --images 1 -o new.npy
+check "complete: levels are not taken for intensities" refuses_levels complete intensities --data binary.npy --keep top:0.5 --completions 1 -n 1 -o new.npy
 
 completes_levels() {
-    pixelrnn complete levels --data binary.npy --keep top:1 -n 1 --images 10 -o completed.npy --set device="$device" &&
+    pixelrnn complete levels --data binary.npy --keep top:1 --completions 1 -n 10 -o completed.npy --set device="$device" &&
         cmp <(npy_data completed.npy) <(npy_data black_and_white.npy)
 }
 check "complete: given levels are returned unchanged" completes_levels
@@ -106,7 +106,7 @@ check "pack: rows of square images" rows
 
 noise 384 | npy_write '2, 3, 8, 8' >first.npy
 check "channels first are named" fails 1 'first.npy: npy: found \(2, 3, 8, 8\).* channels first .*transpose' pack first.npy -o packed.npy
-check "a config in place of a model is named" fails 1 'tiny.yaml: found a text file \(such as YAML\), expected a safetensors file' eval tiny.yaml
+check "a config in place of a model is named" fails 2 'eval: found the config tiny.yaml, expected MODEL: the run folder' eval tiny.yaml
 check "an image file in place of a model is named" fails 1 'binary.npy: found a NumPy array \(.npy\), expected a safetensors file' eval binary.npy
 
 pointer() {

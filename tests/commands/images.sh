@@ -139,7 +139,7 @@ check "eval: the undamaged file is read, with and without its checksum" checks_o
 # completes MASK KEEP: exactly the pixels for which the awk condition KEEP holds are those of the data
 completes() {
     noise 64 | npy_write '1, 8, 8' >noise.npy
-    pixelrnn complete run_good --data noise.npy --keep "$1" -n 1 --seed 3 -o completed.npy || return
+    pixelrnn complete run_good --data noise.npy --keep "$1" --completions 1 --seed 3 -o completed.npy || return
     # samples have two levels, the data 251, so given and sampled pixels can be distinguished
     cmp -l <(npy_data noise.npy) <(npy_data completed.npy) >differences
     awk "{ i = \$1 - 1; row = int(i / 8); column = i % 8; if ($2) bad = 1 } END { exit bad || NR < 24 }" differences

@@ -319,7 +319,7 @@ suspended() {
     sleep 1
     kill -TERM "$(rank_process 1)"
     wait "$job"
-    same $? 3 && contains out '^stopped after step' && same "$(grep -c '^pixelrnn: ' err)" 0
+    same $? 3 && contains out '^saved at step' && same "$(grep -c '^pixelrnn: ' err)" 0
 }
 check "a job that is suspended and continued" suspended
 
@@ -368,7 +368,7 @@ stops() {
     begin stopped 3 || return
     kill -s "$1" "$([ "$2" = mpirun ] && echo $job || rank_process 1)"
     wait "$job"
-    same $? "${3:-3}" && contains out '^stopped after step [0-9]+; saved in stopped, --resume goes on$' && whole stopped
+    same $? "${3:-3}" && contains out '^saved at step [0-9]+; go on with: pixelrnn train stopped --resume$' && whole stopped
 }
 check "SIGTERM to one rank stops all" stops TERM rank
 [ -z "${PX_TEST_LONG:-}" ] || check "SIGINT to one rank stops all" stops INT rank 130

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the commands of every README: those in fenced sh or bash blocks, and lines indented by four spaces that begin
-# with a program. They run in a folder that holds the built program, configs and headers, and generated files in place
-# of data sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes
-# are skipped.
+# Runs the commands of every README and of host/model/FORMAT.md: those in fenced sh or bash blocks, and lines indented
+# by four spaces that begin with a program. They run in a folder that holds the built program, configs and headers, and
+# generated files in place of data sets. Models, training and images are made small. Commands that need a cluster, a
+# GPU, the network or minutes are skipped.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -28,6 +28,8 @@ arguments=()
 while [ \$# -gt 0 ]; do
     if [ "\$1" = -n ]; then
         arguments+=(-n 2) && shift # few images
+    elif [ "\$1" = --range ]; then
+        arguments+=(--range 0:2) && shift
     elif [[ \$1 == --size && \${arguments[0]} == bench ]]; then
         shift
     elif [ "\$1" != --seconds ]; then
@@ -66,10 +68,10 @@ cifar() { # COUNT: this many records of a label and 3 x 32 x 32 values
     for ((i = 1; i <= $1; i++)); do printf '\003' && noise 3072 $i; done
 }
 
-arrays() { # FOLDER SIDE: train.npy, valid.npy and test.npy
+arrays() { # FOLDER SIDE: train.npy, validation.npy, val.npy and test.npy
     local name
     mkdir -p "$1"
-    for name in train valid test; do noise $((2 * $2 * $2 * 3)) | npy_write "2, $2, $2, 3" >"$1/$name.npy"; done
+    for name in train validation val test; do noise $((2 * $2 * $2 * 3)) | npy_write "2, $2, $2, 3" >"$1/$name.npy"; done
 }
 
 for name in train t10k; do idx | gzip >data/$name-images-idx3-ubyte.gz; done
@@ -121,6 +123,7 @@ reason() {
     *make\ help) ;;
     cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' && "$program" --version | grep -q '^oneDNN *[0-9]' || echo "needs a release build with oneDNN" ;;
     make | make\ * | *\ make\ *) echo "builds, measures or tests" ;;
+    *model_forward.py*) python3 -c 'import numpy' 2>/dev/null || echo "needs python3 with numpy" ;;
     .ci/run* | *tests/run* | *tests/*/run* | *build/fuzz/* | *tests/commands/* | *build/tests/* | build/debug/* | build/sanitize/* | \
         build/bundle/* | *bench/sweep*) echo "runs tests, measurements or another build" ;;
     *.npz*) [ -e val_data.npz ] || echo "needs python3" ;;
@@ -134,7 +137,7 @@ run() {
     timeout 20 bash -euc "$(sed -E 's/mpirun -n [0-9]+/mpirun --oversubscribe -n 2/' <<<"$1")" </dev/null
 }
 
-for readme in README.md {host,host/distributed,configs,kernels,tests,bench}/README.md; do
+for readme in README.md {host,host/distributed,configs,kernels,tests,bench}/README.md host/model/FORMAT.md; do
     [ -e "$root/$readme" ] || continue
     while IFS= read -r command <&3; do
         why=$(reason "$command")

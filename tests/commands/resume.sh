@@ -90,7 +90,7 @@ stops() {
     cat out err
     [ $status -eq 0 ] && contains out '^trained to' && return 3
     [ $status -eq $want ] || { echo "exit status: found $status, expected $want"; return 1; }
-    contains out "^stopped after step [0-9]+; saved in $2, --resume goes on\$" && opens "$2"
+    contains out "^saved at step [0-9]+; go on with: pixelrnn train $2 --resume\$" && opens "$2"
 }
 
 stops_and_resumes() {

@@ -127,17 +127,17 @@ check "sample: more images than a PNG holds is reported before sampling" too_lar
 # ---- Completions -----------------------------------------------------------------------------------------------------
 
 keeps_left() {
-    sample_images 5 1 originals.npy && pixelrnn complete "$model" --data originals.npy --keep left:0.5 -n 1 --seed 9 -o left.npy --set device="$device" &&
+    sample_images 5 1 originals.npy && pixelrnn complete "$model" --data originals.npy --keep left:0.5 --completions 1 --seed 9 -o left.npy --set device="$device" &&
         cmp -l <(npy_data originals.npy) <(npy_data left.npy) | awk '{ i = ($1 - 1) % 63; if (int(i % 21 / 3) < 4) exit 1; n++ } END { exit !n }'
 }
 check "complete: --keep left:0.5 leaves the left half as it was, to the byte" keeps_left
 
 completion_goes_on() {
-    sample_images 90 1 many.npy && pixelrnn complete "$model" --data many.npy --keep top:0.4 -n 3 --images 90 -o all.npy --set device="$device" || return
+    sample_images 90 1 many.npy && pixelrnn complete "$model" --data many.npy --keep top:0.4 --completions 3 -n 90 -o all.npy --set device="$device" || return
     (trap '' XFSZ && ulimit -f 8 && fails 1 'some.npy.journal: File too large' complete "$model" --data many.npy --keep top:0.4 \
-        -n 3 --images 90 -o some.npy --set device="$device" --set eval.batch_size=20) &&
-        fails 2 'some.npy.journal' complete "$model" --data many.npy --keep top:0.7 -n 3 --images 90 -o some.npy --set device="$device" &&
-        pixelrnn complete "$model" --data many.npy --keep top:0.4 -n 3 --images 90 -o some.npy --set device="$device" &&
+        --completions 3 -n 90 -o some.npy --set device="$device" --set eval.batch_size=20) &&
+        fails 2 'some.npy.journal' complete "$model" --data many.npy --keep top:0.7 --completions 3 -n 90 -o some.npy --set device="$device" &&
+        pixelrnn complete "$model" --data many.npy --keep top:0.4 --completions 3 -n 90 -o some.npy --set device="$device" &&
         contains err 'going on after' && cmp all.npy some.npy && contains out '^what was drawn: [0-9.]+ nats each'
 }
 check "complete: interrupted, it goes on where it stopped" completion_goes_on
@@ -156,8 +156,8 @@ ranks_go_on() {
 }
 
 ranks_complete_the_same() {
-    pixelrnn complete "$model" --data originals.npy --keep top:0.4 -n 3 -o single.png --set device="$device" &&
-        together 2 complete "$model" --data originals.npy --keep top:0.4 -n 3 -o distributed.png --set device="$device" && cmp single.png distributed.png
+    pixelrnn complete "$model" --data originals.npy --keep top:0.4 --completions 3 -o single.png --set device="$device" &&
+        together 2 complete "$model" --data originals.npy --keep top:0.4 --completions 3 -o distributed.png --set device="$device" && cmp single.png distributed.png
 }
 if ranks_start; then
     check "sample: three ranks sample the images of one" ranks_sample_the_same

@@ -67,8 +67,8 @@ ends() {
 # saved RUN [DATA]: the program printed the step at which it stopped, and the checkpoint of that step opens
 saved() {
     local step
-    step=$(sed -nE "s|^stopped after step ([0-9]+); saved in $1, --resume goes on\$|\\1|p" out)
-    [ -n "$step" ] || { echo "out: found no line \"stopped after step\"" && return 1; }
+    step=$(sed -nE "s|^saved at step ([0-9]+); go on with: pixelrnn .*\$|\\1|p" out)
+    [ -n "$step" ] || { echo "out: found no line \"saved at step\"" && return 1; }
     same "$(readlink "$1/checkpoints/newest")" "$(printf %09d "$step")" && [ ! -e "$1/lock" ] &&
         { "$program" eval "$1/checkpoints/newest" --data "${2:-images.npy}" >opened 2>&1 || { cat opened && return 1; }; } &&
         no_partial_files "$1"
@@ -238,9 +238,18 @@ stops_in_evaluation() { # of 400,000 images, which takes far longer
     rm -rf evaluated
     background train evaluates.yaml -o evaluated
     wait_until has evaluated/checkpoints/000000003/state.json evaluation_due && sleep 0.3 && kill -TERM "$job" && ends 3 5 &&
-        contains out '^stopped after step 3;' && saved evaluated && ! has evaluated/metrics.jsonl '"test/'
+        contains out '^saved at step 3;' && saved evaluated && ! has evaluated/metrics.jsonl '"test/nats_per_image"'
 }
 check "the checkpoint is written before the evaluation, which a stop ends" stops_in_evaluation
+
+stops_in_test() { # after the last step and its evaluation
+    rm -rf tested
+    background train evaluates.yaml -o tested --set data.validation=images.npy --set train.steps=3
+    wait_until has err '^step 3: validation' && sleep 0.3 && kill -TERM "$job" && ends 3 5 && contains out '^saved at step 3;' && saved tested &&
+        ! has tested/metrics.jsonl '"test/' && pixelrnn train tested --resume --set data.test=images.npy --accept-data &&
+        contains err '^step 3: test ' && contains out '^test NLL '
+}
+check "a stop ends the test of the best checkpoint, which a resume makes up for" stops_in_test
 
 # Prints the parts of a run that must not depend on interruptions.
 result() {
@@ -263,13 +272,13 @@ cut_short() {
         background train cut.yaml -o cut "${@:2}"
         wait_until "$1" && kill -TERM "$job" && ends 3 10 && "$1" && break # otherwise the signal came too late
     done
-    contains out '^stopped after step 2;' && saved cut large.npy && pixelrnn train cut.yaml -o cut --resume "${@:2}" &&
+    contains out '^saved at step 2;' && saved cut large.npy && pixelrnn train cut.yaml -o cut --resume "${@:2}" &&
         result whole >want && result cut >got && diff want got
 }
 state=cut/checkpoints/000000002/state.json
 evaluates() { has $state evaluation_due; }
 samples() { has $state samples_due && ! has $state evaluation_due; }
-reports() { has cut/metrics.jsonl '"step": 2' && ! has cut/metrics.jsonl '"test/'; }
+reports() { has cut/metrics.jsonl '"step": 2' && ! has cut/metrics.jsonl '"test/nats_per_image"'; }
 check "stopped during the evaluation and resumed, a run equals an uninterrupted one" cut_short evaluates --set train.checkpoint_every=2
 check "the same during sampling" cut_short samples --set train.checkpoint_every=2
 check "the same during the evaluation at a step without a checkpoint" cut_short reports --set train.checkpoint_every=0
@@ -336,7 +345,7 @@ ranks_save_slowly() {
 # stops_one_rank PHASE DATA ARGUMENT...: rank 1 gets SIGTERM while PHASE is in progress at step 3
 stops_one_rank() {
     start_ranks 2 stopped evaluates --set data.train="$2" "${@:3}" && wait_until has stopped/checkpoints/000000003/state.json "$1" && sleep 0.3 &&
-        kill -TERM "$(rank_process 1)" && ends 3 10 && contains out '^stopped after step 3;' && saved stopped "$2" &&
+        kill -TERM "$(rank_process 1)" && ends 3 10 && contains out '^saved at step 3;' && saved stopped "$2" &&
         has stopped/checkpoints/000000003/state.json "$1" && ! has err '^pixelrnn: '
 }
 

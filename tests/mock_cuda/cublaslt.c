@@ -44,6 +44,8 @@ struct cublasLtContext {
     int unused;
 };
 
+size_t cublasLtGetVersion(void) { return CUBLAS_VERSION; }
+
 const char *cublasLtGetStatusString(cublasStatus_t status) {
     return status == CUBLAS_STATUS_NOT_SUPPORTED   ? "not supported (mock)"
            : status == CUBLAS_STATUS_INVALID_VALUE ? "invalid value (mock)"

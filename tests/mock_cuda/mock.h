@@ -7,7 +7,7 @@
  * such as operands that overlap a result. Engines that must not be chosen (inexact ones) exist and produce NaN.
  *
  * The mock shows that the host makes correct calls. It shows nothing about a GPU's results, kernels or speed: kernels
- * are those of the CPU backend and an emulated fused recurrence step, and recurrences on clusters do not run.
+ * are those of the CPU backend, and fused recurrences on emulated blocks and clusters.
  *
  * Environment variables:
  *   PX_MOCK_ENDS        which epilogues cuBLASLt and cuDNN support: all (default), none, or even, for an even number of
@@ -15,6 +15,7 @@
  *   PX_MOCK_PRODUCTS    none: cuBLASLt has no algorithm for any GEMM
  *   PX_MOCK_PLANS       fail: cuDNN fails to plan, for another reason than lack of support
  *   PX_MOCK_STEP        wrong: the fused recurrence step writes two wrong values; fail: it cannot be launched
+ *   PX_MOCK_CLUSTERS    hang, crash or wrong: what a recurrence on clusters does
  *   PX_MOCK_CAPABILITY  the device's compute capability, 99 for 9.9 (default)
  *   PX_MOCK_NCCL        STEP:RANK: this step of NCCL fails on this rank (mock_nccl/nccl.c)
  *   PX_MOCK_COUNTS      a file to which the counts below are written at exit */
@@ -46,6 +47,7 @@
     X(epilogues)                                                                                                       \
     X(launches)                                                                                                        \
     X(graphs)                                                                                                          \
+    X(clusters)                                                                                                        \
     X(steps)                                                                                                           \
     X(synchronizations)                                                                                                \
     X(event_waits)                                                                                                     \

@@ -18,8 +18,16 @@ static bool number(const cJSON *line, const char *name, double *value) {
 
 static void observe_line(const cJSON *line, void *context) {
     figures *report = context;
-    static const char *const names[] = {"train/nats_per_image", "train/bits_per_dim",  "learning_rate",
-                                        "gradient_norm",        "test/nats_per_image", "test/bits_per_dim"};
+    static const char *const names[] = {"train/nats_per_image",
+                                        "train/bits_per_dim",
+                                        "learning_rate",
+                                        "gradient_norm",
+                                        "validation/nats_per_image",
+                                        "validation/bits_per_dim",
+                                        "validation/standard_error",
+                                        "test/nats_per_image",
+                                        "test/bits_per_dim",
+                                        "test/standard_error"};
     double step = 0, value = 0, rate = 0;
     if (!number(line, "step", &step)) return;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -119,7 +119,7 @@ oracle_evaluation oracle_summary(const double *nats, size_t images, size_t value
 
 typedef struct oracle_run {
     const px_config *config;
-    oracle_images train, test; /* test.count is 0 without data.test */
+    oracle_images train, validation, test; /* count is 0 for a split that the config does not have */
     oracle_model model;
     double *gradient, *first, *second, *average;
     int64_t step; /* updates done */

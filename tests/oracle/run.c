@@ -105,6 +105,7 @@ double oracle_learning_rate(const px_config *config, int64_t step) {
 oracle_run oracle_run_create(const px_config *config, const char *init) {
     oracle_run run = {.config = config};
     run.train = open_images(config, config->data.train);
+    run.validation = open_images(config, config->data.validation);
     run.test = open_images(config, config->data.test);
     run.model = oracle_model_create(config, &run.train);
     if (init) oracle_model_load(&run.model, init);
@@ -116,6 +117,7 @@ oracle_run oracle_run_create(const px_config *config, const char *init) {
 
 void oracle_run_destroy(oracle_run *run) {
     free(run->train.pixels);
+    free(run->validation.pixels);
     free(run->test.pixels);
     free(run->model.weights);
     free(run->gradient);
@@ -198,8 +200,13 @@ void oracle_evaluate(const px_config *config, const oracle_model *model, const d
     free(levels);
 }
 
-/* Writes the NLL of each test image under independent pixels. Level l of value i has probability (n + 1) / (N + L): n
- * of N training images, at most 10,000 that the seed chooses, have this level there. */
+/* The images that are evaluated during training. */
+static const oracle_images *evaluated(const oracle_run *run) {
+    return run->validation.count > 0 ? &run->validation : &run->test;
+}
+
+/* Writes the NLL of each evaluated image under independent pixels. Level l of value i has probability (n + 1) / (N +
+ * L): n of N training images, at most 10,000 that the seed chooses, have this level there. */
 static void evaluate_independent(const oracle_run *run, double *nats) {
     const int levels = run->model.levels;
     const size_t values = values_of(&run->train), all = run->train.count;
@@ -211,9 +218,9 @@ static void evaluate_independent(const oracle_run *run, double *nats) {
         oracle_levels(run->config, &run->train, indices[n], image);
         for (size_t i = 0; i < values; i++) counts[i * (size_t)levels + image[i]]++;
     }
-    for (size_t n = 0; n < run->test.count; n++) {
+    for (size_t n = 0; n < evaluated(run)->count; n++) {
         nats[n] = 0;
-        oracle_levels(run->config, &run->test, n, image);
+        oracle_levels(run->config, evaluated(run), n, image);
         for (size_t i = 0; i < values; i++)
             nats[n] -= log((counts[i * (size_t)levels + image[i]] + 1.0) / ((double)counted + levels));
     }
@@ -240,9 +247,10 @@ typedef struct history {
     int window_steps;
     double best;
     int64_t best_step;
+    double *best_weights;
     bool kept[STEPS]; /* whether the checkpoint of a step exists */
     figures checkpoint[STEPS];
-    double *nats; /* of the test images */
+    double *nats; /* of the images of an evaluation */
 } history;
 
 static bool due(const history *h, int64_t every) {
@@ -263,32 +271,51 @@ static void report_line(history *h) {
     h->window_steps = 0;
 }
 
-/* Summarises h->nats over the test images that train.evaluate_images selects. */
+/* Summarises h->nats over the evaluated images that train.evaluate_images selects. */
 static oracle_evaluation summary_of_chosen(history *h) {
     const oracle_run *run = &h->run;
     const px_config *c = run->config;
-    size_t *indices = allocate(run->test.count, sizeof *indices);
-    const size_t chosen = oracle_choose((uint64_t)c->seed, run->test.count, (size_t)c->train.evaluate_images, indices);
+    const size_t count = evaluated(run)->count;
+    size_t *indices = allocate(count, sizeof *indices);
+    const size_t chosen = oracle_choose((uint64_t)c->seed, count, (size_t)c->train.evaluate_images, indices);
     for (size_t i = 0; i < chosen; i++) h->nats[i] = h->nats[indices[i]];
     free(indices);
-    return oracle_summary(h->nats, chosen, values_of(&run->test));
+    return oracle_summary(h->nats, chosen, values_of(&run->train));
+}
+
+/* The metrics of an evaluation of a split and, after the last step, its result. */
+static void report_result(history *h, const char *split, const oracle_evaluation *e) {
+    const int step = (int)h->run.step;
+    const double tolerance = e->nats * network_tolerance;
+    figures_add(h->report, e->nats, tolerance, "metrics %d: %s/nats_per_image", step, split);
+    figures_add(h->report, e->bits, e->bits * network_tolerance, "metrics %d: %s/bits_per_dim", step, split);
+    figures_add(h->report, e->standard_error, tolerance, "metrics %d: %s/standard_error", step, split);
+    if (step != h->run.config->train.steps) return;
+    figures_add(h->report, (double)e->images, 0, "result: %s images", split);
+    figures_add(h->report, e->nats, tolerance, "result: %s nats", split);
+    figures_add(h->report, e->bits, e->bits * network_tolerance, "result: %s bits/dim", split);
+    figures_add(h->report, e->standard_error, tolerance, "result: %s standard error", split);
 }
 
 static void report_evaluation(history *h) {
     const oracle_run *run = &h->run;
-    oracle_evaluate(run->config, &run->model, oracle_run_weights(run), &run->test, h->nats);
+    const char *split = run->validation.count > 0 ? "validation" : "test";
+    oracle_evaluate(run->config, &run->model, oracle_run_weights(run), evaluated(run), h->nats);
     const oracle_evaluation e = summary_of_chosen(h);
-    figures_add(h->report, e.nats, e.nats * network_tolerance, "metrics %d: test/nats_per_image", (int)run->step);
-    figures_add(h->report, e.bits, e.bits * network_tolerance, "metrics %d: test/bits_per_dim", (int)run->step);
-    if (run->step == run->config->train.steps) {
-        figures_add(h->report, (double)e.images, 0, "result: test images");
-        figures_add(h->report, e.nats, e.nats * network_tolerance, "result: test nats");
-        figures_add(h->report, e.bits, e.bits * network_tolerance, "result: test bits/dim");
-        figures_add(h->report, e.standard_error, e.nats * network_tolerance, "result: test standard error");
-    }
+    report_result(h, split, &e);
     if (e.nats >= h->best) return;
     h->best = e.nats;
     h->best_step = run->step;
+    memcpy(h->best_weights, oracle_run_weights(run), run->model.elements * sizeof(double));
+}
+
+/* With validation images, all test images are evaluated at the end, with the best weights. */
+static void report_test(history *h) {
+    const oracle_run *run = &h->run;
+    if (run->validation.count == 0 || run->test.count == 0 || run->config->train.steps == 0) return;
+    oracle_evaluate(run->config, &run->model, h->best_weights, &run->test, h->nats);
+    const oracle_evaluation e = oracle_summary(h->nats, run->test.count, values_of(&run->test));
+    report_result(h, "test", &e);
 }
 
 static void report_independent(history *h) {
@@ -356,7 +383,7 @@ static void step(history *h) {
     h->window_nats += h->run.nats;
     h->window_steps++;
     if (due(h, c->train.log_every)) report_line(h);
-    if (h->run.test.count > 0 && due(h, c->train.evaluate_every)) report_evaluation(h);
+    if (evaluated(&h->run)->count > 0 && due(h, c->train.evaluate_every)) report_evaluation(h);
     if (c->train.samples > 0 && due(h, c->train.sample_every)) report_samples(h);
     if (h->best_step != h->run.step && !due(h, c->train.checkpoint_every)) return;
     save(h);
@@ -366,9 +393,11 @@ static void step(history *h) {
 void oracle_report(const px_config *config, const char *init, figures *report) {
     history h = {.run = oracle_run_create(config, init), .report = report, .best = INFINITY};
     if (config->train.steps >= STEPS) abort();
-    h.nats = allocate(h.run.test.count, sizeof *h.nats);
-    if (h.run.test.count > 0) report_independent(&h);
+    h.nats = allocate(h.run.validation.count + h.run.test.count, sizeof *h.nats);
+    h.best_weights = allocate(h.run.model.elements, sizeof *h.best_weights);
+    if (evaluated(&h.run)->count > 0) report_independent(&h);
     while (h.run.step < config->train.steps) step(&h);
+    report_test(&h);
     save(&h);
     prune(&h);
     for (int step = 0; step < STEPS; step++) {
@@ -378,6 +407,7 @@ void oracle_report(const px_config *config, const char *init, figures *report) {
         }
         figures_free(&h.checkpoint[step]);
     }
+    free(h.best_weights);
     free(h.nats);
     oracle_run_destroy(&h.run);
     figures_sort(report);

@@ -44,20 +44,26 @@ static px_train_result train(const px_config *config, const char *run, bool resu
     return result;
 }
 
+/* Adds the result of evaluating a split, if there is one. */
+static void observe_evaluation(figures *found, const char *split, const px_evaluation *e) {
+    if (e->images == 0) return;
+    figures_add(found, (double)e->images, 0, "result: %s images", split);
+    figures_add(found, e->nats_per_image, 0, "result: %s nats", split);
+    figures_add(found, e->bits_per_dim, 0, "result: %s bits/dim", split);
+    figures_add(found, e->standard_error, 0, "result: %s standard error", split);
+}
+
 /* Returns everything that a finished run reported and wrote, and removes its folder. */
 static figures observe(const px_config *config, const char *run, const px_train_result *result) {
     figures found = {0};
     px_context ctx;
     observe_folder(config, run, &found);
-    if (result->evaluated) {
-        figures_add(&found, (double)result->test.images, 0, "result: test images");
-        figures_add(&found, result->test.nats_per_image, 0, "result: test nats");
-        figures_add(&found, result->test.bits_per_dim, 0, "result: test bits/dim");
-        figures_add(&found, result->test.standard_error, 0, "result: test standard error");
-    }
-    if (config->data.test[0]) {
-        figures_add(&found, result->independent.nats_per_image, 0, "result: independent nats");
-        figures_add(&found, result->independent.bits_per_dim, 0, "result: independent bits/dim");
+    const px_train_figures *f = &result->figures;
+    observe_evaluation(&found, config->data.validation[0] ? "validation" : "test", &f->evaluation);
+    observe_evaluation(&found, "test", &f->test);
+    if (f->independent.images > 0) {
+        figures_add(&found, f->independent.nats_per_image, 0, "result: independent nats");
+        figures_add(&found, f->independent.bits_per_dim, 0, "result: independent bits/dim");
     }
     figures_sort(&found);
     assert_ok(&ctx, px_file_remove_folder(&ctx, run));
@@ -143,6 +149,12 @@ static const scenario scenarios[] = {
      "train.rho=0.6 train.epsilon=0.03 train.learning_rate=0.05 train.schedule=cosine train.final_rate=0.5 "
      "train.clip_norm=0.15 train.ema_decay=0.4 train.log_every=2 train.evaluate_every=2 train.sample_every=3 "
      "train.samples=2 train.checkpoint_every=4"},
+    {"validation chooses the weights for the test, micro-batches",
+     "seed=30 model.kind=row_lstm model.layers=1 model.hidden=3 model.head=4 data.levels=4 data.train=@grey "
+     "data.validation=@other_test data.test=@grey_test data.flip=true train.steps=6 train.batch_size=6 "
+     "train.accumulate=3 train.optimizer=sgd train.learning_rate=2.5 train.schedule=constant train.clip_norm=0 "
+     "train.ema_decay=0.2 train.log_every=2 train.evaluate_every=2 train.evaluate_images=3 train.samples=0 "
+     "train.checkpoint_every=3 train.keep_checkpoints=1"},
     {"images past the 64th of a sample",
      "seed=26 model.kind=row_lstm model.layers=1 model.hidden=2 model.head=2 data.levels=3 data.train=@small "
      "train.steps=1 train.batch_size=2 train.learning_rate=0.05 train.epsilon=0.01 train.samples=70"},

@@ -54,6 +54,35 @@ static void batch_size_is_planned(const key_case *c) {
     assert_non_null(strstr(text_of("err"), "memory"));
 }
 
+/* Memory is planned for a micro-batch: a batch that is above all memory can be trained in many. */
+static void micro_batches_are_planned(const key_case *c) {
+    static const char arguments[] = "train base.yaml -o %s --set model.kind=pixelcnn --set model.hidden=32 "
+                                    "--set data.train=wide.npy --set data.test= --set train.steps=0 --set "
+                                    "train.samples=0 --set train.warmup_steps=0 --set train.batch_size=90000";
+    char refused[512], planned[512];
+    trained_once(&trained_base);
+    oracle_images wide = {.count = 2, .height = 64, .width = 64, .channels = 1, .pixels = calloc(2, 64 * 64)};
+    assert_non_null(wide.pixels);
+    oracle_write_images(settings_path("wide.npy"), &wide);
+    free(wide.pixels);
+    snprintf(refused, sizeof refused, arguments, "refused");
+    snprintf(planned, sizeof planned, arguments, "planned");
+    pixelrnn(1, "%s", refused);
+    assert_non_null(strstr(text_of("err"), "memory: 90000 images need"));
+    pixelrnn(1, "%s --set %s=%s", refused, c->key, c->value);
+    assert_non_null(strstr(text_of("err"), "memory: 30000 images need"));
+    pixelrnn(0, "%s --set %s=90000", planned, c->key);
+}
+
+/* Recurrences run stepwise on the plain paths alone. */
+static void paths_choose_the_recurrence(const key_case *c) {
+    trained_once(&trained_base);
+    pixelrnn(0, "info base.yaml --verbose --height 6 --width 5 --channels 1");
+    assert_null(strstr(text_of("out"), "stepwise: skewed rows"));
+    pixelrnn(0, "info base.yaml --verbose --height 6 --width 5 --channels 1 --set %s=%s", c->key, c->value);
+    assert_non_null(strstr(text_of("out"), "stepwise: skewed rows"));
+}
+
 /* Whether several ranks can be started here. MPI does not run under sanitizers. */
 static bool ranks_start(void) {
     return shell("[ \"$DEVICE\" = cpu ] && mpirun --version | grep -q \"Open MPI\" && "
@@ -101,7 +130,9 @@ static const struct {
     {"name", name_names_the_run},
     {"device", device_is_opened},
     {"precision", precision_changes_results},
+    {"paths", paths_choose_the_recurrence},
     {"eval.batch_size", batch_size_is_planned},
+    {"train.accumulate", micro_batches_are_planned},
     {"parallel.silence_s", silence_ends_a_job},
     {"parallel.stall_s", a_stall_ends_a_job},
 };

@@ -161,8 +161,8 @@ rank_process() {
 
 # A run's metrics without what depends on the clock, and without the records of its starts.
 timeless() {
-    sed -E '/^\{"start":/d; /^\{"step": [0-9]+, "(evaluate|sample|checkpoint)_s": [^,}]*\}$/d
-        s/, "(step_ms|images_per_second)": [^,}]*//g' "$1"
+    sed -E '/^\{"start":/d; /^\{"step": [0-9]+, "(evaluate|sample|checkpoint|test)_s":/d
+        s/, "(step_ms|images_per_second)": [^,}]*//g; s/, "time": "[^"]*"//' "$1"
 }
 
 # The records of a run's starts.

@@ -21,15 +21,22 @@ static void note_skipped(void *user, size_t index, const char *why) {
     snprintf(t->why, sizeof t->why, "%s", why);
 }
 
-static px_status pack(px_context *ctx, const char *from, px_source_options options, const char *to, told *t,
-                      px_packed *packed) {
+/* range.count 0: all images. */
+static px_status pack_range(px_context *ctx, const char *from, px_source_options options, px_pack_range range,
+                            const char *to, told *t, px_packed *packed) {
     *t = (told){.done = 0};
     const px_pack_callbacks callbacks = {t, note_done, note_skipped, NULL};
     options.access = PX_ACCESS_IN_ORDER;
     px_source *source = open_source(from, options);
-    px_status status = px_pack(ctx, source, to, &callbacks, packed);
+    if (range.count == 0) range.count = source->count;
+    px_status status = px_pack(ctx, source, range, to, &callbacks, packed);
     px_source_close(source);
     return status;
+}
+
+static px_status pack(px_context *ctx, const char *from, px_source_options options, const char *to, told *t,
+                      px_packed *packed) {
+    return pack_range(ctx, from, options, (px_pack_range){0}, to, t, packed);
 }
 
 static void read_file(const char *path, blob *b) {
@@ -104,6 +111,33 @@ static void images_are_packed(void **state) {
         check_image(source, (size_t)i, expected);
     }
     px_source_close(source);
+}
+
+/* A range of a plain and of a compressed tar, with a damaged image in it. */
+static void a_range_is_packed(void **state) {
+    (void)state;
+    const px_pack_range range = {DAMAGED - 3, 8};
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    char to[PX_PATH];
+    strcpy(to, px_test_path("range.npy"));
+    for (int round = 0; round < 2; round++) {
+        const char *from = image_tar(DAMAGED, round == 1);
+        assert_ok(&ctx, pack_range(&ctx, from, (px_source_options){.size = SIDE}, range, to, &t, &packed));
+        assert_int_equal(packed.images, 7);
+        assert_int_equal(t.done, 8);
+        assert_int_equal(t.last, DAMAGED);
+        px_source *source = open_source(to, (px_source_options){0});
+        check_sizes(source, 7, SIDE, SIDE, 3);
+        for (int i = 0; i < 7; i++) {
+            uint8_t expected[SIDE * SIDE * 3];
+            const int image = DAMAGED - 3 + i + (i >= 3);
+            for (int j = 0; j < SIDE * SIDE * 3; j++) expected[j] = (uint8_t)(image % 200 + j % 3);
+            check_image(source, (size_t)i, expected);
+        }
+        px_source_close(source);
+    }
 }
 
 static void packing_a_packed_file_copies_it(void **state) {
@@ -298,6 +332,7 @@ static void packed_files_are_compared_with_their_checksums(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_are_packed),
+        cmocka_unit_test(a_range_is_packed),
         cmocka_unit_test(packing_a_packed_file_copies_it),
         cmocka_unit_test(damaged_zip_members_are_skipped),
         cmocka_unit_test(a_damaged_npz_is_not_packed),

@@ -306,6 +306,33 @@ static void shares_of_ranks_form_the_batch(void **state) {
     }
 }
 
+/* Each batch of 6 has 2 micro-batches of 3, of which one rank reads the first image and another the other two. Each
+ * gets the parts of its micro-batches one after the other. */
+static void shares_of_micro_batches_form_the_batch(void **state) {
+    (void)state;
+    uint8_t expected[120];
+    shuffled(6, 60, expected);
+    px_source source = numbers(10);
+    for (int first = 0, share = 1; first < 3; first += share++) {
+        px_loader *loader;
+        const px_loader_options options = {.levels = 256,
+                                           .batch_size = 6,
+                                           .parts = 2,
+                                           .first = first,
+                                           .share = share,
+                                           .order = PX_LOADER_SHUFFLED,
+                                           .seed = 11};
+        assert_int_equal(px_loader_open(&context, &device, &source, &options, &loader), PX_OK);
+        for (int step = 0; step < 10; step++) {
+            px_batch batch = next(loader, step);
+            assert_int_equal(batch.images, 2 * share);
+            for (int n = 0; n < 2 * share; n++)
+                assert_int_equal(batch.levels[2 * n], expected[6 * step + n / share * 3 + first + n % share]);
+        }
+        px_loader_close(loader);
+    }
+}
+
 static void values_are_quantised(void **state) {
     (void)state;
     px_source source = numbers(256);
@@ -413,6 +440,7 @@ int main(void) {
         cmocka_unit_test(a_batch_does_not_depend_on_those_before),
         cmocka_unit_test(a_pass_ends_with_a_tail_and_an_empty_batch),
         cmocka_unit_test(shares_of_ranks_form_the_batch),
+        cmocka_unit_test(shares_of_micro_batches_form_the_batch),
         cmocka_unit_test(values_are_quantised),
         cmocka_unit_test(levels_survive_eight_bits),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),

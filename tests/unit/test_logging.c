@@ -40,16 +40,25 @@ static void put_metrics(const char *text) {
     fclose(file);
 }
 
+/* Compares the file without the times, whose form is checked. */
 static void assert_metrics(const char *want) {
+    static const char name[] = ", \"time\": \"";
     char *text;
     assert_int_equal(px_file_read_text(&ctx, metrics_path(), 1 << 20, &text), PX_OK);
+    for (char *at; (at = strstr(text, name));) {
+        int year, month, day, hour, minute, second, end = 0;
+        sscanf(at + sizeof name - 1, "%4d-%2d-%2dT%2d:%2d:%2dZ\"%n", &year, &month, &day, &hour, &minute, &second,
+               &end);
+        assert_int_equal(end, 21);
+        memmove(at, at + sizeof name - 1 + end, strlen(at + sizeof name - 1 + end) + 1);
+    }
     assert_string_equal(text, want);
     free(text);
 }
 
 static px_metrics *open_metrics(int64_t step) {
     px_metrics *metrics;
-    if (px_metrics_open(&ctx, px_test_folder, step, &metrics) != PX_OK) fail_msg("%s", ctx.message);
+    if (px_metrics_open(&ctx, px_test_folder, step, 0.25, &metrics) != PX_OK) fail_msg("%s", ctx.message);
     return metrics;
 }
 
@@ -61,7 +70,7 @@ static void metrics_are_lines_of_json(void **state) {
     assert_int_equal(px_metrics_write(metrics, 13, NULL, 0), PX_OK);
     /* Read while still open: every line is flushed. */
     assert_metrics("{\"step\": 12, \"train/nats_per_image\": 79.25, \"tenth\": 0.1, \"third\": 0.3333333333333333, "
-                   "\"inf\": null}\n{\"step\": 13}\n");
+                   "\"inf\": null, \"epoch\": 3}\n{\"step\": 13, \"epoch\": 3.25}\n");
     px_metrics_close(metrics);
     px_metrics_close(NULL);
 }
@@ -95,13 +104,13 @@ static void metrics_past_the_step_are_cut(void **state) {
     assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n"); /* read while still open */
     assert_int_equal(px_metrics_write(metrics, 8, NULL, 0), PX_OK);
     px_metrics_close(metrics);
-    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8, \"epoch\": 2}\n");
 
     assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK); /* the record of a start has no step */
     assert_int_equal(px_metrics_write((metrics = open_metrics(8)), 8, &(px_metric){"a", 1}, 1), PX_OK);
     px_metrics_close(metrics);
     assert_int_equal(px_metrics_forget(&ctx, px_test_folder, 8, "a"), PX_OK);
-    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8}\n");
+    assert_metrics("{\"start\": 0}\n{\"step\": 1}\n{\"start\":9}\n{\"start\":7}\n{\"step\": 8, \"epoch\": 2}\n");
 
     char partial[160];
     snprintf(partial, sizeof partial, "%s.partial", metrics_path());
@@ -111,7 +120,7 @@ static void metrics_past_the_step_are_cut(void **state) {
 static void metrics_need_their_folder(void **state) {
     (void)state;
     px_metrics *metrics;
-    assert_int_equal(px_metrics_open(&ctx, "/nowhere/run", 0, &metrics), PX_ERR_FILE);
+    assert_int_equal(px_metrics_open(&ctx, "/nowhere/run", 0, 1, &metrics), PX_ERR_FILE);
     assert_string_equal(ctx.message, "/nowhere/run/metrics.jsonl: No such file or directory");
     assert_null(metrics);
 }
@@ -335,6 +344,10 @@ static void progress_on_a_pipe_is_plain(void **state) {
     progress.drawn = 0;
     px_progress_update(&progress, 1100, NULL);
     assert_string_equal(drain(ends[0]), "train  100%  1100/1100  0.50/s  33:20\n");
+    progress.images = 16; /* images of a step */
+    progress.drawn = 0;
+    px_progress_update(&progress, 1100, NULL);
+    assert_string_equal(drain(ends[0]), "train  100%  1100/1100  8.00 images/s  33:20\n");
     fclose(out);
     close(ends[0]);
 }
@@ -379,9 +392,10 @@ static void progress_fits_the_terminal(void **state) {
          "train  [#################                       ]   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left"},
         {80, "train  ▕███████         ▏   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left",
          "train  [#######         ]   44%  441/1000  0.22/s  79.3 nats  33:20, 42:15 left"},
-        {50, "train  ▕██████▌        ▏   44%  33:20, 42:15 left", "train  [######         ]   44%  33:20, 42:15 left"},
-        {30, "▕█████████▎           ▏   44%", "[#########            ]   44%"},
-        {12, "▕█▎ ▏   44%", "[#  ]   44%"},
+        {50, "▕████▊      ▏   44%  79.3 nats  33:20, 42:15 left", "[####       ]   44%  79.3 nats  33:20, 42:15 left"},
+        {30, "▕████▍     ▏   44%  79.3 nats", "[####      ]   44%  79.3 nats"},
+        {19, " 44%  79.3 nats", " 44%  79.3 nats"},
+        {12, "79.3 nats", "79.3 nats"},
         {8, " 44%", " 44%"},
         {3, "", ""},
         {1, "", ""},
@@ -405,6 +419,33 @@ static void progress_fits_the_terminal(void **state) {
         fclose(out);
         close(other);
     }
+}
+
+/* Sampling counts pixels of the images of a batch: with 100 pixels an image, 3750 pixels are 37 of 64 images. */
+static void progress_counts_images(void **state) {
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    FILE *out = fdopen(ends[1], "w");
+    px_progress progress;
+    px_progress_begin(&progress, out, "sample", 0, 6400);
+    progress.images = 1.0 / 100;
+    progress.count_images = true;
+    progress.started -= 75;
+    progress.drawn = 0;
+    px_progress_update(&progress, 3750, "");
+    assert_string_equal(drain(ends[0]), "sample   58%  37/64 images  0.50 images/s  1:15, 0:53 left\n");
+    progress.images = 3.0 / 700; /* three ranks, 700 pixels an image: each has a third of them */
+    progress.total = 12 * 700 / 3;
+    for (int done = 1; done <= 12; done++) {
+        char want[32];
+        progress.drawn = 0;
+        px_progress_update(&progress, done * 700 / 3 + (done * 700 % 3 > 0), "");
+        snprintf(want, sizeof want, "  %d/12 images  ", done);
+        assert_non_null(strstr(drain(ends[0]), want));
+    }
+    fclose(out);
+    close(ends[0]);
 }
 
 static void progress_redraws_in_place(void **state) {
@@ -441,6 +482,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(grid_is_written_to_a_file, px_test_folder_make, px_test_folder_remove),
         cmocka_unit_test(progress_on_a_pipe_is_plain),
         cmocka_unit_test(progress_fits_the_terminal),
+        cmocka_unit_test(progress_counts_images),
         cmocka_unit_test(progress_redraws_in_place),
     };
     return cmocka_run_group_tests_name("logging", tests, NULL, NULL);

@@ -161,17 +161,30 @@ static px_status create_resources(px_cuda *cuda) {
     return PX_OK;
 }
 
-/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
-static px_status fail_with_versions(px_context *ctx, px_status status) {
-    const px_context reason = *ctx;
+/* Writes "driver for CUDA 12.4, runtime 13.0". */
+static void write_versions(char *versions, size_t size) {
     char driver[32] = "driver of unknown version";
     int version = 0;
     if (cudaDriverGetVersion(&version) == cudaSuccess && version > 0)
         snprintf(driver, sizeof driver, "driver for CUDA %d.%d", version / 1000, version % 1000 / 10);
     cudaRuntimeGetVersion(&version);
     (void)cudaGetLastError();
-    return px_fail(ctx, status, "%.900s (%s, runtime %d.%d)", reason.message, driver, version / 1000,
-                   version % 1000 / 10);
+    snprintf(versions, size, "%s, runtime %d.%d", driver, version / 1000, version % 1000 / 10);
+}
+
+/* Appends the versions of driver and runtime to the message: they explain most failures to open a GPU. */
+static px_status fail_with_versions(px_context *ctx, px_status status) {
+    const px_context reason = *ctx;
+    char versions[64];
+    write_versions(versions, sizeof versions);
+    return px_fail(ctx, status, "%.900s (%s)", reason.message, versions);
+}
+
+static void describe_versions(px_device *device) {
+    char versions[64];
+    write_versions(versions, sizeof versions);
+    snprintf(device->versions, sizeof device->versions, "%s, cuBLASLt %zu, cuDNN %zu", versions, cublasLtGetVersion(),
+             cudnnGetVersion());
 }
 
 px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_device **device) {
@@ -192,6 +205,7 @@ px_status px_cuda_open(px_context *ctx, px_type activation, int ordinal, px_devi
     if (status == PX_OK) status = create_resources(cuda);
     if (status == PX_OK) {
         px_cuda_count_clusters(cuda);
+        describe_versions(&cuda->base);
         *device = &cuda->base;
         return PX_OK;
     }
