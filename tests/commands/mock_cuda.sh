@@ -139,6 +139,24 @@ proves_steps() {
     PX_MOCK_STEP=wrong recurs && same "$(grep -c '^warning' err)" 1 && contains err "$differs" && counted recurs some graphs steps && cmp $model stepwise
 }
 
+# samples NAME COUNT [VAR=VALUE...]: samples images of 8 x 8 pixels to NAME.npy, 3 at a time; counts are in NAME.counts
+samples() {
+    rm -f "$1.npy"*
+    env PX_MOCK_COUNTS="$1.counts" "${@:3}" "$mock/pixelrnn" sample run -n "$2" --seed 3 --set eval.batch_size=3 -o "$1.npy" >out 2>err || { cat err; return 1; }
+}
+
+# The first row is issued directly, and the second one proves the graph. From then on, a row is an upload, a graph and
+# an event, and a batch a clear and two downloads. A graph that gives other results than its operations leads to a
+# warning, and not to other samples.
+proves_rows() {
+    trains float32 && samples twice 6 && same "$(value twice graphs)" 15 && cp out summary &&
+        samples thrice 9 && ! grep warning err && same "$(value thrice graphs)" 23 &&
+        same $(($(value thrice launches) - $(value twice launches))) $((8 * 3 + 3)) || return
+    samples wrong 6 PX_MOCK_GRAPHS=wrong && same "$(grep -c '^warning' err)" 1 &&
+        contains err '^warning: a captured graph gives other results than its operations; graphs are not used' &&
+        same "$(value wrong graphs)" 1 && cmp wrong.npy twice.npy && diff <(tail -1 out) <(tail -1 summary)
+}
+
 # checks MESSAGE [VAR=VALUE...]: the verdict on recurrences on clusters that fail is to avoid them, for this reason
 checks() {
     local message=$1
@@ -207,6 +225,7 @@ mixed() {
         check 'tf32 multiplies in TF32, float32 does not and prints a hint' precisions
         check 'a cuDNN that fails to plan is reported once' warns_once
         check 'the fused recurrence is used only if it agrees with the stepwise one' proves_steps
+        check 'rows are sampled as graphs only if these agree with their operations' proves_rows
         check 'recurrences on clusters that hang, crash or are wrong are avoided' judges_clusters
         check 'a verdict allows them, for its driver' heeds_verdicts
         if [ -z "${PX_TEST_SHORT:-}" ]; then
