@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs demo test test-gpu bench baselines resources deps install uninstall bundle fuzz format format-check lint clean help FORCE
+.PHONY: all programs demo test test-gpu bench baselines scaling resources deps install uninstall bundle fuzz format format-check lint clean help FORCE
 
 ifeq ($(MAKELEVEL),0) # a -j on the command line wins over this one
 MAKEFLAGS += -j$(shell nproc) --no-print-directory
@@ -422,6 +422,15 @@ bench: $(PROGRAM) $(BENCHES) ## measure training, evaluation and sampling of eac
 
 baselines: $(PROGRAM) ## compare the speed of the program with PyTorch, which must be installed
 	PIXELRNN=$(PROGRAM) bench/baselines/run $(BASELINES_ARGS)
+
+gpu-report: $(PROGRAM) $(TESTS) $(GPU_TESTS) ## check, test and measure a GPU within BUDGET seconds (480), into runs/gpu_report
+	@$(if $(HAVE_CUDA),,echo 'SKIP $(CUDA_NOTE)'; exit 0;) PIXELRNN=$(abspath $(PROGRAM)) bench/gpu_report
+
+# The first command measures the step time from which the second one predicts; the third one checks the prediction.
+scaling: $(PROGRAM) $(OUT)/bench/scaling ## predict how training scales over ranks, and check the prediction on 2 CPU ranks
+	$(PROGRAM) bench configs/bench_row_lstm.yaml --phases train --json build/scaling.json
+	$(OUT)/bench/scaling build/scaling.json configs/bench_row_lstm.yaml
+	$(if $(HAVE_MPI),mpirun -n 2 $(if $(filter 0,$(shell id -u)),--allow-run-as-root) $(OUT)/bench/scaling configs/bench_row_lstm.yaml)
 
 resources: ## write registers, shared memory and spills of each kernel to build/ptxas.txt
 	@$(if $(HAVE_CUDA),mkdir -p build,echo '$(CUDA_NOTE)' >&2; exit 1)

@@ -59,9 +59,9 @@ static px_status check_mode(px_context *ctx, const px_check_mode *mode, px_devic
 }
 
 /* Compute capability 8.0 is what the CUDA backend requires, so that the fused recurrence can always run there. */
-static px_status check_fused(px_context *ctx, const px_check_report *report) {
+static px_status check_fused(px_context *ctx, bool brief, const px_check_report *report) {
     px_sides sides;
-    const px_status status = px_sides_open(&sides, &px_check_modes[PX_CHECK_BFLOAT16_FLOAT32], PX_DEVICE_CUDA, false);
+    const px_status status = px_sides_open(&sides, &px_check_modes[PX_CHECK_BFLOAT16_FLOAT32], PX_DEVICE_CUDA, brief);
     if (status == PX_OK) {
         const double began = begin_row(&sides);
         px_check_fused_path(&sides, 2);
@@ -73,11 +73,11 @@ static px_status check_fused(px_context *ctx, const px_check_report *report) {
     return status;
 }
 
-px_status px_check_device(px_context *ctx, px_device_kind kind, const px_check_report *report) {
+px_status px_check_device(px_context *ctx, px_device_kind kind, bool brief, const px_check_report *report) {
     PX_TRY(check_mode(ctx, &px_check_modes[PX_CHECK_FLOAT32], kind, report));
     if (kind == PX_DEVICE_CUDA) PX_TRY(check_mode(ctx, &px_check_modes[PX_CHECK_TF32], kind, report));
     PX_TRY(check_mode(ctx, &px_check_modes[PX_CHECK_BFLOAT16], kind, report));
-    return kind == PX_DEVICE_CUDA ? check_fused(ctx, report) : PX_OK;
+    return kind == PX_DEVICE_CUDA ? check_fused(ctx, brief, report) : PX_OK;
 }
 
 px_status px_check_clusters(px_context *ctx, px_check_row *row, double *step, double *fused_step) {

@@ -104,30 +104,36 @@ static void expect(px_sides *sides, const char *name, const char *what, size_t c
 }
 
 /* In float32, sums of a few hundred rounded terms: 1e-4, as in the golden cases. TF32 rounds operands to 2^-11 and
- * bfloat16 activations to 2^-9, some 40 times from the image to the loss and back. (Between two paths of a CPU, 0.002
- * was found in bfloat16.) */
-static double model_tolerance(const px_check_mode *mode) {
-    return mode->type[1] == PX_BF16 ? 0.05 : mode->tf32 ? 0.0125 : 1e-4;
+ * bfloat16 activations to 2^-9, some 40 times from the image to the loss. Two paths that round at other places differ
+ * in gradients also where a ReLU near 0 has another sign: 0.05 was found in TF32, between float32 and a mock of CUDA. A
+ * wrong layer, tap or mask gives errors of about 1. */
+static double nats_tolerance(const px_check_mode *mode) { return mode->type[1] == PX_BF16 || mode->tf32 ? 0.02 : 1e-4; }
+static double gradient_tolerance(const px_check_mode *mode) {
+    return mode->type[1] == PX_BF16 || mode->tf32 ? 0.2 : 1e-4;
+}
+
+/* Compares the results of both sides. */
+static void expect_results(px_sides *sides, const char *name, const model_results *found, const model_results *want) {
+    sides->tolerance = gradient_tolerance(sides->mode);
+    expect(sides, name, "gradients", found->count, px_element_real, found->gradients, want->gradients);
+    expect(sides, name, "weights after 4 steps", found->count, px_element_real, found->weights, want->weights);
+    sides->tolerance = nats_tolerance(sides->mode);
+    expect(sides, name, "nats", IMAGES, px_element_double, found->nats, want->nats);
+    expect(sides, name, "nats before the last step", IMAGES, px_element_double, found->later, want->later);
+    expect(sides, name, "nats of its samples, by the sampler and by a full pass", IMAGES, px_element_double,
+           found->sampled, found->scored);
+    sides->tolerance = gradient_tolerance(sides->mode); /* of the largest error */
 }
 
 void px_check_model(px_sides *sides, px_model_kind kind, const char *name) {
     model_results results[PX_SIDES];
     memset(results, 0, sizeof results);
     px_sides_case(sides, "%d images of %d x %d x %d, %d levels", IMAGES, HEIGHT, WIDTH, CHANNELS, LEVELS);
-    sides->tolerance = model_tolerance(sides->mode);
     for (int side = 0; side < PX_SIDES && !sides->failure[0]; side++) {
         model_run run = {0};
         px_sides_ok(sides, name, run_model(sides->device[side], kind, &results[side], &run));
         close_run(sides->device[side], &run);
     }
-    if (!sides->failure[0]) {
-        const model_results *want = &results[0], *found = &results[1];
-        expect(sides, name, "nats", IMAGES, px_element_double, found->nats, want->nats);
-        expect(sides, name, "gradients", found->count, px_element_real, found->gradients, want->gradients);
-        expect(sides, name, "weights after 4 steps", found->count, px_element_real, found->weights, want->weights);
-        expect(sides, name, "nats before the last step", IMAGES, px_element_double, found->later, want->later);
-        expect(sides, name, "nats of its samples, by the sampler and by a full pass", IMAGES, px_element_double,
-               found->sampled, found->scored);
-    }
+    if (!sides->failure[0]) expect_results(sides, name, &results[1], &results[0]);
     for (int side = 0; side < PX_SIDES; side++) free(results[side].gradients), free(results[side].weights);
 }

@@ -2,13 +2,14 @@
  *
  * A child process measures each config, so that its peak memory is not that of another config. The parent opens no
  * device, because neither OpenMP threads nor CUDA survive a fork. */
+#include "host/cli/bench.h"
 #include "host/cli/cli.h"
-#include "host/bench/bench.h"
 #include "host/io/child.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct bench_values {
     px_arguments settings, configs;
@@ -16,39 +17,33 @@ typedef struct bench_values {
     bool phase[PX_BENCH_PHASES];
     double seconds;
     px_image_size size; /* --size is height and width */
-    bool breakdown;
+    bool breakdown, markdown;
 } bench_values;
 
 static const px_option options[] = {
-    {"--seconds", "S", PX_OPTION_NUMBER, offsetof(bench_values, seconds), .help = "time for each phase; default 3"},
-    {"--size", "PIXELS", PX_OPTION_INTEGER, offsetof(bench_values, size.height), .min = 1,
+    {"--seconds", "S", PX_OPTION_NUMBER, offsetof(bench_values, seconds), .initial = "3",
+     .help = "time for each phase"},
+    {"--size", "PIXELS", PX_OPTION_INTEGER, offsetof(bench_values, size.height), .min = 1, .otherwise = "of data.train",
      .help = "height and width of the images"},
     {"--channels", "C", PX_OPTION_INTEGER, offsetof(bench_values, size.channels), .min = 1,
-     .help = "channels of the images, 1 or 3"},
+     .otherwise = "of data.train", .help = "channels of the images, 1 or 3"},
     {"--phases", "train,evaluate,sample,sample_plain", PX_OPTION_TEXT, offsetof(bench_values, phases),
-     .help = "the phases to measure; default all"},
+     .otherwise = "all", .help = "the phases to measure"},
     {"--breakdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, breakdown),
      .help = "also print the time of a training step by operation"},
-    {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .help = "write the results as JSON"},
+    {"--markdown", NULL, PX_OPTION_FLAG, offsetof(bench_values, markdown),
+     .help = "print only the table of all configs side by side, in Markdown"},
+    {"--json", "OUT", PX_OPTION_PATH, offsetof(bench_values, json), .otherwise = "none",
+     .help = "write the results as JSON"},
     PX_OPTION_SET(bench_values, settings),
     {0},
 };
-
-/* The result of one config, in memory that the measuring process shares with the parent. */
-typedef struct bench_report {
-    px_status status;
-    px_context ctx;
-    px_config config;
-    px_image_size size;
-    char kind[16], description[128]; /* of the device */
-    px_bench_result result;
-} bench_report;
 
 enum { MIB = 1 << 20 };
 
 /* ---- Measurement, in a child process ---- */
 
-static px_status measure_config(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
+static px_status measure_config(px_context *ctx, const bench_values *w, const char *path, px_bench_report *report) {
     px_config *c = &report->config;
     px_device *device;
     px_config_default(c);
@@ -75,7 +70,7 @@ static px_status measure_config(px_context *ctx, const bench_values *w, const ch
 typedef struct measurement {
     const bench_values *values;
     const char *path;
-    bench_report *report;
+    px_bench_report *report;
 } measurement;
 
 static void measure(void *argument) {
@@ -83,16 +78,16 @@ static void measure(void *argument) {
     m->report->status = measure_config(&m->report->ctx, m->values, m->path, m->report);
 }
 
-static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, bench_report *report) {
+static px_status measure_in_child(px_context *ctx, const bench_values *w, const char *path, px_bench_report *report) {
     measurement m = {w, path, report};
     PX_TRY(px_child_run(ctx, path, measure, &m, 0));
     *ctx = report->ctx;
     return report->status;
 }
 
-/* ---- The table ---- */
+/* ---- The results of a config ---- */
 
-static void print_heading(const bench_report *report) {
+static void print_heading(const px_bench_report *report) {
     printf("%s: %s\n", report->kind, report->description);
     printf(
         "Times are those of one pass over a batch. A pass of sample_plain, the naive sampler, samples one pixel of "
@@ -137,11 +132,7 @@ static void print_breakdown(const px_bench_result *r, px_profile_kind kind, cons
     }
 }
 
-static const char *precision_word(const px_config *config) {
-    return sizeof(px_real) == sizeof(float) ? px_config_word("precision", config->precision) : "float64";
-}
-
-static void print_report(const bench_report *report, bool breakdown) {
+static void print_report(const px_bench_report *report, bool breakdown) {
     const px_image_size *size = &report->size;
     const px_bench_result *r = &report->result;
     const char *name = report->config.name; /* on its first line */
@@ -156,7 +147,7 @@ static void print_report(const bench_report *report, bool breakdown) {
     }
     printf("  images of %lld x %lld x %lld, %lld levels, %lld a batch, %s\n", (long long)size->height,
            (long long)size->width, (long long)size->channels, (long long)report->config.data.levels,
-           (long long)report->config.train.batch_size, precision_word(&report->config));
+           (long long)report->config.train.batch_size, px_bench_precision(&report->config));
     printf("  between phases: large product");
     for (int i = 0; i < r->rate_count; i++) printf(" %.4g", 1e-9 * r->rates[i].flops);
     printf(" GFLOP/s, large copy");
@@ -174,22 +165,38 @@ static void print_report(const bench_report *report, bool breakdown) {
     print_breakdown(r, PX_PROFILE_WHOLE, "training by call of the model");
 }
 
-/* Prints each phase of all configs in a column, as images per second and as a multiple of the first config. */
-static void print_side_by_side(const bench_report *reports, int count) {
-    printf("\n%-24s", "images/s (x the first)");
-    for (int phase = 0; phase < PX_BENCH_PHASES; phase++)
-        if (reports->result.phase[phase].count) printf(" %18s", px_bench_phase_names[phase]);
-    printf("\n");
-    for (int i = 0; i < count; i++) {
-        const px_image_size *size = &reports[i].size;
-        printf("%-24s", reports[i].config.name);
-        for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
-            if (!reports->result.phase[phase].count) continue;
-            const double rate = px_bench_images_per_second(&reports[i].result, (px_bench_phase)phase);
-            printf(" %9.4g %6.2f x", rate, rate / px_bench_images_per_second(&reports->result, (px_bench_phase)phase));
-        }
-        printf("  %lld x %lld x %lld\n", (long long)size->height, (long long)size->width, (long long)size->channels);
+/* ---- Warnings ---- */
+
+#define MAX_SPREAD 0.1 /* of times between p10 and p90, relative to their median */
+#define MAX_LOAD   1.1 /* load average for each processor; a bench that has just ended causes 1 */
+
+/* Prints a line if other processes use the machine. Returns the load average, or a negative number if the system has
+ * none. */
+static double warn_of_load(void) {
+    double load = -1;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (getloadavg(&load, 1) == 1 && load > MAX_LOAD * (double)processors)
+        fprintf(stderr, "warning: load average %.1f on %ld processor%s: other processes slow the measurement\n", load,
+                processors, px_plural(processors));
+    return load;
+}
+
+/* Prints a line if the passes of a phase took very different times. */
+static void warn_of_spread(const px_bench_report *report) {
+    char phases[256] = "";
+    for (int phase = 0; phase < PX_BENCH_PHASES; phase++) {
+        const px_bench_passes *p = &report->result.phase[phase];
+        const double spread = p->count ? (p->seconds.p90 - p->seconds.p10) / p->seconds.median : 0;
+        const size_t used = strlen(phases);
+        if (spread > MAX_SPREAD)
+            snprintf(phases + used, sizeof phases - used, "%s%s %.0f %%", used ? ", " : "", px_bench_phase_names[phase],
+                     100 * spread);
     }
+    if (phases[0])
+        fprintf(stderr,
+                "warning: %s: from p10 to p90, times differ by more than %.0f %% of the median: %s; measure longer "
+                "(--seconds), or stop other processes\n",
+                report->config.name, 100 * MAX_SPREAD, phases);
 }
 
 /* ---- JSON ---- */
@@ -225,7 +232,7 @@ static cJSON *breakdown_json(const px_profile *profile, int steps) {
     return list;
 }
 
-static cJSON *report_json(const bench_report *report) {
+static cJSON *report_json(const px_bench_report *report) {
     const px_bench_result *r = &report->result;
     const px_config *c = &report->config;
     cJSON *json = cJSON_CreateObject();
@@ -239,7 +246,7 @@ static cJSON *report_json(const bench_report *report) {
     cJSON_AddNumberToObject(json, "head", (double)c->model.head);
     cJSON_AddNumberToObject(json, "levels", (double)c->data.levels);
     cJSON_AddNumberToObject(json, "batch_size", (double)c->train.batch_size);
-    cJSON_AddStringToObject(json, "precision", precision_word(c));
+    cJSON_AddStringToObject(json, "precision", px_bench_precision(c));
     cJSON *phases = cJSON_AddArrayToObject(json, "phases"), *rates = cJSON_AddArrayToObject(json, "rates");
     for (int i = 0; i < PX_BENCH_PHASES; i++)
         if (r->phase[i].count) cJSON_AddItemToArray(phases, phase_json(r, i));
@@ -302,37 +309,44 @@ static px_status parse_phases(px_context *ctx, bench_values *w) {
     return PX_OK;
 }
 
-static px_status bench_configs(px_context *ctx, const bench_values *w, bench_report *reports, cJSON *json) {
+/* Measures the configs one after the other, and prints and adds the results. */
+static px_status bench_configs(px_context *ctx, const bench_values *w, px_bench_report *reports, cJSON *json) {
     cJSON *results = cJSON_CreateArray();
     px_status status = PX_OK;
     for (int i = 0; i < w->configs.count && status == PX_OK; i++) {
-        bench_report *report = &reports[i];
+        px_bench_report *report = &reports[i];
         status = measure_in_child(ctx, w, w->configs.value[i], report);
         if (status != PX_OK) break;
         if (i == 0) {
-            print_heading(report);
+            if (!w->markdown) print_heading(report);
             cJSON *device = cJSON_AddObjectToObject(json, "device");
             cJSON_AddStringToObject(device, "kind", report->kind);
             cJSON_AddStringToObject(device, "description", report->description);
         }
-        print_report(report, w->breakdown);
+        if (!w->markdown) print_report(report, w->breakdown);
+        warn_of_spread(report);
         cJSON_AddItemToArray(results, report_json(report));
     }
     cJSON_AddItemToObject(json, "results", results);
-    if (status == PX_OK && w->configs.count > 1) print_side_by_side(reports, w->configs.count);
+    if (status == PX_OK && (w->configs.count > 1 || w->markdown))
+        status = px_bench_print_table(ctx, reports, w->configs.count, w->markdown);
     return status;
 }
 
 static px_status bench_run(px_context *ctx, int count, char **arguments) {
-    bench_values w = {.seconds = 3};
+    bench_values w = {0};
     PX_TRY(px_cli_parse(ctx, &px_command_bench, count, arguments, &w, &w.configs));
     w.size.width = w.size.height;
     PX_TRY(parse_phases(ctx, &w));
+    if (w.breakdown && w.markdown)
+        return px_fail(ctx, PX_ERR_USAGE, "bench: found --breakdown and --markdown, expected at most one of them");
     if (w.json) PX_TRY(px_file_check_output(ctx, w.json));
-    const size_t bytes = (size_t)w.configs.count * sizeof(bench_report);
-    bench_report *reports = px_child_memory(bytes);
+    const size_t bytes = (size_t)w.configs.count * sizeof(px_bench_report);
+    px_bench_report *reports = px_child_memory(bytes);
     if (!reports) return px_fail_memory(ctx, "bench", bytes);
     cJSON *json = header_json(count, arguments);
+    const double load = warn_of_load();
+    cJSON_AddItemToObject(json, "load_average", load < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(load));
     px_status status = bench_configs(ctx, &w, reports, json);
     if (status == PX_OK && w.json) status = write_json(ctx, w.json, json);
     cJSON_Delete(json);
@@ -346,6 +360,7 @@ const px_command px_command_bench = {
     .summary = "throughput of training, evaluation and sampling, and memory, side by side",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
                "--size and --channels override only their own dimensions.",
+    .example = "bench configs/bench_row_lstm.yaml configs/bench_pixelcnn.yaml --phases train",
     .options = options,
     .run = bench_run,
 };

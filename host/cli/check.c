@@ -13,16 +13,17 @@
 
 typedef struct check_values {
     int device; /* px_device_kind */
-    bool json;
+    bool json, brief;
     double limit; /* seconds */
     px_arguments positionals;
 } check_values;
 
 static const px_option options[] = {
-    {"--device", "auto|cpu|cuda", PX_OPTION_WORD, offsetof(check_values, device),
-     .help = "the device to check; default auto: the GPU if there is one, otherwise the CPU"},
-    {"--limit", "SECONDS", PX_OPTION_NUMBER, offsetof(check_values, limit),
-     .help = "time for the recurrences on clusters, which could hang; default 60"},
+    {"--device", "auto|cpu|cuda", PX_OPTION_WORD, offsetof(check_values, device), .initial = "auto",
+     .help = "the device to check; auto: the GPU if there is one, otherwise the CPU"},
+    {"--brief", NULL, PX_OPTION_FLAG, offsetof(check_values, brief), .help = "fewer recurrences, of small images"},
+    {"--limit", "SECONDS", PX_OPTION_NUMBER, offsetof(check_values, limit), .initial = "60",
+     .help = "time for the recurrences on clusters, which could hang"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(check_values, json), .help = "print one JSON object"},
     {0},
 };
@@ -156,7 +157,7 @@ static px_status check_opened(px_context *ctx, const check_values *w, px_device 
     const px_check_report report = {add_row, &progress};
     const bool cuda = strcmp(device->kind, "cuda") == 0;
     if (!json) print_heading(device, !cuda && w->device == PX_DEVICE_AUTO);
-    PX_TRY(px_check_device(ctx, cuda ? PX_DEVICE_CUDA : PX_DEVICE_CPU, &report));
+    PX_TRY(px_check_device(ctx, cuda ? PX_DEVICE_CUDA : PX_DEVICE_CPU, w->brief, &report));
     if (found->done) add_row(&progress, &found->row);
     if (verdict->answer != PX_VERDICT_NONE) settle_clusters(device, verdict, json);
     if (json) print_json(json, device, &progress);
@@ -167,7 +168,7 @@ static px_status check_opened(px_context *ctx, const check_values *w, px_device 
 }
 
 static px_status check_run(px_context *ctx, int count, char **arguments) {
-    check_values w = {.device = PX_DEVICE_AUTO, .limit = 60};
+    check_values w = {0};
     cluster_findings found = {0};
     px_verdict verdict = {PX_VERDICT_NONE, ""};
     px_device *device;
@@ -188,6 +189,7 @@ const px_command px_command_check = {
     .summary = "compare every operation, fast path and kind of model on this device with the CPU's plain paths",
     .details = "Exit status 0 if all agree. On GPUs of compute capability 9.0 it also decides whether recurrences on "
                "clusters are used, and remembers that for this GPU, its driver and this program.",
+    .example = "check --device cpu --json",
     .options = options,
     .run = check_run,
 };

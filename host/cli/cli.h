@@ -3,6 +3,7 @@
 #define PIXELRNN_CLI_H
 
 #include "host/io/lock.h"
+#include "host/io/plural.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/model_file.h"
@@ -43,14 +44,16 @@ typedef struct px_option {
     size_t offset;    /* of the field in the command's struct of values */
     int64_t min, max; /* of an integer; max 0: no upper bound */
     bool required;
-    const char *help; /* one sentence without a full stop, with the default */
+    const char *initial;   /* the default as a user would type it; px_cli_parse stores it. NULL: see otherwise */
+    const char *otherwise; /* the default in words, such as "the seed of the model"; NULL: see initial */
+    const char *help;      /* one sentence without a full stop and without the default */
 } px_option;
 
 /* The option --set, which is stored in the field `field` of the struct `type`. */
 #define PX_OPTION_SET(type, field)                                                                                     \
     {                                                                                                                  \
         "--set", "key=value", PX_OPTION_SETTINGS, offsetof(type, field),                                               \
-            .help = "override a config key (see pixelrnn keys)"                                                        \
+            .otherwise = "the config's values", .help = "override a config key, one of `pixelrnn keys`"                \
     }
 
 /* A command. Exactly one of run and run_distributed is set. The results go to standard output.
@@ -62,6 +65,7 @@ typedef struct px_command {
     const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several; "": none */
     const char *summary;     /* one sentence */
     const char *details;     /* further sentences for --help and the man page, or NULL */
+    const char *example;     /* a command line for --help and the man page, without "pixelrnn " */
     const px_option *options;
     px_status (*run)(px_context *ctx, int count, char **arguments);
     px_status (*run_distributed)(px_context *ctx, px_ranks *ranks, int count, char **arguments);
@@ -74,8 +78,9 @@ extern const px_command px_command_train, px_command_eval, px_command_sample, px
 extern const px_command *const px_commands[];
 
 /* Parses arguments[1 .. count - 1] by the table of the command: options into the fields of *values, other arguments
- * into *positionals. Options and positionals may come in any order. PX_ERR_USAGE, with the usage of the command:
- * unknown option, missing or malformed value, too few or too many positionals. */
+ * into *positionals. Options and positionals may come in any order. Options with an `initial` are set to it first.
+ * PX_ERR_USAGE, with the usage of the command: unknown option, missing or malformed value, too few or too many
+ * positionals. */
 px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **arguments, void *values,
                        px_arguments *positionals);
 
@@ -91,6 +96,27 @@ void px_cli_print_completion(FILE *out);
 
 /* Prints version, build options and the versions of the libraries in use. */
 void px_cli_print_version(FILE *out);
+
+/* ---- Text for a terminal ---- */
+
+/* Prints a blank and a word of a command line, in quotes if a shell would change it. */
+void px_cli_print_word(FILE *out, const char *word);
+
+/* Columns for text on a stream: the environment variable COLUMNS, or the terminal's width, at least 20; or `piped`
+ * without either. */
+int px_cli_columns(FILE *out, int piped);
+enum { PX_PIPED_COLUMNS = 100, PX_FULL_LINES = 1 << 20 /* breaks no line */ };
+
+/* The lines of a paragraph after its first one. */
+typedef struct px_cli_margin {
+    int columns;        /* a line is broken before a word that would end after this column */
+    int indent;         /* blanks at the beginning of a line */
+    const char *prefix; /* text after them, such as "# "; NULL: none */
+} px_cli_margin;
+
+/* Prints a paragraph of words and a line feed. column: where its first line starts; the caller has filled it so far.
+ * Words in brackets stay together. A word that is longer than a line is not broken. */
+void px_cli_wrap(FILE *out, const px_cli_margin *margin, int column, const char *text);
 
 /* ---- Configs, devices, models ---- */
 
@@ -109,6 +135,8 @@ int px_cli_batch(const px_config *config);
 int px_cli_sampling_batch(const px_config *config);
 
 bool px_cli_ends_with(const char *path, const char *ending);
+/* Whether a path ends with .yaml or .yml. */
+bool px_cli_is_config(const char *path);
 
 /* ---- Data ---- */
 
@@ -121,10 +149,11 @@ px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_argu
 /* The image size of a config, for commands that need no data. 0: not given by an option. */
 typedef struct px_image_size {
     int64_t height, width, channels;
+    int64_t images; /* in data.train, unless an option gives their number; 0: not known */
 } px_image_size;
 
 /* Fills the fields of *size that are 0: from the images of data.train after data.size and data.channels, if data.train
- * can be opened, else from data.size and data.channels. PX_ERR_USAGE if a field stays unknown; the message names
+ * can be opened, else from data.size and data.channels. PX_ERR_USAGE if a dimension stays unknown; the message names
  * `options`, which would set it. where: names the config. */
 px_status px_cli_image_size(px_context *ctx, const char *where, const px_config *config, const char *options,
                             px_image_size *size);

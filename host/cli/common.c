@@ -35,6 +35,20 @@ bool px_cli_ends_with(const char *path, const char *ending) {
     return length > tail && strcmp(path + length - tail, ending) == 0;
 }
 
+bool px_cli_is_config(const char *path) { return px_cli_ends_with(path, ".yaml") || px_cli_ends_with(path, ".yml"); }
+
+void px_cli_print_word(FILE *out, const char *word) {
+    const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+%@";
+    const bool quoted = !*word || word[strspn(word, safe)];
+    fputs(quoted ? " '" : " ", out);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*word, out);
+    if (quoted) fputc('\'', out);
+}
+
 int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }
@@ -76,6 +90,7 @@ static px_status fill_from_data(px_context *ctx, const px_config *c, px_image_si
     px_source *source;
     PX_TRY(px_cli_open_data(ctx, NULL, NULL, c->data.train, &options, (int)c->data.levels, &source));
     fill(size, source->height, source->width, source->channels);
+    if (size->images == 0) size->images = (int64_t)source->count;
     px_source_close(source);
     return PX_OK;
 }
@@ -90,7 +105,8 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
     }
     fill(size, config->data.size, config->data.size, config->data.channels);
     if (!is_filled(size))
-        return px_fail(ctx, PX_ERR_USAGE, "%s: %s; for the size of images give %s, or data.size and data.channels",
+        return px_fail(ctx, PX_ERR_USAGE,
+                       "%s: %s; give the images' size by %s, or by --set data.size=SIDE --set data.channels=1 (or 3)",
                        where, why.message, options);
     const int64_t side = size->height > size->width ? size->height : size->width;
     if (side <= MAX_SIDE && size->channels <= MAX_CHANNELS) return PX_OK;

@@ -27,12 +27,12 @@ static const px_option options[] = {
      .required = true,
      .help = "the given pixels: a fraction of the rows or columns, or the white pixels of a mask; the black ones are "
              "sampled"},
-    {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1,
-     .help = "images to complete; default 8"},
-    {"--first", "I", PX_OPTION_INTEGER, offsetof(complete_values, first),
-     .help = "complete images I, I + 1, ... of the data (from 0); default: images chosen by the seed"},
-    {"--completions", "C", PX_OPTION_INTEGER, offsetof(complete_values, completions), .min = 1,
-     .help = "completions of each image; default 4"},
+    {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1, .initial = "8",
+     .help = "images to complete"},
+    {"--first", "I", PX_OPTION_INTEGER, offsetof(complete_values, first), .otherwise = "images chosen by the seed",
+     .help = "complete images I, I + 1, ... of the data, counted from 0"},
+    {"--completions", "C", PX_OPTION_INTEGER, offsetof(complete_values, completions), .min = 1, .initial = "4",
+     .help = "completions of each image"},
     PX_SAMPLING_OPTIONS,
     {0},
 };
@@ -115,8 +115,13 @@ static px_status choose_pixels(complete_values *v) {
     const int64_t seed = v->sampling.seed >= 0 ? v->sampling.seed : c->info.config.seed;
     if (v->first < 0) px_choose((uint64_t)seed, c->source->count, count, v->chosen);
     for (size_t i = 0; i < count && v->first >= 0; i++) v->chosen[i] = (size_t)v->first + i;
-    const bool share = strncmp(v->keep_option, "top:", 4) == 0 || strncmp(v->keep_option, "left:", 5) == 0;
-    return (share ? keep_share : keep_mask)(c->ctx, v->keep_option, spec, v->keep);
+    const char *keep = v->keep_option;
+    if (strncmp(keep, "top:", 4) == 0 || strncmp(keep, "left:", 5) == 0) return keep_share(c->ctx, keep, spec, v->keep);
+    if (strchr(keep, ':') && !px_file_exists(keep))
+        return px_fail(
+            c->ctx, PX_ERR_USAGE,
+            "--keep: found %.40s, expected top:FRACTION, left:FRACTION or an image whose white pixels are given", keep);
+    return keep_mask(c->ctx, keep, spec, v->keep);
 }
 
 static px_status complete_run(px_model_command *c) {
@@ -138,7 +143,8 @@ static px_status complete_run(px_model_command *c) {
     s->keep = v->keep;
     s->read_given = read_original;
     s->given_name = name;
-    snprintf(what, sizeof what, "%d completions of %d images", s->count, (int)v->images);
+    snprintf(what, sizeof what, "%d completion%s of %d image%s", s->count, px_plural(s->count), (int)v->images,
+             px_plural(v->images));
     if (status == PX_OK) status = px_sampling_run(s, what);
     free(v->chosen);
     free(v->keep);
@@ -155,7 +161,7 @@ static px_status complete_check(px_model_command *c) {
 }
 
 static px_status complete_distributed(px_context *ctx, px_ranks *ranks, int count, char **arguments) {
-    complete_values v = {.completions = 4, .images = 8, .first = -1};
+    complete_values v = {.first = -1};
     px_sampling_prepare(&v.sampling, ctx, ranks, &px_command_complete, complete_run);
     v.sampling.base.check = complete_check;
     v.sampling.base.reads_data = true;
@@ -167,6 +173,7 @@ const px_command px_command_complete = {
     .name = "complete",
     .positionals = "MODEL",
     .summary = "completes occluded images; black pixels of a mask are sampled",
+    .example = "complete runs/demo --data builtin:digits --keep top:0.5 --images 6 -o completed.png",
     .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,
     .run_distributed = complete_distributed,

@@ -14,8 +14,8 @@ typedef struct eval_values {
 
 static const px_option options[] = {
     {"--data", "FILE", PX_OPTION_PATHS, offsetof(eval_values, base.data),
-     .help = "sources of the images; default: data.test of the model's config"},
-    {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out),
+     .otherwise = "data.test of the model's config", .help = "sources of the images"},
+    {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out), .otherwise = "none",
      .help = "write the NLL of each image, in nats, as an array float64 [N]"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(eval_values, json), .help = "print one line of JSON instead of text"},
     PX_OPTION_SET(eval_values, base.settings),
@@ -56,7 +56,8 @@ static px_status print_json(const px_model_command *c, const px_evaluation *e) {
 static px_status print_evaluation(const eval_values *v, const px_evaluation *e) {
     const px_source *source = v->base.source;
     if (v->json) return print_json(&v->base, e);
-    printf("%s, step %lld\n%zu images of %s\n", v->base.path, (long long)v->base.info.step, e->images, source->name);
+    printf("%s, step %lld\n%zu image%s of %s\n", v->base.path, (long long)v->base.info.step, e->images,
+           px_plural((long long)e->images), source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
     if (source->entropy > 0) printf("true entropy   %10.3f nats/image\n", source->entropy);
@@ -131,6 +132,7 @@ const px_command px_command_eval = {
     .name = "eval",
     .positionals = "MODEL",
     .summary = "negative log-likelihood in nats per image and bits/dim",
+    .example = "eval runs/demo --data builtin:digits --json",
     .options = options,
     .run_distributed = eval_distributed,
 };

@@ -29,48 +29,82 @@ void px_cli_usage(const px_command *command, char usage[PX_USAGE_TEXT]) {
     }
 }
 
-/* Writes the range of an option, as " (an integer from 1 to 3)", or "". */
-static void option_range(const px_option *option, char range[PX_USAGE_TEXT]) {
-    range[0] = '\0';
-    if (option->argument && strchr(option->argument, '|')) return;
+/* Writes the range and the default of an option, as " (an integer of 1 or more; default 16)", or "". */
+static void option_notes(const px_option *option, char notes[PX_USAGE_TEXT]) {
+    const bool words = option->argument && strchr(option->argument, '|');
+    notes[0] = '\0';
     if (option->type == PX_OPTION_NUMBER)
-        append(range, " (a number above 0)");
-    else if (option->type == PX_OPTION_INTEGER && option->max == 0)
-        append(range, " (an integer of %lld or more)", (long long)option->min);
-    else if (option->type == PX_OPTION_INTEGER)
-        append(range, " (an integer from %lld to %lld)", (long long)option->min, (long long)option->max);
+        append(notes, "a number above 0");
+    else if (option->type == PX_OPTION_INTEGER && option->max == 0 && !words)
+        append(notes, "an integer of %lld or more", (long long)option->min);
+    else if (option->type == PX_OPTION_INTEGER && !words)
+        append(notes, "an integer from %lld to %lld", (long long)option->min, (long long)option->max);
+    const char *const separator = notes[0] ? "; " : "";
+    if (option->required) append(notes, "%srequired", separator);
+    if (option->initial) append(notes, "%sdefault %s", separator, option->initial);
+    if (option->otherwise) append(notes, "%sdefault: %s", separator, option->otherwise);
+    if (!notes[0]) return;
+    memmove(notes + 2, notes, strlen(notes) + 1);
+    memcpy(notes, " (", 2);
+    append(notes, ")");
 }
 
-void px_cli_print_help(FILE *out) {
-    fprintf(out,
-            "pixelrnn trains, evaluates, samples and compares PixelCNN, Row LSTM and Diagonal BiLSTM image models.\n\n"
-            "usage:\n");
-    for (const px_command *const *c = px_commands; *c; c++) {
-        char usage[PX_USAGE_TEXT];
-        px_cli_usage(*c, usage);
-        fprintf(out, "  pixelrnn %-8s %s\n           %s\n", (*c)->name, usage, (*c)->summary);
-        if ((*c)->details) fprintf(out, "           %s\n", (*c)->details);
+/* Prints words at the beginning of a line, and a text beside them, or below them if they do not fit before its margin.
+ */
+static void print_item(FILE *out, const px_cli_margin *margin, const char *words, const char *text) {
+    int column = fprintf(out, "  %s", words);
+    if (column + 2 > margin->indent) {
+        fputc('\n', out);
+        column = 0;
     }
-    fprintf(out,
-            "  pixelrnn COMMAND --help\n           the options of a command\n"
-            "  pixelrnn --version\n           version, build options, versions of the libraries in use\n\n%s\n%s\n",
-            about_model, about_set);
+    fprintf(out, "%*s", margin->indent - column, "");
+    px_cli_wrap(out, margin, margin->indent, text);
+}
+
+static void print_option(FILE *out, const px_cli_margin *margin, const px_option *o) {
+    char name[PX_USAGE_TEXT] = "", notes[PX_USAGE_TEXT], text[2 * PX_USAGE_TEXT];
+    append(name, "%s", o->name);
+    if (o->argument) append(name, " %s%s", o->argument, o->type == PX_OPTION_PATHS ? "..." : "");
+    option_notes(o, notes);
+    snprintf(text, sizeof text, "%s%s", o->help, notes);
+    print_item(out, margin, name, text);
+}
+
+enum { WIDE = 80 }; /* columns from which on explanations stand beside names, and not below them */
+
+void px_cli_print_help(FILE *out) {
+    const int columns = px_cli_columns(out, PX_PIPED_COLUMNS);
+    const px_cli_margin line = {.columns = columns}, item = {.columns = columns, .indent = columns >= WIDE ? 26 : 4};
+    px_cli_wrap(
+        out, &line, 0,
+        "pixelrnn trains, evaluates, samples and compares PixelCNN, Row LSTM and Diagonal BiLSTM image models.");
+    fputs("\nusage: pixelrnn COMMAND [argument ...]\n", out);
+    for (const px_command *const *c = px_commands; *c; c++) {
+        char words[PX_USAGE_TEXT] = "";
+        append(words, "%s%s%s", (*c)->name, (*c)->positionals[0] ? " " : "", (*c)->positionals);
+        print_item(out, &item, words, (*c)->summary);
+    }
+    print_item(out, &item, "COMMAND --help", "usage, options with their defaults, and an example of a command");
+    print_item(out, &item, "--version", "version, build options, versions of the libraries in use");
+    fputc('\n', out);
+    px_cli_wrap(out, &line, 0, about_model);
+    px_cli_wrap(out, &line, 0, about_set);
 }
 
 void px_cli_print_command_help(FILE *out, const px_command *command) {
-    char usage[PX_USAGE_TEXT], range[PX_USAGE_TEXT], name[80];
+    const int columns = px_cli_columns(out, PX_PIPED_COLUMNS);
+    const px_cli_margin line = {.columns = columns}, usage_line = {.columns = columns, .indent = 4},
+                        item = {.columns = columns, .indent = columns >= WIDE ? 25 : 6};
+    char usage[PX_USAGE_TEXT];
     px_cli_usage(command, usage);
-    fprintf(out, "usage: pixelrnn %s %s\n%s\n", command->name, usage, command->summary);
-    if (command->details) fprintf(out, "%s\n", command->details);
-    if (strstr(command->positionals, "MODEL")) fprintf(out, "%s\n", about_model);
-    for (const px_option *o = command->options; o->name; o++) {
-        if (o == command->options) fprintf(out, "\noptions:\n");
-        option_range(o, range);
-        snprintf(name, sizeof name, "%s %s%s", o->name, o->argument ? o->argument : "",
-                 o->type == PX_OPTION_PATHS ? "..." : "");
-        fprintf(out, strlen(name) <= 22 ? "  %-22s %s%s\n" : "  %s\n                         %s%s\n", name, o->help,
-                range);
-    }
+    const int column = fprintf(out, "usage: pixelrnn %s ", command->name);
+    px_cli_wrap(out, &usage_line, column, usage);
+    px_cli_wrap(out, &line, 0, command->summary);
+    if (command->details) px_cli_wrap(out, &line, 0, command->details);
+    if (strstr(command->positionals, "MODEL")) px_cli_wrap(out, &line, 0, about_model);
+    fputs("\noptions:\n", out);
+    for (const px_option *o = command->options; o->name; o++) print_option(out, &item, o);
+    fprintf(out, "\nexample:\n  pixelrnn %s\n", command->example);
 }
 
 /* ---- Man page ---- */
@@ -92,7 +126,7 @@ static void print_paragraph(FILE *out, const char *text) {
 }
 
 static void print_man_command(FILE *out, const px_command *command) {
-    char usage[PX_USAGE_TEXT], range[PX_USAGE_TEXT];
+    char usage[PX_USAGE_TEXT], notes[PX_USAGE_TEXT];
     px_cli_usage(command, usage);
     fprintf(out, ".SS %s\n.B pixelrnn %s\n", command->name, command->name);
     print_troff(out, usage);
@@ -105,11 +139,14 @@ static void print_man_command(FILE *out, const px_command *command) {
         if (o->argument) fputc(' ', out);
         print_troff(out, o->argument ? o->argument : "");
         fputs(o->type == PX_OPTION_PATHS ? "...\n" : "\n", out);
-        option_range(o, range);
+        option_notes(o, notes);
         print_troff(out, o->help);
-        print_troff(out, range);
+        print_troff(out, notes);
         fputs("\n", out);
     }
+    fputs(".PP\nExample:\n.B pixelrnn ", out);
+    print_troff(out, command->example);
+    fputs("\n", out);
 }
 
 void px_cli_print_man(FILE *out) {

@@ -1,31 +1,63 @@
-/* pixelrnn info: parameters, memory and floating-point operations of a config or a model. */
+/* pixelrnn info: the size of a model, and what training it costs. */
 #include "host/cli/cli.h"
-#include "host/train/checkpoint.h"
-#include "pixelrnn/sample.h"
 #include "host/device/recurrence_choice.h"
 #include "host/model/internal.h"
+#include "host/train/cost.h"
+#include "pixelrnn/sample.h"
+#include <cjson/cJSON.h>
 #include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct info_values {
     px_arguments settings, positionals;
     px_image_size size;
+    int64_t ranks;
+    double rate; /* images/s of a rank; 0: not given */
+    bool verbose, json;
 } info_values;
 
 static const px_option options[] = {
-    {"--height", "H", PX_OPTION_INTEGER, offsetof(info_values, size.height), .min = 1, .help = "height of the images"},
-    {"--width", "W", PX_OPTION_INTEGER, offsetof(info_values, size.width), .min = 1, .help = "width of the images"},
+    {"--ranks", "N", PX_OPTION_INTEGER, offsetof(info_values, ranks), .min = 1, .max = 65536, .initial = "1",
+     .help = "processes that share the training, each with a GPU of its own"},
+    {"--rate", "IMAGES_PER_SECOND", PX_OPTION_NUMBER, offsetof(info_values, rate), .otherwise = "no hours are printed",
+     .help = "training speed of one rank, as `pixelrnn bench` measures it, for the hours of the run"},
+    {"--images", "N", PX_OPTION_INTEGER, offsetof(info_values, size.images), .min = 1,
+     .otherwise = "those of data.train", .help = "training images, for the epochs"},
+    {"--height", "H", PX_OPTION_INTEGER, offsetof(info_values, size.height), .min = 1,
+     .otherwise = "that of data.train", .help = "height of the images"},
+    {"--width", "W", PX_OPTION_INTEGER, offsetof(info_values, size.width), .min = 1, .otherwise = "that of data.train",
+     .help = "width of the images"},
     {"--channels", "C", PX_OPTION_INTEGER, offsetof(info_values, size.channels), .min = 1,
-     .help = "channels of the images, 1 or 3"},
+     .otherwise = "those of data.train", .help = "channels of the images, 1 or 3"},
+    {"--verbose", NULL, PX_OPTION_FLAG, offsetof(info_values, verbose),
+     .help = "also print how recurrences can run, what each way requires, and why the chosen one is"},
+    {"--json", NULL, PX_OPTION_FLAG, offsetof(info_values, json), .help = "print one line of JSON instead of text"},
     PX_OPTION_SET(info_values, settings),
     {0},
 };
+
+/* What is printed. */
+typedef struct info_report {
+    const info_values *values;
+    px_image_size given; /* by options */
+    px_model *model;
+    px_model_info info; /* step: negative for a config */
+    px_run_images images;
+    char no_images[256]; /* why the number of training images is not known */
+    px_run_cost cost;
+    char *bench; /* a command line that measures the rate; NULL if there is no config for it */
+} info_report;
+
+/* ---- Reading ---- */
 
 static px_status info_read(px_context *ctx, info_values *w, px_model_info *info) {
     char path[PX_PATH];
     const char *name = w->positionals.value[0];
     px_config *c = &info->config;
     *info = (px_model_info){.step = -1};
-    if (px_cli_ends_with(name, ".yaml") || px_cli_ends_with(name, ".yml")) {
+    if (px_cli_is_config(name)) {
         px_config_default(c);
         PX_TRY(px_config_load(ctx, name, c));
         PX_TRY(px_cli_override(ctx, name, &w->settings, c));
@@ -41,33 +73,69 @@ static px_status info_read(px_context *ctx, info_values *w, px_model_info *info)
     return px_cli_override(ctx, path, &w->settings, c);
 }
 
-static void print_bytes(const char *what, size_t bytes) {
-    const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 1024 && unit < 4; unit++) value /= 1024;
-    printf("  %-26s %9.2f %s\n", what, value, units[unit]);
+/* The number of images of a split; 0, and the reason, if it cannot be opened. */
+static int64_t count_images(const px_config *config, px_split split, char reason[256]) {
+    const char *list = px_source_list_of(config, split);
+    const px_source_options how = px_source_options_of(config, split, PX_ACCESS_ANY);
+    px_context why = {"data.train is empty"};
+    px_source *source = NULL;
+    if (!list[0] || px_source_open_list(&why, list, &how, &source) != PX_OK) {
+        snprintf(reason, 256, "%.255s", why.message);
+        return 0;
+    }
+    const int64_t count = (int64_t)source->count;
+    px_source_close(source);
+    return count;
 }
 
-static px_status print_memory(px_model *model, const px_config *config) {
-    const px_optimizer_spec rule = px_optimizer_spec_from(config);
-    const px_memory_plan train = px_model_plan(model, (int)config->train.batch_size, PX_PURPOSE_TRAIN);
-    const px_memory_plan eval = px_model_plan(model, px_cli_batch(config), PX_PURPOSE_EVALUATE);
-    const size_t optimizer = px_optimizer_bytes(model, &rule);
-    printf("memory, training, %lld images\n", (long long)config->train.batch_size);
-    print_bytes("weights", train.weights);
-    print_bytes("gradients", train.gradients);
-    print_bytes("optimizer", optimizer);
-    print_bytes("activations", train.activations);
-    print_bytes("workspace", train.workspace);
-    print_bytes("total", train.weights + train.gradients + optimizer + train.activations + train.workspace);
-    printf("memory, evaluation, %d images\n", px_cli_batch(config));
-    print_bytes("total", eval.weights + eval.activations + eval.workspace);
-    size_t caches;
-    PX_TRY(px_sampler_plan(model, px_cli_sampling_batch(config), &caches));
-    printf("memory, sampling, %d images at a time\n", px_cli_sampling_batch(config));
-    print_bytes("total", eval.weights + caches + eval.workspace);
-    return PX_OK;
+/* Writes the command line that measures the rate of a rank, if there is a config file. The size of images that are not
+ * square cannot be given to bench, which then uses that of data.train. */
+static px_status write_bench(px_context *ctx, info_report *r) {
+    const info_values *w = r->values;
+    const char *name = w->positionals.value[0];
+    const px_model_spec *s = &r->info.spec;
+    char config[PX_PATH];
+    size_t bytes;
+    PX_TRY(px_file_path(ctx, config, "%s%s", name, px_file_is_folder(name) ? "/config.yaml" : ""));
+    if (!px_cli_is_config(config) || !px_file_exists(config)) return PX_OK;
+    FILE *out = open_memstream(&r->bench, &bytes);
+    if (!out) return px_fail_memory(ctx, "info", 0);
+    fputs("pixelrnn bench", out);
+    px_cli_print_word(out, config);
+    for (int i = 0; i < w->settings.count; i++) {
+        fputs(" --set", out);
+        px_cli_print_word(out, w->settings.value[i]);
+    }
+    if (r->cost.rank_images != r->info.config.train.batch_size)
+        fprintf(out, " --set train.batch_size=%d", r->cost.rank_images);
+    if (r->info.config.train.accumulate > 1) fputs(" --set train.accumulate=1", out);
+    if (s->height == s->width && (r->given.height || r->given.width || r->given.channels || r->info.step >= 0))
+        fprintf(out, " --size %d --channels %d", s->height, s->channels);
+    fputs(" --phases train", out);
+    return fclose(out) == 0 ? PX_OK : px_fail_memory(ctx, "info", bytes);
+}
+
+/* The seconds of a run at the rate that was given; 0 without one. The images of an evaluation count by their FLOPs. */
+static double run_seconds(const info_report *r) {
+    const px_run_cost *c = &r->cost;
+    const double image_flops = px_model_flops(r->model, PX_PURPOSE_TRAIN);
+    if (r->values->rate == 0) return 0;
+    return (c->training_flops + c->evaluation_flops) / image_flops / (r->values->rate * (double)r->values->ranks);
+}
+
+/* ---- Text ---- */
+
+/* Divides bytes by the unit that suits them, and returns its name. */
+static const char *scale_bytes(double *value) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+    for (; *value >= 1024 && unit < 4; unit++) *value /= 1024;
+    return units[unit];
+}
+
+static void print_bytes(const char *what, double value) {
+    const char *unit = scale_bytes(&value);
+    printf("  %-26s %9.2f %s\n", what, value, unit);
 }
 
 static void print_field(const px_model_spec *spec) {
@@ -88,55 +156,220 @@ static void print_recurrence(const char *what, const px_recurrence_explanation *
         printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].missing);
 }
 
-static void print_recurrences(px_model *model, int images) {
-    const px_device *device = px_model_device(model);
-    px_recurrence_args recurrence;
-    px_recurrence_explanation forward, backward;
-    if (!px_model_recurrence(model, images, &recurrence)) return;
-    px_recurrence_explain(device, &recurrence, false, &forward);
-    px_recurrence_explain(device, &recurrence, true, &backward);
-    printf("recurrence, training, %d images: the first strategy whose requirements are met\n", images);
+static void explain_recurrences(const px_recurrence_explanation *forward, const px_recurrence_explanation *backward,
+                                int images) {
+    printf("recurrence, training, %d image%s: the first strategy whose requirements are met\n", images,
+           px_plural(images));
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
-        printf("  %-20s %s\n", forward.option[i].name,
-               forward.option[i].requires[0] ? forward.option[i].requires : "nothing");
-    print_recurrence("forward", &forward);
-    print_recurrence("backward", &backward);
+        printf("  %-20s %s\n", forward->option[i].name,
+               forward->option[i].requires[0] ? forward->option[i].requires : "nothing");
+    print_recurrence("forward", forward);
+    print_recurrence("backward", backward);
 }
 
-static px_status print_info(px_model *model, const px_model_info *info) {
-    const px_model_spec *s = &info->spec;
+/* Prints the names of the strategies, or with --verbose also what they require. */
+static void print_recurrences(const info_report *r) {
+    const int images = r->cost.rank_images;
+    const px_device *device = px_model_device(r->model);
+    px_recurrence_args recurrence;
+    px_recurrence_explanation forward, backward;
+    if (!px_model_recurrence(r->model, images, &recurrence)) return;
+    px_recurrence_explain(device, &recurrence, false, &forward);
+    px_recurrence_explain(device, &recurrence, true, &backward);
+    if (!r->values->verbose) {
+        printf("recurrence             %s forward, %s backward (--verbose: why)\n", forward.option[forward.chosen].name,
+               backward.option[backward.chosen].name);
+        return;
+    }
+    explain_recurrences(&forward, &backward, images);
+}
+
+static void print_model(const info_report *r) {
+    const px_model_spec *s = &r->info.spec;
     size_t weights;
-    const size_t live = px_parameters_live(px_model_parameters(model), &weights);
-    printf("model                  %s, %d layers, hidden %d, head %d%s%s\n", px_config_word("model.kind", (int)s->kind),
-           s->layers, s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "");
+    const size_t live = px_parameters_live(px_model_parameters(r->model), &weights);
+    printf("model                  %s, %d layer%s, hidden %d, head %d%s%s\n",
+           px_config_word("model.kind", (int)s->kind), s->layers, px_plural(s->layers), s->hidden, s->head,
+           s->residual ? ", residual" : "", s->skip ? ", skip" : "");
     printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
-    printf("precision              %s\n", px_config_word("precision", info->config.precision));
-    if (info->step >= 0) printf("step                   %lld\n", (long long)info->step);
+    printf("precision              %s\n", px_config_word("precision", r->info.config.precision));
+    if (r->info.step >= 0) printf("step                   %lld\n", (long long)r->info.step);
     printf("parameters             %zu (masked ones not counted)\n", live);
     print_field(s);
     printf("floating-point operations per image (live weights; pointwise work not counted)\n");
-    printf("  evaluation           %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_EVALUATE));
-    printf("  training             %.4g GFLOP\n", 1e-9 * px_model_flops(model, PX_PURPOSE_TRAIN));
-    PX_TRY(print_memory(model, &info->config));
-    const px_device *device = px_model_device(model);
+    printf("  evaluation           %.4g GFLOP\n", 1e-9 * px_model_flops(r->model, PX_PURPOSE_EVALUATE));
+    printf("  training             %.4g GFLOP\n", 1e-9 * px_model_flops(r->model, PX_PURPOSE_TRAIN));
+}
+
+static void print_time(const info_report *r) {
+    const info_values *w = r->values;
+    const double hours = run_seconds(r) / 3600;
+    if (w->rate > 0)
+        printf("  time                 %.*f hours at %.4g images/s%s, sampling not counted\n", hours < 10 ? 2 : 0,
+               hours, w->rate, w->ranks > 1 ? " a rank" : "");
+    else if (r->bench)
+        printf("  time                 give --rate, the images/s that this command measures:\n    %s\n", r->bench);
+    else
+        printf(
+            "  time                 give --rate, the images/s that `pixelrnn bench CONFIG --phases train` measures\n");
+}
+
+static void print_run(const info_report *r) {
+    const px_run_cost *c = &r->cost;
+    const long long steps = (long long)r->info.config.train.steps, batch = (long long)r->info.config.train.batch_size;
+    printf("run                    %lld step%s of %lld image%s\n", steps, px_plural(steps), batch, px_plural(batch));
+    if (c->epochs > 0)
+        printf("  epochs               %.4g of %lld images\n", c->epochs, (long long)r->images.train);
+    else
+        printf("  epochs               not known, give --images (%s)\n", r->no_images);
+    if (c->evaluations > 0 && c->evaluated_images > 0)
+        printf("  evaluations          %lld of %lld images\n", (long long)c->evaluations,
+               (long long)(c->evaluated_images / c->evaluations));
+    else if (c->evaluations > 0)
+        printf("  evaluations          %lld, not counted below: their images cannot be opened\n",
+               (long long)c->evaluations);
+    if (c->tested_images > 0) printf("  test                 %lld images\n", (long long)c->tested_images);
+    printf("  operations           %.4g FLOP in training", c->training_flops);
+    if (c->evaluation_flops > 0) printf(", %.4g FLOP in evaluations", c->evaluation_flops);
+    printf("\n");
+    printf("  checkpoint           %zu bytes (model.safetensors %zu, optimizer.safetensors %zu)\n",
+           c->checkpoint.model + c->checkpoint.optimizer, c->checkpoint.model, c->checkpoint.optimizer);
+    double disk = px_run_disk(c);
+    const char *unit = scale_bytes(&disk);
+    printf("  checkpoints kept     at most %lld, %.4g %s\n", (long long)c->checkpoints, disk, unit);
+    print_time(r);
+}
+
+static void print_memory(const info_report *r, int sampled, size_t eval, size_t sampling) {
+    const px_run_cost *c = &r->cost;
+    const px_config *config = &r->info.config;
+    const long long ranks = (long long)r->values->ranks;
+    const long long batch = (long long)config->train.batch_size, parts = (long long)config->train.accumulate;
+    printf("memory, training, %d image%s", c->rank_images, px_plural(c->rank_images));
+    if (ranks > 1) printf(" of a rank (%lld over %lld ranks)", batch / parts, ranks);
+    if (parts > 1) printf(", in %lld micro-batches a step", parts);
+    printf("\n");
+    print_bytes("weights", (double)c->plan.weights);
+    print_bytes("gradients", (double)c->plan.gradients);
+    if (parts > 1) print_bytes("sum over micro-batches", (double)c->accumulation);
+    print_bytes("optimizer", (double)c->optimizer);
+    print_bytes("activations", (double)c->plan.activations);
+    print_bytes("workspace", (double)c->plan.workspace);
+    print_bytes(ranks > 1 ? "sampling (on rank 0)" : "sampling", (double)c->sampler);
+    print_bytes("total", (double)px_run_memory(c));
+    printf("memory, evaluation, %d image%s\n", px_cli_batch(config), px_plural(px_cli_batch(config)));
+    print_bytes("total", (double)eval);
+    printf("memory, sampling, %d image%s at a time\n", sampled, px_plural(sampled));
+    print_bytes("total", (double)sampling);
+}
+
+static px_status print_text(const info_report *r) {
+    const px_config *config = &r->info.config;
+    const px_device *device = px_model_device(r->model);
+    const px_memory_plan eval = px_model_plan(r->model, px_cli_batch(config), PX_PURPOSE_EVALUATE);
+    const int sampled = px_cli_sampling_batch(config);
+    size_t caches;
+    PX_TRY(px_sampler_plan(r->model, sampled, &caches));
+    print_model(r);
+    print_run(r);
+    print_memory(r, sampled, eval.weights + eval.activations + eval.workspace, eval.weights + caches + eval.workspace);
     printf("device                 %s: %s\n", device->kind, device->description);
-    print_bytes("memory limit", device->memory);
+    print_bytes("memory limit", (double)device->memory);
     if (device->limit[0]) printf("  %-26s %s\n", "set by", device->limit);
-    print_recurrences(model, (int)info->config.train.batch_size);
+    print_recurrences(r);
     return PX_OK;
+}
+
+/* ---- JSON ---- */
+
+static void add_number(cJSON *json, const char *name, double value) { cJSON_AddNumberToObject(json, name, value); }
+
+/* Adds a number, or null if it is 0, which then means that it is not known. */
+static void add_known(cJSON *json, const char *name, double value) {
+    cJSON_AddItemToObject(json, name, value > 0 ? cJSON_CreateNumber(value) : cJSON_CreateNull());
+}
+
+static void add_model(cJSON *json, const info_report *r) {
+    const px_model_spec *s = &r->info.spec;
+    size_t weights;
+    cJSON_AddStringToObject(json, "model", px_config_word("model.kind", (int)s->kind));
+    add_number(json, "layers", s->layers);
+    add_number(json, "hidden", s->hidden);
+    add_number(json, "head", s->head);
+    add_number(json, "height", s->height);
+    add_number(json, "width", s->width);
+    add_number(json, "channels", s->channels);
+    add_number(json, "levels", s->levels);
+    cJSON_AddStringToObject(json, "precision", px_config_word("precision", r->info.config.precision));
+    if (r->info.step >= 0) add_number(json, "step", (double)r->info.step);
+    add_number(json, "parameters", (double)px_parameters_live(px_model_parameters(r->model), &weights));
+    add_number(json, "evaluation_flops_per_image", px_model_flops(r->model, PX_PURPOSE_EVALUATE));
+    add_number(json, "training_flops_per_image", px_model_flops(r->model, PX_PURPOSE_TRAIN));
+}
+
+static void add_run(cJSON *json, const info_report *r) {
+    const px_run_cost *c = &r->cost;
+    add_number(json, "steps", (double)r->info.config.train.steps);
+    add_number(json, "batch_size", (double)r->info.config.train.batch_size);
+    add_number(json, "ranks", (double)r->values->ranks);
+    add_number(json, "images_per_rank", c->rank_images);
+    add_number(json, "trained_images", (double)c->images);
+    add_known(json, "training_set_images", (double)r->images.train);
+    add_known(json, "epochs", c->epochs);
+    add_number(json, "evaluations", (double)c->evaluations);
+    add_number(json, "evaluated_images", (double)c->evaluated_images);
+    add_number(json, "tested_images", (double)c->tested_images);
+    add_number(json, "training_flops", c->training_flops);
+    add_number(json, "evaluation_flops", c->evaluation_flops);
+    add_number(json, "model_file_bytes", (double)c->checkpoint.model);
+    add_number(json, "optimizer_file_bytes", (double)c->checkpoint.optimizer);
+    add_number(json, "checkpoints_kept", (double)c->checkpoints);
+    add_number(json, "checkpoints_bytes", px_run_disk(c));
+    add_number(json, "memory_bytes", (double)px_run_memory(c));
+    add_known(json, "rate", r->values->rate);
+    add_known(json, "hours", run_seconds(r) / 3600);
+    cJSON_AddItemToObject(json, "bench", r->bench ? cJSON_CreateString(r->bench) : cJSON_CreateNull());
+}
+
+static px_status print_json(const info_report *r) {
+    cJSON *json = cJSON_CreateObject();
+    add_model(json, r);
+    add_run(json, r);
+    cJSON_AddStringToObject(json, "device", px_model_device(r->model)->kind);
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    if (!text) return px_fail_memory(px_model_device(r->model)->ctx, "info", 0);
+    puts(text);
+    free(text);
+    return PX_OK;
+}
+
+/* ---- The command ---- */
+
+static px_status report(px_context *ctx, info_report *r) {
+    const px_config *config = &r->info.config;
+    const px_split evaluated = config->data.validation[0] ? PX_SPLIT_VALID : PX_SPLIT_TEST;
+    char ignored[256];
+    r->images = (px_run_images){.train = r->values->size.images, .evaluated = count_images(config, evaluated, ignored)};
+    if (evaluated == PX_SPLIT_VALID) r->images.tested = count_images(config, PX_SPLIT_TEST, ignored);
+    if (r->images.train == 0) r->images.train = count_images(config, PX_SPLIT_TRAIN, r->no_images);
+    PX_TRY(px_run_cost_of(r->model, config, &r->images, (int)r->values->ranks, &r->cost));
+    PX_TRY(write_bench(ctx, r));
+    return r->values->json ? print_json(r) : print_text(r);
 }
 
 static px_status info_run(px_context *ctx, int count, char **arguments) {
     info_values w = {0};
-    px_model_info info;
+    info_report r = {.values = &w};
     px_device *device;
-    px_model *model;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, arguments, &w, &w.positionals));
-    PX_TRY(info_read(ctx, &w, &info));
-    PX_TRY(px_cli_open_device(ctx, &info.config, NULL, &device));
-    px_status status = px_model_create(device, &info.spec, &model);
-    if (status == PX_OK) status = print_info(model, &info);
-    px_model_destroy(model);
+    r.given = w.size;
+    PX_TRY(info_read(ctx, &w, &r.info));
+    PX_TRY(px_cli_open_device(ctx, &r.info.config, NULL, &device));
+    px_status status = px_model_create(device, &r.info.spec, &r.model);
+    if (status == PX_OK) status = report(ctx, &r);
+    free(r.bench);
+    px_model_destroy(r.model);
     px_device_close(device);
     return status;
 }
@@ -144,9 +377,10 @@ static px_status info_run(px_context *ctx, int count, char **arguments) {
 const px_command px_command_info = {
     .name = "info",
     .positionals = "CONFIG|MODEL",
-    .summary = "parameters, receptive field, memory, floating-point operations per image, how recurrences run",
+    .summary = "parameters, receptive field, memory; epochs, floating-point operations, disk and hours of the run",
     .details = "The images have the size of data.train, or data.size and data.channels if data.train cannot be opened. "
-               "Each option overrides only its own dimension.",
+               "--height, --width and --channels override only their own dimension.",
+    .example = "info configs/demo.yaml --rate 1000",
     .options = options,
     .run = info_run,
 };

@@ -15,6 +15,11 @@ static px_status check_spec(px_context *ctx, const char *path, const px_model_in
 
 static px_status load_model(px_model_command *c, const char *name) {
     px_model_info loaded;
+    if (px_cli_is_config(name) && !px_file_is_folder(name))
+        return px_fail(c->ctx, PX_ERR_USAGE,
+                       "%s: found the config %.300s, expected MODEL: the run folder that `pixelrnn train %.300s` wrote "
+                       "(by default runs/NAME), a checkpoint folder, or a model.safetensors file",
+                       c->command->name, name, name);
     PX_TRY(px_checkpoint_find_model(c->ctx, name, c->path));
     PX_TRY(px_model_file_info(c->ctx, c->path, &c->info));
     PX_TRY(px_cli_override(c->ctx, c->path, &c->settings, &c->info.config));

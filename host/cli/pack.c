@@ -17,13 +17,13 @@ static const px_option option_table[] = {
     {"-o", "OUT.npy", PX_OPTION_PATH, offsetof(pack_values, out), .required = true,
      .help = "output: an array uint8 [N, H, W, C]; its CRC-32 goes to OUT.npy.sfv"},
     {"--size", "SIDE", PX_OPTION_INTEGER, offsetof(pack_values, size), .min = 1, .max = MAX_SIDE,
-     .help = "resize to SIDE x SIDE pixels"},
-    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels),
+     .otherwise = "as stored", .help = "resize to SIDE x SIDE pixels"},
+    {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels), .otherwise = "as stored",
      .help = "convert to grey (1) or colour (3)"},
-    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split),
-     .help = "the part of a source that has several; default train"},
-    {"--range", "FIRST:COUNT", PX_OPTION_TEXT, offsetof(pack_values, range),
-     .help = "pack only COUNT images, from image FIRST on (from 0)"},
+    {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split), .initial = "train",
+     .help = "the part of a source that has several"},
+    {"--range", "FIRST:COUNT", PX_OPTION_TEXT, offsetof(pack_values, range), .otherwise = "all images",
+     .help = "pack COUNT images, from image FIRST on, which counts from 0"},
     PX_OPTION_SET(pack_values, settings),
     {0},
 };
@@ -72,12 +72,13 @@ static px_status pack_source(px_context *ctx, px_source *source, px_pack_range r
     px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)
-        fprintf(stderr, "skipped %zu of %zu images%s\n", packed.skipped, range.count,
+        fprintf(stderr, "skipped %zu of %zu image%s%s\n", packed.skipped, range.count, px_plural((long long)range.count),
                 packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
     char left_out[PX_LEFT_OUT_TEXT];
     if (px_source_left_out(source->left_out, left_out)[0])
         fprintf(stderr, "left out other formats than PNG and JPEG: %s\n", left_out);
-    printf("%zu images of %d x %d x %d in %s\n", packed.images, source->height, source->width, source->channels, path);
+    printf("%zu image%s of %d x %d x %d in %s\n", packed.images, px_plural((long long)packed.images), source->height,
+           source->width, source->channels, path);
     printf("CRC-32 %08X in %s.sfv\n", (unsigned)packed.crc32, path);
     return PX_OK;
 }
@@ -111,6 +112,7 @@ const px_command px_command_pack = {
     .name = "pack",
     .positionals = "SOURCE...",
     .summary = "turns any data source into one .npy file, which is read without decoding",
+    .example = "pack photos --size 32 --channels 3 -o photos.npy",
     .options = option_table,
     .run = pack_run,
 };

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static px_status fail_usage(px_context *ctx, const px_command *command, const char *problem, const char *argument) {
+/* Reports "PROBLEM ARGUMENT HINT; usage: ...", with the usage line of the command. */
+static px_status fail_usage(px_context *ctx, const px_command *command, const char *problem, const char *argument,
+                            const char *hint) {
     char usage[PX_USAGE_TEXT];
     px_cli_usage(command, usage);
-    return px_fail(ctx, PX_ERR_USAGE, "%s%s; usage: pixelrnn %s %s", problem, argument, command->name, usage);
+    return px_fail(ctx, PX_ERR_USAGE, "%s%.200s%s; usage: pixelrnn %s %s", problem, argument, hint, command->name,
+                   usage);
 }
 
 /* -5 and -0.5 are values, -o and --seed are options. */
@@ -75,14 +78,14 @@ static px_status parse_option(px_context *ctx, const px_command *command, int co
     const char *name = arguments[(*at)++];
     const px_option *option = command->options;
     while (option->name && strcmp(option->name, name) != 0) option++;
-    if (!option->name) return fail_usage(ctx, command, "found unknown option ", name);
+    if (!option->name) return fail_usage(ctx, command, "found unknown option ", name, "");
     void *field = (char *)values + option->offset;
     if (option->type == PX_OPTION_FLAG) {
         *(bool *)field = true;
         return PX_OK;
     }
     if (*at == count || looks_like_option(arguments[*at]))
-        return fail_usage(ctx, command, "found no value after ", name);
+        return fail_usage(ctx, command, "found no value after ", name, "");
     do PX_TRY(parse_value(ctx, option, arguments[(*at)++], field));
     while (option->type == PX_OPTION_PATHS && *at < count && !looks_like_option(arguments[*at]));
     return PX_OK;
@@ -95,14 +98,33 @@ static px_status check_required(px_context *ctx, const px_command *command, cons
         const void *field = (const char *)values + option->offset;
         const bool given = option->type == PX_OPTION_PATHS ? ((const px_arguments *)field)->count > 0
                                                            : *(const char *const *)field != NULL;
-        if (!given) return fail_usage(ctx, command, "found no ", option->name);
+        if (!given) return fail_usage(ctx, command, "found no ", option->name, "");
     }
     return PX_OK;
+}
+
+static px_status store_defaults(px_context *ctx, const px_command *command, void *values) {
+    for (const px_option *option = command->options; option->name; option++)
+        if (option->initial) PX_TRY(parse_value(ctx, option, option->initial, (char *)values + option->offset));
+    return PX_OK;
+}
+
+/* Reports an argument after `wanted` ones. A second argument of a command that reads --data is often one of its files.
+ */
+static px_status fail_surplus(px_context *ctx, const px_command *command, const px_arguments *positionals, int wanted) {
+    const px_option *data = command->options;
+    char problem[PX_USAGE_TEXT] = "found one argument too many: ";
+    while (data->name && strcmp(data->name, "--data") != 0) data++;
+    if (wanted > 0)
+        snprintf(problem, sizeof problem, "found one argument too many after %.150s: ", positionals->value[0]);
+    return fail_usage(ctx, command, problem, positionals->value[wanted],
+                      data->name ? " (files of images follow --data)" : "");
 }
 
 px_status px_cli_parse(px_context *ctx, const px_command *command, int count, char **arguments, void *values,
                        px_arguments *positionals) {
     positionals->count = 0;
+    PX_TRY(store_defaults(ctx, command, values));
     for (int at = 1; at < count;) {
         if (looks_like_option(arguments[at]))
             PX_TRY(parse_option(ctx, command, count, arguments, &at, values));
@@ -111,8 +133,8 @@ px_status px_cli_parse(px_context *ctx, const px_command *command, int count, ch
     }
     const int wanted = command->positionals[0] != '\0'; /* or none, or several */
     if (positionals->count < wanted && command->positionals[0] != '[')
-        return fail_usage(ctx, command, "found too few arguments", "");
+        return fail_usage(ctx, command, "found no ", command->positionals, "");
     if (positionals->count > wanted && !px_cli_ends_with(command->positionals, "..."))
-        return fail_usage(ctx, command, "found one argument too many: ", positionals->value[wanted]);
+        return fail_surplus(ctx, command, positionals, wanted);
     return check_required(ctx, command, values);
 }

@@ -24,7 +24,6 @@ void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const
     s->base.check = px_sampling_check;
     s->base.run = run;
     s->seed = -1;
-    s->temperature = 1;
 }
 
 static const px_model_spec *spec_of(const px_sampling *s) { return px_model_spec_of(s->base.model); }
@@ -85,8 +84,8 @@ static px_status allocate_batch(const px_sampling *s, batch_buffers *b, int imag
     b->nats = calloc(count, sizeof *b->nats);
     b->records = malloc(count * (size_t)px_ranks_count(s->base.ranks) * record_bytes(spec));
     if (b->given && b->levels && b->nats && b->records) return PX_OK;
-    return px_fail(s->base.ctx, PX_ERR_MEMORY, "%s: out of memory for %d images at a time; lower eval.batch_size",
-                   s->base.command->name, images);
+    return px_fail(s->base.ctx, PX_ERR_MEMORY, "%s: out of memory for %d image%s at a time; lower eval.batch_size",
+                   s->base.command->name, images, px_plural(images));
 }
 
 /* Writes the records of a batch. Given pixels keep their 8-bit value instead of that of their level. */
@@ -185,16 +184,16 @@ static px_status fail_stopped(px_sampling *s, px_status stop) {
     const char *command = s->base.command->name;
     const size_t done = px_resume_file_count(s->resume);
     if (done == 0) return px_fail(s->base.ctx, stop, "%s: stopped before the first batch was finished", command);
-    return px_fail(s->base.ctx, stop, "%s: stopped; %s.journal holds %zu of %d images, and the same command goes on",
-                   command, s->base.out, done, s->count);
+    return px_fail(s->base.ctx, stop, "%s: stopped; %s.journal holds %zu of %d image%s, and the same command goes on",
+                   command, s->base.out, done, s->count, px_plural(s->count));
 }
 
 static px_status sample_all(px_sampling *s) {
     uint64_t done;
     PX_TRY(open_resume_file(s, &done));
     if (done > 0)
-        fprintf(px_cli_talk(s->base.ranks), "%s: going on after %llu images of an interrupted run\n",
-                s->base.command->name, (unsigned long long)done);
+        fprintf(px_cli_talk(s->base.ranks), "%s: going on after %llu image%s of an interrupted run\n",
+                s->base.command->name, (unsigned long long)done, px_plural((long long)done));
     const px_status status = done < (uint64_t)s->count ? sample_rounds(s, (int)done) : PX_OK;
     if (px_status_is_stop(status) && s->resume) return fail_stopped(s, status);
     if (status == PX_OK) px_stop_hold(&px_cli_stop); /* only the output is left to write */

@@ -32,9 +32,11 @@ typedef struct px_sampling {
 
 /* The options of both commands, whose structs of values begin with a px_sampling. */
 #define PX_SAMPLING_OPTIONS                                                                                            \
-    {"--seed", "S", PX_OPTION_INTEGER, offsetof(px_sampling, seed), .help = "seed; default: the seed of the model"},   \
-        {"--temperature", "T", PX_OPTION_NUMBER, offsetof(px_sampling, temperature),                                   \
-         .help = "divisor of the logits; default 1"},                                                                  \
+    {"--seed",      "S", PX_OPTION_INTEGER, offsetof(px_sampling, seed), .otherwise = "the seed of the model",         \
+     .help = "seed"},                                                                                                  \
+        {"--temperature",  "T",                                                                                        \
+         PX_OPTION_NUMBER, offsetof(px_sampling, temperature),                                                         \
+         .initial = "1",   .help = "divisor of the logits"},                                                           \
         {"-o",                                                                                                         \
          "OUT.png|OUT.npy",                                                                                            \
          PX_OPTION_PATH,                                                                                               \

@@ -10,11 +10,11 @@ enum { LARGE = 64 }; /* hidden features from which on matrix products dominate a
 static void print_introduction(const px_config *config, const px_device *device, const char *run, px_ranks *ranks) {
     const int count = px_ranks_count(ranks);
     FILE *out = px_cli_talk(ranks);
-    fprintf(out, "%s: %s, %lld layers, hidden %lld, %s, %s; ", config->name,
+    fprintf(out, "%s: %s, %lld layer%s, hidden %lld, %s, %s; ", config->name,
             px_config_word("model.kind", config->model.kind), (long long)config->model.layers,
-            (long long)config->model.hidden, px_config_word("train.optimizer", config->train.optimizer),
-            px_config_word("precision", config->precision));
-    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, count > 1 ? "s" : "");
+            px_plural(config->model.layers), (long long)config->model.hidden,
+            px_config_word("train.optimizer", config->train.optimizer), px_config_word("precision", config->precision));
+    if (ranks) fprintf(out, "%d rank%s, rank 0 on ", count, px_plural(count));
     fprintf(out, "%s %s\nrun folder: %s\n", device->kind, device->description, run);
     if (strcmp(device->kind, "cuda") == 0 && config->precision == PX_PRECISION_FLOAT32 && config->model.hidden >= LARGE)
         fprintf(out, "hint: products in float32 do not use tensor cores; those of precision: tf32 or bfloat16 do\n");
@@ -24,8 +24,8 @@ static void print_introduction(const px_config *config, const px_device *device,
 static void print_evaluation(px_split split, const px_evaluation *e) {
     char label[32];
     snprintf(label, sizeof label, "%s NLL", px_split_name(split));
-    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu images)\n", label, e->nats_per_image,
-           e->bits_per_dim, e->standard_error, e->images);
+    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n", label,
+           e->nats_per_image, e->bits_per_dim, e->standard_error, e->images, px_plural((long long)e->images));
 }
 
 /* validation: the run has a validation set. */
@@ -63,23 +63,14 @@ typedef struct train_values {
     char run[PX_PATH], start[PX_PATH]; /* start: the model file of --init */
 } train_values;
 
-/* Prints a space and an argument, in single quotes if a shell would not read it as it is. */
-static void print_argument(const char *argument) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-    const bool quotes = argument[strspn(argument, plain)] || !argument[0];
-    fputs(quotes ? " '" : " ", stdout);
-    for (const char *c = argument; *c; c++) fputs(*c == '\'' ? "'\\''" : (char[2]){*c, '\0'}, stdout);
-    if (quotes) putchar('\'');
-}
-
 /* Prints the step that was saved, and the command that goes on. It needs the arguments of this command again if no step
  * was done since a resume, because the run's config.yaml is that of the last start that did one. */
 static void print_stop(const px_train_result *result, const train_values *w) {
     printf("saved at step %lld; go on with: pixelrnn", (long long)result->step);
-    for (int i = 0; i < w->argument_count && !result->config_saved; i++) print_argument(w->arguments[i]);
+    for (int i = 0; i < w->argument_count && !result->config_saved; i++) px_cli_print_word(stdout, w->arguments[i]);
     if (result->config_saved) {
         fputs(" train", stdout);
-        print_argument(w->run);
+        px_cli_print_word(stdout, w->run);
         fputs(" --resume", stdout);
     }
     putchar('\n');
@@ -96,13 +87,14 @@ static void print_result(const px_train_result *result, const train_values *w) {
 
 static const px_option options[] = {
     PX_OPTION_SET(train_values, settings),
-    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .help = "start from the weights of this model"},
+    {"--init", "MODEL", PX_OPTION_PATH, offsetof(train_values, init), .otherwise = "random weights",
+     .help = "start from the weights of this model"},
     {"--resume", NULL, PX_OPTION_FLAG, offsetof(train_values, resume),
      .help = "continue RUN from its newest checkpoint; start a new run if there is none"},
     {"--accept-data", NULL, PX_OPTION_FLAG, offsetof(train_values, accept_data),
      .help = "resume although the training images have changed"},
-    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out),
-     .help = "the run folder; default runs/NAME of the config"},
+    {"-o", "RUN", PX_OPTION_PATH, offsetof(train_values, out), .otherwise = "runs/NAME of the config",
+     .help = "the run folder"},
     {0},
 };
 
@@ -172,6 +164,7 @@ const px_command px_command_train = {
     .details =
         "CONFIG.yaml is a config; RUN is a run folder, whose config.yaml is then used. Ctrl-C writes a checkpoint "
         "and exits.",
+    .example = "train configs/demo.yaml -o runs/demo --set train.steps=1000",
     .options = options,
     .run_distributed = train_distributed,
 };

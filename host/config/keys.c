@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const devices[] = {
     [PX_DEVICE_AUTO] = "auto", [PX_DEVICE_CPU] = "cpu", [PX_DEVICE_CUDA] = "cuda", NULL};
@@ -126,10 +128,12 @@ const char *px_key_leaf(const char *name) {
     return dot ? dot + 1 : name;
 }
 
-/* The Levenshtein distance between the first `length` characters of a and the first 63 characters of b. */
+enum { MAX_NAME = 63 }; /* characters of a name that are compared */
+
+/* The Levenshtein distance between the first `length` characters of a and the first MAX_NAME characters of b. */
 static int distance(const char *a, size_t length, const char *b) {
-    int row[64];
-    int columns = (int)strnlen(b, 63);
+    int row[MAX_NAME + 1];
+    int columns = (int)strnlen(b, MAX_NAME);
     for (int j = 0; j <= columns; j++) row[j] = j;
     for (size_t i = 0; i < length; i++) {
         int corner = row[0]; /* the row above, one column to the left */
@@ -147,9 +151,11 @@ static int distance(const char *a, size_t length, const char *b) {
 
 static int min_of(int a, int b) { return a < b ? a : b; }
 
-const px_key *px_key_nearest(const char *name) {
-    const px_key *nearest = px_keys;
-    int smallest = INT_MAX;
+/* The key whose name is nearest to `name`: misspelt, or in the wrong section; of a misspelt section the first key. NULL
+ * if more than half of the name would have to change. */
+static const px_key *nearest_key(const char *name) {
+    const px_key *nearest = NULL;
+    int smallest = (int)strnlen(name, MAX_NAME) / 2 + 1;
     for (const px_key *key = px_keys; key->name; key++) {
         const char *leaf = px_key_leaf(key->name);
         int far = distance(key->name, strlen(key->name), name);
@@ -160,6 +166,63 @@ const px_key *px_key_nearest(const char *name) {
         nearest = key;
     }
     return nearest;
+}
+
+/* Names that other programs use, in any section, and the keys that they stand for here. */
+static const struct {
+    const char *names; /* separated by blanks */
+    const char *key, *note;
+} synonyms[] = {
+    {"lr learningrate base_lr", "train.learning_rate", ""},
+    {"batch bs batchsize minibatch", "train.batch_size", ""},
+    {"epochs epoch max_epochs num_epochs n_epochs", "train.steps", " = epochs x images / train.batch_size"},
+    {"iterations iters max_steps num_steps total_steps", "train.steps", ""},
+    {"opt optim", "train.optimizer", ""},
+    {"momentum alpha", "train.rho", ""},
+    {"eps", "train.epsilon", ""},
+    {"clip grad_clip max_norm clip_grad_norm gradient_clip", "train.clip_norm", ""},
+    {"ema", "train.ema_decay", ""},
+    {"warmup", "train.warmup_steps", ""},
+    {"scheduler lr_schedule lr_scheduler", "train.schedule", ""},
+    {"save_every ckpt_every save_steps", "train.checkpoint_every", ""},
+    {"eval_every val_every eval_steps", "train.evaluate_every", ""},
+    {"log_interval print_every", "train.log_every", ""},
+    {"dtype amp fp16 bf16 fp32", "precision", ""},
+    {"gpu cuda", "device", ""},
+    {"random_seed manual_seed", "seed", ""},
+    {"arch architecture", "model.kind", ""},
+    {"depth n_layers num_layers num_blocks", "model.layers", ""},
+    {"h dim width hidden_size hidden_dim n_hidden num_hidden", "model.hidden", ""},
+    {"q", "model.head", ""},
+    {"dataset train_data", "data.train", ""},
+    {"img_size image_size resolution", "data.size", ""},
+    {"hflip horizontal_flip", "data.flip", ""},
+    {"n_levels num_levels bits", "data.levels", ""},
+};
+enum { SYNONYMS = sizeof synonyms / sizeof *synonyms };
+
+/* Whether `names`, separated by blanks, contains `name`, in any case. */
+static bool names_contain(const char *names, const char *name) {
+    const size_t length = strlen(name);
+    for (; *names; names += strspn(names, " ")) {
+        const size_t bytes = strcspn(names, " ");
+        if (bytes == length && strncasecmp(names, name, length) == 0) return true;
+        names += bytes;
+    }
+    return false;
+}
+
+void px_key_suggest(const char *name, char phrase[PX_KEY_PHRASE]) {
+    for (int i = 0; i < SYNONYMS; i++)
+        if (names_contain(synonyms[i].names, px_key_leaf(name))) {
+            snprintf(phrase, PX_KEY_PHRASE, "nearest: %s%s", synonyms[i].key, synonyms[i].note);
+            return;
+        }
+    const px_key *nearest = nearest_key(name);
+    if (nearest)
+        snprintf(phrase, PX_KEY_PHRASE, "nearest: %s", nearest->name);
+    else
+        snprintf(phrase, PX_KEY_PHRASE, "pixelrnn keys lists them");
 }
 
 const char *px_config_word(const char *name, int value) {

@@ -39,10 +39,6 @@ const px_key *px_key_find(const char *name);
 /* The first key of section `name`, or NULL if there is no such section. */
 const px_key *px_key_section(const char *name);
 
-/* The key whose name is nearest to one that does not exist: misspelt, or in the wrong section; of a misspelt section
- * the first key. */
-const px_key *px_key_nearest(const char *name);
-
 /* The part of the name after its section. */
 const char *px_key_leaf(const char *name);
 
@@ -57,6 +53,10 @@ void px_key_write(const px_key *key, const px_config *config, char *text);
 enum { PX_KEY_PHRASE = 160 };
 void px_key_expected(const px_key *key, char phrase[PX_KEY_PHRASE]);
 void px_key_range(const px_key *key, char phrase[PX_KEY_PHRASE]);
+
+/* What to write in place of a name that is no key: "nearest: train.steps", or that `pixelrnn keys` lists the keys. It
+ * knows misspellings, keys in the wrong section, and names that other programs use, such as lr. */
+void px_key_suggest(const char *name, char phrase[PX_KEY_PHRASE]);
 
 /* Reads true, yes, on, false, no, off in any case. Returns false for other text. */
 bool px_read_boolean(const char *text, bool *value);

@@ -147,10 +147,11 @@ static px_status read_name(reader *r, const char *section) {
 }
 
 static px_status fail_unknown(reader *r) {
-    char quote[PX_QUOTE], found[PX_QUOTE + 16], expected[NAME];
+    char quote[PX_QUOTE], found[PX_QUOTE + 16], suggestion[PX_KEY_PHRASE], expected[PX_KEY_PHRASE + 32];
     px_quote(r->name, quote);
     snprintf(found, sizeof found, "unknown key %s", quote);
-    snprintf(expected, sizeof expected, "a known one (nearest: %s)", px_key_nearest(r->name)->name);
+    px_key_suggest(r->name, suggestion);
+    snprintf(expected, sizeof expected, "a known one (%s)", suggestion);
     r->name[0] = 0;
     return fail(r, found, expected);
 }
@@ -236,7 +237,7 @@ static px_status set_list(px_context *ctx, const px_key *key, const char *text, 
 
 px_status px_config_set(px_context *ctx, const char *assignment, px_config *config) {
     const char *equals = strchr(assignment, '=');
-    char name[NAME], quote[PX_QUOTE];
+    char name[NAME], quote[PX_QUOTE], suggestion[PX_KEY_PHRASE];
     if (!equals) {
         px_quote(assignment, quote);
         return px_fail(ctx, PX_ERR_USAGE, "--set: found %s, expected key=value", quote);
@@ -246,6 +247,6 @@ px_status px_config_set(px_context *ctx, const char *assignment, px_config *conf
     if (key && key->list) return set_list(ctx, key, equals + 1, config);
     if (key) return px_key_read(ctx, "--set", key, equals + 1, config);
     px_quote(name, quote);
-    return px_fail(ctx, PX_ERR_CONFIG, "--set: found unknown key %s, expected a known one (nearest: %s)", quote,
-                   px_key_nearest(name)->name);
+    px_key_suggest(name, suggestion);
+    return px_fail(ctx, PX_ERR_CONFIG, "--set: found unknown key %s, expected a known one (%s)", quote, suggestion);
 }

@@ -1,4 +1,4 @@
-/* Writes a px_config as YAML that reads back to the same values, and the table of keys as Markdown. */
+/* Writes a px_config as YAML that reads back to the same values. */
 #include "host/config/keys.h"
 #include <stdlib.h>
 #include <string.h>
@@ -85,30 +85,4 @@ char *px_config_text(const px_config *config) {
     if (written) return text;
     free(text);
     return NULL;
-}
-
-px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out) {
-    static const char *const types[] = {[PX_KEY_STRING] = "text",
-                                        [PX_KEY_INTEGER] = "integer",
-                                        [PX_KEY_REAL] = "number",
-                                        [PX_KEY_BOOLEAN] = "boolean",
-                                        [PX_KEY_WORD] = "word"};
-    const size_t length = strlen(prefix);
-    const px_key *first = px_keys;
-    while (first->name && strncmp(first->name, prefix, length) != 0) first++;
-    if (!first->name) {
-        char quote[PX_QUOTE];
-        px_quote(prefix, quote);
-        return px_fail(ctx, PX_ERR_USAGE, "keys: found %s, expected the beginning of a key (nearest: %s)", quote,
-                       px_key_nearest(prefix)->name);
-    }
-    fprintf(out, "| key | type | default | range | help |\n| --- | --- | --- | --- | --- |\n");
-    for (const px_key *key = px_keys; key->name; key++) {
-        char range[PX_KEY_PHRASE];
-        if (strncmp(key->name, prefix, length) != 0) continue;
-        px_key_range(key, range);
-        fprintf(out, "| `%s` | %s%s%s | `%s` | %s | %s |\n", key->name, types[key->type], key->unit ? ", " : "",
-                key->unit ? key->unit : "", *key->initial ? key->initial : "\"\"", range, key->help);
-    }
-    return PX_OK;
 }

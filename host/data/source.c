@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char builtin_prefix[] = "builtin:";
 
@@ -131,11 +132,22 @@ static px_status open_folder(px_context *ctx, const char *path, const px_source_
     return status;
 }
 
+/* Adds to the message of a file that does not exist where relative paths start, and what is not expanded in them. */
+static px_status explain_absent(px_context *ctx, const char *path, px_status status) {
+    char message[sizeof ctx->message], folder[PX_PATH];
+    const bool shell = path[0] == '~' || strchr(path, '$');
+    if (px_file_exists(path) || path[0] == '/' || !getcwd(folder, sizeof folder)) return status;
+    snprintf(message, sizeof message, "%s", ctx->message);
+    return px_fail(ctx, status, "%.500s; relative paths start at the current folder, %.300s%s", message, folder,
+                   shell ? "; a shell expands ~ and $NAME, but a config does not" : "");
+}
+
 static px_status open_file(px_context *ctx, const char *path, const px_source_options *options, px_source **source) {
     px_byte_source input;
     if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
-    PX_TRY(px_byte_source_open(ctx, path, &input));
-    px_status status = px_checksum_check(ctx, path, &input);
+    px_status status = px_byte_source_open(ctx, path, &input);
+    if (status != PX_OK) return explain_absent(ctx, path, status);
+    status = px_checksum_check(ctx, path, &input);
     if (status == PX_OK) status = open_content(ctx, path, "", &input, options, source);
     px_byte_source_free(&input);
     return status;

@@ -378,11 +378,24 @@ static char *header_text(const px_stored_tensor *tensors, int count, const px_me
     return text;
 }
 
+/* Spaces after a header, so that the tensors are 8-byte aligned. */
+static size_t padding_of(const char *header) { return (8 - strlen(header) % 8) % 8; }
+
+px_status px_safetensors_bytes(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
+                               const px_metadata *metadata, int metadata_count, size_t *bytes) {
+    char *header = header_text(tensors, count, metadata, metadata_count);
+    if (!header) return px_fail_memory(ctx, path, 0);
+    *bytes = LENGTH_BYTES + strlen(header) + padding_of(header);
+    for (int i = 0; i < count; i++) *bytes += tensor_bytes(&tensors[i]);
+    cJSON_free(header);
+    return PX_OK;
+}
+
 px_status px_safetensors_write(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
                                const px_metadata *metadata, int metadata_count) {
     char *header = header_text(tensors, count, metadata, metadata_count);
     if (!header) return px_fail_memory(ctx, path, 0);
-    size_t text = strlen(header), padding = (8 - text % 8) % 8;
+    const size_t text = strlen(header), padding = padding_of(header);
     uint64_t length = text + padding;
 
     px_file_out out;

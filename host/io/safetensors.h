@@ -52,4 +52,8 @@ double px_stored_tensor_value(const px_stored_tensor *tensor, size_t index);
 px_status px_safetensors_write(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
                                const px_metadata *metadata, int metadata_count);
 
+/* The size in bytes of the file that px_safetensors_write writes. Tensors need no data. PX_ERR_MEMORY. */
+px_status px_safetensors_bytes(px_context *ctx, const char *path, const px_stored_tensor *tensors, int count,
+                               const px_metadata *metadata, int metadata_count, size_t *bytes);
+
 #endif

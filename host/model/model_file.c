@@ -161,17 +161,39 @@ px_status px_model_file_load(px_device *device, const char *path, px_model_info 
 
 /* ---- Writing ---- */
 
-/* Describes the parameters of `flat`, a flat tensor in host memory, as tensors over `values`, its copy in float32. */
-static void describe_tensors(const px_parameters *parameters, const char *prefix, const px_real *flat, float *values,
-                             px_stored_tensor *tensors) {
+/* Describes the parameters of a flat tensor as stored tensors without data. */
+static void describe_tensors(const px_parameters *parameters, const char *prefix, px_stored_tensor *tensors) {
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         px_stored_tensor *t = &tensors[i];
-        *t = (px_stored_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank, .data = values + p->offset};
+        *t = (px_stored_tensor){.dtype = PX_DTYPE_F32, .rank = p->rank};
         snprintf(t->name, sizeof t->name, "%s%s", prefix, p->name);
         for (int d = 0; d < p->rank; d++) t->shape[d] = p->shape[d];
+    }
+}
+
+/* Points the tensors at `values`, which becomes a copy in float32 of `flat`, a flat tensor in host memory. */
+static void store_values(const px_parameters *parameters, const px_real *flat, float *values,
+                         px_stored_tensor *tensors) {
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        tensors[i].data = values + p->offset;
         for (size_t e = 0; e < p->count; e++) values[p->offset + e] = (float)flat[p->offset + e];
     }
+}
+
+px_status px_flat_file_bytes(const px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
+                             int metadata_count, size_t *bytes) {
+    px_context *ctx = px_model_device(model)->ctx;
+    const px_parameters *parameters = px_model_parameters(model);
+    const size_t size = (size_t)(count * parameters->count + 1) * sizeof(px_stored_tensor);
+    px_stored_tensor *tensors = malloc(size);
+    if (!tensors) return px_fail_memory(ctx, "checkpoint", size);
+    for (int i = 0; i < count; i++) describe_tensors(parameters, flats[i].prefix, tensors + i * parameters->count);
+    const px_status status = px_safetensors_bytes(ctx, "checkpoint", tensors, count * parameters->count, metadata,
+                                                  metadata_count, bytes);
+    free(tensors);
+    return status;
 }
 
 px_status px_flat_file_save(px_model *model, const px_named_flat *flats, int count, const px_metadata *metadata,
@@ -186,9 +208,9 @@ px_status px_flat_file_save(px_model *model, const px_named_flat *flats, int cou
     if (!flat || !values || !tensors) status = px_fail_memory(device->ctx, path, n * elements * sizeof *values);
     for (int i = 0; i < count && status == PX_OK; i++) {
         status = device->ops->download(device, flat, flats[i].flat.data, elements * sizeof *flat);
-        if (status == PX_OK)
-            describe_tensors(parameters, flats[i].prefix, flat, values + (size_t)i * elements,
-                             tensors + i * parameters->count);
+        if (status != PX_OK) break;
+        describe_tensors(parameters, flats[i].prefix, tensors + i * parameters->count);
+        store_values(parameters, flat, values + (size_t)i * elements, tensors + i * parameters->count);
     }
     if (status == PX_OK)
         status = px_safetensors_write(device->ctx, path, tensors, count * parameters->count, metadata, metadata_count);
@@ -198,20 +220,45 @@ px_status px_flat_file_save(px_model *model, const px_named_flat *flats, int cou
     return status;
 }
 
-px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path) {
+enum { METADATA = 7 };
+
+/* The metadata of a model file, and the texts that it points at. */
+typedef struct model_metadata {
+    px_metadata items[METADATA];
+    char height[16], width[16], channels[16], levels[16], step[32], *config;
+} model_metadata;
+
+/* Fills *m, whose config the caller frees. */
+static px_status describe_model(const px_model *model, const px_config *config, int64_t step, model_metadata *m) {
     const px_model_spec *s = px_model_spec_of(model);
-    char height[16], width[16], channels[16], levels[16], steps[32];
-    snprintf(height, sizeof height, "%d", s->height);
-    snprintf(width, sizeof width, "%d", s->width);
-    snprintf(channels, sizeof channels, "%d", s->channels);
-    snprintf(levels, sizeof levels, "%d", s->levels);
-    snprintf(steps, sizeof steps, "%lld", (long long)step);
-    char *text = px_config_text(config);
-    if (!text) return px_fail_memory(px_model_device(model)->ctx, path, 0);
-    const px_metadata metadata[] = {{"format", "pixelrnn"}, {"config", text},   {"height", height}, {"width", width},
-                                    {"channels", channels}, {"levels", levels}, {"step", steps}};
+    snprintf(m->height, sizeof m->height, "%d", s->height);
+    snprintf(m->width, sizeof m->width, "%d", s->width);
+    snprintf(m->channels, sizeof m->channels, "%d", s->channels);
+    snprintf(m->levels, sizeof m->levels, "%d", s->levels);
+    snprintf(m->step, sizeof m->step, "%lld", (long long)step);
+    m->config = px_config_text(config);
+    if (!m->config) return px_fail_memory(px_model_device(model)->ctx, "model.safetensors", 0);
+    const px_metadata items[METADATA] = {{"format", "pixelrnn"}, {"config", m->config},     {"height", m->height},
+                                         {"width", m->width},    {"channels", m->channels}, {"levels", m->levels},
+                                         {"step", m->step}};
+    memcpy(m->items, items, sizeof items);
+    return PX_OK;
+}
+
+px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path) {
+    model_metadata metadata;
     const px_named_flat named = {"", flat};
-    const px_status status = px_flat_file_save(model, &named, 1, metadata, 7, path);
-    free(text);
+    PX_TRY(describe_model(model, config, step, &metadata));
+    const px_status status = px_flat_file_save(model, &named, 1, metadata.items, METADATA, path);
+    free(metadata.config);
+    return status;
+}
+
+px_status px_model_file_bytes(const px_model *model, const px_config *config, int64_t step, size_t *bytes) {
+    model_metadata metadata;
+    const px_named_flat named = {.prefix = ""};
+    PX_TRY(describe_model(model, config, step, &metadata));
+    const px_status status = px_flat_file_bytes(model, &named, 1, metadata.items, METADATA, bytes);
+    free(metadata.config);
     return status;
 }

@@ -33,9 +33,8 @@ static px_tensor model_flat(px_model *model, const px_optimizer *optimizer) {
 }
 
 /* The tensors that optimizer.safetensors holds: moments, and the weights if the model file holds their average. */
-static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
-    px_optimizer_state states[PX_OPTIMIZER_STATES];
-    const int found = px_optimizer_states(optimizer, states);
+static int flats_of(const px_model *model, const px_optimizer_state *states, int found,
+                    px_named_flat flats[PX_OPTIMIZER_STATES]) {
     int count = 0;
     for (int i = 0; i < found; i++) {
         if (strcmp(states[i].name, "first") == 0) flats[count++] = (px_named_flat){"first.", states[i].tensor};
@@ -44,6 +43,21 @@ static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_na
             flats[count++] = (px_named_flat){"weights.", px_model_weights(model)};
     }
     return count;
+}
+
+static int optimizer_flats(px_model *model, const px_optimizer *optimizer, px_named_flat flats[PX_OPTIMIZER_STATES]) {
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    return flats_of(model, states, px_optimizer_states(optimizer, states), flats);
+}
+
+px_status px_checkpoint_bytes(const px_model *model, const px_config *config, int64_t step,
+                              px_checkpoint_sizes *sizes) {
+    const px_optimizer_spec spec = px_optimizer_spec_from(config);
+    px_optimizer_state states[PX_OPTIMIZER_STATES];
+    px_named_flat flats[PX_OPTIMIZER_STATES];
+    const int count = flats_of(model, states, px_optimizer_plan_states(model, &spec, states), flats);
+    PX_TRY(px_model_file_bytes(model, config, step, &sizes->model));
+    return px_flat_file_bytes(model, flats, count, NULL, 0, &sizes->optimizer);
 }
 
 /* Adds a double with 17 digits, which preserve all its bits. cJSON writes 15, with which a resumed run would differ. */

@@ -35,6 +35,13 @@ typedef struct px_train_state {
 px_status px_checkpoint_save(const char *run, px_model *model, const px_optimizer *optimizer, const px_config *config,
                              const px_train_state *state);
 
+/* Sizes in bytes of the files of a checkpoint whose content does not depend on the training. */
+typedef struct px_checkpoint_sizes {
+    size_t model, optimizer; /* model.safetensors, optimizer.safetensors */
+} px_checkpoint_sizes;
+/* Computes the sizes that a run of this config writes at a step. PX_ERR_MEMORY. */
+px_status px_checkpoint_bytes(const px_model *model, const px_config *config, int64_t step, px_checkpoint_sizes *sizes);
+
 /* Points the link `name`, best or newest, at the checkpoint of a step by one rename. A folder of that name, left by a
  * copy that followed links, is removed if it is a copy of an existing checkpoint, else renamed. If links cannot be
  * made, a text file with the step is written. */

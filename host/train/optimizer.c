@@ -35,11 +35,23 @@ px_optimizer_spec px_optimizer_spec_from(const px_config *c) {
                                .ema_decay = c->train.ema_decay};
 }
 
+/* Lays out the state in no memory, and returns its bytes. */
+static size_t dry_run(px_optimizer *dry) {
+    px_arena plan = px_arena_plan();
+    lay_out(dry, &plan);
+    return plan.peak;
+}
+
 size_t px_optimizer_bytes(const px_model *model, const px_optimizer_spec *spec) {
     px_optimizer dry = {.model = (px_model *)model, .spec = *spec};
-    px_arena plan = px_arena_plan();
-    lay_out(&dry, &plan);
-    return plan.peak;
+    return dry_run(&dry);
+}
+
+int px_optimizer_plan_states(const px_model *model, const px_optimizer_spec *spec,
+                             px_optimizer_state states[PX_OPTIMIZER_STATES]) {
+    px_optimizer dry = {.model = (px_model *)model, .spec = *spec};
+    dry_run(&dry);
+    return px_optimizer_states(&dry, states);
 }
 
 /* Allocates and initialises the state. */
@@ -122,7 +134,7 @@ int px_optimizer_states(const px_optimizer *o, px_optimizer_state states[PX_OPTI
     const px_optimizer_state all[] = {{"first", o->first}, {"second", o->second}, {"average", o->average}};
     int count = 0;
     for (int i = 0; i < PX_OPTIMIZER_STATES; i++)
-        if (all[i].tensor.data) states[count++] = all[i];
+        if (all[i].tensor.rows > 0) states[count++] = all[i];
     return count;
 }
 

@@ -57,6 +57,10 @@ px_tensor px_optimizer_norm(const px_optimizer *optimizer);
 /* Fills states with the tensors in use, and returns their number. */
 int px_optimizer_states(const px_optimizer *optimizer, px_optimizer_state states[PX_OPTIMIZER_STATES]);
 
+/* The states of an optimiser of this spec that is not created: tensors without data. */
+int px_optimizer_plan_states(const px_model *model, const px_optimizer_spec *spec,
+                             px_optimizer_state states[PX_OPTIMIZER_STATES]);
+
 /* The averaged weights, or an absent tensor without an average. */
 px_tensor px_optimizer_average(const px_optimizer *optimizer);
 

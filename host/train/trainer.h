@@ -53,6 +53,12 @@ typedef struct px_trainer {
     int64_t window_step;
 } px_trainer;
 
+/* The images that are sampled at a time during training; 0: none. */
+static inline int px_trainer_samples_at_once(const px_config *config) {
+    enum { MAX = 64 };
+    return config->train.samples < MAX ? (int)config->train.samples : MAX;
+}
+
 /* The options of this run's evaluations. limit: px_evaluate_options.limit. */
 static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t, int64_t limit) {
     return (px_evaluate_options){.batch = t->max_images,

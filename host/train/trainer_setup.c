@@ -141,8 +141,6 @@ static px_status evaluate_independent(px_trainer *t) {
 
 /* ---- Model ---- */
 
-enum { MAX_SAMPLES_AT_ONCE = 64 };
-
 static px_status open_model(px_trainer *t) {
     const px_config *c = t->config;
     px_source *train = t->data[PX_SPLIT_TRAIN];
@@ -153,7 +151,7 @@ static px_status open_model(px_trainer *t) {
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
-    const int samples = c->train.samples < MAX_SAMPLES_AT_ONCE ? (int)c->train.samples : MAX_SAMPLES_AT_ONCE;
+    const int samples = px_trainer_samples_at_once(c);
     if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
     if (c->train.accumulate > 1)
         PX_TRY(px_accumulation_create(t->model, (int)c->train.accumulate, (int)t->share.count, &t->accumulation));

@@ -103,10 +103,6 @@ px_status px_config_check_ranks(px_context *ctx, const px_config *first, const p
  * The caller frees it. NULL if out of memory. */
 char *px_config_text(const px_config *config);
 
-/* Prints the keys whose names begin with prefix ("": all keys) as a Markdown table of key, type, default, range and
- * help. PX_ERR_USAGE, and no output, if there is no such key. */
-px_status px_config_print_keys(px_context *ctx, const char *prefix, FILE *out);
-
 /* The word for a value of an enumerated key, such as "diagonal_bilstm" for model.kind. NULL if there is none. */
 const char *px_config_word(const char *key, int value);
 

@@ -3,7 +3,7 @@
  *
  * Metadata keys, all strings: format ("pixelrnn"), config (YAML), height, width, channels, levels and step, the number
  * of optimiser updates behind the weights. Tensor names and shapes are "stem.weight" [2h, 4, 7, C],
- * "blocks.0.expand.bias" [2h], ...; masked elements are 0. */
+ * "blocks.0.expand.bias" [2h], ...; masked elements are 0. host/model/FORMAT.md describes them all. */
 #ifndef PIXELRNN_MODEL_FILE_H
 #define PIXELRNN_MODEL_FILE_H
 
@@ -34,5 +34,8 @@ px_status px_model_file_load_weights(const char *path, px_model *model);
 /* Writes `flat`, a flat tensor of the model's layout such as its weights or their average, as a model file. The file is
  * complete when it appears at `path`, and replaces any other. PX_ERR_FILE, PX_ERR_MEMORY. */
 px_status px_model_file_save(px_model *model, px_tensor flat, const px_config *config, int64_t step, const char *path);
+
+/* The size in bytes of the file that px_model_file_save writes. PX_ERR_MEMORY. */
+px_status px_model_file_bytes(const px_model *model, const px_config *config, int64_t step, size_t *bytes);
 
 #endif

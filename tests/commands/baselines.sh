@@ -4,6 +4,15 @@
 . "$(dirname "$0")/../support/shell.sh"
 
 baselines=$(realpath "$golden/../../bench/baselines")
+without_torch() { # a module of that name that cannot be imported
+    mkdir -p hidden && echo 'raise ImportError' >hidden/torch.py && ! PYTHONPATH=$PWD/hidden PIXELRNN=$program "$baselines/run" >out 2>err &&
+        contains err 'run: .*python.* has no PyTorch; this installs it: .*python.* -m pip install torch numpy$'
+}
+if command -v python3 >/dev/null; then
+    check "without PyTorch, the line that installs it" without_torch
+else
+    skip "without PyTorch, the line that installs it" "needs python3"
+fi
 if ! python3 -c 'import numpy, torch' 2>/dev/null; then
     skip "PyTorch's models give the golden results" "needs python3 with numpy and torch"
     skip "PyTorch compared with pixelrnn" "needs python3 with numpy and torch"

@@ -375,7 +375,7 @@ for kind in pixelcnn row_lstm diagonal_bilstm; do
 done
 
 sweeps() {
-    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 && contains out '^recurrence, training, [0-9]* images' &&
+    pixelrnn info "$1.yaml" --set device="$device" --set precision=float32 --verbose && contains out '^recurrence, training, [0-9]* images' &&
         contains out '^  cluster  .* compute capability 9.0, bfloat16, ' && contains out '^  stepwise  *nothing$' &&
         same "$(grep -E -A 1 '^  (forward|backward)' out | grep -c 'cluster: not taken: needs .*bfloat16')" 2 &&
         same "$(grep -cE "^  (forward|backward)  *$([ "$device" = cpu ] && echo fused || echo stepwise): " out)" 2
@@ -406,14 +406,13 @@ check "info: takes every file in configs/" configs_are_right
 # ---- Help, and what is refused ---------------------------------------------------------------------------------------
 
 helps() {
-    # shellcheck disable=SC2016 # the backquotes are Markdown
-    pixelrnn --help && contains out 'pixelrnn sample' && same "$(wc -c <err)" 0 && pixelrnn keys && contains out '`train.rho`'
+    pixelrnn --help && contains out '^  sample MODEL' && same "$(wc -c <err)" 0 && pixelrnn keys && contains out '^train.rho '
 }
 check "--help and keys, on standard output" helps
 
 no_command() {
     pixelrnn
-    same $? 2 && same "$(wc -c <out)" 0 && contains err 'pixelrnn train'
+    same $? 2 && same "$(wc -c <out)" 0 && contains err '^  train CONFIG'
 }
 check "no command: status 2, help on standard error" no_command
 
@@ -440,14 +439,15 @@ while IFS='|' read -r status pattern arguments; do
     check "refused with $status: ${arguments:-}" fails "$status" "$pattern" $arguments
 done <<END
 2|frobnicate|frobnicate
-2|too few|train
+2|found no CONFIG.yaml|train
 2|--frobnicate|train $kind.yaml --frobnicate
-2|other.yaml|train $kind.yaml other.yaml
+2|one argument too many after $kind.yaml: other.yaml; usage|train $kind.yaml other.yaml
 2|no value after -o|train $kind.yaml -o
 2|diagonal_bilstm: already holds a run|train $kind.yaml -o $run
 2|model.hidden|train $kind.yaml -o $run --resume --set model.hidden=6
 2|seed|train $kind.yaml -o $run --resume --set seed=2
 2|nonsense|train $kind.yaml --set nonsense
+2|--set: found unknown key .lr., expected a known one .nearest: train.learning_rate.|train $kind.yaml --set lr=1
 2|nope.key|train $kind.yaml --set nope.key=1
 2|model.hidden.*-1|train $kind.yaml --set model.hidden=-1
 2|model.hidden.*many|eval $run --set model.hidden=many
@@ -474,13 +474,17 @@ done <<END
 1|tensor .*\[.*\].*\[.*\]|train $kind.yaml -o new --init pixelcnn --set model.kind=pixelcnn --set model.hidden=6
 1|tensor |train $kind.yaml -o new --init row_lstm
 1|tensor head.2.weight|train $kind.yaml -o new --init $run --set data.levels=4
-2|too few|eval
+2|found no MODEL|eval
 2|no --data|eval runs/tiny_$kind
+2|one argument too many after $run: seven.npy .files of images follow --data.; usage|eval $run seven.npy
+2|eval: found the config $kind.yaml, expected MODEL: the run folder that .pixelrnn train $kind.yaml. wrote|eval $kind.yaml
 1|absent|eval absent
 1|empty|eval empty
 1|torn.safetensors|eval torn.safetensors
 1|text.safetensors|eval text.safetensors
-1|absent.npy|eval $run --data absent.npy
+1|absent.npy: cannot be opened: No such file or directory; relative paths start at the current folder, /.*$|eval $run --data absent.npy
+1|^pixelrnn: ~/.DATA/x.npy: .*; a shell expands ~ and .NAME, but a config does not|train $kind.yaml -o new --set data.train=~/\$DATA/x.npy
+1|^pixelrnn: /absent.npy: cannot be opened: No such file or directory$|eval $run --data /absent.npy
 1|torn.npy|eval $run --data torn.npy
 1|text.npy|eval $run --data text.npy
 1|signed.npy.*i1.*u1|eval $run --data signed.npy
@@ -506,6 +510,7 @@ done <<END
 1|absent/sampled.npy|complete $run --data seven.npy --keep top:0.5 -n 1 --completions 1 -o absent/sampled.npy
 2|--data|complete $run --keep top:0.5 -o sampled.png
 2|--keep|complete $run --data seven.npy -o sampled.png
+2|found bottom:0.5, expected top:FRACTION, left:FRACTION or an image|complete $run --data seven.npy --keep bottom:0.5 -o sampled.png
 2|top:2|complete $run --data seven.npy --keep top:2 -o sampled.png
 1|absent.png|complete $run --data seven.npy --keep absent.png -o sampled.png
 1|seven.npy.*PNG|complete $run --data seven.npy --keep seven.npy -o sampled.png

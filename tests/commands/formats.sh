@@ -106,7 +106,7 @@ check "pack: rows of square images" rows
 
 noise 384 | npy_write '2, 3, 8, 8' >first.npy
 check "channels first are named" fails 1 'first.npy: npy: found \(2, 3, 8, 8\).* channels first .*transpose' pack first.npy -o packed.npy
-check "a config in place of a model is named" fails 1 'tiny.yaml: found a text file \(such as YAML\), expected a safetensors file' eval tiny.yaml
+check "a config in place of a model is named" fails 2 'eval: found the config tiny.yaml, expected MODEL: the run folder' eval tiny.yaml
 check "an image file in place of a model is named" fails 1 'binary.npy: found a NumPy array \(.npy\), expected a safetensors file' eval binary.npy
 
 pointer() {

@@ -129,8 +129,8 @@ recurs() {
     model=run/checkpoints/newest/model.safetensors
 }
 
-# The fused recurrence is used once it agrees with the stepwise one. If it does not, or cannot be launched, one line says
-# so, and the results are those of the stepwise one.
+# The fused recurrence is used once it agrees with the stepwise one. If it does not, or cannot be launched, one line
+# says so, and the results are those of the stepwise one.
 proves_steps() {
     local differs='^warning: the fused recurrence differs from the stepwise one by [0-9.]+ of the largest value \(at most 0.04\); recurrences run stepwise'
     recurs --set paths=plain && counted recurs none steps graphs || return
@@ -138,6 +138,29 @@ proves_steps() {
     PX_MOCK_STEP=fail recurs && same "$(grep -c '^warning' err)" 1 && contains err '^warning: cuda: fused: one kernel a step: .*; recurrences run stepwise' &&
         counted recurs none steps && cp $model stepwise || return
     PX_MOCK_STEP=wrong recurs && same "$(grep -c '^warning' err)" 1 && contains err "$differs" && counted recurs some graphs steps && cmp $model stepwise
+}
+
+# checks MESSAGE [VAR=VALUE...]: the verdict on recurrences on clusters that fail is to avoid them, for this reason
+checks() {
+    local message=$1
+    rm -rf cache
+    env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 "${@:2}" "$mock/pixelrnn" check --device cuda --brief --limit 2 --json >out 2>err
+    contains out "\"clusters\":	false" && contains out "$message" && contains cache/pixelrnn/verdict-*.json '"avoid"' && contains cache/pixelrnn/verdict-*.json "$message"
+}
+
+judges_clusters() {
+    checks 'did not come to its end|did not end in 2 seconds' PX_MOCK_CLUSTERS=hang &&
+        checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && checks 'cluster recurrence \[rows, 1 images' PX_MOCK_CLUSTERS=wrong
+}
+
+# All operations agree; a wrong fused step is found.
+checks_all() {
+    "$mock/pixelrnn" check --device cuda --brief >out 2>err || { cat out err; return 1; }
+    contains out '^fused recurrence .* agrees' && contains out '^model diagonal_bilstm +tf32 .* agrees' && contains out '^all [0-9]+ comparisons agree'
+}
+finds_a_wrong_step() {
+    PX_MOCK_STEP=wrong "$mock/pixelrnn" check --device cuda --brief >out 2>err
+    same "$?" 1 && contains out '^fused recurrence .* differs' && contains err '^pixelrnn: check: [0-9]+ of [0-9]+ comparisons differ'
 }
 
 works_without_plans() {

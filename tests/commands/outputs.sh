@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks before the work of a command: whether its output can be written, how its data are converted, the size of
-# images, and limits of the machine. Also --version, --help and keys.
+# images, and limits of the machine. Also --version.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
@@ -61,6 +61,17 @@ writes_devices() { # a pipe's reader gets all of it: the check before does not o
 }
 check "eval: a pipe and a device as outputs" writes_devices
 
+# A noun after 1 is singular.
+singular() {
+    noise 64 | npy_write '1, 8, 8' >one.npy && pixelrnn sample run -n 1 -o one.png && contains out '^1 image in one.png$' &&
+        pixelrnn sample run -n 2 -o two.png && contains out '^2 images in two.png$' &&
+        pixelrnn eval run --data one.npy && contains out '^1 image of one.npy$' && pixelrnn pack one.npy -o packed.npy && contains out '^1 image of 8 x 8 x 1 in ' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 -n 1 --images 1 -o one.png && contains out '^1 completion of 1 image in one.png$' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 -n 2 --images 1 -o two.png && contains out '^2 completions of 1 image in two.png$' &&
+        rm -rf single && pixelrnn train tiny.yaml -o single && contains err '^tiny: pixelcnn, 1 layer, hidden 2'
+}
+check "singular and plural" singular
+
 # ---- Conversions of data ---------------------------------------------------------------------------------------------
 
 # says LINE ARGUMENT...: the command succeeds and prints exactly this line about conversions.
@@ -108,7 +119,7 @@ check "info: --height overrides only itself" informs '7 x 10 x 3' tiny.yaml --se
 check "info: --channels overrides only itself" informs '12 x 10 x 1' tiny.yaml --set data.train=colour.npy --channels 1
 check "info: data.size and data.channels where there are no data" informs '9 x 9 x 3' tiny.yaml --set data.train=absent.npy --set data.size=9 --set data.channels=3
 check "info: options where there are no data" informs '9 x 5 x 3' tiny.yaml --set data.train=absent.npy --height 9 --width 5 --channels 3
-check "info: the message names options for an unknown size" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; for the size of images give --height, --width and --channels, or data.size and data.channels' \
+check "info: the message names options for an unknown size" fails 2 'tiny.yaml: absent.npy: .*No such file or directory; .*; give the images. size by --height, --width and --channels, or by --set data.size=SIDE' \
     info tiny.yaml --set data.train=absent.npy --height 28 --width 28
 check "info: a model has its size" fails 2 'expected none with a model' info run --height 7
 check "info: a size above what a model takes" fails 2 'found images of 4294967300 x 8 x 1, expected sides up to 65535' info tiny.yaml --height 4294967300
@@ -120,7 +131,7 @@ capped() {
     local usable
     usable=$(env -u OMP_NUM_THREADS nproc) # which would count them too
     OMP_NUM_THREADS=1000 pixelrnn info tiny.yaml && contains err "^OMP_NUM_THREADS: found 1000, which is more than the [0-9]+ processors? that this process may use" &&
-        contains out '^device ' && [ "$(sed -nE 's/^device .*, ([0-9]+) threads.*/\1/p' out)" -le "$usable" ] &&
+        contains out '^device ' && [ "$(sed -nE 's/^device .*, ([0-9]+) threads?,.*/\1/p' out)" -le "$usable" ] &&
         OMP_NUM_THREADS=1 pixelrnn info tiny.yaml && ! grep OMP_NUM_THREADS err
 }
 if [ "$device" = cpu ]; then
@@ -158,32 +169,22 @@ version() {
 }
 check "--version: program, build, libraries" version
 
-helps() {
-    local command
-    for command in '' train eval sample complete pack bench info keys; do
-        # shellcheck disable=SC2086 # no word, or one
-        pixelrnn $command --help && contains out '^(usage: pixelrnn|pixelrnn trains)' && same "$(tail -c 1 out | od -An -tx1 | tr -d ' ')" 0a || return
-    done
-    pixelrnn train tiny.yaml --help && contains out '^usage: pixelrnn train' && fails 2 'found "more"' --help more
-}
-check "--help of each command, which ends its last line" helps
-
-keys() {
-    pixelrnn keys && contains out '^\| `seed` ' && contains out '^\| `train.rho` ' && pixelrnn keys model. && ! grep -q '`train' out &&
-        same "$(grep -c '^| `model\.' out)" 6 && fails 2 'keys: found "foo", expected the beginning of a key' keys foo && same "$(wc -c <out)" 0 &&
-        fails 2 'keys: found "model.layerz".*model.layers' keys model.layerz && fails 2 'too many: seed' keys model. seed
-}
-check "keys PREFIX; a prefix that no key has is refused" keys
-
 makefile=$golden/../../Makefile
 demo() { # the commands of make -n
     (cd "$(dirname "$makefile")" && env -u MAKEFLAGS -u MAKELEVEL make -n demo CUDA=0) >commands 2>err || { cat err && return 1; }
     contains commands 'train configs/demo.yaml -o runs/demo --resume' && ! grep -E 'rm .*runs' commands
 }
+scaling() {
+    (cd "$(dirname "$makefile")" && env -u MAKEFLAGS -u MAKELEVEL make -n scaling CUDA=0) >commands 2>err || { cat err && return 1; }
+    contains commands 'pixelrnn bench configs/bench_row_lstm.yaml --phases train --json build/scaling.json$' &&
+        contains commands 'bench/scaling build/scaling.json configs/bench_row_lstm.yaml$'
+}
 if [ -e "$makefile" ] && command -v make >/dev/null; then
     check "make demo goes on with its run, and deletes none" demo
+    check "make scaling measures, then predicts" scaling
 else
     skip "make demo goes on with its run" "there is no Makefile here"
+    skip "make scaling measures, then predicts" "there is no Makefile here"
 fi
 
 finish

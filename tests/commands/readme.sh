@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the commands of every README: those in fenced sh or bash blocks, and lines indented by four spaces that begin
-# with a program. They run in a folder that holds the built program, configs and headers, and generated files in place
-# of data sets. Models, training and images are made small. Commands that need a cluster, a GPU, the network or minutes
-# are skipped.
+# Runs the commands of every README and of host/model/FORMAT.md: those in fenced sh or bash blocks, and lines indented
+# by four spaces that begin with a program. They run in a folder that holds the built program, configs and headers, and
+# generated files in place of data sets. Models, training and images are made small. Commands that need a cluster, a
+# GPU, the network or minutes are skipped.
 root=$(realpath "$(dirname "$0")/../..")
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
@@ -123,6 +123,7 @@ reason() {
     *make\ help) ;;
     cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' && "$program" --version | grep -q '^oneDNN *[0-9]' || echo "needs a release build with oneDNN" ;;
     make | make\ * | *\ make\ *) echo "builds, measures or tests" ;;
+    *model_forward.py*) python3 -c 'import numpy' 2>/dev/null || echo "needs python3 with numpy" ;;
     .ci/run* | *tests/run* | *tests/*/run* | *build/fuzz/* | *tests/commands/* | *build/tests/* | build/debug/* | build/sanitize/* | \
         build/bundle/* | *bench/sweep*) echo "runs tests, measurements or another build" ;;
     *.npz*) [ -e val_data.npz ] || echo "needs python3" ;;
@@ -136,7 +137,7 @@ run() {
     timeout 20 bash -euc "$(sed -E 's/mpirun -n [0-9]+/mpirun --oversubscribe -n 2/' <<<"$1")" </dev/null
 }
 
-for readme in README.md {host,host/distributed,configs,kernels,tests,bench}/README.md; do
+for readme in README.md {host,host/distributed,configs,kernels,tests,bench}/README.md host/model/FORMAT.md; do
     [ -e "$root/$readme" ] || continue
     while IFS= read -r command <&3; do
         why=$(reason "$command")

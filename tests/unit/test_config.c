@@ -13,7 +13,7 @@
 static void default_text_is_the_documented_layout(void **state) {
     (void)state;
     static const char expected[] =
-        "name: run\nseed: 1\ndevice: auto\nprecision: float32\n"
+        "name: run\nseed: 1\ndevice: auto\nprecision: float32\npaths: auto\n"
         "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
         "  residual: true\n  skip: false\n"
         "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: 0\n  shuffle: "
@@ -50,23 +50,39 @@ static void defaults_land_in_their_fields(void **state) {
 
 static void every_key_is_documented(void **state) {
     (void)state;
-    char *text = NULL;
-    size_t bytes, lines = 0, keys = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    assert_ok(px_config_print_keys(&ctx, "", out));
-    fclose(out);
-    for (const px_key *key = px_keys; key->name; key++, keys++) {
-        char cell[64];
-        snprintf(cell, sizeof cell, "\n| `%s` | ", key->name);
-        if (!strstr(text, cell)) fail_msg("%s has no row", key->name);
-        if (!key->help || !*key->help || strpbrk(key->help, "\n|")) fail_msg("%s: the help is no cell", key->name);
+    for (const px_key *key = px_keys; key->name; key++) {
+        if (!key->help || !*key->help || strchr(key->help, '\n')) fail_msg("%s: the help is not a line", key->name);
         assert_ptr_equal(px_key_find(key->name), key); /* no name twice */
     }
-    for (const char *c = text; *c; c++) lines += *c == '\n';
-    assert_int_equal(lines, keys + 2);
-    assert_non_null(strstr(text, "| `model.layers` | integer, blocks | `7` | from 1 to 1000 | depth |\n"));
-    assert_non_null(strstr(text, "| `data.test` | text | `\"\"` | from 0 to 4095 bytes | "));
-    free(text);
+}
+
+/* A suggestion for a name that is no key, and that the suggestion is a key. */
+static void names_of_other_programs_are_known(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *suggestion;
+    } cases[] = {
+        {"lr", "nearest: train.learning_rate"},
+        {"train.lr", "nearest: train.learning_rate"},
+        {"optimizer.LR", "nearest: train.learning_rate"},
+        {"batch", "nearest: train.batch_size"},
+        {"bs", "nearest: train.batch_size"},
+        {"train.epochs", "nearest: train.steps = epochs x images / train.batch_size"},
+        {"opt", "nearest: train.optimizer"},
+        {"depth", "nearest: model.layers"},
+        {"h", "nearest: model.hidden"},
+        {"dtype", "nearest: precision"},
+        {"gpu", "nearest: device"},
+        {"model.layerz", "nearest: model.layers"},
+        {"wd", "pixelrnn keys lists them"}, /* there is no weight decay */
+        {"", "pixelrnn keys lists them"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char phrase[PX_KEY_PHRASE], key[PX_KEY_PHRASE] = "";
+        px_key_suggest(cases[i].name, phrase);
+        assert_string_equal(phrase, cases[i].suggestion);
+        if (sscanf(phrase, "nearest: %s", key) == 1 && !px_key_find(key)) fail_msg("%s: not a key", key);
+    }
 }
 
 /* Values at both ends of the key's range, or all that it has; others than the default. */
@@ -332,6 +348,7 @@ int main(void) {
         cmocka_unit_test(default_text_is_the_documented_layout),
         cmocka_unit_test(defaults_land_in_their_fields),
         cmocka_unit_test(every_key_is_documented),
+        cmocka_unit_test(names_of_other_programs_are_known),
         cmocka_unit_test(every_key_goes_there_and_back),
         cmocka_unit_test(every_range_ends),
         cmocka_unit_test(reals_keep_every_bit),

@@ -111,8 +111,8 @@ static void overrides_that_are_wrong(void **state) {
         {"model.layers=many", PX_ERR_CONFIG, "--set: model.layers: found \"many\", expected an integer from 1 to 1000"},
         {"model.layers= 3", PX_ERR_CONFIG, "--set: model.layers: found \" 3\", expected an integer from 1 to 1000"},
         {"model.depth=3", PX_ERR_CONFIG,
-         "--set: found unknown key \"model.depth\", expected a known one (nearest: model.head)"},
-        {"=3", PX_ERR_CONFIG, "--set: found unknown key nothing, expected a known one (nearest: name)"},
+         "--set: found unknown key \"model.depth\", expected a known one (nearest: model.layers)"},
+        {"=3", PX_ERR_CONFIG, "--set: found unknown key nothing, expected a known one (pixelrnn keys lists them)"},
         {"name=\xC3", PX_ERR_CONFIG,
          "--set: name: found \"?\", expected UTF-8 text without control characters, from 1 to 255 bytes"},
         {"name=\xE2\x82"

@@ -1,5 +1,6 @@
 /* Opens and closes the CPU backend: host memory, CBLAS, and the portable kernels under OpenMP. */
 #include "host/io/limits.h"
+#include "host/io/plural.h"
 #include "host/device/cpu/onednn.h"
 #include <omp.h>
 #include <stdio.h>
@@ -102,7 +103,8 @@ static void cpu_describe(px_cpu *cpu) {
         if (sscanf(line, "model name : %95[^\n]", name) == 1) break;
     if (info) fclose(info);
     const bool onednn = cpu->thread[0].onednn, openblas = !onednn && openblas_get_corename;
-    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d threads, %s%s", name, cpu->threads,
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %d thread%s, %s%s", name, cpu->threads,
+             px_plural(cpu->threads),
              onednn     ? "oneDNN"
              : openblas ? "OpenBLAS for "
                         : "CBLAS",
