@@ -62,7 +62,8 @@ typedef struct px_option {
  * arguments[0] is the name of the command. */
 typedef struct px_command {
     const char *name;
-    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several; "": none */
+    const char *positionals; /* as the usage line names them: "MODEL"; "[PREFIX]": none or one; "SOURCE...": several;
+                                "": none */
     const char *summary;     /* one sentence */
     const char *details;     /* further sentences for --help and the man page, or NULL */
     const char *example;     /* a command line for --help and the man page, without "pixelrnn " */

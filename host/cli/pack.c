@@ -72,8 +72,8 @@ static px_status pack_source(px_context *ctx, px_source *source, px_pack_range r
     px_lock_release(&lock);
     PX_TRY(status);
     if (packed.skipped > 0)
-        fprintf(stderr, "skipped %zu of %zu image%s%s\n", packed.skipped, range.count, px_plural((long long)range.count),
-                packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
+        fprintf(stderr, "skipped %zu of %zu image%s%s\n", packed.skipped, range.count,
+                px_plural((long long)range.count), packed.skipped > SKIPPED_SHOWN ? "; the first 20 are above" : "");
     char left_out[PX_LEFT_OUT_TEXT];
     if (px_source_left_out(source->left_out, left_out)[0])
         fprintf(stderr, "left out other formats than PNG and JPEG: %s\n", left_out);

@@ -24,8 +24,8 @@ static void print_introduction(const px_config *config, const px_device *device,
 static void print_evaluation(px_split split, const px_evaluation *e) {
     char label[32];
     snprintf(label, sizeof label, "%s NLL", px_split_name(split));
-    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n", label,
-           e->nats_per_image, e->bits_per_dim, e->standard_error, e->images, px_plural((long long)e->images));
+    printf("%-20s%10.3f nats/image  %.4f bits/dim  (standard error %.3f, %zu image%s)\n", label, e->nats_per_image,
+           e->bits_per_dim, e->standard_error, e->images, px_plural((long long)e->images));
 }
 
 /* validation: the run has a validation set. */

@@ -46,15 +46,9 @@ static px_status plan_memory(px_model *model, const px_config *c, px_run_cost *c
 
 px_status px_run_cost_of(px_model *model, const px_config *config, const px_run_images *images, int ranks,
                          px_run_cost *cost) {
-    const int64_t batch = config->train.batch_size, part = batch / config->train.accumulate;
     const bool evaluated = config->data.validation[0] || config->data.test[0];
-    *cost = (px_run_cost){.images = config->train.steps * batch,
-                          .tested_images = images->tested,
-                          .rank_images = (int)((part + ranks - 1) / ranks)};
-    if (part < ranks)
-        return px_fail(px_model_device(model)->ctx, PX_ERR_CONFIG,
-                       "train.batch_size / train.accumulate: found %lld, expected at least one image for each of %d ranks",
-                       (long long)part, ranks);
+    *cost = (px_run_cost){.images = config->train.steps * config->train.batch_size, .tested_images = images->tested};
+    PX_TRY(px_trainer_rank_images(px_model_device(model)->ctx, config, ranks, &cost->rank_images));
     if (images->train > 0) cost->epochs = (double)cost->images / (double)images->train;
     if (evaluated) count_evaluations(config, images->evaluated, cost);
     cost->training_flops = (double)cost->images * px_model_flops(model, PX_PURPOSE_TRAIN);

@@ -59,6 +59,10 @@ static inline int px_trainer_samples_at_once(const px_config *config) {
     return config->train.samples < MAX ? (int)config->train.samples : MAX;
 }
 
+/* The images of a micro-batch that the rank with the most of them trains on. PX_ERR_CONFIG if there are fewer images
+ * than ranks. */
+px_status px_trainer_rank_images(px_context *ctx, const px_config *config, int ranks, int *images);
+
 /* The options of this run's evaluations. limit: px_evaluate_options.limit. */
 static inline px_evaluate_options px_trainer_evaluation(const px_trainer *t, int64_t limit) {
     return (px_evaluate_options){.batch = t->max_images,

@@ -110,19 +110,22 @@ static px_status open_splits(px_trainer *t) {
     return PX_OK;
 }
 
-/* Divides a batch among the ranks, and opens the images. */
+px_status px_trainer_rank_images(px_context *ctx, const px_config *c, int ranks, int *images) {
+    const int parts = (int)c->train.accumulate, part = (int)c->train.batch_size / parts;
+    char micro_batches[64] = "";
+    *images = (part + ranks - 1) / ranks;
+    if (part >= ranks) return PX_OK;
+    if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
+    return px_fail(ctx, PX_ERR_CONFIG,
+                   "train.batch_size: found %lld%s, expected at least one image for each of %d ranks",
+                   (long long)c->train.batch_size, micro_batches, ranks);
+}
+
+/* Divides a micro-batch among the ranks, and opens the images. */
 static px_status open_data(px_trainer *t) {
     const px_config *c = t->config;
-    const int parts = (int)c->train.accumulate, images = (int)c->train.batch_size / parts;
-    const int ranks = px_ranks_count(t->ranks);
-    char micro_batches[64] = "";
-    if (parts > 1) snprintf(micro_batches, sizeof micro_batches, " in %d micro-batches (train.accumulate)", parts);
-    if (images < ranks)
-        return px_fail(t->ctx, PX_ERR_CONFIG,
-                       "train.batch_size: found %d%s, expected at least one image for each of %d ranks", images * parts,
-                       micro_batches, ranks);
-    t->share = px_ranks_share(t->ranks, (size_t)images, 1);
-    t->max_images = (images + ranks - 1) / ranks;
+    PX_TRY(px_trainer_rank_images(t->ctx, c, px_ranks_count(t->ranks), &t->max_images));
+    t->share = px_ranks_share(t->ranks, (size_t)(c->train.batch_size / c->train.accumulate), 1);
     PX_TRY(open_splits(t));
     t->result->entropy = t->data[PX_SPLIT_TRAIN]->entropy;
     return PX_OK;

@@ -27,7 +27,7 @@ defaults() {
         sed -n '/^options:/,/^$/p' out | grep -E '^  -[^ ]+ [^ ]' | grep -Ev '^  --[a-z-]+  |^  [^ ]+ [^ ]+$' >arguments
         grep -Ev 'required\)$|default:? [^)]+\)$' arguments && return 1
     done
-    pixelrnn complete --help && contains out '^  -n COMPLETIONS  .*\(an integer of 1 or more; default 4\)$' &&
+    pixelrnn complete --help && contains out '^  --completions C  .*\(an integer of 1 or more; default 4\)$' &&
         contains out '^  --seed S  .*default: the seed of the model' && contains out 'sampled \(required\)$'
 }
 check "--help has the default of every option" defaults

@@ -66,8 +66,8 @@ singular() {
     noise 64 | npy_write '1, 8, 8' >one.npy && pixelrnn sample run -n 1 -o one.png && contains out '^1 image in one.png$' &&
         pixelrnn sample run -n 2 -o two.png && contains out '^2 images in two.png$' &&
         pixelrnn eval run --data one.npy && contains out '^1 image of one.npy$' && pixelrnn pack one.npy -o packed.npy && contains out '^1 image of 8 x 8 x 1 in ' &&
-        pixelrnn complete run --data one.npy --keep top:0.5 -n 1 --images 1 -o one.png && contains out '^1 completion of 1 image in one.png$' &&
-        pixelrnn complete run --data one.npy --keep top:0.5 -n 2 --images 1 -o two.png && contains out '^2 completions of 1 image in two.png$' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 --completions 1 -n 1 -o one.png && contains out '^1 completion of 1 image in one.png$' &&
+        pixelrnn complete run --data one.npy --keep top:0.5 --completions 2 -n 1 -o two.png && contains out '^2 completions of 1 image in two.png$' &&
         rm -rf single && pixelrnn train tiny.yaml -o single && contains err '^tiny: pixelcnn, 1 layer, hidden 2'
 }
 check "singular and plural" singular

@@ -16,11 +16,12 @@ static void default_text_is_the_documented_layout(void **state) {
         "name: run\nseed: 1\ndevice: auto\nprecision: float32\npaths: auto\n"
         "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
         "  residual: true\n  skip: false\n"
-        "data:\n  train: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: 0\n  shuffle: "
+        "data:\n  train: \"\"\n  validation: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: "
+        "0\n  shuffle: "
         "true\n  flip: false\n "
         " binarize: "
         "false\n"
-        "train:\n  steps: 20000\n  batch_size: 16\n  optimizer: rmsprop\n"
+        "train:\n  steps: 20000\n  batch_size: 16\n  accumulate: 1\n  optimizer: rmsprop\n"
         "  learning_rate: 0.001\n  rho: 0.95\n  beta1: 0.9\n  beta2: 0.999\n"
         "  epsilon: 1.0e-08\n  clip_norm: 1.0\n  ema_decay: 0.0\n  schedule: constant\n"
         "  warmup_steps: 0\n  decay_every: 10000\n  decay_factor: 0.5\n  final_rate: 0.0\n"
@@ -253,7 +254,8 @@ static void lists_are_read_and_written(void **state) {
     static const struct {
         const char *text, *value, *line;
     } cases[] = {
-        {"data: {train: [a.npy, 'b, c.npy']}", "a.npy\tb, c.npy", "  train:\n  - a.npy\n  - b, c.npy\n  test: \"\"\n"},
+        {"data: {train: [a.npy, 'b, c.npy']}", "a.npy\tb, c.npy",
+         "  train:\n  - a.npy\n  - b, c.npy\n  validation: \"\"\n"},
         {"data:\n  train:\n  - a.npy\n  - \"7\"\n", "a.npy\t7", "  train:\n  - a.npy\n  - \"7\"\n"},
         {"data: {train: [one.npy]}", "one.npy", "  train: one.npy\n"},
         {"data: {train: []}", "", "  train: \"\"\n"},

@@ -2,6 +2,7 @@
 #include "host/train/cost.h"
 #include "pixelrnn/model_file.h"
 #include "tests/support/support.h"
+#include <math.h>
 #include <string.h>
 
 static px_context ctx;
@@ -93,6 +94,33 @@ static void images_epochs_and_operations(void **state) {
     assert_int_equal(cost_of(&c, (px_run_images){.evaluated = 50}, 1).evaluated_images, 60);
 }
 
+/* With a validation set, the test set is evaluated once more, whole. */
+static void the_test_is_counted(void **state) {
+    (void)state;
+    px_config c = tiny();
+    c.train.steps = 30, c.train.evaluate_every = 10, c.train.evaluate_images = 20;
+    strcpy(c.data.validation, "builtin:digits");
+    const px_run_cost cost = cost_of(&c, (px_run_images){.evaluated = 50, .tested = 70}, 1);
+    assert_true(cost.evaluations == 3 && cost.evaluated_images == 60 && cost.tested_images == 70);
+    const px_run_cost untested = cost_of(&c, (px_run_images){.evaluated = 50}, 1);
+    const double ratio = cost.evaluation_flops / untested.evaluation_flops;
+    if (fabs(ratio - 130.0 / 60) > 1e-9)
+        fail_msg("FLOPs with a test: found %g times those without, expected 130 / 60", ratio);
+}
+
+/* Activations are those of a micro-batch; the sum of gradients comes on top. */
+static void memory_is_that_of_a_micro_batch(void **state) {
+    (void)state;
+    px_config c = tiny();
+    c.train.samples = 0, c.train.batch_size = 12, c.train.accumulate = 4;
+    const px_run_cost cost = cost_of(&c, (px_run_images){0}, 2); /* 3 images: 2 and 1 */
+    assert_int_equal(cost.rank_images, 2);
+    c.train.batch_size = 2, c.train.accumulate = 1;
+    const px_run_cost alone = cost_of(&c, (px_run_images){0}, 1);
+    assert_true(alone.accumulation == 0 && cost.accumulation >= cost.plan.gradients);
+    assert_int_equal(px_run_memory(&cost), px_run_memory(&alone) + cost.accumulation);
+}
+
 static void memory_is_that_of_the_largest_rank(void **state) {
     (void)state;
     px_config c = tiny();
@@ -115,7 +143,9 @@ int main(void) {
         cmocka_unit_test(evaluations_and_checkpoints_are_counted),
         cmocka_unit_test(old_checkpoints_are_not_kept),
         cmocka_unit_test(images_epochs_and_operations),
+        cmocka_unit_test(the_test_is_counted),
         cmocka_unit_test(memory_is_that_of_the_largest_rank),
+        cmocka_unit_test(memory_is_that_of_a_micro_batch),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
