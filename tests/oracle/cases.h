@@ -33,6 +33,7 @@ static const key_case key_cases[] = {
     {"seed", "12", "", SEEN_IN_RUN},
     {"device", "cuda", "", SEEN_IN_COMMANDS},
     {"precision", "bfloat16", "", SEEN_IN_COMMANDS},
+    {"paths", "plain", "", SEEN_IN_COMMANDS},
     {"model.kind", "pixelcnn", "", SEEN_IN_RUN},
     {"model.layers", "2", "", SEEN_IN_RUN},
     {"model.hidden", "4", "", SEEN_IN_RUN},

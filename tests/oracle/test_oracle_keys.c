@@ -74,6 +74,15 @@ static void micro_batches_are_planned(const key_case *c) {
     pixelrnn(0, "%s --set %s=90000", planned, c->key);
 }
 
+/* Recurrences run stepwise on the plain paths alone. */
+static void paths_choose_the_recurrence(const key_case *c) {
+    trained_once(&trained_base);
+    pixelrnn(0, "info base.yaml --verbose --height 6 --width 5 --channels 1");
+    assert_null(strstr(text_of("out"), "stepwise: skewed rows"));
+    pixelrnn(0, "info base.yaml --verbose --height 6 --width 5 --channels 1 --set %s=%s", c->key, c->value);
+    assert_non_null(strstr(text_of("out"), "stepwise: skewed rows"));
+}
+
 /* Whether several ranks can be started here. MPI does not run under sanitizers. */
 static bool ranks_start(void) {
     return shell("[ \"$DEVICE\" = cpu ] && mpirun --version | grep -q \"Open MPI\" && "
@@ -121,6 +130,7 @@ static const struct {
     {"name", name_names_the_run},
     {"device", device_is_opened},
     {"precision", precision_changes_results},
+    {"paths", paths_choose_the_recurrence},
     {"eval.batch_size", batch_size_is_planned},
     {"train.accumulate", micro_batches_are_planned},
     {"parallel.silence_s", silence_ends_a_job},

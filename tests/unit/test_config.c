@@ -255,7 +255,7 @@ static void lists_are_read_and_written(void **state) {
         const char *text, *value, *line;
     } cases[] = {
         {"data: {train: [a.npy, 'b, c.npy']}", "a.npy\tb, c.npy",
-         "  train:\n  - a.npy\n  - b, c.npy\n  validation: \"\"\n"},
+         "  train:\n  - a.npy\n  - b, c.npy\n  validation: \"\"\n  test: \"\"\n"},
         {"data:\n  train:\n  - a.npy\n  - \"7\"\n", "a.npy\t7", "  train:\n  - a.npy\n  - \"7\"\n"},
         {"data: {train: [one.npy]}", "one.npy", "  train: one.npy\n"},
         {"data: {train: []}", "", "  train: \"\"\n"},
