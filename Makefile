@@ -252,7 +252,7 @@ CUDA_TESTS      := $(if $(HAVE_CUDA),$(patsubst %.c,$(OUT)/%,$(wildcard tests/cu
 # linked a second time, with both
 MOCK_CUDA_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(wildcard tests/mock_cuda/*.c))
 MOCK_CUDA         := $(if $(HAVE_HOST_CUDA),$(if $(filter-out bundle,$(BUILD)),$(OUT)/tests/mock_cuda))
-MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder test_train))
+MOCK_CUDA_TESTS   := $(if $(MOCK_CUDA),$(addprefix $(MOCK_CUDA)/,test_parity test_golden test_model test_graph test_decoder test_sample_graph test_train))
 # tests/mock_nccl is a mock of NCCL: for a test of the communicator, and for ranks of a program on both mocks
 MOCK_NCCL         := $(if $(and $(MOCK_CUDA),$(NCCL)),$(addprefix $(MOCK_CUDA)/,pixelrnn libpixelrnn_nccl.so test_nccl))
 MOCK_NCCL_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/io/status.c tests/mock_nccl/nccl.c)

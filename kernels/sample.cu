@@ -26,10 +26,13 @@ PX_FUNCTION int sample_level(const px_store *logits, int levels, px_lane lane, p
     return levels - 1;
 }
 
-PX_LANES void sample(size_t row, px_lane lane, const px_sample_args *k) {
-    const px_store *logits = px_row(&k->logits, row) + k->offset;
-    const px_random4 random = px_random(k->seed, PX_RANDOM_SAMPLE, k->first_image + row, k->key);
-    const px_real inverse = 1 / k->temperature;
+PX_LANES void sample(size_t image, px_lane lane, const px_sample_args *k) {
+    const px_store *logits = px_row(&k->logits, image) + k->offset;
+    const double *numbers = px_row_double(&k->numbers, 0);
+    const uint64_t seed = (uint64_t)numbers[PX_SAMPLE_SEED_HIGH] << 32 | (uint64_t)numbers[PX_SAMPLE_SEED_LOW];
+    const uint64_t row = (uint64_t)numbers[PX_SAMPLE_ROW], first = (uint64_t)numbers[PX_SAMPLE_FIRST_IMAGE];
+    const px_random4 random = px_random(seed, PX_RANDOM_SAMPLE, first + image, row << 32 | k->key);
+    const px_real temperature = (px_real)numbers[PX_SAMPLE_TEMPERATURE], inverse = 1 / temperature;
 
     px_real max = logits[0];
     PX_LANE_LOOP(l, k->levels, reduction(max : max)) max = logits[l] > max ? (px_real)logits[l] : max;
@@ -38,9 +41,9 @@ PX_LANES void sample(size_t row, px_lane lane, const px_sample_args *k) {
     const double total = sample_total(logits, k->levels, lane, max, inverse);
     const double threshold = px_uniform(random.word[0], random.word[1]) * total;
     const int level = sample_level(logits, k->levels, lane, max, inverse, threshold);
-    const double at_one = k->nats.data && k->temperature != 1 ? sample_total(logits, k->levels, lane, max, 1) : total;
+    const double at_one = k->nats.data && temperature != 1 ? sample_total(logits, k->levels, lane, max, 1) : total;
     if (lane.index > 0) return;
-    px_row_bytes(&k->image, row)[k->column] = (uint8_t)level;
-    if (k->nats.data) px_row_double(&k->nats, row)[0] += log(at_one) - (double)(logits[level] - max);
+    px_row_bytes(&k->image, image)[row * (uint64_t)k->row_values + (uint64_t)k->value] = (uint8_t)level;
+    if (k->nats.data) px_row_double(&k->nats, image)[0] += log(at_one) - (double)(logits[level] - max);
 }
 PX_LANES_KERNEL(sample, k->image.rows)

@@ -100,6 +100,18 @@ void px_check_mask(px_sides *sides) {
         }
 }
 
+/* The numbers of a row that is sampled. */
+static px_pair sample_numbers(px_sides *sides, int row, double temperature) {
+    const px_pair numbers = px_sides_doubles(sides, 1, PX_SAMPLE_NUMBERS, PX_POISONED);
+    PX_BOTH(sides, upload_scalars, .y = numbers.on[side],
+            .value = {[PX_SAMPLE_ROW] = row,
+                      [PX_SAMPLE_SEED_HIGH] = 0xfedcba98u,
+                      [PX_SAMPLE_SEED_LOW] = 0xffffffffu,
+                      [PX_SAMPLE_FIRST_IMAGE] = 1000,
+                      [PX_SAMPLE_TEMPERATURE] = temperature});
+    return numbers;
+}
+
 void px_check_normalize(px_sides *sides) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
         const int count = i % 2 ? 256 : 2;
@@ -113,6 +125,11 @@ void px_check_normalize(px_sides *sides) {
     px_sides_case(sides, "%s", "3 columns of 7");
     const px_pair image = px_sides_levels(sides, 5, 7, 256), values = px_sides_activations(sides, 5, 3, PX_POISONED);
     PX_BOTH(sides, normalize, .image = image.on[side], .values = values.on[side], .levels = 256, .first = 2);
+    PX_EXPECT(sides, normalize, values);
+    px_sides_case(sides, "%s", "values 1 to 3 of row 1");
+    const px_pair numbers = sample_numbers(sides, 1, 1);
+    PX_BOTH(sides, normalize, .image = image.on[side], .values = values.on[side], .numbers = numbers.on[side],
+            .levels = 256, .row_values = 3, .first = 1);
     PX_EXPECT(sides, normalize, values);
 }
 
@@ -203,9 +220,10 @@ void px_check_sample(px_sides *sides) {
         const px_pair logits = px_sides_activations(sides, images, 3 * count + 1, PX_RANDOM),
                       image = px_sides_levels(sides, images, 6, count);
         const px_pair nats = px_sides_doubles(sides, images, 1, PX_RANDOM);
+        const px_pair numbers = sample_numbers(sides, 2, i % 4 ? 0.5 : 1);
         PX_BOTH(sides, sample, .logits = logits.on[side], .image = image.on[side], .nats = nats.on[side],
-                .offset = (size_t)count + 1, .levels = count, .column = 4, .temperature = (px_real)(i % 4 ? 0.5 : 1),
-                .seed = 3, .first_image = 1000, .key = i);
+                .numbers = numbers.on[side], .offset = (size_t)count + 1, .levels = count, .row_values = 2, .value = 1,
+                .key = i);
         PX_EXPECT(sides, sample, image);
         PX_EXPECT(sides, sample, nats);
     }
@@ -248,7 +266,7 @@ void px_check_upload_scalars(px_sides *sides) {
     for (int columns = 1; columns <= PX_MAX_SCALARS; columns++) {
         px_sides_case(sides, "%d numbers", columns);
         const px_pair y = px_sides_doubles(sides, 1, columns, PX_POISONED);
-        PX_BOTH(sides, upload_scalars, .y = y.on[side], .value = {0.1, -3, 1e-300, 7});
+        PX_BOTH(sides, upload_scalars, .y = y.on[side], .value = {0.1, -3, 1e-300, 7, 0xffffffffu});
         PX_EXPECT(sides, upload_scalars, y);
     }
 }

@@ -195,6 +195,9 @@ typedef struct px_model_command {
  * data, calls run, and closes everything. The ranks agree on each failure. */
 px_status px_cli_run_model(px_model_command *c, int count, char **arguments);
 
+/* Prints a blank and a word of a command line, in quotes if a shell would change it. */
+void px_cli_print_word(FILE *out, const char *word);
+
 /* ---- Ranks and signals ---- */
 
 /* Returns standard error on rank 0, and on other ranks a stream that discards its output. */

@@ -114,3 +114,15 @@ px_status px_cli_image_size(px_context *ctx, const char *where, const px_config 
                    "%s: found images of %lld x %lld x %lld, expected sides up to %d and 1 or %d channels", where,
                    (long long)size->height, (long long)size->width, (long long)size->channels, MAX_SIDE, MAX_CHANNELS);
 }
+
+void px_cli_print_word(FILE *out, const char *word) {
+    const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+%@";
+    const bool quoted = !*word || word[strspn(word, safe)];
+    fputs(quoted ? " '" : " ", out);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*word, out);
+    if (quoted) fputc('\'', out);
+}

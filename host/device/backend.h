@@ -180,11 +180,13 @@ typedef struct px_mask_args {
     bool strict;
 } px_mask_args;
 
-/* values(r, c) = 2 * image(r, first + c) / (levels - 1) - 1. */
+/* values(r, c) = 2 * image(r, row * row_values + first + c) / (levels - 1) - 1, where row is numbers(0, PX_SAMPLE_ROW),
+ * or 0 if numbers are absent. */
 typedef struct px_normalize_args {
-    px_tensor image;  /* [in]  (R, columns) PX_UINT8 */
-    px_tensor values; /* [out] (R, C) activation */
-    int levels, first;
+    px_tensor image;   /* [in]  (R, columns) PX_UINT8 */
+    px_tensor values;  /* [out] (R, C) activation */
+    px_tensor numbers; /* [in]  (1, PX_SAMPLE_NUMBERS) PX_FLOAT64, see px_sample_args, or absent */
+    int levels, row_values, first;
 } px_normalize_args;
 
 /* sum += bias + add; y = sum; relu_out = max(sum, 0), all in columns first .. first + count - 1 of every row. Samplers
@@ -314,22 +316,30 @@ typedef struct px_sum_columns_args {
     px_tensor sum; /* [out] (N, 1) PX_FLOAT64 */
 } px_sum_columns_args;
 
-/* Samples value `column` of each image from softmax(logits / temperature) by inversion. The uniform number is Philox of
- * (seed, first_image + row, key), where `key` is px_sample_key of the value. Adds -ln p of the value, at
- * temperature 1, to nats. */
+/* Samples value `value` of a row of pixels, in each image, from softmax(logits / temperature) by inversion. The uniform
+ * number of image n is Philox of (seed, first_image + n, row << 32 | key), where `key` is px_sample_key of the value.
+ * Adds -ln p of the value, at temperature 1, to nats. The row, the seed in two halves of 32 bits, first_image (below
+ * 2^53) and the temperature are the elements of `numbers`, in device memory, so that a captured graph serves every row.
+ */
+enum {
+    PX_SAMPLE_ROW,
+    PX_SAMPLE_SEED_HIGH,
+    PX_SAMPLE_SEED_LOW,
+    PX_SAMPLE_FIRST_IMAGE,
+    PX_SAMPLE_TEMPERATURE,
+    PX_SAMPLE_NUMBERS
+};
 typedef struct px_sample_args {
-    px_tensor logits; /* [in]  (N, stride) activation; the L logits start at column `offset` of each row */
-    px_tensor image;  /* [out] (N, values) PX_UINT8 */
-    px_tensor nats;   /* [in, out] (N, 1) PX_FLOAT64, or absent */
+    px_tensor logits;  /* [in]  (N, stride) activation; the L logits start at column `offset` of each row */
+    px_tensor image;   /* [out] (N, H * row_values) PX_UINT8 */
+    px_tensor nats;    /* [in, out] (N, 1) PX_FLOAT64, or absent */
+    px_tensor numbers; /* [in]  (1, PX_SAMPLE_NUMBERS) PX_FLOAT64 */
     size_t offset;
-    int levels, column;
-    px_real temperature;
-    uint64_t seed, first_image, key;
+    int levels, row_values, value;
+    uint64_t key;
 } px_sample_args;
-/* The key of a value within its image, for px_sample_args.key. */
-static inline uint64_t px_sample_key(int row, int column, int channel) {
-    return (uint64_t)row << 32 | (uint64_t)column << 8 | (uint64_t)channel;
-}
+/* The key of a value within its row, for px_sample_args.key. */
+static inline uint64_t px_sample_key(int column, int channel) { return (uint64_t)column << 8 | (uint64_t)channel; }
 
 /* ---- Optimisers ---- */
 
@@ -354,7 +364,7 @@ typedef struct px_clip_args {
 
 /* y(0, i) = value[i] for each column i of y. The values are copied before the call returns. A captured graph reads y
  * when it runs, so that the values may differ from one run to the next. */
-enum { PX_MAX_SCALARS = 4 };
+enum { PX_MAX_SCALARS = 5 };
 typedef struct px_upload_scalars_args {
     px_tensor y; /* [out] (1, 1 to PX_MAX_SCALARS) PX_FLOAT64 */
     double value[PX_MAX_SCALARS];

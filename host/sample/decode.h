@@ -7,12 +7,13 @@
 #ifndef PIXELRNN_SAMPLE_DECODE_H
 #define PIXELRNN_SAMPLE_DECODE_H
 
+#include "host/device/graph.h"
 #include "host/model/blocks.h"
 #include "pixelrnn/decoder.h"
 
-/* The features of the last `pixels` pixels, for each layer: (layers * pixels * images, F). The images of a pixel are
- * adjacent rows, so that the pixels of a row of the image are one matrix. `pixels` is a multiple of W, or 1 for the
- * current pixel alone. */
+/* The features of some pixels, for each layer: (layers * pixels * images, F). The images of a pixel are adjacent rows,
+ * so that the pixels of a row of the image are one matrix. `pixels` is a multiple of W: the current row, and the rows
+ * above it if they are more than one. Or it is 1 for the current pixel alone. */
 typedef struct px_cache {
     px_tensor tensor;
     int pixels;
@@ -37,17 +38,19 @@ typedef struct px_decode_kind {
     size_t size; /* of the structure at decoder->blocks */
     void (*create)(px_decoder *decoder);
     void (*lay_out)(px_decoder *decoder, px_arena *arena);
-    px_status (*begin)(px_decoder *decoder); /* before the first row; may be NULL */
     /* Computes the part of the current row, or of the current pixel, that earlier rows, or earlier pixels of the row,
      * contribute to it. Both work on all blocks at once. */
     px_status (*begin_row)(px_decoder *decoder);
     px_status (*begin_pixel)(px_decoder *decoder);
     /* Computes the output of block `layer` at the current pixel in these colours. */
     px_status (*forward)(px_decoder *decoder, int layer, px_colours colours);
-    px_status (*end_row)(px_decoder *decoder); /* after each row but the last; may be NULL */
+    px_status (*end_row)(px_decoder *decoder); /* after each row that has a next one; may be NULL */
 } px_decode_kind;
 
 extern const px_decode_kind px_decode_pixelcnn, px_decode_recurrent;
+
+/* Rows that are captured as a graph: all pixels are sampled, or all are given. */
+typedef enum { PX_ROW_SAMPLED, PX_ROW_GIVEN, PX_ROW_GRAPHS } px_row_graph;
 
 struct px_decoder {
     px_model *model;
@@ -57,6 +60,7 @@ struct px_decoder {
     int row, column;      /* the current pixel; column -1 before the first of a row */
     px_tensor levels;     /* (images, H W C) PX_UINT8 */
     px_tensor nats;       /* (images, 1) PX_FLOAT64 */
+    px_tensor numbers;    /* (1, PX_SAMPLE_NUMBERS) PX_FLOAT64: the current row, and how it is sampled */
     px_cache values;      /* (C) the four rows that the stem reads */
     px_cache stem_sum;    /* (2h) real, the partial sums of the stem; a row */
     px_tensor sum;        /* real, see px_decode_sum */
@@ -66,6 +70,7 @@ struct px_decoder {
     px_cache hidden[2];   /* (q) of the head; a pixel */
     px_cache logits;      /* (C * L); a pixel */
     px_stack stem, skip, head[3];
+    px_graph graph[PX_ROW_GRAPHS];
     const px_decode_kind *kind;
     void *blocks; /* the structure of that kind */
 };
@@ -74,8 +79,9 @@ struct px_decoder {
 
 px_cache px_cache_lay_out(const px_decoder *decoder, px_arena *arena, px_type type, int layers, int pixels,
                           int features);
-/* The features of `layer` from the pixel (row, column) on, for `pixels` pixels: (pixels * images, F). */
-px_tensor px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int row, int column, int pixels);
+/* The features of `layer` from this column on, for `pixels` pixels of the row `down` rows below the current one, where
+ * down is 0 or negative: (pixels * images, F). The address does not depend on the current row. */
+px_tensor px_cache_at(const px_decoder *decoder, const px_cache *cache, int layer, int down, int column, int pixels);
 px_tensor px_cache_current(const px_decoder *decoder, const px_cache *cache, int layer);
 /* The number of rows between a layer and the next. */
 size_t px_cache_stride(const px_decoder *decoder, const px_cache *cache);
@@ -107,12 +113,23 @@ px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, in
                             px_tensor sum, px_tensor add, px_tensor y, px_tensor relu_out);
 px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
 
+/* Whether operations are issued that read or write features of this row. Rows above the image are 0 in the caches, and
+ * the row below it is never read, so that a row outside of the image needs none. A device with graphs issues them
+ * nevertheless: all rows then have the same operations, and are one graph. */
+static inline bool px_decode_has_row(const px_decoder *decoder, int row) {
+    return (decoder->device->paths & PX_PATH_GRAPHS) || (row >= 0 && row < decoder->model->spec.height);
+}
+
 /* px_colour_first for this model. */
 static inline int px_decode_colour_first(const px_decoder *decoder, int features, int colour) {
     return (int)px_colour_first((size_t)features, decoder->model->spec.channels, colour);
 }
 
 /* ---- Parts of a pixel: decoder.c ---- */
+
+/* Writes the row and how it is sampled to `numbers`, (1, PX_SAMPLE_NUMBERS) PX_FLOAT64 on the device. */
+px_status px_sample_upload_scalars(px_device *device, px_tensor numbers, int row, double temperature, uint64_t seed,
+                                   uint64_t first_image);
 
 /* An uninitialised real (images, F) for the sum of a layer. The next call returns the same memory. */
 px_tensor px_decode_sum(const px_decoder *decoder, int features);

@@ -26,6 +26,7 @@ static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     const int features = 2 * s->hidden, width = s->width;
     d->levels = px_arena_tensor(arena, (size_t)d->capacity, s->height * width * s->channels, PX_UINT8);
     d->nats = px_arena_tensor(arena, (size_t)d->capacity, 1, PX_FLOAT64);
+    d->numbers = px_arena_tensor(arena, 1, PX_SAMPLE_NUMBERS, PX_FLOAT64);
     d->values = px_cache_lay_out(d, arena, type, 1, PX_STEM_ROWS * width, s->channels);
     d->stem_sum = px_cache_lay_out(d, arena, PX_REAL, 1, width, features);
     d->sum = px_arena_tensor(arena, (size_t)d->capacity, max_features(s), PX_REAL);
@@ -87,6 +88,7 @@ px_status px_decoder_create(px_model *model, int images, px_decoder **out) {
 
 void px_decoder_destroy(px_decoder *d) {
     if (!d) return;
+    for (int i = 0; i < PX_ROW_GRAPHS; i++) px_graph_release(&d->graph[i], d->device);
     px_arena_free(&d->arena);
     free(d->blocks);
     free(d);
@@ -99,14 +101,10 @@ px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
     d->images = images;
     d->row = 0;
     d->column = -1;
-    const size_t bytes = (size_t)images * (size_t)d->levels.columns;
-    PX_TRY(ops->clear(d->device, d->levels.data, bytes));
-    PX_TRY(ops->clear(d->device, d->nats.data, (size_t)images * sizeof(double)));
-    if (levels) {
-        PX_TRY(ops->upload(d->device, d->levels.data, levels, bytes));
-        PX_TRY(ops->synchronize(d->device)); /* the caller may now change them */
-    }
-    return d->kind->begin ? d->kind->begin(d) : PX_OK;
+    PX_TRY(ops->clear(d->device, d->arena.base, d->arena.capacity)); /* features of the rows above the image are 0 */
+    if (!levels) return PX_OK;
+    PX_TRY(ops->upload(d->device, d->levels.data, levels, (size_t)images * (size_t)d->levels.columns));
+    return ops->synchronize(d->device); /* the caller may now change them */
 }
 
 px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
@@ -118,23 +116,29 @@ px_status px_decoder_finish(px_decoder *d, uint8_t *levels, double *nats) {
 
 /* ---- Pixels ---- */
 
+px_status px_sample_upload_scalars(px_device *device, px_tensor numbers, int row, double temperature, uint64_t seed,
+                                   uint64_t first_image) {
+    return px_run(device, upload_scalars, .y = numbers,
+                  .value = {[PX_SAMPLE_ROW] = row,
+                            [PX_SAMPLE_SEED_HIGH] = (double)(seed >> 32),
+                            [PX_SAMPLE_SEED_LOW] = (double)(uint32_t)seed,
+                            [PX_SAMPLE_FIRST_IMAGE] = (double)first_image,
+                            [PX_SAMPLE_TEMPERATURE] = temperature});
+}
+
 /* Reads the current pixel's levels into the cache of values. */
 static px_status read_values(const px_decoder *d) {
     const px_model_spec *s = &d->model->spec;
     return px_run(d->device, normalize, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
-                  .values = px_cache_current(d, &d->values, 0), .levels = s->levels,
-                  .first = (d->row * s->width + d->column) * s->channels);
+                  .values = px_cache_current(d, &d->values, 0), .numbers = d->numbers, .levels = s->levels,
+                  .row_values = s->width * s->channels, .first = d->column * s->channels);
 }
 
-/* Leaves the current pixel, whose levels are now known, and begins the next one. */
-px_status px_decoder_next(px_decoder *d) {
-    if (d->column >= 0) PX_TRY(read_values(d));
-    if (d->column == d->model->spec.width - 1) {
-        if (d->kind->end_row) PX_TRY(d->kind->end_row(d));
-        d->row++;
-        d->column = -1;
-    }
-    if (d->column < 0) {
+/* Leaves the current pixel of a row, whose levels are now known, or the place before the row, for the next pixel. */
+static px_status next_pixel(px_decoder *d) {
+    if (d->column >= 0) {
+        PX_TRY(read_values(d));
+    } else {
         PX_TRY(px_cache_clear(d, &d->stem_sum));
         PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
         PX_TRY(d->kind->begin_row(d));
@@ -142,6 +146,28 @@ px_status px_decoder_next(px_decoder *d) {
     d->column++;
     PX_TRY(px_stack_beside(d, &d->stem, d->column, &d->values, &d->stem_sum));
     return d->kind->begin_pixel(d);
+}
+
+/* Leaves the last pixel of a row. Each row of values moves up, so that the caches are those before the next row. */
+static px_status end_row(px_decoder *d) {
+    const int width = d->model->spec.width;
+    PX_TRY(read_values(d));
+    for (int down = 1 - PX_STEM_ROWS; down < 0; down++) {
+        const px_tensor from = px_cache_at(d, &d->values, 0, down + 1, 0, width);
+        const px_tensor to = px_cache_at(d, &d->values, 0, down, 0, width);
+        PX_TRY(d->device->ops->copy(d->device, to.data, from.data, px_tensor_bytes(&to)));
+    }
+    return d->kind->end_row ? d->kind->end_row(d) : PX_OK;
+}
+
+px_status px_decoder_next(px_decoder *d) {
+    if (d->column == d->model->spec.width - 1) {
+        PX_TRY(end_row(d));
+        d->row++;
+        d->column = -1;
+    }
+    if (d->column < 0) PX_TRY(px_sample_upload_scalars(d->device, d->numbers, d->row, 1, 0, 0));
+    return next_pixel(d);
 }
 
 px_tensor px_decode_sum(const px_decoder *d, int features) {
@@ -202,18 +228,57 @@ px_status px_decoder_logits(px_decoder *d, int channel, px_tensor *logits) {
     return PX_OK;
 }
 
-px_status px_decoder_sample(px_decoder *d, int channel, double temperature, uint64_t seed, uint64_t first_image) {
+px_status px_decoder_skip(px_decoder *d) {
+    PX_TRY(read_values(d));
+    return decode_features(d, (px_colours){0, d->model->spec.channels});
+}
+
+/* ---- Rows ---- */
+
+static px_status sample_value(px_decoder *d, int channel) {
     const px_model_spec *s = &d->model->spec;
     px_tensor logits;
     PX_TRY(px_decoder_logits(d, channel, &logits));
     return px_run(d->device, sample, .logits = logits, .image = px_tensor_first_rows(d->levels, (size_t)d->images),
-                  .nats = px_tensor_first_rows(d->nats, (size_t)d->images), .offset = (size_t)(channel * s->levels),
-                  .levels = s->levels, .column = (d->row * s->width + d->column) * s->channels + channel,
-                  .temperature = (px_real)temperature, .seed = seed, .first_image = first_image,
-                  .key = px_sample_key(d->row, d->column, channel));
+                  .nats = px_tensor_first_rows(d->nats, (size_t)d->images), .numbers = d->numbers,
+                  .offset = (size_t)(channel * s->levels), .levels = s->levels, .row_values = s->width * s->channels,
+                  .value = d->column * s->channels + channel, .key = px_sample_key(d->column, channel));
 }
 
-px_status px_decoder_skip(px_decoder *d) {
-    PX_TRY(read_values(d));
-    return decode_features(d, (px_colours){0, d->model->spec.channels});
+/* Issues the operations of the current row. On a device with graphs they do not depend on its number, which they read
+ * from d->numbers. */
+static px_status issue_row(px_decoder *d, const uint8_t *given) {
+    const px_model_spec *s = &d->model->spec;
+    d->column = -1;
+    for (int column = 0; column < s->width; column++) {
+        PX_TRY(next_pixel(d));
+        if (given && given[column]) PX_TRY(px_decoder_skip(d));
+        for (int channel = 0; channel < s->channels && !(given && given[column]); channel++)
+            PX_TRY(sample_value(d, channel));
+    }
+    return px_decode_has_row(d, d->row + 1) ? end_row(d) : PX_OK;
+}
+
+/* Issues a row as a captured graph. Its operations depend on the key, the model and the capacity alone, and change
+ * nothing but the arena. */
+static px_status issue_captured_row(px_decoder *d, const uint8_t *given, px_row_graph graph) {
+    const px_graph_key key = {{(uint64_t)d->images, (uintptr_t)d->model->compute_weights.data}};
+    const px_tensor arena = px_tensor_of(d->arena.base, d->arena.capacity / PX_TENSOR_ALIGN, PX_TENSOR_ALIGN, PX_UINT8);
+    const px_proof_state state = {.count = 1, .tensor = {arena}};
+    px_status status = PX_OK;
+    while (px_graph_issue(&d->graph[graph], d->device, &key, &state, &status)) status = issue_row(d, given);
+    return status;
+}
+
+px_status px_decoder_sample_row(px_decoder *d, const uint8_t *given, double temperature, uint64_t seed,
+                                uint64_t first_image) {
+    const int width = d->model->spec.width;
+    int count = 0; /* of the pixels that are given */
+    for (int column = 0; column < width && given; column++) count += given[column] != 0;
+    PX_TRY(px_sample_upload_scalars(d->device, d->numbers, d->row, temperature, seed, first_image));
+    PX_TRY(count == 0       ? issue_captured_row(d, given, PX_ROW_SAMPLED)
+           : count == width ? issue_captured_row(d, given, PX_ROW_GIVEN)
+                            : issue_row(d, given));
+    d->row++;
+    return PX_OK;
 }

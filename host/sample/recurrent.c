@@ -34,12 +34,6 @@ static void recurrent_lay_out(px_decoder *d, px_arena *arena) {
     b->sum = b->directions > 1 ? px_cache_lay_out(d, arena, type, s->layers, 1, s->hidden) : b->h[0];
 }
 
-/* The cells above the first row of a Row LSTM are 0. */
-static px_status recurrent_begin(px_decoder *d) {
-    const recurrent_decoder *b = d->blocks;
-    return b->directions > 1 ? PX_OK : px_cache_clear(d, &b->c);
-}
-
 static px_status begin_direction(px_decoder *d, int direction) {
     const recurrent_decoder *b = d->blocks;
     if (b->directions > 1) PX_TRY(px_cache_clear(d, &b->c));
@@ -63,7 +57,7 @@ static px_status recurrent_forward(px_decoder *d, int layer, px_colours colours)
     PX_TRY(px_stack_centre(d, input, layer, colours, px_cache_current(d, &d->u, layer), pre, 1));
     PX_TRY(px_run(d->device, lstm_update, .pre = pre, .bias = px_stack_bias(d, input, layer),
                   .c = px_cache_current(d, &b->c, layer), .h = px_cache_current(d, &b->h[PX_LEFT], layer),
-                  .add = b->directions > 1 && d->row > 0 ? px_cache_current(d, &b->h[PX_RIGHT], layer) : none,
+                  .add = b->directions > 1 ? px_cache_current(d, &b->h[PX_RIGHT], layer) : none,
                   .sum = b->directions > 1 ? sum : none, .first = first,
                   .count = px_decode_colour_first(d, sum.columns, colours.end) - first, .layers = 1));
     return px_decode_expand(d, &b->expand, layer, colours, sum);
@@ -79,16 +73,19 @@ static px_status recurrent_end_row(px_decoder *d) {
     PX_TRY(px_stack_centre_row(d, input, &d->u, &b->pre));
     for (int column = d->model->spec.width - 1; column >= 0; column--) {
         PX_TRY(px_stack_beside(d, &b->state_to_state[PX_RIGHT], column, h, &b->pre));
-        PX_TRY(px_run(d->device, lstm_update, .pre = px_cache_at(d, &b->pre, 0, d->row, column, 1),
-                      .bias = px_stack_bias(d, input, 0), .c = px_cache_at(d, &b->c, 0, d->row, column, 1),
-                      .h = px_cache_at(d, h, 0, d->row, column, 1), .count = h->tensor.columns,
-                      .layers = d->model->spec.layers, .stride_pre = px_cache_stride(d, &b->pre),
-                      .stride_bias = input->stride, .stride_c = px_cache_stride(d, &b->c),
-                      .stride_h = px_cache_stride(d, h)));
+        PX_TRY(px_run(
+            d->device, lstm_update, .pre = px_cache_at(d, &b->pre, 0, 0, column, 1), .bias = px_stack_bias(d, input, 0),
+            .c = px_cache_at(d, &b->c, 0, 0, column, 1), .h = px_cache_at(d, h, 0, 0, column, 1),
+            .count = h->tensor.columns, .layers = d->model->spec.layers, .stride_pre = px_cache_stride(d, &b->pre),
+            .stride_bias = input->stride, .stride_c = px_cache_stride(d, &b->c), .stride_h = px_cache_stride(d, h)));
     }
     return PX_OK;
 }
 
-const px_decode_kind px_decode_recurrent = {sizeof(recurrent_decoder), recurrent_create,    recurrent_lay_out,
-                                            recurrent_begin,           recurrent_begin_row, recurrent_begin_pixel,
-                                            recurrent_forward,         recurrent_end_row};
+const px_decode_kind px_decode_recurrent = {.size = sizeof(recurrent_decoder),
+                                            .create = recurrent_create,
+                                            .lay_out = recurrent_lay_out,
+                                            .begin_row = recurrent_begin_row,
+                                            .begin_pixel = recurrent_begin_pixel,
+                                            .forward = recurrent_forward,
+                                            .end_row = recurrent_end_row};

@@ -1,7 +1,7 @@
 /* Sampling with decoders, and the naive sampler, which is its reference. */
 #include "pixelrnn/sample.h"
-#include "host/device/backend.h"
 #include "host/logging/logging.h"
+#include "host/sample/decode.h"
 #include <stdlib.h>
 
 static bool is_given(const px_sample_request *request, int pixel) { return request->keep && request->keep[pixel]; }
@@ -72,20 +72,30 @@ static sample_group group_at(const px_sampler *sampler, const px_sample_request 
     return (sample_group){first, left < sampler->group ? left : sampler->group};
 }
 
-/* Samples the pixels from `pixel` on, up to `end`, for one group. */
-static px_status sample_pixels(const px_sampler *sampler, const px_sample_request *request, int g, int pixel, int end) {
-    px_decoder *decoder = sampler->decoder[g];
+/* Samples a row of pixels for one group. */
+static px_status sample_row(const px_sampler *sampler, const px_sample_request *request, int g, int row) {
     const uint64_t first_image = request->first_image + (uint64_t)group_at(sampler, request, g).first;
-    for (; pixel < end; pixel++) {
-        PX_TRY(px_decoder_next(decoder));
-        if (is_given(request, pixel)) {
-            PX_TRY(px_decoder_skip(decoder));
-            continue;
-        }
-        for (int channel = 0; channel < px_model_spec_of(sampler->model)->channels; channel++)
-            PX_TRY(px_decoder_sample(decoder, channel, request->temperature, request->seed, first_image));
+    const uint8_t *given = request->keep ? request->keep + row * px_model_spec_of(sampler->model)->width : NULL;
+    return px_decoder_sample_row(sampler->decoder[g], given, request->temperature, request->seed, first_image);
+}
+
+/* Polls for a stop, then issues a row of pixels for all groups. The device may not yet have finished the row before,
+ * but all earlier ones, so that a stop or an update of the progress is not ahead of the device by more than that. */
+static px_status sample_groups(const px_sampler *sampler, const px_sample_request *request, int groups, int row) {
+    px_device *device = px_model_device(sampler->model);
+    const px_status asked = px_stop_poll(request->stop);
+    if (asked != PX_OK)
+        return px_fail(device->ctx, asked, "sampling: stopped after %d of %d rows of pixels", row,
+                       px_model_spec_of(sampler->model)->height);
+    px_status worst = PX_OK;
+#pragma omp parallel for schedule(static, 1) reduction(max : worst) if (groups > 1)
+    for (int g = 0; g < groups; g++) {
+        const px_status status = sample_row(sampler, request, g, row);
+        if (status > worst) worst = status;
     }
-    return PX_OK;
+    PX_TRY(worst);
+    PX_TRY(device->ops->event_record(device, row % PX_DEVICE_EVENTS));
+    return row > 0 ? device->ops->event_wait(device, (row - 1) % PX_DEVICE_EVENTS) : PX_OK;
 }
 
 px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8_t *levels, double *nats,
@@ -101,19 +111,9 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
         const uint8_t *given = request->given ? request->given + (size_t)group.first * bytes : NULL;
         PX_TRY(px_decoder_begin(sampler->decoder[g], group.images, given));
     }
-    for (int pixel = 0; pixel < pixels; pixel += s->width) {
-        const int end = pixel + s->width < pixels ? pixel + s->width : pixels;
-        const px_status asked = px_stop_poll(request->stop);
-        if (asked != PX_OK)
-            return px_fail(px_model_device(sampler->model)->ctx, asked,
-                           "sampling: stopped after %d of %d rows of pixels", pixel / s->width, s->height);
-        px_status worst = PX_OK;
-#pragma omp parallel for schedule(static, 1) reduction(max : worst) if (groups > 1)
-        for (int g = 0; g < groups; g++) {
-            const px_status status = sample_pixels(sampler, request, g, pixel, end);
-            if (status > worst) worst = status;
-        }
-        PX_TRY(worst);
+    for (int row = 0; row * s->width < pixels; row++) {
+        const int end = (row + 1) * s->width < pixels ? (row + 1) * s->width : pixels;
+        PX_TRY(sample_groups(sampler, request, groups, row));
         if (progress) px_progress_update(progress, before + (int64_t)end * request->images, "");
     }
     for (int g = 0; g < groups; g++) {
@@ -125,30 +125,43 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
 
 /* ---- Naive sampler ---- */
 
-static px_status sample_pixel_naive(px_model *model, const px_sample_request *request, px_tensor image, int pixel) {
+static px_status sample_pixel_naive(px_model *model, const px_sample_request *request, px_tensor image,
+                                    px_tensor numbers, int pixel) {
     const px_model_spec *s = px_model_spec_of(model);
+    const int row = pixel / s->width, column = pixel % s->width;
+    PX_TRY(px_sample_upload_scalars(model->device, numbers, row, request->temperature, request->seed,
+                                    request->first_image));
     for (int channel = 0; channel < s->channels; channel++) {
         px_tensor logits;
         PX_TRY(px_model_logits(model, request->images, &logits));
         logits = (px_tensor){logits.data, image.rows, image.columns * s->levels, logits.type};
-        const int value = pixel * s->channels + channel;
-        PX_TRY(px_run(px_model_device(model), sample, .logits = logits, .image = image,
-                      .offset = (size_t)value * (size_t)s->levels, .levels = s->levels, .column = value,
-                      .temperature = (px_real)request->temperature, .seed = request->seed,
-                      .first_image = request->first_image,
-                      .key = px_sample_key(pixel / s->width, pixel % s->width, channel)));
+        PX_TRY(px_run(model->device, sample, .logits = logits, .image = image, .numbers = numbers,
+                      .offset = (size_t)(pixel * s->channels + channel) * (size_t)s->levels, .levels = s->levels,
+                      .row_values = s->width * s->channels, .value = column * s->channels + channel,
+                      .key = px_sample_key(column, channel)));
     }
     return PX_OK;
 }
 
-px_status px_sample_naive(px_model *model, const px_sample_request *request, uint8_t *levels) {
-    px_device *device = px_model_device(model);
+static px_status sample_naive(px_model *model, const px_sample_request *request, px_tensor numbers, uint8_t *levels) {
+    px_device *device = model->device;
     const px_model_spec *s = px_model_spec_of(model);
     const px_tensor image = px_tensor_first_rows(px_model_images(model), (size_t)request->images);
-    if (request->images == 0) return PX_OK;
     PX_TRY(request->given ? device->ops->upload(device, image.data, request->given, px_tensor_bytes(&image))
                           : device->ops->clear(device, image.data, px_tensor_bytes(&image)));
     for (int pixel = 0; pixel < s->height * s->width; pixel++)
-        if (!is_given(request, pixel)) PX_TRY(sample_pixel_naive(model, request, image, pixel));
+        if (!is_given(request, pixel)) PX_TRY(sample_pixel_naive(model, request, image, numbers, pixel));
     return device->ops->download(device, levels, image.data, px_tensor_bytes(&image));
+}
+
+px_status px_sample_naive(px_model *model, const px_sample_request *request, uint8_t *levels) {
+    px_arena arena;
+    if (request->images == 0) return PX_OK;
+    px_status status = px_arena_allocate(&arena, model->device, PX_TENSOR_ALIGN);
+    if (status == PX_OK) {
+        const px_tensor numbers = px_arena_tensor(&arena, 1, PX_SAMPLE_NUMBERS, PX_FLOAT64);
+        status = sample_naive(model, request, numbers, levels);
+    }
+    px_arena_free(&arena);
+    return status;
 }

@@ -18,17 +18,17 @@ px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
     return bias;
 }
 
-/* Adds the product of one tap to y, for all layers and the pixels (row, column) .. (row, column + columns - 1) of which
- * the tap reads a pixel inside the image. */
+/* Adds the product of one tap to y, for all layers and the pixels column .. column + columns - 1 of the current row of
+ * which the tap reads a pixel between the left and right borders. */
 static px_status stack_tap(const px_decoder *d, const px_stack *s, int tap, int column, int columns, const px_cache *x,
                            const px_cache *y) {
     const int width = d->model->spec.width, down = s->first->taps.at[tap].row, right = s->first->taps.at[tap].column;
     int end = column + columns;
     if (column + right < 0) column = -right;
     if (end + right > width) end = width - right;
-    if (d->row + down < 0 || column >= end) return PX_OK;
-    const px_tensor from = px_cache_at(d, x, 0, d->row + down, column + right, end - column);
-    const px_tensor to = px_cache_at(d, y, 0, d->row, column, end - column);
+    if (!px_decode_has_row(d, d->row + down) || column >= end) return PX_OK;
+    const px_tensor from = px_cache_at(d, x, 0, down, column + right, end - column);
+    const px_tensor to = px_cache_at(d, y, 0, 0, column, end - column);
     const px_tensor weight = px_parameter_tensor(weight_of(d, s->first), d->model->compute_weights);
     const size_t in = (size_t)from.columns, out = (size_t)to.columns;
     return px_run(d->device, gemm, .transpose_b = true, .m = from.rows, .n = out, .k = in, .operands = from.type,

@@ -9,14 +9,16 @@
  * The logits equal those of px_model_logits up to rounding.
  *
  *     px_decoder_begin(decoder, images, NULL);
- *     for each pixel in raster order:
- *         px_decoder_next(decoder);
- *         for each channel: px_decoder_sample(decoder, channel, temperature, seed, first_image);
+ *     for each row of pixels: px_decoder_sample_row(decoder, NULL, temperature, seed, first_image);
  *     px_decoder_finish(decoder, levels, nats);
  *
- * The values of a pixel are either sampled; or computed with px_decoder_logits, from levels passed to px_decoder_begin;
- * or skipped with px_decoder_skip. px_sample (sample.h) is this loop, with a decoder a
- * thread.
+ * px_sample (sample.h) is this loop, with a decoder a thread. A batch of which all levels are known can instead be
+ * visited pixel by pixel:
+ *
+ *     px_decoder_begin(decoder, images, levels);
+ *     for each pixel in raster order:
+ *         px_decoder_next(decoder);
+ *         for each channel: px_decoder_logits(decoder, channel, &logits); or once: px_decoder_skip(decoder);
  *
  * Notation: H, W, C, L as in model.h. All functions return PX_ERR_DEVICE if an operation fails. */
 #ifndef PIXELRNN_DECODER_H
@@ -39,16 +41,21 @@ px_status px_decoder_plan(px_model *model, int images, size_t *bytes);
  * values, copied; values that are not known yet may be anything. NULL: no value is known. May be called at any time. */
 px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *levels);
 
-/* Moves to the next pixel in raster order. To be followed by px_decoder_sample or px_decoder_logits for each channel in
- * order, or by one px_decoder_skip. */
+/* Samples the next row of pixels: for each channel of each pixel, computes the logits, samples the level from
+ * softmax(logits / temperature), and adds -ln p of the level at temperature 1 to the nats of the image. The random
+ * number depends on the seed, the index first_image + n of image n (below 2^53), and the position of the value (see
+ * sample.h). given: W flags, nonzero for the pixels whose levels are known and are not sampled; NULL: none.
+ * A device with graphs captures the operations of a row, unless some of its pixels are given and some are not. Batches
+ * of the same size then launch one graph a row. */
+px_status px_decoder_sample_row(px_decoder *decoder, const uint8_t *given, double temperature, uint64_t seed,
+                                uint64_t first_image);
+
+/* Moves to the next pixel in raster order. To be followed by px_decoder_logits for each channel in order, or by one
+ * px_decoder_skip. */
 px_status px_decoder_next(px_decoder *decoder);
 /* Computes the logits of a channel of the current pixel. logits: (images, C * L) in the type of the activations, on the
  * device and owned by the decoder. Columns channel * L .. channel * L + L - 1 are valid until the next call. */
 px_status px_decoder_logits(px_decoder *decoder, int channel, px_tensor *logits);
-/* Computes the logits of a channel, samples its level from softmax(logits / temperature), and adds -ln p of the level
- * at temperature 1 to the nats of the image. The random number depends on the seed, the index first_image + n of image
- * n, and the position of the value (see sample.h). */
-px_status px_decoder_sample(px_decoder *decoder, int channel, double temperature, uint64_t seed, uint64_t first_image);
 /* Computes what later pixels read of the current pixel, all values of which are known, without its logits. */
 px_status px_decoder_skip(px_decoder *decoder);
 

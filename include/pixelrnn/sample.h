@@ -30,7 +30,7 @@ int px_sampler_capacity(const px_sampler *sampler);
 /* Pointers are borrowed for the call. */
 typedef struct px_sample_request {
     uint64_t seed;
-    uint64_t first_image; /* index of image 0 of the batch, as `image` above */
+    uint64_t first_image; /* index of image 0 of the batch, as `image` above; below 2^53 */
     int images;           /* at most the capacity of the sampler or the reservation of the model */
     double temperature;   /* > 0; 1 is the distribution of the model */
     const uint8_t *given; /* levels [images, H, W, C], read at given pixels; NULL: no pixel is given */

@@ -175,13 +175,17 @@ mixed() {
     start refusing golden PX_MOCK_ENDS=even
     check 'golden cases, epilogues fused for even channels' passes refusing
     start graph graph
+    start rows sample_graph
     check 'training steps as graphs' passes graph
+    check 'sampled rows as graphs' passes rows
     start short train PX_TEST_STEPS=10
     start long train PX_TEST_STEPS=30
     check 'training steps wait for events alone' ahead
     check 'graphs were launched' counted graph some graphs
+    check 'also to sample' counted rows some graphs
     check 'nothing of the libraries was left behind by training steps' counted graph none left
     check 'nor by sampling' counted decoder none left
+    check 'nor by sampled rows' counted rows none left
     check 'nor by golden cases' counted refusing none left
     check 'a device that is too old is refused' too_old
     check 'a product that there is no algorithm for is an error' no_product

@@ -295,6 +295,7 @@ static double relative_cost(px_model_kind kind, int side) {
     real_ops = f.device->ops;
     counting.gemm = count_gemm;
     f.device->ops = &counting;
+    f.device->paths &= ~(unsigned)PX_PATH_GRAPHS; /* a graph calls no operation */
     gemm_flops = 0;
     const px_sample_request request = {.seed = 7, .images = 1, .temperature = 1};
     assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, NULL, NULL));

@@ -1,117 +1,10 @@
 /* Training steps as captured graphs give bitwise the same losses, norms, weights, moments and averages as steps
- * without. Each step is captured once, and again when its key changes.
- *
- * CUDA captures graphs itself. For the CPU, a mock table of operations captures calls and executes them later. */
+ * without. Each step is captured once, and again when its key changes. */
 #include "host/distributed/ranks.h"
 #include "host/train/step.h"
+#include "tests/support/graph_device.h"
 #include "tests/support/model.h"
 #include <string.h>
-
-/* ---- A device that captures ---- */
-
-typedef struct operation {
-    int op;
-    union {
-#define ARGS(name) px_##name##_args name;
-        PX_DEVICE_OPS(ARGS)
-    } args;
-} operation;
-enum {
-#define INDEX(name) OP_##name,
-    PX_DEVICE_OPS(INDEX) MAX_OPERATIONS = 4096
-};
-typedef struct graph {
-    int count;
-    operation operations[MAX_OPERATIONS];
-} graph;
-
-typedef enum { NO_GRAPHS, GRAPHS, BEGIN_FAILS, END_FAILS, WRONG_GRAPHS } mode;
-
-static struct {
-    px_device_ops table;
-    const px_device_ops *real;
-    mode mode;
-    graph *capturing;                    /* NULL: operations run directly */
-    int begun, captured, run, destroyed; /* numbers of graphs */
-} mock;
-
-#define CAPTURE(name)                                                                                                  \
-    static px_status capture_##name(px_device *device, const px_##name##_args *args) {                                 \
-        if (!mock.capturing) return mock.real->name(device, args);                                                     \
-        assert_true(mock.capturing->count < MAX_OPERATIONS);                                                           \
-        mock.capturing->operations[mock.capturing->count++] = (operation){.op = OP_##name, .args.name = *args};        \
-        return PX_OK;                                                                                                  \
-    }
-PX_DEVICE_OPS(CAPTURE)
-
-/* Functions that must not be called during a capture. */
-#define CHECK_NOT_CAPTURING(name, signature, ...)                                                                      \
-    static px_status check_##name signature {                                                                          \
-        if (mock.capturing) fail_msg("%s while a graph is captured", #name);                                           \
-        return mock.real->name(__VA_ARGS__);                                                                           \
-    }
-CHECK_NOT_CAPTURING(upload, (px_device * device, void *to, const void *from, size_t bytes), device, to, from, bytes)
-CHECK_NOT_CAPTURING(download, (px_device * device, void *to, const void *from, size_t bytes), device, to, from, bytes)
-CHECK_NOT_CAPTURING(copy, (px_device * device, void *to, const void *from, size_t bytes), device, to, from, bytes)
-CHECK_NOT_CAPTURING(clear, (px_device * device, void *memory, size_t bytes), device, memory, bytes)
-CHECK_NOT_CAPTURING(synchronize, (px_device * device), device)
-
-static px_status graph_begin(px_device *device) {
-    mock.begun++;
-    if (mock.mode == BEGIN_FAILS) return px_fail(device->ctx, PX_ERR_DEVICE, "mock: graph_begin fails");
-    mock.capturing = calloc(1, sizeof *mock.capturing);
-    assert_non_null(mock.capturing);
-    return PX_OK;
-}
-static px_status graph_end(px_device *device, void **captured) {
-    *captured = mock.mode == END_FAILS ? NULL : mock.capturing;
-    if (!*captured) free(mock.capturing);
-    mock.capturing = NULL;
-    if (!*captured) return px_fail(device->ctx, PX_ERR_DEVICE, "mock: graph_end fails");
-    mock.captured++;
-    return PX_OK;
-}
-static px_status run_operation(px_device *device, const operation *o) {
-    switch (o->op) {
-#define RUN(name)                                                                                                      \
-    case OP_##name: return mock.real->name(device, &o->args.name);
-        PX_DEVICE_OPS(RUN)
-    }
-    return PX_ERR_DEVICE;
-}
-static px_status graph_run(px_device *device, void *captured) {
-    const graph *g = captured;
-    mock.run++;
-    for (int i = 0; i < g->count - (mock.mode == WRONG_GRAPHS); i++) PX_TRY(run_operation(device, &g->operations[i]));
-    return PX_OK;
-}
-static px_status graph_destroy(px_device *device, void *captured) {
-    (void)device;
-    mock.destroyed++;
-    free(captured);
-    return PX_OK;
-}
-
-/* Opens the device under test. With graphs, a CPU device gets the mock table. */
-static px_device *open_device(px_context *ctx, px_type activation, mode how) {
-    px_device *device = px_test_device_of(ctx, activation);
-    memset(&mock, 0, sizeof mock);
-    mock.real = device->ops;
-    mock.mode = how;
-    device->paths = how != NO_GRAPHS ? device->paths | PX_PATH_GRAPHS : device->paths & ~(unsigned)PX_PATH_GRAPHS;
-    if (how == NO_GRAPHS || strcmp(device->kind, "cpu") != 0) return device;
-    mock.table = *device->ops;
-#define REPLACE(name) mock.table.name = capture_##name;
-    PX_DEVICE_OPS(REPLACE)
-    mock.table.upload = check_upload, mock.table.download = check_download;
-    mock.table.copy = check_copy, mock.table.clear = check_clear, mock.table.synchronize = check_synchronize;
-    mock.table.graph_begin = graph_begin, mock.table.graph_end = graph_end;
-    mock.table.graph_run = graph_run, mock.table.graph_destroy = graph_destroy;
-    device->ops = &mock.table;
-    return device;
-}
-
-static bool is_mock(const px_device *device) { return device->ops == &mock.table; }
 
 /* ---- A series of steps, and their results ---- */
 
@@ -195,11 +88,13 @@ static void run_step(trace *t, px_step *step, const px_model_spec *spec, int i) 
     free(levels);
 }
 
-static trace trace_of(const test_case *c, mode how) {
+static trace trace_of(const test_case *c, px_test_graph_mode how) {
+    const px_test_graph_counts *count = &px_test_graph_count;
     px_context ctx = {0};
+    bool is_mock;
     trace t = {0};
     px_optimizer *optimizer;
-    px_device *device = open_device(&ctx, c->activation, how);
+    px_device *device = px_test_graph_device(&ctx, c->activation, how, &is_mock);
     px_model *model = px_test_model(device, &c->model, 3);
     assert_ok(&ctx, px_model_reserve(model, MAX_IMAGES, PX_PURPOSE_TRAIN));
     assert_ok(&ctx, px_optimizer_create(model, &c->optimizer, &optimizer));
@@ -207,12 +102,13 @@ static trace trace_of(const test_case *c, mode how) {
     for (int i = 0; i < STEPS; i++) run_step(&t, &step, &c->model, i);
     assert_string_equal(ctx.message, "");
     px_graph_release(&step.graph, device);
-    if (is_mock(device)) {
-        assert_int_equal(mock.begun, KEYS);
-        assert_int_equal(mock.captured, how == GRAPHS || how == WRONG_GRAPHS ? KEYS : 0);
-        assert_int_equal(mock.run, how == GRAPHS ? LAUNCHES : how == WRONG_GRAPHS ? KEYS : 0);
-        assert_int_equal(mock.destroyed, mock.captured);
-        assert_int_equal(device->warning[0] != '\0', how == WRONG_GRAPHS);
+    if (is_mock) {
+        const bool captures = how == PX_TEST_GRAPHS || how == PX_TEST_WRONG_GRAPHS;
+        assert_int_equal(count->begun, KEYS);
+        assert_int_equal(count->captured, captures ? KEYS : 0);
+        assert_int_equal(count->run, how == PX_TEST_GRAPHS ? LAUNCHES : how == PX_TEST_WRONG_GRAPHS ? KEYS : 0);
+        assert_int_equal(count->destroyed, count->captured);
+        assert_int_equal(device->warning[0] != '\0', how == PX_TEST_WRONG_GRAPHS);
     }
     px_optimizer_destroy(optimizer);
     px_model_destroy(model);
@@ -233,8 +129,8 @@ static void expect_same(const test_case *c, const trace *plain, const trace *gra
     }
 }
 
-static void compare(const test_case *c, mode how) {
-    trace plain = trace_of(c, NO_GRAPHS), graphs = trace_of(c, how);
+static void compare(const test_case *c, px_test_graph_mode how) {
+    trace plain = trace_of(c, PX_TEST_NO_GRAPHS), graphs = trace_of(c, how);
     expect_same(c, &plain, &graphs);
     free(plain.values);
     free(graphs.values);
@@ -264,7 +160,7 @@ static void graphs_give_the_same_bits(void **state) {
     (void)state;
     for (int i = 0; i < CASES; i++) {
         const test_case c = case_of(i);
-        compare(&c, GRAPHS);
+        compare(&c, PX_TEST_GRAPHS);
     }
 }
 
@@ -273,8 +169,8 @@ static void a_failed_capture_is_not_repeated(void **state) {
     (void)state;
     for (int i = 0; i < SPECS; i++) {
         const test_case c = case_of(i + 2 * SPECS);
-        compare(&c, BEGIN_FAILS);
-        compare(&c, END_FAILS);
+        compare(&c, PX_TEST_BEGIN_FAILS);
+        compare(&c, PX_TEST_END_FAILS);
     }
 }
 
@@ -287,7 +183,7 @@ static void a_wrong_graph_is_not_used(void **state) {
     px_device_close(device);
     for (int i = 0; i < SPECS && is_cpu; i++) {
         const test_case c = case_of(i + 2 * SPECS);
-        compare(&c, WRONG_GRAPHS);
+        compare(&c, PX_TEST_WRONG_GRAPHS);
     }
     if (!is_cpu) print_message("SKIP a wrong graph: only the mock table of operations can make one\n");
 }
@@ -313,8 +209,9 @@ static void gradients_are_reduced_in_every_step(void **state) {
     px_context ctx = {0};
     px_ranks ranks = {.ctx = &ctx, .mpi = &mpi};
     const test_case c = case_of(1);
-    px_device *device = open_device(&ctx, PX_REAL, GRAPHS);
-    if (!is_mock(device)) { /* CUDA would need NCCL */
+    bool is_mock;
+    px_device *device = px_test_graph_device(&ctx, PX_REAL, PX_TEST_GRAPHS, &is_mock);
+    if (!is_mock) { /* CUDA would need NCCL */
         px_device_close(device);
         skip();
     }
@@ -332,8 +229,8 @@ static void gradients_are_reduced_in_every_step(void **state) {
         assert_true(sums > before);
         assert_int_equal(finishes, i);
     }
-    assert_int_equal(mock.captured, 1);
-    assert_int_equal(mock.run, REDUCED_STEPS - 1);
+    assert_int_equal(px_test_graph_count.captured, 1);
+    assert_int_equal(px_test_graph_count.run, REDUCED_STEPS - 1);
     px_graph_release(&step.graph, device);
     px_reduction_destroy(reduction);
     px_optimizer_destroy(optimizer);
@@ -345,12 +242,14 @@ static void gradients_are_reduced_in_every_step(void **state) {
 enum { PARTS = 3, ACCUMULATED_STEPS = 5 };
 
 /* Steps of three micro-batches: two graphs are captured, of a pass and of the last pass with the update. */
-static trace trace_of_accumulation(const test_case *c, mode how) {
+static trace trace_of_accumulation(const test_case *c, px_test_graph_mode how) {
     px_context ctx = {0};
     trace t = {0};
     px_optimizer *optimizer;
     px_accumulation *accumulation;
-    px_device *device = open_device(&ctx, c->activation, how);
+    bool is_mock;
+    const px_test_graph_counts *count = &px_test_graph_count;
+    px_device *device = px_test_graph_device(&ctx, c->activation, how, &is_mock);
     px_model *model = px_test_model(device, &c->model, 3);
     assert_ok(&ctx, px_model_reserve(model, MAX_IMAGES, PX_PURPOSE_TRAIN));
     assert_ok(&ctx, px_optimizer_create(model, &c->optimizer, &optimizer));
@@ -367,9 +266,9 @@ static trace trace_of_accumulation(const test_case *c, mode how) {
         t.ends[i] = t.count;
         free(levels);
     }
-    if (is_mock(device)) assert_int_equal(mock.captured, how == GRAPHS ? 2 : 0);
-    if (is_mock(device) && how == GRAPHS) /* the second pass of the first step proves the graph of a pass */
-        assert_int_equal(mock.run, (PARTS - 1) * ACCUMULATED_STEPS - 1 + ACCUMULATED_STEPS - 1);
+    if (is_mock) assert_int_equal(count->captured, how == PX_TEST_GRAPHS ? 2 : 0);
+    if (is_mock && how == PX_TEST_GRAPHS) /* the second pass of the first step proves the graph of a pass */
+        assert_int_equal(count->run, (PARTS - 1) * ACCUMULATED_STEPS - 1 + ACCUMULATED_STEPS - 1);
     px_graph_release(&step.graph, device);
     px_accumulation_destroy(accumulation);
     px_optimizer_destroy(optimizer);
@@ -382,7 +281,7 @@ static void accumulation_with_graphs_gives_the_same_bits(void **state) {
     (void)state;
     for (int i = 0; i < CASES; i++) {
         const test_case c = case_of(i);
-        trace plain = trace_of_accumulation(&c, NO_GRAPHS), graphs = trace_of_accumulation(&c, GRAPHS);
+        trace plain = trace_of_accumulation(&c, PX_TEST_NO_GRAPHS), graphs = trace_of_accumulation(&c, PX_TEST_GRAPHS);
         expect_same(&c, &plain, &graphs);
         free(plain.values);
         free(graphs.values);

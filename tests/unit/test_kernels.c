@@ -1,7 +1,7 @@
 /* Kernels on small tensors whose results are known exactly, and the random numbers behind them. Whatever device the
  * tests run on. */
 #include "tests/support/model.h"
-#include "host/model/network.h"
+#include "host/sample/decode.h"
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -309,33 +309,38 @@ static void test_sums(void **state) {
 
 /* --- Drawing ------------------------------------------------------------------------------------------------------ */
 
-enum { DRAWS = 100000, LEVELS = 7, STRIDE = 11, OFFSET = 3, VALUES = 2 };
+enum { DRAWS = 100000, LEVELS = 7, STRIDE = 11, OFFSET = 3, ROWS = 3, ROW = 2, VALUES = 2 };
 static const double drawn_logits[LEVELS] = {0.5, -1, 2, 0, -3, 1.5, -0.25};
 
-/* Draws `count` images from the same logits into levels; first_image and key as given. */
+/* Samples value 1 of row ROW of `count` images from the same logits into levels. `key` is the key within the row. */
 static void sample(px_desk *desk, size_t count, double temperature, uint64_t seed, uint64_t first_image, uint64_t key,
                    uint8_t *levels) {
     const size_t mark = desk->arena.used;
+    const px_tensor numbers = px_arena_tensor(&desk->arena, 1, PX_SAMPLE_NUMBERS, PX_FLOAT64);
     const px_tensor logits = px_arena_tensor(&desk->arena, count, STRIDE, PX_REAL);
-    const px_tensor image = px_arena_tensor(&desk->arena, count, VALUES, PX_UINT8);
+    const px_tensor image = px_arena_tensor(&desk->arena, count, ROWS * VALUES, PX_UINT8);
     px_real *host = malloc(px_tensor_bytes(&logits));
-    uint8_t *bytes = malloc(count * VALUES);
+    uint8_t *bytes = malloc(px_tensor_bytes(&image));
     assert_true(host && bytes);
-    memset(bytes, 99, count * VALUES);
+    memset(bytes, 99, px_tensor_bytes(&image));
     for (size_t r = 0; r < count; r++)
         for (int l = 0; l < STRIDE; l++) /* what stands beside the value's own logits would draw itself if read */
             host[r * STRIDE + (size_t)l] = (px_real)(l < OFFSET || l >= OFFSET + LEVELS ? 30
                                                                                         : drawn_logits[l - OFFSET]);
     put(desk, logits, host);
     put(desk, image, bytes);
-    assert_ok(&desk->ctx, px_run(desk->device, sample, .logits = logits, .image = image, .offset = OFFSET,
-                                 .levels = LEVELS, .column = 1, .temperature = (px_real)temperature, .seed = seed,
-                                 .first_image = first_image, .key = key));
-    assert_ok(&desk->ctx, desk->device->ops->download(desk->device, bytes, image.data, count * VALUES));
-    for (size_t r = 0; r < count; r++) {
-        if (bytes[r * VALUES] != 99) fail_msg("draw wrote value 0 of image %zu; only value 1 was asked for", r);
-        levels[r] = bytes[r * VALUES + 1];
-    }
+    assert_ok(&desk->ctx, px_sample_upload_scalars(desk->device, numbers, ROW, temperature, seed, first_image));
+    assert_ok(&desk->ctx, px_run(desk->device, sample, .logits = logits, .image = image, .numbers = numbers,
+                                 .offset = OFFSET, .levels = LEVELS, .row_values = VALUES, .value = 1, .key = key));
+    assert_ok(&desk->ctx, desk->device->ops->download(desk->device, bytes, image.data, px_tensor_bytes(&image)));
+    for (size_t r = 0; r < count; r++)
+        for (int v = 0; v < ROWS * VALUES; v++) {
+            const uint8_t level = bytes[r * ROWS * VALUES + (size_t)v];
+            if (v == ROW * VALUES + 1)
+                levels[r] = level;
+            else if (level != 99)
+                fail_msg("sample wrote value %d of image %zu, expected value %d alone", v, r, ROW * VALUES + 1);
+        }
     free(host);
     free(bytes);
     px_arena_rewind(&desk->arena, mark);
@@ -394,18 +399,19 @@ static void test_sample_is_a_function(void **state) {
     end(&desk);
 }
 
-/* Inversion with the documented number: what the program drew once it draws always. */
+/* Inversion with the documented number: what the program drew once it draws always. All bits of the seed count. */
 static void test_sample_is_inversion(void **state) {
     (void)state;
     enum { COUNT = 2000 };
     static uint8_t levels[COUNT];
     px_desk desk;
     begin(&desk);
-    sample(&desk, COUNT, 1, 5, 40, 77, levels);
+    const uint64_t seed = 0xfedcba9876543211u;
+    sample(&desk, COUNT, 1, seed, 40, 77, levels);
     double total = 0;
     for (int l = 0; l < LEVELS; l++) total += exp(drawn_logits[l]);
     for (size_t r = 0; r < COUNT; r++) {
-        const px_random4 random = px_random(5, PX_RANDOM_SAMPLE, 40 + r, 77);
+        const px_random4 random = px_random(seed, PX_RANDOM_SAMPLE, 40 + r, (uint64_t)ROW << 32 | 77);
         const double at = px_uniform(random.word[0], random.word[1]);
         double below = 0;
         int want = 0;

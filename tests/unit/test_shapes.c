@@ -2,7 +2,7 @@
  * Operands are small whole numbers, so that every order of additions gives the same sum and results are exact. */
 #include "tests/support/model.h"
 #include "kernels/portable/bfloat16.h"
-#include "host/model/network.h"
+#include "host/sample/decode.h"
 #include <math.h>
 #include <string.h>
 
@@ -270,14 +270,16 @@ static void test_low_logits(void **state) {
     open_bench(&b, PX_REAL);
     const numbers logits = whole(&b, ROWS, LEVELS, PX_REAL, 1), nll = whole(&b, ROWS, 1, PX_REAL, 2);
     const px_tensor target = px_arena_tensor(&b.arena, ROWS, 1, PX_UINT8),
-                    image = px_arena_tensor(&b.arena, ROWS, 1, PX_UINT8);
+                    image = px_arena_tensor(&b.arena, ROWS, 1, PX_UINT8),
+                    sampling = px_arena_tensor(&b.arena, 1, PX_SAMPLE_NUMBERS, PX_FLOAT64);
     const uint8_t levels[ROWS] = {0, 4, 2, 3};
     for (size_t e = 0; e < ROWS * LEVELS; e++) logits.host[e] += base[e / LEVELS];
     upload(&b, &logits);
     assert_ok(&b.ctx, b.device->ops->upload(b.device, target.data, levels, ROWS));
     uint8_t drawn[ROWS];
-    assert_ok(&b.ctx, px_run(b.device, sample, .logits = logits.tensor, .image = image, .levels = LEVELS,
-                             .temperature = 0.01f, .seed = 1));
+    assert_ok(&b.ctx, px_sample_upload_scalars(b.device, sampling, 0, 0.01, 1, 0));
+    assert_ok(&b.ctx, px_run(b.device, sample, .logits = logits.tensor, .image = image, .numbers = sampling,
+                             .levels = LEVELS, .row_values = 1));
     assert_ok(&b.ctx, b.device->ops->download(b.device, drawn, image.data, ROWS));
     assert_ok(&b.ctx, px_run(b.device, softmax_nll, .logits = logits.tensor, .target = target, .nll = nll.tensor));
     px_real *found = px_test_download(b.device, nll.tensor);
