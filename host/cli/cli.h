@@ -100,9 +100,6 @@ void px_cli_print_version(FILE *out);
 
 /* ---- Text for a terminal ---- */
 
-/* Prints a blank and a word of a command line, in quotes if a shell would change it. */
-void px_cli_print_word(FILE *out, const char *word);
-
 /* Columns for text on a stream: the environment variable COLUMNS, or the terminal's width, at least 20; or `piped`
  * without either. */
 int px_cli_columns(FILE *out, int piped);

@@ -37,18 +37,6 @@ bool px_cli_ends_with(const char *path, const char *ending) {
 
 bool px_cli_is_config(const char *path) { return px_cli_ends_with(path, ".yaml") || px_cli_ends_with(path, ".yml"); }
 
-void px_cli_print_word(FILE *out, const char *word) {
-    const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+%@";
-    const bool quoted = !*word || word[strspn(word, safe)];
-    fputs(quoted ? " '" : " ", out);
-    for (; *word; word++)
-        if (*word == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*word, out);
-    if (quoted) fputc('\'', out);
-}
-
 int px_cli_batch(const px_config *config) {
     return (int)(config->eval.batch_size > 0 ? config->eval.batch_size : config->train.batch_size);
 }
