@@ -77,11 +77,12 @@ no_product() {
 # value RUN COUNT
 value() { awk -v name="$2" '$1 == name { print $2 }' "$1.counts"; }
 
-# A training step makes no call that waits for the device, but for the event of the step before.
+# A training step makes no call that waits for the device, but for the event of the step before. Each program trains
+# with whole batches, and with micro-batches.
 ahead() {
     passes short && passes long && same "$(value long synchronizations)" "$(value short synchronizations)" &&
-        same "$(($(value long event_waits) - $(value short event_waits)))" 20 &&
-        echo "launches a step: $((($(value long launches) - $(value short launches)) / 20))"
+        same "$(($(value long event_waits) - $(value short event_waits)))" 40 &&
+        echo "launches a step: $((($(value long launches) - $(value short launches)) / 40))"
 }
 
 # ---- The program -----------------------------------------------------------------------------------------------------
