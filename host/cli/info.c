@@ -1,6 +1,7 @@
 /* pixelrnn info: the size of a model, and what training it costs. */
 #include "host/cli/cli.h"
 #include "host/device/recurrence_choice.h"
+#include "host/device/verdict.h"
 #include "host/model/internal.h"
 #include "host/train/cost.h"
 #include "pixelrnn/sample.h"
@@ -153,8 +154,34 @@ static void print_recurrence(const char *what, const px_recurrence_explanation *
         printf("  %-20s %s: not taken: needs %s\n", "", e->option[i].name, e->option[i].missing);
 }
 
-static void explain_recurrences(const px_recurrence_explanation *forward, const px_recurrence_explanation *backward,
-                                int images) {
+/* Prints the paths that the device may take beside the plain ones. */
+static void print_paths(const px_device *device) {
+    const bool cuda = strcmp(device->kind, "cuda") == 0;
+    const struct {
+        unsigned path;
+        const char *name;
+    } paths[] = {{PX_PATH_CLUSTER, "recurrences on clusters"},
+                 {PX_PATH_FUSED, "fused recurrences"},
+                 {PX_PATH_GRAPHS, "captured graphs"},
+                 {PX_PATH_LIBRARIES, cuda ? "epilogues of cuBLASLt and cuDNN" : "oneDNN"}};
+    const char *separator = "";
+    printf("paths                  ");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (device->paths & paths[i].path) printf("%s%s", separator, paths[i].name), separator = ", ";
+    printf("%s\n", device->paths ? "" : "plain");
+}
+
+/* Prints the verdict of `pixelrnn check`, where recurrences on clusters are possible. */
+static void print_verdict(px_device *device) {
+    px_verdict verdict;
+    if (device->clusters[0] == 0) return;
+    px_verdict_read(device, &verdict);
+    printf("  %-20s %s\n", "verdict on clusters",
+           verdict.answer == PX_VERDICT_NONE ? "none: run `pixelrnn check`" : verdict.reason);
+}
+
+static void explain_recurrences(px_device *device, const px_recurrence_explanation *forward,
+                                const px_recurrence_explanation *backward, int images) {
     printf("recurrence, training, %d image%s: the first strategy whose requirements are met\n", images,
            px_plural(images));
     for (int i = 0; i < PX_RECURRENCE_STRATEGIES; i++)
@@ -162,12 +189,13 @@ static void explain_recurrences(const px_recurrence_explanation *forward, const 
                forward->option[i].requires[0] ? forward->option[i].requires : "nothing");
     print_recurrence("forward", forward);
     print_recurrence("backward", backward);
+    print_verdict(device);
 }
 
 /* Prints the names of the strategies, or with --verbose also what they require. */
 static void print_recurrences(const info_report *r) {
     const int images = r->cost.rank_images;
-    const px_device *device = px_model_device(r->model);
+    px_device *device = px_model_device(r->model);
     px_recurrence_args recurrence;
     px_recurrence_explanation forward, backward;
     if (!px_model_recurrence(r->model, images, &recurrence)) return;
@@ -178,7 +206,7 @@ static void print_recurrences(const info_report *r) {
                backward.option[backward.chosen].name);
         return;
     }
-    explain_recurrences(&forward, &backward, images);
+    explain_recurrences(device, &forward, &backward, images);
 }
 
 static void print_model(const info_report *r) {
@@ -275,6 +303,7 @@ static px_status print_text(const info_report *r) {
     printf("device                 %s: %s\n", device->kind, device->description);
     print_bytes("memory limit", (double)device->memory);
     if (device->limit[0]) printf("  %-26s %s\n", "set by", device->limit);
+    print_paths(px_model_device(r->model));
     print_recurrences(r);
     return PX_OK;
 }

@@ -10,16 +10,16 @@ typedef struct recurrence_row {
     const char *name;
     px_recurrence_strategy strategy;
     unsigned path;                            /* the px_path that px_device.paths must have */
-    const char *allowed_by;                   /* how a device gets that path */
+    const char *allowed_by;                   /* how a GPU gets that path */
     bool narrow;                              /* requires bfloat16 tensors */
     int capability_from, capability_to;       /* 90 for 9.0; the CPU has 0, and every GPU more */
     int hidden_from, hidden_to, hidden_steps; /* hidden channels, in multiples of hidden_steps */
     int positions;                            /* maximum number of positions */
 } recurrence_row;
 static const recurrence_row recurrence_table[PX_RECURRENCE_STRATEGIES] = {
-    {"cluster", PX_RECURRENCE_CLUSTER, PX_PATH_CLUSTER, "a verdict of `pixelrnn check`", true, 90, 90, 16, 512,
+    {"cluster", PX_RECURRENCE_CLUSTER, PX_PATH_CLUSTER, " and a verdict of `pixelrnn check`", true, 90, 90, 16, 512,
      PX_CLUSTER_CHANNEL_MULTIPLE, PX_CLUSTER_POSITIONS},
-    {"fused", PX_RECURRENCE_FUSED, PX_PATH_FUSED, "agreement with the stepwise recurrence", true, 80, INT_MAX,
+    {"fused", PX_RECURRENCE_FUSED, PX_PATH_FUSED, " and agreement with the stepwise recurrence", true, 80, INT_MAX,
      PX_STEP_CHANNEL_MULTIPLE, INT_MAX, PX_STEP_CHANNEL_MULTIPLE, INT_MAX},
     {"stepwise", PX_RECURRENCE_STEPWISE, 0, "", false, 0, INT_MAX, 0, INT_MAX, 1, INT_MAX},
 };
@@ -114,7 +114,9 @@ static bool require(px_recurrence_option *notes, bool met, const char *format, .
 static bool recurrence_row_allows(const recurrence_row *row, const px_device *device, const px_recurrence_args *s,
                                   bool backward, px_recurrence_choice *choice, px_recurrence_option *notes) {
     bool all = true;
-    if (row->path) all &= require(notes, device->paths & row->path, "paths: auto and %s", row->allowed_by);
+    if (row->path)
+        all &= require(notes, device->paths & row->path, "paths: auto%s",
+                       device->capability > 0 ? row->allowed_by : "");
     if (row->strategy == PX_RECURRENCE_FUSED && device->capability == 0) return all; /* the CPU's needs nothing more */
     if (row->capability_from > 0)
         all &= require(notes, device->capability >= row->capability_from && device->capability <= row->capability_to,
