@@ -421,7 +421,9 @@ static void unusable_specs_are_refused(void **state) {
         px_source *source;
         px_source_options options = {.size = 65};
         assert_int_equal(px_source_open(&ctx, cases[i].spec, &options, &source), cases[i].status);
-        assert_string_equal(ctx.message, cases[i].message);
+        /* The message of a missing file goes on with the current folder. */
+        if (strncmp(ctx.message, cases[i].message, strlen(cases[i].message)) != 0)
+            fail_msg("%s: found \"%s\", expected \"%s\"", cases[i].spec, ctx.message, cases[i].message);
     }
 }
 
