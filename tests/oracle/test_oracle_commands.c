@@ -79,7 +79,7 @@ static void train_matches_the_oracle(void **state) {
     check_printed("its independent pixels", printed("err", line, "independent pixels "),
                   figures_value(&expected, "result: independent nats"), 3);
     assert_int_equal((int)printed("out", "trained", "trained to step "), last);
-    assert_int_equal((int)printed("err", "run: ", " layers"), (int)t->config.model.layers);
+    assert_int_equal((int)printed("err", "run: ", " layer"), (int)t->config.model.layers);
     assert_int_equal((int)printed("err", "run: ", " hidden "), (int)t->config.model.hidden);
     figures_free(&found);
     figures_free(&expected);
