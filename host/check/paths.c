@@ -56,7 +56,7 @@ static void expect_path(px_sides *sides, const px_recurrence_args *s, const test
     for (int backward = 0; backward < 2; backward++) {
         const px_recurrence_choice choice = px_recurrence_choose(sides->device[1], s, backward);
         if (choice.strategy != tested->strategy)
-            px_sides_fail(sides, tested->name, "another was chosen: %s", choice.words);
+            px_sides_fail(sides, tested->name, "another was chosen: %s; %s", choice.words, sides->device[1]->warning);
         if (several && choice.cluster.images < 2)
             px_sides_fail(sides, tested->name, "not several images a cluster: %s", choice.words);
     }

@@ -13,7 +13,7 @@
 
 typedef struct check_values {
     int device; /* px_device_kind */
-    bool json, brief;
+    bool json, brief, clusters;
     double limit; /* seconds */
     px_arguments positionals;
 } check_values;
@@ -22,6 +22,7 @@ static const px_option options[] = {
     {"--device", "auto|cpu|cuda", PX_OPTION_WORD, offsetof(check_values, device), .initial = "auto",
      .help = "the device to check; auto: the GPU if there is one, otherwise the CPU"},
     {"--brief", NULL, PX_OPTION_FLAG, offsetof(check_values, brief), .help = "fewer recurrences, of small images"},
+    {"--clusters", NULL, PX_OPTION_FLAG, offsetof(check_values, clusters), .help = "recurrences on clusters alone"},
     {"--limit", "SECONDS", PX_OPTION_NUMBER, offsetof(check_values, limit), .initial = "60",
      .help = "time for the recurrences on clusters, which could hang"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(check_values, json), .help = "print one JSON object"},
@@ -157,7 +158,7 @@ static px_status check_opened(px_context *ctx, const check_values *w, px_device 
     const px_check_report report = {add_row, &progress};
     const bool cuda = strcmp(device->kind, "cuda") == 0;
     if (!json) print_heading(device, !cuda && w->device == PX_DEVICE_AUTO);
-    PX_TRY(px_check_device(ctx, cuda ? PX_DEVICE_CUDA : PX_DEVICE_CPU, w->brief, &report));
+    if (!w->clusters) PX_TRY(px_check_device(ctx, cuda ? PX_DEVICE_CUDA : PX_DEVICE_CPU, w->brief, &report));
     if (found->done) add_row(&progress, &found->row);
     if (verdict->answer != PX_VERDICT_NONE) settle_clusters(device, verdict, json);
     if (json) print_json(json, device, &progress);

@@ -30,7 +30,7 @@ static const px_option options[] = {
     {"-n", "IMAGES", PX_OPTION_INTEGER, offsetof(complete_values, images), .min = 1, .initial = "8",
      .help = "images to complete"},
     {"--first", "I", PX_OPTION_INTEGER, offsetof(complete_values, first), .otherwise = "images chosen by the seed",
-     .help = "complete images I, I + 1, ... of the data (from 0)"},
+     .help = "complete images I, I + 1, ... of the data, counted from 0"},
     {"--completions", "C", PX_OPTION_INTEGER, offsetof(complete_values, completions), .min = 1, .initial = "4",
      .help = "completions of each image"},
     PX_SAMPLING_OPTIONS,

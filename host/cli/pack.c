@@ -23,7 +23,7 @@ static const px_option option_table[] = {
     {"--split", "train|test|valid", PX_OPTION_WORD, offsetof(pack_values, split), .initial = "train",
      .help = "the part of a source that has several"},
     {"--range", "FIRST:COUNT", PX_OPTION_TEXT, offsetof(pack_values, range), .otherwise = "all images",
-     .help = "pack only COUNT images, from image FIRST on (from 0)"},
+     .help = "pack COUNT images, from image FIRST on, which counts from 0"},
     PX_OPTION_SET(pack_values, settings),
     {0},
 };

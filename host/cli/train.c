@@ -28,7 +28,7 @@ static void print_evaluation(px_split split, const px_evaluation *e) {
            e->bits_per_dim, e->standard_error, e->images, px_plural((long long)e->images));
 }
 
-/* validation: the run has a validation set. */
+/* Prints the results of all evaluations. validation: whether the run has a validation set. */
 static void print_figures(const px_train_result *result, bool validation) {
     const px_train_figures *f = &result->figures;
     if (f->evaluation.images == 0) return;

@@ -109,6 +109,7 @@ static px_status state_save(px_context *ctx, const px_train_state *state, const 
     if (state->samples_due) cJSON_AddTrueToObject(json, "samples_due");
     state_add(json, "window_nats", state->window_nats);
     cJSON_AddNumberToObject(json, "window_steps", (double)state->window_steps);
+    if (state->clusters) cJSON_AddTrueToObject(json, "clusters");
     px_state_add_data(json, state);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
@@ -173,6 +174,7 @@ static px_status state_load(px_context *ctx, const char *path, int64_t step, px_
                           state_number(json, "window_steps", &window_steps);
     state->evaluation_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "evaluation_due"));
     state->samples_due = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "samples_due"));
+    state->clusters = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "clusters"));
     for (px_split split = 0; split < PX_SPLITS; split++) state->data[split] = digest_read(json, px_split_name(split));
     cJSON_Delete(json);
     free(text);
@@ -293,13 +295,18 @@ static px_status check_checkpoint(px_context *ctx, const char *run, int64_t step
     return state_load(ctx, path, step, state);
 }
 
+int64_t px_checkpoint_newest_state(const char *run, px_train_state *state) {
+    px_context ignored;
+    int64_t step = px_checkpoint_newest(run, INT64_MAX);
+    while (step >= 0 && check_checkpoint(&ignored, run, step, state) != PX_OK) step = px_checkpoint_newest(run, step);
+    return step;
+}
+
 /* The best step according to the newest complete checkpoint if it still exists, else the step of that checkpoint.
  * Without a complete one it is the newest, so that opening it reports the fault. -1: there is no checkpoint. */
 static int64_t best_step_of(const char *run) {
-    px_context ignored;
     px_train_state state;
-    int64_t step = px_checkpoint_newest(run, INT64_MAX);
-    while (step >= 0 && check_checkpoint(&ignored, run, step, &state) != PX_OK) step = px_checkpoint_newest(run, step);
+    const int64_t step = px_checkpoint_newest_state(run, &state);
     if (step < 0) return px_checkpoint_newest(run, INT64_MAX);
     const px_train_figures *f = &state.figures;
     return isfinite(f->best_nats_per_image) && px_checkpoint_exists(run, f->best_step) ? f->best_step : step;

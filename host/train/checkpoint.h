@@ -27,6 +27,7 @@ typedef struct px_train_state {
     double window_nats; /* sum of the training nats per image since the last line of metrics, and its steps */
     int64_t window_steps;
     bool evaluation_due, samples_due; /* at this step, and not done yet */
+    bool clusters;                    /* recurrences may run on clusters (px_device.paths) */
     px_train_figures figures;
     px_source_digest data[PX_SPLITS]; /* of the images of the run; images is 0 if there are none or they are unknown */
 } px_train_state;
@@ -57,6 +58,8 @@ px_status px_checkpoint_load(const char *run, int64_t step, px_model *model, con
 
 /* The step of the newest checkpoint before `before`, complete or damaged; -1: none. INT64_MAX: of all. */
 int64_t px_checkpoint_newest(const char *run, int64_t before);
+/* Reads the state of the newest complete checkpoint, and returns its step; -1: there is none. */
+int64_t px_checkpoint_newest_state(const char *run, px_train_state *state);
 bool px_checkpoint_exists(const char *run, int64_t step);
 
 /* Renames the checkpoint of a step to STEP.rejected (STEP.rejected.2 and so on if that exists), so that it is not used

@@ -47,7 +47,8 @@ px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t upd
     px_device *device = px_model_device(s->model);
     const px_model_spec *spec = px_model_spec_of(s->model);
     const int last = px_accumulation_parts(s->accumulation) - 1, part_images = images / (last + 1);
-    const size_t part_bytes = (size_t)(part_images * spec->height) * (size_t)(spec->width * spec->channels);
+    const size_t pixels = (size_t)spec->height * (size_t)spec->width, values = pixels * (size_t)spec->channels;
+    const size_t part_bytes = (size_t)part_images * values;
     px_status status = PX_OK;
     for (int part = 0; part < last; part++)
         PX_TRY(px_accumulation_add(s->accumulation, part, levels + (size_t)part * part_bytes));

@@ -141,6 +141,41 @@ static px_status evaluate_independent(px_trainer *t) {
     return px_evaluate_independent(t->device, t->data[PX_SPLIT_TRAIN], source, &options, &t->state.figures.independent);
 }
 
+/* ---- Paths ---- */
+
+/* Whether all ranks may run recurrences on clusters. */
+static px_status all_have_clusters(const px_trainer *t, bool *all) {
+    const size_t count = (size_t)px_ranks_count(t->ranks), mine = (size_t)px_ranks_rank(t->ranks);
+    bool *have = calloc(count, sizeof *have);
+    px_status status = have ? PX_OK : px_fail_memory(t->ctx, "train", count);
+    status = px_ranks_agree(t->ranks, status);
+    if (status == PX_OK) {
+        have[mine] = t->device->paths & PX_PATH_CLUSTER;
+        status = px_ranks_gather(t->ranks, have, count, 1, sizeof *have);
+        *all = true;
+        for (size_t rank = 0; rank < count; rank++) *all &= have[rank];
+    }
+    free(have);
+    return status;
+}
+
+/* Recurrences on clusters round otherwise than the fused ones. So either all ranks use them or none, and a run goes on
+ * with what it began with, as long as the GPUs have it. */
+static px_status choose_clusters(px_trainer *t) {
+    bool use;
+    px_train_state before;
+    PX_TRY(all_have_clusters(t, &use));
+    if (t->root && px_checkpoint_newest_state(t->options->run, &before) >= 0) {
+        if (before.clusters && !use)
+            fprintf(t->options->out, "warning: this run used recurrences on clusters, which have no verdict of "
+                                     "`pixelrnn check` here; it goes on without, and rounds otherwise\n");
+        use = use && before.clusters;
+    }
+    PX_TRY(px_ranks_broadcast(t->ranks, &use, sizeof use));
+    if (!use) t->device->paths &= ~(unsigned)PX_PATH_CLUSTER;
+    return PX_OK;
+}
+
 /* ---- Model ---- */
 
 static px_status open_model(px_trainer *t) {
@@ -318,6 +353,7 @@ px_status px_trainer_open(px_trainer *t) {
     PX_TRY(px_ranks_agree(t->ranks, t->root ? check_run(t) : PX_OK));
     PX_TRY(px_ranks_agree(t->ranks, open_data(t)));
     for (px_split split = 0; split < PX_SPLITS; split++) PX_TRY(compare_source(t, split));
+    PX_TRY(choose_clusters(t));
     PX_TRY(px_ranks_agree(t->ranks, open_model(t)));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? px_trainer_load(t) : PX_OK));
     PX_TRY(px_ranks_agree(t->ranks, evaluate_independent(t)));
@@ -331,6 +367,7 @@ px_status px_trainer_open(px_trainer *t) {
     if (status != PX_OK) status = px_fail(t->ctx, status, "train: stopped before its first step");
     PX_TRY(px_ranks_agree(t->ranks, status));
     PX_TRY(px_ranks_agree(t->ranks, t->root ? open_run(t) : PX_OK));
+    t->state.clusters = t->device->paths & PX_PATH_CLUSTER;
     return broadcast_state(t);
 }
 

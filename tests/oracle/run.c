@@ -238,6 +238,8 @@ enum { STEPS = 64 };
 static const double network_tolerance = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-11;
 static const double weight_tolerance = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-7;
 static const double double_tolerance = 1e-12;
+/* Of results that are computed in px_real from the float32 weights of a file. */
+static const double file_tolerance = sizeof(px_real) == sizeof(float) ? 3e-5 : 1e-6;
 
 /* The state of a run between two steps. */
 typedef struct history {
@@ -283,17 +285,17 @@ static oracle_evaluation summary_of_chosen(history *h) {
     return oracle_summary(h->nats, chosen, values_of(&run->train));
 }
 
-/* The metrics of an evaluation of a split and, after the last step, its result. */
-static void report_result(history *h, const char *split, const oracle_evaluation *e) {
+/* The metrics of an evaluation of a split and, after the last step, its result. relative: their tolerance. */
+static void report_result(history *h, const char *split, const oracle_evaluation *e, double relative) {
     const int step = (int)h->run.step;
-    const double tolerance = e->nats * network_tolerance;
+    const double tolerance = e->nats * relative;
     figures_add(h->report, e->nats, tolerance, "metrics %d: %s/nats_per_image", step, split);
-    figures_add(h->report, e->bits, e->bits * network_tolerance, "metrics %d: %s/bits_per_dim", step, split);
+    figures_add(h->report, e->bits, e->bits * relative, "metrics %d: %s/bits_per_dim", step, split);
     figures_add(h->report, e->standard_error, tolerance, "metrics %d: %s/standard_error", step, split);
     if (step != h->run.config->train.steps) return;
     figures_add(h->report, (double)e->images, 0, "result: %s images", split);
     figures_add(h->report, e->nats, tolerance, "result: %s nats", split);
-    figures_add(h->report, e->bits, e->bits * network_tolerance, "result: %s bits/dim", split);
+    figures_add(h->report, e->bits, e->bits * relative, "result: %s bits/dim", split);
     figures_add(h->report, e->standard_error, tolerance, "result: %s standard error", split);
 }
 
@@ -302,7 +304,7 @@ static void report_evaluation(history *h) {
     const char *split = run->validation.count > 0 ? "validation" : "test";
     oracle_evaluate(run->config, &run->model, oracle_run_weights(run), evaluated(run), h->nats);
     const oracle_evaluation e = summary_of_chosen(h);
-    report_result(h, split, &e);
+    report_result(h, split, &e, network_tolerance);
     if (e.nats >= h->best) return;
     h->best = e.nats;
     h->best_step = run->step;
@@ -315,7 +317,7 @@ static void report_test(history *h) {
     if (run->validation.count == 0 || run->test.count == 0 || run->config->train.steps == 0) return;
     oracle_evaluate(run->config, &run->model, h->best_weights, &run->test, h->nats);
     const oracle_evaluation e = oracle_summary(h->nats, run->test.count, values_of(&run->test));
-    report_result(h, "test", &e);
+    report_result(h, "test", &e, file_tolerance);
 }
 
 static void report_independent(history *h) {

@@ -36,7 +36,7 @@ static px_status count_event_wait(px_device *device, int event) {
     return counted.real->event_wait(device, event);
 }
 
-static px_config config_of(int steps) {
+static px_config config_of(int steps, int micro_batches) {
     px_config c;
     px_config_default(&c);
     c.model.kind = PX_MODEL_ROW_LSTM;
@@ -45,18 +45,19 @@ static px_config config_of(int steps) {
     c.data.levels = 2;
     c.train.steps = steps;
     c.train.batch_size = 2;
+    c.train.accumulate = micro_batches;
     c.train.log_every = 1;
     c.train.checkpoint_every = 0;
     c.train.samples = 0;
     return c;
 }
 
-static void run_steps(int steps, px_train_result *result) {
+static void run_steps(int steps, int micro_batches, px_train_result *result) {
     px_context ctx = {""};
     px_device *device = px_test_device(&ctx);
-    const px_config config = config_of(steps);
+    const px_config config = config_of(steps, micro_batches);
     char name[32];
-    snprintf(name, sizeof name, "run%d", steps);
+    snprintf(name, sizeof name, "run%d_%d", steps, micro_batches);
     FILE *out = fopen(px_test_path("out"), "w");
     assert_non_null(out);
     const px_train_options options = {.config = &config, .run = px_test_path(name), .out = out};
@@ -77,13 +78,12 @@ static int steps_of_environment(void) {
     return given ? atoi(given) : 12;
 }
 
-static void steps_wait_for_events_alone(void **state) {
-    (void)state;
+static void check_steps(int micro_batches) {
     const int steps = steps_of_environment();
     px_train_result result;
-    run_steps(3, &result);
+    run_steps(3, micro_batches, &result);
     const int downloads = counted.downloads, synchronizations = counted.synchronizations;
-    run_steps(steps, &result);
+    run_steps(steps, micro_batches, &result);
     EXPECT_EQUAL(result.step, steps, "%s", "steps");
     EXPECT_EQUAL(counted.downloads, downloads, "%d steps, not 3", steps);
     EXPECT_EQUAL(counted.synchronizations, synchronizations, "%d steps, not 3", steps);
@@ -91,7 +91,18 @@ static void steps_wait_for_events_alone(void **state) {
     EXPECT_EQUAL(counted.max_ahead, 2, "%d steps", steps);
 }
 
+static void steps_wait_for_events_alone(void **state) {
+    (void)state;
+    check_steps(1);
+}
+
+static void steps_of_micro_batches_wait_for_events_alone(void **state) {
+    (void)state;
+    check_steps(2);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_wait_for_events_alone)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_wait_for_events_alone),
+                                       cmocka_unit_test(steps_of_micro_batches_wait_for_events_alone)};
     return cmocka_run_group_tests_name("training ahead", tests, px_test_folder_make, px_test_folder_remove);
 }
