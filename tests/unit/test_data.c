@@ -410,7 +410,9 @@ static void unusable_specs_are_refused(void **state) {
         px_status status;
         const char *message;
     } cases[] = {
-        {"no/such/file.npy", PX_ERR_FILE, "no/such/file.npy: cannot be opened: No such file or directory"},
+        {"no/such/file.npy", PX_ERR_FILE,
+         "no/such/file.npy: cannot be opened: No such file or directory; relative paths start at the current folder, "
+         "/"},
         {"/dev/null", PX_ERR_FILE, "/dev/null: found a folder, a pipe or a device, expected a file"},
         {"builtin:faces", PX_ERR_CONFIG, "builtin:faces: no such set, expected builtin:digits or builtin:ising"},
         {"builtin:digits", PX_ERR_CONFIG, "builtin:digits: size is 65, expected 8 to 64"},
