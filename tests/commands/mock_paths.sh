@@ -75,7 +75,8 @@ on_clusters() {
 # Clusters are used after a verdict of this driver alone, and a run goes on with what it began with.
 heeds_verdicts() {
     rm -rf cache run && on_clusters none -o run && counted none none clusters && contains err '^hint: .*`pixelrnn check` decides' || return
-    checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && sed -i 's/"avoid"/"use"/' cache/pixelrnn/verdict-*.json || return
+    checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && on_clusters avoided -o avoided && counted avoided none clusters && ! grep '^hint: this GPU' err || return
+    sed -i 's/"avoid"/"use"/' cache/pixelrnn/verdict-*.json || return
     on_clusters again -o run --resume --set train.steps=4 && counted again none clusters || return
     rm -rf run && on_clusters some -o run && counted some some clusters && ! grep '^hint: this GPU' err && contains run/checkpoints/newest/state.json '"clusters":	true' || return
     sed -i 's/CUDA 12/CUDA 11/' cache/pixelrnn/verdict-*.json
