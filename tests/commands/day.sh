@@ -1,9 +1,10 @@
 #!/bin/bash
 # A day of a user: an own config, Ctrl-C, a resume with another learning rate, a few runs over rate and size, and then
-# eval, sample, complete, and info for a large run. Each step must say what the next one needs.
+# eval, sample, complete, the weights in NumPy, and info for a large run. Each step must say what the next one needs.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 configs=$(realpath "$golden/../../configs")
+forward=$(realpath "$golden/../commands/model_forward.py")
 
 cat >my.yaml <<END
 name: my
@@ -110,6 +111,13 @@ samples() {
         pixelrnn complete runs/h8-0.01 --data test.npy --keep top:1 --completions 1 --first 10 -n 2 -o two.npy && cmp <(npy_data two.npy) <(npy_data test.npy | tail -c +641 | head -c 128)
 }
 check "sample and complete" samples
+
+# The weights in NumPy: the forward pass of host/model/FORMAT.md gives the NLL that eval prints.
+in_numpy() {
+    pixelrnn eval runs/h8-0.01 --data test.npy --json && python3 "$forward" "$(json checkpoint)" test.npy >nats &&
+        same "$(printf %.3f "$(json nats_per_image)")" "$(sed -nE 's/^mean: ([0-9.]+) nats.*/\1/p' nats | xargs printf %.3f)"
+}
+if python3 -c 'import numpy' 2>/dev/null; then check "the same NLL in NumPy" in_numpy; else skip "the same NLL in NumPy" "needs python3 with numpy"; fi
 
 plans() {
     pixelrnn info "$configs/imagenet64_row_lstm.yaml" --ranks 8 --images 1271167 --height 64 --width 64 --channels 3 --rate 100 --set device=cpu &&
