@@ -1,6 +1,6 @@
 #!/bin/bash
-# pixelrnn check where there is no GPU: the CPU's fast paths agree with its plain ones; right and wrong use. mock_paths.sh
-# has the check of CUDA.
+# pixelrnn check where there is no GPU: the CPU's fast paths agree with its plain ones; right and wrong use.
+# mock_paths.sh has the check of CUDA.
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the scripts share that run programs on the mock of CUDA (tests/mock_cuda). Source it after tests/support/shell.sh.
+# What the scripts share that run programs on the mock of CUDA (tests/mock_cuda). Source it after shell.sh.
 #
 #   counted RUN some|none COUNT...   how often the mock did what tests/mock_cuda/mock.h lists
 #   value RUN COUNT                  one count
