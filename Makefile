@@ -231,7 +231,7 @@ CUDA_OBJ     := build/obj/cuda$(if $(filter debug,$(BUILD)),-debug)
 LIBRARY_OBJECTS := $(HOST_SOURCES:%.c=$(OBJ)/%.o) $(PORTABLE:%.cu=$(OBJ)/%.cpu.o) $(patsubst %.cu,$(OBJ)/%.bf16.cpu.o,$(filter $(PORTABLE),$(STORING))) \
 	$(GENERATED:build/%=$(OBJ)/%.o)
 # The CUDA backend is a separate library, which the program loads on demand: see host/device/load_cuda.c
-CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) host/device/recurrence.c host/device/recurrence_strategy.c host/io/status.c) \
+CUDA_OBJECTS    := $(patsubst %.c,$(OBJ)/%.pic.o,$(CUDA_SOURCES) $(addprefix host/device/,compare.c proof.c recurrence.c recurrence_strategy.c) host/io/status.c) \
 	$(KERNELS:%.cu=$(CUDA_OBJ)/%.cuda.o) $(STORING:%.cu=$(CUDA_OBJ)/%.bf16.cuda.o)
 # So are MPI and NCCL, which are loaded when a launcher has started ranks
 MPI_OBJECTS     := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/mpi.c host/io/status.c)
