@@ -13,6 +13,9 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
         return px_fail(ctx, PX_ERR_CONFIG,
                        "%s: train.accumulate: found %lld, expected a divisor of train.batch_size, %lld", where,
                        (long long)config->train.accumulate, (long long)config->train.batch_size);
+    if (config->model.scale & (config->model.scale - 1))
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: model.scale: found %lld, expected a power of two", where,
+                       (long long)config->model.scale);
     if (config->data.binarize && config->data.levels != 2)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: data.levels: found %lld, expected 2 with data.binarize", where,
                        (long long)config->data.levels);

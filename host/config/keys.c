@@ -18,6 +18,8 @@ static const char *const kinds[] = {[PX_MODEL_PIXELCNN] = "pixelcnn",
                                     [PX_MODEL_ROW_LSTM] = "row_lstm",
                                     [PX_MODEL_DIAGONAL_BILSTM] = "diagonal_bilstm",
                                     NULL};
+static const char *const conditions[] = {
+    [PX_CONDITION_NONE] = "none", [PX_CONDITION_CLASS] = "class", [PX_CONDITION_IMAGE] = "image", NULL};
 static const char *const optimizers[] = {
     [PX_OPTIMIZER_SGD] = "sgd", [PX_OPTIMIZER_RMSPROP] = "rmsprop", [PX_OPTIMIZER_ADAM] = "adam", NULL};
 static const char *const schedules[] = {
@@ -55,6 +57,12 @@ KEY(model.hidden, "16", .fixed = true, .min = 1, .max = 16384, .unit = "features
 KEY(model.head, "32", .fixed = true, .min = 1, .max = 65536, .unit = "features", .help = "q, width of the output layers"),
 KEY(model.residual, "true", .fixed = true, .help = "add each block's input to its output"),
 KEY(model.skip, "false", .fixed = true, .help = "feed every block's output to the head, too"),
+
+KEY(model.condition, "none", .fixed = true, .words = conditions,
+    .help = "class: p(image | label); image: p(image | the image at 1 / scale of its size)"),
+KEY(model.classes, "10", .fixed = true, .min = 1, .max = 65536, .unit = "classes", .help = "condition class: labels are 0 to classes - 1"),
+KEY(model.scale, "2", .fixed = true, .min = 2, .max = 64,
+    .help = "condition image: a power of two that divides height and width"),
 
 KEY(data.train, "", .min = 0, .max = PX_CONFIG_STRING - 1, .list = true,
     .help = "images to train on: a file, a folder, builtin:NAME, or a list of them"),

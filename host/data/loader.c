@@ -99,7 +99,7 @@ static px_status fill(const px_loader *loader, slot *s) {
         PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
         to_levels(loader, pixels, p);
     }
-    s->batch = (px_batch){images, s->levels, first};
+    s->batch = (px_batch){.images = images, .levels = s->levels, .first = first};
     return PX_OK;
 }
 

@@ -20,7 +20,8 @@ px_model_spec px_model_spec_from(const px_config *config, int height, int width,
                            .height = height,
                            .width = width,
                            .channels = channels,
-                           .levels = (int)config->data.levels};
+                           .levels = (int)config->data.levels,
+                           .condition = px_condition_of(config)};
 }
 
 /* ---- Reading ---- */

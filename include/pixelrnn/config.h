@@ -6,6 +6,7 @@
 #ifndef PIXELRNN_CONFIG_H
 #define PIXELRNN_CONFIG_H
 
+#include "pixelrnn/condition.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
@@ -30,6 +31,9 @@ typedef struct px_config {
         int kind; /* px_model_kind */
         int64_t layers, hidden, head;
         bool residual, skip;
+        int condition;   /* px_condition_kind */
+        int64_t classes; /* K, of a class condition */
+        int64_t scale;   /* f, of an image condition: the smaller image has H / f x W / f pixels */
     } model;
     struct {
         /* Tab-separated lists of sources (px_source_open_list). `validation` is evaluated during training, and `test`
@@ -91,6 +95,13 @@ px_status px_config_check(px_context *ctx, const char *where, const px_config *c
 /* PX_ERR_CONFIG if a key that a resumed run must not change (seed, model, levels, batch size, optimiser) differs
  * between the config that the run was started with and the one given now. */
 px_status px_config_check_resume(px_context *ctx, const char *where, const px_config *started, const px_config *given);
+
+/* The condition of the config's model. */
+static inline px_condition px_condition_of(const px_config *config) {
+    return (px_condition){.kind = (px_condition_kind)config->model.condition,
+                          .classes = (int)config->model.classes,
+                          .scale = (int)config->model.scale};
+}
 
 /* Calls visit for each key whose values differ, with both values as text. */
 typedef void (*px_config_visitor)(void *context, const char *key, const char *before, const char *now);

@@ -7,6 +7,7 @@
 #ifndef PIXELRNN_LOADER_H
 #define PIXELRNN_LOADER_H
 
+#include "pixelrnn/condition.h"
 #include "pixelrnn/device.h"
 #include "pixelrnn/source.h"
 #include <stdbool.h>
@@ -24,6 +25,7 @@ typedef struct px_loader_options {
     px_loader_order order;
     uint64_t seed; /* of the order and the augmentation */
     bool flip;     /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
+    px_condition condition; /* of each image, which batches then hold beside its levels */
     bool binarize; /* two levels: level 1 with probability value / 255, chosen anew in each epoch; a pass is epoch 0 */
     /* For a pass: read only these images of the source, in this order; borrowed. NULL: all images. */
     const size_t *subset;
@@ -35,6 +37,7 @@ typedef struct px_batch {
     /* [images, H, W, C], in memory from which the device copies fast. The second next call of px_loader_next lets the
      * thread overwrite them, so an upload must be complete by then. */
     const uint8_t *levels;
+    const uint8_t *conditions; /* the condition of each image (condition.h), in the same memory; NULL without one */
     size_t first; /* position of the first image in the endless order */
 } px_batch;
 

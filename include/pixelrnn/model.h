@@ -22,6 +22,7 @@
 #ifndef PIXELRNN_MODEL_H
 #define PIXELRNN_MODEL_H
 
+#include "pixelrnn/condition.h"
 #include "pixelrnn/config.h"
 #include "pixelrnn/device.h"
 
@@ -31,6 +32,7 @@ typedef struct px_model_spec {
     int hidden, head; /* h, q */
     bool residual, skip;
     int height, width, channels, levels; /* H, W, C, L */
+    px_condition condition;
 } px_model_spec;
 
 typedef enum {
