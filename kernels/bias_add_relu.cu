@@ -12,7 +12,7 @@ PX_FUNCTION fused_row fused_row_at(size_t row, const px_bias_add_relu_args *k) {
     fused_row at;
     at.to = px_row(&k->y, row);
     at.sum = px_row_or(&k->sum, row, at.to);
-    at.bias = px_row_or(&k->bias, 0, at.to);
+    at.bias = px_row_or(&k->bias, k->bias.rows > 1 ? row * k->bias.rows / k->y.rows : 0, at.to);
     at.add = px_row_or(&k->add, row, at.to);
     at.relu_mask = px_row_or(&k->relu_mask, row, at.to);
     at.min = k->relu ? 0 : (px_real)-INFINITY;

@@ -30,7 +30,9 @@ void px_check_bias_add_relu(px_sides *sides) {
             px_sides_case(sides, "%zu x %d, variant %d", m.rows, m.columns, variant);
             const px_pair x = px_sides_activations(sides, m.rows, m.columns, PX_RANDOM),
                           other = px_sides_activations(sides, m.rows, m.columns, PX_RANDOM);
-            const px_pair bias = variant & 1 ? px_sides_activations(sides, 1, m.columns, PX_RANDOM) : px_pair_absent;
+            const size_t biases = m.rows > 1 && variant & 2 ? m.rows : 1;
+            const px_pair bias = variant & 1 ? px_sides_activations(sides, biases, m.columns, PX_RANDOM)
+                                             : px_pair_absent;
             const px_pair relu_mask = variant & 2 ? px_sides_activations(sides, m.rows, m.columns, PX_RANDOM)
                                                   : px_pair_absent;
             const px_pair y = variant & 4 ? px_sides_activations(sides, m.rows, m.columns, PX_POISONED)
@@ -82,6 +84,49 @@ void px_check_shift_rows(px_sides *sides) {
             PX_EXPECT(sides, shift_rows, y);
         }
 }
+
+void px_check_one_hot(px_sides *sides) {
+    for (size_t i = 0; i < PX_COUNT(px_tensor_cases); i++) {
+        const px_tensor_case m = px_tensor_cases[i];
+        px_sides_case(sides, "%zu labels of %d classes", m.rows, m.columns);
+        const px_pair labels = px_sides_levels(sides, m.rows, PX_LABEL_BYTES, m.columns > 256 ? 4 : m.columns),
+                      y = px_sides_activations(sides, m.rows, m.columns, PX_POISONED);
+        PX_BOTH(sides, one_hot, .labels = labels.on[side], .y = y.on[side]);
+        PX_EXPECT(sides, one_hot, y);
+    }
+}
+
+/* The shapes of pixel shuffles: the grid of the small image and the features of the large one. */
+static void each_shuffle(px_sides *sides, void (*check)(px_sides *sides, px_grid grid, int features)) {
+    for (size_t g = 0; g < PX_COUNT(px_grid_cases); g++)
+        for (size_t w = 0; w < PX_COUNT(px_width_cases); w++) {
+            const px_grid grid = px_grid_cases[g];
+            px_sides_case(sides, "%d images of %d x %d, %d features", grid.images, grid.height, grid.width,
+                          px_width_cases[w].out);
+            check(sides, grid, px_width_cases[w].out);
+        }
+}
+
+static void check_one_shuffle(px_sides *sides, px_grid grid, int features) {
+    const size_t pixels = px_grid_pixels(&grid);
+    const px_pair x = px_sides_activations(sides, pixels, 4 * features, PX_RANDOM),
+                  bias = px_sides_activations(sides, 1, features, PX_RANDOM),
+                  y = px_sides_activations(sides, 4 * pixels, features, PX_POISONED);
+    PX_BOTH(sides, pixel_shuffle, .grid = grid, .x = x.on[side], .bias = bias.on[side], .y = y.on[side]);
+    PX_EXPECT(sides, pixel_shuffle, y);
+}
+
+void px_check_pixel_shuffle(px_sides *sides) { each_shuffle(sides, check_one_shuffle); }
+
+static void check_one_unshuffle(px_sides *sides, px_grid grid, int features) {
+    const size_t pixels = px_grid_pixels(&grid);
+    const px_pair y = px_sides_activations(sides, 4 * pixels, features, PX_RANDOM),
+                  x = px_sides_activations(sides, pixels, 4 * features, PX_POISONED);
+    PX_BOTH(sides, pixel_unshuffle, .grid = grid, .y = y.on[side], .x = x.on[side]);
+    PX_EXPECT(sides, pixel_unshuffle, x);
+}
+
+void px_check_pixel_unshuffle(px_sides *sides) { each_shuffle(sides, check_one_unshuffle); }
 
 void px_check_mask(px_sides *sides) {
     static const struct {

@@ -29,6 +29,7 @@ static const int roundings[PX_OPS] = {[PX_OP_gemm] = 1,
                                       [PX_OP_cast] = 1,
                                       [PX_OP_shift_rows] = 1,
                                       [PX_OP_normalize] = 1,
+                                      [PX_OP_pixel_shuffle] = 1,
                                       [PX_OP_activate] = 1,
                                       [PX_OP_softmax_nll] = 1};
 

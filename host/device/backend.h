@@ -85,7 +85,8 @@ PX_HOST_DEVICE size_t px_colour_first(size_t features, int colours, int colour) 
  * and an implementation may skip them. */
 
 /* y = add + bias + sum over live taps t of W_t x(pixel + offset_t). x is 0 outside its image. With relu, relu(x) is
- * read instead of x; with relu_y, y is relu of the whole sum. An absent bias or add counts as 0. add may be y. */
+ * read instead of x; with relu_y, y is relu of the whole sum. An absent bias or add counts as 0. add may be y. The bias
+ * has one row for all pixels, or one for each image. */
 typedef struct px_convolve_args {
     px_grid grid;
     px_taps taps;
@@ -93,7 +94,7 @@ typedef struct px_convolve_args {
     bool relu, relu_y;
     px_tensor x;      /* [in]  (P, in) activation */
     px_tensor weight; /* [in]  (out, stored * in) activation */
-    px_tensor bias;   /* [in]  (1, out) activation, or absent */
+    px_tensor bias;   /* [in]  (1, out) or (N, out) activation, or absent */
     px_tensor add;    /* [in]  (P, out) activation, or absent */
     px_tensor y;      /* [out] (P, out) activation */
 } px_convolve_args;
@@ -112,8 +113,8 @@ typedef struct px_convolve_input_gradient_args {
     px_tensor dx;     /* [out] (P, in) activation */
 } px_convolve_input_gradient_args;
 
-/* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, and dbias = sum over pixels of dy. With relu, relu(x) is
- * read instead of x. Taps that are not live keep their old values in dweight; elements that `colours` lets skip are
+/* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, and dbias = sum over pixels of dy, over all or over those
+ * of each image. An absent gradient is not computed. With relu, relu(x) is read instead of x. Taps that are not live keep their old values in dweight; elements that `colours` lets skip are
  * undefined. The order of the sums depends on the shapes alone. */
 typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
@@ -122,8 +123,8 @@ typedef struct px_convolve_weight_gradient_args {
     bool relu;
     px_tensor x;       /* [in]  (P, in) activation */
     px_tensor dy;      /* [in]  (P, out) activation */
-    px_tensor dweight; /* [out] (out, stored * in) */
-    px_tensor dbias;   /* [out] (1, out), or absent */
+    px_tensor dweight; /* [out] (out, stored * in), or absent */
+    px_tensor dbias;   /* [out] (1, out) or (N, out), or absent */
 } px_convolve_weight_gradient_args;
 
 /* im2col for the pixels from `first` on: y((pixel - first) * live + t, :) = x(pixel + offset_t, :), 0 outside the
@@ -140,11 +141,12 @@ typedef struct px_im2col_args {
 /* ---- Pointwise operations and sums ---- */
 
 /* y = sum + bias + add, the pointwise epilogue of a convolution. If relu_mask is present, sum counts as 0 where
- * relu_mask <= 0. With relu, y is relu of the whole. Absent tensors count as 0. sum and add may be y. */
+ * relu_mask <= 0. With relu, y is relu of the whole. Absent tensors count as 0. sum and add may be y. The bias of row r
+ * is row r S / R. */
 typedef struct px_bias_add_relu_args {
     bool relu;
     px_tensor sum;       /* [in]  (R, C) activation, or absent */
-    px_tensor bias;      /* [in]  (1, C) activation, or absent */
+    px_tensor bias;      /* [in]  (S, C) activation, or absent; S divides R */
     px_tensor add;       /* [in]  (R, C) activation, or absent */
     px_tensor relu_mask; /* [in]  (R, C) activation, or absent */
     px_tensor y;         /* [out] (R, C) activation */
@@ -188,6 +190,28 @@ typedef struct px_normalize_args {
     px_tensor numbers; /* [in]  (1, PX_SAMPLE_NUMBERS) PX_FLOAT64, see px_sample_args, or absent */
     int levels, row_values, first;
 } px_normalize_args;
+
+/* y(r, k) = 1 if k is the label of row r, else 0. A label is a 16-bit integer, low byte first. */
+typedef struct px_one_hot_args {
+    px_tensor labels; /* [in]  (R, 2) PX_UINT8 */
+    px_tensor y;      /* [out] (R, K) activation */
+} px_one_hot_args;
+
+/* y(2 i + a, 2 j + b, f) = relu(x(i, j, 4 f + 2 a + b) + bias(f)) for a, b in 0, 1, in every image. After a 1 x 1
+ * convolution to 4 F features, this is a deconvolution of kernel and stride 2, with relu. */
+typedef struct px_pixel_shuffle_args {
+    px_grid grid;   /* of x; that of y is twice as high and wide */
+    px_tensor x;    /* [in]  (P, 4 F) activation */
+    px_tensor bias; /* [in]  (1, F) activation */
+    px_tensor y;    /* [out] (4 P, F) activation */
+} px_pixel_shuffle_args;
+
+/* x(i, j, 4 f + 2 a + b) = y(2 i + a, 2 j + b, f). */
+typedef struct px_pixel_unshuffle_args {
+    px_grid grid; /* of x */
+    px_tensor y;  /* [in]  (4 P, F) activation */
+    px_tensor x;  /* [out] (P, 4 F) activation */
+} px_pixel_unshuffle_args;
 
 /* sum += bias + add; y = sum; relu_out = max(sum, 0), all in columns first .. first + count - 1 of every row. Samplers
  * use it as the pointwise epilogue of a layer when only one colour group is computed. */
@@ -419,6 +443,9 @@ typedef struct px_ema_args {
     X(sum_rows)                                                                                                        \
     X(shift_rows)                                                                                                      \
     X(normalize)                                                                                                       \
+    X(one_hot)                                                                                                         \
+    X(pixel_shuffle)                                                                                                   \
+    X(pixel_unshuffle)                                                                                                 \
     X(activate)                                                                                                        \
     X(softmax_nll)                                                                                                     \
     X(sample)

@@ -19,6 +19,7 @@ typedef struct layout {
 typedef struct operation {
     int32_t kind, compute, scale, transposed[2], epilogue; /* transposed: A, B, as cublasOperation_t */
     void *vector;                                          /* bias */
+    int64_t vector_step;                                   /* elements between the biases of a batch's problems */
 } operation;
 typedef struct preference {
     int32_t kind;
@@ -128,7 +129,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t opaque, cubla
     static const field fields[] = {FIELD(CUBLASLT_MATMUL_DESC_TRANSA, operation, transposed[0]),
                                    FIELD(CUBLASLT_MATMUL_DESC_TRANSB, operation, transposed[1]),
                                    FIELD(CUBLASLT_MATMUL_DESC_EPILOGUE, operation, epilogue),
-                                   FIELD(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operation, vector)};
+                                   FIELD(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operation, vector),
+                                   FIELD(CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, operation, vector_step)};
     return SET(OPERATION, opaque, fields, attribute, value, size);
 }
 
@@ -197,7 +199,8 @@ static cublasStatus_t check(const product *p) {
         p->op.scale != CUDA_R_32F || p->a.type != p->b.type || p->c.type != p->d.type ||
         (narrow(&p->d) && !narrow(&p->a)))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (vector && (!p->op.vector || p->d.batch != 1)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (vector && (!p->op.vector || (p->d.batch != 1 && p->op.vector_step < (int64_t)p->d.rows)))
+        return CUBLAS_STATUS_INVALID_VALUE;
     const char *products = getenv("PX_MOCK_PRODUCTS");
     if (products && strcmp(products, "none") == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (p->op.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
@@ -260,7 +263,7 @@ static void end_product(const product *p, float *sums, int64_t index) {
             float x = p->alpha * sums[column * rows + row];
             if (p->beta != 0)
                 x += p->beta * mock_read(p->at_c, index * p->c.step + column * p->c.ld + row, narrow(&p->c));
-            if (has_bias(p->op.epilogue)) x += mock_read(p->op.vector, row, narrow(&p->d));
+            if (has_bias(p->op.epilogue)) x += mock_read(p->op.vector, index * p->op.vector_step + row, narrow(&p->d));
             if (has_relu(p->op.epilogue)) x = x > 0 ? x : 0;
             if (p->poisoned) mock_spoil(&x, sizeof x);
             mock_write(p->at_d, index * p->d.step + column * p->d.ld + row, narrow(&p->d), x);

@@ -85,7 +85,8 @@ static bool convolve_images(px_device *device, const px_onednn_shape *shape, int
         for (int i = 0; i < images; i++) {
             const px_tensor from = px_tensor_slice(x, (size_t)i * pixels, pixels),
                             to = px_tensor_slice(y, (size_t)i * pixels, pixels);
-            if (!failed) failed = !px_onednn_convolve(onednn, c, from.data, workspace, bias.data, to.data);
+            const px_tensor of_image = px_tensor_slice(bias, bias.rows > 1 ? (size_t)i : 0, 1);
+            if (!failed) failed = !px_onednn_convolve(onednn, c, from.data, workspace, of_image.data, to.data);
         }
     }
     return !failed;
@@ -131,9 +132,9 @@ static weight_block inputs_of_colour(int blocks, int colour, size_t outputs, siz
     return (weight_block){output, outputs - output, first, end - first};
 }
 
-/* y = x W^T + bias + add for one chunk of pixels and one block of the weight. */
-static void convolve_block(px_device *device, const px_convolve_args *k, px_tensor x, px_tensor y, px_tensor add,
-                           weight_block b) {
+/* y = x W^T + bias + add for one chunk of pixels and one block of the weight. bias: (1, out), or absent. */
+static void convolve_block(px_device *device, const px_convolve_args *k, px_tensor x, px_tensor y, px_tensor bias,
+                           px_tensor add, weight_block b) {
     const ptrdiff_t output = (ptrdiff_t)b.output;
     const bool onto = add.data && add.data == y.data;
     const px_gemm_args gemm = {.transpose_b = true,
@@ -149,7 +150,7 @@ static void convolve_block(px_device *device, const px_convolve_args *k, px_tens
                                .c = px_element(y.data, y.type, output),
                                .ld_c = (size_t)y.columns,
                                .beta = onto ? 1 : 0};
-    const px_cpu_epilogue epilogue = {.bias = k->bias.data ? px_element(k->bias.data, k->bias.type, output) : NULL,
+    const px_cpu_epilogue epilogue = {.bias = bias.data ? px_element(bias.data, bias.type, output) : NULL,
                                       .add = add.data && !onto ? px_element(add.data, add.type, output) : NULL,
                                       .ld_add = (size_t)add.columns,
                                       .add_type = add.type};
@@ -167,18 +168,22 @@ static bool convolve_by_primitive(px_device *device, const px_convolve_args *k) 
 px_status px_cpu_convolve(px_device *device, const px_convolve_args *k) {
     if (convolve_by_primitive(device, k)) return PX_OK;
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, outputs = (size_t)k->y.columns;
-    const size_t pixels = k->y.rows;
-    const size_t step = chunk_rows(pixels, columns * outputs, columns * px_type_size(k->x.type));
+    const size_t pixels = k->y.rows, groups = k->bias.rows > 1 ? k->bias.rows : 1; /* with a row of the bias each */
+    const size_t group = pixels / groups;
+    const size_t step = chunk_rows(group, columns * outputs, columns * px_type_size(k->x.type));
+    const size_t chunks = (group + step - 1) / step;
     const int blocks = colour_blocks(&k->taps, k->colours, outputs);
 #pragma omp parallel for schedule(dynamic) if (pixels * columns * outputs > PX_SERIAL_WORK)
-    for (size_t first = 0; first < pixels; first += step) {
-        const size_t rows = pixels - first < step ? pixels - first : step;
+    for (size_t chunk = 0; chunk < groups * chunks; chunk++) {
+        const size_t in_group = chunk % chunks * step, first = chunk / chunks * group + in_group;
+        const size_t rows = px_extent(group, in_group, step);
+        const px_tensor bias = px_tensor_slice(k->bias, chunk / chunks, 1);
         const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
         const px_tensor y = px_tensor_slice(k->y, first, rows);
         px_tensor x = im2col_rows(device, im2col, rows);
         x = (px_tensor){x.data, rows, (int)columns, x.type};
         for (int colour = 0; colour < blocks; colour++)
-            convolve_block(device, k, x, y, px_tensor_slice(k->add, first, rows),
+            convolve_block(device, k, x, y, bias, px_tensor_slice(k->add, first, rows),
                            outputs_of_colour(blocks, colour, outputs, columns));
         if (k->relu_y) apply_relu_mask(y, y);
     }
@@ -266,9 +271,12 @@ px_status px_cpu_convolve_input_gradient(px_device *device, const px_convolve_in
  * added in the order of the segments. If memory allows too few segments, outputs are split into tiles as well. */
 typedef struct weight_split {
     size_t outputs, columns, pixels;
+    size_t group;          /* pixels that share a row of dbias */
+    size_t unit;           /* the pixels of a segment are a multiple of it: an image that has a dbias of its own */
     size_t segments, tile; /* tile: outputs per tile */
     size_t partial;        /* elements a segment: (outputs, columns) of dweight, then (outputs) of dbias */
     px_real *sums, *bias;  /* of segment 0 */
+    bool partial_bias;     /* bias points to partial sums, as sums does with several segments */
     size_t ld;             /* leading dimension of the sums */
     int blocks;            /* colour_blocks */
 } weight_split;
@@ -276,24 +284,29 @@ typedef struct weight_split {
 enum { MAX_SEGMENTS = 16, MIN_TASKS = 8, MIN_SEGMENT = 256, MIN_TILE = 64, WIDE_CHUNK_ROWS = 1024 };
 
 static weight_split split_weight(px_device *device, const px_convolve_weight_gradient_args *k) {
-    weight_split cut = {
-        .outputs = (size_t)k->dy.columns, .columns = (size_t)k->taps.live * (size_t)k->x.columns, .pixels = k->dy.rows};
+    weight_split cut = {.outputs = (size_t)k->dy.columns,
+                        .columns = k->dweight.data ? (size_t)k->taps.live * (size_t)k->x.columns : 0,
+                        .pixels = k->dy.rows,
+                        .group = k->dy.rows > 0 ? k->dy.rows : 1};
+    const bool is_by_image = k->dbias.rows > 1;
+    if (is_by_image) cut.group = cut.pixels / k->dbias.rows;
     cut.partial = cut.outputs * (cut.columns + 1);
     cut.blocks = colour_blocks(&k->taps, k->colours, cut.outputs);
     cut.segments = rows_that_fit(PX_CPU_SUMS, cut.partial * sizeof(px_real), MAX_SEGMENTS);
     const size_t chunks = (cut.pixels + MIN_SEGMENT - 1) / MIN_SEGMENT;
     if (cut.segments > chunks) cut.segments = chunks > 0 ? chunks : 1;
+    if (is_by_image && cut.segments > k->dbias.rows) cut.segments = k->dbias.rows;
+    cut.unit = is_by_image ? cut.group : 1;
     cut.tile = cut.outputs;
     while (cut.tile > MIN_TILE && cut.segments * (cut.outputs / cut.tile) < MIN_TASKS) cut.tile /= 2;
-    if (cut.segments > 1) {
-        cut.sums = (px_real *)(void *)((px_cpu *)device)->sums;
-        cut.bias = cut.sums + cut.outputs * cut.columns;
-        cut.ld = cut.columns;
-    } else {
-        cut.sums = k->dweight.data;
-        cut.bias = k->dbias.data;
-        cut.ld = (size_t)k->dweight.columns;
-    }
+    cut.sums = k->dweight.data;
+    cut.ld = (size_t)k->dweight.columns;
+    cut.bias = k->dbias.data;
+    if (cut.segments == 1) return cut;
+    cut.sums = (px_real *)(void *)((px_cpu *)device)->sums;
+    cut.ld = cut.columns;
+    cut.partial_bias = !is_by_image;
+    if (cut.partial_bias) cut.bias = cut.sums + cut.outputs * cut.columns;
     return cut;
 }
 
@@ -307,15 +320,16 @@ static size_t columns_up_to(const weight_split *cut, size_t end) {
 /* The sums of one segment for the outputs from `output` on. */
 static void sum_segment(px_device *device, const px_convolve_weight_gradient_args *k, const weight_split *cut,
                         size_t segment, size_t output) {
-    const size_t last = (segment + 1) * cut->pixels / cut->segments;
-    size_t first = segment * cut->pixels / cut->segments;
-    const size_t step = px_taps_are_the_pixel(&k->taps) && !k->relu
+    const size_t units = cut->pixels / cut->unit;
+    const size_t last = (segment + 1) * units / cut->segments * cut->unit;
+    size_t first = segment * units / cut->segments * cut->unit;
+    const size_t step = (px_taps_are_the_pixel(&k->taps) && !k->relu) || cut->columns == 0
                             ? WIDE_CHUNK_ROWS /* without im2col */
                             : chunk_rows(last - first, cut->columns * cut->outputs,
                                          cut->columns * px_type_size(k->x.type));
     const size_t outputs = cut->outputs - output < cut->tile ? cut->outputs - output : cut->tile;
     const size_t columns = columns_up_to(cut, output + outputs);
-    px_real *bias = k->dbias.data ? cut->bias + segment * cut->partial + output : NULL;
+    px_real *bias = k->dbias.data ? cut->bias + (cut->partial_bias ? segment * cut->partial : 0) + output : NULL;
     px_gemm_args gemm = {.transpose_a = true,
                          .m = outputs,
                          .n = columns,
@@ -324,16 +338,18 @@ static void sum_segment(px_device *device, const px_convolve_weight_gradient_arg
                          .ld_b = cut->columns,
                          .c = cut->sums + segment * cut->partial + output * cut->ld,
                          .ld_c = cut->ld};
-    if (bias) memset(bias, 0, outputs * sizeof *bias);
+    for (size_t g = first / cut->group; bias && (g * cut->group < last || g == first / cut->group); g++)
+        memset(bias + g * cut->outputs, 0, outputs * sizeof *bias);
     do {
         gemm.k = last - first < step ? last - first : step;
         const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
         const px_tensor dy = px_tensor_slice(k->dy, first, gemm.k);
         gemm.a = px_element(dy.data, dy.type, (ptrdiff_t)output);
-        gemm.b = im2col_rows(device, im2col, gemm.k).data;
+        if (columns > 0) gemm.b = im2col_rows(device, im2col, gemm.k).data;
         px_cpu_gemm_serial(device, &gemm, &(px_cpu_epilogue){0});
         for (size_t r = 0; bias && r < gemm.k; r++)
-            px_cpu_add(bias, px_element(gemm.a, dy.type, (ptrdiff_t)(r * cut->outputs)), dy.type, outputs);
+            px_cpu_add(bias + (first + r) / cut->group * cut->outputs,
+                       px_element(gemm.a, dy.type, (ptrdiff_t)(r * cut->outputs)), dy.type, outputs);
         gemm.beta = 1;
         first += gemm.k;
     } while (first < last);
@@ -354,9 +370,9 @@ px_status px_cpu_convolve_weight_gradient(px_device *device, const px_convolve_w
         sum_segment(device, k, &cut, task / tiles, task % tiles * cut.tile);
     if (cut.segments == 1) return PX_OK;
 #pragma omp parallel for schedule(static) if (cut.segments * cut.partial > PX_SERIAL_WORK)
-    for (size_t output = 0; output < cut.outputs; output++)
+    for (size_t output = 0; output < (cut.columns > 0 ? cut.outputs : 0); output++)
         add_segments((px_real *)k->dweight.data + output * (size_t)k->dweight.columns, cut.sums + output * cut.ld,
                      cut.columns, &cut);
-    if (k->dbias.data) add_segments(k->dbias.data, cut.bias, cut.outputs, &cut);
+    if (cut.partial_bias && k->dbias.data) add_segments(k->dbias.data, cut.bias, cut.outputs, &cut);
     return PX_OK;
 }

@@ -51,7 +51,7 @@ typedef struct cudnn_request {
     const px_grid *grid;
     const px_taps *taps;
     px_tensor x, weight, y;
-    px_bias_add_relu_args epilogue; /* of the result; sum is not read */
+    px_bias_add_relu_args epilogue; /* of the result; sum is not read. A bias of several rows is not fused */
     size_t reserved, workspace;     /* bytes of the workspace: a fixed part, and a part for each pixel */
 } cudnn_request;
 
@@ -102,7 +102,7 @@ static px_status plans_with_epilogue(px_cuda *cuda, const cudnn_request *r, px_c
                                                    [PX_CUDNN_RELU_MASK] = r->epilogue.relu_mask.data != NULL,
                                                    [PX_CUDNN_ADD] = r->epilogue.add.data != NULL,
                                                    [PX_CUDNN_RELU] = r->epilogue.relu};
-    if (!has_epilogue(&r->epilogue) || same(r->epilogue.add, r->epilogue.y)) return PX_OK;
+    if (!has_epilogue(&r->epilogue) || same(r->epilogue.add, r->epilogue.y) || r->epilogue.bias.rows > 1) return PX_OK;
     for (int e = 0; e < PX_CUDNN_EPILOGUES; e++) shape.epilogues[e] = epilogues[e];
     PX_TRY(plans_make(cuda, shape, r->grid->images, plans));
     plans->fused = plans->chunk != NULL;
@@ -158,9 +158,17 @@ static px_status chunk_input(px_cuda *cuda, const cudnn_chunk *chunk, px_tensor 
     return px_cuda_ops(x.type)->im2col(&cuda->base, &copy);
 }
 
-/* The epilogue of one chunk. Its sum is y, or the workspace if add is y. */
+/* The pixels that share a row of the bias. */
+static size_t pixels_of_bias(const px_bias_add_relu_args *epilogue) {
+    return epilogue->bias.rows > 1 ? epilogue->y.rows / epilogue->bias.rows : epilogue->y.rows;
+}
+
+/* The epilogue of one chunk. Its sum is y, or the workspace if add is y. With a bias for each image, a chunk is whole
+ * images, or lies in one. */
 static px_bias_add_relu_args chunk_epilogue(const px_cuda *cuda, px_bias_add_relu_args epilogue, size_t first,
                                             size_t pixels) {
+    const size_t group = pixels_of_bias(&epilogue);
+    epilogue.bias = px_tensor_slice(epilogue.bias, first / group, pixels > group ? pixels / group : 1);
     epilogue.y = epilogue.sum = px_tensor_slice(epilogue.y, first, pixels);
     epilogue.add = px_tensor_slice(epilogue.add, first, pixels);
     epilogue.relu_mask = px_tensor_slice(epilogue.relu_mask, first, pixels);
@@ -194,16 +202,21 @@ static px_status convolve_by_cudnn(px_cuda *cuda, const px_convolve_args *k, con
 static px_status convolve_by_im2col(px_cuda *cuda, const px_convolve_args *k) {
     const bool onto = same(k->add, k->y), gathered = k->relu || !px_taps_are_the_pixel(&k->taps);
     const size_t columns = (size_t)k->taps.live * (size_t)k->x.columns, out = (size_t)k->y.columns;
-    const size_t step = l2_budget(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
-    for (size_t first = 0; first < k->y.rows; first += step) {
-        const size_t pixels = k->y.rows - first < step ? k->y.rows - first : step;
-        px_bias_add_relu_args epilogue = chunk_epilogue(cuda, convolve_epilogue(k), first, pixels);
+    const px_bias_add_relu_args whole = convolve_epilogue(k);
+    const size_t group = pixels_of_bias(&whole);
+    const size_t fit = l2_budget(gathered ? columns * px_type_size(k->x.type) : 0, k->y.rows);
+    const size_t step = fit > group ? fit / group * group : fit;
+    for (size_t first = 0, pixels; first < k->y.rows; first += pixels) {
+        const size_t end = step < group ? (first / group + 1) * group : k->y.rows;
+        pixels = end - first < step ? end - first : step;
+        const size_t problems = pixels > group ? pixels / group : 1; /* of a batch, one for each row of the bias */
+        px_bias_add_relu_args epilogue = chunk_epilogue(cuda, whole, first, pixels);
         const px_gemm_epilogue fused_epilogue = {
             .add = epilogue.add.data, .bias = epilogue.bias.data, .relu = epilogue.relu};
         epilogue.sum = epilogue.y; /* a GEMM may add to y itself */
         if (onto) epilogue.add = (px_tensor){0};
         px_gemm_args gemm = {.transpose_b = true,
-                             .m = pixels,
+                             .m = pixels / problems,
                              .n = out,
                              .k = columns,
                              .operands = k->x.type,
@@ -214,10 +227,12 @@ static px_status convolve_by_im2col(px_cuda *cuda, const px_convolve_args *k) {
                              .c = epilogue.y.data,
                              .ld_c = out,
                              .beta = onto ? 1 : 0,
-                             .batch = 1};
+                             .batch = (int)problems,
+                             .stride_a = (ptrdiff_t)(pixels / problems * columns),
+                             .stride_c = (ptrdiff_t)(pixels / problems * out)};
         const px_im2col_args im2col = {.grid = k->grid, .taps = k->taps, .relu = k->relu, .first = first, .x = k->x};
         bool fused;
-        PX_TRY(im2col_rows(cuda, im2col, gemm.m, &gemm.a));
+        PX_TRY(im2col_rows(cuda, im2col, pixels, &gemm.a));
         PX_TRY(px_cuda_gemm_epilogue(cuda, &gemm, &fused_epilogue, &fused));
         if (!fused) PX_TRY(run_epilogue(cuda, epilogue));
     }
@@ -406,14 +421,16 @@ static px_status weight_gradient(px_cuda *cuda, const px_convolve_weight_gradien
     return segments > 1 ? weight_gradient_total(cuda, k, sums, cuda->workspace) : PX_OK;
 }
 
-/* Sums the rows of dy in several levels: each level sums segments of rows in parallel, until few rows are left. A
- * thread sums one column of a segment. Segments are short, so that there are enough threads for all multiprocessors. */
+/* Sums the rows of dy that belong to each row of dbias, in several levels: each level sums segments of rows in parallel,
+ * until few rows are left. A thread sums one column of a segment. Segments are short, so that there are enough threads
+ * for all multiprocessors. */
 static px_status bias_gradient(px_cuda *cuda, px_tensor dy, px_tensor dbias) {
     enum { SHORT = 64, MAX = 2048 };
     px_tensor sums = dy;
     char *workspace = cuda->workspace;
-    while (sums.rows > SHORT) {
-        const size_t segments = sums.rows > SHORT * MAX ? MAX : (sums.rows + SHORT - 1) / SHORT;
+    while (sums.rows / dbias.rows > SHORT) {
+        const size_t rows = sums.rows / dbias.rows, max = dbias.rows < MAX ? MAX / dbias.rows : 1;
+        const size_t segments = (rows > SHORT * max ? max : (rows + SHORT - 1) / SHORT) * dbias.rows;
         const px_tensor next = px_tensor_of(workspace, segments, dy.columns, PX_REAL);
         PX_TRY(px_cuda_ops(sums.type)->sum_rows(&cuda->base, &(px_sum_rows_args){.x = sums, .y = next}));
         sums = next;
@@ -424,6 +441,6 @@ static px_status bias_gradient(px_cuda *cuda, px_tensor dy, px_tensor dbias) {
 
 px_status px_cuda_convolve_weight_gradient(px_device *device, const px_convolve_weight_gradient_args *k) {
     px_cuda *cuda = (px_cuda *)device;
-    PX_TRY(weight_gradient(cuda, k));
+    if (k->dweight.data) PX_TRY(weight_gradient(cuda, k));
     return k->dbias.data ? bias_gradient(cuda, k->dy, k->dbias) : PX_OK;
 }

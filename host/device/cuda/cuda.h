@@ -91,12 +91,12 @@ px_status px_cuda_check(px_device *device, cudaError_t error, const char *doing)
 
 /* The epilogue of a GEMM: C = op(A) op(B) + add + bias, then relu. */
 typedef struct px_gemm_epilogue {
-    const void *add;  /* (m, n) of c's type, instead of beta c, or NULL; may be c */
-    const void *bias; /* (n) of c's type, or NULL */
+    const void *add;  /* (m, n) of c's type, instead of beta c, or NULL; may be c. Problems are stride_c apart */
+    const void *bias; /* (n) of c's type, or NULL. Problems are n apart */
     bool relu;
 } px_gemm_epilogue;
 
-/* One GEMM with a batch of 1 and a fused epilogue. *fused is false if cuBLASLt has no algorithm for the epilogue, or on
+/* A GEMM with a fused epilogue. *fused is false if cuBLASLt has no algorithm for the epilogue, or on
  * the plain path. In this case C is the result of px_cuda_gemm, and the caller applies the epilogue. */
 px_status px_cuda_gemm_epilogue(px_cuda *cuda, const px_gemm_args *gemm, const px_gemm_epilogue *epilogue, bool *fused);
 

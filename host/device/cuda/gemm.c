@@ -79,6 +79,11 @@ static cublasStatus_t gemm_describe(const px_cuda *cuda, gemm_plan *p) {
     PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
     PX_BLAS_TRY(
         cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (shape->batch > 1 && (epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_RELU_BIAS)) {
+        const int64_t stride_bias = (int64_t)shape->n;
+        PX_BLAS_TRY(cublasLtMatmulDescSetAttribute(&p->operation, CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, &stride_bias,
+                                                   sizeof stride_bias));
+    }
     PX_BLAS_TRY(describe_matrix(&p->a, shape->operands, shape->transpose_a ? shape->k : shape->m,
                                 shape->transpose_a ? shape->m : shape->k, shape->ld_a, shape->batch, shape->stride_a));
     PX_BLAS_TRY(describe_matrix(&p->b, shape->operands, shape->transpose_b ? shape->n : shape->k,
