@@ -233,7 +233,7 @@ typedef struct step_times {
 
 static px_status run_step(void *context) {
     training *t = context;
-    return px_step_run(&t->step, t->levels, t->images, ++t->updates, 1e-3);
+    return px_step_run(&t->step, t->levels, NULL, t->images, ++t->updates, 1e-3);
 }
 
 /* The duration of an allreduce as a linear function of its bytes, fitted to a small and a large bucket. */

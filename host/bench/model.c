@@ -23,12 +23,12 @@ typedef struct bench_state {
 
 static px_status pass_train(void *context) {
     bench_state *bench = context;
-    return px_step_run(&bench->step, bench->levels, bench->spec->images, ++bench->updates, 1e-3);
+    return px_step_run(&bench->step, bench->levels, NULL, bench->spec->images, ++bench->updates, 1e-3);
 }
 
 static px_status pass_evaluate(void *context) {
     bench_state *bench = context;
-    PX_TRY(px_model_forward(bench->model, bench->levels, bench->spec->images, false));
+    PX_TRY(px_model_forward(bench->model, bench->levels, NULL, bench->spec->images, false));
     return px_model_nats(bench->model, bench->nats);
 }
 

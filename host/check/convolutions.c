@@ -71,9 +71,9 @@ static void check_one_convolve(px_sides *sides, const convolution *c) {
     const size_t pixels = px_grid_pixels(&c->grid);
     const px_pair x = px_sides_activations(sides, pixels, c->width.in, PX_RANDOM),
                   weight = px_sides_weight(sides, c->width.out, c->width.in, &c->taps);
-    const px_pair bias = c->add == ADD && c->relu ? px_pair_absent
-                                                  : px_sides_activations(sides, rows_of_bias(c), c->width.out,
-                                                                         PX_RANDOM);
+    const px_pair bias = c->add == ADD && c->relu
+                             ? px_pair_absent
+                             : px_sides_activations(sides, rows_of_bias(c), c->width.out, PX_RANDOM);
     const px_pair y = px_sides_activations(sides, pixels, c->width.out,
                                            c->add == ADD_TO_ITSELF ? PX_RANDOM : PX_POISONED);
     const px_pair add = c->add == NO_ADD ? px_pair_absent
@@ -115,8 +115,7 @@ static void check_one_weight_gradient(px_sides *sides, const convolution *c) {
                                 ? px_sides_reals(sides, (size_t)c->width.out, c->taps.stored * c->width.in, PX_RANDOM)
                                 : px_pair_absent;
     const bool biased = c->add == NO_ADD || pixels >= LARGE;
-    const px_pair dbias = biased ? px_sides_reals(sides, rows_of_bias(c), c->width.out, PX_POISONED)
-                                 : px_pair_absent;
+    const px_pair dbias = biased ? px_sides_reals(sides, rows_of_bias(c), c->width.out, PX_POISONED) : px_pair_absent;
     PX_BOTH(sides, convolve_weight_gradient, .grid = c->grid, .taps = c->taps, .relu = c->relu, .x = x.on[side],
             .dy = dy.on[side], .dweight = dweight.on[side], .dbias = dbias.on[side]);
     if (weighted) PX_EXPECT(sides, convolve_weight_gradient, dweight);

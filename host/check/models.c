@@ -37,10 +37,10 @@ static void fill_levels(uint8_t levels[IMAGES * VALUES]) {
 }
 
 static px_status train(px_device *device, model_run *run, const uint8_t *levels, model_results *results) {
-    PX_TRY(px_model_forward(run->model, levels, IMAGES, true));
+    PX_TRY(px_model_forward(run->model, levels, NULL, IMAGES, true));
     PX_TRY(px_model_nats(run->model, results->nats));
     for (int step = 1; step <= STEPS; step++) {
-        PX_TRY(px_step_run(&run->step, levels, IMAGES, step, 0.5));
+        PX_TRY(px_step_run(&run->step, levels, NULL, IMAGES, step, 0.5));
         if (step == 1) results->gradients = download(device, px_model_gradients(run->model));
     }
     PX_TRY(px_model_nats(run->model, results->later)); /* of the last step, before its update */
@@ -57,7 +57,7 @@ static px_status sample(model_run *run, model_results *results) {
     const px_sample_request request = {.seed = 3, .images = IMAGES, .temperature = 1};
     PX_TRY(px_sampler_create(run->model, IMAGES, &run->sampler));
     PX_TRY(px_sample(run->sampler, &request, levels, results->sampled, NULL));
-    PX_TRY(px_model_forward(run->model, levels, IMAGES, false));
+    PX_TRY(px_model_forward(run->model, levels, NULL, IMAGES, false));
     return px_model_nats(run->model, results->scored);
 }
 

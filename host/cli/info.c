@@ -211,8 +211,7 @@ static void print_recurrences(const info_report *r) {
 
 static void print_model(const info_report *r) {
     const px_model_spec *s = &r->info.spec;
-    size_t weights;
-    const size_t live = px_parameters_live(px_model_parameters(r->model), &weights);
+    const size_t live = px_parameters_live(px_model_parameters(r->model));
     printf("model                  %s, %d layer%s, hidden %d, head %d%s%s\n",
            px_config_word("model.kind", (int)s->kind), s->layers, px_plural(s->layers), s->hidden, s->head,
            s->residual ? ", residual" : "", s->skip ? ", skip" : "");
@@ -319,7 +318,6 @@ static void add_known(cJSON *json, const char *name, double value) {
 
 static void add_model(cJSON *json, const info_report *r) {
     const px_model_spec *s = &r->info.spec;
-    size_t weights;
     cJSON_AddStringToObject(json, "model", px_config_word("model.kind", (int)s->kind));
     add_number(json, "layers", s->layers);
     add_number(json, "hidden", s->hidden);
@@ -330,7 +328,7 @@ static void add_model(cJSON *json, const info_report *r) {
     add_number(json, "levels", s->levels);
     cJSON_AddStringToObject(json, "precision", px_config_word("precision", r->info.config.precision));
     if (r->info.step >= 0) add_number(json, "step", (double)r->info.step);
-    add_number(json, "parameters", (double)px_parameters_live(px_model_parameters(r->model), &weights));
+    add_number(json, "parameters", (double)px_parameters_live(px_model_parameters(r->model)));
     add_number(json, "evaluation_flops_per_image", px_model_flops(r->model, PX_PURPOSE_EVALUATE));
     add_number(json, "training_flops_per_image", px_model_flops(r->model, PX_PURPOSE_TRAIN));
 }

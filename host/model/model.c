@@ -1,5 +1,5 @@
 /* A model: its parameters, the layout of its memory, and its forward and backward passes. */
-#include "host/model/network.h"
+#include "host/model/condition.h"
 #include "host/model/internal.h"
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +13,20 @@ static const px_block_kind *const block_kinds[] = {
 
 /* ---- Parameters ---- */
 
+static px_status condition_check(px_context *ctx, const px_model_spec *s) {
+    const px_condition *c = &s->condition;
+    if (c->kind == PX_CONDITION_CLASS && (c->classes < 1 || c->classes > PX_MAX_CLASSES))
+        return px_fail(ctx, PX_ERR_CONFIG, "model.classes: found %d, expected 1 to %d", c->classes, PX_MAX_CLASSES);
+    if (c->kind != PX_CONDITION_IMAGE) return PX_OK;
+    if (c->scale < 2 || c->scale > 1 << PX_MAX_STAGES || c->scale & (c->scale - 1))
+        return px_fail(ctx, PX_ERR_CONFIG, "model.scale: found %d, expected a power of two from 2 to %d", c->scale,
+                       1 << PX_MAX_STAGES);
+    if (s->height % c->scale != 0 || s->width % c->scale != 0)
+        return px_fail(ctx, PX_ERR_CONFIG, "model.scale: found %d, expected a divisor of the image's sides, %d x %d",
+                       c->scale, s->height, s->width);
+    return PX_OK;
+}
+
 static px_status model_check(px_context *ctx, const px_model_spec *s) {
     if (s->channels != 1 && s->channels != 3)
         return px_fail(ctx, PX_ERR_CONFIG, "images have %d channels, expected 1 or 3", s->channels);
@@ -23,12 +37,13 @@ static px_status model_check(px_context *ctx, const px_model_spec *s) {
     if (s->layers < 1 || s->hidden < 1 || s->head < 1)
         return px_fail(ctx, PX_ERR_CONFIG, "model: found %d layers, hidden %d, head %d, expected 1 or more of each",
                        s->layers, s->hidden, s->head);
-    return PX_OK;
+    return condition_check(ctx, s);
 }
 
 static px_status model_create_layers(px_model *model) {
     const px_model_spec *s = &model->spec;
     const int features = 2 * s->hidden;
+    PX_TRY(px_condition_create(model));
     PX_TRY(px_conv_create(model, &model->stem,
                           &(px_conv_spec){.name = "stem",
                                           .inputs = s->channels,
@@ -36,7 +51,8 @@ static px_status model_create_layers(px_model *model) {
                                           .gates = 1,
                                           .taps = px_taps_rectangle(4, 7, 3),
                                           .mask = PX_MASK_A,
-                                          .gain = 1}));
+                                          .gain = 1,
+                                          .reads_input = true}));
     for (int l = 0; l < s->layers; l++) {
         const int first = model->parameters.count;
         PX_TRY(block_kinds[s->kind]->create(model, l, &model->blocks[l]));
@@ -157,6 +173,7 @@ static void model_lay_out(px_model *model, int images) {
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
     model->images = px_arena_tensor(saved, (size_t)images, values, PX_UINT8);
     model->values = px_pixel_tensor(model, saved, images, s->channels);
+    px_condition_lay_out(model, images, saved);
     model->nll = px_arena_tensor(saved, (size_t)images * (size_t)values, 1, PX_REAL);
     model->nats = px_arena_tensor(saved, (size_t)images, 1, PX_FLOAT64);
     for (int l = 0; l <= s->layers; l++)
@@ -261,6 +278,7 @@ static px_status model_logits(px_model *model) {
     PX_TRY(px_run(model->device, normalize,
                   .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
                   .values = px_current(model, model->values), .levels = s->levels));
+    PX_TRY(px_condition_forward(model));
     PX_TRY(px_conv_forward(model, &model->stem, model->values, none, model->u[0]));
     for (int l = 0; l < s->layers; l++) {
         px_block *block = model->blocks[l];
@@ -282,9 +300,14 @@ px_status px_model_logits(px_model *model, int images, px_tensor *logits) {
     return PX_OK;
 }
 
-px_status px_model_upload_batch(px_model *model, const uint8_t *levels, int images) {
-    const px_tensor batch = px_tensor_first_rows(model->images, (size_t)images);
+px_status px_model_upload_conditions(px_model *model, const uint8_t *conditions, int images) {
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
+    return px_condition_upload(model, conditions);
+}
+
+px_status px_model_upload_batch(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images) {
+    const px_tensor batch = px_tensor_first_rows(model->images, (size_t)images);
+    PX_TRY(px_model_upload_conditions(model, conditions, images));
     return model->device->ops->upload(model->device, batch.data, levels, px_tensor_bytes(&batch));
 }
 
@@ -302,8 +325,9 @@ px_status px_model_loss(px_model *model, bool gradient) {
                   .sum = px_tensor_first_rows(model->nats, images));
 }
 
-px_status px_model_forward(px_model *model, const uint8_t *levels, int images, bool gradient) {
-    PX_TRY(px_model_upload_batch(model, levels, images));
+px_status px_model_forward(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images,
+                           bool gradient) {
+    PX_TRY(px_model_upload_batch(model, levels, conditions, images));
     return px_model_loss(model, gradient);
 }
 
@@ -323,6 +347,7 @@ px_status px_model_backward(px_model *model) {
     const px_tensor none = {0};
     PX_TRY(px_head_backward(model, &model->head, model->features, model->grad_features));
     PX_TRY(call_hook(model, model->head.layer[0].weight));
+    PX_TRY(px_condition_begin_backward(model));
     for (int l = s->layers - 1; l >= 0; l--) {
         px_block *block = model->blocks[l];
         if (s->skip) {
@@ -334,7 +359,8 @@ px_status px_model_backward(px_model *model) {
         PX_TRY(call_hook(model, block->first));
     }
     PX_TRY(px_conv_weight_gradient(model, &model->stem, model->values, model->grad));
-    return call_hook(model, model->stem.weight);
+    PX_TRY(px_condition_backward(model));
+    return call_hook(model, 0);
 }
 
 px_tensor px_model_compute_weights(const px_model *model) { return model->compute_weights; }
@@ -351,13 +377,15 @@ px_status px_model_nats(px_model *model, double *nats) {
 /* ---- Properties ---- */
 
 double px_model_flops(const px_model *model, px_purpose purpose) {
-    const px_model_spec *s = &model->spec;
-    const px_parameter *stem = &model->parameters.items[model->stem.weight];
-    size_t weights, stem_weights = 0;
-    px_parameters_live(&model->parameters, &weights);
-    for (size_t e = 0; e < stem->count; e++) stem_weights += px_parameter_live(&model->parameters, stem, e);
-    const size_t multiplications = purpose == PX_PURPOSE_TRAIN ? 3 * weights - stem_weights : weights;
-    return 2.0 * (double)multiplications * s->height * s->width;
+    const double pixels = (double)model->spec.height * model->spec.width;
+    double multiplications = 0;
+    for (int i = 0; i < model->parameters.count; i++) {
+        const px_parameter *p = &model->parameters.items[i];
+        const int passes = purpose != PX_PURPOSE_TRAIN ? 1 : p->reads_input ? 2 : 3;
+        if (p->rank > 1)
+            multiplications += (double)px_parameter_live_count(&model->parameters, p) * p->pixel_share * passes;
+    }
+    return 2 * multiplications * pixels;
 }
 
 px_receptive_field px_model_receptive_field(const px_model_spec *spec) {

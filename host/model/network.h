@@ -32,8 +32,11 @@ typedef struct px_conv_spec {
     int inputs, outputs;
     px_taps taps;
     px_mask_kind mask;
-    int gates;   /* PX_GATES for an LSTM, whose gates are grouped by colour each on its own; else 1 */
-    double gain; /* of the initial weights, see px_parameter */
+    int gates;          /* PX_GATES for an LSTM, whose gates are grouped by colour each on its own; else 1 */
+    int kernel;         /* if not 0, the weight is [out, kernel, kernel, in], and the bias [out], in model files */
+    double gain;        /* of the initial weights, see px_parameter */
+    double pixel_share; /* px_parameter.pixel_share; 0: 1 */
+    bool reads_input;   /* x is data, which needs no gradient */
     px_input_relu relu;
     bool relu_y;
     bool no_bias;
@@ -57,6 +60,18 @@ px_status px_conv_input_gradient(px_model *model, const px_conv *conv, px_tensor
                                  px_tensor dx);
 /* Writes the gradients of the weight, masked, and of the bias into model->gradients. */
 px_status px_conv_weight_gradient(px_model *model, const px_conv *conv, px_tensor x, px_tensor dy);
+
+/* The same for tensors of this grid, and with another bias, (1, outputs) or (N, outputs), or none. The functions above
+ * use the grid of the current batch and the layer's own bias. */
+px_status px_conv_forward_on(px_model *model, const px_conv *conv, px_grid grid, px_tensor x, px_tensor bias,
+                             px_tensor add, px_tensor y);
+px_status px_conv_input_gradient_on(px_model *model, const px_conv *conv, px_grid grid, px_tensor dy, px_tensor x,
+                                    px_tensor add, px_tensor dx);
+px_status px_conv_weight_gradient_on(px_model *model, const px_conv *conv, px_grid grid, px_tensor x, px_tensor dy,
+                                     px_tensor dbias);
+/* The layer's bias as products read it, and its gradient; absent if it has none. */
+px_tensor px_conv_bias(const px_model *model, const px_conv *conv);
+px_tensor px_conv_bias_gradient(const px_model *model, const px_conv *conv);
 
 /* ---- Blocks ---- */
 
@@ -99,6 +114,29 @@ px_status px_head_forward(px_model *model, px_head *head, px_tensor u);
 /* grad = gradient of u. */
 px_status px_head_backward(px_model *model, px_head *head, px_tensor u, px_tensor grad);
 
+/* ---- Condition: host/model/condition.h ---- */
+
+enum { PX_MAX_STAGES = 6 }; /* of upsampling: log2 of the largest model.scale */
+
+/* A stage of upsampling, to twice the height and width. */
+typedef struct px_upsampling {
+    px_conv deconvolution, convolution;
+    px_tensor t; /* (pixels, 2h): relu of the deconvolution */
+} px_upsampling;
+
+typedef struct px_condition_network {
+    px_tensor conditions; /* (N, px_condition_bytes) PX_UINT8 */
+    px_tensor features;   /* class: (N, K). Image: (P, 2h), the last s */
+    /* Of an image condition: */
+    px_conv stem;
+    int stages;
+    px_upsampling stage[PX_MAX_STAGES];
+    px_tensor values;                  /* (pixels of the smaller image, C) */
+    px_tensor s[PX_MAX_STAGES + 1];    /* (pixels after k stages, 2h), stored after relu */
+    px_tensor grad[PX_MAX_STAGES + 1]; /* the gradient of s before its relu */
+    px_tensor parts, grad_t;           /* (pixels before the stage, 8h) and (pixels after it, 2h): temporary */
+} px_condition_network;
+
 /* ---- Model ---- */
 
 struct px_model {
@@ -111,6 +149,7 @@ struct px_model {
     px_tensor compute_weights; /* the weights as products read them: a copy in the activations' type, or `weights` */
     px_tensor gradients;
 
+    px_condition_network condition;
     px_conv stem;
     px_block **blocks;
     px_conv *skips; /* one for each block, with spec.skip */

@@ -66,18 +66,17 @@ static int live_fan_in(const px_parameters *parameters, const px_parameter *p, i
     return fan_in;
 }
 
-size_t px_parameters_live(const px_parameters *parameters, size_t *weights) {
-    size_t live_biases = 0, live_weights = 0;
-    for (int i = 0; i < parameters->count; i++) {
-        const px_parameter *p = &parameters->items[i];
-        if (p->rank == 1) {
-            live_biases += p->count;
-            continue;
-        }
-        for (int output = 0; output < p->outputs; output++) live_weights += (size_t)live_fan_in(parameters, p, output);
-    }
-    if (weights) *weights = live_weights;
-    return live_biases + live_weights;
+size_t px_parameter_live_count(const px_parameters *parameters, const px_parameter *p) {
+    size_t live = 0;
+    if (p->rank == 1) return p->count;
+    for (int output = 0; output < p->outputs; output++) live += (size_t)live_fan_in(parameters, p, output);
+    return live;
+}
+
+size_t px_parameters_live(const px_parameters *parameters) {
+    size_t live = 0;
+    for (int i = 0; i < parameters->count; i++) live += px_parameter_live_count(parameters, &parameters->items[i]);
+    return live;
 }
 
 /* A standard normal number, by the method of Box and Muller. */

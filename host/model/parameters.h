@@ -20,10 +20,12 @@ typedef struct px_parameter {
     size_t count, offset;         /* number of elements; index of the first one in the flat tensors */
     /* Of weights: */
     int outputs, inputs;
-    int taps, live;    /* taps stored; the first `live` of them are used, the last of which is the pixel itself */
-    px_mask_kind mask; /* of the pixel's own tap */
-    int period;        /* every `period` outputs are one tensor with its own colour groups: the gates of an LSTM */
-    double gain;       /* the variance of the initial weights is gain / unmasked fan-in of the output */
+    int taps, live;     /* taps stored; the first `live` of them are used, the last of which is the pixel itself */
+    px_mask_kind mask;  /* of the pixel's own tap */
+    int period;         /* every `period` outputs are one tensor with its own colour groups: the gates of an LSTM */
+    double gain;        /* the variance of the initial weights is gain / unmasked fan-in of the output */
+    double pixel_share; /* how often a weight is applied in a forward pass, as a fraction of the image's pixels */
+    bool reads_input;   /* the inputs are data, which need no gradient */
     /* Of biases: */
     int forget_first, forget_count; /* the elements of forget gates, whose initial value is 1 */
 } px_parameter;
@@ -48,9 +50,9 @@ px_tensor px_parameter_tensor(const px_parameter *parameter, px_tensor flat);
 /* Whether the element of a parameter is not masked. Biases have no mask. */
 bool px_parameter_live(const px_parameters *parameters, const px_parameter *parameter, size_t element);
 
-/* The number of unmasked elements of all parameters. *weights, if not NULL, receives their number without biases, which
- * is the number of multiplications per pixel. */
-size_t px_parameters_live(const px_parameters *parameters, size_t *weights);
+/* The number of unmasked elements of a parameter, and of all parameters. */
+size_t px_parameter_live_count(const px_parameters *parameters, const px_parameter *parameter);
+size_t px_parameters_live(const px_parameters *parameters);
 
 /* Writes initial values to `flat`, `elements` reals in host memory. They depend on seed, parameter and element alone.
  * Biases are 0, those of forget gates 1, and masked weights 0. Every other weight is sqrt(gain / fan_in) * z, where

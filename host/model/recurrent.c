@@ -13,7 +13,7 @@ static px_status lstm_create(px_model *model, px_lstm *lstm, const char *name, p
     px_conv_spec spec = {.name = full, .outputs = PX_GATES * h, .gates = PX_GATES, .gain = 1};
     snprintf(full, sizeof full, "%s.input_to_state", name);
     spec.inputs = 2 * h, spec.taps = input, spec.mask = PX_MASK_B;
-    PX_TRY(px_conv_create(model, &lstm->input_to_state, &spec));
+    PX_TRY(px_conditional_create(model, &lstm->input_to_state, &spec, name));
     snprintf(full, sizeof full, "%s.state_to_state", name);
     spec.inputs = h, spec.taps = state, spec.mask = PX_MASK_NONE, spec.no_bias = true;
     return px_conv_create(model, &lstm->state_to_state, &spec);
@@ -96,6 +96,7 @@ static void recurrent_lay_out(px_model *model, px_block *block, int images, px_a
     for (int d = 0; d < b->directions; d++) {
         px_lstm *lstm = &b->lstm[d];
         lstm->gates = px_pixel_tensor(model, saved, images, PX_GATES * h);
+        px_conditional_lay_out(model, &lstm->input_to_state, images, PX_GATES * h, saved, temporary);
         lstm->h = px_pixel_tensor(model, saved, images, h);
         lstm->c = px_arena_tensor(saved, lstm->h.rows, h, PX_REAL);
         if (model->purpose == PX_PURPOSE_TRAIN) lstm->dh = px_pixel_tensor(model, temporary, images, h);
@@ -114,7 +115,7 @@ static px_status recurrent_forward(px_model *model, px_block *block, px_tensor u
     px_recurrent *b = (px_recurrent *)block;
     const px_recurrence_args recurrence = block->kind->recurrence(model, block, model->grid);
     for (int d = 0; d < b->directions; d++)
-        PX_TRY(px_conv_forward(model, &b->lstm[d].input_to_state, u, (px_tensor){0}, b->lstm[d].gates));
+        PX_TRY(px_conditional_forward(model, &b->lstm[d].input_to_state, u, b->lstm[d].gates));
     PX_TRY(model->device->ops->recurrence_forward(model->device, &recurrence));
     if (b->directions > 1)
         PX_TRY(px_run(model->device, shift_rows, .grid = model->grid, .down = 1,
@@ -136,8 +137,8 @@ static px_status recurrent_backward(px_model *model, px_block *block, px_tensor 
     for (int d = 0; d < b->directions; d++) {
         const px_lstm *lstm = &b->lstm[d];
         PX_TRY(px_conv_weight_gradient(model, &lstm->state_to_state, lstm->h, lstm->gates));
-        PX_TRY(px_conv_weight_gradient(model, &lstm->input_to_state, u, lstm->gates));
-        PX_TRY(px_conv_input_gradient(model, &lstm->input_to_state, lstm->gates, u, d == 0 ? add : grad, grad));
+        PX_TRY(px_conditional_weight_gradient(model, &lstm->input_to_state, u, lstm->gates));
+        PX_TRY(px_conv_input_gradient(model, &lstm->input_to_state.layer, lstm->gates, u, d == 0 ? add : grad, grad));
     }
     return PX_OK;
 }

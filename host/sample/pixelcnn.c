@@ -11,7 +11,7 @@ typedef struct pixelcnn_decoder {
 static void pixelcnn_create(px_decoder *d) {
     pixelcnn_decoder *b = d->blocks;
     b->reduce = PX_STACK(d, px_pixelcnn, reduce, 1);
-    b->conv = PX_STACK(d, px_pixelcnn, conv, 1);
+    b->conv = PX_STACK(d, px_pixelcnn, conv.layer, 1);
     b->expand = PX_STACK(d, px_pixelcnn, expand, 1);
 }
 

@@ -18,7 +18,7 @@ static void recurrent_create(px_decoder *d) {
     recurrent_decoder *b = d->blocks;
     b->directions = ((const px_recurrent *)d->model->blocks[0])->directions;
     for (int i = 0; i < b->directions; i++) {
-        b->input_to_state[i] = PX_STACK(d, px_recurrent, lstm[i].input_to_state, PX_GATES);
+        b->input_to_state[i] = PX_STACK(d, px_recurrent, lstm[i].input_to_state.layer, PX_GATES);
         b->state_to_state[i] = PX_STACK(d, px_recurrent, lstm[i].state_to_state, PX_GATES);
     }
     b->expand = PX_STACK(d, px_recurrent, expand, 1);

@@ -72,12 +72,12 @@ static px_status run_pass(px_accumulation *a) {
     return px_run(px_model_device(a->model), add_gradients, .x = px_model_gradients(a->model), .sum = a->sum);
 }
 
-px_status px_accumulation_add(px_accumulation *a, int part, const uint8_t *levels) {
+px_status px_accumulation_add(px_accumulation *a, int part, const uint8_t *levels, const uint8_t *conditions) {
     px_device *device = px_model_device(a->model);
     px_status status = PX_OK;
     px_model_set_gradient_hook(a->model, NULL, NULL);
     if (part == 0) PX_TRY(device->ops->clear(device, a->sum.data, px_tensor_bytes(&a->sum)));
-    PX_TRY(px_model_upload_batch(a->model, levels, a->images));
+    PX_TRY(px_model_upload_batch(a->model, levels, conditions, a->images));
     const px_graph_key key = px_model_graph_key(a->model);
     const px_proof_state state = {.count = 2, .tensor = {px_model_nats_tensor(a->model), a->sum}};
     while (px_graph_issue(&a->graph, device, &key, &state, &status)) status = run_pass(a);

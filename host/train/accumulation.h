@@ -22,9 +22,11 @@ size_t px_accumulation_bytes(const px_model *model, int parts, int images);
 int px_accumulation_parts(const px_accumulation *accumulation);
 
 /* Forward and backward of micro-batch `part`, from 0 to parts - 2, whose gradients are added to a sum that part 0
- * starts at 0. levels: as for px_step_run. A device with graphs captures the pass. Removes the model's gradient hook.
+ * starts at 0. levels, conditions: as for px_step_run. A device with graphs captures the pass. Removes the model's
+ * gradient hook.
  */
-px_status px_accumulation_add(px_accumulation *accumulation, int part, const uint8_t *levels);
+px_status px_accumulation_add(px_accumulation *accumulation, int part, const uint8_t *levels,
+                              const uint8_t *conditions);
 
 /* Adds the sum to the model's gradients of the last micro-batch, for all elements from `first` on that it has not been
  * added to in this pass. first: as for px_gradient_hook; the pass ends with 0. Does nothing for NULL. */

@@ -107,7 +107,7 @@ typedef struct model_visitor {
 static px_status visit_model(void *visitor, const px_batch *batch) {
     model_visitor *v = visitor;
     double *nats = v->nats + batch->first;
-    PX_TRY(px_model_forward(v->model, batch->levels, batch->images, false));
+    PX_TRY(px_model_forward(v->model, batch->levels, batch->conditions, batch->images, false));
     PX_TRY(px_model_nats(v->model, nats));
     for (int i = 0; i < batch->images; i++) {
         const size_t at = batch->first + (size_t)i;

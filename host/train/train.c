@@ -43,17 +43,23 @@ static px_proof_state state_of(const px_step *s) {
     return state;
 }
 
-px_status px_step_run(px_step *s, const uint8_t *levels, int images, int64_t update, double rate) {
+px_status px_step_run(px_step *s, const uint8_t *levels, const uint8_t *conditions, int images, int64_t update,
+                      double rate) {
     px_device *device = px_model_device(s->model);
     const px_model_spec *spec = px_model_spec_of(s->model);
     const int last = px_accumulation_parts(s->accumulation) - 1, part_images = images / (last + 1);
-    const size_t pixels = (size_t)spec->height * (size_t)spec->width, values = pixels * (size_t)spec->channels;
-    const size_t part_bytes = (size_t)part_images * values;
+    const size_t part = (size_t)part_images;
+    const size_t part_bytes = part * (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    const size_t part_conditions = part *
+                                   px_condition_bytes(&spec->condition, spec->height, spec->width, spec->channels);
     px_status status = PX_OK;
-    for (int part = 0; part < last; part++)
-        PX_TRY(px_accumulation_add(s->accumulation, part, levels + (size_t)part * part_bytes));
+    for (int p = 0; p < last; p++) {
+        PX_TRY(px_accumulation_add(s->accumulation, p, levels, conditions));
+        levels += part_bytes;
+        if (conditions) conditions += part_conditions;
+    }
     px_model_set_gradient_hook(s->model, gradients_ready, s);
-    PX_TRY(px_model_upload_batch(s->model, levels + (size_t)last * part_bytes, part_images));
+    PX_TRY(px_model_upload_batch(s->model, levels, conditions, part_images));
     PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
     const px_graph_key key = px_model_graph_key(s->model);
     const px_proof_state state = state_of(s);
@@ -108,8 +114,8 @@ static px_status train_loop(px_trainer *t) {
     while (t->issued < t->config->train.steps && t->stop == PX_OK) {
         px_batch batch;
         PX_TRY(px_loader_next(t->loader, t->issued, &batch));
-        PX_TRY(
-            px_step_run(&t->step, batch.levels, batch.images, t->issued + 1, px_learning_rate(t->config, t->issued)));
+        PX_TRY(px_step_run(&t->step, batch.levels, batch.conditions, batch.images, t->issued + 1,
+                           px_learning_rate(t->config, t->issued)));
         PX_TRY(px_trainer_issued(t));
         PX_TRY(collect_to(t, t->issued - 1)); /* loss and gradient norm of all ranks */
         PX_TRY(run_actions(t));

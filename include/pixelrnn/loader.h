@@ -23,8 +23,8 @@ typedef struct px_loader_options {
     int parts;        /* micro-batches of a batch, which they divide evenly; 0 is 1 */
     int first, share; /* a rank reads only images first to first + share - 1 of each micro-batch; share 0: all */
     px_loader_order order;
-    uint64_t seed; /* of the order and the augmentation */
-    bool flip;     /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
+    uint64_t seed;          /* of the order and the augmentation */
+    bool flip;              /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
     px_condition condition; /* of each image, which batches then hold beside its levels */
     bool binarize; /* two levels: level 1 with probability value / 255, chosen anew in each epoch; a pass is epoch 0 */
     /* For a pass: read only these images of the source, in this order; borrowed. NULL: all images. */
@@ -38,7 +38,7 @@ typedef struct px_batch {
      * thread overwrite them, so an upload must be complete by then. */
     const uint8_t *levels;
     const uint8_t *conditions; /* the condition of each image (condition.h), in the same memory; NULL without one */
-    size_t first; /* position of the first image in the endless order */
+    size_t first;              /* position of the first image in the endless order */
 } px_batch;
 
 typedef struct px_loader px_loader;

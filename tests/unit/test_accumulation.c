@@ -46,7 +46,7 @@ static void run_steps(px_step *step, const px_model_spec *spec, outcome *o) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     for (int i = 0; i < STEPS; i++) {
         uint8_t *levels = px_test_images(spec, BATCH, 20 + (uint64_t)i);
-        assert_ok(device->ctx, px_step_run(step, levels, BATCH, i + 1, 0.02));
+        assert_ok(device->ctx, px_step_run(step, levels, NULL, BATCH, i + 1, 0.02));
         const px_tensor nats = px_step_nats(step);
         assert_int_equal((int)nats.rows, BATCH);
         assert_ok(device->ctx, device->ops->download(device, o->nats[i], nats.data, px_tensor_bytes(&nats)));

@@ -86,7 +86,7 @@ static void open_bench(bench *b, const px_model_spec *spec, px_type activation) 
     assert_ok(&b->ctx, px_model_create(b->device, spec, &b->model));
     assert_ok(&b->ctx, px_model_initialise(b->model, 3));
     assert_ok(&b->ctx, px_model_reserve(b->model, IMAGES, PX_PURPOSE_TRAIN));
-    assert_ok(&b->ctx, px_model_forward(b->model, levels, IMAGES, true));
+    assert_ok(&b->ctx, px_model_forward(b->model, levels, NULL, IMAGES, true));
     assert_ok(&b->ctx, px_model_nats(b->model, b->nats));
     assert_ok(&b->ctx, px_model_backward(b->model));
     b->gradients = px_test_download(b->device, px_model_gradients(b->model));

@@ -246,7 +246,7 @@ static void compare_nats(px_type activation, double tolerance, double on_cuda) {
         assert_true(levels && keep);
         px_sample_request request = {.seed = 7, .images = MANY, .temperature = temperatures[i % 3]};
         assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, found, NULL));
-        assert_ok(&f.ctx, px_model_forward(f.model, levels, MANY, false));
+        assert_ok(&f.ctx, px_model_forward(f.model, levels, NULL, MANY, false));
         assert_ok(&f.ctx, px_model_nats(f.model, want));
         keep[0] = 1;
         request.given = levels, request.keep = keep;

@@ -32,7 +32,7 @@ typedef struct golden_case {
     px_context ctx;
     px_device *device;
     px_safetensors *expected;
-    uint8_t *levels;
+    uint8_t *levels, *conditions;
     int images;
 } golden_case;
 
@@ -66,6 +66,33 @@ static void expect_flat(golden_case *golden, px_model *model, px_tensor flat, co
     free(host);
 }
 
+/* Reads the labels of a class condition, integers of 64 bits behind the header of an .npy file. */
+static void read_labels(golden_case *golden) {
+    uint8_t start[10], label[8];
+    FILE *file = fopen(golden_path(golden, "images.labels.npy"), "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(start, 1, sizeof start, file), sizeof start);
+    assert_int_equal(fseek(file, start[8] + 256 * start[9], SEEK_CUR), 0);
+    for (int n = 0; n < golden->images; n++) {
+        assert_int_equal(fread(label, 1, sizeof label, file), sizeof label);
+        px_condition_set_label(golden->conditions + PX_LABEL_BYTES * n, label[0]);
+    }
+    assert_int_equal(fgetc(file), EOF);
+    fclose(file);
+}
+
+/* images: the 8-bit images that become levels. */
+static void make_conditions(golden_case *golden, const px_model_spec *spec, const uint8_t *images) {
+    const size_t values = (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    const size_t bytes = px_condition_bytes(&spec->condition, spec->height, spec->width, spec->channels);
+    golden->conditions = malloc((size_t)golden->images * bytes + 1);
+    assert_non_null(golden->conditions);
+    if (spec->condition.kind == PX_CONDITION_CLASS) read_labels(golden);
+    for (size_t n = 0; n < (size_t)golden->images && spec->condition.kind == PX_CONDITION_IMAGE; n++)
+        px_condition_from_image(images + n * values, spec->height, spec->width, spec->channels, spec->condition.scale,
+                                spec->levels, golden->conditions + n * bytes);
+}
+
 static void read_images(golden_case *golden, const px_model_spec *spec) {
     px_source *source;
     assert_ok(&golden->ctx, px_source_open(&golden->ctx, golden_path(golden, "images.npy"), NULL, &source));
@@ -76,6 +103,7 @@ static void read_images(golden_case *golden, const px_model_spec *spec) {
     assert_non_null(golden->levels);
     for (size_t n = 0; n < source->count; n++)
         assert_ok(&golden->ctx, source->read(source, &golden->ctx, n, golden->levels + n * image));
+    make_conditions(golden, spec, golden->levels);
     for (size_t i = 0; i < source->count * image; i++) golden->levels[i] = px_quantise(golden->levels[i], spec->levels);
     px_source_close(source);
 }
@@ -91,7 +119,7 @@ static px_model *load(golden_case *golden) {
 }
 
 static void step(golden_case *golden, px_model *model, px_optimizer *optimizer, int update, double rate) {
-    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, true));
+    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->conditions, golden->images, true));
     assert_ok(&golden->ctx, px_model_backward(model));
     assert_ok(&golden->ctx, px_optimizer_upload_scalars(optimizer, update, rate));
     assert_ok(&golden->ctx, px_optimizer_update(optimizer));
@@ -101,7 +129,7 @@ static void check_forward(golden_case *golden, px_model *model) {
     double nats[64];
     px_tensor logits;
     assert_true(golden->images <= 64);
-    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->images, false));
+    assert_ok(&golden->ctx, px_model_forward(model, golden->levels, golden->conditions, golden->images, false));
     assert_ok(&golden->ctx, px_model_nats(model, nats));
     expect(golden, "nats_per_image", nats, px_element_double);
     assert_ok(&golden->ctx, px_model_logits(model, golden->images, &logits));
@@ -132,6 +160,7 @@ static void begin(golden_case *golden, const char *folder, px_type activation, d
 
 static void end(golden_case *golden) {
     free(golden->levels);
+    free(golden->conditions);
     px_safetensors_close(golden->expected);
     px_device_close(golden->device);
 }

@@ -54,7 +54,7 @@ typedef struct checker {
 
 static double loss(checker *check) {
     double nats[8], sum = 0;
-    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, check->current->images, false));
+    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, NULL, check->current->images, false));
     assert_ok(&check->ctx, px_model_nats(check->model, nats));
     for (int n = 0; n < check->current->images; n++) sum += nats[n];
     return sum / ((double)check->current->images * (double)px_test_values(&check->current->spec));
@@ -158,7 +158,7 @@ static void test_case(void **state) {
     check.levels = px_test_images(spec, check.current->images, seed);
     check.weights = px_test_download(check.device, px_model_weights(check.model));
     assert_ok(&check.ctx, px_model_reserve(check.model, check.current->images, PX_PURPOSE_TRAIN));
-    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.current->images, true));
+    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, NULL, check.current->images, true));
     assert_ok(&check.ctx, px_model_backward(check.model));
     check.gradients = px_test_download(check.device, px_model_gradients(check.model));
     check.loss = loss(&check);

@@ -58,7 +58,7 @@ typedef struct test_case {
 static void evaluate(trace *t, px_device *device, px_model *model, px_tensor average, const uint8_t *levels) {
     double nats[MAX_IMAGES];
     assert_ok(device->ctx, px_model_use_weights(model, average));
-    assert_ok(device->ctx, px_model_forward(model, levels, MAX_IMAGES - 1, false));
+    assert_ok(device->ctx, px_model_forward(model, levels, NULL, MAX_IMAGES - 1, false));
     assert_ok(device->ctx, px_model_nats(model, nats));
     trace_add(t, MAX_IMAGES - 1, px_element_double, nats);
 }
@@ -76,7 +76,7 @@ static void run_step(trace *t, px_step *step, const px_model_spec *spec, int i) 
     if (script[i].evaluated) evaluate(t, device, model, average, levels);
     if (script[i].evaluated || (i > 0 && script[i].averaged != script[i - 1].averaged))
         assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_tensor){0}));
-    assert_ok(device->ctx, px_step_run(step, levels, script[i].images, i + 1, 0.02 / (i + 1)));
+    assert_ok(device->ctx, px_step_run(step, levels, NULL, script[i].images, i + 1, 0.02 / (i + 1)));
     assert_ok(device->ctx, px_model_nats(model, nats));
     assert_ok(device->ctx, device->ops->download(device, &norm, px_optimizer_norm(optimizer).data, sizeof norm));
     trace_add(t, (size_t)script[i].images, px_element_double, nats);
@@ -225,7 +225,7 @@ static void gradients_are_reduced_in_every_step(void **state) {
     px_step step = {.model = model, .optimizer = optimizer, .reduction = reduction};
     for (int i = 1; i <= REDUCED_STEPS; i++) {
         const int before = sums;
-        assert_ok(&ctx, px_step_run(&step, levels, MAX_IMAGES, i, 0.01));
+        assert_ok(&ctx, px_step_run(&step, levels, NULL, MAX_IMAGES, i, 0.01));
         assert_true(sums > before);
         assert_int_equal(finishes, i);
     }
@@ -259,7 +259,7 @@ static trace trace_of_accumulation(const test_case *c, px_test_graph_mode how) {
     for (int i = 0; i < ACCUMULATED_STEPS; i++) {
         double nats[PARTS * MAX_IMAGES];
         uint8_t *levels = px_test_images(&c->model, PARTS * MAX_IMAGES, 40 + (uint64_t)i);
-        assert_ok(&ctx, px_step_run(&step, levels, PARTS * MAX_IMAGES, i + 1, 0.01));
+        assert_ok(&ctx, px_step_run(&step, levels, NULL, PARTS * MAX_IMAGES, i + 1, 0.01));
         assert_ok(&ctx, device->ops->download(device, nats, px_step_nats(&step).data, sizeof nats));
         trace_add(&t, PARTS * MAX_IMAGES, px_element_double, nats);
         trace_add_tensor(&t, device, px_model_weights(model));

@@ -27,7 +27,7 @@ static px_model_spec spec_of(int kind, int layers, int hidden, int height, int w
 
 static void train(px_model *model, const uint8_t *levels, int images) {
     px_context *ctx = px_model_device(model)->ctx;
-    assert_ok(ctx, px_model_forward(model, levels, images, true));
+    assert_ok(ctx, px_model_forward(model, levels, NULL, images, true));
     assert_ok(ctx, px_model_backward(model));
 }
 
@@ -163,18 +163,18 @@ static void test_batches(void **state) {
         uint8_t *levels = px_test_images(&spec, IMAGES, 4);
         double whole[IMAGES], parts[IMAGES];
         assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-        assert_ok(&f.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&f.ctx, px_model_forward(model, levels, NULL, IMAGES, false));
         assert_ok(&f.ctx, px_model_nats(model, whole));
         for (int size = 1; size < IMAGES; size++) {
             for (int first = 0; first < IMAGES; first += size) {
                 const int images = IMAGES - first < size ? IMAGES - first : size;
-                assert_ok(&f.ctx, px_model_forward(model, levels + (size_t)first * values, images, false));
+                assert_ok(&f.ctx, px_model_forward(model, levels + (size_t)first * values, NULL, images, false));
                 assert_ok(&f.ctx, px_model_nats(model, parts + first));
             }
             expect_nats(&spec, "in parts", parts, whole, IMAGES);
         }
         assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_EVALUATE));
-        assert_ok(&f.ctx, px_model_forward(model, levels, IMAGES, false));
+        assert_ok(&f.ctx, px_model_forward(model, levels, NULL, IMAGES, false));
         assert_ok(&f.ctx, px_model_nats(model, parts));
         expect_nats(&spec, "evaluated", parts, whole, IMAGES);
         free(levels);
@@ -221,14 +221,14 @@ static void test_use_weights(void **state) {
     double own[2], other, after;
     for (int i = 0; i < 2; i++) {
         assert_ok(&f.ctx, px_model_reserve(models[i], 1, PX_PURPOSE_EVALUATE));
-        assert_ok(&f.ctx, px_model_forward(models[i], levels, 1, false));
+        assert_ok(&f.ctx, px_model_forward(models[i], levels, NULL, 1, false));
         assert_ok(&f.ctx, px_model_nats(models[i], &own[i]));
     }
     assert_ok(&f.ctx, px_model_use_weights(models[0], px_model_weights(models[1])));
-    assert_ok(&f.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&f.ctx, px_model_forward(models[0], levels, NULL, 1, false));
     assert_ok(&f.ctx, px_model_nats(models[0], &other));
     assert_ok(&f.ctx, px_model_use_weights(models[0], (px_tensor){0}));
-    assert_ok(&f.ctx, px_model_forward(models[0], levels, 1, false));
+    assert_ok(&f.ctx, px_model_forward(models[0], levels, NULL, 1, false));
     assert_ok(&f.ctx, px_model_nats(models[0], &after));
     if (other != own[1] || after != own[0] || own[0] == own[1])
         fail_msg("nats of the models: %.12g and %.12g; of model 0 with the weights of model 1: %.12g, with its own "

@@ -119,7 +119,7 @@ static void run_updates(test_run *run, const px_model_spec *spec, const px_optim
     bool clipped = false;
     for (int update = 1; update <= UPDATES; update++) {
         const double rate = 0.02 / update;
-        assert_ok(&run->ctx, px_model_forward(run->model, levels, IMAGES, true));
+        assert_ok(&run->ctx, px_model_forward(run->model, levels, NULL, IMAGES, true));
         assert_ok(&run->ctx, px_model_backward(run->model));
         px_real *gradients = px_test_download(run->device, px_model_gradients(run->model));
         update_reference(&run->reference, gradients, update, rate);

@@ -120,7 +120,7 @@ static px_status record(void *context, size_t first) {
 
 static px_real *compute_gradients(px_model *model, const uint8_t *levels, int images) {
     px_context *ctx = px_model_device(model)->ctx;
-    assert_ok(ctx, px_model_forward(model, levels, images, true));
+    assert_ok(ctx, px_model_forward(model, levels, NULL, images, true));
     assert_ok(ctx, px_model_backward(model));
     return px_test_download(px_model_device(model), px_model_gradients(model));
 }

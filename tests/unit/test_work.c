@@ -55,7 +55,7 @@ static void check_step(px_context *ctx, const px_model_spec *spec) {
     double found[PX_PROFILES];
     for (int kind = 0; kind < PX_PROFILES; kind++) {
         px_profile_begin(&profile, device, (px_profile_kind)kind);
-        assert_ok(ctx, px_model_forward(model, levels, IMAGES, true));
+        assert_ok(ctx, px_model_forward(model, levels, NULL, IMAGES, true));
         assert_ok(ctx, px_model_backward(model));
         px_profile_end(&profile, device);
         found[kind] = 0;

@@ -421,9 +421,9 @@ static px_status weight_gradient(px_cuda *cuda, const px_convolve_weight_gradien
     return segments > 1 ? weight_gradient_total(cuda, k, sums, cuda->workspace) : PX_OK;
 }
 
-/* Sums the rows of dy that belong to each row of dbias, in several levels: each level sums segments of rows in parallel,
- * until few rows are left. A thread sums one column of a segment. Segments are short, so that there are enough threads
- * for all multiprocessors. */
+/* Sums the rows of dy that belong to each row of dbias, in several levels: each level sums segments of rows in
+ * parallel, until few rows are left. A thread sums one column of a segment. Segments are short, so that there are
+ * enough threads for all multiprocessors. */
 static px_status bias_gradient(px_cuda *cuda, px_tensor dy, px_tensor dbias) {
     enum { SHORT = 64, MAX = 2048 };
     px_tensor sums = dy;
