@@ -12,6 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A spec for tables of cases, with or without a condition: PX_SPEC(PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2,
+ * PX_CLASSES(3)). */
+#define PX_SPEC(kind_, layers_, hidden_, head_, residual_, skip_, height_, width_, channels_, levels_, ...)            \
+    {                                                                                                                  \
+        .kind = PX_MODEL_##kind_, .layers = layers_, .hidden = hidden_, .head = head_, .residual = residual_,          \
+        .skip = skip_, .height = height_, .width = width_, .channels = channels_, .levels = levels_, __VA_ARGS__       \
+    }
+#define PX_CLASSES(count) .condition = {.kind = PX_CONDITION_CLASS, .classes = count}
+#define PX_SCALE(factor)  .condition = {.kind = PX_CONDITION_IMAGE, .scale = factor}
+
 /* A uniform number in (-1, 1), a function of seed and index. */
 static inline double px_test_number(uint64_t seed, uint64_t index) {
     const px_random4 r = px_random(seed, PX_RANDOM_DATA, 0, index);
@@ -60,8 +70,9 @@ static inline void px_test_upload_weights(px_model *model, px_real *host) {
     free(host);
 }
 
-/* A model with initial weights times 2, so that signals do not fade in so narrow a network, and biases changed by up to
- * 0.5, so that none is 0. The environment variable PX_TEST_SEED is added to the seed, to run a test with other weights.
+/* A model with initial weights times 2, so that signals do not fade in so narrow a network, and biases and weights of
+ * conditions changed by up to 0.5, so that none is 0. The environment variable PX_TEST_SEED is added to the seed, to
+ * run a test with other weights.
  */
 static inline px_model *px_test_model(px_device *device, const px_model_spec *spec, uint64_t seed) {
     px_model *model;
@@ -75,7 +86,7 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
         for (size_t e = p->offset; e < p->offset + p->count; e++)
-            host[e] = p->rank > 1 ? 2 * host[e] : host[e] + (px_real)(0.5 * px_test_number(seed, e));
+            host[e] = p->rank > 1 && p->gain > 0 ? 2 * host[e] : host[e] + (px_real)(0.5 * px_test_number(seed, e));
     }
     px_test_upload_weights(model, host);
     return model;
@@ -95,12 +106,28 @@ static inline uint8_t *px_test_images(const px_model_spec *spec, int images, uin
     return levels;
 }
 
+/* Random conditions; NULL for a model without one. The caller frees them. */
+static inline uint8_t *px_test_conditions(const px_model_spec *spec, int images, uint64_t seed) {
+    const px_condition *c = &spec->condition;
+    const size_t bytes = px_condition_bytes(c, spec->height, spec->width, spec->channels);
+    if (bytes == 0) return NULL;
+    uint8_t *conditions = malloc((size_t)images * bytes + 1);
+    assert_non_null(conditions);
+    for (size_t i = 0; i < (size_t)images * bytes && c->kind == PX_CONDITION_IMAGE; i++)
+        conditions[i] = (uint8_t)px_test_pick(seed, i, (size_t)spec->levels);
+    for (int n = 0; n < images && c->kind == PX_CONDITION_CLASS; n++)
+        px_condition_set_label(conditions + PX_LABEL_BYTES * n,
+                               (int)px_test_pick(seed, (uint64_t)n, (size_t)c->classes));
+    return conditions;
+}
+
 /* "row_lstm 4 x 3 x 1, 5 levels, 2 layers, hidden 5, head 6, residual"; overwritten by the next call. */
 static inline const char *px_test_name(const px_model_spec *s) {
-    static char text[160];
-    snprintf(text, sizeof text, "%s %d x %d x %d, %d levels, %d layers, hidden %d, head %d%s%s",
+    static char text[192];
+    snprintf(text, sizeof text, "%s %d x %d x %d, %d levels, %d layers, hidden %d, head %d%s%s, condition %s",
              px_config_word("model.kind", (int)s->kind), s->height, s->width, s->channels, s->levels, s->layers,
-             s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "");
+             s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "",
+             px_config_word("model.condition", (int)s->condition.kind));
     return text;
 }
 
