@@ -124,6 +124,35 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
 px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
                             const px_cifar_batches *batches, const px_source_options *options, px_source **source);
 
+/* ---- Labels (labels.c, folder_labels.c) ---- */
+
+typedef struct px_labels {
+    uint16_t *values; /* allocated with malloc */
+    size_t count;
+} px_labels;
+
+/* Reads a file of labels. images: if IMAGES.sfv has a line for this file, its checksum is compared; or NULL. */
+px_status px_labels_read(px_context *ctx, const char *path, const char *images, px_labels *labels);
+
+/* Reads several files of labels, separated by tabs, one after the other. */
+px_status px_labels_read_list(px_context *ctx, const char *list, px_labels *labels);
+
+/* Reads labels from a .npy file in memory: integers [N] or [N, 1]. first: the number that means label 0. */
+px_status px_labels_of_npy(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int first,
+                           px_labels *labels);
+
+/* Gives labels to a source, or if status is not PX_OK the reason why it has none. Takes labels, which come from the
+ * file or array `from`. Their number must be that of the images, else they are not used. */
+void px_source_set_labels(px_source *source, px_status status, const px_context *why, const char *from,
+                          px_labels labels);
+
+/* Gives a source the labels of the file that belongs to its file `images`. split: names a config key in the message if
+ * there is none. */
+void px_labels_beside(const char *images, px_split split, px_source *source);
+
+/* Gives a source the labels of images with these paths, which are the indices of their folders. */
+void px_labels_of_folders(const px_name_list *paths, px_split split, px_source *source);
+
 /* ---- Shared by the formats ---- */
 
 /* The shape of a set of images. */
@@ -169,10 +198,14 @@ px_status px_values_apply(px_context *ctx, const px_source_options *options, px_
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,
                          size_t found);
 
-/* Compares the CRC-32 of the .npy file at path, whose bytes are input, with the one in path.sfv. px_pack writes that
- * file: a line "NAME CRC32"; lines that begin with ; are comments. Nothing is compared if there is no such file, or
- * path does not end in .npy. PX_ERR_FORMAT if the checksums differ, or path.sfv has no line for this file. */
-px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *input);
+/* Compares the CRC-32 of the .npy file at path, whose bytes are input, with the one in images.sfv. px_pack writes that
+ * file: a line "NAME CRC32" for the images, and one for their labels; lines that begin with ; are comments. Nothing is
+ * compared if there is no such file, or path does not end in .npy. PX_ERR_FORMAT if the checksums differ, or there is
+ * no line for path; if path are labels, not the images, no line is required. */
+px_status px_checksum_check(px_context *ctx, const char *path, const char *images, const px_byte_source *input);
+
+/* Writes the path of the labels that belong to a .npy file, idx or .amat: FILE.labels.npy. */
+px_status px_labels_path(px_context *ctx, const char *images, char path[PX_PATH]);
 
 /* The side of the square that has so many pixels; 0 if pixels is not a square number. */
 size_t px_square_side(size_t pixels);
