@@ -25,8 +25,10 @@ typedef struct px_loader_options {
     px_loader_order order;
     uint64_t seed; /* of the order and the augmentation */
     bool flip;     /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
-    px_condition condition; /* of each image, which batches then hold beside its levels */
     bool binarize; /* two levels: level 1 with probability value / 255, chosen anew in each epoch; a pass is epoch 0 */
+    /* Batches hold the condition of each image, as px_source_condition writes it for the image after flip and binarize
+     * (which gives intensities 0 and 255). The source must pass px_source_check_condition. */
+    px_condition condition;
     /* For a pass: read only these images of the source, in this order; borrowed. NULL: all images. */
     const size_t *subset;
     size_t subset_count;
@@ -38,7 +40,7 @@ typedef struct px_batch {
      * thread overwrite them, so an upload must be complete by then. */
     const uint8_t *levels;
     const uint8_t *conditions; /* the condition of each image (condition.h), in the same memory; NULL without one */
-    size_t first; /* position of the first image in the endless order */
+    size_t first;              /* position of the first image in the endless order */
 } px_batch;
 
 typedef struct px_loader px_loader;
