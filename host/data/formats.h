@@ -7,20 +7,24 @@
  *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
  *   formats     one file each: npy_header.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
  *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
- *               array files of a folder), digits.c and ising.c (generated)
+ *               array files of a folder), digits.c and ising.c (generated); labels.c (files of labels) and
+ *               folder_labels.c (folders as labels)
  *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances
  *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy.c
  *   files       byte_source.c, archive.c (libarchive), checksum.c, source_base.c
  *
- * The users of sources, loader.c (with augment.c, permute.c), pack.c and digest.c, only call px_source.read.
+ * The users of sources, loader.c (with augment.c, permute.c), condition.c, pack.c and digest.c, only call
+ * px_source.read and read its fields.
  *
  * To add a format:
  *   1. Write FORMAT_source.c with px_FORMAT_recognise, which looks at the first 512 bytes, and px_FORMAT_open. If its
  *      images lie at equal distances, px_FORMAT_open parses the header into a px_array and calls px_array_open;
  *      idx_source.c is an example. Otherwise it calls px_source_create and fills in read and close.
  *   2. Declare both below, and add a row to the table `formats` in source.c.
- *   3. Name the format in pixelrnn/source.h, in source.c's fail_unknown and in configs/README.md.
- *   4. Test good and malformed files (tests/unit/test_data_FORMAT.c), and add a seed for the fuzzer
+ *   3. If the format has labels, read them if options->labels is set, and call px_source_set_labels. Files without any
+ *      are labelled by a file beside them (px_labels_beside).
+ *   4. Name the format in pixelrnn/source.h, in source.c's fail_unknown and in configs/README.md.
+ *   5. Test good and malformed files (tests/unit/test_data_FORMAT.c), and add a seed for the fuzzer
  *      (tests/fuzz/make_corpus.py). */
 #ifndef PIXELRNN_DATA_FORMATS_H
 #define PIXELRNN_DATA_FORMATS_H

@@ -1,6 +1,6 @@
 #!/bin/bash
-# pixelrnn pack that is killed, fills the disk, or whose source is truncated; with labels, too. The older file stays or is replaced
-# completely, always with its own checksum, and the next pack removes what the last one left.
+# pixelrnn pack that is killed, fills the disk, or whose source is truncated, and labels that are packed. The older file
+# stays or is replaced completely, always with its own checksum, and the next pack removes what the last one left.
 #
 # PX_TEST_LONG=1: a hundred kills. PX_TEST_SEED: seed of the moments of the kills.
 # shellcheck source=tests/support/shell.sh
