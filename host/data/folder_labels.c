@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The name of a class: a part of an image's path. */
+/* The name of a class, without a part that all have: a part of an image's path. */
 typedef struct class_name {
     const char *text;
     size_t length;
@@ -15,7 +15,8 @@ typedef struct class_list {
     size_t count, capacity;
 } class_list;
 
-/* The length of the folder that all paths begin with, including its slash. */
+/* The length of the text that all paths and the folder of the first one begin with. It may end within the names of the
+ * classes, which does not change their order. */
 static size_t shared_length(const px_name_list *paths) {
     const char *first = px_name_list_at(paths, 0);
     size_t length = (size_t)(px_archive_basename(first) - first);
@@ -23,7 +24,6 @@ static size_t shared_length(const px_name_list *paths) {
         const char *path = px_name_list_at(paths, n);
         size_t same = 0;
         while (same < length && path[same] == first[same]) same++;
-        while (same > 0 && first[same - 1] != '/') same--;
         length = same;
     }
     return length;

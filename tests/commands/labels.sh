@@ -65,7 +65,8 @@ unconditional() {
     mkdir -p broken && cp train.npy valid.npy broken && echo text >broken/train.labels.npy && labels 4 9 >broken/valid.labels.npy || return
     trains plain --set model.condition=none --set data.train=broken/train.npy --set data.validation=broken/valid.npy --set data.test_labels=absent.npy &&
         rm broken/*.labels.npy && trains bare --set model.condition=none --set data.train=broken/train.npy --set data.validation=broken/valid.npy --set data.test_labels=absent.npy &&
-        cmp plain.data bare.data && cmp {plain,bare}/checkpoints/000000003/model.safetensors && ! cmp -s plain.data beside.data
+        cmp plain.data bare.data && cp train.labels.npy valid.labels.npy broken &&
+        trains good --set model.condition=none --set data.train=broken/train.npy --set data.validation=broken/valid.npy && cmp plain.data good.data && cmp {plain,bare}/checkpoints/000000003/model.safetensors && ! cmp -s plain.data beside.data
 }
 check "train: without a condition, files of labels are not opened" unconditional
 

@@ -300,7 +300,7 @@ static void wrong_labels_in_npz_are_refused(void **state) {
 /* Classes are in the order of names, whatever the order of the archive. */
 static void folders_are_labels(void **state) {
     (void)state;
-    static const char *const names[] = {"in/dog/1.png", "in/cat/2.png", "in/ca/x/3.png", "in/cat-b/4.png",
+    static const char *const names[] = {"in/caz/1.png", "in/cat/2.png", "in/ca/x/3.png", "in/cat-b/4.png",
                                         "in/cat/1.png"};
     static const int as_stored[] = {3, 1, 0, 2, 1}, as_listed[] = {0, 1, 1, 2, 3};
     static image_file files[5];
@@ -441,14 +441,18 @@ static void conditions_are_checked(void **state) {
                   "checked.npy: found label 4 of image 0, expected 0 to 3 (model.classes: 4)");
     check_message(px_source_check_condition(&ctx, none, &condition), PX_ERR_CONFIG, &ctx, "model.condition is class",
                   "checked.npy: found no labels, expected one for each image");
-    source->classes = 6; /* as of six sub-folders */
+    condition.classes = 10;
+    source->classes = 9; /* as of nine sub-folders */
     check_message(px_source_check_condition(&ctx, source, &condition), PX_ERR_CONFIG, &ctx, path,
-                  "checked.npy: found 6 sub-folders, expected model.classes, 4");
+                  "checked.npy: found 9 sub-folders, expected model.classes, 10");
     condition.kind = PX_CONDITION_IMAGE;
     assert_ok(&ctx, px_source_check_condition(&ctx, none, &condition));
     condition.scale = 4;
     check_message(px_source_check_condition(&ctx, none, &condition), PX_ERR_CONFIG, &ctx, path,
                   "checked.npy: found images of 2 x 2, expected multiples of model.scale, 4");
+    none->height = 4;
+    check_message(px_source_check_condition(&ctx, none, &condition), PX_ERR_CONFIG, &ctx, path,
+                  "found images of 4 x 2, expected multiples of model.scale, 4");
     condition.kind = PX_CONDITION_NONE;
     assert_ok(&ctx, px_source_check_condition(&ctx, none, &condition));
     px_source_close(source);

@@ -424,6 +424,10 @@ static void older_labels_are_not_mixed_with_new_images(void **state) {
     assert_ok(&ctx, pack(&ctx, px_test_path("plain.npy"), (px_source_options){.labels = true}, to, &t, &packed));
     read_file(to, &now);
     check_checksum(to, &packed, &now);
+    write_plain("labelled.labels.npy", &old); /* labels of the user's own have no checksum */
+    source = open_source(to, (px_source_options){.labels = true});
+    assert_non_null(source->labels);
+    px_source_close(source);
 }
 
 int main(void) {
