@@ -88,7 +88,7 @@ check "completion of commands" completes 'pixelrnn tr' train
 check "completion of options" completes 'pixelrnn sample run --t' --temperature
 check "completion of words" completes 'pixelrnn pack images --split t' 'train test'
 check "completion of keys" completes 'pixelrnn train demo.yaml --set model.' \
-    'model.kind= model.layers= model.hidden= model.head= model.residual= model.skip='
+    'model.kind= model.layers= model.hidden= model.head= model.residual= model.skip= model.condition= model.classes= model.scale='
 check "completion of a key's words, after the equals sign" completes 'pixelrnn train demo.yaml --set model.kind=' 'pixelcnn row_lstm diagonal_bilstm'
 check "completion leaves files to bash" completes 'pixelrnn train de' ''
 
