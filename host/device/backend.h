@@ -114,8 +114,9 @@ typedef struct px_convolve_input_gradient_args {
 } px_convolve_input_gradient_args;
 
 /* dW_t = sum over pixels of dy(pixel) x(pixel + offset_t)^T, and dbias = sum over pixels of dy, over all or over those
- * of each image. An absent gradient is not computed. With relu, relu(x) is read instead of x. Taps that are not live keep their old values in dweight; elements that `colours` lets skip are
- * undefined. The order of the sums depends on the shapes alone. */
+ * of each image. An absent gradient is not computed. With relu, relu(x) is read instead of x. Taps that are not live
+ * keep their old values in dweight; elements that `colours` lets skip are undefined. The order of the sums depends on
+ * the shapes alone. */
 typedef struct px_convolve_weight_gradient_args {
     px_grid grid;
     px_taps taps;
