@@ -259,7 +259,7 @@ MOCK_NCCL_OBJECTS := $(patsubst %.c,$(OBJ)/%.pic.o,host/distributed/nccl.c host/
 BENCHES         := $(patsubst %.c,$(OUT)/%,$(wildcard bench/*.c))
 TEST_SCRIPTS    ?= $(wildcard tests/commands/*.sh)
 # These tests are more precise in double precision, where a difference quotient is accurate to 1e-11
-DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_model test_decoder test_optimizer test_accumulation test_oracle test_oracle_weights test_ranks,$(notdir $(TESTS)))
+DOUBLE_TESTS    ?= $(filter test_golden test_gradient test_gradient_ops test_causality test_enumeration test_model test_decoder test_optimizer test_accumulation test_oracle test_oracle_weights test_ranks,$(notdir $(TESTS)))
 
 PROGRAM := $(OUT)/pixelrnn
 LIBRARY := $(if $(filter bundle,$(BUILD)),build/bundle/lib/libpixelrnn.so,$(OUT)/libpixelrnn.a)

@@ -43,6 +43,7 @@ static px_work work_convolve_input_gradient(const px_convolve_input_gradient_arg
     return work;
 }
 static px_work work_convolve_weight_gradient(const px_convolve_weight_gradient_args *k) {
+    if (!k->dweight.data) return moves(PX_BYTES(&k->dy, &k->dbias));
     px_work work = work_taps(&k->taps, k->dy.rows, k->x.columns, k->dy.columns, k->dweight.type);
     work.bytes += PX_BYTES(&k->x, &k->dy, &k->dbias);
     return work;

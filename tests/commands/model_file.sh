@@ -13,16 +13,18 @@ fi
 PYTHONPATH=$(dirname "$forward")
 export PYTHONPATH PYTHONDONTWRITEBYTECODE=1
 
-# compare.py MODEL IMAGES NATS: compares the nats of `eval`, computed in float32, with those of float64. They differ by
-# rounding: by at most 6e-8 of their magnitude on a CPU with AVX-512. 1e-5 leaves room for the sums of other libraries.
+# compare.py MODEL IMAGES NATS LABELS: compares the nats of `eval`, computed in float32, with those of float64. They
+# differ by rounding: by at most 6e-8 of their magnitude on a CPU with AVX-512. 1e-5 leaves room for the sums of other
+# libraries.
 cat >compare.py <<'END_OF_PYTHON'
 import sys
 import numpy as np
-from model_forward import Model, nats_of, read_images, tensors_of
+from model_forward import Model, nats_of, read_images, read_labels, tensors_of
 
 TOLERANCE = 1e-5
 model = Model(sys.argv[1])
-found, expected = np.load(sys.argv[3]), nats_of(model, read_images(model, sys.argv[2]))
+images = read_images(model, sys.argv[2])
+found, expected = np.load(sys.argv[3]), nats_of(model, images, read_labels(model, sys.argv[4], len(images)))
 assert found.dtype == np.float64 and found.shape == expected.shape, (found.dtype, found.shape, expected.shape)
 error = np.abs(found / expected - 1)
 worst = error.argmax()
@@ -35,11 +37,13 @@ for name, mask in tensors_of(model).items():
 END_OF_PYTHON
 
 # agrees KIND H W C LEVELS KEY=VALUE...: trains a model of this kind for images of H x W x C for a few steps, which move
-# its biases away from 0, and compares its nats. It stays in run, the images in images.npy, their nats in nats.npy.
+# its biases and its weights of conditions away from 0, and compares its nats. It stays in run, the images in images.npy
+# with their labels beside them, their nats in nats.npy.
 agrees() {
     local kind=$1 height=$2 width=$3 channels=$4 levels=$5 key keys=()
     for key in "${@:6}"; do keys+=(--set "model.$key"); done
     noise $((5 * height * width * channels)) | npy_write "5, $height, $width, $channels" >images.npy
+    printf '\0\1\2\1\0' | npy_write 5, >images.labels.npy
     rm -rf run
     cat >tiny.yaml <<END_OF_CONFIG
 device: $device
@@ -48,7 +52,7 @@ data: {train: images.npy, test: images.npy, levels: $levels}
 train: {steps: 4, batch_size: 4, learning_rate: 0.02, samples: 0, log_every: 0}
 END_OF_CONFIG
     pixelrnn train tiny.yaml -o run "${keys[@]}" && pixelrnn eval run --data images.npy --per-image nats.npy --json &&
-        python3 compare.py run/checkpoints/best/model.safetensors images.npy nats.npy
+        python3 compare.py run/checkpoints/best/model.safetensors images.npy nats.npy images.labels.npy
 }
 check "PixelCNN, binary" agrees pixelcnn 6 5 1 2
 check "PixelCNN, RGB of 256 levels, skip, no residual" agrees pixelcnn 4 7 3 256 skip=true residual=false
@@ -59,6 +63,11 @@ check "Row LSTM, binary, a column of pixels" agrees row_lstm 6 1 1 2 layers=1
 check "Diagonal BiLSTM, RGB of 256 levels, skip" agrees diagonal_bilstm 4 6 3 256 skip=true
 check "Diagonal BiLSTM, RGB, fewer features than colours" agrees diagonal_bilstm 3 4 3 3 hidden=1 head=2
 check "Diagonal BiLSTM, binary, a row of pixels" agrees diagonal_bilstm 1 6 1 2 layers=1
+for kind in pixelcnn row_lstm diagonal_bilstm; do
+    check "$kind with a class" agrees $kind 5 4 1 4 condition=class classes=3
+    check "$kind with an image at 1/2, RGB, no residual" agrees $kind 4 6 3 256 condition=image residual=false
+    check "$kind with an image at 1/4, skip" agrees $kind 8 4 1 2 condition=image scale=4 skip=true
+done
 check "Diagonal BiLSTM, 7 levels, no residual" agrees diagonal_bilstm 7 5 1 7 residual=false layers=3
 
 printed() { # six decimals, of the last model
@@ -76,10 +85,11 @@ refused() {
 }
 check "model_forward.py refuses another file with one line" refused
 
-# The file of another program: float64, other order of the tensors, only the keys that describe the model.
+# The file of another program: float64, other order of the tensors, only the keys that describe the model. Batches are
+# those of the run, because images may be rounded differently in other batches.
 written_elsewhere() {
     cp nats.npy expected.npy
-    python3 write.py && pixelrnn eval other.safetensors --data images.npy --per-image nats.npy --set device="$device" &&
+    python3 write.py && pixelrnn eval other.safetensors --data images.npy --per-image nats.npy --set device="$device" --set eval.batch_size=4 &&
         cmp nats.npy expected.npy
 }
 cat >write.py <<'END_OF_PYTHON'

@@ -1,8 +1,9 @@
-"""Computes -ln p(x) of images under a model.safetensors file, in float64 NumPy.
+"""Computes -ln p(x), or -ln p(x | s), of images under a model.safetensors file, in float64 NumPy.
 
-    python3 model_forward.py MODEL.safetensors IMAGES.npy    uint8 [N, H, W, C] or [N, H, W]: intensities 0 to 255
+    python3 model_forward.py MODEL.safetensors IMAGES.npy [LABELS.npy]
 
-Prints the nats of each image, then the mean and its bits/dim. Written from host/model/FORMAT.md alone, whose names and
+IMAGES.npy: uint8 [N, H, W, C] or [N, H, W], intensities 0 to 255. LABELS.npy: integers [N], for a model with a class
+condition; an image condition is computed from the images. Prints the nats of each image, then the mean and its bits/dim. Written from host/model/FORMAT.md alone, whose names and
 symbols it uses. Feature arrays are [N, H, W, features]. For a few images: it is simple, not fast.
 """
 
@@ -30,6 +31,11 @@ class Model:
         self.kind = keys["kind"]
         self.layers, self.h, self.q = (int(keys[key]) for key in ("layers", "hidden", "head"))
         self.residual, self.skip = (keys[key] == "true" for key in ("residual", "skip"))
+        self.condition = keys.get("condition", "none")
+        if self.condition == "class":
+            self.K = int(keys["classes"])
+        if self.condition == "image":
+            self.f = int(keys["scale"])
         check_tensors(path, self.tensors, tensors_of(self))
 
     def weight(self, layer):
@@ -114,19 +120,28 @@ def tensors_of(m):
     gates, logits = np.tile(half, 4), np.repeat(np.arange(C), m.L)
     tensors = {}
 
+    def unmasked(name, *shape):
+        tensors[name + ".weight"] = np.ones(shape, bool)
+
+    def condition(block, outputs):
+        if m.condition != "none":
+            unmasked(block + ".condition", outputs, m.K if m.condition == "class" else 2 * h)
+
     def layer(name, kind, out, taps, into):
         tensors[name + ".weight"] = mask_of(kind, out, taps, into)
         tensors[name + ".bias"] = (len(out),)
 
     def lstm(name, input_taps, state_taps):
         layer(name + ".input_to_state", "B", gates, input_taps, full)
-        tensors[name + ".state_to_state.weight"] = np.ones((4 * h, state_taps, h), bool)
+        unmasked(name + ".state_to_state", 4 * h, state_taps, h)
+        condition(name, 4 * h)
 
     layer("stem", "A", full, (4, 7), image)
     for l in range(m.layers):
         if m.kind == "pixelcnn":
             layer(f"blocks.{l}.reduce", "B", half, (), full)
             layer(f"blocks.{l}.conv", "B", half, (2, 3), half)
+            condition(f"blocks.{l}", h)
         elif m.kind == "row_lstm":
             lstm(f"blocks.{l}", (2,), 3)
         else:
@@ -137,7 +152,17 @@ def tensors_of(m):
             layer(f"skip.{l}", "B", full, (), full)
     for i, (out, into) in enumerate([(head, full), (head, head), (logits, head)]):
         layer(f"head.{i}", "B", out, (), into)
+    if m.condition == "image":
+        unmasked("upsample.stem", 2 * h, 3, 3, C)
+        for k in range(stages_of(m)):
+            unmasked(f"upsample.{k}.deconvolution", 2 * h, 2, 2, 2 * h)
+            unmasked(f"upsample.{k}.convolution", 2 * h, 3, 3, 2 * h)
+        tensors |= {name.replace(".weight", ".bias"): (2 * h,) for name in tensors if name.startswith("upsample.")}
     return tensors
+
+
+def stages_of(m):
+    return int(np.log2(m.f))
 
 
 # ---- Forward pass ----------------------------------------------------------------------------------------------------
@@ -163,14 +188,41 @@ def conv1x1(m, layer, u):
 
 
 def convolution(m, layer, u, centre):
-    """Kernel [out, rows, columns, in], whose centre tap is [rows - 1, centre]."""
+    """Kernel [out, rows, columns, in], whose centre tap is `centre`."""
     weight = m.weight(layer)
     rows, columns = weight.shape[1:3]
     y = m.bias(layer)
     for r in range(rows):
         for k in range(columns):
-            y = y + shifted(u, r - (rows - 1), k - centre) @ weight[:, r, k, :].T
+            y = y + shifted(u, r - centre[0], k - centre[1]) @ weight[:, r, k, :].T
     return y
+
+
+def deconvolution(m, layer, z):
+    weight, (N, H, W, _) = m.weight(layer), z.shape
+    y = np.empty((N, 2 * H, 2 * W, len(weight)))
+    for a in range(2):
+        for c in range(2):
+            y[:, a::2, c::2] = m.bias(layer) + z @ weight[:, a, c, :].T
+    return y
+
+
+def conditioning(m, s):
+    """The array m of the page, [N, H, W, S], of labels or smaller images s; None without a condition."""
+    if m.condition == "none":
+        return None
+    if m.condition == "class":
+        return np.broadcast_to(np.eye(m.K)[s][:, None, None, :], (len(s), m.H, m.W, m.K))
+    z = relu(convolution(m, "upsample.stem", s, (1, 1)))
+    for k in range(stages_of(m)):
+        z = relu(deconvolution(m, f"upsample.{k}.deconvolution", z))
+        z = relu(convolution(m, f"upsample.{k}.convolution", z, (1, 1)))
+    return z
+
+
+def bias_of(m, block, features):
+    """What the condition adds to an array of the block."""
+    return 0 if features is None else features @ m.weight(block + ".condition").T
 
 
 def lstm(a, previous_cell):
@@ -179,17 +231,17 @@ def lstm(a, previous_cell):
     return sigmoid(out) * np.tanh(cell), cell
 
 
-def pixelcnn_block(m, block, u):
+def pixelcnn_block(m, block, u, features):
     v = relu(conv1x1(m, block + ".reduce", relu(u)))
-    v = relu(convolution(m, block + ".conv", v, 1))
+    v = relu(convolution(m, block + ".conv", v, (1, 1)) + bias_of(m, block, features))
     return conv1x1(m, block + ".expand", v)
 
 
-def row_lstm_block(m, block, u):
+def row_lstm_block(m, block, u, features):
     """A row at a time: hidden and cell are the states of the row above, [N, W, h]."""
     w_is, b = m.weight(block + ".input_to_state"), m.bias(block + ".input_to_state")
     w_ss = m.weight(block + ".state_to_state")
-    a = b + shifted(u, 0, -1) @ w_is[:, 0, :].T + u @ w_is[:, 1, :].T
+    a = b + shifted(u, 0, -1) @ w_is[:, 0, :].T + u @ w_is[:, 1, :].T + bias_of(m, block, features)
     hidden = cell = np.zeros((len(u), m.W, m.h))
     rows = []
     for i in range(m.H):
@@ -200,10 +252,10 @@ def row_lstm_block(m, block, u):
     return conv1x1(m, block + ".expand", np.stack(rows, axis=1))
 
 
-def left_hidden(m, direction, u):
+def left_hidden(m, direction, u, features):
     """The hidden states of the left direction, [N, H, W, h]. Row 0 and column 0 of the states lie outside the image."""
     w_ss = m.weight(direction + ".state_to_state")
-    a = conv1x1(m, direction + ".input_to_state", u)
+    a = conv1x1(m, direction + ".input_to_state", u) + bias_of(m, direction, features)
     hidden, cell = np.zeros((2, len(u), m.H + 1, m.W + 1, m.h))
     for i in range(1, m.H + 1):
         for j in range(1, m.W + 1):
@@ -212,22 +264,25 @@ def left_hidden(m, direction, u):
     return hidden[:, 1:, 1:]
 
 
-def diagonal_bilstm_block(m, block, u):
+def diagonal_bilstm_block(m, block, u, features):
     mirror = np.s_[:, :, ::-1]
-    left = left_hidden(m, block + ".left", u)
-    right = left_hidden(m, block + ".right", u[mirror])[mirror]
+    mirrored = None if features is None else features[mirror]
+    left = left_hidden(m, block + ".left", u, features)
+    right = left_hidden(m, block + ".right", u[mirror], mirrored)[mirror]
     return conv1x1(m, block + ".expand", left + shifted(right, -1, 0))
 
 
 BLOCKS = {"pixelcnn": pixelcnn_block, "row_lstm": row_lstm_block, "diagonal_bilstm": diagonal_bilstm_block}
 
 
-def nats_of(m, levels):
-    """-ln p of each image of levels [N, H, W, C]."""
-    u = convolution(m, "stem", 2 * levels / (m.L - 1) - 1, 3)
+def nats_of(m, images, labels=None):
+    """-ln p of each image of intensities [N, H, W, C]."""
+    levels = images * m.L // 256
+    features = conditioning(m, numbers(m, shrunk(images, m.f)) if m.condition == "image" else labels)
+    u = convolution(m, "stem", numbers(m, images), (3, 3))
     s = 0
     for l in range(m.layers):
-        y = BLOCKS[m.kind](m, f"blocks.{l}", u)
+        y = BLOCKS[m.kind](m, f"blocks.{l}", u, features)
         u = u + y if m.residual else y
         if m.skip:
             s = s + conv1x1(m, f"skip.{l}", u)
@@ -240,20 +295,46 @@ def nats_of(m, levels):
     return -np.take_along_axis(log_p, levels[..., None], axis=-1).sum(axis=(1, 2, 3, 4))
 
 
+# ---- Images and conditions -------------------------------------------------------------------------------------------
+
+def numbers(m, images):
+    """What the network reads of intensities."""
+    return 2 * (images * m.L // 256) / (m.L - 1) - 1
+
+
+def shrunk(images, f):
+    N, H, W, C = images.shape
+    sums = images.reshape(N, H // f, f, W // f, f, C).sum(axis=(2, 4))
+    return (sums + f * f // 2) // (f * f)
+
+
 def read_images(m, path):
-    """-> levels [N, H, W, C]"""
+    """-> intensities [N, H, W, C]"""
     images = np.load(path)
     shapes = [(m.H, m.W, m.C)] + [(m.H, m.W)] * (m.C == 1)
     if images.dtype != np.uint8 or images.shape[1:] not in shapes:
         raise ValueError(f"{path}: found {images.dtype} {images.shape}, expected uint8 (N, {m.H}, {m.W}, {m.C})")
-    return images.reshape(-1, m.H, m.W, m.C).astype(np.int64) * m.L // 256
+    return images.reshape(-1, m.H, m.W, m.C).astype(np.int64)
+
+
+def read_labels(m, path, count):
+    """-> labels [N]; None without a class condition"""
+    if m.condition != "class":
+        return None
+    if not path:
+        raise ValueError(f"found no labels, expected LABELS.npy with {count} labels from 0 to {m.K - 1}")
+    labels = np.load(path)
+    if labels.shape != (count,) or labels.min(initial=0) < 0 or labels.max(initial=0) >= m.K:
+        raise ValueError(f"{path}: found {labels.dtype} {labels.shape}, expected {count} labels from 0 to {m.K - 1}")
+    return labels
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
     model = Model(sys.argv[1])
-    nats = nats_of(model, read_images(model, sys.argv[2]))
+    images = read_images(model, sys.argv[2])
+    nats = nats_of(model, images, read_labels(model, sys.argv[3] if len(sys.argv) == 4 else None, len(images)))
     for n, value in enumerate(nats):
         print(f"image {n}: {value:.6f} nats")
     print(f"mean: {nats.mean():.6f} nats, {nats.mean() / (model.H * model.W * model.C * np.log(2)):.6f} bits/dim")

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from files import encode, write_safetensors
-from reference import Model, describe, expected, influence, parameters
+from reference import Model, describe, expected, influence, influence_of_condition, parameters, shrink
 
 HERE = pathlib.Path(__file__).parent
 PIXELCNN, ROW, DIAGONAL = "pixelcnn", "row_lstm", "diagonal_bilstm"
@@ -39,6 +39,16 @@ CASES = {
     "diagonal_rgb_h2":          (1, Model(DIAGONAL,   3,    2,  3, False, True,    3,  4, 3, 6)),
     "diagonal_rgb_1x1":         (2, Model(DIAGONAL,   1,    5,  9, True,  False,   1,  1, 3, 4)),
     "diagonal_rgb_256":         (1, Model(DIAGONAL,   1,    5,  6, True,  False,   2,  3, 3, 256)),
+    # with a condition: its kind, K, f
+    "pixelcnn_grey_class":      (3, Model(PIXELCNN,   2,    5,  7, True,  True,    5,  4, 1, 2, "class", 3)),
+    "pixelcnn_rgb_image":       (2, Model(PIXELCNN,   2,    3,  6, True,  False,   4,  2, 3, 4, "image", 0, 2)),
+    "pixelcnn_grey_image_4":    (1, Model(PIXELCNN,   1,    6,  5, False, True,    4, 12, 1, 2, "image", 0, 4)),
+    "row_lstm_rgb_class":       (4, Model(ROW,        2,    5,  7, True,  True,    3,  5, 3, 3, "class", 2)),
+    "row_lstm_grey_image":      (2, Model(ROW,        2,    3,  5, False, False,   2,  6, 1, 256, "image", 0, 2)),
+    "diagonal_grey_class_1":    (2, Model(DIAGONAL,   1,    3,  4, True,  False,   3,  4, 1, 4, "class", 1)),
+    "diagonal_rgb_class":       (3, Model(DIAGONAL,   2,    7,  6, False, True,    4,  3, 3, 2, "class", 9)),
+    "diagonal_grey_image_4":    (1, Model(DIAGONAL,   2,    2,  5, True,  False,   8,  4, 1, 3, "image", 0, 4)),
+    "diagonal_rgb_image":       (2, Model(DIAGONAL,   1,    5,  6, True,  True,    6,  4, 3, 2, "image", 0, 2)),
 }
 
 CONFIG = """\
@@ -53,7 +63,7 @@ model:
   head: {m.head}
   residual: {residual}
   skip: {skip}
-data:
+{condition}data:
   train: images.npy
   test: images.npy
   levels: {m.levels}
@@ -78,29 +88,46 @@ def draw_weights(m, random):
     return weights
 
 
-def alive(m, weights, levels):
-    """Whether each value reaches a later logit; with fewer features than colours, the last pixel's cannot always."""
-    _, unread = influence(m, weights, levels)
+def draw_condition(m, images, random):
+    if m.condition == "image":
+        return shrink(images, m)
+    return random.randint(0, m.classes, len(images)) if m.condition == "class" else None
+
+
+def alive(m, *batch):
+    """Whether each value reaches a later logit, and the condition the logits of every value. With fewer features than
+    colours the last pixel's value cannot always."""
+    _, unread = influence(m, *batch)
+    levels = batch[1]
     first_of_last_pixel = levels[0].size - m.channels
-    return all(m.hidden < m.channels and value >= first_of_last_pixel for value in unread)
+    return (all(m.hidden < m.channels and value >= first_of_last_pixel for value in unread)
+            and influence_of_condition(m, *batch) == ([], []))
 
 
-def draw_case(m, batch):
+def draw_case(m, images):
     """The first seed that gives a case worth having: no relu near its kink, no part of the network dead."""
-    for seed in range(1, 1000):
+    for seed in range(1, 3000):
         random = np.random.RandomState(seed)          # its stream is the same in every version of numpy
         weights = draw_weights(m, random)
-        levels = random.randint(0, m.levels, (batch, m.height, m.width, m.channels))
-        figures, kink = expected(m, weights, levels)
-        if kink >= CLEARANCE and alive(m, weights, levels):
-            return seed, weights, levels, figures
+        levels = random.randint(0, m.levels, (images, m.height, m.width, m.channels))
+        batch = weights, levels, draw_condition(m, encode(levels, m.levels), random)
+        figures, kink = expected(m, *batch)
+        if kink >= CLEARANCE and alive(m, *batch):
+            return seed, batch, figures
     raise RuntimeError(f"no seed gives {m} a case")
 
 
+def config_of(name, m, images):
+    condition = {"none": "", "class": f"  condition: class\n  classes: {m.classes}\n",
+                 "image": f"  condition: image\n  scale: {m.scale}\n"}[m.condition]
+    return CONFIG.format(name=name, m=m, batch=images, residual=str(m.residual).lower(), skip=str(m.skip).lower(),
+                         condition=condition)
+
+
 def make(name):
-    batch, m = CASES[name]
-    seed, weights, levels, figures = draw_case(m, batch)
-    config = CONFIG.format(name=name, m=m, batch=batch, residual=str(m.residual).lower(), skip=str(m.skip).lower())
+    count, m = CASES[name]
+    seed, (weights, levels, condition), figures = draw_case(m, count)
+    config = config_of(name, m, count)
     metadata = {"format": "pixelrnn", "config": config, "height": str(m.height), "width": str(m.width),
                 "channels": str(m.channels), "levels": str(m.levels), "step": "0"}
     assert describe(config, metadata) == m
@@ -110,6 +137,8 @@ def make(name):
     (folder / "config.yaml").write_text(config)
     images = encode(levels, m.levels)
     np.save(folder / "images.npy", images[..., 0] if m.channels == 1 else images)
+    if m.condition == "class":
+        np.save(folder / "images.labels.npy", condition)
     write_safetensors(folder / "model.safetensors", weights, metadata, "F32")
     write_safetensors(folder / "expected.safetensors", figures, {
         "loss": "mean over images of nats / (H*W*C)", "sgd": "1 step, rate 0.1",

@@ -37,6 +37,28 @@ static void precision_changes_results(const key_case *c) {
     if (!(difference > 2e-5 && difference < 0.02)) fail_msg("found a difference of %.3g in NLL", difference);
 }
 
+/* The parameters of base.yaml's model for images of 8 x 8, with these settings: NULL, or KEY=VALUE. */
+static double parameters_with(const char *first, const char *second) {
+    pixelrnn(0, "info base.yaml --json --height 8 --width 8 --channels 1 %s %s %s %s", first ? "--set" : "",
+             first ? first : "", second ? "--set" : "", second ? second : "");
+    return json_number("parameters");
+}
+
+/* The model has the tensors of its condition: h is 3, one block has 4 h outputs, of K classes or 2 h features; each
+ * stage of upsampling has a deconvolution of 2 x 2 taps and a convolution of 3 x 3, from 2 h to 2 h features. */
+static void condition_adds_parameters(const key_case *c) {
+    const double outputs = 12, features = 6, stem = features * 9 + features, block = outputs * features;
+    const double stage = features * features * (4 + 9) + 2 * features;
+    const bool is_condition = strcmp(c->key, "model.condition") == 0, is_scale = strcmp(c->key, "model.scale") == 0;
+    char setting[64];
+    trained_once(&trained_base);
+    snprintf(setting, sizeof setting, "%s=%s", c->key, c->value);
+    const double without = parameters_with(NULL, NULL), with = parameters_with(setting, *c->with ? c->with : NULL);
+    const double expected = is_condition ? stem + stage + block : is_scale ? stem + 2 * stage + block : outputs * 3;
+    if (with - without != expected)
+        fail_msg("%s: found %.0f parameters, expected %.0f and %.0f more", setting, with, without, expected);
+}
+
 /* Memory is planned for this many images, and a plan above all memory is refused. */
 static void batch_size_is_planned(const key_case *c) {
     trained_once(&trained_base);
@@ -144,6 +166,9 @@ static const struct {
     {"name", name_names_the_run},
     {"device", device_is_opened},
     {"precision", precision_changes_results},
+    {"model.condition", condition_adds_parameters},
+    {"model.classes", condition_adds_parameters},
+    {"model.scale", condition_adds_parameters},
     {"paths", paths_choose_the_recurrence},
     {"eval.batch_size", batch_size_is_planned},
     {"train.accumulate", micro_batches_are_planned},

@@ -11,6 +11,15 @@
 #include "host/model/internal.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* A condition as the last initialiser of a px_model_spec. */
+#define PX_TEST_NO_CONDITION                                                                                           \
+    { .kind = PX_CONDITION_NONE }
+#define PX_TEST_CLASS(number)                                                                                          \
+    { .kind = PX_CONDITION_CLASS, .classes = (number) }
+#define PX_TEST_IMAGE(factor)                                                                                          \
+    { .kind = PX_CONDITION_IMAGE, .scale = (factor) }
 
 /* A spec for tables of cases, with or without a condition: PX_SPEC(PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2,
  * PX_CLASSES(3)). */
@@ -19,8 +28,8 @@
         .kind = PX_MODEL_##kind_, .layers = layers_, .hidden = hidden_, .head = head_, .residual = residual_,          \
         .skip = skip_, .height = height_, .width = width_, .channels = channels_, .levels = levels_, __VA_ARGS__       \
     }
-#define PX_CLASSES(count) .condition = {.kind = PX_CONDITION_CLASS, .classes = count}
-#define PX_SCALE(factor)  .condition = {.kind = PX_CONDITION_IMAGE, .scale = factor}
+#define PX_CLASSES(count) .condition = PX_TEST_CLASS(count)
+#define PX_SCALE(factor)  .condition = PX_TEST_IMAGE(factor)
 
 /* A uniform number in (-1, 1), a function of seed and index. */
 static inline double px_test_number(uint64_t seed, uint64_t index) {
@@ -71,9 +80,9 @@ static inline void px_test_upload_weights(px_model *model, px_real *host) {
 }
 
 /* A model with initial weights times 2, so that signals do not fade in so narrow a network, and biases and weights of
- * conditions changed by up to 0.5, so that none is 0. The environment variable PX_TEST_SEED is added to the seed, to
- * run a test with other weights.
- */
+ * conditions changed by up to 0.5, so that none is 0. Weights of the upsampling network, which has no residual path
+ * that would fade, stay as they are. The environment variable PX_TEST_SEED is added to the seed, to run a test with
+ * other weights. */
 static inline px_model *px_test_model(px_device *device, const px_model_spec *spec, uint64_t seed) {
     px_model *model;
     const char *offset = getenv("PX_TEST_SEED");
@@ -85,8 +94,10 @@ static inline px_model *px_test_model(px_device *device, const px_model_spec *sp
     px_real *host = px_test_download(device, weights);
     for (int i = 0; i < parameters->count; i++) {
         const px_parameter *p = &parameters->items[i];
+        const px_real scale = strncmp(p->name, "upsample.", strlen("upsample.")) == 0 ? 1 : 2;
+        const bool is_zero = p->rank == 1 || p->gain == 0;
         for (size_t e = p->offset; e < p->offset + p->count; e++)
-            host[e] = p->rank > 1 && p->gain > 0 ? 2 * host[e] : host[e] + (px_real)(0.5 * px_test_number(seed, e));
+            host[e] = is_zero ? host[e] + (px_real)(0.5 * px_test_number(seed, e)) : scale * host[e];
     }
     px_test_upload_weights(model, host);
     return model;
@@ -106,28 +117,35 @@ static inline uint8_t *px_test_images(const px_model_spec *spec, int images, uin
     return levels;
 }
 
-/* Random conditions; NULL for a model without one. The caller frees them. */
+static inline size_t px_test_condition_bytes(const px_model_spec *s) {
+    return px_condition_bytes(&s->condition, s->height, s->width, s->channels);
+}
+
+/* Random conditions of so many images. The caller frees them. Without a condition they are no bytes. */
 static inline uint8_t *px_test_conditions(const px_model_spec *spec, int images, uint64_t seed) {
-    const px_condition *c = &spec->condition;
-    const size_t bytes = px_condition_bytes(c, spec->height, spec->width, spec->channels);
-    if (bytes == 0) return NULL;
-    uint8_t *conditions = malloc((size_t)images * bytes + 1);
+    const bool is_class = spec->condition.kind == PX_CONDITION_CLASS;
+    const size_t bytes = px_test_condition_bytes(spec) * (size_t)images;
+    uint8_t *conditions = malloc(bytes + 1);
     assert_non_null(conditions);
-    for (size_t i = 0; i < (size_t)images * bytes && c->kind == PX_CONDITION_IMAGE; i++)
-        conditions[i] = (uint8_t)px_test_pick(seed, i, (size_t)spec->levels);
-    for (int n = 0; n < images && c->kind == PX_CONDITION_CLASS; n++)
+    for (size_t n = 0; n < (size_t)images && is_class; n++)
         px_condition_set_label(conditions + PX_LABEL_BYTES * n,
-                               (int)px_test_pick(seed, (uint64_t)n, (size_t)c->classes));
+                               (int)px_test_pick(seed + 1000, n, (size_t)spec->condition.classes));
+    for (size_t i = 0; i < bytes && !is_class; i++)
+        conditions[i] = (uint8_t)px_test_pick(seed + 1000, i, (size_t)spec->levels);
     return conditions;
 }
 
-/* "row_lstm 4 x 3 x 1, 5 levels, 2 layers, hidden 5, head 6, residual"; overwritten by the next call. */
+/* "row_lstm 4 x 3 x 1, 5 levels, 2 layers, hidden 5, head 6, residual, 3 classes"; overwritten by the next call. */
 static inline const char *px_test_name(const px_model_spec *s) {
-    static char text[192];
-    snprintf(text, sizeof text, "%s %d x %d x %d, %d levels, %d layers, hidden %d, head %d%s%s, condition %s",
+    static char text[192], condition[32];
+    condition[0] = '\0';
+    if (s->condition.kind == PX_CONDITION_CLASS)
+        snprintf(condition, sizeof condition, ", %d classes", s->condition.classes);
+    if (s->condition.kind == PX_CONDITION_IMAGE)
+        snprintf(condition, sizeof condition, ", image at 1/%d", s->condition.scale);
+    snprintf(text, sizeof text, "%s %d x %d x %d, %d levels, %d layers, hidden %d, head %d%s%s%s",
              px_config_word("model.kind", (int)s->kind), s->height, s->width, s->channels, s->levels, s->layers,
-             s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "",
-             px_config_word("model.condition", (int)s->condition.kind));
+             s->hidden, s->head, s->residual ? ", residual" : "", s->skip ? ", skip" : "", condition);
     return text;
 }
 

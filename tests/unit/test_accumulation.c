@@ -9,9 +9,13 @@
 
 enum { BATCH = 12, STEPS = 3 };
 
-static const px_model_spec specs[] = {{PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4},
-                                      {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2},
-                                      {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4}};
+/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
+static const px_model_spec specs[] = {
+    {PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
+    {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2, PX_TEST_NO_CONDITION},
+    {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
+    {PX_MODEL_PIXELCNN, 1, 6, 5, true, false, 4, 4, 1, 2, PX_TEST_IMAGE(2)},
+    {PX_MODEL_ROW_LSTM, 1, 6, 5, true, false, 4, 3, 3, 4, PX_TEST_CLASS(3)}};
 
 /* The optimisers divide by no small root, so that rounding errors of gradients stay small in weights. */
 static px_optimizer_spec rule_of(px_optimizer_kind kind) {
@@ -46,13 +50,15 @@ static void run_steps(px_step *step, const px_model_spec *spec, outcome *o) {
     px_optimizer_state states[PX_OPTIMIZER_STATES];
     for (int i = 0; i < STEPS; i++) {
         uint8_t *levels = px_test_images(spec, BATCH, 20 + (uint64_t)i);
-        assert_ok(device->ctx, px_step_run(step, levels, NULL, BATCH, i + 1, 0.02));
+        uint8_t *conditions = px_test_conditions(spec, BATCH, 20 + (uint64_t)i);
+        assert_ok(device->ctx, px_step_run(step, levels, conditions, BATCH, i + 1, 0.02));
         const px_tensor nats = px_step_nats(step);
         assert_int_equal((int)nats.rows, BATCH);
         assert_ok(device->ctx, device->ops->download(device, o->nats[i], nats.data, px_tensor_bytes(&nats)));
         assert_ok(device->ctx, device->ops->download(device, &o->norm[i], px_optimizer_norm(step->optimizer).data,
                                                      sizeof o->norm[i]));
         free(levels);
+        free(conditions);
     }
     const px_tensor weights = px_model_weights(step->model);
     o->count = px_tensor_elements(&weights);

@@ -60,13 +60,17 @@ static void test_rounding(void **state) {
 
 /* --- Models ------------------------------------------------------------------------------------------------------- */
 
+/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
 static const px_model_spec specs[] = {
-    {PX_MODEL_PIXELCNN, 3, 16, 24, true, false, 9, 8, 1, 2},
-    {PX_MODEL_PIXELCNN, 2, 15, 20, true, true, 5, 7, 3, 256},
-    {PX_MODEL_ROW_LSTM, 3, 16, 24, true, false, 9, 8, 1, 2},
-    {PX_MODEL_ROW_LSTM, 2, 15, 20, true, true, 5, 7, 3, 256},
-    {PX_MODEL_DIAGONAL_BILSTM, 3, 16, 24, true, false, 9, 8, 1, 2},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 15, 20, true, true, 5, 7, 3, 256},
+    {PX_MODEL_PIXELCNN, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
+    {PX_MODEL_PIXELCNN, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
+    {PX_MODEL_ROW_LSTM, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
+    {PX_MODEL_ROW_LSTM, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
+    {PX_MODEL_DIAGONAL_BILSTM, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
+    {PX_MODEL_DIAGONAL_BILSTM, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
+    {PX_MODEL_PIXELCNN, 2, 16, 24, true, false, 8, 8, 1, 2, PX_TEST_IMAGE(4)},
+    {PX_MODEL_ROW_LSTM, 2, 15, 20, true, false, 6, 4, 3, 256, PX_TEST_IMAGE(2)},
+    {PX_MODEL_DIAGONAL_BILSTM, 2, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_CLASS(3)},
 };
 enum { SPECS = sizeof specs / sizeof *specs, IMAGES = 4 };
 
@@ -79,18 +83,33 @@ typedef struct bench {
     px_real *gradients;
 } bench;
 
+/* Replaces the initial weights of conditions, which are 0. */
+static void set_condition_weights(px_model *model) {
+    const px_parameters *parameters = px_model_parameters(model);
+    px_real *host = px_test_download(px_model_device(model), px_model_weights(model));
+    for (int i = 0; i < parameters->count; i++) {
+        const px_parameter *p = &parameters->items[i];
+        if (p->rank == 1 || p->gain > 0) continue;
+        for (size_t e = p->offset; e < p->offset + p->count; e++)
+            host[e] = (px_real)(px_test_number(4, e) / sqrt(p->inputs));
+    }
+    px_test_upload_weights(model, host);
+}
+
 static void open_bench(bench *b, const px_model_spec *spec, px_type activation) {
-    uint8_t *levels = px_test_images(spec, IMAGES, 5);
+    uint8_t *levels = px_test_images(spec, IMAGES, 5), *conditions = px_test_conditions(spec, IMAGES, 5);
     *b = (bench){0};
     b->device = px_test_device_of(&b->ctx, activation);
     assert_ok(&b->ctx, px_model_create(b->device, spec, &b->model));
     assert_ok(&b->ctx, px_model_initialise(b->model, 3));
+    set_condition_weights(b->model);
     assert_ok(&b->ctx, px_model_reserve(b->model, IMAGES, PX_PURPOSE_TRAIN));
-    assert_ok(&b->ctx, px_model_forward(b->model, levels, NULL, IMAGES, true));
+    assert_ok(&b->ctx, px_model_forward(b->model, levels, conditions, IMAGES, true));
     assert_ok(&b->ctx, px_model_nats(b->model, b->nats));
     assert_ok(&b->ctx, px_model_backward(b->model));
     b->gradients = px_test_download(b->device, px_model_gradients(b->model));
     free(levels);
+    free(conditions);
 }
 
 static void close_bench(bench *b) {

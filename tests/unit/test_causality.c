@@ -1,8 +1,10 @@
-/* Causality by perturbation: a changed value changes the logits that may depend on it, and no others.
+/* Causality by perturbation: a changed value changes the logits that may depend on it, and no others. A changed number
+ * of the condition may change any logit, but of an image only those near enough.
  *
  * The dependencies are computed here from the equations alone, tap by tap and feature by feature, as sets of values.
- * Then each value of an image is changed in turn. Logits that may not depend on it must keep all bits; the others must
- * change. A relu can hide a dependency, so a dependency counts if it shows for any of several weights and images. */
+ * Then each value of an image is changed in turn, and each number of its condition. Logits that may not depend on it
+ * must keep all bits; the others must change. A relu can hide a dependency, so a dependency counts if it shows for any
+ * of several weights and images. */
 #include "tests/support/model.h"
 #include <omp.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 
 enum { WORDS = 4, MAX_VALUES = 64 * WORDS, MAX_TAPS = 28 };
 
-/* A set of an image's values. */
+/* A set of an image's values, then the label or the values of the smaller image: the sources of a logit. */
 typedef struct value_set {
     uint64_t word[WORDS];
 } value_set;
@@ -19,6 +21,7 @@ typedef struct value_set {
 static void join(value_set *to, const value_set *from) {
     for (int w = 0; w < WORDS; w++) to->word[w] |= from->word[w];
 }
+static void insert(value_set *set, size_t value) { set->word[value / 64] |= (uint64_t)1 << (value % 64); }
 static bool contains(const value_set *set, size_t value) { return set->word[value / 64] >> (value % 64) & 1; }
 
 /* A set for each feature of each pixel: the values it may depend on. */
@@ -103,12 +106,57 @@ static void lstm(const px_model_spec *s, const convolution *conv, px_tap before,
     free(c.set);
 }
 
+/* ---- Conditions ---- */
+
+static size_t conditions_of(const px_model_spec *s) {
+    return s->condition.kind == PX_CONDITION_CLASS ? 1 : px_test_condition_bytes(s);
+}
+static size_t sources_of(const px_model_spec *s) { return px_test_values(s) + conditions_of(s); }
+
+/* The first and the last pixel of the smaller image, along an axis of `size` pixels, that reach pixel `at` of the
+ * conditioning map: 3 x 3 convolutions, each of which follows a step to twice the size, and the stem. */
+static void reach(int size, int scale, int at, int ends[2]) {
+    ends[0] = ends[1] = at;
+    for (int f = 1; f <= scale; f *= 2) {
+        ends[0] = ends[0] > 0 ? ends[0] - 1 : 0;
+        ends[1] = ends[1] + 1 < size / f ? ends[1] + 1 : size / f - 1;
+        for (int e = 0; e < 2 && f < scale; e++) ends[e] /= 2;
+    }
+}
+
+/* What biases pixel (i, j). */
+static value_set condition_at(const px_model_spec *s, int i, int j) {
+    value_set set = {0};
+    const size_t values = px_test_values(s);
+    const int f = s->condition.scale;
+    int rows[2], columns[2];
+    if (s->condition.kind == PX_CONDITION_CLASS) insert(&set, values);
+    if (s->condition.kind != PX_CONDITION_IMAGE) return set;
+    reach(s->height, f, i, rows);
+    reach(s->width, f, j, columns);
+    for (int row = rows[0]; row <= rows[1]; row++)
+        for (int v = columns[0] * s->channels; v < (columns[1] + 1) * s->channels; v++)
+            insert(&set, values + (size_t)(row * (s->width / f) * s->channels + v));
+    return set;
+}
+
+static void add_condition(const px_model_spec *s, set_tensor *a) {
+    for (int i = 0; i < s->height; i++)
+        for (int j = 0; j < s->width; j++) {
+            const value_set condition = condition_at(s, i, j);
+            for (int feature = 0; feature < a->features; feature++) join(at(s, a, i, j, feature), &condition);
+        }
+}
+
+/* ---- Blocks ---- */
+
 static void depend_pixelcnn(const px_model_spec *s, const set_tensor *u, set_tensor *y) {
     const convolution one = {.centre = CENTRE_B};
     const convolution top = {CENTRE_B, 4, {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}}};
     set_tensor reduced = make_sets(s, s->hidden), convolved = make_sets(s, s->hidden);
     convolve(s, &one, u, &reduced, 1);
     convolve(s, &top, &reduced, &convolved, 1);
+    add_condition(s, &convolved);
     convolve(s, &one, &convolved, y, 1);
     free(reduced.set);
     free(convolved.set);
@@ -119,6 +167,7 @@ static void depend_row_lstm(const px_model_spec *s, const set_tensor *u, set_ten
     const convolution one = {.centre = CENTRE_B};
     set_tensor a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
     convolve(s, &input, u, &a, 4);
+    add_condition(s, &a);
     lstm(s, &state, (px_tap){-1, 0}, false, &a, &h);
     convolve(s, &one, &h, y, 1);
     free(a.set);
@@ -133,6 +182,7 @@ static void depend_diagonal_bilstm(const px_model_spec *s, const set_tensor *u, 
         const convolution state = {CENTRE_NONE, 2, {{-1, 0}, {0, beside}}};
         set_tensor a = make_sets(s, 4 * s->hidden), h = make_sets(s, s->hidden);
         convolve(s, &one, u, &a, 4);
+        add_condition(s, &a);
         lstm(s, &state, (px_tap){0, beside}, side, &a, &h);
         for (int i = side; i < s->height; i++) /* h_right moves down by a row */
             for (int j = 0; j < s->width; j++)
@@ -148,7 +198,7 @@ static void copy_sets(const px_model_spec *s, const set_tensor *from, set_tensor
     memcpy(to->set, from->set, (size_t)(s->height * s->width * from->features) * sizeof(value_set));
 }
 
-/* The values that the logits of each value may depend on: (H W, C) sets, which the caller frees. */
+/* The sources that the logits of each value may depend on: (H W, C) sets, which the caller frees. */
 static set_tensor expected_dependencies(const px_model_spec *s) {
     static void (*const blocks[])(const px_model_spec *, const set_tensor *,
                                   set_tensor *) = {[PX_MODEL_PIXELCNN] = depend_pixelcnn,
@@ -159,7 +209,7 @@ static set_tensor expected_dependencies(const px_model_spec *s) {
     for (int i = -3; i <= 0; i++)
         for (int j = -3; j <= 3 && !(i == 0 && j == 0); j++) stem.at[stem.others++] = (px_tap){i, j};
     set_tensor image = make_sets(s, s->channels), u = make_sets(s, 2 * s->hidden), skips = make_sets(s, 2 * s->hidden);
-    for (size_t v = 0; v < px_test_values(s); v++) image.set[v].word[v / 64] |= (uint64_t)1 << (v % 64);
+    for (size_t v = 0; v < px_test_values(s); v++) insert(&image.set[v], v);
     convolve(s, &stem, &image, &u, 1);
     for (int l = 0; l < s->layers; l++) {
         set_tensor y = make_sets(s, 2 * s->hidden);
@@ -184,50 +234,79 @@ static set_tensor expected_dependencies(const px_model_spec *s) {
 
 enum { MIN_TRIALS = 6, MAX_TRIALS = 300 }; /* more than the minimum while an expected dependency has not shown */
 
+typedef struct batch {
+    int images;
+    uint8_t *levels, *conditions;
+} batch;
+
+/* Copies of one image and its condition, one for each source. */
+static batch make_batch(const px_model_spec *s, uint64_t seed) {
+    const size_t values = px_test_values(s), bytes = px_test_condition_bytes(s), images = sources_of(s);
+    uint8_t *image = px_test_images(s, 1, seed), *condition = px_test_conditions(s, 1, seed);
+    const batch b = {(int)images, malloc(images * values), malloc(images * bytes + 1)};
+    assert_true(b.levels && b.conditions);
+    for (size_t n = 0; n < images; n++) {
+        memcpy(b.levels + n * values, image, values);
+        memcpy(b.conditions + n * bytes, condition, bytes);
+    }
+    free(image);
+    free(condition);
+    return b;
+}
+
+/* Changes source n of image n. */
+static void change_batch(const px_model_spec *s, batch *b) {
+    const size_t values = px_test_values(s), bytes = px_test_condition_bytes(s);
+    for (size_t n = 0; n < (size_t)b->images; n++) {
+        uint8_t *source = n < values ? b->levels + n * values + n : b->conditions + n * bytes + n - values;
+        if (n >= values && s->condition.kind == PX_CONDITION_CLASS)
+            px_condition_set_label(source, (px_condition_label(source) + 1) % s->condition.classes);
+        else
+            *source = *source < s->levels / 2 ? (uint8_t)(s->levels - 1) : 0;
+    }
+}
+
 /* The logits of a batch, (N, H W C L). The caller frees them. */
-static px_real *logits_of(px_model *model, const uint8_t *levels, int images) {
+static px_real *logits_of(px_model *model, const batch *b) {
     px_device *device = px_model_device(model);
     px_tensor logits;
-    assert_ok(device->ctx, device->ops->upload(device, px_model_images(model).data, levels,
-                                               px_test_values(px_model_spec_of(model)) * (size_t)images));
-    assert_ok(device->ctx, px_model_logits(model, images, &logits));
+    assert_ok(device->ctx, px_model_upload_batch(model, b->levels, b->conditions, b->images));
+    assert_ok(device->ctx, px_model_logits(model, b->images, &logits));
     return px_test_download(device, logits);
 }
 
-/* One trial. The first batch has `values` copies of one image; in the second, value n of image n is changed. Equal
- * inputs at the same place of a batch give the same bits. Adds to seen[target] the values that changed its logits. */
+/* One trial. The first batch has copies of one image; in the second, source n of image n is changed. Equal inputs at
+ * the same place of a batch give the same bits. Adds to seen[target] the sources that changed its logits. */
 static void perturb(px_device *device, const px_model_spec *s, uint64_t seed, value_set *seen) {
     const size_t values = px_test_values(s), L = (size_t)s->levels;
     px_model *model = px_test_model(device, s, seed);
-    assert_ok(device->ctx, px_model_reserve(model, (int)values, PX_PURPOSE_EVALUATE));
-    uint8_t *image = px_test_images(s, 1, seed), *batch = malloc(values * values);
-    assert_non_null(batch);
-    for (size_t n = 0; n < values; n++) memcpy(batch + n * values, image, values);
-    px_real *before = logits_of(model, batch, (int)values);
-    for (size_t n = 0; n < values; n++) {
-        uint8_t *value = batch + n * values + n;
-        *value = *value < s->levels / 2 ? (uint8_t)(s->levels - 1) : 0;
-    }
-    px_real *after = logits_of(model, batch, (int)values);
-    for (size_t n = 0; n < values; n++)
+    batch b = make_batch(s, seed);
+    assert_ok(device->ctx, px_model_reserve(model, b.images, PX_PURPOSE_EVALUATE));
+    px_real *before = logits_of(model, &b);
+    change_batch(s, &b);
+    px_real *after = logits_of(model, &b);
+    for (size_t n = 0; n < (size_t)b.images; n++)
         for (size_t target = 0; target < values; target++) {
             const size_t logits = (n * values + target) * L;
-            if (memcmp(before + logits, after + logits, L * sizeof *before) != 0)
-                seen[target].word[n / 64] |= (uint64_t)1 << (n % 64);
+            if (memcmp(before + logits, after + logits, L * sizeof *before) != 0) insert(&seen[target], n);
         }
     free(before);
     free(after);
-    free(image);
-    free(batch);
+    free(b.levels);
+    free(b.conditions);
     px_model_destroy(model);
 }
 
-/* "(row, column, channel)" of a value. Two results are valid at a time. */
+/* "(row, column, channel)" of a value, or a number of the condition. Two results are valid at a time. */
 static const char *position_text(const px_model_spec *s, size_t value) {
     static char text[2][48];
     static int turn;
     const int v = (int)value, pixel = v / s->channels;
     turn = !turn;
+    if (value >= px_test_values(s)) {
+        snprintf(text[turn], sizeof text[turn], "%zu of the condition", value - px_test_values(s));
+        return text[turn];
+    }
     snprintf(text[turn], sizeof text[turn], "(%d, %d, %d)", pixel / s->width, pixel % s->width, v % s->channels);
     return text[turn];
 }
@@ -235,16 +314,16 @@ static const char *position_text(const px_model_spec *s, size_t value) {
 static void check_seen(const px_model_spec *s, const set_tensor *expected, const value_set *seen) {
     const size_t values = px_test_values(s);
     for (size_t target = 0; target < values; target++)
-        for (size_t source = 0; source < values; source++) {
+        for (size_t source = 0; source < sources_of(s); source++) {
             const bool found = contains(&seen[target], source), want = contains(&expected->set[target], source);
-            if (want && source >= target)
+            if (want && source >= target && source < values)
                 fail_msg("%s: by the equations value %s depends on %s, which is not before it", px_test_name(s),
                          position_text(s, target), position_text(s, source));
             if (found && !want)
                 fail_msg("%s: changing value %s changes the logits of %s, %s; expected the same bits", px_test_name(s),
                          position_text(s, source), position_text(s, target),
-                         source >= target ? "which must not depend on it"
-                                          : "whose receptive field does not contain it");
+                         source >= target && source < values ? "which must not depend on it"
+                                                             : "whose receptive field does not contain it");
             if (want && !found)
                 fail_msg("%s: changing value %s keeps all bits of the logits of %s in %d trials; expected a change",
                          px_test_name(s), position_text(s, source), position_text(s, target), MAX_TRIALS);
@@ -260,7 +339,7 @@ static bool all_seen(const px_model_spec *s, const set_tensor *expected, const v
 
 static void check_model(px_device *device, const px_model_spec *s, const set_tensor *expected) {
     value_set seen[MAX_VALUES] = {0};
-    assert_true(px_test_values(s) <= MAX_VALUES);
+    assert_true(sources_of(s) <= MAX_VALUES);
     for (uint64_t trial = 0; trial < MAX_TRIALS; trial++) {
         if (trial >= MIN_TRIALS && all_seen(s, expected, seen)) break;
         perturb(device, s, trial + 1, seen);
@@ -357,25 +436,43 @@ static void test_receptive_field(void **state) {
     }
 }
 
-enum { CASES = 3 * 2 * 4 };
+enum { KINDS = 3, PLAIN = KINDS * 2 * 4, CONDITIONS = 5, CASES = PLAIN + KINDS * CONDITIONS };
+
+static px_model_spec case_of(int i) {
+    static const int sides[][2] = {{4, 7}, {7, 4}, {3, 9}, {5, 6}, {1, 10}, {9, 1}};
+    static const struct {
+        int height, width, channels;
+        px_condition condition;
+    } conditional[CONDITIONS] = {{3, 5, 1, PX_TEST_CLASS(4)},
+                                 {4, 2, 3, PX_TEST_CLASS(2)},
+                                 {4, 8, 1, PX_TEST_IMAGE(2)},
+                                 {6, 2, 3, PX_TEST_IMAGE(2)},
+                                 {4, 16, 1, PX_TEST_IMAGE(4)}};
+    px_model_spec s = {.kind = (px_model_kind)(i / 8),
+                       .layers = 1 + i % 3,
+                       .hidden = i % 4 < 2 ? 7 : 5,
+                       .head = 7,
+                       .residual = i % 2,
+                       .skip = i / 2 % 2,
+                       .height = sides[i % 6][0],
+                       .width = sides[i % 6][1],
+                       .channels = i / 4 % 2 ? 3 : 1,
+                       .levels = 5};
+    if (i < PLAIN) return s;
+    const int c = (i - PLAIN) % CONDITIONS;
+    s.kind = (px_model_kind)((i - PLAIN) / CONDITIONS);
+    s.height = conditional[c].height, s.width = conditional[c].width, s.channels = conditional[c].channels;
+    s.condition = conditional[c].condition;
+    return s;
+}
 
 int main(void) {
-    static const int sides[][2] = {{4, 7}, {7, 4}, {3, 9}, {5, 6}, {1, 10}, {9, 1}};
     static px_model_spec specs[CASES];
-    static char names[CASES][160];
+    static char names[CASES][192];
     struct CMUnitTest tests[CASES + 2];
     omp_set_num_threads(1); /* these models take less time than starting threads */
     for (int i = 0; i < CASES; i++) {
-        specs[i] = (px_model_spec){.kind = (px_model_kind)(i / 8),
-                                   .layers = 1 + i % 3,
-                                   .hidden = i % 4 < 2 ? 7 : 5,
-                                   .head = 7,
-                                   .residual = i % 2,
-                                   .skip = i / 2 % 2,
-                                   .height = sides[i % 6][0],
-                                   .width = sides[i % 6][1],
-                                   .channels = i / 4 % 2 ? 3 : 1,
-                                   .levels = 5};
+        specs[i] = case_of(i);
         snprintf(names[i], sizeof names[i], "%s", px_test_name(&specs[i]));
         tests[i] = (struct CMUnitTest){names[i], test_case, NULL, NULL, &specs[i]};
     }

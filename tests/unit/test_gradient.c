@@ -17,21 +17,29 @@ typedef struct gradient_case {
     int images;
 } gradient_case;
 
-/* images, layers, hidden, head, residual, skip, height, width, channels, levels. Each row is for all kinds. */
+/* images, layers, hidden, head, residual, skip, height, width, channels, levels, condition. Each row is for all kinds.
+ */
 #define ROWS(X)                                                                                                        \
-    X(3, 2, 5, 6, true, false, 4, 3, 1, 5)                                                                             \
-    X(1, 2, 7, 5, false, true, 3, 5, 1, 2)                                                                             \
-    X(3, 1, 5, 4, true, true, 1, 1, 1, 256)                                                                            \
-    X(2, 3, 1, 3, false, false, 1, 6, 1, 5)                                                                            \
-    X(1, 3, 1, 1, true, true, 5, 4, 1, 2)                                                                              \
-    X(1, 1, 7, 9, true, false, 9, 8, 1, 2)                                                                             \
-    X(1, 3, 5, 7, true, true, 3, 4, 3, 5)                                                                              \
-    X(2, 1, 7, 5, false, false, 5, 3, 3, 2)                                                                            \
-    X(3, 2, 1, 2, true, false, 6, 1, 3, 2)                                                                             \
-    X(2, 2, 7, 9, false, true, 2, 3, 3, 256)                                                                           \
-    X(2, 1, 7, 4, true, true, 1, 1, 3, 5)                                                                              \
-    X(1, 1, 5, 8, false, true, 1, 7, 3, 5)                                                                             \
-    X(2, 3, 7, 8, true, false, 2, 5, 3, 5)
+    X(3, 2, 5, 6, true, false, 4, 3, 1, 5, PX_TEST_NO_CONDITION)                                                       \
+    X(1, 2, 7, 5, false, true, 3, 5, 1, 2, PX_TEST_NO_CONDITION)                                                       \
+    X(3, 1, 5, 4, true, true, 1, 1, 1, 256, PX_TEST_NO_CONDITION)                                                      \
+    X(2, 3, 1, 3, false, false, 1, 6, 1, 5, PX_TEST_NO_CONDITION)                                                      \
+    X(1, 3, 1, 1, true, true, 5, 4, 1, 2, PX_TEST_NO_CONDITION)                                                        \
+    X(1, 1, 7, 9, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION)                                                       \
+    X(1, 3, 5, 7, true, true, 3, 4, 3, 5, PX_TEST_NO_CONDITION)                                                        \
+    X(2, 1, 7, 5, false, false, 5, 3, 3, 2, PX_TEST_NO_CONDITION)                                                      \
+    X(3, 2, 1, 2, true, false, 6, 1, 3, 2, PX_TEST_NO_CONDITION)                                                       \
+    X(2, 2, 7, 9, false, true, 2, 3, 3, 256, PX_TEST_NO_CONDITION)                                                     \
+    X(2, 1, 7, 4, true, true, 1, 1, 3, 5, PX_TEST_NO_CONDITION)                                                        \
+    X(1, 1, 5, 8, false, true, 1, 7, 3, 5, PX_TEST_NO_CONDITION)                                                       \
+    X(2, 3, 7, 8, true, false, 2, 5, 3, 5, PX_TEST_NO_CONDITION)                                                       \
+    X(4, 2, 5, 6, true, true, 4, 3, 1, 5, PX_TEST_CLASS(3))                                                            \
+    X(2, 2, 3, 5, true, false, 3, 4, 3, 2, PX_TEST_CLASS(1))                                                           \
+    X(3, 1, 7, 4, true, false, 2, 3, 3, 5, PX_TEST_CLASS(300))                                                         \
+    X(2, 2, 5, 4, true, false, 4, 6, 1, 5, PX_TEST_IMAGE(2))                                                           \
+    X(1, 1, 3, 5, false, true, 6, 2, 3, 3, PX_TEST_IMAGE(2))                                                           \
+    X(2, 2, 2, 3, true, true, 4, 8, 1, 2, PX_TEST_IMAGE(4))                                                            \
+    X(1, 1, 7, 4, false, false, 8, 8, 1, 2, PX_TEST_IMAGE(8))
 #define CASE_OF(kind, images, ...) {{kind, __VA_ARGS__}, images},
 #define CASES(images, ...)                                                                                             \
     CASE_OF(PX_MODEL_PIXELCNN, images, __VA_ARGS__)                                                                    \
@@ -45,7 +53,7 @@ typedef struct checker {
     px_device *device;
     px_model *model;
     const gradient_case *current;
-    uint8_t *levels;
+    uint8_t *levels, *conditions;
     px_real *weights, *gradients; /* host copies of the flat tensors */
     double loss;                  /* at these weights */
     int elements, retried;
@@ -54,7 +62,8 @@ typedef struct checker {
 
 static double loss(checker *check) {
     double nats[8], sum = 0;
-    assert_ok(&check->ctx, px_model_forward(check->model, check->levels, NULL, check->current->images, false));
+    assert_ok(&check->ctx,
+              px_model_forward(check->model, check->levels, check->conditions, check->current->images, false));
     assert_ok(&check->ctx, px_model_nats(check->model, nats));
     for (int n = 0; n < check->current->images; n++) sum += nats[n];
     return sum / ((double)check->current->images * (double)px_test_values(&check->current->spec));
@@ -156,9 +165,10 @@ static void test_case(void **state) {
     check.device = px_test_device(&check.ctx);
     check.model = px_test_model(check.device, spec, seed);
     check.levels = px_test_images(spec, check.current->images, seed);
+    check.conditions = px_test_conditions(spec, check.current->images, seed);
     check.weights = px_test_download(check.device, px_model_weights(check.model));
     assert_ok(&check.ctx, px_model_reserve(check.model, check.current->images, PX_PURPOSE_TRAIN));
-    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, NULL, check.current->images, true));
+    assert_ok(&check.ctx, px_model_forward(check.model, check.levels, check.conditions, check.current->images, true));
     assert_ok(&check.ctx, px_model_backward(check.model));
     check.gradients = px_test_download(check.device, px_model_gradients(check.model));
     check.loss = loss(&check);
@@ -167,6 +177,7 @@ static void test_case(void **state) {
     print_message("  largest difference %.2g of the tensor's largest, %d elements, %d of them at a smaller step\n",
                   check.worst, check.elements, check.retried);
     free(check.levels);
+    free(check.conditions);
     free(check.weights);
     free(check.gradients);
     px_model_destroy(check.model);
@@ -175,7 +186,7 @@ static void test_case(void **state) {
 
 int main(void) {
     static struct CMUnitTest tests[COUNT];
-    static char names[COUNT][160];
+    static char names[COUNT][192];
     omp_set_num_threads(1); /* these models take less time than starting threads */
     for (int i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "%s", px_test_name(&cases[i].spec));

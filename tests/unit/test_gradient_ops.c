@@ -1,9 +1,10 @@
 /* Every pair of differentiable operations: backward compared with central differences of <r, forward(x)> for a random
  * r, in double.
  *
- * Convolutions and shifts are linear in each input, so any step is exact up to rounding; a step of 1e-3 keeps that
- * small. Inputs of a relu keep 0.1 away from 0. Other operations use a step of 1e-5, at which truncation and rounding
- * are both about 1e-10. The tolerance is 1e-6 of the largest element of the gradient, four digits above either. */
+ * Convolutions, shifts and shuffles are linear in each input, so any step is exact up to rounding; a step of 1e-3 keeps
+ * that small. Inputs of a relu keep 0.1 away from 0. Other operations use a step of 1e-5, at which truncation and
+ * rounding are both about 1e-10. The tolerance is 1e-6 of the largest element of the gradient, four digits above
+ * either. */
 #include "host/model/network.h"
 #include "tests/support/model.h"
 #include <math.h>
@@ -168,7 +169,7 @@ static void check_input_gradient(fixture *test, const convolution *c, int add) {
 static void check_weight_gradient(fixture *test, const convolution *c) {
     const px_convolve_args *f = &c->forward;
     const px_tensor dweight = number_tensor(test, f->weight.rows, f->weight.columns, 13, 1);
-    const px_tensor dbias = f->bias.data ? number_tensor(test, 1, f->bias.columns, 14, 1) : (px_tensor){0};
+    const px_tensor dbias = f->bias.data ? number_tensor(test, f->bias.rows, f->bias.columns, 14, 1) : (px_tensor){0};
     px_real *before = px_test_download(test->device, dweight);
     assert_ok(&test->ctx,
               px_run(test->device, convolve_weight_gradient, .grid = f->grid, .taps = f->taps, .relu = f->relu,
@@ -191,16 +192,19 @@ static void check_weight_gradient(fixture *test, const convolution *c) {
     free(found);
 }
 
+/* With relu, each image has a bias of its own. */
 static void check_convolution(fixture *test, const shape_case *shape, px_taps taps, bool relu, int add) {
     const size_t pixels = px_grid_pixels(&shape->grid), mark = test->arena.used;
+    const size_t biases = relu ? (size_t)shape->grid.images : 1;
     convolution c = {.forward = {.grid = shape->grid, .taps = taps, .relu = relu}};
-    snprintf(test->name, sizeof test->name, "convolve %d x %d x %d, %d to %d features, %d taps at (%d, %d)..., %s, %s",
-             shape->grid.images, shape->grid.height, shape->grid.width, shape->in, shape->out, taps.live,
-             taps.at[0].row, taps.at[0].column, relu ? "relu" : "no relu", adds[add]);
+    snprintf(test->name, sizeof test->name,
+             "convolve %d x %d x %d, %d to %d features, %d taps at (%d, %d)..., %s, %s, %zu biases", shape->grid.images,
+             shape->grid.height, shape->grid.width, shape->in, shape->out, taps.live, taps.at[0].row, taps.at[0].column,
+             relu ? "relu" : "no relu", adds[add], biases);
     c.forward.x = number_tensor(test, pixels, shape->in, 1, 1);
     if (relu) away_from_zero(test, c.forward.x);
     c.forward.weight = number_tensor(test, (size_t)shape->out, taps.stored * shape->in, 2, 1);
-    c.forward.bias = number_tensor(test, 1, shape->out, 3, 1);
+    c.forward.bias = number_tensor(test, biases, shape->out, 3, 1);
     if (add == ADD_ABSENT) c.forward.bias = (px_tensor){0};
     c.forward.y = number_tensor(test, pixels, shape->out, 4, 1);
     test->weighting = number_tensor(test, pixels, shape->out, 5, 1);
@@ -407,12 +411,54 @@ static void test_shift_rows(void **state) {
     end(&test);
 }
 
+/* ---- Pixel shuffle ---- */
+
+static double shuffle(fixture *test, const void *args) {
+    const px_pixel_shuffle_args *s = args;
+    assert_ok(&test->ctx, test->device->ops->pixel_shuffle(test->device, s));
+    return dot(test, s->y, test->weighting);
+}
+
+/* The backward pass is that of the upsampling network: the relu's mask, then a sum of rows, and pixel_unshuffle. The
+ * bias is too small to move an input of the relu to 0. */
+static void check_shuffle(fixture *test, px_grid grid, int features) {
+    const size_t pixels = px_grid_pixels(&grid), mark = test->arena.used;
+    snprintf(test->name, sizeof test->name, "pixel_shuffle of %d x %d x %d, %d features", grid.images, grid.height,
+             grid.width, features);
+    const px_pixel_shuffle_args s = {.grid = grid,
+                                     .x = number_tensor(test, pixels, 4 * features, 1, 1),
+                                     .bias = number_tensor(test, 1, features, 2, 0.05),
+                                     .y = number_tensor(test, 4 * pixels, features, 3, 1)};
+    away_from_zero(test, s.x);
+    test->weighting = number_tensor(test, 4 * pixels, features, 4, 1);
+    shuffle(test, &s);
+    const px_tensor masked = number_tensor(test, 4 * pixels, features, 5, 1),
+                    dbias = number_tensor(test, 1, features, 6, 1),
+                    dx = number_tensor(test, pixels, 4 * features, 7, 1);
+    px_device *device = test->device;
+    assert_ok(&test->ctx, px_run(device, bias_add_relu, .sum = test->weighting, .relu_mask = s.y, .y = masked));
+    assert_ok(&test->ctx, px_run(device, sum_rows, .x = masked, .y = dbias));
+    assert_ok(&test->ctx, px_run(device, pixel_unshuffle, .grid = grid, .y = masked, .x = dx));
+    px_real *of_x = px_test_download(device, dx), *of_bias = px_test_download(device, dbias);
+    check(test, "x", s.x, of_x, linear_step, shuffle, &s);
+    check(test, "bias", s.bias, of_bias, linear_step, shuffle, &s);
+    free(of_x);
+    free(of_bias);
+    px_arena_rewind(&test->arena, mark);
+}
+
+static void test_pixel_shuffle(void **state) {
+    (void)state;
+    fixture test;
+    if (!begin(&test)) skip();
+    for (int s = 0; s < SHAPES; s++) check_shuffle(&test, shapes[s].grid, shapes[s].out);
+    end(&test);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convolve),
-        cmocka_unit_test(test_recurrence),
-        cmocka_unit_test(test_softmax_nll),
-        cmocka_unit_test(test_shift_rows),
+        cmocka_unit_test(test_convolve),   cmocka_unit_test(test_recurrence),    cmocka_unit_test(test_softmax_nll),
+        cmocka_unit_test(test_shift_rows), cmocka_unit_test(test_pixel_shuffle),
     };
     omp_set_num_threads(1); /* these tensors take less time than starting threads */
     return cmocka_run_group_tests_name("gradient of operations", tests, NULL, NULL);

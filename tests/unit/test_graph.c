@@ -55,10 +55,11 @@ typedef struct test_case {
 } test_case;
 
 /* Evaluates with the averaged weights. The evaluation and the captured steps must not affect each other. */
-static void evaluate(trace *t, px_device *device, px_model *model, px_tensor average, const uint8_t *levels) {
+static void evaluate(trace *t, px_device *device, px_model *model, px_tensor average, const uint8_t *levels,
+                     const uint8_t *conditions) {
     double nats[MAX_IMAGES];
     assert_ok(device->ctx, px_model_use_weights(model, average));
-    assert_ok(device->ctx, px_model_forward(model, levels, NULL, MAX_IMAGES - 1, false));
+    assert_ok(device->ctx, px_model_forward(model, levels, conditions, MAX_IMAGES - 1, false));
     assert_ok(device->ctx, px_model_nats(model, nats));
     trace_add(t, MAX_IMAGES - 1, px_element_double, nats);
 }
@@ -71,12 +72,13 @@ static void run_step(trace *t, px_step *step, const px_model_spec *spec, int i) 
     const px_tensor average = px_optimizer_average(optimizer);
     double nats[MAX_IMAGES], norm;
     uint8_t *levels = px_test_images(spec, MAX_IMAGES, 20 + (uint64_t)i);
+    uint8_t *conditions = px_test_conditions(spec, MAX_IMAGES, 20 + (uint64_t)i);
     assert_ok(device->ctx, px_model_reserve(model, script[i].reserve, PX_PURPOSE_TRAIN));
     px_model_set_global_batch(model, script[i].part_of);
-    if (script[i].evaluated) evaluate(t, device, model, average, levels);
+    if (script[i].evaluated) evaluate(t, device, model, average, levels, conditions);
     if (script[i].evaluated || (i > 0 && script[i].averaged != script[i - 1].averaged))
         assert_ok(device->ctx, px_model_use_weights(model, script[i].averaged ? average : (px_tensor){0}));
-    assert_ok(device->ctx, px_step_run(step, levels, NULL, script[i].images, i + 1, 0.02 / (i + 1)));
+    assert_ok(device->ctx, px_step_run(step, levels, conditions, script[i].images, i + 1, 0.02 / (i + 1)));
     assert_ok(device->ctx, px_model_nats(model, nats));
     assert_ok(device->ctx, device->ops->download(device, &norm, px_optimizer_norm(optimizer).data, sizeof norm));
     trace_add(t, (size_t)script[i].images, px_element_double, nats);
@@ -86,6 +88,7 @@ static void run_step(trace *t, px_step *step, const px_model_spec *spec, int i) 
     for (int s = 0; s < count; s++) trace_add_tensor(t, device, states[s].tensor);
     t->ends[i] = t->count;
     free(levels);
+    free(conditions);
 }
 
 static trace trace_of(const test_case *c, px_test_graph_mode how) {
@@ -139,9 +142,13 @@ static void compare(const test_case *c, px_test_graph_mode how) {
 /* ---- Tests ---- */
 
 /* The PixelCNN has enough features for cuDNN to run its convolutions in bfloat16. */
-static const px_model_spec specs[] = {{PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4},
-                                      {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2},
-                                      {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4}};
+/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
+static const px_model_spec specs[] = {
+    {PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
+    {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2, PX_TEST_NO_CONDITION},
+    {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
+    {PX_MODEL_PIXELCNN, 1, 8, 5, true, false, 4, 4, 1, 4, PX_TEST_IMAGE(4)},
+    {PX_MODEL_DIAGONAL_BILSTM, 1, 6, 5, true, false, 3, 4, 1, 2, PX_TEST_CLASS(3)}};
 enum { SPECS = sizeof specs / sizeof *specs, KINDS = 3, CASES = SPECS * KINDS * 2 };
 
 static test_case case_of(int index) {
@@ -259,12 +266,14 @@ static trace trace_of_accumulation(const test_case *c, px_test_graph_mode how) {
     for (int i = 0; i < ACCUMULATED_STEPS; i++) {
         double nats[PARTS * MAX_IMAGES];
         uint8_t *levels = px_test_images(&c->model, PARTS * MAX_IMAGES, 40 + (uint64_t)i);
-        assert_ok(&ctx, px_step_run(&step, levels, NULL, PARTS * MAX_IMAGES, i + 1, 0.01));
+        uint8_t *conditions = px_test_conditions(&c->model, PARTS * MAX_IMAGES, 40 + (uint64_t)i);
+        assert_ok(&ctx, px_step_run(&step, levels, conditions, PARTS * MAX_IMAGES, i + 1, 0.01));
         assert_ok(&ctx, device->ops->download(device, nats, px_step_nats(&step).data, sizeof nats));
         trace_add(&t, PARTS * MAX_IMAGES, px_element_double, nats);
         trace_add_tensor(&t, device, px_model_weights(model));
         t.ends[i] = t.count;
         free(levels);
+        free(conditions);
     }
     if (is_mock) assert_int_equal(count->captured, how == PX_TEST_GRAPHS ? 2 : 0);
     if (is_mock && how == PX_TEST_GRAPHS) /* the second pass of the first step proves the graph of a pass */

@@ -195,6 +195,63 @@ static void test_normalize(void **state) {
     end(&desk);
 }
 
+/* --- Conditions --------------------------------------------------------------------------------------------------- */
+
+/* Labels of one and of two bytes. */
+static void test_one_hot(void **state) {
+    (void)state;
+    static const int classes[] = {1, 2, 7, 256, 1000};
+    px_desk desk;
+    begin(&desk);
+    for (int i = 0; i < 5; i++) {
+        const int K = classes[i], labels[] = {K - 1, 0, K / 2, K - 1, K / 3};
+        enum { LABELS = 5 };
+        const px_tensor label = px_arena_tensor(&desk.arena, LABELS, PX_LABEL_BYTES, PX_UINT8);
+        const px_tensor y = px_test_tensor(&desk.arena, LABELS, K, 1, 1);
+        uint8_t bytes[LABELS * PX_LABEL_BYTES];
+        for (int n = 0; n < LABELS; n++) px_condition_set_label(bytes + PX_LABEL_BYTES * n, labels[n]);
+        put(&desk, label, bytes);
+        assert_ok(&desk.ctx, px_run(desk.device, one_hot, .labels = label, .y = y));
+        px_real *found = px_test_download(desk.device, y);
+        for (int e = 0; e < LABELS * K; e++) expect("one_hot", (size_t)e, (double)found[e], e % K == labels[e / K]);
+        free(found);
+    }
+    end(&desk);
+}
+
+/* y(2 i + a, 2 j + b, f) = relu(x(i, j, 4 f + 2 a + b) + bias(f)), and back. */
+static void check_shuffle(px_desk *desk, px_grid grid, int features) {
+    const size_t pixels = px_grid_pixels(&grid), F = (size_t)features, mark = desk->arena.used;
+    const int least = -(int)pixels * 2 * features; /* half of x is negative */
+    const px_tensor x = counting_from(desk, least, pixels, 4 * features), bias = counting(desk, 1, features);
+    const px_tensor y = px_test_tensor(&desk->arena, 4 * pixels, features, 1, 1);
+    const px_tensor back = px_test_tensor(&desk->arena, pixels, 4 * features, 2, 1);
+    assert_ok(&desk->ctx, px_run(desk->device, pixel_shuffle, .grid = grid, .x = x, .bias = bias, .y = y));
+    assert_ok(&desk->ctx, px_run(desk->device, pixel_unshuffle, .grid = grid, .y = y, .x = back));
+    px_real *large = px_test_download(desk->device, y), *small = px_test_download(desk->device, back);
+    const size_t W = (size_t)grid.width, H = (size_t)grid.height;
+    for (size_t e = 0; e < pixels * 4 * F; e++) {
+        const size_t pixel = e / (4 * F), f = e / 4 % F, a = e / 2 % 2, b = e % 2; /* x(pixel, 4 f + 2 a + b) */
+        const size_t image = pixel / (H * W), i = pixel / W % H, j = pixel % W;
+        const size_t at = ((image * 2 * H + 2 * i + a) * 2 * W + 2 * j + b) * F + f;
+        const double want = fmax(least + (double)e + (double)(f + 1), 0);
+        expect("pixel_shuffle", at, (double)large[at], want);
+        expect("pixel_unshuffle", e, (double)small[e], want);
+    }
+    free(large);
+    free(small);
+    px_arena_rewind(&desk->arena, mark);
+}
+
+static void test_pixel_shuffle(void **state) {
+    (void)state;
+    px_desk desk;
+    begin(&desk);
+    for (int i = 0; i < GRIDS; i++)
+        for (int features = 1; features < 140; features += 46) check_shuffle(&desk, grids[i], features);
+    end(&desk);
+}
+
 /* --- Rows and columns --------------------------------------------------------------------------------------------- */
 
 /* y = relu(mask(sum) + bias + add), in whole numbers, so that every order of additions is exact.
@@ -204,12 +261,13 @@ static void test_bias_add_relu(void **state) {
     px_desk desk;
     begin(&desk);
     for (int i = 0; i < 128; i++) {
-        const int rows = 5, features = i < 64 ? 7 : 133, least = -rows * features - 5;
+        const int rows = 6, features = i < 64 ? 7 : 133, least = -rows * features - 5;
         const size_t mark = desk.arena.used;
         const px_tensor sum = counting_from(&desk, least, (size_t)rows, features),
                         relu_mask = counting_from(&desk, -rows * features / 2, (size_t)rows,
                                                   features); /* 0 among them */
-        const px_tensor bias = counting(&desk, 1, features), add = counting(&desk, (size_t)rows, features);
+        const size_t F = (size_t)features, biases = i < 64 ? 3 : 1;
+        const px_tensor bias = counting(&desk, biases, features), add = counting(&desk, (size_t)rows, features);
         const px_tensor none = {0}, other = counting(&desk, (size_t)rows, features);
         const bool biased = i & 1, added = i & 2, masked = i & 4, relu_out = i & 8;
         const px_tensor y = i / 16 % 4 == 1   ? sum
@@ -221,7 +279,7 @@ static void test_bias_add_relu(void **state) {
         px_real *open = px_test_download(desk.device, relu_mask), *found = px_test_download(desk.device, y);
         for (size_t e = 0; e < px_tensor_elements(&y); e++) {
             const double of_sum = masked && open[e] <= 0 ? 0 : least + (double)e;
-            const double all = of_sum + (biased ? (double)(e % (size_t)features + 1) : 0) +
+            const double all = of_sum + (biased ? (double)(e / F * biases / (size_t)rows * F + e % F + 1) : 0) +
                                (added ? (double)(e + 1) : 0);
             expect("bias_add_relu", e, (double)found[e], relu_out ? fmax(all, 0) : all);
         }
@@ -240,13 +298,13 @@ static void test_convolve_rectified(void **state) {
     px_desk desk;
     begin(&desk);
     const double tolerance = strcmp(desk.device->kind, "cpu") == 0 ? 0 : 1e-5;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 16; i++) {
         const px_grid grid = {3, 4, 5};
         const px_taps taps = i & 1 ? px_taps_rectangle(2, 3, 1) : px_taps_rectangle(1, 1, 0);
         const size_t mark = desk.arena.used, pixels = px_grid_pixels(&grid);
         const px_tensor x = px_test_tensor(&desk.arena, pixels, IN, 1, 1), none = {0};
         const px_tensor weight = px_test_tensor(&desk.arena, OUT, taps.stored * IN, 2, 1);
-        const px_tensor bias = i & 2 ? px_test_tensor(&desk.arena, 1, OUT, 3, 1) : none;
+        const px_tensor bias = i & 2 ? px_test_tensor(&desk.arena, i & 8 ? 3 : 1, OUT, 3, 1) : none;
         const px_tensor add = i & 4 ? px_test_tensor(&desk.arena, pixels, OUT, 4, 1) : none;
         px_real *y[2];
         for (int relu_out = 0; relu_out < 2; relu_out++) {
@@ -453,6 +511,8 @@ int main(void) {
         cmocka_unit_test(test_im2col),
         cmocka_unit_test(test_shift_rows),
         cmocka_unit_test(test_normalize),
+        cmocka_unit_test(test_one_hot),
+        cmocka_unit_test(test_pixel_shuffle),
         cmocka_unit_test(test_bias_add_relu),
         cmocka_unit_test(test_convolve_rectified),
         cmocka_unit_test(test_sums),

@@ -25,9 +25,18 @@ static px_model_spec spec_of(int kind, int layers, int hidden, int height, int w
                            .levels = 5};
 }
 
-static void train(px_model *model, const uint8_t *levels, int images) {
+/* Spec number i of each kind without a condition, with a class, and with an image at 1/2. */
+enum { CONDITIONED = 9 };
+static px_model_spec conditioned_spec(int i, int layers, int channels) {
+    static const px_condition conditions[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
+    px_model_spec spec = spec_of(i % 3, layers, 5, 4, 6, channels);
+    spec.condition = conditions[i / 3];
+    return spec;
+}
+
+static void train(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images) {
     px_context *ctx = px_model_device(model)->ctx;
-    assert_ok(ctx, px_model_forward(model, levels, NULL, images, true));
+    assert_ok(ctx, px_model_forward(model, levels, conditions, images, true));
     assert_ok(ctx, px_model_backward(model));
 }
 
@@ -87,12 +96,20 @@ static void check_bias(const px_model_spec *spec, const px_parameter *p, const p
     }
 }
 
+/* A conditional model begins as an unconditional one. */
+static void expect_zeros(const px_model_spec *spec, const px_parameter *p, const px_real *values) {
+    for (size_t e = 0; e < p->count; e++)
+        if (values[e] != 0)
+            fail_msg("%s: %s[%zu] is %.9g, expected 0", px_test_name(spec), p->name, e, (double)values[e]);
+}
+
 static void test_initialise(void **state) {
     (void)state;
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
-    for (int i = 0; i < 6; i++) {
-        const px_model_spec spec = spec_of(i / 2, 2, i % 2 ? 20 : 17, 6, 5, i % 2 ? 3 : 1);
+    for (int i = 0; i < 12; i++) {
+        px_model_spec spec = spec_of(i / 2 % 3, 2, i % 2 ? 20 : 17, 6, 4, i % 2 ? 3 : 1);
+        if (i >= 6) spec.condition = (px_condition)PX_TEST_IMAGE(2);
         px_model *model;
         assert_ok(&f.ctx, px_model_create(f.device, &spec, &model));
         const px_parameters *parameters = px_model_parameters(model);
@@ -106,6 +123,10 @@ static void test_initialise(void **state) {
             const px_parameter *p = &parameters->items[t];
             if (p->rank == 1) {
                 check_bias(&spec, p, values[0] + p->offset);
+                continue;
+            }
+            if (strstr(p->name, ".condition.")) {
+                expect_zeros(&spec, p, values[0] + p->offset);
                 continue;
             }
             check_weight(&spec, parameters, p, values[0] + p->offset);
@@ -123,13 +144,32 @@ static void test_impossible_specs(void **state) {
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
     const px_model_spec good = spec_of(0, 1, 3, 4, 3, 1);
-    static const char *const messages[] = {"channels", "data.levels", "data.levels", "0 x 3",
-                                           "4 x 0",    "0 layers",    "hidden 0",    "head 0"};
-    px_model_spec bad[8];
-    for (int i = 0; i < 8; i++) bad[i] = good;
+    static const px_condition impossible[] = {PX_TEST_CLASS(0), PX_TEST_CLASS(PX_MAX_CLASSES + 1),
+                                              PX_TEST_IMAGE(0), PX_TEST_IMAGE(1),
+                                              PX_TEST_IMAGE(6), PX_TEST_IMAGE(128),
+                                              PX_TEST_IMAGE(2)};
+    static const char *const messages[] = {"channels",
+                                           "data.levels",
+                                           "data.levels",
+                                           "0 x 3",
+                                           "4 x 0",
+                                           "0 layers",
+                                           "hidden 0",
+                                           "head 0",
+                                           "model.classes: found 0, expected 1 to 65536",
+                                           "model.classes: found 65537, expected 1 to 65536",
+                                           "model.scale: found 0, expected a power of two from 2 to 64",
+                                           "model.scale: found 1, expected a power of two from 2 to 64",
+                                           "model.scale: found 6, expected a power of two from 2 to 64",
+                                           "model.scale: found 128, expected a power of two from 2 to 64",
+                                           "model.scale: found 2, expected a divisor of the image's sides, 4 x 3"};
+    enum { BAD = 15 };
+    px_model_spec bad[BAD];
+    for (int i = 0; i < BAD; i++) bad[i] = good;
     bad[0].channels = 2, bad[1].levels = 1, bad[2].levels = 257, bad[3].height = 0, bad[4].width = 0;
     bad[5].layers = 0, bad[6].hidden = 0, bad[7].head = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 8; i < BAD; i++) bad[i].condition = impossible[i - 8];
+    for (int i = 0; i < BAD; i++) {
         px_model *model;
         assert_int_equal(px_model_create(f.device, &bad[i], &model), PX_ERR_CONFIG);
         assert_null(model);
@@ -156,28 +196,30 @@ static void test_batches(void **state) {
     (void)state;
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
-    for (int kind = 0; kind < 3; kind++) {
-        const px_model_spec spec = spec_of(kind, 2, 5, 4, 7, 3);
-        const size_t values = px_test_values(&spec);
+    for (int i = 0; i < CONDITIONED; i++) {
+        const px_model_spec spec = conditioned_spec(i, 2, 3);
+        const size_t values = px_test_values(&spec), bytes = px_test_condition_bytes(&spec);
         px_model *model = px_test_model(f.device, &spec, 3);
-        uint8_t *levels = px_test_images(&spec, IMAGES, 4);
+        uint8_t *levels = px_test_images(&spec, IMAGES, 4), *conditions = px_test_conditions(&spec, IMAGES, 4);
         double whole[IMAGES], parts[IMAGES];
         assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-        assert_ok(&f.ctx, px_model_forward(model, levels, NULL, IMAGES, false));
+        assert_ok(&f.ctx, px_model_forward(model, levels, conditions, IMAGES, false));
         assert_ok(&f.ctx, px_model_nats(model, whole));
         for (int size = 1; size < IMAGES; size++) {
             for (int first = 0; first < IMAGES; first += size) {
                 const int images = IMAGES - first < size ? IMAGES - first : size;
-                assert_ok(&f.ctx, px_model_forward(model, levels + (size_t)first * values, NULL, images, false));
+                assert_ok(&f.ctx, px_model_forward(model, levels + (size_t)first * values,
+                                                   conditions + (size_t)first * bytes, images, false));
                 assert_ok(&f.ctx, px_model_nats(model, parts + first));
             }
             expect_nats(&spec, "in parts", parts, whole, IMAGES);
         }
         assert_ok(&f.ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_EVALUATE));
-        assert_ok(&f.ctx, px_model_forward(model, levels, NULL, IMAGES, false));
+        assert_ok(&f.ctx, px_model_forward(model, levels, conditions, IMAGES, false));
         assert_ok(&f.ctx, px_model_nats(model, parts));
         expect_nats(&spec, "evaluated", parts, whole, IMAGES);
         free(levels);
+        free(conditions);
         px_model_destroy(model);
     }
     px_device_close(f.device);
@@ -188,14 +230,15 @@ static void test_empty_batch(void **state) {
     (void)state;
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
-    for (int i = 0; i < 6; i++) {
-        const px_model_spec spec = spec_of(i % 3, 2, 5, 4, 7, 3);
+    for (int i = 0; i < 2 * CONDITIONED; i++) {
+        const px_model_spec spec = conditioned_spec(i % CONDITIONED, 2, 3);
+        const bool reserved = i >= CONDITIONED;
         px_model *model = px_test_model(f.device, &spec, 3);
-        uint8_t *levels = px_test_images(&spec, 2, 4);
+        uint8_t *levels = px_test_images(&spec, 2, 4), *conditions = px_test_conditions(&spec, 2, 4);
         double nats[2] = {-1, -1};
-        assert_ok(&f.ctx, px_model_reserve(model, i < 3 ? 0 : 2, PX_PURPOSE_TRAIN));
-        if (i >= 3) train(model, levels, 2); /* the gradients that the empty batch must clear */
-        train(model, levels, 0);
+        assert_ok(&f.ctx, px_model_reserve(model, reserved ? 2 : 0, PX_PURPOSE_TRAIN));
+        if (reserved) train(model, levels, conditions, 2); /* the gradients that the empty batch must clear */
+        train(model, levels, conditions, 0);
         assert_ok(&f.ctx, px_model_nats(model, nats));
         assert_true(nats[0] == -1);
         px_real *found = px_test_download(f.device, px_model_gradients(model));
@@ -205,6 +248,7 @@ static void test_empty_batch(void **state) {
                          (double)found[e]);
         free(found);
         free(levels);
+        free(conditions);
         px_model_destroy(model);
     }
     px_device_close(f.device);
@@ -276,11 +320,11 @@ static void check_plan(fixture *f, const px_model_spec *spec) {
                  large.activations + weights);
     expect_bytes(spec, "reserved again for less", reserve_counted(f, model, 2, PX_PURPOSE_TRAIN), 0);
 
-    uint8_t *levels = px_test_images(spec, 3, 1);
+    uint8_t *levels = px_test_images(spec, 3, 1), *conditions = px_test_conditions(spec, 3, 1);
     double nats[2][3];
     counted_bytes = 0;
     for (int n = 0; n < 2; n++) {
-        train(model, levels, 3);
+        train(model, levels, conditions, 3);
         assert_ok(&f->ctx, px_model_nats(model, nats[n]));
         px_model_plan(model, 100, PX_PURPOSE_TRAIN); /* a dry run does not change the reserved buffers */
     }
@@ -290,6 +334,7 @@ static void check_plan(fixture *f, const px_model_spec *spec) {
             fail_msg("%s: nats[%d] is %.17g after another plan, expected exactly %.17g", px_test_name(spec), n,
                      nats[1][n], nats[0][n]);
     free(levels);
+    free(conditions);
     px_model_destroy(model);
 }
 
@@ -301,9 +346,9 @@ static void test_plan(void **state) {
     px_device_ops ops = *counted_ops;
     ops.allocate = counting_allocate;
     f.device->ops = &ops;
-    for (int i = 0; i < 12; i++) {
-        px_model_spec spec = spec_of(i % 3, 3, 5, 6, 7, i % 2 ? 3 : 1);
-        spec.skip = i / 6;
+    for (int i = 0; i < 2 * CONDITIONED; i++) {
+        px_model_spec spec = conditioned_spec(i % CONDITIONED, 3, i % 2 ? 3 : 1);
+        spec.skip = i / CONDITIONED;
         check_plan(&f, &spec);
     }
     f.device->ops = counted_ops;
@@ -337,9 +382,9 @@ static void test_evaluation_memory_is_independent_of_depth(void **state) {
     (void)state;
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < CONDITIONED; kind++) {
         size_t bytes[2];
-        const px_model_spec spec[] = {spec_of(kind, 1, 5, 6, 7, 3), spec_of(kind, 4, 5, 6, 7, 3)};
+        const px_model_spec spec[] = {conditioned_spec(kind, 1, 3), conditioned_spec(kind, 4, 3)};
         for (int i = 0; i < 2; i++) {
             px_model *model = px_test_model(f.device, &spec[i], 1);
             bytes[i] = px_model_plan(model, 3, PX_PURPOSE_EVALUATE).activations;
@@ -353,10 +398,10 @@ static void test_evaluation_memory_is_independent_of_depth(void **state) {
 /* ---- Reproducibility ---- */
 
 /* The logits of a batch, then its gradients, in one array. The caller frees it. */
-static px_real *run_once(px_model *model, const uint8_t *levels, int images, size_t *count) {
+static px_real *run_once(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images, size_t *count) {
     px_device *device = px_model_device(model);
     px_tensor logits;
-    train(model, levels, images);
+    train(model, levels, conditions, images);
     px_real *gradients = px_test_download(device, px_model_gradients(model));
     assert_ok(device->ctx, px_model_logits(model, images, &logits));
     px_real *forward = px_test_download(device, logits);
@@ -374,11 +419,14 @@ static px_real *run_once(px_model *model, const uint8_t *levels, int images, siz
 /* Runs with 1, 2, 3 threads, and twice on one model, give the same bits. The model is large enough that all products
  * and kernels are divided between threads. */
 static void test_same_bits(void **state) {
-    const px_model_spec spec = spec_of((int)(intptr_t)*state, 2, 33, 11, 13, 3);
+    static const px_condition conditions_of[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(9), PX_TEST_IMAGE(4)};
+    const int number = (int)(intptr_t)*state;
+    px_model_spec spec = spec_of(number % 3, 2, 33, 12, 16, 3);
+    spec.condition = conditions_of[number / 3];
     enum { BATCH = 6, RUNS = 4 };
     static const int threads[RUNS] = {1, 2, 3, 3};
     px_real *results[RUNS];
-    uint8_t *levels = px_test_images(&spec, BATCH, 4);
+    uint8_t *levels = px_test_images(&spec, BATCH, 4), *conditions = px_test_conditions(&spec, BATCH, 4);
     size_t count = 0;
     const int threads_before = omp_get_max_threads();
     for (int run = 0; run < RUNS - 1; run++) {
@@ -387,8 +435,8 @@ static void test_same_bits(void **state) {
         f.device = px_test_device(&f.ctx);
         px_model *model = px_test_model(f.device, &spec, 3);
         assert_ok(&f.ctx, px_model_reserve(model, BATCH, PX_PURPOSE_TRAIN));
-        results[run] = run_once(model, levels, BATCH, &count);
-        if (run == RUNS - 2) results[RUNS - 1] = run_once(model, levels, BATCH, &count);
+        results[run] = run_once(model, levels, conditions, BATCH, &count);
+        if (run == RUNS - 2) results[RUNS - 1] = run_once(model, levels, conditions, BATCH, &count);
         px_model_destroy(model);
         px_device_close(f.device);
     }
@@ -400,6 +448,7 @@ static void test_same_bits(void **state) {
     }
     for (int run = 0; run < RUNS; run++) free(results[run]);
     free(levels);
+    free(conditions);
 }
 
 /* ---- Masks ---- */
@@ -435,7 +484,7 @@ static void test_masks_that_keep_all_are_skipped(void **state) {
         for (int t = 0; t < parameters->count; t++)
             masked += parameters->items[t].rank > 1 && parameters->items[t].mask != PX_MASK_NONE;
         masks = 0;
-        train(model, levels, 2);
+        train(model, levels, NULL, 2);
         if (masks != (spec.channels == 1 ? want[spec.kind] : masked))
             fail_msg("%s: found %d masked gradients, expected %d", px_test_name(&spec), masks,
                      spec.channels == 1 ? want[spec.kind] : masked);
@@ -456,9 +505,15 @@ int main(void) {
         cmocka_unit_test(test_plan_above_all_memory),
         cmocka_unit_test(test_evaluation_memory_is_independent_of_depth),
         cmocka_unit_test(test_masks_that_keep_all_are_skipped),
-        {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)PX_MODEL_PIXELCNN},
-        {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_ROW_LSTM},
-        {"test_same_bits, diagonal_bilstm", test_same_bits, NULL, NULL, (void *)PX_MODEL_DIAGONAL_BILSTM},
+        {"test_same_bits, pixelcnn", test_same_bits, NULL, NULL, (void *)0},
+        {"test_same_bits, row_lstm", test_same_bits, NULL, NULL, (void *)1},
+        {"test_same_bits, diagonal_bilstm", test_same_bits, NULL, NULL, (void *)2},
+        {"test_same_bits, pixelcnn with a class", test_same_bits, NULL, NULL, (void *)3},
+        {"test_same_bits, row_lstm with a class", test_same_bits, NULL, NULL, (void *)4},
+        {"test_same_bits, diagonal_bilstm with a class", test_same_bits, NULL, NULL, (void *)5},
+        {"test_same_bits, pixelcnn with an image", test_same_bits, NULL, NULL, (void *)6},
+        {"test_same_bits, row_lstm with an image", test_same_bits, NULL, NULL, (void *)7},
+        {"test_same_bits, diagonal_bilstm with an image", test_same_bits, NULL, NULL, (void *)8},
     };
     omp_set_num_threads(1); /* most of these models take less time than starting threads */
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);

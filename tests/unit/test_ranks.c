@@ -87,16 +87,22 @@ static void launchers_are_detected(void **state) {
 
 /* ---- Gradients in one process ---- */
 
-static const px_model_spec spec = {.kind = PX_MODEL_ROW_LSTM,
-                                   .layers = 3,
-                                   .hidden = 4,
-                                   .head = 6,
-                                   .residual = true,
-                                   .skip = true,
-                                   .height = 4,
-                                   .width = 3,
-                                   .channels = 3,
-                                   .levels = 5};
+static const px_condition conditions_of[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
+enum { SPECS = sizeof conditions_of / sizeof *conditions_of };
+
+static px_model_spec spec_of(int number) {
+    return (px_model_spec){.kind = PX_MODEL_ROW_LSTM,
+                           .layers = 3,
+                           .hidden = 4,
+                           .head = 6,
+                           .residual = true,
+                           .skip = true,
+                           .height = 4,
+                           .width = 2,
+                           .channels = 3,
+                           .levels = 5,
+                           .condition = conditions_of[number]};
+}
 enum { IMAGES = 5 };
 
 /* Records gradients when they are declared final; they must not change afterwards. */
@@ -118,9 +124,9 @@ static px_status record(void *context, size_t first) {
     return PX_OK;
 }
 
-static px_real *compute_gradients(px_model *model, const uint8_t *levels, int images) {
+static px_real *compute_gradients(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images) {
     px_context *ctx = px_model_device(model)->ctx;
-    assert_ok(ctx, px_model_forward(model, levels, NULL, images, true));
+    assert_ok(ctx, px_model_forward(model, levels, conditions, images, true));
     assert_ok(ctx, px_model_backward(model));
     return px_test_download(px_model_device(model), px_model_gradients(model));
 }
@@ -128,51 +134,69 @@ static px_real *compute_gradients(px_model *model, const uint8_t *levels, int im
 /* Relative tolerance: the gradients are sums of a few hundred products. */
 static const double rounding = sizeof(px_real) == sizeof(float) ? 4e-6 : 1e-13;
 
-static void gradients_of_parts_sum_to_those_of_the_batch(void **state) {
+static void check_parts(const px_model_spec *spec) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
-    px_model *model = px_test_model(device, &spec, 3);
-    uint8_t *images = px_test_images(&spec, IMAGES, 4);
+    px_model *model = px_test_model(device, spec, 3);
+    uint8_t *images = px_test_images(spec, IMAGES, 4), *conditions = px_test_conditions(spec, IMAGES, 4);
     const size_t elements = px_model_parameters(model)->elements;
-    (void)state;
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
-    px_real *whole = compute_gradients(model, images, IMAGES);
+    px_real *whole = compute_gradients(model, images, conditions, IMAGES);
     px_model_set_global_batch(model, IMAGES);
-    px_real *first = compute_gradients(model, images, 2);
-    px_real *rest = compute_gradients(model, images + 2 * px_test_values(&spec), IMAGES - 2);
+    px_real *first = compute_gradients(model, images, conditions, 2);
+    px_real *rest = compute_gradients(model, images + 2 * px_test_values(spec),
+                                      conditions + 2 * px_test_condition_bytes(spec), IMAGES - 2);
     for (size_t i = 0; i < elements; i++) first[i] += rest[i];
     const px_difference d = px_compare(elements, px_element_real, first, px_element_real, whole);
     if (!(d.relative <= rounding))
-        fail_msg("gradient %zu: found %.9g as the sum of parts, expected %.9g within %g of the largest", d.index,
-                 d.found, d.want, rounding);
+        fail_msg("%s: gradient %zu: found %.9g as the sum of parts, expected %.9g within %g of the largest",
+                 px_test_name(spec), d.index, d.found, d.want, rounding);
     free(whole);
     free(first);
     free(rest);
     free(images);
+    free(conditions);
     px_model_destroy(model);
     px_device_close(device);
 }
 
-static void final_gradients_do_not_change(void **state) {
+static void gradients_of_parts_sum_to_those_of_the_batch(void **state) {
+    (void)state;
+    for (int i = 0; i < SPECS; i++) {
+        const px_model_spec spec = spec_of(i);
+        check_parts(&spec);
+    }
+}
+
+static void check_final(const px_model_spec *spec) {
     px_context ctx = {0};
     px_device *device = px_test_device(&ctx);
-    px_model *model = px_test_model(device, &spec, 5);
-    uint8_t *images = px_test_images(&spec, IMAGES, 6);
+    px_model *model = px_test_model(device, spec, 5);
+    uint8_t *images = px_test_images(spec, IMAGES, 6), *conditions = px_test_conditions(spec, IMAGES, 6);
     const size_t elements = px_model_parameters(model)->elements;
     recorder recorded = {.model = model, .first = elements, .final = calloc(elements, sizeof(px_real))};
-    (void)state;
     assert_non_null(recorded.final);
     assert_ok(&ctx, px_model_reserve(model, IMAGES, PX_PURPOSE_TRAIN));
     px_model_set_gradient_hook(model, record, &recorded);
-    px_real *gradients = compute_gradients(model, images, IMAGES);
+    px_real *gradients = compute_gradients(model, images, conditions, IMAGES);
     assert_int_equal(recorded.first, 0);
-    assert_int_equal(recorded.calls, spec.layers + 2); /* head, blocks, stem */
+    assert_int_equal(recorded.calls, spec->layers + 2); /* head, blocks, stem with the upsampling network */
     assert_memory_equal(recorded.final, gradients, elements * sizeof *gradients);
     free(gradients);
     free(recorded.final);
     free(images);
+    free(conditions);
     px_model_destroy(model);
     px_device_close(device);
+}
+
+/* The gradients of the upsampling network are final last, so they come first among the parameters. */
+static void final_gradients_do_not_change(void **state) {
+    (void)state;
+    for (int i = 0; i < SPECS; i++) {
+        const px_model_spec spec = spec_of(i);
+        check_final(&spec);
+    }
 }
 
 /* ---- Tests of a distributed job ---- */

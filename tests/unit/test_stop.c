@@ -115,7 +115,15 @@ static void wrap_operations(px_device *device, int stop_at) {
     device->ops = &wrapper.ops;
 }
 
-static const px_model_spec spec = {PX_MODEL_ROW_LSTM, 1, 3, 4, true, false, 6, 5, 3, 4};
+static const px_model_spec spec = {.kind = PX_MODEL_ROW_LSTM,
+                                   .layers = 1,
+                                   .hidden = 3,
+                                   .head = 4,
+                                   .residual = true,
+                                   .height = 6,
+                                   .width = 5,
+                                   .channels = 3,
+                                   .levels = 4};
 
 static void sampling_stops_after_the_row(void **state) {
     px_context ctx;
