@@ -320,6 +320,7 @@ static px_status open_metrics(px_trainer *t) {
     if (!t->resumed) PX_TRY(forget_metric(t, t->evaluated, "independent_nats_per_image"));
     PX_TRY(px_metrics_open(t->ctx, t->options->run, t->state.step, epochs, &t->metrics));
     PX_TRY(write_record(t));
+    PX_TRY(px_metrics_config(t->metrics, t->state.step, t->config));
     if (t->resumed || e->images == 0) return PX_OK;
     px_trainer_metric_name(t->evaluated, "independent_nats_per_image", nats);
     px_trainer_metric_name(t->evaluated, "independent_bits_per_dim", bits);

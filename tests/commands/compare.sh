@@ -53,7 +53,8 @@ check "the best evaluation is the one with the lowest NLL" best_is_not_the_last
 labels() {
     pixelrnn compare runs/slow/ ./runs/fast && same "$(line run)" 'runs/slow ./runs/fast' && pixelrnn compare runs/slow/// && same "$(line run)" slow &&
         pixelrnn compare "$work/runs/slow" "$work/runs/fast" && same "$(line run)" 'slow fast' && cp -r runs/slow runs/slower &&
-        pixelrnn compare runs/slow runs/slower && same "$(line run)" 'slow slower'
+        pixelrnn compare runs/slow runs/slower && same "$(line run)" 'slow slower' && cp -r runs runt &&
+        pixelrnn compare runs/slow runt/fast && same "$(line run)" 'runs/slow runt/fast'
 }
 check "labels are the paths without their common folders" labels
 
