@@ -1,16 +1,21 @@
 /* The table of pixelrnn compare: properties of the runs, one a line, and a column for each run. */
 #include "host/cli/compare.h"
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL = 44 }; /* bytes of a cell; longer texts are cut */
+enum {
+    CELL = 44,                   /* bytes of a cell; longer texts are cut */
+    MAX_LINES = PX_MAX_KEYS + 32 /* of the table */
+};
 
 /* Cells line by line: cells[line * (count + 1)] is the name of the line, and those of the runs follow. */
 typedef struct table {
     const px_compared_run *runs;
     int count, lines;
     char (*cells)[CELL];
+    bool once[MAX_LINES]; /* the line is printed below the table */
 } table;
 
 /* Writes a text into a cell, with commas in place of the tabs of a list. */
@@ -94,7 +99,8 @@ static const struct {
     {"ranks x device", write_device},
     {"version", write_version},
 };
-enum { PROPERTIES = sizeof properties / sizeof *properties };
+/* The last two are printed once below the table if they are the same in all of several runs. */
+enum { PROPERTIES = sizeof properties / sizeof *properties, ONCE = PROPERTIES - 2 };
 
 /* ---- Filling ---- */
 
@@ -103,6 +109,12 @@ static char (*add_line(table *t, const char *name))[CELL] {
     char(*line)[CELL] = t->cells + t->lines++ * (t->count + 1);
     snprintf(line[0], CELL, "%s", name);
     return line;
+}
+
+static bool all_equal(char (*cells)[CELL], int count) {
+    for (int i = 1; i < count; i++)
+        if (strcmp(cells[0], cells[i]) != 0) return false;
+    return true;
 }
 
 static void fill(table *t, const bool *differs) {
@@ -120,6 +132,7 @@ static void fill(table *t, const bool *differs) {
     for (int p = 0; p < PROPERTIES; p++) {
         line = add_line(t, properties[p].name);
         for (int i = 0; i < t->count; i++) properties[p].write(&t->runs[i], line[i + 1]);
+        t->once[t->lines - 1] = p >= ONCE && t->count > 1 && all_equal(line + 1, t->count);
     }
 }
 
@@ -129,7 +142,7 @@ static int width_of(const table *t, int column) {
     int width = 0;
     for (int line = 0; line < t->lines; line++) {
         const int length = (int)strlen(t->cells[line * (t->count + 1) + column]);
-        if (length > width) width = length;
+        if (length > width && (column == 0 || !t->once[line])) width = length;
     }
     return width;
 }
@@ -138,6 +151,7 @@ static int width_of(const table *t, int column) {
 static void print_block(const table *t, int first, int end) {
     for (int line = 0; line < t->lines; line++) {
         char(*cells)[CELL] = t->cells + line * (t->count + 1);
+        if (t->once[line]) continue;
         printf("%-*s", width_of(t, 0), cells[0]);
         for (int column = first; column < end; column++)
             printf("  %-*s", column + 1 < end ? width_of(t, column) : 0, cells[column]);
@@ -154,10 +168,15 @@ static void print(const table *t) {
         if (first > 1) putchar('\n');
         print_block(t, first, end);
     }
+    for (int line = 0; line < t->lines; line++) {
+        char(*cells)[CELL] = t->cells + line * (t->count + 1);
+        if (t->once[line]) printf("%-*s  %s in all runs\n", width_of(t, 0), cells[0], cells[1]);
+    }
 }
 
 px_status px_compare_print_table(px_context *ctx, const px_compared_run *runs, int count, const bool *differs) {
-    const size_t cells = (size_t)(1 + PX_MAX_KEYS + PROPERTIES) * (size_t)(count + 1);
+    static_assert(1 + PX_MAX_KEYS + PROPERTIES <= MAX_LINES, "MAX_LINES is too small");
+    const size_t cells = (size_t)MAX_LINES * (size_t)(count + 1);
     table t = {.runs = runs, .count = count, .cells = calloc(cells, CELL)};
     if (!t.cells) return px_fail_memory(ctx, "compare", cells * CELL);
     fill(&t, differs);

@@ -37,8 +37,10 @@ table() {
     for run in slow fast; do metric runs/$run validation/standard_error 12; done | xargs printf '%.3f ' >errors
     for run in slow fast; do metric runs/$run test/nats_per_image; done | xargs printf '%.3f ' >tests
     same "$(line 'best NLL, nats.image') " "$(cat nats)" && same "$(line '  standard error, nats') " "$(cat errors)" &&
-        same "$(line '  at step')" '12 12' && same "$(line 'final test NLL, nats.image') " "$(cat tests)" && contains out '^version +0.9.0 \(' &&
-        contains out '^ranks x device +1 x '
+        same "$(line '  at step')" '12 12' && same "$(line 'final test NLL, nats.image') " "$(cat tests)" && contains out '^version +0.9.0 \(.* in all runs$' &&
+        contains out '^ranks x device +1 x .* in all runs$' || return
+    sed 's/"ranks":1,/"ranks":2,/' runs/fast/metrics.jsonl >two && mkdir -p two_ranks && mv two two_ranks/metrics.jsonl &&
+        pixelrnn compare runs/fast two_ranks && contains out '^ranks x device +1 x .*  2 x ' && contains out '^version .* in all runs$'
 }
 check "the table has the keys that differ, and the results" table
 
@@ -64,8 +66,8 @@ blocks() { # on a narrow terminal, the columns of all runs stand below each othe
         COLUMNS=$columns pixelrnn compare runs/slow runs/fast runs/wide && same "$(line run | xargs)" 'slow fast wide' &&
             same "$(grep -c '^run ' out)" $((columns == 20 ? 3 : 1)) && same "$(grep -c '^$' out)" $((columns == 20 ? 2 : 0)) || return
     done
-    columns=$(($(wc -L <out) - 1)) # one column less than all runs need
-    COLUMNS=$columns pixelrnn compare runs/slow runs/fast runs/wide && same "$(grep -c '^run ' out)" 2 && [ "$(wc -L <out)" -le "$columns" ]
+    columns=$(($(grep -v ' in all runs$' out | wc -L) - 1)) # one column less than all runs need
+    COLUMNS=$columns pixelrnn compare runs/slow runs/fast runs/wide && same "$(grep -c '^run ' out)" 2 && [ "$(grep -v ' in all runs$' out | wc -L)" -le "$columns" ]
 }
 check "a table that is wider than the terminal becomes several" blocks
 

@@ -17,7 +17,7 @@ static px_status read_text(const char *text, px_history *history) {
     return px_history_read(&ctx, px_test_folder, history);
 }
 
-#define START(step, minute)     "{\"start\":" #step ",\"time\":\"2026-11-27T23:" minute ":00Z\",\"config\":\"seed: 1\"}\n"
+#define START(step, minute)     "{\"start\":" #step ",\"time\":\"2026-11-27T23:" minute ":00Z\",\"config\":\"\"}\n"
 #define ROW(step, minute, more) "{\"step\": " #step more ", \"time\": \"2026-11-27T23:" minute ":00Z\"}\n"
 #define NLL(split, nats)                                                                                               \
     ", \"" split "/nats_per_image\": " #nats ", \"" split "/bits_per_dim\": 0.5, \"" split "/standard_error\": 0.25"
@@ -32,7 +32,8 @@ static void rows_have_their_values(void **state) {
     assert_int_equal(h.count, 5);
     assert_int_equal(h.starts, 1);
     assert_int_equal(h.rows[0].step, 10);
-    assert_true(h.rows[0].seconds == 60 && h.rows[0].images_per_second == 250 && isnan(h.rows[0].test.nats_per_image));
+    assert_true(h.rows[0].seconds == 60 && h.rows[0].images_per_second == 250);
+    assert_true(isnan(h.rows[0].test.nats_per_image));
     assert_true(h.rows[1].seconds == 180 && isnan(h.rows[1].images_per_second));
     assert_true(h.rows[1].validation.nats_per_image == 80.5 && h.rows[1].validation.bits_per_dim == 0.5);
     assert_true(h.rows[1].validation.standard_error == 0.25 && isnan(h.rows[1].test.nats_per_image));
