@@ -141,7 +141,7 @@ static int enter_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    return px_file_remove_folder(&ctx, folder);
+    return px_file_remove_folder(&ctx, folder) != PX_OK;
 }
 
 int main(void) {
