@@ -237,6 +237,7 @@ static char *record_text(const px_trainer *t, const char *config) {
     for (int i = 0; i < t->options->argument_count; i++)
         cJSON_AddItemToArray(command, cJSON_CreateString(t->options->arguments[i]));
     add_machine(json, t);
+    cJSON_AddNumberToObject(json, "parameters", (double)px_parameters_live(px_model_parameters(t->model), NULL));
     px_state_add_data(json, &t->state);
     if (t->options->init && !t->resumed) cJSON_AddStringToObject(json, "init", t->options->init);
     cJSON *changed = t->resumed ? cJSON_AddObjectToObject(json, "changed") : NULL;
@@ -319,6 +320,7 @@ static px_status open_metrics(px_trainer *t) {
     if (!t->resumed) PX_TRY(forget_metric(t, t->evaluated, "independent_nats_per_image"));
     PX_TRY(px_metrics_open(t->ctx, t->options->run, t->state.step, epochs, &t->metrics));
     PX_TRY(write_record(t));
+    PX_TRY(px_metrics_config(t->metrics, t->state.step, t->config));
     if (t->resumed || e->images == 0) return PX_OK;
     px_trainer_metric_name(t->evaluated, "independent_nats_per_image", nats);
     px_trainer_metric_name(t->evaluated, "independent_bits_per_dim", bits);

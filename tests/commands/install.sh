@@ -37,6 +37,11 @@ runs() {
 }
 check "the installed program finds its libraries" runs
 
+configs_have_their_bases() {
+    "$root/usr/bin/pixelrnn" info "$root/usr/share/pixelrnn/configs/cpu_pixelcnn.yaml" --height 8 --width 8 --channels 1 | grep 'pixelcnn, 4 layers, hidden 16, head 32'
+}
+check "the installed configs find their bases" configs_have_their_bases
+
 # ---- The library -----------------------------------------------------------------------------------------------------
 
 export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
