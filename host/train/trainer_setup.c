@@ -237,7 +237,7 @@ static char *record_text(const px_trainer *t, const char *config) {
     for (int i = 0; i < t->options->argument_count; i++)
         cJSON_AddItemToArray(command, cJSON_CreateString(t->options->arguments[i]));
     add_machine(json, t);
-    cJSON_AddNumberToObject(json, "parameters", (double)px_parameters_live(px_model_parameters(t->model), NULL));
+    cJSON_AddNumberToObject(json, "parameters", (double)px_parameters_live(px_model_parameters(t->model)));
     px_state_add_data(json, &t->state);
     if (t->options->init && !t->resumed) cJSON_AddStringToObject(json, "init", t->options->init);
     cJSON *changed = t->resumed ? cJSON_AddObjectToObject(json, "changed") : NULL;
