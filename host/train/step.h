@@ -19,9 +19,8 @@ typedef struct px_step {
 /* Forward, backward, reduction over the ranks, and update number `update` (from 1) at learning rate `rate`.
  * levels: host memory, [images, H, W, C], at most as many images as the model is reserved for; with an accumulation,
  * its micro-batches, one after the other. It must not change until the device has finished.
- * A device with graphs captures the whole step, from its last micro-batch on. With a reduction it captures the forward
- * pass alone: the backward pass calls px_reduction_ready on the host as soon as gradients are final, which a captured
- * graph cannot do. */
+ * A device with graphs captures the whole step, from its last micro-batch on. With a reduction it captures the parts
+ * between the sums of buckets, one graph each, and starts these sums on the host. */
 px_status px_step_run(px_step *step, const uint8_t *levels, int images, int64_t update, double rate);
 
 /* (images, 1) PX_FLOAT64 on the device: the nats of each image of the last step. */

@@ -109,6 +109,9 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);
 
+/* Begins a step: no gradients are final. */
+void px_reduction_begin(px_reduction *reduction);
+
 /* Declares that the elements from `first` to the end are final, and starts the sum of a bucket if there are enough. Has
  * the type px_gradient_hook of host/model/internal.h; context is the px_reduction. */
 px_status px_reduction_ready(void *context, size_t first);

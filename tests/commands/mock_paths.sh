@@ -45,8 +45,8 @@ samples() {
 # an event, and a batch a clear and two downloads. A graph that gives other results than its operations leads to a
 # warning, and not to other samples.
 proves_rows() {
-    trains float32 && samples twice 6 && same "$(value twice graphs)" 15 && cp out summary &&
-        samples thrice 9 && ! grep warning err && same "$(value thrice graphs)" 23 &&
+    trains float32 && samples twice 6 && same "$(value twice graphs)" 16 && cp out summary &&
+        samples thrice 9 && ! grep warning err && same "$(value thrice graphs)" 24 &&
         same $(($(value thrice launches) - $(value twice launches))) $((8 * 3 + 3)) || return
     samples wrong 6 PX_MOCK_GRAPHS=wrong && same "$(grep -c '^warning' err)" 1 &&
         contains err '^warning: a captured graph gives other results than its operations; graphs are not used' &&

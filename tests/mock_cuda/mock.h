@@ -14,7 +14,7 @@
  *                       channels. With even, cuDNN has no engine for two images
  *   PX_MOCK_PRODUCTS    none: cuBLASLt has no algorithm for any GEMM
  *   PX_MOCK_PLANS       fail: cuDNN fails to plan, for another reason than lack of support
- *   PX_MOCK_GRAPHS      wrong: a graph leaves out the work that was captured first
+ *   PX_MOCK_GRAPHS      wrong: a graph leaves out the work that was captured first; wrong:RANK: on this rank alone
  *   PX_MOCK_STEP        wrong: the fused recurrence step writes two wrong values; fail: it cannot be launched
  *   PX_MOCK_CLUSTERS    hang, crash or wrong: what a recurrence on clusters does
  *   PX_MOCK_CAPABILITY  the device's compute capability, 99 for 9.9 (default)
