@@ -68,6 +68,39 @@ captures() {
 check "captured steps of two ranks give the same bits" captures 4 $((4 + 2 + 4 + 2 * 5 + 2))
 check "and with micro-batches" captures 6 $((22 + 2 * 3 + 2)) --set train.accumulate=3
 
+# on_gpus NAME [VAR=VALUE...] -- [ARGUMENT...]: a run of two ranks whose GPUs have clusters. The variables are those of
+# rank 1; the counts of rank R are in NAME.R.counts.
+on_gpus() {
+    local name=$1 variables=()
+    shift
+    while [ "$1" != -- ]; do variables+=("$1") && shift; done
+    local common=(env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90)
+    local train=("$program" train train.yaml --set precision=bfloat16 --set model.hidden=16 --set train.log_every=1 "${@:2}")
+    "${mpi[@]}" -n 1 "${common[@]}" PX_MOCK_COUNTS="$name.0.counts" "${train[@]}" : -n 1 "${common[@]}" PX_MOCK_COUNTS="$name.1.counts" "${variables[@]}" \
+        "${train[@]}" >out 2>err || { cat err; return 1; }
+}
+
+# Ranks take recurrences on clusters only if all have them, by a verdict of `pixelrnn check` on each GPU. A run goes on
+# with what it began with.
+agree_on_clusters() {
+    local other verdict
+    rm -rf with without
+    checks use 'us a step' PX_MOCK_STEP=slow || return
+    verdict=$(echo cache/pixelrnn/verdict-*00.json) && other=${verdict%00.json}01.json # the GPU of rank 1 has another UUID
+    on_gpus none -- -o without --set train.steps=2 && counted none.0 none clusters && counted none.1 none clusters || return
+    sed 's/"use"/"avoid"/' "$verdict" >"$other" && rm -rf without && on_gpus avoid -- -o without --set train.steps=2 &&
+        counted avoid.0 none clusters && counted avoid.1 none clusters || return
+    cp "$verdict" "$other" && on_gpus old PX_MOCK_CAPABILITY=80 -- -o old --set train.steps=2 && counted old.0 none clusters && counted old.1 none clusters || return
+    on_gpus both -- -o with --set train.steps=2 && counted both.0 some clusters && counted both.1 some clusters &&
+        contains with/checkpoints/newest/state.json '"clusters":	true' || return
+    on_gpus again -- -o without --resume --set train.steps=3 && counted again.0 none clusters && counted again.1 none clusters || return
+    on_gpus on -- -o with --resume --set train.steps=3 && ! grep '^warning' err && counted on.0 some clusters && counted on.1 some clusters || return
+    rm "$other" && on_gpus gone -- -o with --resume --set train.steps=4 && counted gone.0 none clusters && counted gone.1 none clusters &&
+        same "$(grep -c '^warning' err)" 1 && contains err '^warning: this run used recurrences on clusters, which have no verdict' &&
+        ! grep '"clusters"' with/checkpoints/newest/state.json
+}
+check "ranks take clusters only if all have them" agree_on_clusters
+
 # Rank 1 has a driver, but its GPU is too old.
 other_device() {
     mkdir -p driver && echo | cc -shared -x c -o driver/libcuda.so.1 - || return
