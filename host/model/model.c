@@ -331,6 +331,18 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, const uint8_t
     return px_model_loss(model, gradient);
 }
 
+static void add_temporary(px_proof_state *state, const px_arena *arena, size_t first) {
+    const size_t rows = (arena->capacity - first) / PX_TENSOR_ALIGN;
+    if (rows > 0)
+        state->temporary[state->temporaries++] = px_tensor_of(arena->base + first, rows, PX_TENSOR_ALIGN, PX_UINT8);
+}
+
+void px_model_add_temporaries(const px_model *model, px_proof_state *state) {
+    add_temporary(state, &model->saved, (size_t)((char *)model->values.data - model->saved.base));
+    add_temporary(state, &model->temporary, 0);
+    add_temporary(state, &model->gradient_arena, 0);
+}
+
 px_graph_key px_model_graph_key(const px_model *model) {
     return (px_graph_key){{model->reservation, (uintptr_t)model->weights.data, (uint64_t)model->grid.images,
                            (uint64_t)model->global_batch}};

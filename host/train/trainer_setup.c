@@ -142,28 +142,11 @@ static px_status evaluate_independent(px_trainer *t) {
 
 /* ---- Paths ---- */
 
-/* Whether all ranks may run recurrences on clusters. */
-static px_status all_have_clusters(const px_trainer *t, bool *all) {
-    const size_t count = (size_t)px_ranks_count(t->ranks), mine = (size_t)px_ranks_rank(t->ranks);
-    bool *have = calloc(count, sizeof *have);
-    px_status status = have ? PX_OK : px_fail_memory(t->ctx, "train", count);
-    status = px_ranks_agree(t->ranks, status);
-    if (status == PX_OK) {
-        have[mine] = t->device->paths & PX_PATH_CLUSTER;
-        status = px_ranks_gather(t->ranks, have, count, 1, sizeof *have);
-        *all = true;
-        for (size_t rank = 0; rank < count; rank++) *all &= have[rank];
-    }
-    free(have);
-    return status;
-}
-
-/* Recurrences on clusters round otherwise than the fused ones. So either all ranks use them or none, and a run goes on
- * with what it began with, as long as the GPUs have it. */
+/* Recurrences on clusters round otherwise than the fused ones. So a run goes on with what it began with, as long as the
+ * GPUs of all ranks have it. */
 static px_status choose_clusters(px_trainer *t) {
-    bool use;
+    bool use = t->device->paths & PX_PATH_CLUSTER;
     px_train_state before;
-    PX_TRY(all_have_clusters(t, &use));
     if (t->root && px_checkpoint_newest_state(t->options->run, &before) >= 0) {
         if (before.clusters && !use)
             fprintf(t->options->out, "warning: this run used recurrences on clusters, which have no verdict of "

@@ -259,7 +259,9 @@ static void gpu_used_by_two_ranks_is_detected(void **state) {
     char expected[64];
     assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
     snprintf(device.identity, sizeof device.identity, "%d", rank);
+    device.paths = PX_PATH_CUDA | (rank < count - 1 ? PX_PATH_CLUSTER : 0u);
     assert_ok(&context, px_ranks_check_device(ranks, &device));
+    assert_int_equal(device.paths, PX_PATH_CUDA); /* those of the last rank */
     if (count == 1) return;
     snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);
