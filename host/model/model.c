@@ -172,7 +172,8 @@ static void model_lay_out(px_model *model, int images) {
     px_arena *saved = &model->saved, *temporary = &model->temporary;
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
     model->images = px_arena_tensor(saved, (size_t)images, values, PX_UINT8);
-    model->values = px_pixel_tensor(model, saved, images, s->channels);
+    px_condition_lay_out_batch(model, &model->condition, images, saved);
+    model->values = px_pixel_tensor(model, saved, images, s->channels); /* from here on computed, not uploaded */
     px_condition_lay_out(model, &model->condition, images, train, saved);
     model->nll = px_arena_tensor(saved, (size_t)images * (size_t)values, 1, PX_REAL);
     model->nats = px_arena_tensor(saved, (size_t)images, 1, PX_FLOAT64);
