@@ -160,8 +160,9 @@ static void convolve_block(px_device *device, const px_convolve_args *k, px_tens
 static bool convolve_by_primitive(px_device *device, const px_convolve_args *k) {
     px_onednn_shape shape = shape_of(&k->grid, &k->taps, k->x, k->y);
     shape.has_bias = k->bias.data != NULL;
+    shape.onto = k->add.data != NULL;
     shape.relu_y = k->relu_y;
-    return suits_primitive(&k->grid, &k->taps) && !k->relu && !k->add.data &&
+    return suits_primitive(&k->grid, &k->taps) && !k->relu && (!k->add.data || k->add.data == k->y.data) &&
            convolve_images(device, &shape, k->grid.images, k->x, k->weight, k->bias, k->y);
 }
 

@@ -10,10 +10,10 @@
 /* A convolution of one image with a rectangle of taps, or its input gradient. All members have 8 bytes. */
 typedef struct px_onednn_shape {
     uint64_t height, width, in, out;
-    uint64_t rows, columns, centre; /* of the taps: px_taps */
-    uint64_t gradient;              /* 1: input gradient */
-    uint64_t type;                  /* px_type of all tensors */
-    uint64_t has_bias, relu_y;      /* forward: y = relu(sum + bias) */
+    uint64_t rows, columns, centre;  /* of the taps: px_taps */
+    uint64_t gradient;               /* 1: input gradient */
+    uint64_t type;                   /* px_type of all tensors */
+    uint64_t has_bias, onto, relu_y; /* forward: y = relu(sum + bias), or with onto relu(y + sum + bias) */
 } px_onednn_shape;
 typedef struct px_onednn_convolution px_onednn_convolution;
 

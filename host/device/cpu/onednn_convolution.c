@@ -32,11 +32,13 @@ void px_onednn_free_convolutions(px_onednn *o) {
     o->convolutions = 0;
 }
 
-static dnnl_status_t create_attributes(bool relu, dnnl_primitive_attr_t *attributes) {
+/* onto: the result is added to y. Then relu. */
+static dnnl_status_t create_attributes(bool onto, bool relu, dnnl_primitive_attr_t *attributes) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (!status) status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     if (!status) status = dnnl_post_ops_create(&operations);
+    if (!status && onto) status = px_dnnl_append_sum(operations, 1);
     if (!status && relu) status = px_dnnl_append_relu(operations);
     if (!status) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
     if (operations) dnnl_post_ops_destroy(operations);
@@ -57,8 +59,8 @@ static dnnl_status_t describe(const px_onednn *o, const px_onednn_shape *s, px_d
         status = px_dnnl_describe(&d[WEIGHT], 4, (dnnl_dims_t){out, in, rows, columns}, type, dnnl_format_tag_any);
     if (!status) status = px_dnnl_describe(&d[Y], 4, (dnnl_dims_t){1, out, h, w}, type, dnnl_nhwc);
     if (!status) status = px_dnnl_describe(&d[BIAS], 1, (dnnl_dims_t){out}, type, dnnl_a);
-    if (!status) status = create_attributes(s->relu_y, &attributes);
-    if (!status) status = create_attributes(false, &plain);
+    if (!status) status = create_attributes(s->onto, s->relu_y, &attributes);
+    if (!status) status = create_attributes(false, false, &plain);
     const px_dnnl_pointer bias = s->has_bias ? PX_DNNL_POINTER(d[BIAS]) : NULL;
     if (!status)
         status = px_dnnl_create_forward(&forward, o->engine, PX_DNNL_POINTER(d[X]), PX_DNNL_POINTER(d[WEIGHT]), bias,
