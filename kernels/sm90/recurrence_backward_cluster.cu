@@ -29,12 +29,13 @@
  *    last. The last step sends nothing. px_cluster_sync at the end keeps a block's memory valid for late arrivals. */
 #include "kernels/sm90/sm90.h"
 #include "kernels/sm90/gates.h"
+#include "kernels/sm90/load.h"
 
 /* Loads the weights from this block's gates to all channels and clears the operand buffers. Called by all threads. */
 static __device__ void backward_load(const px_cluster &c, const px_recurrence_direction &direction, int block,
                                      uint32_t base, const px_cluster_shared &shared) {
     const int chunks = px_backward_depth(&c) / PX_CHUNK, columns = px_backward_columns(&c);
-    for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
+    px_cluster_load(base, shared, c.taps * chunks * columns, [&](int i) {
         const int column = i % columns, chunk = i / columns % chunks, tap = i / columns / chunks;
         const int channel = px_backward_column_channel(&c, block, column);
         uint16_t weights[PX_CHUNK] = {};
@@ -48,11 +49,8 @@ static __device__ void backward_load(const px_cluster &c, const px_recurrence_di
         px_bf16x8 eight;
         PX_UNROLL
         for (int k = 0; k < PX_CHUNK / 2; k++) eight.pair[k] = weights[2 * k] | (uint32_t)weights[2 * k + 1] << 16;
-        px_store_shared(base + shared.weights + px_backward_weight(&c, tap, chunk, column), eight);
-    }
-    for (uint32_t at = shared.operand + threadIdx.x * PX_CHUNK_BYTES; at < shared.receive;
-         at += blockDim.x * PX_CHUNK_BYTES)
-        px_store_shared(base + at, px_bf16x8{});
+        return eight;
+    });
 }
 
 /* sums += the product of the operand with the weights of this warpgroup's columns. */

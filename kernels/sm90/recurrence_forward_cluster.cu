@@ -28,23 +28,19 @@
  *    copy has been waited for. px_cluster_sync at the end keeps a block's memory valid until all have finished. */
 #include "kernels/sm90/sm90.h"
 #include "kernels/sm90/gates.h"
+#include "kernels/sm90/load.h"
 
 /* Loads the weights of this block's columns and clears the state. Called by all threads. */
 static __device__ void forward_load(const px_cluster &c, const px_recurrence_direction &direction, int block,
                                     uint32_t base, const px_cluster_shared &shared) {
     const int chunks = c.hidden / PX_CHUNK, columns = px_forward_columns(&c);
-    for (int i = threadIdx.x; i < c.taps * chunks * columns; i += blockDim.x) {
+    px_cluster_load(base, shared, c.taps * chunks * columns, [&](int i) {
         const int column = i % columns, chunk = i / columns % chunks, tap = i / columns / chunks;
         const int row = px_forward_column_row(&c, block, column);
-        px_bf16x8 weights = {};
-        if (row >= 0)
-            weights = px_load_global((const uint16_t *)direction.weight.data + ((size_t)row * c.taps + tap) * c.hidden +
-                                     chunk * PX_CHUNK);
-        px_store_shared(base + shared.weights + px_forward_weight(&c, tap, chunk, column), weights);
-    }
-    for (uint32_t at = shared.operand + threadIdx.x * PX_CHUNK_BYTES; at < shared.receive;
-         at += blockDim.x * PX_CHUNK_BYTES)
-        px_store_shared(base + at, px_bf16x8{});
+        if (row < 0) return px_bf16x8{};
+        return px_load_global((const uint16_t *)direction.weight.data + ((size_t)row * c.taps + tap) * c.hidden +
+                              chunk * PX_CHUNK);
+    });
 }
 
 /* sums += the product of one block's part of the state with the weights of this warpgroup's columns. */
@@ -53,14 +49,22 @@ static __device__ __forceinline__ void forward_product(const px_cluster &c, floa
     const int chunk = c.first_channel[source] / PX_CHUNK;
     const int pairs = c.first_channel[source + 1] / (2 * PX_CHUNK) - c.first_channel[source] / (2 * PX_CHUNK);
     const uint32_t stride_b = px_cluster_stride_b(px_forward_columns(&c));
+    const auto multiply = [&](uint64_t &a, uint64_t &b) {
+        px_wgmma(sums, a, b);
+        a = px_wgmma_advance(a, PX_CLUSTER_STRIDE_A);
+        b = px_wgmma_advance(b, stride_b);
+    };
     for (int tap = 0; tap < c.taps; tap++) {
         uint64_t a = px_forward_a(&c, state, tap, chunk), b = px_forward_b(&c, weights, warpgroup, tap, chunk);
-#pragma unroll 1
-        for (int pair = 0; pair < pairs; pair++) {
+        if (pairs % 2 > 0) {
             px_wgmma_fence();
-            px_wgmma(sums, a, b);
-            a = px_wgmma_advance(a, PX_CLUSTER_STRIDE_A);
-            b = px_wgmma_advance(b, stride_b);
+            multiply(a, b);
+        }
+#pragma unroll 1
+        for (int pair = pairs % 2; pair < pairs; pair += 2) {
+            px_wgmma_fence();
+            multiply(a, b);
+            multiply(a, b);
         }
     }
 }

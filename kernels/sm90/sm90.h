@@ -10,7 +10,11 @@
 
 /* ---- Addresses and blocks ---- */
 
-PX_SM90 uint32_t px_shared_address(const void *memory) { return (uint32_t)__cvta_generic_to_shared(memory); }
+PX_SM90 uint32_t px_shared_address(const void *memory) {
+    uint32_t address = (uint32_t)__cvta_generic_to_shared(memory);
+    asm volatile("" : "+r"(address));
+    return address;
+}
 
 /* The rank of this block in its cluster. `volatile` here and in px_map_shared makes the compiler recompute the value
  * where it is used, in one or two instructions, so that it occupies no registers in between. */
