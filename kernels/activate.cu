@@ -11,7 +11,7 @@ typedef struct activate_row {
 PX_FUNCTION activate_row activate_row_at(size_t row, const px_activate_args *k) {
     activate_row at;
     at.sum = px_row_real(&k->sum, row);
-    px_store *bias = px_row(&k->bias, 0);
+    px_store *bias = px_row(&k->bias, k->bias.rows > 1 ? row : 0);
     at.bias = bias;
     at.add = px_row_or(&k->add, row, bias);
     at.y = px_row_or(&k->y, row, bias);

@@ -14,7 +14,7 @@ PX_FUNCTION update update_row_at(size_t row, const px_lstm_update_args *k) {
     const size_t layer = row / k->pre.rows, image = row % k->pre.rows;
     update at;
     at.pre = px_row_real(&k->pre, layer * k->stride_pre + image);
-    at.bias = px_row(&k->bias, 0) + layer * k->stride_bias;
+    at.bias = px_row(&k->bias, k->bias.rows > 1 ? image : 0) + layer * k->stride_bias;
     at.c = px_row_real(&k->c, layer * k->stride_c + image);
     at.h = px_row(&k->h, layer * k->stride_h + image);
     at.add = px_row_or(&k->add, layer * k->stride_h + image, at.h);

@@ -178,6 +178,18 @@ void px_check_normalize(px_sides *sides) {
     PX_EXPECT(sides, normalize, values);
 }
 
+void px_check_gather_row(px_sides *sides) {
+    for (size_t g = 0; g < PX_COUNT(px_grid_cases); g++) {
+        const px_grid grid = px_grid_cases[g];
+        px_sides_case(sides, "%d images of %d x %d", grid.images, grid.height, grid.width);
+        const px_pair numbers = sample_numbers(sides, grid.height / 2, 1);
+        const px_pair x = px_sides_activations(sides, px_grid_pixels(&grid), 5, PX_RANDOM),
+                      y = px_sides_activations(sides, (size_t)(grid.width * grid.images), 5, PX_POISONED);
+        PX_BOTH(sides, gather_row, .grid = grid, .x = x.on[side], .numbers = numbers.on[side], .y = y.on[side]);
+        PX_EXPECT(sides, gather_row, y);
+    }
+}
+
 void px_check_activate(px_sides *sides) {
     for (size_t i = 0; i < PX_COUNT(px_tensor_cases) * 4; i++) {
         const size_t rows = px_tensor_cases[i / 4].rows;
@@ -186,7 +198,7 @@ void px_check_activate(px_sides *sides) {
         px_sides_case(sides, "%zu x %d from column %d, %s", rows, columns, first,
                       plain ? "in place" : "added, copied, with relu");
         const px_pair sum = px_sides_reals(sides, rows, columns, PX_RANDOM),
-                      bias = px_sides_activations(sides, 1, columns, PX_RANDOM);
+                      bias = px_sides_activations(sides, plain && rows > 0 ? rows : 1, columns, PX_RANDOM);
         const px_pair add = plain ? px_pair_absent : px_sides_activations(sides, rows, columns, PX_RANDOM);
         const px_pair y = plain ? px_pair_absent : px_sides_activations(sides, rows, columns, PX_RANDOM);
         const px_pair relu_out = plain ? px_pair_absent : px_sides_activations(sides, rows, columns, PX_RANDOM);

@@ -138,8 +138,8 @@ bool px_cli_is_config(const char *path);
 /* ---- Data ---- */
 
 /* Opens the sources that specs name as one source, or without any (specs may be NULL) those of a tab-separated list, as
- * a config holds it. Prints a line on standard error if its images are converted (size, channels, levels). ranks: of
- * the job, of which rank 0 prints; NULL without one. */
+ * a config holds it. options->label_files belong to that list alone. Prints a line on standard error if its images are
+ * converted (size, channels, levels). ranks: of the job, of which rank 0 prints; NULL without one. */
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_arguments *specs, const char *list,
                            const px_source_options *options, int levels, px_source **source);
 

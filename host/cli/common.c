@@ -47,9 +47,12 @@ int px_cli_sampling_batch(const px_config *config) {
 
 px_status px_cli_open_data(px_context *ctx, const px_ranks *ranks, const px_arguments *specs, const char *list,
                            const px_source_options *options, int levels, px_source **source) {
+    const bool given = specs && specs->count > 0;
+    px_source_options with = *options;
     char line[PX_CONVERSION];
-    PX_TRY(specs && specs->count > 0 ? px_source_open_all(ctx, specs->count, specs->value, options, source)
-                                     : px_source_open_list(ctx, list, options, source));
+    if (given) with.label_files = NULL; /* those of the config are of its own sources */
+    PX_TRY(given ? px_source_open_all(ctx, specs->count, specs->value, &with, source)
+                 : px_source_open_list(ctx, list, &with, source));
     if (px_source_conversion(*source, levels, line)) fprintf(px_cli_talk(ranks), "%s\n", line);
     return PX_OK;
 }

@@ -3,12 +3,18 @@
 #include "host/train/checkpoint.h"
 #include "pixelrnn/evaluate.h"
 
+static bool same_condition(const px_condition *a, const px_condition *b) {
+    return a->kind == b->kind && (a->kind != PX_CONDITION_CLASS || a->classes == b->classes) &&
+           (a->kind != PX_CONDITION_IMAGE || a->scale == b->scale);
+}
+
 /* A setting that describes a model other than the one in the file would have no effect. */
 static px_status check_spec(px_context *ctx, const char *path, const px_model_info *info) {
     const px_model_spec *is = &info->spec;
     const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
     if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
-        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels)
+        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels &&
+        same_condition(&asked.condition, &is->condition))
         return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
 }

@@ -1,5 +1,6 @@
 /* pixelrnn pack: converts any data source into one .npy file. */
 #include "host/cli/cli.h"
+#include "host/data/formats.h"
 #include "host/data/pack.h"
 #include "host/logging/logging.h"
 #include <string.h>
@@ -15,7 +16,7 @@ typedef struct pack_values {
 
 static const px_option option_table[] = {
     {"-o", "OUT.npy", PX_OPTION_PATH, offsetof(pack_values, out), .required = true,
-     .help = "output: an array uint8 [N, H, W, C]; its CRC-32 goes to OUT.npy.sfv"},
+     .help = "output: an array uint8 [N, H, W, C]; its CRC-32 goes to OUT.npy.sfv, and labels to OUT.labels.npy"},
     {"--size", "SIDE", PX_OPTION_INTEGER, offsetof(pack_values, size), .min = 1, .max = MAX_SIDE,
      .otherwise = "as stored", .help = "resize to SIDE x SIDE pixels"},
     {"--channels", "1|3", PX_OPTION_INTEGER, offsetof(pack_values, channels), .otherwise = "as stored",
@@ -58,6 +59,17 @@ static px_status parse_range(px_context *ctx, const char *text, const px_source 
     return PX_OK;
 }
 
+/* Says where the labels are. Labels that a source has, but that cannot be read, are left out. */
+static px_status print_labels(px_context *ctx, const px_source *source, const char *path) {
+    char labels[PX_PATH];
+    PX_TRY(px_labels_path(ctx, path, labels));
+    if (source->labels)
+        printf("labels in %s\n", labels);
+    else if (source->no_labels.status != PX_OK && source->no_labels.status != PX_ERR_CONFIG)
+        fprintf(stderr, "left out labels: %s\n", source->no_labels.ctx.message);
+    return PX_OK;
+}
+
 static px_status pack_source(px_context *ctx, px_source *source, px_pack_range range, const char *path) {
     pack_progress p = {0};
     px_packed packed;
@@ -80,7 +92,7 @@ static px_status pack_source(px_context *ctx, px_source *source, px_pack_range r
     printf("%zu image%s of %d x %d x %d in %s\n", packed.images, px_plural((long long)packed.images), source->height,
            source->width, source->channels, path);
     printf("CRC-32 %08X in %s.sfv\n", (unsigned)packed.crc32, path);
-    return PX_OK;
+    return print_labels(ctx, source, path);
 }
 
 static px_status pack_run(px_context *ctx, int count, char **arguments) {
@@ -95,6 +107,7 @@ static px_status pack_run(px_context *ctx, int count, char **arguments) {
     px_config_default(&config);
     PX_TRY(px_cli_override(ctx, "pack", &w.settings, &config));
     px_source_options options = px_source_options_of(&config, (px_split)w.split, PX_ACCESS_IN_ORDER);
+    options.labels = true;
     if (w.size) options.size = (int)w.size;
     if (w.channels) options.channels = (int)w.channels;
     PX_TRY(px_file_check_output(ctx, w.out));

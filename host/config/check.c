@@ -44,10 +44,13 @@ void px_config_changes(const px_config *before, const px_config *now, px_config_
 
 px_status px_config_check_ranks(px_context *ctx, const px_config *first, const px_config *mine) {
     char expected[PX_CONFIG_STRING], found[PX_CONFIG_STRING];
-    px_config same_data = *mine; /* px_ranks_same compares the images; paths may differ */
+    px_config same_data = *mine; /* px_ranks_same compares images and labels; paths may differ */
     memcpy(same_data.data.train, first->data.train, sizeof first->data.train);
     memcpy(same_data.data.validation, first->data.validation, sizeof first->data.validation);
     memcpy(same_data.data.test, first->data.test, sizeof first->data.test);
+    memcpy(same_data.data.train_labels, first->data.train_labels, sizeof first->data.train_labels);
+    memcpy(same_data.data.validation_labels, first->data.validation_labels, sizeof first->data.validation_labels);
+    memcpy(same_data.data.test_labels, first->data.test_labels, sizeof first->data.test_labels);
     const px_key *key = config_difference(px_keys, first, &same_data, false, expected, found);
     if (!key) return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %.200s, expected %.200s as on rank 0", key->name, found, expected);

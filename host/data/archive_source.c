@@ -178,6 +178,7 @@ px_status px_archive_source_open(px_context *ctx, px_archive_format format, cons
     }
     if (status == PX_OK) {
         self->file = px_byte_source_take(file);
+        if (options->labels) px_labels_of_folders(&self->names, options->split, &set->base);
         status = px_image_set_measure(ctx, set);
     }
     return px_source_finish(status, &set->base, source);

@@ -42,8 +42,9 @@ static px_status read_member(px_context *ctx, px_archive *archive, const px_memb
 
 typedef struct counted {
     size_t images, left_out[PX_FORMATS_LEFT_OUT];
-    int height, width; /* of the first image that can be decoded; 0: none, or not requested */
-    px_context first;  /* the message, if the first image cannot be decoded */
+    int height, width;  /* of the first image that can be decoded; 0: none, or not requested */
+    px_context first;   /* the message, if the first image cannot be decoded */
+    px_name_list names; /* with options->labels */
 } counted;
 
 /* Finds the size of the current image. An image that cannot be decoded leaves it 0 and is no failure. */
@@ -62,7 +63,8 @@ static px_status measure_image(px_context *ctx, px_archive *archive, const px_me
                : px_fail(ctx, status, "%s", why.message);
 }
 
-static px_status count_images(px_context *ctx, px_archive *archive, bool measure, counted *c) {
+static px_status count_images(px_context *ctx, px_archive *archive, const px_source_options *options, counted *c) {
+    const bool measure = options->size == 0;
     for (;;) {
         px_member member;
         bool found;
@@ -71,17 +73,18 @@ static px_status count_images(px_context *ctx, px_archive *archive, bool measure
         px_image_count_left_out(member.name, c->left_out);
         if (!px_image_named(member.name)) continue;
         c->images++;
+        if (options->labels) PX_TRY(px_name_list_add(ctx, archive->path, member.name, &c->names));
         if (measure && c->height == 0) PX_TRY(measure_image(ctx, archive, &member, c));
     }
 }
 
-static px_status examine(px_context *ctx, px_archive_format format, const char *path, bool measure, counted *c) {
+static px_status examine(px_context *ctx, px_archive_format format, const char *path, const px_source_options *options,
+                         counted *c) {
     px_archive archive;
-    *c = (counted){0};
     PX_TRY(px_archive_open(ctx, format, path, NULL, &archive));
-    px_status status = count_images(ctx, &archive, measure, c);
+    px_status status = count_images(ctx, &archive, options, c);
     px_archive_close(&archive);
-    if (status == PX_OK && measure && c->images > 0 && c->height == 0)
+    if (status == PX_OK && options->size == 0 && c->images > 0 && c->height == 0)
         return px_fail_none_readable(ctx, path, c->images, &c->first);
     return status;
 }
@@ -167,20 +170,27 @@ static px_status allocate_window(px_context *ctx, px_archive_format format, arch
     return px_archive_open(ctx, format, self->set.base.name, NULL, &self->archive);
 }
 
-px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
-                                 const px_source_options *options, px_source **source) {
-    counted c;
+static px_status open_counted(px_context *ctx, px_archive_format format, const char *path,
+                              const px_source_options *options, const counted *c, px_source **source) {
     px_image_set *set;
-    PX_TRY(examine(ctx, format, path, options->size == 0, &c));
-    if (c.images == 0) return PX_OK;
     PX_TRY(px_image_set_create(ctx, sizeof(archive_stream), path, options, &set));
-    set->base.count = c.images;
-    memcpy(set->base.left_out, c.left_out, sizeof c.left_out);
+    set->base.count = c->images;
+    memcpy(set->base.left_out, c->left_out, sizeof c->left_out);
     if (!set->resize) {
-        set->base.height = c.height;
-        set->base.width = c.width;
+        set->base.height = c->height;
+        set->base.width = c->width;
     }
     set->base.read = read_image;
     set->base.close = close_source;
+    if (options->labels) px_labels_of_folders(&c->names, options->split, &set->base);
     return px_source_finish(allocate_window(ctx, format, (archive_stream *)set), &set->base, source);
+}
+
+px_status px_archive_stream_open(px_context *ctx, px_archive_format format, const char *path,
+                                 const px_source_options *options, px_source **source) {
+    counted c = {0};
+    px_status status = examine(ctx, format, path, options, &c);
+    if (status == PX_OK && c.images > 0) status = open_counted(ctx, format, path, options, &c, source);
+    px_name_list_free(&c.names);
+    return status;
 }

@@ -29,8 +29,9 @@ bool px_cifar_recognise(const uint8_t *bytes, size_t size) {
     return fits(&cifar10, bytes, size) || fits(&cifar100, bytes, size);
 }
 
-static px_status check_labels(px_context *ctx, const char *path, const px_byte_source *input, const variant *k,
-                              size_t count) {
+/* Checks all labels. values receives the last label of each record, which of CIFAR-100 is the fine one; or NULL. */
+static px_status read_labels(px_context *ctx, const char *path, const px_byte_source *input, const variant *k,
+                             size_t count, uint16_t *values) {
     for (size_t n = 0; n < count; n++) {
         uint8_t labels[MAX_LABELS];
         PX_TRY(px_byte_source_copy(ctx, path, input, n * record_bytes(k), (size_t)k->labels, labels));
@@ -38,25 +39,33 @@ static px_status check_labels(px_context *ctx, const char *path, const px_byte_s
             if (labels[i] >= k->classes[i])
                 return px_fail(ctx, PX_ERR_FORMAT, "%s: cifar: found label %d in record %zu, expected 0 to %d", path,
                                labels[i], n, k->classes[i] - 1);
+        if (values) values[n] = labels[k->labels - 1];
     }
     return PX_OK;
 }
 
 static px_status open_records(px_context *ctx, const char *path, px_byte_source *input, const variant *k,
-                              px_source **source) {
+                              const px_source_options *options, px_source **source) {
     size_t count = input->size / record_bytes(k);
-    PX_TRY(check_labels(ctx, path, input, k, count));
+    uint16_t *labels = options->labels ? malloc(count * sizeof *labels) : NULL;
+    if (options->labels && !labels) return px_fail_memory(ctx, path, count * sizeof *labels);
+    px_status status = read_labels(ctx, path, input, k, count, labels);
     px_array array = {.extent = {count, SIDE, SIDE, CHANNELS},
                       .offset = (size_t)k->labels,
                       .stride = record_bytes(k),
                       .planes = true};
-    return px_array_open(ctx, path, input, &array, source);
+    if (status == PX_OK) status = px_array_open(ctx, path, input, &array, source);
+    if (status == PX_OK)
+        (*source)->labels = labels;
+    else
+        free(labels);
+    return status;
 }
 
 px_status px_cifar_open(px_context *ctx, const char *path, px_byte_source *input, const px_source_options *options,
                         px_source **source) {
-    (void)options;
-    return open_records(ctx, path, input, input->size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100, source);
+    const variant *k = input->size % record_bytes(&cifar10) == 0 ? &cifar10 : &cifar100;
+    return open_records(ctx, path, input, k, options, source);
 }
 
 /* ---- A tar's batches ---- */
@@ -152,7 +161,8 @@ px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_sou
         status = px_byte_source_copy(ctx, path, tar, batch->offset, batch->size, joined.bytes + joined.size);
         joined.size += batch->size;
     }
-    if (status == PX_OK) status = open_records(ctx, path, &joined, batches->cifar100 ? &cifar100 : &cifar10, source);
+    const variant *k = batches->cifar100 ? &cifar100 : &cifar10;
+    if (status == PX_OK) status = open_records(ctx, path, &joined, k, options, source);
     px_byte_source_free(&joined);
     return status;
 }

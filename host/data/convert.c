@@ -60,6 +60,7 @@ px_status px_source_convert(px_context *ctx, px_source *source, int size, int ch
     result->base.channels = channels;
     result->base.read = read_image;
     result->base.close = close_source;
+    source->labels = NULL; /* they are the new source's */
     *converted = &result->base;
     return PX_OK;
 }

@@ -18,6 +18,10 @@ px_status px_source_digest_of(px_context *ctx, px_source *source, px_source_dige
         status = source->read(source, ctx, images > 1 ? i * (source->count - 1) / (images - 1) : 0, pixels);
         if (status == PX_OK) digest->checksum = crc32_z(digest->checksum, pixels, bytes);
     }
+    if (status == PX_OK && source->labels) {
+        const size_t bytes_of_labels = source->count * sizeof *source->labels;
+        digest->checksum = crc32_z(digest->checksum, (const uint8_t *)source->labels, bytes_of_labels);
+    }
     free(pixels);
     return status;
 }

@@ -128,13 +128,16 @@ static void draw_stroke(uint8_t *pixels, int size, const stroke *s, double radiu
     }
 }
 
+/* The digit of an image, which takes the first of its random numbers. */
+static int sample_digit(number_stream *d) { return (int)uniform(d, 0, 10); }
+
 static px_status read_image(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
     (void)ctx;
     const digits_source *self = (const digits_source *)source;
     int size = source->width;
     const double jitter = 0.027;
     number_stream d = {.seed = self->seed, .item = px_source_item(self->split, index)};
-    const stroke *digit = glyphs[(int)uniform(&d, 0, 10)];
+    const stroke *digit = glyphs[sample_digit(&d)];
     placement h = sample_placement(&d, size);
     for (size_t i = 0; i < px_source_image_bytes(source); i++) pixels[i] = 0;
     for (int n = 0; n < MAX_STROKES; n++) {
@@ -148,17 +151,30 @@ static px_status read_image(px_source *source, px_context *ctx, size_t index, ui
     return PX_OK;
 }
 
+static px_status label_images(px_context *ctx, digits_source *self) {
+    const size_t count = self->base.count;
+    uint16_t *labels = malloc(count * sizeof *labels);
+    if (!labels) return px_fail_memory(ctx, self->base.name, count * sizeof *labels);
+    for (size_t n = 0; n < count; n++) {
+        number_stream d = {.seed = self->seed, .item = px_source_item(self->split, n)};
+        labels[n] = (uint16_t)sample_digit(&d);
+    }
+    self->base.labels = labels;
+    return PX_OK;
+}
+
 px_status px_digits_open(px_context *ctx, const char *spec, const px_source_options *options, px_source **source) {
     int size = options->size ? options->size : DEFAULT_SIZE;
     if (size < MIN_SIZE || size > MAX_SIZE)
         return px_fail(ctx, PX_ERR_CONFIG, "%s: size is %d, expected %d to %d", spec, size, MIN_SIZE, MAX_SIZE);
     size_t side = (size_t)size;
     px_extent extent = {images[options->split], side, side, 1};
-    PX_TRY(px_source_create(ctx, sizeof(digits_source), spec, extent, source));
-    digits_source *self = (digits_source *)*source;
+    px_source *created;
+    PX_TRY(px_source_create(ctx, sizeof(digits_source), spec, extent, &created));
+    digits_source *self = (digits_source *)created;
     self->split = options->split;
     self->seed = options->seed;
     self->base.concurrent = true;
     self->base.read = read_image;
-    return PX_OK;
+    return px_source_finish(options->labels ? label_images(ctx, self) : PX_OK, created, source);
 }

@@ -61,6 +61,7 @@ px_status px_folder_open(px_context *ctx, const char *path, const px_source_opti
     if (tree) fts_close(tree);
     free(root);
     set->base.count = names->count;
+    if (options->labels) px_labels_of_folders(names, options->split, &set->base);
     if (status == PX_OK) status = px_image_set_measure(ctx, set);
     return px_source_finish(status, &set->base, source);
 }

@@ -7,20 +7,24 @@
  *   adapters    join.c, convert.c and values.c (bytes that are levels) make sources of sources
  *   formats     one file each: npy_header.c, npz_source.c, idx_source.c, amat_source.c, cifar_source.c,
  *               archive_source.c and archive_stream.c (images in tars and zips), folder_source.c, array_folder.c (the
- *               array files of a folder), digits.c and ising.c (generated)
+ *               array files of a folder), digits.c and ising.c (generated); labels.c (files of labels) and
+ *               folder_labels.c (folders as labels)
  *   images      image_set.c: PNG and JPEG files resized to one size; array_source.c: images at equal distances
  *   decoding    image.c over stb_image.c, png.c, jpeg.c, image_format.c; npy.c
  *   files       byte_source.c, archive.c (libarchive), checksum.c, source_base.c
  *
- * The users of sources, loader.c (with augment.c, permute.c), pack.c and digest.c, only call px_source.read.
+ * The users of sources, loader.c (with augment.c, permute.c), condition.c, pack.c and digest.c, only call
+ * px_source.read and read its fields.
  *
  * To add a format:
  *   1. Write FORMAT_source.c with px_FORMAT_recognise, which looks at the first 512 bytes, and px_FORMAT_open. If its
  *      images lie at equal distances, px_FORMAT_open parses the header into a px_array and calls px_array_open;
  *      idx_source.c is an example. Otherwise it calls px_source_create and fills in read and close.
  *   2. Declare both below, and add a row to the table `formats` in source.c.
- *   3. Name the format in pixelrnn/source.h, in source.c's fail_unknown and in configs/README.md.
- *   4. Test good and malformed files (tests/unit/test_data_FORMAT.c), and add a seed for the fuzzer
+ *   3. If the format has labels, read them if options->labels is set, and call px_source_set_labels. Files without any
+ *      are labelled by a file beside them (px_labels_beside).
+ *   4. Name the format in pixelrnn/source.h, in source.c's fail_unknown and in configs/README.md.
+ *   5. Test good and malformed files (tests/unit/test_data_FORMAT.c), and add a seed for the fuzzer
  *      (tests/fuzz/make_corpus.py). */
 #ifndef PIXELRNN_DATA_FORMATS_H
 #define PIXELRNN_DATA_FORMATS_H
@@ -124,6 +128,35 @@ void px_cifar_batch_add(px_cifar_batches *batches, px_split split, const char *n
 px_status px_cifar_tar_open(px_context *ctx, const char *path, const px_byte_source *tar,
                             const px_cifar_batches *batches, const px_source_options *options, px_source **source);
 
+/* ---- Labels (labels.c, folder_labels.c) ---- */
+
+typedef struct px_labels {
+    uint16_t *values; /* allocated with malloc */
+    size_t count;
+} px_labels;
+
+/* Reads a file of labels. images: if IMAGES.sfv has a line for this file, its checksum is compared; or NULL. */
+px_status px_labels_read(px_context *ctx, const char *path, const char *images, px_labels *labels);
+
+/* Reads several files of labels, separated by tabs, one after the other. */
+px_status px_labels_read_list(px_context *ctx, const char *list, px_labels *labels);
+
+/* Reads labels from a .npy file in memory: integers [N] or [N, 1]. first: the number that means label 0. */
+px_status px_labels_of_npy(px_context *ctx, const char *name, const uint8_t *bytes, size_t size, int first,
+                           px_labels *labels);
+
+/* Gives labels to a source, or if status is not PX_OK the reason why it has none. Takes labels, which come from the
+ * file or array `from`. Their number must be that of the images, else they are not used. */
+void px_source_set_labels(px_source *source, px_status status, const px_context *why, const char *from,
+                          px_labels labels);
+
+/* Gives a source the labels of the file that belongs to its file `images`. split: names a config key in the message if
+ * there is none. */
+void px_labels_beside(const char *images, px_split split, px_source *source);
+
+/* Gives a source the labels of images with these paths, which are the indices of their folders. */
+void px_labels_of_folders(const px_name_list *paths, px_split split, px_source *source);
+
 /* ---- Shared by the formats ---- */
 
 /* The shape of a set of images. */
@@ -169,10 +202,14 @@ px_status px_values_apply(px_context *ctx, const px_source_options *options, px_
 px_status px_shape_check(px_context *ctx, const char *path, const char *format, int dimensions, const size_t *shape,
                          size_t found);
 
-/* Compares the CRC-32 of the .npy file at path, whose bytes are input, with the one in path.sfv. px_pack writes that
- * file: a line "NAME CRC32"; lines that begin with ; are comments. Nothing is compared if there is no such file, or
- * path does not end in .npy. PX_ERR_FORMAT if the checksums differ, or path.sfv has no line for this file. */
-px_status px_checksum_check(px_context *ctx, const char *path, const px_byte_source *input);
+/* Compares the CRC-32 of the .npy file at path, whose bytes are input, with the one in images.sfv. px_pack writes that
+ * file: a line "NAME CRC32" for the images, and one for their labels; lines that begin with ; are comments. Nothing is
+ * compared if there is no such file, or path does not end in .npy. PX_ERR_FORMAT if the checksums differ, or there is
+ * no line for path; if path are labels, not the images, no line is required. */
+px_status px_checksum_check(px_context *ctx, const char *path, const char *images, const px_byte_source *input);
+
+/* Writes the path of the labels that belong to a .npy file, idx or .amat: FILE.labels.npy. */
+px_status px_labels_path(px_context *ctx, const char *images, char path[PX_PATH]);
 
 /* The side of the square that has so many pixels; 0 if pixels is not a square number. */
 size_t px_square_side(size_t pixels);

@@ -23,6 +23,30 @@ static void close_joined(px_source *source) {
     free(joined);
 }
 
+/* Gives the joined source the labels of its parts, or the reason of the first part without labels. */
+static px_status join_labels(px_context *ctx, joined_source *joined) {
+    px_source *base = &joined->source;
+    int labelled = 0;
+    base->labels = NULL;
+    for (int i = 0; i < joined->parts; i++) labelled += joined->part[i]->labels != NULL;
+    for (int i = 0; i < joined->parts && labelled < joined->parts; i++) {
+        if (joined->part[i]->labels) continue;
+        base->no_labels = joined->part[i]->no_labels;
+        if (labelled > 0) base->no_labels.status = PX_ERR_FORMAT; /* a fault, since other parts have labels */
+        return PX_OK;
+    }
+    base->labels = malloc(base->count * sizeof *base->labels);
+    if (!base->labels) return px_fail_memory(ctx, base->name, base->count * sizeof *base->labels);
+    size_t first = 0;
+    for (int i = 0; i < joined->parts; i++) {
+        const px_source *part = joined->part[i];
+        memcpy(base->labels + first, part->labels, part->count * sizeof *part->labels);
+        first += part->count;
+        if (part->classes != base->classes) base->classes = 0;
+    }
+    return PX_OK;
+}
+
 px_status px_source_join(px_context *ctx, px_source **parts, int count, px_source **out) {
     if (count == 1) {
         *out = parts[0];
@@ -49,6 +73,10 @@ px_status px_source_join(px_context *ctx, px_source **parts, int count, px_sourc
                        first->channels, first->name);
     }
     snprintf(joined->source.name, sizeof joined->source.name, "%.960s and %d more", parts[0]->name, count - 1);
-    *out = &joined->source;
-    return PX_OK;
+    const px_status status = join_labels(ctx, joined);
+    if (status == PX_OK)
+        *out = &joined->source;
+    else
+        free(joined);
+    return status;
 }

@@ -9,7 +9,7 @@
 typedef struct slot {
     int64_t step; /* NO_STEP: the slot has no valid batch */
     px_batch batch;
-    uint8_t *levels; /* memory for batch_size images, allocated by the device */
+    uint8_t *levels; /* memory for batch_size images and then their conditions, allocated by the device */
     px_status status;
     px_context ctx; /* the thread's message */
 } slot;
@@ -21,7 +21,7 @@ struct px_loader {
     px_device *device;
     px_source *source;
     px_loader_options options;
-    size_t image_bytes;
+    size_t image_bytes, condition_bytes;
 
     slot slots[SLOTS]; /* used in turn */
     int next;          /* the slot of the next batch; the others hold the last two */
@@ -78,28 +78,33 @@ static int images_from(const px_loader *loader, size_t first) {
     return (int)images;
 }
 
-/* Augments an image and converts its pixels to levels, in place. */
-static void to_levels(const px_loader *loader, uint8_t *pixels, location p) {
+/* Augments an image, writes its condition, and converts its pixels to levels, in place. */
+static void to_levels(const px_loader *loader, uint8_t *pixels, location p, uint8_t *condition) {
     const px_source *source = loader->source;
     const px_loader_options *o = &loader->options;
     if (o->flip) px_augment_flip(pixels, source->height, source->width, source->channels, o->seed, p.epoch, p.index);
     if (o->binarize) {
         px_augment_binarize(pixels, loader->image_bytes, o->seed, p.epoch, p.index);
-        return;
+        for (size_t i = 0; i < loader->image_bytes; i++) pixels[i] = pixels[i] ? 255 : 0;
     }
+    px_source_condition(source, p.index, pixels, &o->condition, o->levels, condition);
     for (size_t i = 0; i < loader->image_bytes; i++) pixels[i] = px_quantise(pixels[i], o->levels);
 }
 
 static px_status fill(const px_loader *loader, slot *s) {
     const size_t first = position_of(loader, s->step, 0);
     int images = images_from(loader, first);
+    uint8_t *conditions = s->levels + max_images(loader) * loader->image_bytes;
     for (int n = 0; n < images; n++) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
         location p = locate(loader, position_of(loader, s->step, n));
         PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
-        to_levels(loader, pixels, p);
+        to_levels(loader, pixels, p, conditions + (size_t)n * loader->condition_bytes);
     }
-    s->batch = (px_batch){.images = images, .levels = s->levels, .first = first};
+    s->batch = (px_batch){.images = images,
+                          .levels = s->levels,
+                          .conditions = loader->condition_bytes > 0 ? conditions : NULL,
+                          .first = first};
     return PX_OK;
 }
 
@@ -158,8 +163,9 @@ px_status px_loader_next(px_loader *loader, int64_t step, px_batch *batch) {
 /* ---- Opening and closing ---- */
 
 static px_status allocate_slots(px_loader *loader) {
+    const size_t each = loader->image_bytes + loader->condition_bytes;
     size_t bytes;
-    bool overflow = __builtin_mul_overflow(loader->image_bytes, max_images(loader), &bytes);
+    bool overflow = __builtin_mul_overflow(each, max_images(loader), &bytes);
     for (int i = 0; i < SLOTS; i++) {
         void *memory = NULL;
         px_status status = overflow ? PX_ERR_MEMORY
@@ -168,7 +174,7 @@ static px_status allocate_slots(px_loader *loader) {
             return px_fail(
                 loader->ctx, status,
                 "out of memory: cannot hold three batches of %d images of %zu bytes of %s; lower the batch size",
-                loader->options.batch_size, loader->image_bytes, loader->source->name);
+                loader->options.batch_size, each, loader->source->name);
         PX_TRY(status);
         loader->slots[i] = (slot){.step = NO_STEP, .levels = memory};
     }
@@ -194,6 +200,7 @@ px_status px_loader_open(px_context *ctx, px_device *device, px_source *source, 
         .source = source,
         .options = *options,
         .image_bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels,
+        .condition_bytes = px_condition_bytes(&options->condition, source->height, source->width, source->channels),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
     };

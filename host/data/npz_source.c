@@ -1,5 +1,5 @@
-/* .npz files: zips of .npy arrays, of which one has the images. A stored array is read in place. A deflated one is
- * unpacked into memory or, if images are read in order, image by image. */
+/* .npz files: zips of .npy arrays, of which one has the images, and one may have their labels. A stored array is read
+ * in place. A deflated one is unpacked into memory or, if images are read in order, image by image. */
 #include "host/data/archive.h"
 #include "host/data/npy_header.h"
 #include <stdio.h>
@@ -24,7 +24,9 @@ typedef struct candidate {
     int rank;      /* index in names, or OTHER, or NONE */
     int equals;    /* number of members of that rank */
     size_t number; /* index of the first of them in the zip */
+    size_t size;   /* of its content */
     char name[PX_LABEL];
+    char member[PX_LABEL]; /* its name in the zip */
 } candidate;
 
 enum { LIST = 400 }; /* bytes of a list of arrays in a message */
@@ -114,8 +116,9 @@ static px_status rank_member(px_context *ctx, px_archive *archive, const px_memb
     if (!options->array && (labels || (!images && rank == OTHER))) rank = NONE;
     if (rank == a->best.rank) a->best.equals++;
     if (rank >= a->best.rank) return PX_OK;
-    a->best = (candidate){.rank = rank, .equals = 1, .number = a->files};
+    a->best = (candidate){.rank = rank, .equals = 1, .number = a->files, .size = member->size};
     px_archive_label(archive->path, member->name, a->best.name);
+    snprintf(a->best.member, sizeof a->best.member, "%s", member->name);
     return PX_OK;
 }
 
@@ -143,23 +146,29 @@ static px_status fail_choice(px_context *ctx, const char *path, const px_source_
                    path, a->files, a->other, *a->other ? "" : "none");
 }
 
-static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
-                             const px_source_options *options, candidate *best) {
+static px_status examine_members(px_context *ctx, const char *path, const px_byte_source *zip,
+                                 const px_source_options *options, arrays *a) {
     px_archive archive;
     px_member member;
     bool found = true;
-    arrays a = {.best = {.rank = NONE}};
+    *a = (arrays){.best = {.rank = NONE}};
     uint8_t *head = malloc(PX_NPY_HEADER_MAX);
     if (!head) return px_fail_memory(ctx, path, PX_NPY_HEADER_MAX);
     px_status status = px_archive_open(ctx, PX_ARCHIVE_ZIP_UNCHECKED, path, zip, &archive);
-    for (; status == PX_OK; a.files++) {
+    for (; status == PX_OK; a->files++) {
         status = px_archive_next(ctx, &archive, &member, &found);
         if (status != PX_OK || !found) break;
-        status = rank_member(ctx, &archive, &member, options, head, &a);
+        status = rank_member(ctx, &archive, &member, options, head, a);
     }
     px_archive_close(&archive);
     free(head);
-    PX_TRY(status);
+    return status;
+}
+
+static px_status find_member(px_context *ctx, const char *path, const px_byte_source *zip,
+                             const px_source_options *options, candidate *best) {
+    arrays a;
+    PX_TRY(examine_members(ctx, path, zip, options, &a));
     *best = a.best;
     return best->rank != NONE && best->equals == 1 ? PX_OK : fail_choice(ctx, path, options, &a);
 }
@@ -184,7 +193,7 @@ static px_status open_member(px_context *ctx, px_archive_format format, const ch
 
 /* Describes the images of the member, and finds its offset in the file if it is stored uncompressed. */
 static px_status find_in_place(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
-                               px_array *array, size_t *size, size_t *offset, bool *in_place) {
+                               px_array *array, size_t *offset, bool *in_place) {
     px_archive archive;
     px_member member;
     px_npy_header h;
@@ -197,8 +206,7 @@ static px_status find_in_place(px_context *ctx, const char *path, const px_byte_
     px_archive_close(&archive);
     free(head);
     PX_TRY(status);
-    *size = member.size;
-    return px_npy_images(ctx, best->name, &h, *size, array);
+    return px_npy_images(ctx, best->name, &h, best->size, array);
 }
 
 /* ---- Unpacking an array ---- */
@@ -210,7 +218,8 @@ static px_status fail_short(px_context *ctx, const char *name, size_t found, siz
 /* Unpacks the whole member into memory, which the caller frees, also after a failure. Reads up to its end, where
  * libarchive compares its checksum. */
 static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
-                        size_t size, px_byte_source *unpacked) {
+                        px_byte_source *unpacked) {
+    const size_t size = best->size;
     px_archive archive;
     px_member member;
     if (size > px_memory_limit)
@@ -275,23 +284,80 @@ static px_status open_stream(px_context *ctx, const char *path, px_byte_source *
         created, source);
 }
 
-px_status px_npz_open(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
-                      px_source **source) {
-    candidate best;
+/* ---- Labels ---- */
+
+/* Writes the name of the member that has the labels of the images in `member`. Returns the number that means label 0 in
+ * it. */
+static int labels_member(const char *member, char name[PX_LABEL]) {
+    const char *base = px_archive_basename(member);
+    const int folder = (int)(base - member), length = (int)strlen(base) - 4, images = length - 7, data = length - 5;
+    const bool x = (base[0] | 0x20) == 'x' && (length == 1 || base[1] == '_');
+    const int stem = images > 0 && strncasecmp(base + images, "_images", 7) == 0 ? images
+                     : data > 0 && strncasecmp(base + data, "_data", 5) == 0     ? data
+                                                                                 : 0;
+    if (x)
+        snprintf(name, PX_LABEL, "%.*sy%s", folder, member, base + 1);
+    else if (stem > 0)
+        snprintf(name, PX_LABEL, "%.*s_labels.npy", folder + stem, member);
+    else
+        snprintf(name, PX_LABEL, "%.*slabels.npy", folder, member);
+    return x || stem > 0 ? 0 : 1;
+}
+
+/* Reads the labels of the images in `best`, and writes the name of their member. PX_ERR_CONFIG if there are none. */
+static px_status read_labels(px_context *ctx, const char *path, const px_byte_source *zip,
+                             const px_source_options *options, const candidate *best, char name[PX_LABEL],
+                             px_labels *labels) {
+    const int first = labels_member(best->member, name);
+    px_source_options named = *options;
+    px_byte_source unpacked = {0};
+    arrays a;
+    named.array = name;
+    PX_TRY(examine_members(ctx, path, zip, &named, &a));
+    if (a.best.rank == NONE)
+        return px_fail(ctx, PX_ERR_CONFIG, "%s: found no labels, expected %s beside it; data.%s_labels names files",
+                       best->name, name, px_split_name(options->split));
+    strcpy(name, a.best.name);
+    px_status status = unpack(ctx, path, zip, &a.best, &unpacked);
+    if (status == PX_OK) status = px_labels_of_npy(ctx, a.best.name, unpacked.bytes, unpacked.size, first, labels);
+    px_byte_source_free(&unpacked);
+    return status;
+}
+
+/* ---- Opening ---- */
+
+static px_status open_images(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
+                             const candidate *best, px_source **source) {
     px_array array;
-    size_t size = 0, offset = 0;
+    size_t offset = 0;
     bool in_place;
-    PX_TRY(find_member(ctx, path, zip, options, &best));
-    PX_TRY(find_in_place(ctx, path, zip, &best, &array, &size, &offset, &in_place));
+    PX_TRY(find_in_place(ctx, path, zip, best, &array, &offset, &in_place));
     if (in_place && options->access != PX_ACCESS_IN_ORDER) { /* reading in order compares the checksum instead */
         array.offset += offset;
         return px_array_open(ctx, path, zip, &array, source);
     }
     if (options->access == PX_ACCESS_IN_ORDER && !array.fortran)
-        return open_stream(ctx, path, zip, &best, &array, source);
+        return open_stream(ctx, path, zip, best, &array, source);
     px_byte_source unpacked = {0};
-    px_status status = unpack(ctx, path, zip, &best, size, &unpacked);
+    px_status status = unpack(ctx, path, zip, best, &unpacked);
     if (status == PX_OK) status = px_array_open(ctx, path, &unpacked, &array, source);
     px_byte_source_free(&unpacked);
+    return status;
+}
+
+px_status px_npz_open(px_context *ctx, const char *path, px_byte_source *zip, const px_source_options *options,
+                      px_source **source) {
+    candidate best;
+    char name[PX_LABEL];
+    px_context why;
+    px_labels labels = {0};
+    px_status labelled = PX_OK;
+    PX_TRY(find_member(ctx, path, zip, options, &best));
+    if (options->labels) labelled = read_labels(&why, path, zip, options, &best, name, &labels);
+    const px_status status = open_images(ctx, path, zip, options, &best, source);
+    if (options->labels && status == PX_OK)
+        px_source_set_labels(*source, labelled, &why, name, labels);
+    else
+        free(labels.values);
     return status;
 }

@@ -1,4 +1,4 @@
-/* Writing all images of a source to one .npy file, with a checksum file beside it. */
+/* Writing the images of a source to one .npy file, their labels to another, and the checksums of both to a third. */
 #ifndef PIXELRNN_DATA_PACK_H
 #define PIXELRNN_DATA_PACK_H
 
@@ -28,7 +28,11 @@ typedef struct px_pack_range {
  *
  * An image whose read fails with PX_ERR_FORMAT is skipped and reported; any other failure ends the call. PX_ERR_FORMAT
  * if no image could be read. path is written under a temporary name and renamed, then path.sfv: a line "NAME CRC32",
- * which `cksfv` and `rhash -c` read. After a failure or a stop both files are unchanged. */
+ * which `cksfv` and `rhash -c` read.
+ *
+ * If the source has labels, those of the written images go to FILE.labels.npy for FILE.npy, uint16 [N], with a line of
+ * its own in path.sfv. If it has none and that file exists, the call fails with PX_ERR_FILE. After a failure or a stop
+ * all files are unchanged. */
 px_status px_pack(px_context *ctx, px_source *source, px_pack_range range, const char *path,
                   const px_pack_callbacks *callbacks, px_packed *packed);
 

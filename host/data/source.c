@@ -147,9 +147,11 @@ static px_status open_file(px_context *ctx, const char *path, const px_source_op
     if (px_file_is_folder(path)) return open_folder(ctx, path, options, source);
     px_status status = px_byte_source_open(ctx, path, &input);
     if (status != PX_OK) return explain_absent(ctx, path, status);
-    status = px_checksum_check(ctx, path, &input);
+    status = px_checksum_check(ctx, path, path, &input);
     if (status == PX_OK) status = open_content(ctx, path, "", &input, options, source);
     px_byte_source_free(&input);
+    const bool none_in_it = status == PX_OK && !(*source)->labels && (*source)->no_labels.status == PX_OK;
+    if (options->labels && none_in_it) px_labels_beside(path, options->split, *source);
     return status;
 }
 
@@ -218,11 +220,25 @@ px_status px_source_open(px_context *ctx, const char *spec, const px_source_opti
     return status;
 }
 
+/* Gives the joined sources the labels of options->label_files. */
+static void read_label_files(const px_source_options *options, px_source *joined) {
+    char key[32];
+    px_context why;
+    px_labels labels = {0};
+    snprintf(key, sizeof key, "data.%s_labels", px_split_name(options->split));
+    const px_status status = px_labels_read_list(&why, options->label_files, &labels);
+    px_source_set_labels(joined, status, &why, key, labels);
+}
+
 px_status px_source_open_all(px_context *ctx, int count, const char *const *specs, const px_source_options *options,
                              px_source **source) {
+    const bool label_files = options->labels && options->label_files && options->label_files[0];
+    px_source_options each = *options;
     px_source *joined;
     *source = NULL;
-    PX_TRY(open_and_join(ctx, (size_t)count, specs, options, &joined));
+    each.labels = options->labels && !label_files;
+    PX_TRY(open_and_join(ctx, (size_t)count, specs, &each, &joined));
+    if (label_files) read_label_files(options, joined);
     const px_status status = px_source_convert(ctx, joined, options->size, options->channels, source);
     if (status != PX_OK) px_source_close(joined);
     return status;
@@ -244,13 +260,18 @@ px_status px_source_open_list(px_context *ctx, const char *list, const px_source
 }
 
 px_source_options px_source_options_of(const px_config *config, px_split split, px_access access) {
+    const char *const labels[PX_SPLITS] = {[PX_SPLIT_TRAIN] = config->data.train_labels,
+                                           [PX_SPLIT_VALID] = config->data.validation_labels,
+                                           [PX_SPLIT_TEST] = config->data.test_labels};
     return (px_source_options){.split = split,
                                .size = (int)config->data.size,
                                .seed = (uint64_t)config->seed,
                                .channels = (int)config->data.channels,
                                .access = access,
                                .levels = (int)config->data.levels,
-                               .values = (px_values)config->data.values};
+                               .values = (px_values)config->data.values,
+                               .labels = config->model.condition == PX_CONDITION_CLASS,
+                               .label_files = labels[split]};
 }
 
 const char *px_source_list_of(const px_config *config, px_split split) {
@@ -258,10 +279,4 @@ const char *px_source_list_of(const px_config *config, px_split split) {
                                           [PX_SPLIT_VALID] = config->data.validation,
                                           [PX_SPLIT_TEST] = config->data.test};
     return lists[split];
-}
-
-const char *px_split_name(px_split split) {
-    static const char *const names[PX_SPLITS] = {
-        [PX_SPLIT_TRAIN] = "train", [PX_SPLIT_VALID] = "validation", [PX_SPLIT_TEST] = "test"};
-    return names[split];
 }

@@ -28,7 +28,16 @@ px_status px_source_create(px_context *ctx, size_t bytes, const char *name, px_e
 }
 
 void px_source_close(px_source *source) {
-    if (source) source->close(source);
+    if (!source) return;
+    uint16_t *labels = source->labels;
+    source->close(source);
+    free(labels);
+}
+
+const char *px_split_name(px_split split) {
+    static const char *const names[PX_SPLITS] = {
+        [PX_SPLIT_TRAIN] = "train", [PX_SPLIT_VALID] = "validation", [PX_SPLIT_TEST] = "test"};
+    return names[split];
 }
 
 px_status px_source_finish(px_status status, px_source *created, px_source **source) {

@@ -94,6 +94,7 @@ static px_status open_levels(px_context *ctx, int levels, px_source **source) {
     created->base.stored.levels = levels;
     created->base.read = read_image;
     created->base.close = close_source;
+    (*source)->labels = NULL; /* they are the new source's */
     *source = &created->base;
     return PX_OK;
 }

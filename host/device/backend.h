@@ -214,11 +214,20 @@ typedef struct px_pixel_unshuffle_args {
     px_tensor x;  /* [out] (P, 4 F) activation */
 } px_pixel_unshuffle_args;
 
+/* y(column * N + n, :) = x((n H + row) W + column, :), where row is numbers(0, PX_SAMPLE_ROW): a row of pixels of all
+ * images, those of a pixel side by side. */
+typedef struct px_gather_row_args {
+    px_grid grid;      /* of x */
+    px_tensor x;       /* [in]  (P, C) activation */
+    px_tensor numbers; /* [in]  (1, PX_SAMPLE_NUMBERS) PX_FLOAT64 */
+    px_tensor y;       /* [out] (W N, C) activation */
+} px_gather_row_args;
+
 /* sum += bias + add; y = sum; relu_out = max(sum, 0), all in columns first .. first + count - 1 of every row. Samplers
  * use it as the pointwise epilogue of a layer when only one colour group is computed. */
 typedef struct px_activate_args {
     px_tensor sum;      /* [in, out] (R, C) */
-    px_tensor bias;     /* [in]  (1, C) activation */
+    px_tensor bias;     /* [in]  (1, C) or (R, C) activation */
     px_tensor add;      /* [in]  (R, C) activation, or absent */
     px_tensor y;        /* [out] (R, C) activation, or absent */
     px_tensor relu_out; /* [out] (R, C) activation, or absent */
@@ -314,7 +323,7 @@ typedef px_lstm_cell_args px_lstm_cell_backward_args;
  * behind it in bias. add and sum have the stride of h. */
 typedef struct px_lstm_update_args {
     px_tensor pre;      /* [in]      (R, 4 D) */
-    px_tensor bias;     /* [in]      (1, 4 D) activation */
+    px_tensor bias;     /* [in]      (1, 4 D) or (R, 4 D) activation */
     px_tensor c;        /* [in, out] (R, D) */
     px_tensor h;        /* [out]     (R, D) activation */
     px_tensor add, sum; /* [in], [out] (R, D) activation; sum, or both, may be absent */
@@ -447,6 +456,7 @@ typedef struct px_ema_args {
     X(one_hot)                                                                                                         \
     X(pixel_shuffle)                                                                                                   \
     X(pixel_unshuffle)                                                                                                 \
+    X(gather_row)                                                                                                      \
     X(activate)                                                                                                        \
     X(softmax_nll)                                                                                                     \
     X(sample)

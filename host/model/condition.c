@@ -91,10 +91,9 @@ static px_tensor grid_tensor(const px_model *model, px_arena *arena, px_grid gri
 }
 
 /* The tensors of the largest stage come last, so that the map and its gradient are those of the whole image. */
-static void lay_out_upsampling(px_model *model, int images, px_arena *saved) {
-    px_condition_network *n = &model->condition;
+static void lay_out_upsampling(const px_model *model, px_condition_network *n, int images, bool train,
+                               px_arena *saved) {
     const int features = 2 * model->spec.hidden;
-    const bool train = model->purpose == PX_PURPOSE_TRAIN;
     const px_grid small = stage_grid(model, images, 0), before_last = stage_grid(model, images, n->stages - 1);
     n->values = grid_tensor(model, saved, small, model->spec.channels);
     n->s[0] = grid_tensor(model, saved, small, features);
@@ -110,14 +109,13 @@ static void lay_out_upsampling(px_model *model, int images, px_arena *saved) {
     n->features = n->s[n->stages];
 }
 
-void px_condition_lay_out(px_model *model, int images, px_arena *saved) {
+void px_condition_lay_out(const px_model *model, px_condition_network *n, int images, bool train, px_arena *saved) {
     const px_model_spec *s = &model->spec;
-    px_condition_network *n = &model->condition;
     const size_t bytes = px_condition_bytes(&s->condition, s->height, s->width, s->channels);
     if (bytes == 0) return;
     n->conditions = px_arena_tensor(saved, (size_t)images, (int)bytes, PX_UINT8);
     if (is_image(model)) {
-        lay_out_upsampling(model, images, saved);
+        lay_out_upsampling(model, n, images, train, saved);
     } else {
         n->features = px_arena_tensor(saved, (size_t)images, s->condition.classes, model->device->activation);
     }
@@ -134,15 +132,15 @@ void px_conditional_lay_out(px_model *model, px_conditional *conditional, int im
 
 /* ---- Forward ---- */
 
-px_status px_condition_upload(px_model *model, const uint8_t *conditions) {
+px_status px_condition_upload(const px_model *model, const px_condition_network *n, int images,
+                              const uint8_t *conditions) {
     if (model->spec.condition.kind == PX_CONDITION_NONE) return PX_OK;
-    const px_tensor batch = px_tensor_first_rows(model->condition.conditions, (size_t)model->grid.images);
+    const px_tensor batch = px_tensor_first_rows(n->conditions, (size_t)images);
     return model->device->ops->upload(model->device, batch.data, conditions, px_tensor_bytes(&batch));
 }
 
-static px_status upsampling_forward(px_model *model) {
-    const px_condition_network *n = &model->condition;
-    const px_grid small = stage_grid(model, model->grid.images, 0);
+static px_status upsampling_forward(px_model *model, const px_condition_network *n, int images) {
+    const px_grid small = stage_grid(model, images, 0);
     const px_tensor none = {0};
     const px_tensor values = px_tensor_first_rows(n->values, px_grid_pixels(&small));
     PX_TRY(px_run(model->device, normalize, .image = {n->conditions.data, values.rows, values.columns, PX_UINT8},
@@ -150,8 +148,7 @@ static px_status upsampling_forward(px_model *model) {
     PX_TRY(px_conv_forward_on(model, &n->stem, small, n->values, px_conv_bias(model, &n->stem), none, n->s[0]));
     for (int k = 0; k < n->stages; k++) {
         const px_upsampling *stage = &n->stage[k];
-        const px_grid from = stage_grid(model, model->grid.images, k),
-                      to = stage_grid(model, model->grid.images, k + 1);
+        const px_grid from = stage_grid(model, images, k), to = stage_grid(model, images, k + 1);
         PX_TRY(px_conv_forward_on(model, &stage->deconvolution, from, n->s[k], none, none, n->parts));
         PX_TRY(px_run(model->device, pixel_shuffle, .grid = from,
                       .x = px_tensor_first_rows(n->parts, px_grid_pixels(&from)),
@@ -163,13 +160,11 @@ static px_status upsampling_forward(px_model *model) {
     return PX_OK;
 }
 
-px_status px_condition_forward(px_model *model) {
-    const px_condition_network *n = &model->condition;
-    if (is_image(model)) return upsampling_forward(model);
+px_status px_condition_forward(px_model *model, const px_condition_network *n, int images) {
+    if (is_image(model)) return upsampling_forward(model, n, images);
     if (!is_class(model)) return PX_OK;
-    const size_t images = (size_t)model->grid.images;
-    return px_run(model->device, one_hot, .labels = px_tensor_first_rows(n->conditions, images),
-                  .y = px_tensor_first_rows(n->features, images));
+    return px_run(model->device, one_hot, .labels = px_tensor_first_rows(n->conditions, (size_t)images),
+                  .y = px_tensor_first_rows(n->features, (size_t)images));
 }
 
 px_status px_conditional_forward(px_model *model, const px_conditional *c, px_tensor x, px_tensor y) {

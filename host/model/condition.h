@@ -17,12 +17,15 @@
 
 /* Adds the parameters of the upsampling network, named upsample.<...>, if the condition is an image. */
 px_status px_condition_create(px_model *model);
-void px_condition_lay_out(px_model *model, int images, px_arena *saved);
+/* Assigns the tensors of a network for `images` images: the model's own, or a copy of it, which a sampler has. */
+void px_condition_lay_out(const px_model *model, px_condition_network *network, int images, bool train,
+                          px_arena *saved);
 
-/* Uploads the conditions of the current batch. They must not change before the device is synchronized. */
-px_status px_condition_upload(px_model *model, const uint8_t *conditions);
+/* Uploads the conditions of `images` images. They must not change before the device is synchronized. */
+px_status px_condition_upload(const px_model *model, const px_condition_network *network, int images,
+                              const uint8_t *conditions);
 /* Computes the features of the uploaded conditions. */
-px_status px_condition_forward(px_model *model);
+px_status px_condition_forward(px_model *model, const px_condition_network *network, int images);
 /* To be called before, and after, the backward passes of all blocks. The second computes the gradients of the
  * upsampling network. Both do nothing without one. */
 px_status px_condition_begin_backward(px_model *model);

@@ -173,7 +173,7 @@ static void model_lay_out(px_model *model, int images) {
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
     model->images = px_arena_tensor(saved, (size_t)images, values, PX_UINT8);
     model->values = px_pixel_tensor(model, saved, images, s->channels);
-    px_condition_lay_out(model, images, saved);
+    px_condition_lay_out(model, &model->condition, images, train, saved);
     model->nll = px_arena_tensor(saved, (size_t)images * (size_t)values, 1, PX_REAL);
     model->nats = px_arena_tensor(saved, (size_t)images, 1, PX_FLOAT64);
     for (int l = 0; l <= s->layers; l++)
@@ -278,7 +278,7 @@ static px_status model_logits(px_model *model) {
     PX_TRY(px_run(model->device, normalize,
                   .image = {model->images.data, px_grid_pixels(&model->grid), s->channels, PX_UINT8},
                   .values = px_current(model, model->values), .levels = s->levels));
-    PX_TRY(px_condition_forward(model));
+    PX_TRY(px_condition_forward(model, &model->condition, model->grid.images));
     PX_TRY(px_conv_forward(model, &model->stem, model->values, none, model->u[0]));
     for (int l = 0; l < s->layers; l++) {
         px_block *block = model->blocks[l];
@@ -302,7 +302,7 @@ px_status px_model_logits(px_model *model, int images, px_tensor *logits) {
 
 px_status px_model_upload_conditions(px_model *model, const uint8_t *conditions, int images) {
     model->grid = (px_grid){images, model->spec.height, model->spec.width};
-    return px_condition_upload(model, conditions);
+    return px_condition_upload(model, &model->condition, images, conditions);
 }
 
 px_status px_model_upload_batch(px_model *model, const uint8_t *levels, const uint8_t *conditions, int images) {

@@ -26,6 +26,8 @@ typedef struct px_stack {
     int layers;
     size_t stride;
     int gates; /* PX_GATES for the layers of an LSTM, whose gates are grouped by colour each on its own; else 1 */
+    const px_conv *condition; /* of layer 0, if a condition biases the layers; else NULL */
+    px_cache bias;            /* class condition: (outputs) for each layer and image, the bias with the condition's */
 } px_stack;
 
 /* The colour groups first .. end - 1: one channel, or all. */
@@ -38,6 +40,7 @@ typedef struct px_decode_kind {
     size_t size; /* of the structure at decoder->blocks */
     void (*create)(px_decoder *decoder);
     void (*lay_out)(px_decoder *decoder, px_arena *arena);
+    px_status (*begin)(px_decoder *decoder); /* px_stack_begin of conditional layers */
     /* Computes the part of the current row, or of the current pixel, that earlier rows, or earlier pixels of the row,
      * contribute to it. Both work on all blocks at once. */
     px_status (*begin_row)(px_decoder *decoder);
@@ -56,19 +59,21 @@ struct px_decoder {
     px_model *model;
     px_device *device; /* of the model */
     px_arena arena;
-    int capacity, images; /* the most images of a batch, and those of the current batch */
-    int row, column;      /* the current pixel; column -1 before the first of a row */
-    px_tensor levels;     /* (images, H W C) PX_UINT8 */
-    px_tensor nats;       /* (images, 1) PX_FLOAT64 */
-    px_tensor numbers;    /* (1, PX_SAMPLE_NUMBERS) PX_FLOAT64: the current row, and how it is sampled */
-    px_cache values;      /* (C) the four rows that the stem reads */
-    px_cache stem_sum;    /* (2h) real, the partial sums of the stem; a row */
-    px_tensor sum;        /* real, see px_decode_sum */
-    px_cache u;           /* (2h) layers + 1: outputs of the stem and of each block; a row */
-    px_cache relu_out;    /* (2h) relu of u; a pixel. The last layer's is the input of the head */
-    px_cache features;    /* (2h) real, with skips: the sum of the skip terms; a pixel */
-    px_cache hidden[2];   /* (q) of the head; a pixel */
-    px_cache logits;      /* (C * L); a pixel */
+    int capacity, images;           /* the most images of a batch, and those of the current batch */
+    int row, column;                /* the current pixel; column -1 before the first of a row */
+    px_tensor levels;               /* (images, H W C) PX_UINT8 */
+    px_tensor nats;                 /* (images, 1) PX_FLOAT64 */
+    px_condition_network condition; /* of the model, with tensors of the decoder's */
+    px_cache map;                   /* (2h) image condition: the conditioning map; a row */
+    px_tensor numbers;              /* (1, PX_SAMPLE_NUMBERS) PX_FLOAT64: the current row, and how it is sampled */
+    px_cache values;                /* (C) the four rows that the stem reads */
+    px_cache stem_sum;              /* (2h) real, the partial sums of the stem; a row */
+    px_tensor sum;                  /* real, see px_decode_sum */
+    px_cache u;                     /* (2h) layers + 1: outputs of the stem and of each block; a row */
+    px_cache relu_out;              /* (2h) relu of u; a pixel. The last layer's is the input of the head */
+    px_cache features;              /* (2h) real, with skips: the sum of the skip terms; a pixel */
+    px_cache hidden[2];             /* (q) of the head; a pixel */
+    px_cache logits;                /* (C * L); a pixel */
     px_stack stem, skip, head[3];
     px_graph graph[PX_ROW_GRAPHS];
     const px_decode_kind *kind;
@@ -97,6 +102,17 @@ px_stack px_stack_of(const px_decoder *decoder, const px_conv *first, const px_c
                 (decoder)->model->spec.layers > 1 ? &((const type *)(decoder)->model->blocks[1])->member : NULL,       \
                 gates)
 
+/* The stack of a px_conditional at `member`. */
+#define PX_CONDITIONAL_STACK(decoder, type, member, gates)                                                             \
+    px_stack_conditional(decoder, PX_STACK(decoder, type, member.layer, gates),                                        \
+                         &((const type *)(decoder)->model->blocks[0])->member)
+px_stack px_stack_conditional(const px_decoder *decoder, px_stack layers, const px_conditional *first);
+void px_stack_lay_out(const px_decoder *decoder, px_stack *stack, px_arena *arena);
+
+/* Computes the biases of a class condition, for the batch. Does nothing without one. */
+px_status px_stack_begin(const px_decoder *decoder, const px_stack *stack);
+/* Begins the sums of all layers, for each pixel of the current row: the product of an image condition, or 0. */
+px_status px_stack_begin_row(const px_decoder *decoder, const px_stack *stack, const px_cache *y);
 /* Adds the products of all taps in earlier rows to y, for each pixel of the current row and for all layers. */
 px_status px_stack_above(const px_decoder *decoder, const px_stack *stack, const px_cache *x, const px_cache *y);
 /* Adds the products of the taps beside the centre to y, at this column of the current row and for all layers. */
@@ -111,7 +127,9 @@ px_status px_stack_centre(const px_decoder *decoder, const px_stack *stack, int 
  */
 px_status px_stack_activate(const px_decoder *decoder, const px_stack *stack, int layer, px_colours colours,
                             px_tensor sum, px_tensor add, px_tensor y, px_tensor relu_out);
+/* (1, outputs), or (images, outputs) with a class condition; and the elements between the biases of two layers. */
 px_tensor px_stack_bias(const px_decoder *decoder, const px_stack *stack, int layer);
+size_t px_stack_bias_stride(const px_decoder *decoder, const px_stack *stack);
 
 /* Whether operations are issued that read or write features of this row. Rows above the image are 0 in the caches, and
  * the row below it is never read, so that a row outside of the image needs none. A device with graphs issues them

@@ -35,6 +35,8 @@ static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     if (s->skip) d->features = px_cache_lay_out(d, arena, PX_REAL, 1, 1, features);
     for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_lay_out(d, arena, type, 1, 1, s->head);
     d->logits = px_cache_lay_out(d, arena, type, 1, 1, s->channels * s->levels);
+    px_condition_lay_out(d->model, &d->condition, d->capacity, false, arena);
+    if (s->condition.kind == PX_CONDITION_IMAGE) d->map = px_cache_lay_out(d, arena, type, 1, width, features);
     d->kind->lay_out(d, arena);
 }
 
@@ -51,7 +53,12 @@ static px_status decoder_dry_run(px_model *model, int images, px_decoder **out, 
         *out = NULL;
         return px_fail_memory(model->device->ctx, "decoder", sizeof *d + kind->size);
     }
-    *d = (px_decoder){.model = model, .device = model->device, .capacity = images, .kind = kind, .blocks = blocks};
+    *d = (px_decoder){.model = model,
+                      .device = model->device,
+                      .capacity = images,
+                      .condition = model->condition,
+                      .kind = kind,
+                      .blocks = blocks};
     d->stem = (px_stack){.first = &model->stem, .layers = 1, .gates = 1};
     if (s->skip) d->skip = px_stack_of(d, &model->skips[0], s->layers > 1 ? &model->skips[1] : NULL, 1);
     for (int i = 0; i < 3; i++) d->head[i] = (px_stack){.first = &model->head.layer[i], .layers = 1, .gates = 1};
@@ -96,14 +103,21 @@ void px_decoder_destroy(px_decoder *d) {
 
 /* ---- Batches ---- */
 
-px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels) {
+/* Computes what the condition gives to all pixels. */
+static px_status begin_condition(px_decoder *d, const uint8_t *conditions) {
+    PX_TRY(px_condition_upload(d->model, &d->condition, d->images, conditions));
+    PX_TRY(px_condition_forward(d->model, &d->condition, d->images));
+    return d->kind->begin(d);
+}
+
+px_status px_decoder_begin(px_decoder *d, int images, const uint8_t *levels, const uint8_t *conditions) {
     const px_device_ops *ops = d->device->ops;
     d->images = images;
     d->row = 0;
     d->column = -1;
     PX_TRY(ops->clear(d->device, d->arena.base, d->arena.capacity)); /* features of the rows above the image are 0 */
-    if (!levels) return PX_OK;
-    PX_TRY(ops->upload(d->device, d->levels.data, levels, (size_t)images * (size_t)d->levels.columns));
+    if (conditions) PX_TRY(begin_condition(d, conditions));
+    if (levels) PX_TRY(ops->upload(d->device, d->levels.data, levels, (size_t)images * (size_t)d->levels.columns));
     return ops->synchronize(d->device); /* the caller may now change them */
 }
 
@@ -134,11 +148,22 @@ static px_status read_values(const px_decoder *d) {
                   .row_values = s->width * s->channels, .first = d->column * s->channels);
 }
 
+/* Copies the current row of the conditioning map. */
+static px_status begin_row_of_map(const px_decoder *d) {
+    const px_model_spec *s = &d->model->spec;
+    const px_grid grid = {d->images, s->height, s->width};
+    if (s->condition.kind != PX_CONDITION_IMAGE) return PX_OK;
+    return px_run(d->device, gather_row, .grid = grid,
+                  .x = px_tensor_first_rows(d->condition.features, px_grid_pixels(&grid)), .numbers = d->numbers,
+                  .y = px_cache_at(d, &d->map, 0, 0, 0, s->width));
+}
+
 /* Leaves the current pixel of a row, whose levels are now known, or the place before the row, for the next pixel. */
 static px_status next_pixel(px_decoder *d) {
     if (d->column >= 0) {
         PX_TRY(read_values(d));
     } else {
+        PX_TRY(begin_row_of_map(d));
         PX_TRY(px_cache_clear(d, &d->stem_sum));
         PX_TRY(px_stack_above(d, &d->stem, &d->values, &d->stem_sum));
         PX_TRY(d->kind->begin_row(d));

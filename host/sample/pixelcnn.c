@@ -11,7 +11,7 @@ typedef struct pixelcnn_decoder {
 static void pixelcnn_create(px_decoder *d) {
     pixelcnn_decoder *b = d->blocks;
     b->reduce = PX_STACK(d, px_pixelcnn, reduce, 1);
-    b->conv = PX_STACK(d, px_pixelcnn, conv.layer, 1);
+    b->conv = PX_CONDITIONAL_STACK(d, px_pixelcnn, conv, 1);
     b->expand = PX_STACK(d, px_pixelcnn, expand, 1);
 }
 
@@ -22,11 +22,14 @@ static void pixelcnn_lay_out(px_decoder *d, px_arena *arena) {
     b->reduced = px_cache_lay_out(d, arena, type, s->layers, s->width, s->hidden);
     b->convolved = px_cache_lay_out(d, arena, PX_REAL, s->layers, s->width, s->hidden);
     b->relu_out = px_cache_lay_out(d, arena, type, s->layers, 1, s->hidden);
+    px_stack_lay_out(d, &b->conv, arena);
 }
+
+static px_status pixelcnn_begin(px_decoder *d) { return px_stack_begin(d, &((pixelcnn_decoder *)d->blocks)->conv); }
 
 static px_status pixelcnn_begin_row(px_decoder *d) {
     const pixelcnn_decoder *b = d->blocks;
-    PX_TRY(px_cache_clear(d, &b->convolved));
+    PX_TRY(px_stack_begin_row(d, &b->conv, &b->convolved));
     return px_stack_above(d, &b->conv, &b->reduced, &b->convolved);
 }
 
@@ -51,6 +54,7 @@ static px_status pixelcnn_forward(px_decoder *d, int layer, px_colours colours) 
 const px_decode_kind px_decode_pixelcnn = {.size = sizeof(pixelcnn_decoder),
                                            .create = pixelcnn_create,
                                            .lay_out = pixelcnn_lay_out,
+                                           .begin = pixelcnn_begin,
                                            .begin_row = pixelcnn_begin_row,
                                            .begin_pixel = pixelcnn_begin_pixel,
                                            .forward = pixelcnn_forward};

@@ -18,7 +18,7 @@ static void recurrent_create(px_decoder *d) {
     recurrent_decoder *b = d->blocks;
     b->directions = ((const px_recurrent *)d->model->blocks[0])->directions;
     for (int i = 0; i < b->directions; i++) {
-        b->input_to_state[i] = PX_STACK(d, px_recurrent, lstm[i].input_to_state.layer, PX_GATES);
+        b->input_to_state[i] = PX_CONDITIONAL_STACK(d, px_recurrent, lstm[i].input_to_state, PX_GATES);
         b->state_to_state[i] = PX_STACK(d, px_recurrent, lstm[i].state_to_state, PX_GATES);
     }
     b->expand = PX_STACK(d, px_recurrent, expand, 1);
@@ -32,12 +32,19 @@ static void recurrent_lay_out(px_decoder *d, px_arena *arena) {
     b->c = px_cache_lay_out(d, arena, PX_REAL, s->layers, b->directions > 1 ? 1 : s->width, s->hidden);
     for (int i = 0; i < b->directions; i++) b->h[i] = px_cache_lay_out(d, arena, type, s->layers, s->width, s->hidden);
     b->sum = b->directions > 1 ? px_cache_lay_out(d, arena, type, s->layers, 1, s->hidden) : b->h[0];
+    for (int i = 0; i < b->directions; i++) px_stack_lay_out(d, &b->input_to_state[i], arena);
+}
+
+static px_status recurrent_begin(px_decoder *d) {
+    const recurrent_decoder *b = d->blocks;
+    for (int i = 0; i < b->directions; i++) PX_TRY(px_stack_begin(d, &b->input_to_state[i]));
+    return PX_OK;
 }
 
 static px_status begin_direction(px_decoder *d, int direction) {
     const recurrent_decoder *b = d->blocks;
     if (b->directions > 1) PX_TRY(px_cache_clear(d, &b->c));
-    PX_TRY(px_cache_clear(d, &b->pre));
+    PX_TRY(px_stack_begin_row(d, &b->input_to_state[direction], &b->pre));
     return px_stack_above(d, &b->state_to_state[direction], &b->h[direction], &b->pre);
 }
 
@@ -73,11 +80,12 @@ static px_status recurrent_end_row(px_decoder *d) {
     PX_TRY(px_stack_centre_row(d, input, &d->u, &b->pre));
     for (int column = d->model->spec.width - 1; column >= 0; column--) {
         PX_TRY(px_stack_beside(d, &b->state_to_state[PX_RIGHT], column, h, &b->pre));
-        PX_TRY(px_run(
-            d->device, lstm_update, .pre = px_cache_at(d, &b->pre, 0, 0, column, 1), .bias = px_stack_bias(d, input, 0),
-            .c = px_cache_at(d, &b->c, 0, 0, column, 1), .h = px_cache_at(d, h, 0, 0, column, 1),
-            .count = h->tensor.columns, .layers = d->model->spec.layers, .stride_pre = px_cache_stride(d, &b->pre),
-            .stride_bias = input->stride, .stride_c = px_cache_stride(d, &b->c), .stride_h = px_cache_stride(d, h)));
+        PX_TRY(px_run(d->device, lstm_update, .pre = px_cache_at(d, &b->pre, 0, 0, column, 1),
+                      .bias = px_stack_bias(d, input, 0), .c = px_cache_at(d, &b->c, 0, 0, column, 1),
+                      .h = px_cache_at(d, h, 0, 0, column, 1), .count = h->tensor.columns,
+                      .layers = d->model->spec.layers, .stride_pre = px_cache_stride(d, &b->pre),
+                      .stride_bias = px_stack_bias_stride(d, input), .stride_c = px_cache_stride(d, &b->c),
+                      .stride_h = px_cache_stride(d, h)));
     }
     return PX_OK;
 }
@@ -85,6 +93,7 @@ static px_status recurrent_end_row(px_decoder *d) {
 const px_decode_kind px_decode_recurrent = {.size = sizeof(recurrent_decoder),
                                             .create = recurrent_create,
                                             .lay_out = recurrent_lay_out,
+                                            .begin = recurrent_begin,
                                             .begin_row = recurrent_begin_row,
                                             .begin_pixel = recurrent_begin_pixel,
                                             .forward = recurrent_forward,

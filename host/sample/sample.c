@@ -102,6 +102,7 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
                     px_progress *progress) {
     const px_model_spec *s = px_model_spec_of(sampler->model);
     const size_t bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    const size_t condition = px_condition_bytes(&s->condition, s->height, s->width, s->channels);
     const int groups = request->images > 0 ? group_count(request->images, sampler->group) : 0;
     const int64_t before = progress ? progress->done : 0;
     int pixels = s->height * s->width; /* up to the last that is sampled */
@@ -109,7 +110,8 @@ px_status px_sample(px_sampler *sampler, const px_sample_request *request, uint8
     for (int g = 0; g < groups; g++) {
         const sample_group group = group_at(sampler, request, g);
         const uint8_t *given = request->given ? request->given + (size_t)group.first * bytes : NULL;
-        PX_TRY(px_decoder_begin(sampler->decoder[g], group.images, given));
+        const uint8_t *conditions = request->conditions ? request->conditions + (size_t)group.first * condition : NULL;
+        PX_TRY(px_decoder_begin(sampler->decoder[g], group.images, given, conditions));
     }
     for (int row = 0; row * s->width < pixels; row++) {
         const int end = (row + 1) * s->width < pixels ? (row + 1) * s->width : pixels;
@@ -149,6 +151,7 @@ static px_status sample_naive(px_model *model, const px_sample_request *request,
     const px_tensor image = px_tensor_first_rows(px_model_images(model), (size_t)request->images);
     PX_TRY(request->given ? device->ops->upload(device, image.data, request->given, px_tensor_bytes(&image))
                           : device->ops->clear(device, image.data, px_tensor_bytes(&image)));
+    PX_TRY(px_model_upload_conditions(model, request->conditions, request->images));
     for (int pixel = 0; pixel < s->height * s->width; pixel++)
         if (!is_given(request, pixel)) PX_TRY(sample_pixel_naive(model, request, image, numbers, pixel));
     return device->ops->download(device, levels, image.data, px_tensor_bytes(&image));

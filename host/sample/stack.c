@@ -12,11 +12,59 @@ px_stack px_stack_of(const px_decoder *d, const px_conv *first, const px_conv *s
     return stack;
 }
 
-px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
-    px_tensor bias = px_parameter_tensor(&d->model->parameters.items[s->first->bias], d->model->compute_weights);
-    bias.data = px_element(bias.data, bias.type, (ptrdiff_t)((size_t)layer * s->stride));
-    return bias;
+/* A parameter of layer 0, moved to another layer. */
+static px_tensor parameter_of(const px_decoder *d, const px_stack *s, int index, int layer) {
+    px_tensor tensor = px_parameter_tensor(&d->model->parameters.items[index], d->model->compute_weights);
+    tensor.data = px_element(tensor.data, tensor.type, (ptrdiff_t)((size_t)layer * s->stride));
+    return tensor;
 }
+
+px_tensor px_stack_bias(const px_decoder *d, const px_stack *s, int layer) {
+    return s->bias.tensor.data ? px_cache_at(d, &s->bias, layer, 0, 0, 1) : parameter_of(d, s, s->first->bias, layer);
+}
+
+size_t px_stack_bias_stride(const px_decoder *d, const px_stack *s) {
+    return s->bias.tensor.data ? px_cache_stride(d, &s->bias) * (size_t)s->bias.tensor.columns : s->stride;
+}
+
+/* ---- Conditions ---- */
+
+static px_condition_kind condition_of(const px_decoder *d, const px_stack *s) {
+    return s->condition ? d->model->spec.condition.kind : PX_CONDITION_NONE;
+}
+
+px_stack px_stack_conditional(const px_decoder *d, px_stack layers, const px_conditional *first) {
+    if (d->model->spec.condition.kind != PX_CONDITION_NONE) layers.condition = &first->condition;
+    return layers;
+}
+
+void px_stack_lay_out(const px_decoder *d, px_stack *s, px_arena *arena) {
+    if (condition_of(d, s) == PX_CONDITION_CLASS)
+        s->bias = px_cache_lay_out(d, arena, d->device->activation, s->layers, 1, weight_of(d, s->first)->outputs);
+}
+
+px_status px_stack_begin(const px_decoder *d, const px_stack *s) {
+    for (int layer = 0; layer < s->layers && condition_of(d, s) == PX_CONDITION_CLASS; layer++)
+        PX_TRY(px_run(d->device, convolve, .grid = {d->images, 1, 1}, .taps = s->condition->taps,
+                      .x = px_tensor_first_rows(d->condition.features, (size_t)d->images),
+                      .weight = parameter_of(d, s, s->condition->weight, layer),
+                      .bias = parameter_of(d, s, s->first->bias, layer), .y = px_stack_bias(d, s, layer)));
+    return PX_OK;
+}
+
+px_status px_stack_begin_row(const px_decoder *d, const px_stack *s, const px_cache *y) {
+    if (condition_of(d, s) != PX_CONDITION_IMAGE) return px_cache_clear(d, y);
+    const int width = d->model->spec.width;
+    const px_tensor map = px_cache_at(d, &d->map, 0, 0, 0, width), sum = px_cache_at(d, y, 0, 0, 0, width);
+    const px_tensor weight = parameter_of(d, s, s->condition->weight, 0);
+    const size_t in = (size_t)map.columns, out = (size_t)sum.columns;
+    return px_run(d->device, gemm, .transpose_b = true, .m = map.rows, .n = out, .k = in, .operands = map.type,
+                  .result = sum.type, .a = map.data, .ld_a = in, .b = weight.data, .ld_b = in, .c = sum.data,
+                  .ld_c = out, .batch = s->layers, .stride_b = (ptrdiff_t)s->stride,
+                  .stride_c = (ptrdiff_t)(px_cache_stride(d, y) * out));
+}
+
+/* ---- Products ---- */
 
 /* Adds the product of one tap to y, for all layers and the pixels column .. column + columns - 1 of the current row of
  * which the tap reads a pixel between the left and right borders. */

@@ -35,7 +35,7 @@ void px_nll_text(const px_model_spec *spec, double nats, char text[PX_NLL_TEXT])
 
 px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px_source *source) {
     if (source->height == spec->height && source->width == spec->width && source->channels == spec->channels)
-        return PX_OK;
+        return px_source_check_condition(ctx, source, &spec->condition);
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found images of %d x %d x %d, expected %d x %d x %d as the model's",
                    source->name, source->height, source->width, source->channels, spec->height, spec->width,
                    spec->channels);
@@ -64,12 +64,14 @@ static px_status select_images(px_context *ctx, const px_source *source, size_t 
 
 /* Calls visit for each batch of images part.first .. part.first + part.count - 1 of the selection, in file order. */
 static px_status visit_batches(px_device *device, px_source *source, const image_selection *selection,
-                               const px_evaluate_options *o, px_share part, batch_visitor visit, void *visitor) {
+                               const px_evaluate_options *o, px_condition condition, px_share part, batch_visitor visit,
+                               void *visitor) {
     const px_loader_options options = {.levels = o->levels,
                                        .batch_size = o->batch,
                                        .order = PX_LOADER_PASS,
                                        .seed = o->seed,
                                        .binarize = o->binarize,
+                                       .condition = condition,
                                        .subset = selection->indices,
                                        .subset_count = selection->count};
     size_t left = part.count;
@@ -138,7 +140,7 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
     model_visitor visitor = {
         .model = model, .source = source, .selection = &selection, .nats = nats, .progress = progress};
     if (status == PX_OK) {
-        status = visit_batches(device, source, &selection, options, part, visit_model, &visitor);
+        status = visit_batches(device, source, &selection, options, spec->condition, part, visit_model, &visitor);
         status = px_ranks_agree(options->ranks, status);
     }
     if (status == PX_OK) status = px_ranks_gather(options->ranks, nats, selection.count, unit, sizeof *nats);
@@ -187,8 +189,8 @@ static px_status visit_single_process(px_device *device, px_source *source, size
                                       const px_evaluate_options *options, batch_visitor visit, void *visitor) {
     image_selection selection;
     PX_TRY(select_images(device->ctx, source, limit, options->seed, &selection));
-    const px_status status = visit_batches(device, source, &selection, options, (px_share){0, selection.count}, visit,
-                                           visitor);
+    const px_status status = visit_batches(device, source, &selection, options, (px_condition){0},
+                                           (px_share){0, selection.count}, visit, visitor);
     free(selection.indices);
     return status;
 }

@@ -1,5 +1,5 @@
 /* Setting up a training run: data, model, optimiser, run folder. All ranks of a run train the same model, so their
- * configs and images are compared, and rank 0's state is broadcast. */
+ * configs and data are compared, and rank 0's state is broadcast. */
 #include "host/train/trainer.h"
 #include "pixelrnn/model_file.h"
 #include "pixelrnn/version.h"
@@ -35,7 +35,7 @@ static px_status compare_digests(px_context *ctx, const px_source *source, const
     return px_fail(ctx, PX_ERR_CONFIG, "%s: found %s; expected %s, as on rank 0", source->name, found, expected);
 }
 
-/* Computes the digest of the images of a split. PX_ERR_CONFIG unless it is the same on all ranks. */
+/* Computes the digest of the images and labels of a split. PX_ERR_CONFIG unless it is the same on all ranks. */
 static px_status compare_source(px_trainer *t, px_split split) {
     px_source *source = t->data[split];
     px_source_digest *mine = &t->digest[split];
@@ -90,7 +90,6 @@ static px_status open_split(px_trainer *t, px_split split) {
     if (!list[0]) return PX_OK;
     PX_TRY(px_source_open_list(t->ctx, list, &options, &t->data[split]));
     if (split == PX_SPLIT_TRAIN || strcmp(list, train) != 0) print_conversion(t, t->data[split]);
-    if (split == PX_SPLIT_TRAIN) return PX_OK;
     const px_source *s = t->data[PX_SPLIT_TRAIN];
     const px_model_spec spec = px_model_spec_from(c, s->height, s->width, s->channels);
     return px_evaluate_check(t->ctx, &spec, t->data[split]);
@@ -201,7 +200,8 @@ static px_status open_model(px_trainer *t) {
                                      .order = c->data.shuffle ? PX_LOADER_SHUFFLED : PX_LOADER_ORDERED,
                                      .seed = (uint64_t)c->seed,
                                      .flip = c->data.flip,
-                                     .binarize = c->data.binarize};
+                                     .binarize = c->data.binarize,
+                                     .condition = spec.condition};
     return px_loader_open(t->ctx, t->device, train, &order, &t->loader);
 }
 

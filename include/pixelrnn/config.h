@@ -39,6 +39,8 @@ typedef struct px_config {
         /* Tab-separated lists of sources (px_source_open_list). `validation` is evaluated during training, and `test`
          * once, at the end. Without validation, test takes its place; without both, nothing is evaluated. */
         char train[PX_CONFIG_STRING], validation[PX_CONFIG_STRING], test[PX_CONFIG_STRING];
+        /* Likewise, files of their labels; "": the labels that come with the sources. */
+        char train_labels[PX_CONFIG_STRING], validation_labels[PX_CONFIG_STRING], test_labels[PX_CONFIG_STRING];
         int64_t levels;
         int values;       /* px_values */
         int64_t size;     /* side in pixels that images are brought to; 0: as stored */

@@ -8,14 +8,14 @@
  *   - for each channel, it computes the features of that colour group, with the remaining taps at the pixel itself.
  * The logits equal those of px_model_logits up to rounding.
  *
- *     px_decoder_begin(decoder, images, NULL);
+ *     px_decoder_begin(decoder, images, NULL, conditions);
  *     for each row of pixels: px_decoder_sample_row(decoder, NULL, temperature, seed, first_image);
  *     px_decoder_finish(decoder, levels, nats);
  *
  * px_sample (sample.h) is this loop, with a decoder a thread. A batch of which all levels are known can instead be
  * visited pixel by pixel:
  *
- *     px_decoder_begin(decoder, images, levels);
+ *     px_decoder_begin(decoder, images, levels, conditions);
  *     for each pixel in raster order:
  *         px_decoder_next(decoder);
  *         for each channel: px_decoder_logits(decoder, channel, &logits); or once: px_decoder_skip(decoder);
@@ -38,8 +38,9 @@ void px_decoder_destroy(px_decoder *decoder);
 px_status px_decoder_plan(px_model *model, int images, size_t *bytes);
 
 /* Begins a batch of `images` images, before its first pixel. levels: host memory [images, H, W, C] with the known
- * values, copied; values that are not known yet may be anything. NULL: no value is known. May be called at any time. */
-px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *levels);
+ * values, copied; values that are not known yet may be anything. NULL: no value is known. conditions: those of the
+ * images, copied (condition.h); NULL for a model without a condition. May be called at any time. */
+px_status px_decoder_begin(px_decoder *decoder, int images, const uint8_t *levels, const uint8_t *conditions);
 
 /* Samples the next row of pixels: for each channel of each pixel, computes the logits, samples the level from
  * softmax(logits / temperature), and adds -ln p of the level at temperature 1 to the nats of the image. The random

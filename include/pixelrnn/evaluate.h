@@ -36,8 +36,8 @@ typedef struct px_evaluate_options {
  * call it, and all get the result for all images.
  * model: reserved for at least options->batch images. per_image: gets the nats of each image; may be NULL. progress:
  * shows the images of this rank that are done; may be NULL.
- * PX_ERR_NUMERIC: the NLL of an image is not finite; the message names the image. PX_ERR_CONFIG: the images do not have
- * the model's size. PX_STOPPED, PX_INTERRUPTED: a stop request to any rank ended it on all, without a result.
+ * PX_ERR_NUMERIC: the NLL of an image is not finite; the message names the image. PX_ERR_CONFIG: px_evaluate_check
+ * fails. PX_STOPPED, PX_INTERRUPTED: a stop request to any rank ended it on all, without a result.
  * PX_ERR_FILE, PX_ERR_FORMAT: the source cannot be read. PX_ERR_MEMORY, PX_ERR_DEVICE. */
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       struct px_progress *progress, px_evaluation *evaluation);
@@ -49,7 +49,8 @@ px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_opti
 px_status px_evaluate_independent(px_device *device, px_source *train, px_source *test,
                                   const px_evaluate_options *options, px_evaluation *evaluation);
 
-/* PX_ERR_CONFIG, with both sizes, unless the images of `source` have the height, width and channels of `spec`. */
+/* PX_ERR_CONFIG, with both sizes, unless the images of `source` have the height, width and channels of `spec`. Fails as
+ * px_source_check_condition does if they have not what its condition needs. */
 px_status px_evaluate_check(px_context *ctx, const px_model_spec *spec, const px_source *source);
 
 #endif

@@ -23,10 +23,12 @@ typedef struct px_loader_options {
     int parts;        /* micro-batches of a batch, which they divide evenly; 0 is 1 */
     int first, share; /* a rank reads only images first to first + share - 1 of each micro-batch; share 0: all */
     px_loader_order order;
-    uint64_t seed;          /* of the order and the augmentation */
-    bool flip;              /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
-    px_condition condition; /* of each image, which batches then hold beside its levels */
+    uint64_t seed; /* of the order and the augmentation */
+    bool flip;     /* mirror each image left to right with probability 1/2, chosen anew in each epoch */
     bool binarize; /* two levels: level 1 with probability value / 255, chosen anew in each epoch; a pass is epoch 0 */
+    /* Batches hold the condition of each image, as px_source_condition writes it for the image after flip and binarize
+     * (which gives intensities 0 and 255). The source must pass px_source_check_condition. */
+    px_condition condition;
     /* For a pass: read only these images of the source, in this order; borrowed. NULL: all images. */
     const size_t *subset;
     size_t subset_count;

@@ -30,12 +30,13 @@ int px_sampler_capacity(const px_sampler *sampler);
 /* Pointers are borrowed for the call. */
 typedef struct px_sample_request {
     uint64_t seed;
-    uint64_t first_image; /* index of image 0 of the batch, as `image` above; below 2^53 */
-    int images;           /* at most the capacity of the sampler or the reservation of the model */
-    double temperature;   /* > 0; 1 is the distribution of the model */
-    const uint8_t *given; /* levels [images, H, W, C], read at given pixels; NULL: no pixel is given */
-    const uint8_t *keep;  /* mask [H, W] for all images: nonzero where the pixel is given; NULL if `given` is */
-    px_stop *stop;        /* polled before each row; NULL: never stops early */
+    uint64_t first_image;      /* index of image 0 of the batch, as `image` above; below 2^53 */
+    int images;                /* at most the capacity of the sampler or the reservation of the model */
+    double temperature;        /* > 0; 1 is the distribution of the model */
+    const uint8_t *given;      /* levels [images, H, W, C], read at given pixels; NULL: no pixel is given */
+    const uint8_t *keep;       /* mask [H, W] for all images: nonzero where the pixel is given; NULL if `given` is */
+    const uint8_t *conditions; /* of the images (condition.h); NULL for a model without a condition */
+    px_stop *stop;             /* polled before each row; NULL: never stops early */
 } px_sample_request;
 
 /* Samples the values that are not given. levels: [images, H, W, C], receives all values. nats: if not NULL, receives

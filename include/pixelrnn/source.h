@@ -24,11 +24,25 @@
  *
  * Files that are read in place are read with pread, so they may be larger than memory.
  *
+ * With px_source_options.labels, each image has a label, an integer from 0 to 65535. They are found in
+ *
+ *   CIFAR            its own byte; of CIFAR-100 the fine label
+ *   .npz             beside the array x_train: y_train; beside train_images (or train_data): train_labels; so for the
+ *                    other splits; beside any other array: labels, which count from 1 there, as image-net.org's do
+ *   folders, tars,   the folders of the images, below the folder that all images share: the first one in the order of
+ *   zips of images   names (strcmp) is label 0
+ *   other files      FILE.labels.npy beside FILE.npy (idx, .amat), or beside an idx file with `images` in its name the
+ *                    file with `labels` instead (train-labels-idx1-ubyte), compressed or not
+ *   builtin:digits   the digit
+ *
+ * Files of labels are .npy of integers [N] or [N, 1], or idx of bytes [N]; they may be compressed.
+ *
  * If FILE.npy.sfv exists, as pixelrnn pack writes it, FILE.npy's CRC-32 is compared with it when the file is opened.
  * All threads read the whole file for that: 0.15 s for 400 MB in the page cache on one core, 0.08 s on two. */
 #ifndef PIXELRNN_SOURCE_H
 #define PIXELRNN_SOURCE_H
 
+#include "pixelrnn/condition.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,6 +86,10 @@ typedef struct px_source_options {
     int levels; /* L, 2 to 256; 0: bytes are returned as stored, and values is ignored */
     px_values values;
     const char *array; /* name of the array in an .npz; NULL: chosen by the usual names. FILE.npz:NAME sets it */
+    bool labels;       /* read labels, too; off: no file of labels is opened */
+    /* Files of labels of px_source_open_all and px_source_open_list, separated by tabs: one label for each image, in
+     * the order of the joined sources. NULL or "": labels are found with each source. */
+    const char *label_files;
 } px_source_options;
 
 typedef struct px_source px_source;
@@ -102,7 +120,16 @@ struct px_source {
      * images can still be read. PX_ERR_SHAPE: no size was requested, and this image is not as large as the first.
      * PX_ERR_FILE: the file became shorter, or its compressed stream is damaged; further reads fail, too. */
     px_status (*read)(px_source *source, px_context *ctx, size_t index, uint8_t *pixels);
-    void (*close)(px_source *source); /* releases everything, and the struct itself */
+    void (*close)(px_source *source); /* releases everything but labels, and the struct itself */
+    /* With px_source_options.labels: the label of each image, [count], freed by px_source_close. Labels that cannot be
+     * read do not prevent opening a source: labels is then NULL, and no_labels the status and the message of the
+     * failure. PX_ERR_CONFIG: the source has no labels. */
+    uint16_t *labels;
+    int classes; /* number of folders, if they are the labels, else 0 */
+    struct {
+        px_status status;
+        px_context ctx;
+    } no_labels;
 };
 
 /* Opens the source that spec names; options may be NULL (all zero). PX_ERR_FILE or PX_ERR_FORMAT with a message that
@@ -135,7 +162,8 @@ px_status px_source_open_all(px_context *ctx, int count, const char *const *spec
 /* The same for a list as a config stores it (px_source_list_of): specs separated by tabs. */
 px_status px_source_open_list(px_context *ctx, const char *list, const px_source_options *options, px_source **source);
 
-/* The options for opening a config's data: its seed and the keys data.* . */
+/* The options for opening a config's data: its seed and the keys data.* . Labels are read if model.condition is class.
+ * label_files points into config. */
 struct px_config;
 px_source_options px_source_options_of(const struct px_config *config, px_split split, px_access access);
 /* The list of sources of a split in a config: data.train, data.validation or data.test; "" if it is empty. */
@@ -143,8 +171,17 @@ const char *px_source_list_of(const struct px_config *config, px_split split);
 /* "train", "validation" or "test", as in the names of config keys and metrics. */
 const char *px_split_name(px_split split);
 
+/* PX_ERR_CONFIG if a model with this condition cannot be used on the images: a side is not a multiple of the scale, or
+ * a label is not below the number of classes. Without labels, the status and the message of source->no_labels. */
+px_status px_source_check_condition(px_context *ctx, const px_source *source, const px_condition *condition);
+
+/* Writes the condition of image `index`, px_condition_bytes bytes. pixels: its 8-bit intensities, augmented if the
+ * condition is to be that of the augmented image. Callers have called px_source_check_condition. */
+void px_source_condition(const px_source *source, size_t index, const uint8_t *pixels, const px_condition *condition,
+                         int levels, uint8_t *written);
+
 /* Identifies a set of images without reading all of it: its shape, and a CRC-32 of up to 64 images at even distances,
- * from the first to the last. images is 0 if there is no set. */
+ * from the first to the last, and of all labels if the source has them. images is 0 if there is no set. */
 typedef struct px_source_digest {
     uint64_t images, height, width, channels, checksum;
 } px_source_digest;

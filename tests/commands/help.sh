@@ -62,7 +62,7 @@ check "a default that --help prints is the one in use" defaults_hold
 
 keys() {
     pixelrnn keys && contains out '^key  *default  *meaning$' && contains out '^seed  *1  ' && contains out '^train.rho  *0.95  *rmsprop: .*\(number, from 0 to below 1\)$' &&
-        contains out '^data.train  *""  ' && pixelrnn keys model. && same "$(grep -c '^model\.' out)" 6 && same "$(grep -c '^train' out)" 0 &&
+        contains out '^data.train  *""  ' && pixelrnn keys model. && same "$(grep -c '^model\.' out)" 9 && same "$(grep -c '^train' out)" 0 &&
         fails 2 'keys: found "foo", expected the beginning of a key' keys foo && same "$(wc -c <out)" 0 &&
         fails 2 'keys: found "model.layerz".*nearest: model.layers' keys model.layerz && fails 2 'too many after model.: seed' keys model. seed &&
         fails 2 'found several of --yaml, --json and --names' keys --yaml --json

@@ -1,6 +1,6 @@
 #!/bin/bash
-# pixelrnn pack that is killed, fills the disk, or whose source is truncated. The older file stays or is replaced
-# completely, always with its own checksum, and the next pack removes what the last one left.
+# pixelrnn pack that is killed, fills the disk, or whose source is truncated, and labels that are packed. The older file
+# stays or is replaced completely, always with its own checksum, and the next pack removes what the last one left.
 #
 # PX_TEST_LONG=1: a hundred kills. PX_TEST_SEED: seed of the moments of the kills.
 # shellcheck source=tests/support/shell.sh
@@ -89,6 +89,63 @@ if can_trace; then
 else
     skip "kill -9 as names change" "no strace, or a program that cannot be traced"
 fi
+
+# ---- Labels ----------------------------------------------------------------------------------------------------------
+
+# Two labelled sets of 20 images, whose labels are all 3 or all 7.
+for label in 3 7; do
+    noise 400 $label | npy_write '20, 4, 5' >set$label.npy
+    head -c 20 /dev/zero | tr '\0' "\\$label" | npy_write '20,' >set$label.labels.npy
+done
+
+# labels_of FILE: its labels, one a word
+labels_of() {
+    npy_data "$1" | od -An -v -tu2 -w2 | tr -d ' ' | sort -u
+}
+
+# one_set FOLDER: packed.npy has one of the two sets, and the labels beside it, if there are any, are its own
+one_set() {
+    local label=3
+    cmp -s <(npy_data set7.npy) <(npy_data "$1/packed.npy") && label=7
+    cmp <(npy_data set$label.npy) <(npy_data "$1/packed.npy") || return
+    [ ! -e "$1/packed.labels.npy" ] || same "$(labels_of "$1/packed.labels.npy")" $label
+}
+
+packs_labels() { # FOLDER LABEL
+    mkdir -p "$1" && pixelrnn pack "set$2.npy" -o "$1/packed.npy" && contains out "^labels in $1/packed.labels.npy\$" &&
+        one_set "$1" && same "$(labels_of "$1/packed.labels.npy")" "$2" && same "$(npy_shape "$1/packed.labels.npy")" '(20,)' &&
+        same "$(cat "$1/packed.npy.sfv")" "$(printf 'packed.npy %s\npacked.labels.npy %s' "$(crc "$1/packed.npy")" "$(crc "$1/packed.labels.npy")")" &&
+        same "$(ls "$1")" "$(printf 'packed.labels.npy\npacked.npy\npacked.npy.sfv')"
+}
+check "labels are packed, with their CRC-32" packs_labels labels 3
+check "the same over older ones" packs_labels labels 7
+
+labels_killed_at() { # CALL N
+    packs_labels between 3 || return
+    { strace -f -qq -o strace.log -e trace="$1" -e inject="$1":signal=KILL:when="$2" "$program" pack set7.npy -o between/packed.npy >out 2>err; } 2>/dev/null
+    same $? 137 && one_set between && packs_labels between 7
+}
+if can_trace; then
+    for at in 'unlink 1' 'unlink 2' 'rename 1' 'rename 2' 'rename 3'; do
+        # shellcheck disable=SC2086 # two words
+        check "kill -9 at $at: never the labels of other images" labels_killed_at $at
+    done
+else
+    skip "kill -9 as names change, with labels" "no strace, or a program that cannot be traced"
+fi
+
+keeps_labels_apart() {
+    noise 400 9 | npy_write '20, 4, 5' >unlabelled.npy && packs_labels apart 3 &&
+        fails 1 '^pixelrnn: apart/packed.labels.npy: found labels, expected none beside images of unlabelled.npy, which have none: remove it$' \
+            pack unlabelled.npy -o apart/packed.npy && one_set apart && rm apart/packed.labels.npy && pixelrnn pack unlabelled.npy -o apart/packed.npy
+}
+check "images without labels are not packed beside older labels" keeps_labels_apart
+
+leaves_out_wrong_labels() {
+    cp unlabelled.npy wrong.npy && head -c 19 /dev/zero | npy_write '19,' >wrong.labels.npy && pixelrnn pack wrong.npy -o out.npy &&
+        contains err '^left out labels: wrong.labels.npy: found 19 labels, expected 20, one for each image of wrong.npy$' && [ ! -e out.labels.npy ]
+}
+check "labels that are wrong are left out, and a line says so" leaves_out_wrong_labels
 
 # ---- No room ---------------------------------------------------------------------------------------------------------
 

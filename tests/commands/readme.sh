@@ -74,7 +74,10 @@ arrays() { # FOLDER SIDE: train.npy, validation.npy, val.npy and test.npy
     for name in train validation val test; do noise $((2 * $2 * $2 * 3)) | npy_write "2, $2, $2, 3" >"$1/$name.npy"; done
 }
 
-for name in train t10k; do idx | gzip >data/$name-images-idx3-ubyte.gz; done
+for name in train t10k; do
+    idx | gzip >data/$name-images-idx3-ubyte.gz
+    printf '\0\0\10\1\0\0\0\10\5\0\4\1\11\2\1\3' | gzip >data/$name-labels-idx1-ubyte.gz
+done
 for name in train valid test; do amat 4 | gzip >data/binarized_mnist_$name.amat.gz; done
 mkdir cifar-10-batches-bin
 for name in data_batch_{1,2,3,4,5} test_batch; do cifar 1 >"cifar-10-batches-bin/$name.bin"; done

@@ -77,6 +77,7 @@ def npz_seeds():
     yield "stored.npz", npz([labels, images], zipfile.ZIP_STORED)
     yield "zip64.npz", npz([images], zip64=True)
     yield "split.npz", npz(split)
+    yield "labelled.npz", npz([split[0], ("y_train.npy", npy((4, 1)))])
     yield "split_stored.npz", npz(split, zipfile.ZIP_STORED)
     yield "planes.npz", npz([("data.npy", npy((2, 48))), labels])
     yield "other_name.zip", npz([("a/b/pixels.npy", npy((2, 9)))])
@@ -115,6 +116,22 @@ def idx_seeds():
     yield "bad_labels", idx((5,))
     yield "bad_float", idx((1, 2, 2), kind=0x0D)
     yield "bad_huge", struct.pack(">BBBB3I", 0, 0, 8, 3, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+
+
+def labels_seeds():
+    for name, kind, each in (("u1", "|u1", 1), ("u2", "<u2", 2), ("u2_big", ">u2", 2)):
+        yield f"{name}.npy", npy((4,), descr=kind, bytes_each=each)
+    yield "i8.npy", npy((4,), descr="<i8", bytes_each=8)[:-32] + struct.pack("<4q", 0, 1, 65535, 9)
+    yield "column.npy", npy((5, 1))
+    yield "u1.npy.gz", squeeze(npy((5,)))
+    yield "idx", idx((5,))
+    yield "idx.gz", squeeze(idx((5,)))
+    yield "bad_range.npy", npy((2,), descr="<i8", bytes_each=8)
+    yield "bad_float.npy", npy((2,), descr="<f4", bytes_each=4)
+    yield "bad_short.npy", npy((3,), descr="<i4", bytes_each=4)[:-1]
+    yield "bad_rank.npy", npy((2, 2))
+    yield "bad_images", idx((1, 2, 2))
+    yield "bad_short", idx((5,))[:-1]
 
 
 def amat_seeds():
@@ -333,6 +350,7 @@ def tar_seeds():
     yield "ustar.tar.gz", squeeze(tar(members))
     yield "ustar.tar.bz2", bz2.compress(tar(members))
     yield "ustar.tar.xz", lzma.compress(tar(members))
+    yield "folders.tar", tar([(f"a/{name}.png", png(4, 3, 2)) for name in ("cat/1", "ant/2", "cat/3")])
     yield "bad_tars.tar", tar([("n01440764.tar", tar(members)), ("n01443537.tar", tar(members))])
     yield "pax.tar", tar(long, tarfile.PAX_FORMAT)
     yield "gnu.tar", tar(long, tarfile.GNU_FORMAT)
@@ -417,6 +435,7 @@ SEEDS = {
     "cifar": cifar_seeds,
     "config": config_seeds,
     "idx": idx_seeds,
+    "labels": labels_seeds,
     "model": model_seeds,
     "npy": npy_seeds,
     "npz": npz_seeds,

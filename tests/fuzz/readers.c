@@ -1,6 +1,7 @@
 /* One reader for each file format: reads a file of any bytes, and checks what the API promises for it. */
 #include "tests/fuzz/readers.h"
 #include "pixelrnn/config.h"
+#include "host/data/formats.h"
 #include "pixelrnn/model_file.h"
 #include "host/data/image.h"
 #include "host/io/safetensors.h"
@@ -73,6 +74,8 @@ static px_status read_images(px_context *ctx, px_source *source) {
     demand(source->width >= 1 && source->width <= 32768, "an image has a width");
     demand(source->channels == 1 || source->channels == 3, "an image is grey or coloured");
     const size_t pixels = (size_t)source->height * (size_t)source->width, size = pixels * (size_t)source->channels;
+    demand(!source->labels || source->no_labels.status == PX_OK, "labels are read or not");
+    if (!source->labels) checked(&source->no_labels.ctx, source->no_labels.status);
     if (pixels > MAX_PIXELS) return PX_OK;
     uint8_t *image = malloc(2 * size);
     px_status status = image ? PX_OK : PX_ERR_MEMORY;
@@ -84,10 +87,11 @@ static px_status read_images(px_context *ctx, px_source *source) {
     return status;
 }
 
-/* Reads the images as stored, then at half their size with the other number of channels. */
+/* Reads the images as stored, with their labels, then at half their size with the other number of channels. */
 static px_status read_file(px_context *ctx, const char *path, px_split split, px_access access) {
     px_source *source, *converted;
-    PX_TRY(checked(ctx, px_source_open(ctx, path, &(px_source_options){.split = split, .access = access}, &source)));
+    const px_source_options stored = {.split = split, .access = access, .labels = true};
+    PX_TRY(checked(ctx, px_source_open(ctx, path, &stored, &source)));
     px_status status = read_images(ctx, source);
     px_source_options other = {.split = split, .access = access};
     other.size = ((source->height < source->width ? source->height : source->width) + 1) / 2;
@@ -125,6 +129,17 @@ static px_status read_tar(px_context *ctx, const uint8_t *bytes, size_t size) {
     read_file(ctx, file.path, PX_SPLIT_TRAIN, PX_ACCESS_IN_ORDER);
     close(file.descriptor);
     return read_source(ctx, bytes, size);
+}
+
+static px_status read_labels(px_context *ctx, const uint8_t *bytes, size_t size) {
+    px_labels labels;
+    memory_file file = file_make(bytes, size);
+    const px_status status = checked(ctx, px_labels_read(ctx, file.path, NULL, &labels));
+    demand((status == PX_OK) == (labels.values != NULL), "labels are read or not");
+    demand((status == PX_OK) == (labels.count > 0), "labels have a number");
+    free(labels.values);
+    close(file.descriptor);
+    return status;
 }
 
 /* ---- Encoded images ---- */
@@ -254,5 +269,5 @@ const fuzz_reader fuzz_readers[FUZZ_READERS] = {
     {"amat", read_source}, {"cifar", read_source},        {"config", read_config},
     {"idx", read_source},  {"model", read_model},         {"npy", read_source},
     {"npz", read_source},  {"image", read_encoded_image}, {"safetensors", read_safetensors},
-    {"tar", read_tar},
+    {"tar", read_tar},     {"labels", read_labels},
 };

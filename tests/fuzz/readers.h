@@ -14,7 +14,7 @@ typedef struct fuzz_reader {
     px_status (*read)(px_context *ctx, const uint8_t *bytes, size_t size);
 } fuzz_reader;
 
-enum { FUZZ_READERS = 10 };
+enum { FUZZ_READERS = 11 };
 extern const fuzz_reader fuzz_readers[FUZZ_READERS];
 
 #endif

@@ -105,6 +105,20 @@ static void paths_choose_the_recurrence(const key_case *c) {
     assert_non_null(strstr(text_of("out"), "stepwise: skewed rows"));
 }
 
+/* The labels of the key's own split come from the file, which has too few. */
+static void labels_are_read_from_files(const key_case *c) {
+    char message[128];
+    const int images = strcmp(c->key, "data.train_labels") == 0 ? 60000 : 1000;
+    trained_once(&trained_base);
+    assert_int_equal(shell("printf '\\0\\0\\10\\1\\0\\0\\0\\3abc' >%s", c->value), 0);
+    pixelrnn(1,
+             "train base.yaml -o labelled --set data.train=builtin:digits --set data.validation=builtin:digits --set "
+             "data.test=builtin:digits --set data.size=8 --set model.condition=class --set %s=%s",
+             c->key, c->value);
+    snprintf(message, sizeof message, "%s: found 3 labels, expected %d", c->key, images);
+    assert_non_null(strstr(text_of("err"), message));
+}
+
 /* Whether several ranks can be started here. MPI does not run under sanitizers. */
 static bool ranks_start(void) {
     return shell("[ \"$DEVICE\" = cpu ] && mpirun --version | grep -q \"Open MPI\" && "
@@ -158,6 +172,9 @@ static const struct {
     {"paths", paths_choose_the_recurrence},
     {"eval.batch_size", batch_size_is_planned},
     {"train.accumulate", micro_batches_are_planned},
+    {"data.train_labels", labels_are_read_from_files},
+    {"data.validation_labels", labels_are_read_from_files},
+    {"data.test_labels", labels_are_read_from_files},
     {"parallel.silence_s", silence_ends_a_job},
     {"parallel.stall_s", a_stall_ends_a_job},
 };

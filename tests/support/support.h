@@ -34,7 +34,7 @@ const char *px_test_path(const char *name);
     do {                                                                                                               \
         const long found_ = (long)(found), want_ = (long)(want);                                                       \
         if (found_ != want_) {                                                                                         \
-            char where_[160];                                                                                          \
+            char where_[256];                                                                                          \
             snprintf(where_, sizeof where_, __VA_ARGS__);                                                              \
             fail_msg("%s: %s is %ld, expected %ld", where_, #found, found_, want_);                                    \
         }                                                                                                              \

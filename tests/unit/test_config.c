@@ -15,8 +15,10 @@ static void default_text_is_the_documented_layout(void **state) {
     static const char expected[] =
         "name: run\nseed: 1\ndevice: auto\nprecision: float32\npaths: auto\n"
         "model:\n  kind: diagonal_bilstm\n  layers: 7\n  hidden: 16\n  head: 32\n"
-        "  residual: true\n  skip: false\n"
-        "data:\n  train: \"\"\n  validation: \"\"\n  test: \"\"\n  levels: 256\n  values: auto\n  size: 0\n  channels: "
+        "  residual: true\n  skip: false\n  condition: none\n  classes: 10\n  scale: 2\n"
+        "data:\n  train: \"\"\n  validation: \"\"\n  test: \"\"\n"
+        "  train_labels: \"\"\n  validation_labels: \"\"\n  test_labels: \"\"\n  levels: 256\n  values: auto\n  size: "
+        "0\n  channels: "
         "0\n  shuffle: "
         "true\n  flip: false\n "
         " binarize: "

@@ -329,6 +329,107 @@ static void packed_files_are_compared_with_their_checksums(void **state) {
     px_source_close(open_source(to, (px_source_options){0}));
 }
 
+/* ---- Labels ---- */
+
+enum { LABELLED = 12, BROKEN = 5 };
+
+/* Writes a tar of LABELLED images in 3 folders, so that image i has label i mod 3. Image BROKEN is truncated. */
+static const char *labelled_tar(void) {
+    static blob image, tar;
+    tar.size = 0;
+    for (int i = 0; i < LABELLED; i++) {
+        char name[32];
+        png_make(&image, SIDE, SIDE, 3, 10 * i);
+        if (i == BROKEN) image.size = 30;
+        snprintf(name, sizeof name, "c%d/%d.png", i % 3, i);
+        tar_add(&tar, name, image.bytes, image.size, image.size);
+    }
+    tar_end(&tar);
+    return write_gzip("labelled.tar.gz", &tar);
+}
+
+/* The checksum file must have a line for the images and one for the labels. */
+static void check_both_checksums(const blob *images, const blob *labels) {
+    static blob found;
+    char expected[128];
+    read_file(px_test_path("labelled.npy.sfv"), &found);
+    const int length = snprintf(expected, sizeof expected, "labelled.npy %08lX\nlabelled.labels.npy %08lX\n",
+                                crc32(0, images->bytes, (uInt)images->size),
+                                crc32(0, labels->bytes, (uInt)labels->size));
+    assert_int_equal(found.size, length);
+    assert_memory_equal(found.bytes, expected, found.size);
+}
+
+/* Labels stay with their images when a range is packed, of which an image is damaged. */
+static void labels_are_packed(void **state) {
+    (void)state;
+    static const uint8_t expected[] = {2, 0, 1, 0, 1, 2, 0}; /* of images 2, 3, 4, 6, 7, 8, 9 */
+    static blob images, labels, damaged;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    char to[PX_PATH];
+    strcpy(to, px_test_path("labelled.npy"));
+    assert_ok(&ctx, pack_range(&ctx, labelled_tar(), (px_source_options){.size = SIDE, .labels = true},
+                               (px_pack_range){2, 8}, to, &t, &packed));
+    assert_int_equal(packed.images, 7);
+    read_file(to, &images);
+    read_file(px_test_path("labelled.labels.npy"), &labels);
+    check_both_checksums(&images, &labels);
+    assert_non_null(memmem(labels.bytes, 128, "'<u2'", 5));
+    assert_int_equal(labels.size, 128 + 2 * 7);
+    px_source *source = open_source(to, (px_source_options){.labels = true});
+    assert_non_null(source->labels);
+    for (size_t n = 0; n < 7; n++) {
+        EXPECT_EQUAL(labels.bytes[128 + 2 * n], expected[n], "stored label %zu", n);
+        EXPECT_EQUAL(source->labels[n], expected[n], "label %zu", n);
+    }
+    px_source_close(source);
+    damaged = labels;
+    damaged.bytes[129]++;
+    write_plain("labelled.labels.npy", &damaged);
+    source = open_source(to, (px_source_options){.labels = true});
+    check_message(source->no_labels.status, PX_ERR_FORMAT, &source->no_labels.ctx, px_test_folder,
+                  "labelled.labels.npy: found CRC-32 ");
+    px_source_close(source);
+    px_source_close(open_source(to, (px_source_options){0}));
+    write_plain("labelled.labels.npy", &labels);
+}
+
+/* Labels that are already there stay as they are if a pack fails, and are refused beside images without labels. */
+static void older_labels_are_not_mixed_with_new_images(void **state) {
+    (void)state;
+    static blob old, now, array;
+    px_context ctx = {""};
+    px_packed packed;
+    told t;
+    char to[PX_PATH], from[PX_PATH];
+    strcpy(to, px_test_path("labelled.npy"));
+    strcpy(from, labelled_tar());
+    read_file(px_test_path("labelled.labels.npy"), &old);
+    px_status status = pack_range(&ctx, from, (px_source_options){.size = SIDE, .labels = true},
+                                  (px_pack_range){BROKEN, 1}, to, &t, &packed);
+    check_message(status, PX_ERR_FORMAT, &ctx, from, "found no image that can be read among 1");
+    npy_make(&array, NPY_IMAGES("(7, 5, 5, 3)"), 7 * 75);
+    status = pack(&ctx, write_plain("plain.npy", &array), (px_source_options){.labels = true}, to, &t, &packed);
+    check_message(status, PX_ERR_FILE, &ctx, px_test_folder,
+                  "labelled.labels.npy: found labels, expected none beside images of ");
+    read_file(px_test_path("labelled.labels.npy"), &now);
+    assert_int_equal(now.size, old.size);
+    assert_memory_equal(now.bytes, old.bytes, old.size);
+    px_source *source = open_source(to, (px_source_options){.labels = true});
+    assert_non_null(source->labels);
+    px_source_close(source);
+    unlink(px_test_path("labelled.labels.npy"));
+    assert_ok(&ctx, pack(&ctx, px_test_path("plain.npy"), (px_source_options){.labels = true}, to, &t, &packed));
+    read_file(to, &now);
+    check_checksum(to, &packed, &now);
+    write_plain("labelled.labels.npy", &old); /* labels of the user's own have no checksum */
+    source = open_source(to, (px_source_options){.labels = true});
+    assert_non_null(source->labels);
+    px_source_close(source);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_are_packed),
@@ -339,6 +440,8 @@ int main(void) {
         cmocka_unit_test(packed_files_are_compared_with_their_checksums),
         cmocka_unit_test(long_files_are_compared_with_their_checksums),
         cmocka_unit_test(a_pack_that_fails_leaves_nothing),
+        cmocka_unit_test(labels_are_packed),
+        cmocka_unit_test(older_labels_are_not_mixed_with_new_images),
     };
     return cmocka_run_group_tests_name("data_pack", tests, px_test_folder_make, px_test_folder_remove);
 }

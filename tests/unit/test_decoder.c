@@ -5,25 +5,31 @@
 #include <string.h>
 
 static const px_model_spec specs[] = {
-    {PX_MODEL_PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2},
-    {PX_MODEL_PIXELCNN, 3, 7, 8, true, true, 5, 8, 3, 256},
-    {PX_MODEL_PIXELCNN, 1, 1, 1, false, true, 3, 4, 3, 5},
-    {PX_MODEL_PIXELCNN, 2, 4, 5, false, false, 7, 2, 3, 4},
-    {PX_MODEL_ROW_LSTM, 2, 5, 6, true, false, 6, 5, 1, 2},
-    {PX_MODEL_ROW_LSTM, 3, 7, 8, true, true, 5, 8, 3, 256},
-    {PX_MODEL_ROW_LSTM, 1, 1, 1, false, true, 3, 4, 3, 5},
-    {PX_MODEL_ROW_LSTM, 2, 4, 5, false, false, 7, 2, 3, 4},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 5, 6, true, false, 6, 5, 1, 2},
-    {PX_MODEL_DIAGONAL_BILSTM, 3, 7, 8, true, true, 5, 8, 3, 256},
-    {PX_MODEL_DIAGONAL_BILSTM, 1, 1, 1, false, true, 3, 4, 3, 5},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 4, 5, false, false, 7, 2, 3, 4},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 4, true, true, 1, 7, 1, 256},
-    {PX_MODEL_ROW_LSTM, 2, 6, 4, true, false, 7, 1, 3, 3},
-    {PX_MODEL_PIXELCNN, 2, 6, 4, true, false, 1, 1, 3, 3},
+    PX_SPEC(PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2),
+    PX_SPEC(PIXELCNN, 3, 7, 8, true, true, 5, 8, 3, 256),
+    PX_SPEC(PIXELCNN, 1, 1, 1, false, true, 3, 4, 3, 5),
+    PX_SPEC(PIXELCNN, 2, 4, 5, false, false, 7, 2, 3, 4),
+    PX_SPEC(ROW_LSTM, 2, 5, 6, true, false, 6, 5, 1, 2),
+    PX_SPEC(ROW_LSTM, 3, 7, 8, true, true, 5, 8, 3, 256),
+    PX_SPEC(ROW_LSTM, 1, 1, 1, false, true, 3, 4, 3, 5),
+    PX_SPEC(ROW_LSTM, 2, 4, 5, false, false, 7, 2, 3, 4),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 5, 6, true, false, 6, 5, 1, 2),
+    PX_SPEC(DIAGONAL_BILSTM, 3, 7, 8, true, true, 5, 8, 3, 256),
+    PX_SPEC(DIAGONAL_BILSTM, 1, 1, 1, false, true, 3, 4, 3, 5),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 4, 5, false, false, 7, 2, 3, 4),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 6, 4, true, true, 1, 7, 1, 256),
+    PX_SPEC(ROW_LSTM, 2, 6, 4, true, false, 7, 1, 3, 3),
+    PX_SPEC(PIXELCNN, 2, 6, 4, true, false, 1, 1, 3, 3),
     /* A head that is wider than every other layer */
-    {PX_MODEL_PIXELCNN, 1, 2, 40, true, false, 3, 4, 1, 2},
-    {PX_MODEL_ROW_LSTM, 1, 2, 40, true, false, 3, 4, 1, 2},
-    {PX_MODEL_DIAGONAL_BILSTM, 1, 2, 40, true, false, 3, 4, 1, 2},
+    PX_SPEC(PIXELCNN, 1, 2, 40, true, false, 3, 4, 1, 2),
+    PX_SPEC(ROW_LSTM, 1, 2, 40, true, false, 3, 4, 1, 2),
+    PX_SPEC(DIAGONAL_BILSTM, 1, 2, 40, true, false, 3, 4, 1, 2),
+    PX_SPEC(PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2, PX_CLASSES(3)),
+    PX_SPEC(ROW_LSTM, 3, 7, 8, true, true, 5, 8, 3, 256, PX_CLASSES(10)),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 5, 6, false, false, 6, 5, 3, 4, PX_CLASSES(2)),
+    PX_SPEC(PIXELCNN, 2, 6, 6, true, true, 4, 8, 3, 4, PX_SCALE(4)),
+    PX_SPEC(ROW_LSTM, 2, 5, 6, true, false, 6, 2, 1, 2, PX_SCALE(2)),
+    PX_SPEC(DIAGONAL_BILSTM, 3, 7, 8, true, false, 4, 8, 3, 256, PX_SCALE(2)),
 };
 /* The decoder sums in another order than the full pass. Of logits, relative to the largest one. Of nats, relative to
  * the image's nats plus one nat for each value, because the rounding of a logit is an absolute error of a value's nats.
@@ -48,10 +54,11 @@ typedef struct fixture {
 } fixture;
 
 /* The logits of the full pass, (images, values, L). The caller frees them. */
-static px_real *full_logits(fixture *f, const uint8_t *levels, int images) {
+static px_real *full_logits(fixture *f, const uint8_t *levels, const uint8_t *conditions, int images) {
     const px_tensor image = px_model_images(f->model);
     px_tensor logits;
     assert_ok(&f->ctx, f->device->ops->upload(f->device, image.data, levels, (size_t)images * f->values));
+    assert_ok(&f->ctx, px_model_upload_conditions(f->model, conditions, images));
     assert_ok(&f->ctx, px_model_logits(f->model, images, &logits));
     return px_test_download(f->device, logits);
 }
@@ -60,8 +67,9 @@ static px_real *full_logits(fixture *f, const uint8_t *levels, int images) {
  * certain, and not so steep that the rounding of a sum decides which level is sampled. */
 static void scale_logits(fixture *f) {
     const size_t logits = f->values * (size_t)f->spec->levels;
-    uint8_t *levels = px_test_images(f->spec, 1, 1);
-    px_real *full = full_logits(f, levels, 1), *host = px_test_download(f->device, px_model_weights(f->model));
+    uint8_t *levels = px_test_images(f->spec, 1, 1), *conditions = px_test_conditions(f->spec, 1, 1);
+    px_real *full = full_logits(f, levels, conditions, 1),
+            *host = px_test_download(f->device, px_model_weights(f->model));
     double largest = 0;
     for (size_t i = 0; i < logits; i++) largest = fmax(largest, fabs((double)full[i]));
     const px_parameters *parameters = px_model_parameters(f->model);
@@ -73,6 +81,7 @@ static void scale_logits(fixture *f) {
     px_test_upload_weights(f->model, host);
     free(full);
     free(levels);
+    free(conditions);
 }
 
 static fixture open_fixture_of(const px_model_spec *spec, int images, px_type activation) {
@@ -105,10 +114,11 @@ static void compare_logits(const px_model_spec *spec, bool skip, px_type activat
     assert_ok(&f.ctx, px_decoder_create(f.model, IMAGES, &decoder));
     for (int images = IMAGES; images > 0; images -= 2) { /* at the capacity, and below it */
         uint8_t *levels = px_test_images(spec, images, 5 + (uint64_t)images);
-        px_real *full = full_logits(&f, levels, images);
+        uint8_t *conditions = px_test_conditions(spec, images, 6);
+        px_real *full = full_logits(&f, levels, conditions, images);
         double scale = 0;
         for (size_t i = 0; i < (size_t)images * f.values * levels_each; i++) scale = fmax(scale, fabs((double)full[i]));
-        assert_ok(&f.ctx, px_decoder_begin(decoder, images, levels));
+        assert_ok(&f.ctx, px_decoder_begin(decoder, images, levels, conditions));
         for (int pixel = 0; pixel < pixels; pixel++) {
             assert_ok(&f.ctx, px_decoder_next(decoder));
             if (skip && pixel % 3 == 0) {
@@ -136,6 +146,7 @@ static void compare_logits(const px_model_spec *spec, bool skip, px_type activat
         }
         free(full);
         free(levels);
+        free(conditions);
     }
     px_decoder_destroy(decoder);
     close_fixture(&f);
@@ -164,7 +175,8 @@ static int compare_images(const px_model_spec *spec, int images, givens given) {
     fixture f = open_fixture(spec, images);
     const size_t all = (size_t)images * f.values;
     uint8_t *levels = px_test_images(spec, images, 3), *naive = malloc(all), *decoded = malloc(all);
-    uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width);
+    uint8_t *keep = calloc((size_t)spec->height, (size_t)spec->width),
+            *conditions = px_test_conditions(spec, images, 4);
     assert_true(naive && decoded && keep);
     const int pixels = spec->height * spec->width;
     for (int p = 0; p < pixels; p++) keep[p] = (uint8_t)(given == SOME ? p % 5 < 2 : p + 1 < pixels);
@@ -173,7 +185,8 @@ static int compare_images(const px_model_spec *spec, int images, givens given) {
                                        .images = images,
                                        .temperature = 0.8,
                                        .given = given ? levels : NULL,
-                                       .keep = given ? keep : NULL};
+                                       .keep = given ? keep : NULL,
+                                       .conditions = conditions};
     assert_ok(&f.ctx, px_sample_naive(f.model, &request, naive));
     assert_ok(&f.ctx, px_sample(f.sampler, &request, decoded, NULL, NULL));
     int differing = 0;
@@ -190,6 +203,7 @@ static int compare_images(const px_model_spec *spec, int images, givens given) {
     if (given)
         for (size_t v = 0; v < all; v++)
             if (keep[v % f.values / (size_t)spec->channels]) assert_int_equal(decoded[v], levels[v]);
+    free(conditions);
     free(keep);
     free(decoded);
     free(naive);
@@ -219,16 +233,21 @@ static void test_batches(void **state) {
     for (int i = 0; i < 2 * SPECS; i++) {
         fixture f = open_fixture_of(&specs[i / 2], MANY, i % 2 ? PX_BF16 : PX_REAL);
         uint8_t *whole = malloc(MANY * f.values), *one = malloc(f.values);
+        uint8_t *conditions = px_test_conditions(f.spec, MANY, 4);
+        const size_t condition = px_condition_bytes(&f.spec->condition, f.spec->height, f.spec->width,
+                                                    f.spec->channels);
         assert_true(whole && one);
-        px_sample_request request = {.seed = 7, .images = MANY, .temperature = 1};
+        px_sample_request request = {.seed = 7, .images = MANY, .temperature = 1, .conditions = conditions};
         assert_ok(&f.ctx, px_sample(f.sampler, &request, whole, NULL, NULL));
         request.images = 1;
         for (int n = MANY - 1; n >= 0; n--) {
             request.first_image = (uint64_t)n;
+            if (conditions) request.conditions = conditions + (size_t)n * condition;
             assert_ok(&f.ctx, px_sample(f.sampler, &request, one, NULL, NULL));
             if (memcmp(one, whole + (size_t)n * f.values, f.values) != 0)
                 fail_msg("%s: image %d sampled alone differs from image %d of the batch", px_test_name(f.spec), n, n);
         }
+        free(conditions);
         free(one);
         free(whole);
         close_fixture(&f);
@@ -244,9 +263,11 @@ static void compare_nats(px_type activation, double tolerance, double on_cuda) {
         uint8_t *levels = malloc(MANY * f.values), *keep = calloc((size_t)spec->height, (size_t)spec->width);
         double found[MANY], want[MANY], partial[MANY], all = 0, sampled = 0;
         assert_true(levels && keep);
-        px_sample_request request = {.seed = 7, .images = MANY, .temperature = temperatures[i % 3]};
+        uint8_t *conditions = px_test_conditions(spec, MANY, 4);
+        px_sample_request request = {
+            .seed = 7, .images = MANY, .temperature = temperatures[i % 3], .conditions = conditions};
         assert_ok(&f.ctx, px_sample(f.sampler, &request, levels, found, NULL));
-        assert_ok(&f.ctx, px_model_forward(f.model, levels, NULL, MANY, false));
+        assert_ok(&f.ctx, px_model_forward(f.model, levels, conditions, MANY, false));
         assert_ok(&f.ctx, px_model_nats(f.model, want));
         keep[0] = 1;
         request.given = levels, request.keep = keep;
@@ -263,6 +284,7 @@ static void compare_nats(px_type activation, double tolerance, double on_cuda) {
         }
         if (spec->height * spec->width > 1) assert_true(sampled < all && sampled > 0);
         assert_int_equal(px_sample_values(spec, &request), f.values - (size_t)spec->channels);
+        free(conditions);
         free(keep);
         free(levels);
         close_fixture(&f);
@@ -287,7 +309,15 @@ static px_status count_gemm(px_device *device, const px_gemm_args *g) {
 
 /* Floating-point operations of sampling one image, divided by those of one forward pass. */
 static double relative_cost(px_model_kind kind, int side) {
-    const px_model_spec spec = {kind, 3, 24, 24, true, false, side, side, 3, 8};
+    const px_model_spec spec = {.kind = kind,
+                                .layers = 3,
+                                .hidden = 24,
+                                .head = 24,
+                                .residual = true,
+                                .height = side,
+                                .width = side,
+                                .channels = 3,
+                                .levels = 8};
     fixture f = open_fixture(&spec, 1);
     uint8_t *levels = malloc(f.values);
     assert_non_null(levels);

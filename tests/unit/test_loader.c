@@ -366,6 +366,120 @@ static void levels_survive_eight_bits(void **state) {
         }
 }
 
+/* ---- Conditions ---- */
+
+enum { PICTURES = 10, SIDE = 4, PIXELS = SIDE * SIDE, SMALLER = SIDE / 2, BATCH = 6, SEED = 11 };
+
+/* Image i has pixels of many values, and label 40 i + 1. */
+static px_status read_picture(px_source *source, px_context *ctx, size_t index, uint8_t *pixels) {
+    (void)source, (void)ctx;
+    for (size_t j = 0; j < PIXELS; j++) pixels[j] = (uint8_t)(37 * index + 53 * j + 11 * index * j);
+    return PX_OK;
+}
+
+/* The part of a batch that a loader reads, and the order. */
+typedef struct reading {
+    px_loader_order order;
+    int parts, first, share;
+    const size_t *subset;
+} reading;
+
+/* The image of `position`, counted from the first image of step 0. */
+static size_t picture_at(const reading *r, size_t position) {
+    if (r->subset) return r->subset[position];
+    if (r->order != PX_LOADER_SHUFFLED) return position % PICTURES;
+    return px_permute(SEED, position / PICTURES, PICTURES, position % PICTURES);
+}
+
+/* Computes levels and condition of an image without the loader. */
+static void expect(const px_loader_options *o, size_t index, size_t epoch, uint8_t *levels, uint8_t *condition) {
+    uint8_t pixels[PIXELS];
+    read_picture(NULL, NULL, index, pixels);
+    if (o->flip) px_augment_flip(pixels, SIDE, SIDE, 1, SEED, epoch, index);
+    if (o->binarize) px_augment_binarize(pixels, PIXELS, SEED, epoch, index);
+    for (int i = 0; i < PIXELS; i++) levels[i] = o->binarize ? pixels[i] : px_quantise(pixels[i], o->levels);
+    for (int i = 0; i < PIXELS && o->binarize; i++) pixels[i] *= 255;
+    for (int i = 0; i < SMALLER * SMALLER; i++) {
+        const uint8_t *at = pixels + i / SMALLER * 2 * SIDE + i % SMALLER * 2;
+        condition[i] = (uint8_t)((at[0] + at[1] + at[SIDE] + at[SIDE + 1] + 2) / 4 * o->levels / 256);
+    }
+    if (o->condition.kind == PX_CONDITION_CLASS) {
+        condition[0] = (uint8_t)(40 * index + 1);
+        condition[1] = (uint8_t)((40 * index + 1) >> 8);
+    }
+}
+
+static void check_conditions(const reading *r, const px_loader_options *o, px_source *source) {
+    const int share = r->share ? r->share : BATCH;
+    const size_t bytes = px_condition_bytes(&o->condition, SIDE, SIDE, 1);
+    px_loader *loader;
+    px_batch batch;
+    assert_int_equal(px_loader_open(&context, &device, source, o, &loader), PX_OK);
+    for (int step = 0; step < 7; step++) {
+        assert_int_equal(px_loader_next(loader, step, &batch), PX_OK);
+        if (r->order != PX_LOADER_PASS) assert_int_equal(batch.images, share * r->parts);
+        for (int n = 0; n < batch.images; n++) {
+            const int within = n / share * (BATCH / r->parts) + r->first + n % share;
+            const size_t position = (size_t)(step * BATCH + within);
+            uint8_t levels[PIXELS], condition[PIXELS];
+            expect(o, picture_at(r, position), r->subset ? 0 : position / PICTURES, levels, condition);
+            assert_memory_equal(batch.levels + n * PIXELS, levels, PIXELS);
+            if (memcmp(batch.conditions + (size_t)n * bytes, condition, bytes) != 0)
+                fail_msg("condition %d, order %d, flip %d, binarize %d, step %d: another condition for image %d",
+                         o->condition.kind, o->order, o->flip, o->binarize, step, n);
+        }
+    }
+    px_loader_close(loader);
+}
+
+/* The condition of each image is its own, for all orders, parts and augmentations. */
+static void conditions_belong_to_their_images(void **state) {
+    (void)state;
+    static const size_t subset[] = {0, 3, 4, 5, 7, 8, 9};
+    static const reading readings[] = {
+        {PX_LOADER_PASS, 1, 0, 0, NULL},     {PX_LOADER_PASS, 1, 0, 0, subset},   {PX_LOADER_ORDERED, 1, 0, 0, NULL},
+        {PX_LOADER_SHUFFLED, 1, 0, 0, NULL}, {PX_LOADER_SHUFFLED, 1, 2, 3, NULL}, {PX_LOADER_SHUFFLED, 2, 1, 2, NULL},
+    };
+    uint16_t labels[PICTURES];
+    for (int i = 0; i < PICTURES; i++) labels[i] = (uint16_t)(40 * i + 1);
+    px_source source = {.name = "pictures",
+                        .count = PICTURES,
+                        .height = SIDE,
+                        .width = SIDE,
+                        .channels = 1,
+                        .read = read_picture,
+                        .labels = labels};
+    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++)
+        for (int variant = 0; variant < 8; variant++) {
+            const reading *r = &readings[i];
+            const bool binarize = variant & 2;
+            const px_loader_options options = {
+                .levels = binarize ? 2 : 20,
+                .batch_size = BATCH,
+                .parts = r->parts,
+                .first = r->first,
+                .share = r->share,
+                .order = r->order,
+                .seed = SEED,
+                .flip = variant & 1,
+                .binarize = binarize,
+                .condition = {.kind = variant & 4 ? PX_CONDITION_CLASS : PX_CONDITION_IMAGE,
+                              .classes = 400,
+                              .scale = 2},
+                .subset = r->subset,
+                .subset_count = r->subset ? 7 : 0};
+            check_conditions(r, &options, &source);
+        }
+}
+
+static void batches_without_conditions(void **state) {
+    (void)state;
+    px_source source = numbers(10);
+    px_loader *loader = open_loader(&source, 4, PX_LOADER_PASS);
+    assert_null(next(loader, 0).conditions);
+    px_loader_close(loader);
+}
+
 /* ---- Failures ---- */
 
 static void an_unreadable_image_fails_its_own_batch(void **state) {
@@ -443,6 +557,8 @@ int main(void) {
         cmocka_unit_test(shares_of_micro_batches_form_the_batch),
         cmocka_unit_test(values_are_quantised),
         cmocka_unit_test(levels_survive_eight_bits),
+        cmocka_unit_test(conditions_belong_to_their_images),
+        cmocka_unit_test(batches_without_conditions),
         cmocka_unit_test(an_unreadable_image_fails_its_own_batch),
         cmocka_unit_test(a_batch_that_does_not_fit_is_refused),
         cmocka_unit_test(a_slow_source_is_waited_for),
