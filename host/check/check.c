@@ -35,13 +35,10 @@ static void check_operations(px_sides *sides, const px_check_report *report) {
 }
 
 static void check_models(px_sides *sides, const px_check_report *report) {
-    static const char *const names[] = {[PX_MODEL_PIXELCNN] = "model pixelcnn",
-                                        [PX_MODEL_ROW_LSTM] = "model row_lstm",
-                                        [PX_MODEL_DIAGONAL_BILSTM] = "model diagonal_bilstm"};
-    for (int kind = 0; kind < (int)PX_COUNT(names); kind++) {
+    for (int i = 0; i < PX_MODEL_CASES; i++) {
         const double began = begin_row(sides);
-        px_check_model(sides, (px_model_kind)kind, names[kind]);
-        const px_check_row row = end_row(sides, names[kind], began);
+        px_check_model(sides, &px_model_cases[i]);
+        const px_check_row row = end_row(sides, px_model_cases[i].name, began);
         report->row(report->user, &row);
     }
 }

@@ -32,8 +32,8 @@ typedef struct px_check_report {
     void *user;
 } px_check_report;
 
-/* Every operation, the fused recurrence where it can run (if brief, on small shapes), and each kind of model, in all
- * precisions of the device.
+/* Every operation, the fused recurrence where it can run (if brief, on small shapes), and each kind of model, some with
+ * a condition, in all precisions of the device.
  * Rows may report failures; the status is not PX_OK if the device or memory for it cannot be had. */
 px_status px_check_device(px_context *ctx, px_device_kind kind, bool brief, const px_check_report *report);
 

@@ -103,8 +103,18 @@ void px_check_cluster_path(px_sides *sides, int repeats);
  * px_path. 0 after a failure. */
 double px_check_path_seconds(px_sides *sides, unsigned path);
 
-/* Losses, gradients, weights after a few steps, and the likelihood of samples of one kind of model: models.c. */
-void px_check_model(px_sides *sides, px_model_kind kind, const char *name);
+/* The models that are checked: models.c. */
+typedef struct px_model_case {
+    const char *name;
+    px_model_kind kind;
+    int width; /* of the images: one that is even, for an image condition */
+    px_condition condition;
+} px_model_case;
+enum { PX_MODEL_CASES = 5 };
+extern const px_model_case px_model_cases[PX_MODEL_CASES];
+
+/* Losses, gradients, weights after a few steps, and the likelihood of samples of one model. */
+void px_check_model(px_sides *sides, const px_model_case *c);
 
 /* ---- One check an operation ---- */
 

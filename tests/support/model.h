@@ -13,9 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A condition as the last initialiser of a px_model_spec. */
-#define PX_TEST_NO_CONDITION                                                                                           \
-    { .kind = PX_CONDITION_NONE }
+/* A px_condition. */
 #define PX_TEST_CLASS(number)                                                                                          \
     { .kind = PX_CONDITION_CLASS, .classes = (number) }
 #define PX_TEST_IMAGE(factor)                                                                                          \

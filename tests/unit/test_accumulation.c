@@ -9,13 +9,11 @@
 
 enum { BATCH = 12, STEPS = 3 };
 
-/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
-static const px_model_spec specs[] = {
-    {PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
-    {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2, PX_TEST_NO_CONDITION},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
-    {PX_MODEL_PIXELCNN, 1, 6, 5, true, false, 4, 4, 1, 2, PX_TEST_IMAGE(2)},
-    {PX_MODEL_ROW_LSTM, 1, 6, 5, true, false, 4, 3, 3, 4, PX_TEST_CLASS(3)}};
+static const px_model_spec specs[] = {PX_SPEC(PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4),
+                                      PX_SPEC(ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2),
+                                      PX_SPEC(DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4),
+                                      PX_SPEC(PIXELCNN, 1, 6, 5, true, false, 4, 4, 1, 2, PX_SCALE(2)),
+                                      PX_SPEC(ROW_LSTM, 1, 6, 5, true, false, 4, 3, 3, 4, PX_CLASSES(3))};
 
 /* The optimisers divide by no small root, so that rounding errors of gradients stay small in weights. */
 static px_optimizer_spec rule_of(px_optimizer_kind kind) {

@@ -60,17 +60,16 @@ static void test_rounding(void **state) {
 
 /* --- Models ------------------------------------------------------------------------------------------------------- */
 
-/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
 static const px_model_spec specs[] = {
-    {PX_MODEL_PIXELCNN, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
-    {PX_MODEL_PIXELCNN, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
-    {PX_MODEL_ROW_LSTM, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
-    {PX_MODEL_ROW_LSTM, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
-    {PX_MODEL_DIAGONAL_BILSTM, 3, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 15, 20, true, true, 5, 7, 3, 256, PX_TEST_NO_CONDITION},
-    {PX_MODEL_PIXELCNN, 2, 16, 24, true, false, 8, 8, 1, 2, PX_TEST_IMAGE(4)},
-    {PX_MODEL_ROW_LSTM, 2, 15, 20, true, false, 6, 4, 3, 256, PX_TEST_IMAGE(2)},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 16, 24, true, false, 9, 8, 1, 2, PX_TEST_CLASS(3)},
+    PX_SPEC(PIXELCNN, 3, 16, 24, true, false, 9, 8, 1, 2),
+    PX_SPEC(PIXELCNN, 2, 15, 20, true, true, 5, 7, 3, 256),
+    PX_SPEC(ROW_LSTM, 3, 16, 24, true, false, 9, 8, 1, 2),
+    PX_SPEC(ROW_LSTM, 2, 15, 20, true, true, 5, 7, 3, 256),
+    PX_SPEC(DIAGONAL_BILSTM, 3, 16, 24, true, false, 9, 8, 1, 2),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 15, 20, true, true, 5, 7, 3, 256),
+    PX_SPEC(PIXELCNN, 2, 16, 24, true, false, 8, 8, 1, 2, PX_SCALE(4)),
+    PX_SPEC(ROW_LSTM, 2, 15, 20, true, false, 6, 4, 3, 256, PX_SCALE(2)),
+    PX_SPEC(DIAGONAL_BILSTM, 2, 16, 24, true, false, 9, 8, 1, 2, PX_CLASSES(3)),
 };
 enum { SPECS = sizeof specs / sizeof *specs, IMAGES = 4 };
 

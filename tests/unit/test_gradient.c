@@ -17,34 +17,34 @@ typedef struct gradient_case {
     int images;
 } gradient_case;
 
-/* images, layers, hidden, head, residual, skip, height, width, channels, levels, condition. Each row is for all kinds.
- */
+/* images, layers, hidden, head, residual, skip, height, width, channels, levels, or also a condition. Each row is for
+ * all kinds. */
 #define ROWS(X)                                                                                                        \
-    X(3, 2, 5, 6, true, false, 4, 3, 1, 5, PX_TEST_NO_CONDITION)                                                       \
-    X(1, 2, 7, 5, false, true, 3, 5, 1, 2, PX_TEST_NO_CONDITION)                                                       \
-    X(3, 1, 5, 4, true, true, 1, 1, 1, 256, PX_TEST_NO_CONDITION)                                                      \
-    X(2, 3, 1, 3, false, false, 1, 6, 1, 5, PX_TEST_NO_CONDITION)                                                      \
-    X(1, 3, 1, 1, true, true, 5, 4, 1, 2, PX_TEST_NO_CONDITION)                                                        \
-    X(1, 1, 7, 9, true, false, 9, 8, 1, 2, PX_TEST_NO_CONDITION)                                                       \
-    X(1, 3, 5, 7, true, true, 3, 4, 3, 5, PX_TEST_NO_CONDITION)                                                        \
-    X(2, 1, 7, 5, false, false, 5, 3, 3, 2, PX_TEST_NO_CONDITION)                                                      \
-    X(3, 2, 1, 2, true, false, 6, 1, 3, 2, PX_TEST_NO_CONDITION)                                                       \
-    X(2, 2, 7, 9, false, true, 2, 3, 3, 256, PX_TEST_NO_CONDITION)                                                     \
-    X(2, 1, 7, 4, true, true, 1, 1, 3, 5, PX_TEST_NO_CONDITION)                                                        \
-    X(1, 1, 5, 8, false, true, 1, 7, 3, 5, PX_TEST_NO_CONDITION)                                                       \
-    X(2, 3, 7, 8, true, false, 2, 5, 3, 5, PX_TEST_NO_CONDITION)                                                       \
-    X(4, 2, 5, 6, true, true, 4, 3, 1, 5, PX_TEST_CLASS(3))                                                            \
-    X(2, 2, 3, 5, true, false, 3, 4, 3, 2, PX_TEST_CLASS(1))                                                           \
-    X(3, 1, 7, 4, true, false, 2, 3, 3, 5, PX_TEST_CLASS(300))                                                         \
-    X(2, 2, 5, 4, true, false, 4, 6, 1, 5, PX_TEST_IMAGE(2))                                                           \
-    X(1, 1, 3, 5, false, true, 6, 2, 3, 3, PX_TEST_IMAGE(2))                                                           \
-    X(2, 2, 2, 3, true, true, 4, 8, 1, 2, PX_TEST_IMAGE(4))                                                            \
-    X(1, 1, 7, 4, false, false, 8, 8, 1, 2, PX_TEST_IMAGE(8))
-#define CASE_OF(kind, images, ...) {{kind, __VA_ARGS__}, images},
+    X(3, 2, 5, 6, true, false, 4, 3, 1, 5)                                                                             \
+    X(1, 2, 7, 5, false, true, 3, 5, 1, 2)                                                                             \
+    X(3, 1, 5, 4, true, true, 1, 1, 1, 256)                                                                            \
+    X(2, 3, 1, 3, false, false, 1, 6, 1, 5)                                                                            \
+    X(1, 3, 1, 1, true, true, 5, 4, 1, 2)                                                                              \
+    X(1, 1, 7, 9, true, false, 9, 8, 1, 2)                                                                             \
+    X(1, 3, 5, 7, true, true, 3, 4, 3, 5)                                                                              \
+    X(2, 1, 7, 5, false, false, 5, 3, 3, 2)                                                                            \
+    X(3, 2, 1, 2, true, false, 6, 1, 3, 2)                                                                             \
+    X(2, 2, 7, 9, false, true, 2, 3, 3, 256)                                                                           \
+    X(2, 1, 7, 4, true, true, 1, 1, 3, 5)                                                                              \
+    X(1, 1, 5, 8, false, true, 1, 7, 3, 5)                                                                             \
+    X(2, 3, 7, 8, true, false, 2, 5, 3, 5)                                                                             \
+    X(4, 2, 5, 6, true, true, 4, 3, 1, 5, PX_CLASSES(3))                                                               \
+    X(2, 2, 3, 5, true, false, 3, 4, 3, 2, PX_CLASSES(1))                                                              \
+    X(3, 1, 7, 4, true, false, 2, 3, 3, 5, PX_CLASSES(300))                                                            \
+    X(2, 2, 5, 4, true, false, 4, 6, 1, 5, PX_SCALE(2))                                                                \
+    X(1, 1, 3, 5, false, true, 6, 2, 3, 3, PX_SCALE(2))                                                                \
+    X(2, 2, 2, 3, true, true, 4, 8, 1, 2, PX_SCALE(4))                                                                 \
+    X(1, 1, 7, 4, false, false, 8, 8, 1, 2, PX_SCALE(8))
+#define CASE_OF(kind, images, ...) {PX_SPEC(kind, __VA_ARGS__), images},
 #define CASES(images, ...)                                                                                             \
-    CASE_OF(PX_MODEL_PIXELCNN, images, __VA_ARGS__)                                                                    \
-    CASE_OF(PX_MODEL_ROW_LSTM, images, __VA_ARGS__)                                                                    \
-    CASE_OF(PX_MODEL_DIAGONAL_BILSTM, images, __VA_ARGS__)
+    CASE_OF(PIXELCNN, images, __VA_ARGS__)                                                                             \
+    CASE_OF(ROW_LSTM, images, __VA_ARGS__)                                                                             \
+    CASE_OF(DIAGONAL_BILSTM, images, __VA_ARGS__)
 static gradient_case cases[] = {ROWS(CASES)};
 enum { COUNT = sizeof cases / sizeof cases[0] };
 

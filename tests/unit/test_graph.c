@@ -142,13 +142,11 @@ static void compare(const test_case *c, px_test_graph_mode how) {
 /* ---- Tests ---- */
 
 /* The PixelCNN has enough features for cuDNN to run its convolutions in bfloat16. */
-/* kind, layers, hidden, head, residual, skip, height, width, channels, levels, condition */
-static const px_model_spec specs[] = {
-    {PX_MODEL_PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
-    {PX_MODEL_ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2, PX_TEST_NO_CONDITION},
-    {PX_MODEL_DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4, PX_TEST_NO_CONDITION},
-    {PX_MODEL_PIXELCNN, 1, 8, 5, true, false, 4, 4, 1, 4, PX_TEST_IMAGE(4)},
-    {PX_MODEL_DIAGONAL_BILSTM, 1, 6, 5, true, false, 3, 4, 1, 2, PX_TEST_CLASS(3)}};
+static const px_model_spec specs[] = {PX_SPEC(PIXELCNN, 2, 8, 5, true, true, 5, 4, 3, 4),
+                                      PX_SPEC(ROW_LSTM, 2, 6, 5, true, false, 5, 4, 1, 2),
+                                      PX_SPEC(DIAGONAL_BILSTM, 2, 6, 5, false, true, 5, 4, 3, 4),
+                                      PX_SPEC(PIXELCNN, 1, 8, 5, true, false, 4, 4, 1, 4, PX_SCALE(4)),
+                                      PX_SPEC(DIAGONAL_BILSTM, 1, 6, 5, true, false, 3, 4, 1, 2, PX_CLASSES(3))};
 enum { SPECS = sizeof specs / sizeof *specs, KINDS = 3, CASES = SPECS * KINDS * 2 };
 
 static test_case case_of(int index) {

@@ -329,6 +329,69 @@ static void test_convolve_rectified(void **state) {
     end(&desk);
 }
 
+/* Images with a bias each are convolved as one by one with their own. 16 x 16 pixels suffice for oneDNN's primitives.
+ */
+static void test_convolve_with_biases_of_images(void **state) {
+    (void)state;
+    enum { IN = 5, OUT = 7, IMAGES = 3 };
+    px_desk desk;
+    begin(&desk);
+    for (int i = 0; i < 4; i++) {
+        const px_grid grid = {IMAGES, i & 1 ? 16 : 4, i & 1 ? 17 : 3}, one = {1, grid.height, grid.width};
+        const px_taps taps = i & 2 ? px_taps_rectangle(2, 3, 1) : px_taps_rectangle(1, 1, 0);
+        const size_t pixels = px_grid_pixels(&one), mark = desk.arena.used;
+        const px_tensor x = px_test_tensor(&desk.arena, IMAGES * pixels, IN, 1, 1),
+                        weight = px_test_tensor(&desk.arena, OUT, taps.stored * IN, 2, 1),
+                        bias = px_test_tensor(&desk.arena, IMAGES, OUT, 3, 1),
+                        together = px_test_tensor(&desk.arena, IMAGES * pixels, OUT, 4, 1),
+                        alone = px_test_tensor(&desk.arena, IMAGES * pixels, OUT, 5, 1);
+        assert_ok(&desk.ctx, px_run(desk.device, convolve, .grid = grid, .taps = taps, .x = x, .weight = weight,
+                                    .bias = bias, .y = together));
+        for (size_t n = 0; n < IMAGES; n++)
+            assert_ok(&desk.ctx,
+                      px_run(desk.device, convolve, .grid = one, .taps = taps,
+                             .x = px_tensor_slice(x, n * pixels, pixels), .weight = weight,
+                             .bias = px_tensor_slice(bias, n, 1), .y = px_tensor_slice(alone, n * pixels, pixels)));
+        px_real *found = px_test_download(desk.device, together), *want = px_test_download(desk.device, alone);
+        for (size_t e = 0; e < IMAGES * pixels * OUT; e++)
+            if (!(fabs((double)found[e] - (double)want[e]) <= 1e-5))
+                fail_msg("element %zu is %.9g with the biases of 3 images, expected %.9g as of an image alone, within "
+                         "1e-5 for sums of 25 terms near 1",
+                         e, (double)found[e], (double)want[e]);
+        free(found);
+        free(want);
+        px_arena_rewind(&desk.arena, mark);
+    }
+    end(&desk);
+}
+
+/* The gradient of a bias, for all pixels and for each image, alone and beside that of a weight. Sums are whole numbers
+ * below 2^24, so that every order is exact. */
+static void test_bias_gradients(void **state) {
+    (void)state;
+    static const px_grid shapes[] = {{1, 1, 1}, {3, 4, 5}, {3, 20, 21}, {7, 10, 11}, {2, 1, 700}};
+    enum { FEATURES = 5 };
+    px_desk desk;
+    begin(&desk);
+    for (int i = 0; i < 4 * 5; i++) {
+        const px_grid grid = shapes[i / 4];
+        const px_taps taps = px_taps_rectangle(1, 1, 0);
+        const size_t pixels = px_grid_pixels(&grid), biases = i & 1 ? (size_t)grid.images : 1, mark = desk.arena.used;
+        const px_tensor dy = counting(&desk, pixels, FEATURES), none = {0};
+        const px_tensor dbias = counting(&desk, biases, FEATURES), dweight = counting(&desk, FEATURES, FEATURES);
+        assert_ok(&desk.ctx, px_run(desk.device, convolve_weight_gradient, .grid = grid, .taps = taps, .x = dy,
+                                    .dy = dy, .dweight = i & 2 ? dweight : none, .dbias = dbias));
+        px_real *found = px_test_download(desk.device, dbias);
+        double want[7 * FEATURES] = {0};
+        for (size_t e = 0; e < pixels * FEATURES; e++)
+            want[e / FEATURES / (pixels / biases) * FEATURES + e % FEATURES] += (double)(e + 1);
+        for (size_t e = 0; e < biases * FEATURES; e++) expect("gradient of a bias", e, (double)found[e], want[e]);
+        free(found);
+        px_arena_rewind(&desk.arena, mark);
+    }
+    end(&desk);
+}
+
 static void test_sums(void **state) {
     (void)state;
     static const int shapes[][2] = {{1, 1}, {3, 7}, {70, 1}, {5, 129}, {0, 4}, {2, 90000}}; /* the last: above 2^24 */
@@ -515,6 +578,8 @@ int main(void) {
         cmocka_unit_test(test_pixel_shuffle),
         cmocka_unit_test(test_bias_add_relu),
         cmocka_unit_test(test_convolve_rectified),
+        cmocka_unit_test(test_convolve_with_biases_of_images),
+        cmocka_unit_test(test_bias_gradients),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_sample_frequencies),
         cmocka_unit_test(test_sample_is_a_function),

@@ -28,7 +28,7 @@ static px_model_spec spec_of(int kind, int layers, int hidden, int height, int w
 /* Spec number i of each kind without a condition, with a class, and with an image at 1/2. */
 enum { CONDITIONED = 9 };
 static px_model_spec conditioned_spec(int i, int layers, int channels) {
-    static const px_condition conditions[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
+    static const px_condition conditions[] = {{0}, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
     px_model_spec spec = spec_of(i % 3, layers, 5, 4, 6, channels);
     spec.condition = conditions[i / 3];
     return spec;
@@ -419,7 +419,7 @@ static px_real *run_once(px_model *model, const uint8_t *levels, const uint8_t *
 /* Runs with 1, 2, 3 threads, and twice on one model, give the same bits. The model is large enough that all products
  * and kernels are divided between threads. */
 static void test_same_bits(void **state) {
-    static const px_condition conditions_of[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(9), PX_TEST_IMAGE(4)};
+    static const px_condition conditions_of[] = {{0}, PX_TEST_CLASS(9), PX_TEST_IMAGE(4)};
     const int number = (int)(intptr_t)*state;
     px_model_spec spec = spec_of(number % 3, 2, 33, 12, 16, 3);
     spec.condition = conditions_of[number / 3];

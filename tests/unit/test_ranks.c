@@ -87,7 +87,7 @@ static void launchers_are_detected(void **state) {
 
 /* ---- Gradients in one process ---- */
 
-static const px_condition conditions_of[] = {PX_TEST_NO_CONDITION, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
+static const px_condition conditions_of[] = {{0}, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
 enum { SPECS = sizeof conditions_of / sizeof *conditions_of };
 
 static px_model_spec spec_of(int number) {
