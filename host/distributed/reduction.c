@@ -47,10 +47,8 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
     px_reduction *r = calloc(1, sizeof *r);
     if (!r) return px_fail_memory(ranks->ctx, "ranks", sizeof *r);
     const size_t row = (size_t)gradients.columns * sizeof(px_real);
-    *r = (px_reduction){.ranks = ranks,
-                        .device = device,
-                        .gradients = gradients,
-                        .bucket_rows = (bucket_bytes + row - 1) / row};
+    *r = (px_reduction){
+        .ranks = ranks, .device = device, .gradients = gradients, .bucket_rows = (bucket_bytes + row - 1) / row};
     px_reduction_begin(r);
     const px_status status = open_backend(r);
     if (status == PX_OK)
