@@ -457,11 +457,12 @@ Libs: -L$${libdir} -Wl,-rpath,$${libdir} -lpixelrnn $(px_LDLIBS) -fopenmp
 endef
 install: export PKG_CONFIG_TEXT = $(PKG_CONFIG_FILE)
 install: all ## install program, library, headers, pixelrnn.pc, man page, bash completion and configs in DESTDIR/PREFIX
-	@mkdir -p $(addprefix $(ROOT)/,bin lib/pkgconfig include/pixelrnn share/man/man1 share/bash-completion/completions share/pixelrnn/configs)
+	@mkdir -p $(addprefix $(ROOT)/,bin lib/pkgconfig include/pixelrnn share/man/man1 share/bash-completion/completions share/pixelrnn/configs/base)
 	install -m 755 $(PROGRAM) $(ROOT)/bin
 	for library in $(LIBRARY) $(LOADED); do [ ! -e $$library ] || install -m 644 $$library $(ROOT)/lib || exit 1; done
 	install -m 644 include/pixelrnn/*.h $(ROOT)/include/pixelrnn
 	install -m 644 configs/*.yaml $(ROOT)/share/pixelrnn/configs
+	install -m 644 configs/base/*.yaml $(ROOT)/share/pixelrnn/configs/base
 	@printf '%s\n' "$$PKG_CONFIG_TEXT" >$(ROOT)/lib/pkgconfig/pixelrnn.pc
 	@$(PROGRAM) help --man >$(ROOT)/share/man/man1/pixelrnn.1
 	@$(PROGRAM) help --completion >$(ROOT)/share/bash-completion/completions/pixelrnn

@@ -258,6 +258,7 @@ static px_status time_bucket(training *t, px_tensor tensor, size_t bytes, double
     px_status status = PX_OK;
     for (int i = 0; i < ROUNDS && status == PX_OK; i++) {
         status = px_ranks_agree(t->ranks, PX_OK); /* a barrier */
+        px_reduction_begin(reduction);
         if (status == PX_OK) status = px_reduction_ready(reduction, 0);
         if (status == PX_OK) status = px_reduction_finish(reduction);
         times[i] = px_reduction_read_times(reduction).reduce;

@@ -25,14 +25,16 @@ def read_safetensors(path):
 
 
 def read_config(path, settings=()):
-    """{"model.hidden": "128", ...} of a config of sections and scalars, after `key=value` settings."""
-    values, section = {}, ""
-    for line in pathlib.Path(path).read_text().splitlines():
+    """{"model.hidden": "128", ...} of a config of sections and scalars and its bases, after `key=value` settings."""
+    values, section, path = {}, "", pathlib.Path(path)
+    for line in path.read_text().splitlines():
         key, _, value = line.partition("#")[0].partition(":")
         if not line.startswith(" "):
             section = "" if value.strip() else key.strip() + "."
         if value.strip():
             values[(section if line.startswith(" ") else "") + key.strip()] = value.strip()
+    if "base" in values:
+        values = read_config(path.parent / values.pop("base")) | values
     return values | dict(setting.split("=", 1) for setting in settings)
 
 

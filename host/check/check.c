@@ -1,5 +1,6 @@
 #include "host/check/check.h"
 #include "host/check/cases.h"
+#include "host/check/cluster_trial.h"
 #include "host/check/sides.h"
 #include "host/device/recurrence.h"
 #include "host/io/clock.h"
@@ -78,13 +79,12 @@ px_status px_check_device(px_context *ctx, px_device_kind kind, bool brief, cons
 }
 
 px_status px_check_clusters(px_context *ctx, px_check_row *row, double *step, double *fused_step) {
-    enum { REPEATS = 100 };
     px_sides sides;
     *step = *fused_step = 0;
     const px_status status = px_sides_open(&sides, &px_check_modes[PX_CHECK_BFLOAT16_FLOAT32], PX_DEVICE_CUDA, false);
     if (status == PX_OK) {
         const double began = begin_row(&sides);
-        px_check_cluster_path(&sides, REPEATS);
+        px_check_cluster_path(&sides, px_cluster_trial.repeats);
         *row = end_row(&sides, "cluster recurrence", began);
         *step = px_check_path_seconds(&sides, PX_PATH_CLUSTER);
         *fused_step = px_check_path_seconds(&sides, PX_PATH_FUSED);

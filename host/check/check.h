@@ -37,9 +37,9 @@ typedef struct px_check_report {
  * Rows may report failures; the status is not PX_OK if the device or memory for it cannot be had. */
 px_status px_check_device(px_context *ctx, px_device_kind kind, bool brief, const px_check_report *report);
 
-/* Recurrences on clusters, each 100 times; *step and *fused_step are seconds of a step, forward and backward, by them
- * and by the fused recurrence (0: not measured). They could hang on a GPU where they were never tried, so that a
- * process of its own should call it. */
+/* Recurrences on clusters (cluster_trial.h), each 100 times; *step and *fused_step are seconds of a step, forward and
+ * backward, by them and by the fused recurrence (0: not measured). They could hang on a GPU where they were never
+ * tried, so that a process of its own should call it. */
 px_status px_check_clusters(px_context *ctx, px_check_row *row, double *step, double *fused_step);
 
 #endif

@@ -1,6 +1,7 @@
 /* Checks of the fused recurrences of CUDA in bfloat16, step by step and on clusters, against the stepwise recurrence on
  * the CPU in float32. */
 #include "host/check/cases.h"
+#include "host/check/cluster_trial.h"
 #include "host/check/sides.h"
 #include "host/device/recurrence.h"
 #include "host/io/clock.h"
@@ -85,20 +86,14 @@ static void check_path(px_sides *sides, px_recurrence_args args, const tested_pa
     free(inputs);
 }
 
-enum { ROWS = 1, DIAGONALS = 2, BOTH_KINDS = ROWS | DIAGONALS };
-typedef struct path_case {
-    px_grid grid;
-    int hidden, kinds;
-    bool several; /* more than one image a cluster, on any device */
-} path_case;
-
 /* If brief, only cases of few pixels and features run, which a simulator of a GPU executes in minutes. */
-static void check_cases(px_sides *sides, const path_case *cases, size_t count, const tested_path *tested, int repeats) {
+static void check_cases(px_sides *sides, const px_path_case *cases, size_t count, const tested_path *tested,
+                        int repeats) {
     enum { BRIEF = 20000 };
     sides->device[1]->paths = tested->path;
     for (size_t i = 0; i < 2 * count; i++) {
-        const path_case *c = &cases[i / 2];
-        if (!(c->kinds & (i % 2 ? DIAGONALS : ROWS))) continue;
+        const px_path_case *c = &cases[i / 2];
+        if (!(c->kinds & (i % 2 ? PX_DIAGONALS : PX_ROWS))) continue;
         if (sides->brief && px_grid_pixels(&c->grid) * (size_t)c->hidden > BRIEF) continue;
         px_sides_case(sides, "%s, %d images of %d x %d, D %d", i % 2 ? "diagonals" : "rows", c->grid.images,
                       c->grid.height, c->grid.width, c->hidden);
@@ -110,39 +105,27 @@ static void check_cases(px_sides *sides, const path_case *cases, size_t count, c
 /* One pixel, one row, one column, H != W; fewer rows than one block of 64 has, exactly 64, one more, and several
  * blocks; 16 and 32 channels a block; K that ends within a stage, and taps that begin within one. */
 void px_check_fused_path(px_sides *sides, int repeats) {
-    static const path_case cases[] = {
-        {{1, 1, 1}, 16, BOTH_KINDS, false},   {{3, 5, 3}, 16, BOTH_KINDS, false},  {{70, 4, 1}, 16, BOTH_KINDS, false},
-        {{1, 1, 9}, 32, BOTH_KINDS, false},   {{13, 5, 5}, 32, BOTH_KINDS, false}, {{1, 7, 4}, 48, BOTH_KINDS, false},
-        {{40, 1, 3}, 48, BOTH_KINDS, false},  {{8, 8, 9}, 64, BOTH_KINDS, false},  {{9, 9, 8}, 80, BOTH_KINDS, false},
-        {{1, 6, 66}, 128, BOTH_KINDS, false}, {{5, 9, 1}, 128, BOTH_KINDS, false}, {{33, 4, 5}, 128, BOTH_KINDS, false},
-        {{2, 3, 7}, 144, BOTH_KINDS, false},  {{1, 5, 8}, 256, BOTH_KINDS, false}, {{3, 2, 40}, 272, BOTH_KINDS, false},
+    static const px_path_case cases[] = {
+        {{1, 1, 1}, 16, PX_ROWS_DIAGONALS, false},   {{3, 5, 3}, 16, PX_ROWS_DIAGONALS, false},
+        {{70, 4, 1}, 16, PX_ROWS_DIAGONALS, false},  {{1, 1, 9}, 32, PX_ROWS_DIAGONALS, false},
+        {{13, 5, 5}, 32, PX_ROWS_DIAGONALS, false},  {{1, 7, 4}, 48, PX_ROWS_DIAGONALS, false},
+        {{40, 1, 3}, 48, PX_ROWS_DIAGONALS, false},  {{8, 8, 9}, 64, PX_ROWS_DIAGONALS, false},
+        {{9, 9, 8}, 80, PX_ROWS_DIAGONALS, false},   {{1, 6, 66}, 128, PX_ROWS_DIAGONALS, false},
+        {{5, 9, 1}, 128, PX_ROWS_DIAGONALS, false},  {{33, 4, 5}, 128, PX_ROWS_DIAGONALS, false},
+        {{2, 3, 7}, 144, PX_ROWS_DIAGONALS, false},  {{1, 5, 8}, 256, PX_ROWS_DIAGONALS, false},
+        {{3, 2, 40}, 272, PX_ROWS_DIAGONALS, false},
     };
     check_cases(sides, cases, PX_COUNT(cases), &fused, repeats);
 }
 
-/* Every size of cluster with every number of slots that it can have; one lane, 64 lanes, H != W, one step; one image
- * and several a cluster, with one or some left over for the last. Row LSTM's weights do not fit where only diagonals
- * are named. */
 void px_check_cluster_path(px_sides *sides, int repeats) {
-    static const path_case cases[] = {
-        {{1, 1, 1}, 16, BOTH_KINDS, false},   {{3, 5, 3}, 16, BOTH_KINDS, false},
-        {{1, 64, 3}, 32, BOTH_KINDS, false},  {{1, 3, 64}, 80, BOTH_KINDS, false},
-        {{1, 7, 4}, 48, BOTH_KINDS, false},   {{70, 4, 5}, 48, BOTH_KINDS, false},
-        {{3, 4, 9}, 64, BOTH_KINDS, false},   {{1, 9, 4}, 128, BOTH_KINDS, false},
-        {{20, 6, 9}, 128, DIAGONALS, false},  {{3, 64, 64}, 128, BOTH_KINDS, false},
-        {{40, 5, 9}, 128, BOTH_KINDS, false}, {{3, 8, 5}, 144, DIAGONALS, false},
-        {{1, 5, 8}, 256, DIAGONALS, false},   {{151, 4, 5}, 16, BOTH_KINDS, true},
-        {{151, 5, 1}, 48, BOTH_KINDS, true},  {{307, 1, 6}, 64, BOTH_KINDS, true},
-        {{83, 64, 2}, 96, BOTH_KINDS, true},  {{97, 7, 4}, 128, BOTH_KINDS, true},
-        {{43, 4, 3}, 256, DIAGONALS, true},
-    };
-    check_cases(sides, cases, PX_COUNT(cases), &cluster, repeats);
+    check_cases(sides, px_cluster_trial.cases, (size_t)px_cluster_trial.count, &cluster, repeats);
 }
 
 double px_check_path_seconds(px_sides *sides, unsigned path) {
     enum { RUNS = 5 };
-    const px_grid grid = {16, 64, 64};
-    const int hidden = 128;
+    const px_grid grid = px_cluster_trial.timed.grid;
+    const int hidden = px_cluster_trial.timed.hidden;
     px_sides_case(sides, "%d images of %d x %d, D %d", grid.images, grid.height, grid.width, hidden);
     sides->device[1]->paths = path;
     const px_recurrence_args args = px_diagonal_recurrence(grid, hidden);

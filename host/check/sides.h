@@ -99,8 +99,8 @@ void px_recurrence_pair_run(px_sides *sides, const px_recurrence_pair *pair, boo
  * forward and backward, each `repeats` times with the same bits. px_device.paths is changed. */
 void px_check_fused_path(px_sides *sides, int repeats);
 void px_check_cluster_path(px_sides *sides, int repeats);
-/* Seconds of a step of training's largest recurrence on side 1, forward and backward: Diagonal BiLSTM, 64 x 64, D 128,
- * 16 images, by this px_path. 0 after a failure. */
+/* Seconds of a step of training's largest recurrence on side 1 (px_cluster_trial.timed), forward and backward, by this
+ * px_path. 0 after a failure. */
 double px_check_path_seconds(px_sides *sides, unsigned path);
 
 /* The models that are checked: models.c. */

@@ -72,7 +72,7 @@ typedef struct px_command {
 } px_command;
 
 extern const px_command px_command_train, px_command_eval, px_command_sample, px_command_complete, px_command_pack,
-    px_command_bench, px_command_info, px_command_keys, px_command_check;
+    px_command_bench, px_command_info, px_command_keys, px_command_check, px_command_compare;
 
 /* All commands; NULL ends them. */
 extern const px_command *const px_commands[];

@@ -15,7 +15,7 @@ typedef struct info_values {
     px_arguments settings, positionals;
     px_image_size size;
     int64_t ranks;
-    double rate; /* images/s of a rank; 0: not given */
+    double rate, evaluation_rate; /* images/s of a rank in training and in evaluation; 0: not given */
     bool verbose, json;
 } info_values;
 
@@ -24,6 +24,8 @@ static const px_option options[] = {
      .help = "processes that share the training, each with a GPU of its own"},
     {"--rate", "IMAGES_PER_SECOND", PX_OPTION_NUMBER, offsetof(info_values, rate), .otherwise = "no hours are printed",
      .help = "training speed of one rank, as `pixelrnn bench` measures it, for the hours of the run"},
+    {"--evaluation-rate", "IMAGES_PER_SECOND", PX_OPTION_NUMBER, offsetof(info_values, evaluation_rate),
+     .otherwise = "from --rate, by floating-point operations", .help = "evaluation speed, likewise; only with --rate"},
     {"--images", "N", PX_OPTION_INTEGER, offsetof(info_values, size.images), .min = 1,
      .otherwise = "those of data.train", .help = "training images, for the epochs"},
     {"--height", "H", PX_OPTION_INTEGER, offsetof(info_values, size.height), .min = 1,
@@ -109,16 +111,21 @@ static px_status write_bench(px_context *ctx, info_report *r) {
     if (r->info.config.train.accumulate > 1) fputs(" --set train.accumulate=1", out);
     if (s->height == s->width && (r->given.height || r->given.width || r->given.channels || r->info.step >= 0))
         fprintf(out, " --size %d --channels %d", s->height, s->channels);
-    fputs(" --phases train", out);
+    fputs(" --phases train,evaluate", out);
     return fclose(out) == 0 ? PX_OK : px_fail_memory(ctx, "info", bytes);
 }
 
-/* The seconds of a run at the rate that was given; 0 without one. The images of an evaluation count by their FLOPs. */
+/* The seconds of a run at the rates that were given; 0 without one. Without a rate of evaluation, its FLOPs take as
+ * long as those of training. */
 static double run_seconds(const info_report *r) {
     const px_run_cost *c = &r->cost;
-    const double image_flops = px_model_flops(r->model, PX_PURPOSE_TRAIN);
-    if (r->values->rate == 0) return 0;
-    return (c->training_flops + c->evaluation_flops) / image_flops / (r->values->rate * (double)r->values->ranks);
+    const info_values *w = r->values;
+    if (w->rate == 0) return 0;
+    const double flops_per_second = px_model_flops(r->model, PX_PURPOSE_TRAIN) * w->rate;
+    const double evaluated = c->evaluation_flops / px_model_flops(r->model, PX_PURPOSE_EVALUATE); /* images */
+    const double evaluation = w->evaluation_rate > 0 ? evaluated / w->evaluation_rate
+                                                     : c->evaluation_flops / flops_per_second;
+    return (c->training_flops / flops_per_second + evaluation) / (double)w->ranks;
 }
 
 /* ---- Text ---- */
@@ -232,10 +239,12 @@ static void print_time(const info_report *r) {
         printf("  time                 %.*f hours at %.4g images/s%s, sampling not counted\n", hours < 10 ? 2 : 0,
                hours, w->rate, w->ranks > 1 ? " a rank" : "");
     else if (r->bench)
-        printf("  time                 give --rate, the images/s that this command measures:\n    %s\n", r->bench);
+        printf("  time                 give --rate and --evaluation-rate, the images/s that this command measures:\n"
+               "    %s\n",
+               r->bench);
     else
-        printf(
-            "  time                 give --rate, the images/s that `pixelrnn bench CONFIG --phases train` measures\n");
+        printf("  time                 give --rate and --evaluation-rate, the images/s that\n"
+               "                       `pixelrnn bench CONFIG --phases train,evaluate` measures\n");
 }
 
 static void print_run(const info_report *r) {
@@ -353,6 +362,7 @@ static void add_run(cJSON *json, const info_report *r) {
     add_number(json, "checkpoints_bytes", px_run_disk(c));
     add_number(json, "memory_bytes", (double)px_run_memory(c));
     add_known(json, "rate", r->values->rate);
+    add_known(json, "evaluation_rate", r->values->evaluation_rate);
     add_known(json, "hours", run_seconds(r) / 3600);
     cJSON_AddItemToObject(json, "bench", r->bench ? cJSON_CreateString(r->bench) : cJSON_CreateNull());
 }
@@ -389,6 +399,8 @@ static px_status info_run(px_context *ctx, int count, char **arguments) {
     info_report r = {.values = &w};
     px_device *device;
     PX_TRY(px_cli_parse(ctx, &px_command_info, count, arguments, &w, &w.positionals));
+    if (w.evaluation_rate > 0 && w.rate == 0)
+        return px_fail(ctx, PX_ERR_USAGE, "--evaluation-rate: found no --rate, expected both");
     r.given = w.size;
     PX_TRY(info_read(ctx, &w, &r.info));
     PX_TRY(px_cli_open_device(ctx, &r.info.config, NULL, &device));

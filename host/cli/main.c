@@ -8,8 +8,17 @@
 #include <unistd.h>
 
 const px_command *const px_commands[] = {
-    &px_command_train, &px_command_eval, &px_command_sample, &px_command_complete, &px_command_pack,
-    &px_command_bench, &px_command_info, &px_command_keys,   &px_command_check,    NULL,
+    &px_command_train,
+    &px_command_eval,
+    &px_command_sample,
+    &px_command_complete,
+    &px_command_pack,
+    &px_command_bench,
+    &px_command_info,
+    &px_command_keys,
+    &px_command_check,
+    &px_command_compare,
+    NULL,
 };
 
 static void log_line(const char *line) { fprintf(stderr, "pixelrnn: %s\n", line); }
@@ -49,7 +58,7 @@ static px_status dispatch(px_context *ctx, int count, char **arguments) {
     }
     return px_fail(ctx, PX_ERR_USAGE,
                    "found command \"%.40s\", expected train, eval, sample, complete, pack, bench, info, "
-                   "keys or check (pixelrnn --help)",
+                   "keys, check or compare (pixelrnn --help)",
                    arguments[0]);
 }
 

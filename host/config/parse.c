@@ -1,21 +1,31 @@
-/* Reads YAML into px_config: one document, a mapping of sections to mappings of scalars, as libyaml events. */
+/* Reads YAML into px_config: one document, a mapping of sections to mappings of scalars, as libyaml events. The first
+ * key of a file may be its base, another file that is read first. */
 #include "host/config/keys.h"
 #include "host/io/file.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 enum {
     LONGEST_FILE = 1 << 20, /* bytes */
     LOCATION = 1100,        /* bytes of "file:line" */
     NAME = 96,              /* bytes of "section.key"; longer names are cut, because no key is that long */
+    MAX_BASES = 16,         /* in a chain of files */
 };
+
+/* A file that is being read, and the file that names it as its base. */
+typedef struct config_file {
+    const char *path;
+    const struct config_file *derived; /* NULL: the first file */
+} config_file;
 
 typedef struct reader {
     px_context *ctx;
     const char *where, *text;
-    px_config config; /* read so far; copied to the caller's after success */
+    const config_file *file; /* NULL: a text in memory, which can have no base */
+    px_config config;        /* read so far; copied to the caller's after success */
     yaml_parser_t parser;
     yaml_event_t event;               /* the current event */
     char name[NAME];                  /* the current key, or "" */
@@ -156,12 +166,79 @@ static px_status fail_unknown(reader *r) {
     return fail(r, found, expected);
 }
 
+/* ---- Bases ---- */
+
+static bool same_file(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+/* Writes the paths of the files from the first one to `file`, with commas between them. */
+static void chain_text(const config_file *file, char *text, size_t size) {
+    text[0] = '\0';
+    if (file->derived) chain_text(file->derived, text, size);
+    const size_t length = strlen(text);
+    snprintf(text + length, size - length, "%s%s", length ? ", " : "", file->path);
+}
+
+/* PX_ERR_CONFIG if a file of the chain would be read again, or if the chain is too long. */
+static px_status check_chain(reader *r, const config_file *base) {
+    char chain[sizeof r->ctx->message / 2], found[sizeof chain + 16];
+    int bases = 0;
+    for (const config_file *file = base->derived; file; file = file->derived, bases++) {
+        if (!same_file(file->path, base->path)) continue;
+        chain_text(base, chain, sizeof chain);
+        snprintf(found, sizeof found, "a cycle: %s", chain);
+        return fail(r, found, "a base that does not need this file");
+    }
+    snprintf(found, sizeof found, "more than %d bases in a chain", MAX_BASES);
+    return bases <= MAX_BASES ? PX_OK : fail(r, found, "fewer");
+}
+
+static px_status parse(px_context *ctx, const char *where, const char *text, const config_file *file,
+                       px_config *config);
+
+/* Reads the keys of the base. A message about its own content names the base; one of a base that cannot be opened, the
+ * line that asks for it. */
+static px_status load_base(reader *r, const config_file *base) {
+    char *text, reason[sizeof r->ctx->message];
+    PX_TRY(check_chain(r, base));
+    if (px_file_read_text(r->ctx, base->path, LONGEST_FILE, &text) != PX_OK) {
+        strcpy(reason, r->ctx->message);
+        return px_fail(r->ctx, PX_ERR_CONFIG, "%s:%zu: base: %s", r->where, r->line, reason);
+    }
+    const px_status status = parse(r->ctx, base->path, text, base, &r->config);
+    free(text);
+    return status;
+}
+
+/* Reads the value of the key base, which is relative to the folder of this file. */
+static px_status read_base(reader *r, bool first) {
+    static const char expected[] = "the path of a config, relative to this one";
+    char path[PX_PATH];
+    if (!r->file) return fail(r, "a base", "no base in a config that is not a file of its own");
+    if (!first) return fail(r, "it in another place", "it as the first key of the file");
+    PX_TRY(next(r));
+    PX_TRY(expect_event(r, YAML_SCALAR_EVENT, expected));
+    const char *name = scalar_text(&r->event), *slash = strrchr(r->where, '/');
+    if (!*name) return fail(r, "nothing", expected);
+    const int folder = slash && *name != '/' ? (int)(slash + 1 - r->where) : 0;
+    PX_TRY(px_file_path(r->ctx, path, "%.*s%s", folder, r->where, name));
+    return load_base(r, &(config_file){path, r->file});
+}
+
+/* ---- Sections ---- */
+
 /* Reads the keys of a section, or of the top level (""), up to the end of the mapping. */
 static px_status read_section(reader *r, const char *section) {
-    for (;;) {
+    for (bool at_start = true;; at_start = false) {
         PX_TRY(next(r));
         if (r->event.type == YAML_MAPPING_END_EVENT) return PX_OK;
         PX_TRY(read_name(r, section));
+        if (strcmp(px_key_leaf(r->name), "base") == 0) {
+            PX_TRY(read_base(r, at_start && !*section));
+            continue;
+        }
         const px_key *key = px_key_find(r->name), *first = px_key_section(r->name);
         if (!key && !first) return fail_unknown(r);
         PX_TRY(next(r));
@@ -193,7 +270,8 @@ static px_status read_stream(reader *r) {
     return fail(r, "a second document", "one");
 }
 
-px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config) {
+static px_status parse(px_context *ctx, const char *where, const char *text, const config_file *file,
+                       px_config *config) {
     reader *r = calloc(1, sizeof *r);
     if (!r || !yaml_parser_initialize(&r->parser)) {
         free(r);
@@ -202,6 +280,7 @@ px_status px_config_parse(px_context *ctx, const char *where, const char *text, 
     r->ctx = ctx;
     r->where = where;
     r->text = text;
+    r->file = file;
     r->config = *config;
     yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, strlen(text));
     px_status status = read_stream(r);
@@ -212,12 +291,16 @@ px_status px_config_parse(px_context *ctx, const char *where, const char *text, 
     return status;
 }
 
+px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config) {
+    return parse(ctx, where, text, NULL, config);
+}
+
 px_status px_config_load(px_context *ctx, const char *path, px_config *config) {
     char *text;
     px_status status = px_file_read_text(ctx, path, LONGEST_FILE, &text);
     if (status == PX_ERR_FORMAT) return PX_ERR_CONFIG; /* too long or not text; ctx->message says so */
     PX_TRY(status);
-    status = px_config_parse(ctx, path, text, config);
+    status = parse(ctx, path, text, &(config_file){path, NULL}, config);
     free(text);
     return status;
 }

@@ -178,9 +178,9 @@ static bool replace(char *text, const char *part, const char *other) {
     return at;
 }
 
-/* Writes the path of MNIST's labels: train-labels-idx1-ubyte for train-images-idx3-ubyte.gz. Returns whether the name
- * has `images`. */
-static bool idx_labels_path(const char *images, char path[PX_PATH]) {
+/* Writes the path with `labels` instead of `images`, as MNIST's files are named: train-labels-idx1-ubyte for
+ * train-images-idx3-ubyte.gz. Returns whether the name has `images`. */
+static bool named_labels_path(const char *images, char path[PX_PATH]) {
     const size_t length = uncompressed_length(images);
     memcpy(path, images, length);
     path[length] = 0;
@@ -192,18 +192,18 @@ static bool idx_labels_path(const char *images, char path[PX_PATH]) {
 /* Finds and reads the file of labels, and writes its path. PX_ERR_CONFIG if there is none. */
 static px_status read_beside(px_context *ctx, const char *images, px_split split, char path[PX_PATH],
                              px_labels *labels) {
-    char idx[PX_PATH];
+    char named[PX_PATH];
     PX_TRY(px_labels_path(ctx, images, path));
     if (px_file_exists(path)) return px_labels_read(ctx, path, images, labels);
-    const bool has_idx = idx_labels_path(images, idx);
-    px_fail(ctx, PX_ERR_CONFIG,
-            "%.300s: found no labels, expected %.200s%s%.200s beside it; data.%s_labels names files", images,
-            px_archive_basename(path), has_idx ? " or " : "", has_idx ? px_archive_basename(idx) : "",
-            px_split_name(split));
-    if (!has_idx) return PX_ERR_CONFIG;
-    memcpy(path, idx, sizeof idx);
+    const bool is_named = named_labels_path(images, named);
+    const px_status none = px_fail(
+        ctx, PX_ERR_CONFIG, "%.300s: found no labels, expected %.200s%s%.200s beside it; data.%s_labels names files",
+        images, px_archive_basename(path), is_named ? " or " : "", is_named ? px_archive_basename(named) : "",
+        px_split_name(split));
+    if (!is_named) return none;
+    strcpy(path, named);
     if (!px_file_exists(path) && strlen(path) + 3 < PX_PATH) strcat(path, ".gz");
-    return px_file_exists(path) ? px_labels_read(ctx, path, NULL, labels) : PX_ERR_CONFIG;
+    return px_file_exists(path) ? px_labels_read(ctx, path, NULL, labels) : none;
 }
 
 void px_labels_beside(const char *images, px_split split, px_source *source) {

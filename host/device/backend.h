@@ -567,6 +567,7 @@ struct px_device {
     int multiprocessors;   /* CUDA */
     size_t shared;         /* CUDA: maximum bytes of shared memory a block */
     int clusters[4];       /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
+    struct px_graph *graph; /* the one whose operations are issued now (host/device/graph.h), or NULL */
     char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
 };

@@ -30,10 +30,13 @@ px_status px_proof_save(px_proof *proof, px_device *device, px_proof_copy which)
 }
 
 px_status px_proof_load(px_proof *proof, px_device *device, px_proof_copy which) {
+    const px_proof_state *state = &proof->state;
     const char *from = proof->copy[which];
-    for (int i = 0; i < proof->state.count; i++) {
-        const size_t bytes = px_tensor_bytes(&proof->state.tensor[i]);
-        PX_TRY(device->ops->upload(device, proof->state.tensor[i].data, from, bytes));
+    for (int i = 0; i < state->temporaries && which == PX_PROOF_BEFORE; i++)
+        PX_TRY(device->ops->clear(device, state->temporary[i].data, px_tensor_bytes(&state->temporary[i])));
+    for (int i = 0; i < state->count; i++) {
+        const size_t bytes = px_tensor_bytes(&state->tensor[i]);
+        PX_TRY(device->ops->upload(device, state->tensor[i].data, from, bytes));
         from += bytes;
     }
     return device->ops->synchronize(device); /* the copies may be freed then */

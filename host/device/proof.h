@@ -17,12 +17,16 @@
 
 #include "host/device/backend.h"
 
-/* The tensors that a path changes. All that a path both reads and changes must be among them. */
-enum { PX_PROOF_TENSORS = 8 };
+/* The tensors that a path changes. All that a path reads and then changes must be among them. `temporary` are others,
+ * which a path writes before it reads them. They are cleared with each return to the state before, so that a path which
+ * lacks an operation does not find its result there. */
+enum { PX_PROOF_TENSORS = 8, PX_PROOF_TEMPORARIES = 3 };
 typedef struct px_proof_state {
     int count;
     px_tensor tensor[PX_PROOF_TENSORS];
     bool output[PX_PROOF_TENSORS]; /* written and never read: begins as NaN, so that a missing write is found */
+    int temporaries;
+    px_tensor temporary[PX_PROOF_TEMPORARIES];
 } px_proof_state;
 
 /* PX_PROOF_AGAIN: the fast path a second time. */

@@ -127,9 +127,10 @@ px_status px_ranks_same_program(px_ranks *ranks) {
     return px_ranks_same(ranks, "the program's file", &checksum, sizeof checksum);
 }
 
-/* The kind of a rank's device, and the GPU's unique identifier ("" for a CPU). */
+/* The kind of a rank's device, the GPU's unique identifier ("" for a CPU), and the paths that it may take (px_path). */
 typedef struct device_identity {
     char kind[16], identity[64];
+    unsigned paths;
 } device_identity;
 
 /* Compares this rank's device with those of the lower ranks. warning: of opening it, which may say why it differs. */
@@ -151,7 +152,7 @@ static px_status compare_devices(px_ranks *ranks, const device_identity *devices
     return PX_OK;
 }
 
-px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
+px_status px_ranks_check_device(px_ranks *ranks, px_device *device) {
     if (!ranks) return PX_OK;
     const size_t count = (size_t)px_ranks_count(ranks);
     device_identity *devices = calloc(count, sizeof *devices);
@@ -159,8 +160,10 @@ px_status px_ranks_check_device(px_ranks *ranks, const px_device *device) {
     device_identity *own = &devices[px_ranks_rank(ranks)];
     snprintf(own->kind, sizeof own->kind, "%s", device->kind);
     snprintf(own->identity, sizeof own->identity, "%s", device->identity);
+    own->paths = device->paths;
     px_status status = px_ranks_gather(ranks, devices, count, 1, sizeof *devices);
     if (status == PX_OK) status = px_ranks_agree(ranks, compare_devices(ranks, devices, device->warning));
+    for (size_t r = 0; r < count && status == PX_OK; r++) device->paths &= devices[r].paths;
     free(devices);
     return status;
 }

@@ -1,7 +1,7 @@
 /* Allreduce of gradients in buckets, overlapped with the backward pass. */
 #include "host/distributed/ranks.h"
 #include "host/io/arena.h"
-#include "host/device/backend.h"
+#include "host/device/graph.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,8 +50,8 @@ px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor grad
     *r = (px_reduction){.ranks = ranks,
                         .device = device,
                         .gradients = gradients,
-                        .bucket_rows = (bucket_bytes + row - 1) / row,
-                        .pending = gradients.rows};
+                        .bucket_rows = (bucket_bytes + row - 1) / row};
+    px_reduction_begin(r);
     const px_status status = open_backend(r);
     if (status == PX_OK)
         *out = r;
@@ -70,15 +70,26 @@ void px_reduction_destroy(px_reduction *r) {
     free(r);
 }
 
-/* Computes the sums of squares of rows first .. pending - 1 and starts their allreduce. */
-static px_status submit(px_reduction *r, size_t first) {
-    const size_t rows = r->pending - first;
+void px_reduction_begin(px_reduction *r) {
+    if (r) r->pending = r->gradients.rows;
+}
+
+/* Starts the allreduce of rows first .. first + rows - 1. */
+static px_status sum_bucket(void *reduction, size_t first, size_t rows) {
+    px_reduction *r = reduction;
     const px_tensor bucket = px_tensor_slice(r->gradients, first, rows);
-    PX_TRY(px_run(r->device, sum_squares, .x = bucket, .sum = px_tensor_slice(r->squares, first, rows)));
-    r->pending = first;
     px_mpi *mpi = r->ranks->mpi;
     return r->nccl ? r->nccl->ops->sum(r->nccl, r->ranks->ctx, bucket.data, px_tensor_elements(&bucket))
                    : mpi->ops->sum(mpi, r->ranks->ctx, bucket.data, px_tensor_elements(&bucket));
+}
+
+/* Computes the sums of squares of rows first .. pending - 1, which are the next bucket. */
+static px_status submit(px_reduction *r, size_t first) {
+    const size_t rows = r->pending - first;
+    PX_TRY(px_run(r->device, sum_squares, .x = px_tensor_slice(r->gradients, first, rows),
+                  .sum = px_tensor_slice(r->squares, first, rows)));
+    r->pending = first;
+    return px_graph_call(r->device, sum_bucket, r, first, rows);
 }
 
 px_status px_reduction_ready(void *context, size_t first) {
@@ -88,15 +99,21 @@ px_status px_reduction_ready(void *context, size_t first) {
     return submit(r, row);
 }
 
-px_status px_reduction_finish(px_reduction *r) {
-    if (!r) return PX_OK;
+/* Waits for the sums of all `rows` rows. */
+static px_status finish_sums(void *reduction, size_t first, size_t rows) {
+    px_reduction *r = reduction;
     px_mpi *mpi = r->ranks->mpi;
+    (void)first, (void)rows;
     px_heartbeat_count_collective(r->ranks->heartbeat);
-    r->pending = r->gradients.rows;
     r->times.steps++;
-    PX_TRY(px_run(r->device, clip, .squares = r->squares, .scale = r->scale));
     return r->nccl ? r->nccl->ops->finish(r->nccl, r->ranks->ctx, &r->times)
                    : mpi->ops->finish(mpi, r->ranks->ctx, &r->times);
+}
+
+px_status px_reduction_finish(px_reduction *r) {
+    if (!r) return PX_OK;
+    PX_TRY(px_run(r->device, clip, .squares = r->squares, .scale = r->scale));
+    return px_graph_call(r->device, finish_sums, r, 0, r->gradients.rows);
 }
 
 px_tensor px_reduction_norm(const px_reduction *r) {

@@ -4,6 +4,7 @@
 #ifndef PIXELRNN_LOGGING_H
 #define PIXELRNN_LOGGING_H
 
+#include "pixelrnn/config.h"
 #include "pixelrnn/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,8 @@ px_status px_metrics_record(px_metrics *metrics, const char *json);
 /* Writes an image for TensorBoard. png: the bytes of a PNG file. */
 px_status px_metrics_image(px_metrics *metrics, int64_t step, const char *tag, const void *png, size_t bytes,
                            int height, int width, int channels);
+/* Writes the config for TensorBoard: as a text, and as a row of the HPARAMS table. */
+px_status px_metrics_config(px_metrics *metrics, int64_t step, const px_config *config);
 void px_metrics_close(px_metrics *metrics);
 /* CRC-32C (Castagnoli), the checksum of TensorBoard records: polynomial 0x1edc6f41, reflected. */
 uint32_t px_crc32c(const void *data, size_t bytes);

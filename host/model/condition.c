@@ -109,16 +109,16 @@ static void lay_out_upsampling(const px_model *model, px_condition_network *n, i
     n->features = n->s[n->stages];
 }
 
-void px_condition_lay_out(const px_model *model, px_condition_network *n, int images, bool train, px_arena *saved) {
+void px_condition_lay_out_batch(const px_model *model, px_condition_network *n, int images, px_arena *saved) {
     const px_model_spec *s = &model->spec;
     const size_t bytes = px_condition_bytes(&s->condition, s->height, s->width, s->channels);
-    if (bytes == 0) return;
-    n->conditions = px_arena_tensor(saved, (size_t)images, (int)bytes, PX_UINT8);
-    if (is_image(model)) {
-        lay_out_upsampling(model, n, images, train, saved);
-    } else {
-        n->features = px_arena_tensor(saved, (size_t)images, s->condition.classes, model->device->activation);
-    }
+    if (bytes > 0) n->conditions = px_arena_tensor(saved, (size_t)images, (int)bytes, PX_UINT8);
+}
+
+void px_condition_lay_out(const px_model *model, px_condition_network *n, int images, bool train, px_arena *saved) {
+    if (is_image(model)) lay_out_upsampling(model, n, images, train, saved);
+    if (is_class(model))
+        n->features = px_arena_tensor(saved, (size_t)images, model->spec.condition.classes, model->device->activation);
 }
 
 void px_conditional_lay_out(px_model *model, px_conditional *conditional, int images, int outputs, px_arena *saved,

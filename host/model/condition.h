@@ -17,7 +17,9 @@
 
 /* Adds the parameters of the upsampling network, named upsample.<...>, if the condition is an image. */
 px_status px_condition_create(px_model *model);
-/* Assigns the tensors of a network for `images` images: the model's own, or a copy of it, which a sampler has. */
+/* Assign the tensors of a network for `images` images, first the uploaded conditions, then all that is computed.
+ * network: the model's own, or a copy of it, which a sampler has. */
+void px_condition_lay_out_batch(const px_model *model, px_condition_network *network, int images, px_arena *saved);
 void px_condition_lay_out(const px_model *model, px_condition_network *network, int images, bool train,
                           px_arena *saved);
 

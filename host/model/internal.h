@@ -32,6 +32,10 @@ px_tensor px_model_compute_weights(const px_model *model);
 /* (images of the batch, 1) PX_FLOAT64 on the device: the nats that px_model_nats downloads. */
 px_tensor px_model_nats_tensor(const px_model *model);
 
+/* Adds the activations but the images, and the gradients, to the temporaries of a proof of px_model_loss and
+ * px_model_backward. */
+void px_model_add_temporaries(const px_model *model, px_proof_state *state);
+
 /* The operations of px_model_loss and px_model_backward, their addresses and their numbers depend on this key and on
  * nothing else but the contents of memory: the reservation, the weights in use, the batch size, and the global batch.
  */

@@ -172,7 +172,8 @@ static void model_lay_out(px_model *model, int images) {
     px_arena *saved = &model->saved, *temporary = &model->temporary;
     const int features = 2 * s->hidden, values = s->height * s->width * s->channels;
     model->images = px_arena_tensor(saved, (size_t)images, values, PX_UINT8);
-    model->values = px_pixel_tensor(model, saved, images, s->channels);
+    px_condition_lay_out_batch(model, &model->condition, images, saved);
+    model->values = px_pixel_tensor(model, saved, images, s->channels); /* from here on computed, not uploaded */
     px_condition_lay_out(model, &model->condition, images, train, saved);
     model->nll = px_arena_tensor(saved, (size_t)images * (size_t)values, 1, PX_REAL);
     model->nats = px_arena_tensor(saved, (size_t)images, 1, PX_FLOAT64);
@@ -329,6 +330,18 @@ px_status px_model_forward(px_model *model, const uint8_t *levels, const uint8_t
                            bool gradient) {
     PX_TRY(px_model_upload_batch(model, levels, conditions, images));
     return px_model_loss(model, gradient);
+}
+
+static void add_temporary(px_proof_state *state, const px_arena *arena, size_t first) {
+    const size_t rows = (arena->capacity - first) / PX_TENSOR_ALIGN;
+    if (rows > 0)
+        state->temporary[state->temporaries++] = px_tensor_of(arena->base + first, rows, PX_TENSOR_ALIGN, PX_UINT8);
+}
+
+void px_model_add_temporaries(const px_model *model, px_proof_state *state) {
+    add_temporary(state, &model->saved, (size_t)((char *)model->values.data - model->saved.base));
+    add_temporary(state, &model->temporary, 0);
+    add_temporary(state, &model->gradient_arena, 0);
 }
 
 px_graph_key px_model_graph_key(const px_model *model) {

@@ -35,6 +35,7 @@ static void decoder_lay_out(px_decoder *d, px_arena *arena) {
     if (s->skip) d->features = px_cache_lay_out(d, arena, PX_REAL, 1, 1, features);
     for (int i = 0; i < 2; i++) d->hidden[i] = px_cache_lay_out(d, arena, type, 1, 1, s->head);
     d->logits = px_cache_lay_out(d, arena, type, 1, 1, s->channels * s->levels);
+    px_condition_lay_out_batch(d->model, &d->condition, d->capacity, arena);
     px_condition_lay_out(d->model, &d->condition, d->capacity, false, arena);
     if (s->condition.kind == PX_CONDITION_IMAGE) d->map = px_cache_lay_out(d, arena, type, 1, width, features);
     d->kind->lay_out(d, arena);

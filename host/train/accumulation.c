@@ -42,7 +42,6 @@ px_status px_accumulation_create(px_model *model, int parts, int images, px_accu
         return status;
     }
     lay_out(a, &a->arena);
-    a->pending = a->sum.rows;
     *out = a;
     return PX_OK;
 }
@@ -79,10 +78,15 @@ px_status px_accumulation_add(px_accumulation *a, int part, const uint8_t *level
     if (part == 0) PX_TRY(device->ops->clear(device, a->sum.data, px_tensor_bytes(&a->sum)));
     PX_TRY(px_model_upload_batch(a->model, levels, conditions, a->images));
     const px_graph_key key = px_model_graph_key(a->model);
-    const px_proof_state state = {.count = 2, .tensor = {px_model_nats_tensor(a->model), a->sum}};
+    px_proof_state state = {.count = 2, .tensor = {px_model_nats_tensor(a->model), a->sum}};
+    px_model_add_temporaries(a->model, &state);
     while (px_graph_issue(&a->graph, device, &key, &state, &status)) status = run_pass(a);
     PX_TRY(status);
     return px_accumulation_keep_nats(a, part);
+}
+
+void px_accumulation_begin(px_accumulation *a) {
+    if (a) a->pending = a->sum.rows;
 }
 
 px_status px_accumulation_finish(px_accumulation *a, size_t first) {
@@ -90,7 +94,7 @@ px_status px_accumulation_finish(px_accumulation *a, size_t first) {
     const size_t columns = (size_t)a->sum.columns, row = (first + columns - 1) / columns;
     if (row >= a->pending) return PX_OK;
     const size_t rows = a->pending - row;
-    a->pending = row > 0 ? row : a->sum.rows; /* after row 0, the next pass begins */
+    a->pending = row;
     return px_run(px_model_device(a->model), add_gradients, .x = px_tensor_slice(a->sum, row, rows),
                   .sum = px_tensor_slice(px_model_gradients(a->model), row, rows));
 }

@@ -3,7 +3,7 @@
  *
  * The model's global batch must be the whole batch (px_model_set_global_batch), so that the sum is the gradient of its
  * mean loss. All micro-batches but the last go through px_accumulation_add. The last one is run by the caller, whose
- * gradient hook calls px_accumulation_finish. */
+ * gradient hook calls px_accumulation_finish after px_accumulation_begin. */
 #ifndef PIXELRNN_ACCUMULATION_H
 #define PIXELRNN_ACCUMULATION_H
 
@@ -28,8 +28,11 @@ int px_accumulation_parts(const px_accumulation *accumulation);
 px_status px_accumulation_add(px_accumulation *accumulation, int part, const uint8_t *levels,
                               const uint8_t *conditions);
 
+/* Begins the backward pass of the last micro-batch. Does nothing for NULL. */
+void px_accumulation_begin(px_accumulation *accumulation);
+
 /* Adds the sum to the model's gradients of the last micro-batch, for all elements from `first` on that it has not been
- * added to in this pass. first: as for px_gradient_hook; the pass ends with 0. Does nothing for NULL. */
+ * added to in this pass. first: as for px_gradient_hook. Does nothing for NULL. */
 px_status px_accumulation_finish(px_accumulation *accumulation, size_t first);
 
 /* Copies the nats of the model's current micro-batch, number `part`, to px_accumulation_nats. Does nothing for NULL. */

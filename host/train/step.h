@@ -20,9 +20,8 @@ typedef struct px_step {
  * levels: host memory, [images, H, W, C], at most as many images as the model is reserved for; with an accumulation,
  * its micro-batches, one after the other. conditions: of each image, px_condition_bytes, or NULL without a condition.
  * Both must not change until the device has finished.
- * A device with graphs captures the whole step, from its last micro-batch on. With a reduction it captures the forward
- * pass alone: the backward pass calls px_reduction_ready on the host as soon as gradients are final, which a captured
- * graph cannot do. */
+ * A device with graphs captures the whole step, from its last micro-batch on. With a reduction it captures the parts
+ * between the sums of buckets, one graph each, and starts these sums on the host. */
 px_status px_step_run(px_step *step, const uint8_t *levels, const uint8_t *conditions, int images, int64_t update,
                       double rate);
 

@@ -26,7 +26,10 @@ static px_status gradients_ready(void *step, size_t first) {
     return s->reduction ? px_reduction_ready(s->reduction, first) : PX_OK;
 }
 
-static px_status backward_reduce_update(px_step *s) {
+static px_status forward_backward_reduce_update(px_step *s) {
+    px_accumulation_begin(s->accumulation);
+    px_reduction_begin(s->reduction);
+    PX_TRY(px_model_loss(s->model, true));     /* nats of each image, and the gradient of the logits */
     PX_TRY(px_model_backward(s->model));       /* calls gradients_ready for gradients that are final */
     PX_TRY(px_reduction_finish(s->reduction)); /* then the gradients are sums over all ranks */
     return px_optimizer_update(s->optimizer);  /* clips gradients, updates the weights and their average */
@@ -40,6 +43,8 @@ static px_proof_state state_of(const px_step *s) {
                                        px_model_nats_tensor(s->model), px_optimizer_norm(s->optimizer)}};
     for (state.count = 4; state.count < 4 + count; state.count++)
         state.tensor[state.count] = states[state.count - 4].tensor;
+    if (s->reduction) state.tensor[state.count++] = px_reduction_norm(s->reduction);
+    px_model_add_temporaries(s->model, &state);
     return state;
 }
 
@@ -63,11 +68,7 @@ px_status px_step_run(px_step *s, const uint8_t *levels, const uint8_t *conditio
     PX_TRY(px_optimizer_upload_scalars(s->optimizer, update, rate));
     const px_graph_key key = px_model_graph_key(s->model);
     const px_proof_state state = state_of(s);
-    while (px_graph_issue(&s->graph, device, &key, &state, &status)) {
-        status = px_model_loss(s->model, true); /* forward: nats of each image, and the gradient of the logits */
-        if (status == PX_OK && !s->reduction) status = backward_reduce_update(s);
-    }
-    if (status == PX_OK && s->reduction) status = backward_reduce_update(s); /* calls the host, so it is not captured */
+    while (px_graph_issue(&s->graph, device, &key, &state, &status)) status = forward_backward_reduce_update(s);
     return status == PX_OK ? px_accumulation_keep_nats(s->accumulation, last) : status;
 }
 

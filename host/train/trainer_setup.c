@@ -142,28 +142,11 @@ static px_status evaluate_independent(px_trainer *t) {
 
 /* ---- Paths ---- */
 
-/* Whether all ranks may run recurrences on clusters. */
-static px_status all_have_clusters(const px_trainer *t, bool *all) {
-    const size_t count = (size_t)px_ranks_count(t->ranks), mine = (size_t)px_ranks_rank(t->ranks);
-    bool *have = calloc(count, sizeof *have);
-    px_status status = have ? PX_OK : px_fail_memory(t->ctx, "train", count);
-    status = px_ranks_agree(t->ranks, status);
-    if (status == PX_OK) {
-        have[mine] = t->device->paths & PX_PATH_CLUSTER;
-        status = px_ranks_gather(t->ranks, have, count, 1, sizeof *have);
-        *all = true;
-        for (size_t rank = 0; rank < count; rank++) *all &= have[rank];
-    }
-    free(have);
-    return status;
-}
-
-/* Recurrences on clusters round otherwise than the fused ones. So either all ranks use them or none, and a run goes on
- * with what it began with, as long as the GPUs have it. */
+/* Recurrences on clusters round otherwise than the fused ones. So a run goes on with what it began with, as long as the
+ * GPUs of all ranks have it. */
 static px_status choose_clusters(px_trainer *t) {
-    bool use;
+    bool use = t->device->paths & PX_PATH_CLUSTER;
     px_train_state before;
-    PX_TRY(all_have_clusters(t, &use));
     if (t->root && px_checkpoint_newest_state(t->options->run, &before) >= 0) {
         if (before.clusters && !use)
             fprintf(t->options->out, "warning: this run used recurrences on clusters, which have no verdict of "
@@ -237,6 +220,7 @@ static char *record_text(const px_trainer *t, const char *config) {
     for (int i = 0; i < t->options->argument_count; i++)
         cJSON_AddItemToArray(command, cJSON_CreateString(t->options->arguments[i]));
     add_machine(json, t);
+    cJSON_AddNumberToObject(json, "parameters", (double)px_parameters_live(px_model_parameters(t->model)));
     px_state_add_data(json, &t->state);
     if (t->options->init && !t->resumed) cJSON_AddStringToObject(json, "init", t->options->init);
     cJSON *changed = t->resumed ? cJSON_AddObjectToObject(json, "changed") : NULL;
@@ -319,6 +303,7 @@ static px_status open_metrics(px_trainer *t) {
     if (!t->resumed) PX_TRY(forget_metric(t, t->evaluated, "independent_nats_per_image"));
     PX_TRY(px_metrics_open(t->ctx, t->options->run, t->state.step, epochs, &t->metrics));
     PX_TRY(write_record(t));
+    PX_TRY(px_metrics_config(t->metrics, t->state.step, t->config));
     if (t->resumed || e->images == 0) return PX_OK;
     px_trainer_metric_name(t->evaluated, "independent_nats_per_image", nats);
     px_trainer_metric_name(t->evaluated, "independent_bits_per_dim", bits);

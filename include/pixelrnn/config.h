@@ -82,10 +82,14 @@ typedef struct px_config {
 void px_config_default(px_config *config);
 
 /* Reads a YAML file of at most 1 MiB. Keys that the file does not contain keep their value. A key of a section may also
- * be written in full at the top level, as in "model.layers: 7". PX_ERR_FILE if the file cannot be read. */
+ * be written in full at the top level, as in "model.layers: 7". PX_ERR_FILE if the file cannot be read.
+ *
+ * The first key may be `base`: the path, relative to the folder of this file, of a config whose keys are read first. A
+ * base may have a base, 16 in a chain; a cycle is PX_ERR_CONFIG. Messages name the file that contains the fault. */
 px_status px_config_load(px_context *ctx, const char *path, px_config *config);
 
-/* The same for YAML text in memory, such as the config inside a model file. `where` names it in messages. */
+/* The same for YAML text in memory, such as the config inside a model file, which can have no base. `where` names it in
+ * messages. */
 px_status px_config_parse(px_context *ctx, const char *where, const char *text, px_config *config);
 
 /* Sets one key from "key=value" (--set). Commas separate the values of a list. PX_ERR_USAGE without an equals sign. */

@@ -92,8 +92,9 @@ px_status px_ranks_same(px_ranks *ranks, const char *what, const void *mine, siz
 /* Checks that all ranks run the same program file. */
 px_status px_ranks_same_program(px_ranks *ranks);
 
-/* Checks that all ranks use devices of one kind, and that no two use the same GPU. PX_ERR_CONFIG otherwise. */
-px_status px_ranks_check_device(px_ranks *ranks, const px_device *device);
+/* Checks that all ranks use devices of one kind, and that no two use the same GPU. PX_ERR_CONFIG otherwise. Restricts
+ * each device to the paths that the devices of all ranks may take, so that all round in the same way. */
+px_status px_ranks_check_device(px_ranks *ranks, px_device *device);
 
 /* ---- Gradients ----
  *
@@ -108,6 +109,9 @@ typedef struct px_reduction px_reduction;
 px_status px_reduction_create(px_ranks *ranks, px_device *device, px_tensor gradients, size_t bucket_bytes,
                               px_reduction **reduction);
 void px_reduction_destroy(px_reduction *reduction);
+
+/* Begins a step: no gradients are final. */
+void px_reduction_begin(px_reduction *reduction);
 
 /* Declares that the elements from `first` to the end are final, and starts the sum of a bucket if there are enough. Has
  * the type px_gradient_hook of host/model/internal.h; context is the px_reduction. */

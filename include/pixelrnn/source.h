@@ -31,8 +31,8 @@
  *                    other splits; beside any other array: labels, which count from 1 there, as image-net.org's do
  *   folders, tars,   the folders of the images, below the folder that all images share: the first one in the order of
  *   zips of images   names (strcmp) is label 0
- *   other files      FILE.labels.npy beside FILE.npy (idx, .amat), or beside an idx file with `images` in its name the
- *                    file with `labels` instead (train-labels-idx1-ubyte), compressed or not
+ *   other files      FILE.labels.npy beside FILE.npy (idx, .amat); or for a name with `images` the one with `labels`
+ *                    (train-labels-idx1-ubyte beside train-images-idx3-ubyte), also with .gz
  *   builtin:digits   the digit
  *
  * Files of labels are .npy of integers [N] or [N, 1], or idx of bytes [N]; they may be compressed.

@@ -27,13 +27,13 @@
 /* All pointers belong to the caller and must stay valid during px_train. */
 typedef struct px_train_options {
     const px_config *config;
-    const char *run;  /* path of the run folder, which is created if it does not exist */
-    bool resume;      /* continue from the newest complete checkpoint; without one, start at step 0 */
-    bool accept_data; /* resume even if the images differ from those of the checkpoint */
-    const char *init; /* model file with the initial weights; NULL: random weights. Ignored when resuming */
-    px_stop *stop;    /* stop request; NULL: none */
-    FILE *out;        /* progress, messages and warnings are printed here */
-    px_ranks *ranks;  /* the ranks that train together, of which rank 0 alone uses the run folder; NULL: one process */
+    const char *run;    /* path of the run folder, which is created if it does not exist */
+    bool resume;        /* continue from the newest complete checkpoint; without one, start at step 0 */
+    bool accept_data;   /* resume even if the images differ from those of the checkpoint */
+    const char *init;   /* model file with the initial weights; NULL: random weights. Ignored when resuming */
+    px_stop *stop;      /* stop request; NULL: none */
+    FILE *out;          /* progress, messages and warnings are printed here */
+    px_ranks *ranks;    /* that train together, after px_ranks_check_device; rank 0 alone uses RUN; NULL: one process */
     int argument_count; /* the command line, recorded in metrics.jsonl; 0: none */
     char *const *arguments;
 } px_train_options;

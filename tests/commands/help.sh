@@ -4,7 +4,7 @@
 # shellcheck source=tests/support/shell.sh
 . "$(dirname "$0")/../support/shell.sh"
 
-commands='train eval sample complete pack bench info keys check'
+commands='train eval sample complete pack bench info keys check compare'
 [ "$device" = cpu ] || { skip "help and keys" "they do not depend on the device"; finish; exit; }
 
 # ---- Help ------------------------------------------------------------------------------------------------------------
@@ -47,6 +47,7 @@ example() { # COMMAND: runs the example of its help, with small settings
     train) more=("${model[@]}" "${training[@]}") ;;
     bench) more=("${model[@]}" --seconds 0.001 --size 4 --channels 1) ;;
     info) more=("${model[@]}") ;;
+    compare) cp -r runs/demo runs/wide ;;
     esac
     "$program" "$1" --help >text && words=$(sed -n '/^example:$/{n;s/^  pixelrnn //p}' text) && [ -n "$words" ] || return
     echo "$words"

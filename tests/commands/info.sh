@@ -60,7 +60,7 @@ check "a validation set and a test" validates
 accumulates() { # 4 images a micro-batch, 2 of each rank
     tiny --set train.batch_size=12 --set train.accumulate=3 --ranks 2 &&
         contains out '^memory, training, 2 images of a rank \(12 over 2 ranks in 3 micro-batches\)$' && contains out '^  sum of gradients ' &&
-        contains out '^    pixelrnn bench tiny.yaml .* --set train.batch_size=2 --set train.accumulate=1 --phases train$' &&
+        contains out '^    pixelrnn bench tiny.yaml .* --set train.batch_size=2 --set train.accumulate=1 --phases train,evaluate$' &&
         fails 2 'train.batch_size: found 12 in 6 micro-batches \(train.accumulate\), expected at least one image for each of 3 ranks' \
             info tiny.yaml --set train.batch_size=12 --set train.accumulate=6 --ranks 3
 }
@@ -85,6 +85,14 @@ hours() { # (18 trained + 15 evaluated images, which count by their FLOPs) / 0.0
 }
 check "hours at --rate, of several --ranks too" hours
 
+evaluation_hours() { # 18 trained images at 0.001 images/s, 15 evaluated ones at 0.01
+    tiny --rate 0.001 --evaluation-rate 0.01 --json && contains out '"evaluation_rate":0.01' &&
+        awk -v found="$(json hours)" 'BEGIN { want = (18 / 0.001 + 15 / 0.01) / 3600; print found, want; exit !(found / want > 0.999 && found / want < 1.001) }'
+}
+check "hours at --rate and --evaluation-rate" evaluation_hours
+check "--evaluation-rate goes with --rate" fails 2 '--evaluation-rate: found no --rate, expected both' info tiny.yaml --evaluation-rate 1
+check "--evaluation-rate must be above 0" fails 2 '--evaluation-rate: found "-1", expected a number above 0' info tiny.yaml --evaluation-rate -1
+
 rank_memory() { # a rank needs what one process needs for its share
     local share
     tiny --json --set train.batch_size=3 && share=$(json memory_bytes) && tiny --json --set train.batch_size=6 --ranks 2 && same "$(json memory_bytes)" "$share"
@@ -94,13 +102,13 @@ check "memory of a rank" rank_memory
 # The command line that info prints runs, and has the given settings, the size and a rank's batch.
 bench_line() {
     tiny --ranks 3 --set name="it's" && same "$(sed -n '/^  time  *give --rate/{n;s/^ *//p}' out)" \
-        "pixelrnn bench tiny.yaml --set 'name=it'\\''s' --set train.batch_size=1 --phases train" || return
+        "pixelrnn bench tiny.yaml --set 'name=it'\\''s' --set train.batch_size=1 --phases train,evaluate" || return
     tiny --height 6 --width 6 --channels 1 --json && local line
     line=$(sed -n 's/.*"bench":"\([^"]*\)".*/\1/p' out)
-    same "$line" 'pixelrnn bench tiny.yaml --size 6 --channels 1 --phases train' || return
+    same "$line" 'pixelrnn bench tiny.yaml --size 6 --channels 1 --phases train,evaluate' || return
     eval "\"\$program\" ${line#pixelrnn } --seconds 0.001" >out 2>err && contains out 'images of 6 x 6 x 1' &&
-        pixelrnn info run && contains out '^    pixelrnn bench run/config.yaml --size 8 --channels 1 --phases train$' &&
-        pixelrnn info run/checkpoints/newest && contains out 'time  *give --rate, the images/s that .pixelrnn bench CONFIG --phases train. measures$' &&
+        pixelrnn info run && contains out '^    pixelrnn bench run/config.yaml --size 8 --channels 1 --phases train,evaluate$' &&
+        pixelrnn info run/checkpoints/newest && contains out '^ *.pixelrnn bench CONFIG --phases train,evaluate. measures$' &&
         pixelrnn info run/checkpoints/newest --json && contains out '"bench":null'
 }
 check "the command line of bench, for a config, a run and a model" bench_line

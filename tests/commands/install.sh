@@ -37,6 +37,11 @@ runs() {
 }
 check "the installed program finds its libraries" runs
 
+configs_have_their_bases() {
+    "$root/usr/bin/pixelrnn" info "$root/usr/share/pixelrnn/configs/cpu_pixelcnn.yaml" --height 8 --width 8 --channels 1 | grep 'pixelcnn, 4 layers, hidden 16, head 32'
+}
+check "the installed configs find their bases" configs_have_their_bases
+
 # ---- The library -----------------------------------------------------------------------------------------------------
 
 export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
@@ -88,7 +93,7 @@ check "completion of commands" completes 'pixelrnn tr' train
 check "completion of options" completes 'pixelrnn sample run --t' --temperature
 check "completion of words" completes 'pixelrnn pack images --split t' 'train test'
 check "completion of keys" completes 'pixelrnn train demo.yaml --set model.' \
-    'model.kind= model.layers= model.hidden= model.head= model.residual= model.skip='
+    'model.kind= model.layers= model.hidden= model.head= model.residual= model.skip= model.condition= model.classes= model.scale='
 check "completion of a key's words, after the equals sign" completes 'pixelrnn train demo.yaml --set model.kind=' 'pixelcnn row_lstm diagonal_bilstm'
 check "completion leaves files to bash" completes 'pixelrnn train de' ''
 

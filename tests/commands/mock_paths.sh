@@ -45,25 +45,19 @@ samples() {
 # an event, and a batch a clear and two downloads. A graph that gives other results than its operations leads to a
 # warning, and not to other samples.
 proves_rows() {
-    trains float32 && samples twice 6 && same "$(value twice graphs)" 15 && cp out summary &&
-        samples thrice 9 && ! grep warning err && same "$(value thrice graphs)" 23 &&
+    trains float32 && samples twice 6 && same "$(value twice graphs)" 16 && cp out summary &&
+        samples thrice 9 && ! grep warning err && same "$(value thrice graphs)" 24 &&
         same $(($(value thrice launches) - $(value twice launches))) $((8 * 3 + 3)) || return
     samples wrong 6 PX_MOCK_GRAPHS=wrong && same "$(grep -c '^warning' err)" 1 &&
         contains err '^warning: a captured graph gives other results than its operations; graphs are not used' &&
         same "$(value wrong graphs)" 1 && cmp wrong.npy twice.npy && diff <(tail -1 out) <(tail -1 summary)
 }
 
-# checks MESSAGE [VAR=VALUE...]: the verdict on recurrences on clusters that fail is to avoid them, for this reason
-checks() {
-    local message=$1
-    rm -rf cache
-    env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 "${@:2}" "$mock/pixelrnn" check --device cuda --clusters --limit 2 --json >out 2>err
-    contains out "\"clusters\":	false" && contains out "$message" && contains cache/pixelrnn/verdict-*.json '"avoid"' && contains cache/pixelrnn/verdict-*.json "$message"
-}
-
+# Clusters that hang, crash, give other results or take longer than the fused recurrence are avoided.
 judges_clusters() {
-    checks 'did not come to its end|did not end in 2 seconds' PX_MOCK_CLUSTERS=hang &&
-        checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && checks 'cluster recurrence \[rows, 1 images' PX_MOCK_CLUSTERS=wrong
+    limit=2 checks avoid 'did not come to its end|did not end in 2 seconds' PX_MOCK_CLUSTERS=hang &&
+        checks avoid 'ended by signal 6' PX_MOCK_CLUSTERS=crash && checks avoid 'cluster recurrence \[rows, 1 images' PX_MOCK_CLUSTERS=wrong &&
+        checks avoid '[0-9.]+ us a step, forward and backward; fused [0-9.]+ us' PX_MOCK_CLUSTERS=slow
 }
 
 # on_clusters FILE [ARGUMENT...]: trains on a GPU that has clusters; its counts are in FILE.counts
@@ -75,8 +69,8 @@ on_clusters() {
 # Clusters are used after a verdict of this driver alone, and a run goes on with what it began with.
 heeds_verdicts() {
     rm -rf cache run && on_clusters none -o run && counted none none clusters && contains err '^hint: .*`pixelrnn check` decides' || return
-    checks 'ended by signal 6' PX_MOCK_CLUSTERS=crash && on_clusters avoided -o avoided && counted avoided none clusters && ! grep '^hint: this GPU' err || return
-    sed -i 's/"avoid"/"use"/' cache/pixelrnn/verdict-*.json || return
+    checks avoid 'ended by signal 6' PX_MOCK_CLUSTERS=crash && on_clusters avoided -o avoided && counted avoided none clusters && ! grep '^hint: this GPU' err || return
+    checks use '[0-9.]+ us a step, forward and backward; fused [0-9.]+ us' PX_MOCK_STEP=slow || return
     on_clusters again -o run --resume --set train.steps=4 && counted again none clusters || return
     rm -rf run && on_clusters some -o run && counted some some clusters && ! grep '^hint: this GPU' err && contains run/checkpoints/newest/state.json '"clusters":	true' || return
     sed -i 's/CUDA 12/CUDA 11/' cache/pixelrnn/verdict-*.json
@@ -93,7 +87,7 @@ finds_a_wrong_step() {
 
 check 'the fused recurrence is used only if it agrees with the stepwise one' proves_steps
 check 'rows are sampled as graphs only if these agree with their operations' proves_rows
-check 'recurrences on clusters that hang, crash or are wrong are avoided' judges_clusters
+check 'recurrences on clusters that hang, crash, are wrong or slow are avoided' judges_clusters
 check 'a verdict allows them, for its driver' heeds_verdicts
 [ -n "${PX_TEST_SHORT:-}" ] || check 'a wrong fused step is found, and nothing else' finds_a_wrong_step
 finish

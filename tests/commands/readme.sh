@@ -123,6 +123,7 @@ reason() {
     *test-gpu* | *device=cuda* | *PX_TEST_DEVICE=cuda* | *PX_PARITY* | *compute-sanitizer*) echo "needs a GPU" ;;
     *baselines* | *plot.py*) echo "needs PyTorch or matplotlib" ;;
     *tensorboard*) echo "starts a server" ;;
+    *compare\ *\ -o\ *) ldconfig -p | grep -q libplplot.so.17 || echo "needs PLplot" ;;
     *make\ help) ;;
     cc\ * | ./example*) [ -e build/libpixelrnn.a ] && ! ldd "$program" | grep -q 'libasan\|libtsan' && "$program" --version | grep -q '^oneDNN *[0-9]' || echo "needs a release build with oneDNN" ;;
     make | make\ * | *\ make\ *) echo "builds, measures or tests" ;;

@@ -418,6 +418,7 @@ def config_seeds():
     yield "bad_documents.yaml", b"seed: 1\n---\nseed: 2\n"
     yield "bad_list.yaml", b"data: {train: [a, [b]]}\n"
     yield "bad_twice.yaml", b"seed: 1\nseed: 2\n"
+    yield "bad_base.yaml", b"base: other.yaml\nseed: 2\n"
 
 
 def model_seeds():
@@ -427,6 +428,7 @@ def model_seeds():
     yield "whole.safetensors", safetensors(tensors, said)
     yield "bad_step.safetensors", safetensors(tensors, {**said, "step": "1\n2"})
     yield "bad_config.safetensors", safetensors(tensors, {**said, "config": "seed: x"})
+    yield "bad_base.safetensors", safetensors(tensors, {**said, "config": "base: other.yaml"})
     yield "bad_format.safetensors", safetensors(tensors)
 
 

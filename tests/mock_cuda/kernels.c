@@ -97,6 +97,7 @@ static bool step_is(const char *value) {
 
 static void run_step(const void *args) {
     const step_work *work = args;
+    if (step_is("slow")) usleep(20000);
     const char *fault = px_step_emulated(work->kernel, &work->launch, &work->recurrence, work->step,
                                          (uint64_t)work->step);
     if (!fault && step_is("wrong") && work->step == 0)
@@ -130,6 +131,7 @@ static void run_clusters(const void *args) {
     const char *how = getenv("PX_MOCK_CLUSTERS");
     if (how && strcmp(how, "hang") == 0) sleep(1000);
     if (how && strcmp(how, "crash") == 0) abort();
+    if (how && strcmp(how, "slow") == 0) usleep(50000);
     const char *fault = px_recurrence_emulated(&work->recurrence, &work->cluster, work->backward, 1);
     if (how && strcmp(how, "wrong") == 0) memset(work->recurrence.direction[0].gates.data, 0, 2 * sizeof(uint16_t));
     if (!fault) return;

@@ -14,9 +14,10 @@
  *                       channels. With even, cuDNN has no engine for two images
  *   PX_MOCK_PRODUCTS    none: cuBLASLt has no algorithm for any GEMM
  *   PX_MOCK_PLANS       fail: cuDNN fails to plan, for another reason than lack of support
- *   PX_MOCK_GRAPHS      wrong: a graph leaves out the work that was captured first
- *   PX_MOCK_STEP        wrong: the fused recurrence step writes two wrong values; fail: it cannot be launched
- *   PX_MOCK_CLUSTERS    hang, crash or wrong: what a recurrence on clusters does
+ *   PX_MOCK_GRAPHS      wrong: a graph leaves out the work that was captured first; wrong:RANK: on this rank alone
+ *   PX_MOCK_STEP        wrong: the fused recurrence step writes two wrong values; fail: it cannot be launched; slow: it
+ *                       takes 20 ms more
+ *   PX_MOCK_CLUSTERS    hang, crash or wrong: what a recurrence on clusters does; slow: it takes 50 ms more
  *   PX_MOCK_CAPABILITY  the device's compute capability, 99 for 9.9 (default)
  *   PX_MOCK_NCCL        STEP:RANK: this step of NCCL fails on this rank (mock_nccl/nccl.c)
  *   PX_MOCK_COUNTS      a file to which the counts below are written at exit */

@@ -205,11 +205,17 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     return cudaSuccess;
 }
 
+/* PX_MOCK_GRAPHS is "wrong" on all ranks, or "wrong:RANK" on one. */
+static bool graphs_are_wrong(void) {
+    const char *asked = getenv("PX_MOCK_GRAPHS"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+    if (!asked || strncmp(asked, "wrong", 5) != 0) return false;
+    return asked[5] == '\0' || (rank && strcmp(asked + 6, rank) == 0);
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
-    const char *wrong = getenv("PX_MOCK_GRAPHS");
     if (!graph || flags) return mock_error(cudaErrorInvalidValue);
     list work = graph->work;
-    if (wrong && strcmp(wrong, "wrong") == 0 && work.first) work.first = work.first->next;
+    if (graphs_are_wrong() && work.first) work.first = work.first->next;
     *executable = mock_memory(sizeof **executable);
     **executable = (struct CUgraphExec_st){{0}};
     append_all(&(*executable)->work, &work);

@@ -93,7 +93,9 @@ static void free_graph(graph *g) {
 
 static px_status graph_begin(px_device *device) {
     px_test_graph_count.begun++;
-    if (mock.mode == PX_TEST_BEGIN_FAILS) return px_fail(device->ctx, PX_ERR_DEVICE, "mock: graph_begin fails");
+    if (mock.mode == PX_TEST_BEGIN_FAILS ||
+        (mock.mode == PX_TEST_BEGIN_FAILS_LATER && px_test_graph_count.begun % 2 == 0))
+        return px_fail(device->ctx, PX_ERR_DEVICE, "mock: graph_begin fails");
     mock.capturing = calloc(1, sizeof *mock.capturing);
     assert_non_null(mock.capturing);
     return PX_OK;

@@ -8,9 +8,11 @@
 typedef enum {
     PX_TEST_NO_GRAPHS,
     PX_TEST_GRAPHS,
-    PX_TEST_BEGIN_FAILS,  /* graph_begin fails */
-    PX_TEST_END_FAILS,    /* graph_end fails */
-    PX_TEST_WRONG_GRAPHS, /* a graph leaves out its last operation */
+    PX_TEST_BEGIN_FAILS,       /* graph_begin fails */
+    PX_TEST_BEGIN_FAILS_LATER, /* every second call of graph_begin fails */
+    PX_TEST_END_FAILS,         /* graph_end fails */
+    PX_TEST_WRONG_GRAPHS,      /* a graph leaves out its last operation */
+    PX_TEST_GRAPH_MODES
 } px_test_graph_mode;
 
 /* What the mock table of the device that was opened last has counted. */

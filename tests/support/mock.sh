@@ -4,6 +4,7 @@
 #   counted RUN some|none COUNT...   how often the mock did what tests/mock_cuda/mock.h lists
 #   value RUN COUNT                  one count
 #   trains PRECISION [VAR=VALUE...]  a short run of the program
+#   checks use|avoid MESSAGE [VAR=VALUE...]   the verdict on recurrences on clusters, and its reason
 
 counted() {
     local name found wrong=0
@@ -35,4 +36,14 @@ trains() {
     rm -rf run
     env PX_MOCK_COUNTS="$1.counts" "${@:2}" "$mock/pixelrnn" train train.yaml -o run --set precision="$1" >out 2>err || { cat err; return 1; }
     model=run/checkpoints/newest/model.safetensors
+}
+
+# checks use|avoid MESSAGE [VAR=VALUE...]: the verdict of `pixelrnn check` on recurrences on clusters, and its reason.
+# The verdict is in ./cache afterwards. limit: seconds for the check
+checks() {
+    local use=false
+    [ "$1" = avoid ] || use=true
+    rm -rf cache
+    env XDG_CACHE_HOME="$PWD/cache" PX_MOCK_CAPABILITY=90 "${@:3}" "$mock/pixelrnn" check --device cuda --clusters --limit "${limit:-60}" --json >out 2>err
+    contains out "\"clusters\":	$use" && contains out "$2" && contains cache/pixelrnn/verdict-*.json "\"$1\"" && contains cache/pixelrnn/verdict-*.json "$2"
 }

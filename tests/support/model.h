@@ -13,6 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A px_condition. */
+#define PX_TEST_CLASS(number)                                                                                          \
+    { .kind = PX_CONDITION_CLASS, .classes = (number) }
+#define PX_TEST_IMAGE(factor)                                                                                          \
+    { .kind = PX_CONDITION_IMAGE, .scale = (factor) }
+
 /* A spec for tables of cases, with or without a condition: PX_SPEC(PIXELCNN, 2, 5, 6, true, false, 6, 5, 1, 2,
  * PX_CLASSES(3)). */
 #define PX_SPEC(kind_, layers_, hidden_, head_, residual_, skip_, height_, width_, channels_, levels_, ...)            \
@@ -20,13 +26,8 @@
         .kind = PX_MODEL_##kind_, .layers = layers_, .hidden = hidden_, .head = head_, .residual = residual_,          \
         .skip = skip_, .height = height_, .width = width_, .channels = channels_, .levels = levels_, __VA_ARGS__       \
     }
-#define PX_CLASSES(count) .condition = PX_CLASS_CONDITION(count)
-#define PX_SCALE(factor)  .condition = PX_IMAGE_CONDITION(factor)
-/* A px_condition. */
-#define PX_CLASS_CONDITION(count)                                                                                      \
-    { .kind = PX_CONDITION_CLASS, .classes = count }
-#define PX_IMAGE_CONDITION(factor)                                                                                     \
-    { .kind = PX_CONDITION_IMAGE, .scale = factor }
+#define PX_CLASSES(count) .condition = PX_TEST_CLASS(count)
+#define PX_SCALE(factor)  .condition = PX_TEST_IMAGE(factor)
 
 /* A uniform number in (-1, 1), a function of seed and index. */
 static inline double px_test_number(uint64_t seed, uint64_t index) {

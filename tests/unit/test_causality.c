@@ -443,11 +443,11 @@ static px_model_spec case_of(int i) {
     static const struct {
         int height, width, channels;
         px_condition condition;
-    } conditional[CONDITIONS] = {{3, 5, 1, PX_CLASS_CONDITION(4)},
-                                 {4, 2, 3, PX_CLASS_CONDITION(2)},
-                                 {4, 8, 1, PX_IMAGE_CONDITION(2)},
-                                 {6, 2, 3, PX_IMAGE_CONDITION(2)},
-                                 {4, 16, 1, PX_IMAGE_CONDITION(4)}};
+    } conditional[CONDITIONS] = {{3, 5, 1, PX_TEST_CLASS(4)},
+                                 {4, 2, 3, PX_TEST_CLASS(2)},
+                                 {4, 8, 1, PX_TEST_IMAGE(2)},
+                                 {6, 2, 3, PX_TEST_IMAGE(2)},
+                                 {4, 16, 1, PX_TEST_IMAGE(4)}};
     px_model_spec s = {.kind = (px_model_kind)(i / 8),
                        .layers = 1 + i % 3,
                        .hidden = i % 4 < 2 ? 7 : 5,

@@ -96,11 +96,11 @@ int main(void) {
         px_condition condition;
     } cases[] = {{2, 3, 1, 3, {0}},
                  {2, 2, 3, 2, {0}},
-                 {3, 2, 1, 3, PX_CLASS_CONDITION(5)},
-                 {2, 2, 3, 2, PX_CLASS_CONDITION(3)},
-                 {2, 4, 1, 2, PX_IMAGE_CONDITION(2)},
-                 {2, 2, 1, 5, PX_IMAGE_CONDITION(2)},
-                 {2, 2, 3, 2, PX_IMAGE_CONDITION(2)}};
+                 {3, 2, 1, 3, PX_TEST_CLASS(5)},
+                 {2, 2, 3, 2, PX_TEST_CLASS(3)},
+                 {2, 4, 1, 2, PX_TEST_IMAGE(2)},
+                 {2, 2, 1, 5, PX_TEST_IMAGE(2)},
+                 {2, 2, 3, 2, PX_TEST_IMAGE(2)}};
     enum { SHAPES = sizeof cases / sizeof *cases, COUNT = 3 * SHAPES };
     static px_model_spec specs[COUNT];
     static char names[COUNT][192];

@@ -109,7 +109,7 @@ static trace trace_of(const test_case *c, px_test_graph_mode how) {
         const bool captures = how == PX_TEST_GRAPHS || how == PX_TEST_WRONG_GRAPHS;
         assert_int_equal(count->begun, KEYS);
         assert_int_equal(count->captured, captures ? KEYS : 0);
-        assert_int_equal(count->run, how == PX_TEST_GRAPHS ? LAUNCHES : how == PX_TEST_WRONG_GRAPHS ? KEYS : 0);
+        assert_int_equal(count->run, how == PX_TEST_GRAPHS ? LAUNCHES + KEYS : how == PX_TEST_WRONG_GRAPHS ? KEYS : 0);
         assert_int_equal(count->destroyed, count->captured);
         assert_int_equal(device->warning[0] != '\0', how == PX_TEST_WRONG_GRAPHS);
     }
@@ -193,9 +193,15 @@ static void a_wrong_graph_is_not_used(void **state) {
     if (!is_cpu) print_message("SKIP a wrong graph: only the mock table of operations can make one\n");
 }
 
+/* ---- Micro-batches and ranks ---- */
+
+enum { PARTS = 3, ITERATIONS = 5 };
+
+/* The other rank has the same gradients. */
 static int sums, finishes;
-static px_status count_sum(px_mpi *mpi, px_context *ctx, px_real *values, size_t count) {
-    (void)mpi, (void)ctx, (void)values, (void)count;
+static px_status double_values(px_mpi *mpi, px_context *ctx, px_real *values, size_t count) {
+    (void)mpi, (void)ctx;
+    for (size_t i = 0; i < count; i++) values[i] *= 2;
     sums++;
     return PX_OK;
 }
@@ -205,93 +211,112 @@ static px_status count_finish(px_mpi *mpi, px_context *ctx, px_reduction_times *
     return PX_OK;
 }
 
-/* With a reduction, the forward pass alone is captured, and the gradients of every step are summed over the ranks. */
-static void gradients_are_reduced_in_every_step(void **state) {
-    (void)state;
-    enum { REDUCED_STEPS = 4 };
-    static const px_mpi_ops ops = {.sum = count_sum, .finish = count_finish};
-    px_mpi mpi = {.ops = &ops, .count = 1};
-    px_context ctx = {0};
-    px_ranks ranks = {.ctx = &ctx, .mpi = &mpi};
-    const test_case c = case_of(1);
-    bool is_mock;
-    px_device *device = px_test_graph_device(&ctx, PX_REAL, PX_TEST_GRAPHS, &is_mock);
-    if (!is_mock) { /* CUDA would need NCCL */
-        px_device_close(device);
-        skip();
+/* How a step is divided. */
+typedef struct division {
+    int parts;     /* micro-batches */
+    size_t bucket; /* bytes */
+    bool reduced;  /* over ranks */
+} division;
+
+static void run_iteration(trace *t, px_step *step, const px_model_spec *spec, const division *by, int i) {
+    px_device *device = px_model_device(step->model);
+    const int images = by->parts * MAX_IMAGES;
+    double nats[PARTS * MAX_IMAGES];
+    uint8_t *levels = px_test_images(spec, images, 40 + (uint64_t)i);
+    uint8_t *conditions = px_test_conditions(spec, images, 50 + (uint64_t)i);
+    assert_ok(device->ctx, px_step_run(step, levels, conditions, images, i + 1, 0.01));
+    assert_ok(device->ctx, device->ops->download(device, nats, px_step_nats(step).data, (size_t)images * sizeof *nats));
+    trace_add(t, (size_t)images, px_element_double, nats);
+    trace_add_tensor(t, device, px_model_weights(step->model));
+    if (by->reduced) {
+        const px_tensor norm = px_reduction_norm(step->reduction);
+        assert_ok(device->ctx, device->ops->download(device, nats, norm.data, sizeof *nats));
+        trace_add(t, 1, px_element_double, nats);
+        assert_int_equal(finishes, i + 1);
+        assert_int_equal(sums % (i + 1), 0); /* the same number in each step, whether it is captured or not */
     }
-    px_model *model = px_test_model(device, &c.model, 3);
-    px_optimizer *optimizer;
-    px_reduction *reduction;
-    uint8_t *levels = px_test_images(&c.model, MAX_IMAGES, 4);
-    assert_ok(&ctx, px_model_reserve(model, MAX_IMAGES, PX_PURPOSE_TRAIN));
-    assert_ok(&ctx, px_optimizer_create(model, &c.optimizer, &optimizer));
-    assert_ok(&ctx, px_reduction_create(&ranks, device, px_model_gradients(model), 1, &reduction));
-    px_step step = {.model = model, .optimizer = optimizer, .reduction = reduction};
-    for (int i = 1; i <= REDUCED_STEPS; i++) {
-        const int before = sums;
-        assert_ok(&ctx, px_step_run(&step, levels, NULL, MAX_IMAGES, i, 0.01));
-        assert_true(sums > before);
-        assert_int_equal(finishes, i);
-    }
-    assert_int_equal(px_test_graph_count.captured, 1);
-    assert_int_equal(px_test_graph_count.run, REDUCED_STEPS - 1);
-    px_graph_release(&step.graph, device);
-    px_reduction_destroy(reduction);
-    px_optimizer_destroy(optimizer);
-    px_model_destroy(model);
-    px_device_close(device);
+    t->ends[i] = t->count;
+    free(conditions);
     free(levels);
 }
 
-enum { PARTS = 3, ACCUMULATED_STEPS = 5 };
+/* A step has a graph of the first micro-batches, and one of the last micro-batch and the update. Ranks divide the
+ * latter after each bucket, and before the update. Each is launched twice in its second run. */
+static void expect_launches(const division *by, px_test_graph_mode how) {
+    const px_test_graph_counts *count = &px_test_graph_count;
+    const int whole = by->parts > 1, parts = by->reduced ? sums / ITERATIONS + 2 : 1;
+    if (how == PX_TEST_GRAPHS) {
+        assert_int_equal(count->captured, whole + parts);
+        assert_int_equal(count->run, ITERATIONS * ((by->parts - 1) * whole + parts));
+    } else if (how == PX_TEST_WRONG_GRAPHS) {
+        assert_int_equal(count->run, whole + parts);
+    } else { /* the capture of the step fails */
+        assert_int_equal(count->run, how == PX_TEST_BEGIN_FAILS_LATER ? ITERATIONS * (by->parts - 1) : 0);
+    }
+    assert_int_equal(count->destroyed, count->captured);
+}
 
-/* Steps of three micro-batches: two graphs are captured, of a pass and of the last pass with the update. */
-static trace trace_of_accumulation(const test_case *c, px_test_graph_mode how) {
+static trace trace_of_divided(const test_case *c, const division *by, px_test_graph_mode how) {
+    static const px_mpi_ops ops = {.sum = double_values, .finish = count_finish};
+    px_mpi mpi = {.ops = &ops, .count = 1};
     px_context ctx = {0};
+    px_ranks ranks = {.ctx = &ctx, .mpi = &mpi};
     trace t = {0};
     px_optimizer *optimizer;
-    px_accumulation *accumulation;
+    px_accumulation *accumulation = NULL;
+    px_reduction *reduction = NULL;
     bool is_mock;
-    const px_test_graph_counts *count = &px_test_graph_count;
     px_device *device = px_test_graph_device(&ctx, c->activation, how, &is_mock);
     px_model *model = px_test_model(device, &c->model, 3);
+    sums = finishes = 0;
     assert_ok(&ctx, px_model_reserve(model, MAX_IMAGES, PX_PURPOSE_TRAIN));
     assert_ok(&ctx, px_optimizer_create(model, &c->optimizer, &optimizer));
-    assert_ok(&ctx, px_accumulation_create(model, PARTS, MAX_IMAGES, &accumulation));
-    px_model_set_global_batch(model, PARTS * MAX_IMAGES);
-    px_step step = {.model = model, .optimizer = optimizer, .accumulation = accumulation};
-    for (int i = 0; i < ACCUMULATED_STEPS; i++) {
-        double nats[PARTS * MAX_IMAGES];
-        uint8_t *levels = px_test_images(&c->model, PARTS * MAX_IMAGES, 40 + (uint64_t)i);
-        uint8_t *conditions = px_test_conditions(&c->model, PARTS * MAX_IMAGES, 40 + (uint64_t)i);
-        assert_ok(&ctx, px_step_run(&step, levels, conditions, PARTS * MAX_IMAGES, i + 1, 0.01));
-        assert_ok(&ctx, device->ops->download(device, nats, px_step_nats(&step).data, sizeof nats));
-        trace_add(&t, PARTS * MAX_IMAGES, px_element_double, nats);
-        trace_add_tensor(&t, device, px_model_weights(model));
-        t.ends[i] = t.count;
-        free(levels);
-        free(conditions);
-    }
-    if (is_mock) assert_int_equal(count->captured, how == PX_TEST_GRAPHS ? 2 : 0);
-    if (is_mock && how == PX_TEST_GRAPHS) /* the second pass of the first step proves the graph of a pass */
-        assert_int_equal(count->run, (PARTS - 1) * ACCUMULATED_STEPS - 1 + ACCUMULATED_STEPS - 1);
+    if (by->parts > 1) assert_ok(&ctx, px_accumulation_create(model, by->parts, MAX_IMAGES, &accumulation));
+    if (by->reduced)
+        assert_ok(&ctx, px_reduction_create(&ranks, device, px_model_gradients(model), by->bucket, &reduction));
+    px_model_set_global_batch(model, by->parts * MAX_IMAGES);
+    px_step step = {.model = model, .optimizer = optimizer, .reduction = reduction, .accumulation = accumulation};
+    for (int i = 0; i < ITERATIONS; i++) run_iteration(&t, &step, &c->model, by, i);
+    assert_string_equal(ctx.message, "");
+    assert_int_equal(device->warning[0] != '\0', how == PX_TEST_WRONG_GRAPHS);
     px_graph_release(&step.graph, device);
     px_accumulation_destroy(accumulation);
+    px_reduction_destroy(reduction);
+    if (is_mock) expect_launches(by, how);
     px_optimizer_destroy(optimizer);
     px_model_destroy(model);
     px_device_close(device);
     return t;
 }
 
+static void compare_divided(const test_case *c, const division *by, px_test_graph_mode how) {
+    trace plain = trace_of_divided(c, by, PX_TEST_NO_GRAPHS), graphs = trace_of_divided(c, by, how);
+    expect_same(c, &plain, &graphs);
+    free(plain.values);
+    free(graphs.values);
+}
+
 static void accumulation_with_graphs_gives_the_same_bits(void **state) {
     (void)state;
     for (int i = 0; i < CASES; i++) {
         const test_case c = case_of(i);
-        trace plain = trace_of_accumulation(&c, PX_TEST_NO_GRAPHS), graphs = trace_of_accumulation(&c, PX_TEST_GRAPHS);
-        expect_same(&c, &plain, &graphs);
-        free(plain.values);
-        free(graphs.values);
+        compare_divided(&c, &(division){.parts = PARTS}, PX_TEST_GRAPHS);
+    }
+}
+
+/* Whether captures succeed, fail at some part or give other results, each rank sums its gradients once a step. */
+static void ranks_with_graphs_give_the_same_bits(void **state) {
+    (void)state;
+    px_context ctx = {0};
+    px_device *device = px_test_device(&ctx);
+    const bool is_cpu = strcmp(device->kind, "cpu") == 0;
+    px_device_close(device);
+    if (!is_cpu) skip(); /* CUDA would need NCCL */
+    for (int i = 0; i < CASES; i++) {
+        const test_case c = case_of(i);
+        const division by = {.parts = i & 1 ? PARTS : 1, .bucket = i & 2 ? 1 : 1 << 30, .reduced = true};
+        for (px_test_graph_mode how = PX_TEST_GRAPHS; how < PX_TEST_GRAPH_MODES; how++)
+            if (how == PX_TEST_GRAPHS || i < 4) compare_divided(&c, &by, how);
     }
 }
 
@@ -299,6 +324,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accumulation_with_graphs_gives_the_same_bits), cmocka_unit_test(graphs_give_the_same_bits),
         cmocka_unit_test(a_failed_capture_is_not_repeated), cmocka_unit_test(a_wrong_graph_is_not_used),
-        cmocka_unit_test(gradients_are_reduced_in_every_step)};
+        cmocka_unit_test(ranks_with_graphs_give_the_same_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

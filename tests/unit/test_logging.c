@@ -218,6 +218,135 @@ static void events_read_back(void **state) {
     px_metrics_close(resumed);
 }
 
+/* A part of a message in protobuf's wire format. */
+typedef struct wire {
+    const uint8_t *bytes;
+    size_t size;
+} wire;
+
+static uint64_t read_varint(wire *message) {
+    uint64_t value = 0;
+    for (int shift = 0;; shift += 7) {
+        assert_true(message->size > 0 && shift < 64);
+        const uint8_t byte = *message->bytes++;
+        message->size--;
+        value |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128) return value;
+    }
+}
+
+/* Returns the index-th field of this number: its bytes, or for a varint {NULL, value}. All fields are read, so that the
+ * rest of the message is checked, too. */
+static wire field_at(wire message, uint64_t number, int index) {
+    wire found = {NULL, 0};
+    while (message.size > 0) {
+        const uint64_t tag = read_varint(&message);
+        wire value = {NULL, 0};
+        const size_t fixed = (tag & 7) == 1 ? 8 : (tag & 7) == 5 ? 4 : 0;
+        if ((tag & 7) == 0)
+            value.size = read_varint(&message);
+        else
+            value = (wire){message.bytes, fixed};
+        if ((tag & 7) == 2) {
+            value.size = read_varint(&message);
+            value.bytes = message.bytes;
+        }
+        if (value.bytes) {
+            assert_true(value.size <= message.size);
+            message.bytes += value.size;
+            message.size -= value.size;
+        }
+        if (tag >> 3 == number && index-- == 0) found = value;
+    }
+    return found;
+}
+
+static wire field(wire message, uint64_t number) { return field_at(message, number, 0); }
+
+static void assert_text(wire found, const char *expected) {
+    assert_non_null(found.bytes);
+    assert_int_equal(found.size, strlen(expected));
+    assert_memory_equal(found.bytes, expected, found.size);
+}
+
+/* Returns the data of a plugin in the next event, whose tag and dtype are checked. The event is kept in a buffer. */
+static wire read_plugin(FILE *file, const char *tag, const char *plugin, size_t dtype, wire *tensor) {
+    static uint8_t data[1 << 16];
+    uint32_t crc;
+    uint64_t length;
+    assert_int_equal(fread(&length, sizeof length, 1, file), 1);
+    assert_int_equal(fread(&crc, sizeof crc, 1, file), 1);
+    assert_true(length <= sizeof data);
+    assert_int_equal(fread(data, 1, length, file), length);
+    assert_int_equal(fread(&crc, sizeof crc, 1, file), 1);
+    const wire event = {data, length};
+    const wire value = field(field(event, 5), 1); /* summary, value */
+    assert_int_equal(field(event, 2).size, 7);    /* step */
+    assert_text(field(value, 1), tag);
+    const wire metadata = field(value, 9), plugin_data = field(metadata, 1);
+    assert_int_equal(field(metadata, 4).size, 2); /* the class tensor */
+    assert_text(field(plugin_data, 1), plugin);
+    *tensor = field(value, 8);
+    assert_int_equal(field(*tensor, 1).size, dtype);
+    return field(plugin_data, 2);
+}
+
+/* Returns the value of a key in the session's map. */
+static wire hparam(wire session, const char *key) {
+    for (int i = 0;; i++) {
+        const wire entry = field_at(session, 1, i), name = field(entry, 1);
+        if (!entry.bytes) fail_msg("no key %s", key);
+        if (name.size == strlen(key) && memcmp(name.bytes, key, name.size) == 0) return field(entry, 2);
+    }
+}
+
+/* The numbers of fields are those of TensorBoard's summary.proto, tensor.proto, api.proto and plugin_data.proto. */
+static void the_config_is_a_text_and_hyperparameters(void **state) {
+    (void)state;
+    char pattern[128], text[1 << 13];
+    double rate;
+    glob_t found;
+    wire tensor;
+    px_config config;
+    px_config_default(&config);
+    config.train.learning_rate = 0.125;
+    px_metrics *metrics = open_metrics(7);
+    assert_int_equal(px_metrics_config(metrics, 7, &config), PX_OK);
+    snprintf(pattern, sizeof pattern, "%s/events.out.tfevents.*", px_test_folder);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    FILE *file = fopen(found.gl_pathv[0], "rb");
+    assert_head(file, 8);
+
+    char *yaml = px_config_text(&config);
+    snprintf(text, sizeof text, "```yaml\n%s```\n", yaml);
+    free(yaml);
+    read_plugin(file, "config", "text", 7, &tensor);
+    assert_text(field(tensor, 8), text);
+
+    const wire experiment = field(read_plugin(file, "_hparams_/experiment", "hparams", 1, &tensor), 2);
+    assert_non_null(field(field(tensor, 2), 2).bytes); /* one dimension, of size 0 */
+    int keys = 0, first_columns = 0;
+    for (wire info; (info = field_at(experiment, 4, keys)).bytes; keys++) first_columns += field(info, 7).size == 1;
+    assert_int_equal(first_columns, 5);
+    assert_text(field(field_at(experiment, 4, 0), 1), "name");
+    assert_text(field(field_at(experiment, 4, 0), 3), "what the run is called");
+    assert_int_equal(field(field_at(experiment, 4, 0), 4).size, 1); /* a string */
+    assert_int_equal(field(field_at(experiment, 4, 1), 4).size, 3); /* the seed, a number */
+    assert_text(field(field(field_at(experiment, 5, 0), 1), 2), "validation/nats_per_image");
+
+    const wire session = field(read_plugin(file, "_hparams_/session_start_info", "hparams", 1, &tensor), 3);
+    memcpy(&rate, field(hparam(session, "train.learning_rate"), 2).bytes, sizeof rate);
+    assert_true(rate == 0.125);
+    assert_text(field(hparam(session, "model.kind"), 3), "diagonal_bilstm");
+    assert_int_equal(field(hparam(session, "model.residual"), 4).size, 1);
+    assert_null(field_at(session, 1, keys).bytes);
+    assert_non_null(field_at(session, 1, keys - 1).bytes);
+    assert_int_equal(fgetc(file), EOF);
+    fclose(file);
+    globfree(&found);
+    px_metrics_close(metrics);
+}
+
 /* ---- Grids of images ---- */
 
 static const px_grid_layout layouts[] = {
@@ -477,6 +606,8 @@ int main(void) {
         cmocka_unit_test(metrics_need_their_folder),
         cmocka_unit_test(crc32c_of_known_texts),
         cmocka_unit_test_setup_teardown(events_read_back, px_test_folder_make, px_test_folder_remove),
+        cmocka_unit_test_setup_teardown(the_config_is_a_text_and_hyperparameters, px_test_folder_make,
+                                        px_test_folder_remove),
         cmocka_unit_test(grids_hold_their_images),
         cmocka_unit_test(impossible_grids_are_refused),
         cmocka_unit_test_setup_teardown(grid_is_written_to_a_file, px_test_folder_make, px_test_folder_remove),

@@ -28,7 +28,7 @@ static px_model_spec spec_of(int kind, int layers, int hidden, int height, int w
 /* Spec number i of each kind without a condition, with a class, and with an image at 1/2. */
 enum { CONDITIONED = 9 };
 static px_model_spec conditioned_spec(int i, int layers, int channels) {
-    static const px_condition conditions[] = {{0}, PX_CLASS_CONDITION(3), PX_IMAGE_CONDITION(2)};
+    static const px_condition conditions[] = {{0}, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
     px_model_spec spec = spec_of(i % 3, layers, 5, 4, 6, channels);
     spec.condition = conditions[i / 3];
     return spec;
@@ -109,7 +109,7 @@ static void test_initialise(void **state) {
     f.device = px_test_device(&f.ctx);
     for (int i = 0; i < 12; i++) {
         px_model_spec spec = spec_of(i / 2 % 3, 2, i % 2 ? 20 : 17, 6, 4, i % 2 ? 3 : 1);
-        if (i >= 6) spec.condition = (px_condition)PX_IMAGE_CONDITION(2);
+        if (i >= 6) spec.condition = (px_condition)PX_TEST_IMAGE(2);
         px_model *model;
         assert_ok(&f.ctx, px_model_create(f.device, &spec, &model));
         const px_parameters *parameters = px_model_parameters(model);
@@ -144,10 +144,10 @@ static void test_impossible_specs(void **state) {
     fixture f = {0};
     f.device = px_test_device(&f.ctx);
     const px_model_spec good = spec_of(0, 1, 3, 4, 3, 1);
-    static const px_condition impossible[] = {PX_CLASS_CONDITION(0), PX_CLASS_CONDITION(PX_MAX_CLASSES + 1),
-                                              PX_IMAGE_CONDITION(0), PX_IMAGE_CONDITION(1),
-                                              PX_IMAGE_CONDITION(6), PX_IMAGE_CONDITION(128),
-                                              PX_IMAGE_CONDITION(2)};
+    static const px_condition impossible[] = {PX_TEST_CLASS(0), PX_TEST_CLASS(PX_MAX_CLASSES + 1),
+                                              PX_TEST_IMAGE(0), PX_TEST_IMAGE(1),
+                                              PX_TEST_IMAGE(6), PX_TEST_IMAGE(128),
+                                              PX_TEST_IMAGE(2)};
     static const char *const messages[] = {"channels",
                                            "data.levels",
                                            "data.levels",
@@ -419,7 +419,7 @@ static px_real *run_once(px_model *model, const uint8_t *levels, const uint8_t *
 /* Runs with 1, 2, 3 threads, and twice on one model, give the same bits. The model is large enough that all products
  * and kernels are divided between threads. */
 static void test_same_bits(void **state) {
-    static const px_condition conditions_of[] = {{0}, PX_CLASS_CONDITION(9), PX_IMAGE_CONDITION(4)};
+    static const px_condition conditions_of[] = {{0}, PX_TEST_CLASS(9), PX_TEST_IMAGE(4)};
     const int number = (int)(intptr_t)*state;
     px_model_spec spec = spec_of(number % 3, 2, 33, 12, 16, 3);
     spec.condition = conditions_of[number / 3];

@@ -87,7 +87,7 @@ static void launchers_are_detected(void **state) {
 
 /* ---- Gradients in one process ---- */
 
-static const px_condition conditions_of[] = {{0}, PX_CLASS_CONDITION(3), PX_IMAGE_CONDITION(2)};
+static const px_condition conditions_of[] = {{0}, PX_TEST_CLASS(3), PX_TEST_IMAGE(2)};
 enum { SPECS = sizeof conditions_of / sizeof *conditions_of };
 
 static px_model_spec spec_of(int number) {
@@ -259,7 +259,9 @@ static void gpu_used_by_two_ranks_is_detected(void **state) {
     char expected[64];
     assert_ok(&context, px_ranks_check_device(ranks, &(px_device){.ctx = &context, .kind = "cpu"}));
     snprintf(device.identity, sizeof device.identity, "%d", rank);
+    device.paths = PX_PATH_CUDA | (rank < count - 1 ? PX_PATH_CLUSTER : 0u);
     assert_ok(&context, px_ranks_check_device(ranks, &device));
+    assert_int_equal(device.paths, PX_PATH_CUDA); /* those of the last rank */
     if (count == 1) return;
     snprintf(device.identity, sizeof device.identity, "%d", rank % (count - 1));
     assert_int_equal(px_ranks_check_device(ranks, &device), PX_ERR_CONFIG);

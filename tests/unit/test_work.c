@@ -90,7 +90,7 @@ static void check_step(px_context *ctx, const px_model_spec *spec) {
 
 static void test_steps(void **state) {
     (void)state;
-    static const px_condition conditions[] = {{0}, PX_CLASS_CONDITION(7), PX_IMAGE_CONDITION(2), PX_IMAGE_CONDITION(4)};
+    static const px_condition conditions[] = {{0}, PX_TEST_CLASS(7), PX_TEST_IMAGE(2), PX_TEST_IMAGE(4)};
     px_context ctx = {""};
     for (int i = 0; i < 24; i++)
         check_step(&ctx, &(px_model_spec){.kind = (px_model_kind)(i / 8),
