@@ -552,21 +552,21 @@ enum { PX_LIMIT_NAME = 256 };
 struct px_device {
     const px_device_ops *ops;
     px_context *ctx;
-    px_type activation;    /* PX_REAL or PX_BF16 */
-    const char *kind;      /* "cpu" or "cuda" */
-    char description[128]; /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
-    char versions[96];     /* CUDA: of driver, runtime, cuBLASLt and cuDNN; "" on the CPU */
-    char identity[64];     /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
-    size_t memory;         /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
-    size_t held;           /* bytes that arenas have allocated */
-    bool tf32;             /* CUDA may multiply float32 operands in TF32; set before the first operation */
-    unsigned paths;        /* px_path: the paths besides the plain ones that it may take */
-    int workers;           /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
-    size_t workspace;      /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
-    int capability;        /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
-    int multiprocessors;   /* CUDA */
-    size_t shared;         /* CUDA: maximum bytes of shared memory a block */
-    int clusters[4];       /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
+    px_type activation;     /* PX_REAL or PX_BF16 */
+    const char *kind;       /* "cpu" or "cuda" */
+    char description[128];  /* the processor or GPU, e.g. "NVIDIA H200, 132 multiprocessors, 139.8 GiB" */
+    char versions[96];      /* CUDA: of driver, runtime, cuBLASLt and cuDNN; "" on the CPU */
+    char identity[64];      /* the GPU's UUID in hexadecimal, equal in all processes; "" if processes may share */
+    size_t memory;          /* bytes that may be allocated: the GPU's memory, or the limit when the device opened */
+    size_t held;            /* bytes that arenas have allocated */
+    bool tf32;              /* CUDA may multiply float32 operands in TF32; set before the first operation */
+    unsigned paths;         /* px_path: the paths besides the plain ones that it may take */
+    int workers;            /* threads that can run operations in parallel, each on its own tensors; 1 on CUDA */
+    size_t workspace;       /* bytes that the device allocates for itself: workspaces of libraries and of im2col */
+    int capability;         /* CUDA: compute capability, 90 for 9.0; 0 on the CPU */
+    int multiprocessors;    /* CUDA */
+    size_t shared;          /* CUDA: maximum bytes of shared memory a block */
+    int clusters[4];        /* compute capability 9.0: how many clusters of 1, 2, 4 and 8 blocks run at a time */
     struct px_graph *graph; /* the one whose operations are issued now (host/device/graph.h), or NULL */
     char warning[PX_DEVICE_WARNING]; /* of px_device_warning */
     char limit[PX_LIMIT_NAME]; /* the limit that `memory` comes from, e.g. "this machine's memory"; "": the GPU's own */
