@@ -13,7 +13,7 @@ enum { MARGIN = 1, MARGIN_GREY = 128, SMALL = 64, PNG_LIMIT = 1 << 30 /* stb cou
 /* The whole grid, in pixels. */
 typedef struct canvas {
     uint8_t *pixels; /* [height, width, channels] */
-    int height, width, channels, columns, scale;
+    int height, width, channels, rows, columns, scale;
 } canvas;
 
 static px_status plan_grid(px_context *ctx, const px_grid_layout *layout, canvas *grid) {
@@ -29,9 +29,10 @@ static px_status plan_grid(px_context *ctx, const px_grid_layout *layout, canvas
     grid->channels = layout->channels;
     grid->scale = layout->scale > 0 ? layout->scale : scale > 1 ? scale : 1;
     grid->columns = layout->columns > 0 ? layout->columns : columns;
+    if (layout->rows > 0) grid->columns = (layout->images + layout->rows - 1) / layout->rows;
+    grid->rows = layout->rows > 0 ? layout->rows : (layout->images + grid->columns - 1) / grid->columns;
     /* In double, because the product may exceed any integer type. A PNG row is its pixels and one filter byte. */
-    double rows = ceil((double)layout->images / grid->columns);
-    double height = rows * ((double)layout->height * grid->scale + MARGIN) + MARGIN;
+    double height = grid->rows * ((double)layout->height * grid->scale + MARGIN) + MARGIN;
     double width = grid->columns * ((double)layout->width * grid->scale + MARGIN) + MARGIN;
     if (height * (width * grid->channels + 1) > PNG_LIMIT)
         return px_fail(ctx, PX_ERR_SHAPE,
@@ -50,8 +51,10 @@ px_status px_png_grid_check(px_context *ctx, const px_grid_layout *layout) {
 static void draw_image(const canvas *grid, const px_grid_layout *layout, const uint8_t *pixels, int index) {
     const size_t channels = (size_t)grid->channels, stride = (size_t)grid->width * channels;
     const size_t scale = (size_t)grid->scale, height = (size_t)layout->height, width = (size_t)layout->width;
-    size_t top = (size_t)(index / grid->columns) * (height * scale + MARGIN) + MARGIN;
-    size_t left = (size_t)(index % grid->columns) * (width * scale + MARGIN) + MARGIN;
+    const int row = layout->rows > 0 ? index % grid->rows : index / grid->columns;
+    const int column = layout->rows > 0 ? index / grid->rows : index % grid->columns;
+    size_t top = (size_t)row * (height * scale + MARGIN) + MARGIN;
+    size_t left = (size_t)column * (width * scale + MARGIN) + MARGIN;
     const uint8_t *image = pixels + (size_t)index * height * width * channels;
 
     for (size_t y = 0; y < height * scale; y++) {

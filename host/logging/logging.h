@@ -79,7 +79,9 @@ uint32_t px_crc32c(const void *data, size_t bytes);
 typedef struct px_grid_layout {
     int images, height, width, channels;
     int columns; /* images in a row of the grid; 0: ceil(sqrt(images * height / width)), at most images */
-    int scale;   /* a pixel becomes scale x scale pixels; 0: (64 + side / 2) / side of the longer side, at least 1 */
+    int rows;  /* not 0: so many rows, and image n is in row n % rows, as classes are. 0: image n is in row n / columns
+                */
+    int scale; /* a pixel becomes scale x scale pixels; 0: (64 + side / 2) / side of the longer side, at least 1 */
 } px_grid_layout;
 
 /* Encodes images uint8 [images, height, width, channels], channels 1 or 3, as a PNG of a grid with one-pixel margins.

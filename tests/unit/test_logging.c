@@ -357,15 +357,19 @@ static const px_grid_layout layouts[] = {
     {.images = 6, .height = 80, .width = 20, .channels = 3, .columns = 0, .scale = 0},
     {.images = 2, .height = 4, .width = 4, .channels = 3, .columns = 5, .scale = 1},
     {.images = 2, .height = 40, .width = 2, .channels = 1, .columns = 0, .scale = 0},
+    {.images = 6, .height = 3, .width = 2, .channels = 3, .rows = 3, .scale = 1},
+    {.images = 5, .height = 2, .width = 3, .channels = 1, .rows = 2, .scale = 2},
 };
 
 /* Columns, rows and scale of each layout above. */
-static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1}, {5, 1, 1}, {2, 1, 2}};
+static const int grids[][3] = {{2, 3, 1}, {3, 2, 3}, {1, 1, 64}, {4, 3, 2}, {5, 2, 1},
+                               {5, 1, 1}, {2, 1, 2}, {2, 3, 1},  {3, 2, 2}};
 
 /* Returns the expected value of pixel (y, x, c) of the grid. */
 static uint8_t expected(const px_grid_layout *layout, const int *grid, const uint8_t *pixels, int y, int x, int c) {
     int pitch_y = layout->height * grid[2] + 1, pitch_x = layout->width * grid[2] + 1;
-    int index = y / pitch_y * grid[0] + x / pitch_x;
+    int row = y / pitch_y, column = x / pitch_x;
+    int index = layout->rows > 0 ? column * grid[1] + row : row * grid[0] + column;
     if (y % pitch_y == 0 || x % pitch_x == 0 || index >= layout->images) return 128;
     int inner_y = (y % pitch_y - 1) / grid[2], inner_x = (x % pitch_x - 1) / grid[2];
     return pixels[((index * layout->height + inner_y) * layout->width + inner_x) * layout->channels + c];
