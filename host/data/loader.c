@@ -78,17 +78,16 @@ static int images_from(const px_loader *loader, size_t first) {
     return (int)images;
 }
 
-/* Augments an image, writes its condition, and converts its pixels to levels, in place. */
-static void to_levels(const px_loader *loader, uint8_t *pixels, location p, uint8_t *condition) {
-    const px_source *source = loader->source;
-    const px_loader_options *o = &loader->options;
-    if (o->flip) px_augment_flip(pixels, source->height, source->width, source->channels, o->seed, p.epoch, p.index);
+void px_loader_prepare(const px_source *source, const px_loader_options *o, uint64_t epoch, size_t index,
+                       uint8_t *pixels, uint8_t *condition) {
+    const size_t bytes = (size_t)source->height * (size_t)source->width * (size_t)source->channels;
+    if (o->flip) px_augment_flip(pixels, source->height, source->width, source->channels, o->seed, epoch, index);
     if (o->binarize) {
-        px_augment_binarize(pixels, loader->image_bytes, o->seed, p.epoch, p.index);
-        for (size_t i = 0; i < loader->image_bytes; i++) pixels[i] = pixels[i] ? 255 : 0;
+        px_augment_binarize(pixels, bytes, o->seed, epoch, index);
+        for (size_t i = 0; i < bytes; i++) pixels[i] = pixels[i] ? 255 : 0;
     }
-    px_source_condition(source, p.index, pixels, &o->condition, o->levels, condition);
-    for (size_t i = 0; i < loader->image_bytes; i++) pixels[i] = px_quantise(pixels[i], o->levels);
+    px_source_condition(source, index, pixels, &o->condition, o->levels, condition);
+    for (size_t i = 0; i < bytes; i++) pixels[i] = px_quantise(pixels[i], o->levels);
 }
 
 static px_status fill(const px_loader *loader, slot *s) {
@@ -99,7 +98,8 @@ static px_status fill(const px_loader *loader, slot *s) {
         uint8_t *pixels = s->levels + (size_t)n * loader->image_bytes;
         location p = locate(loader, position_of(loader, s->step, n));
         PX_TRY(loader->source->read(loader->source, &s->ctx, p.index, pixels));
-        to_levels(loader, pixels, p, conditions + (size_t)n * loader->condition_bytes);
+        px_loader_prepare(loader->source, &loader->options, p.epoch, p.index, pixels,
+                          conditions + (size_t)n * loader->condition_bytes);
     }
     s->batch = (px_batch){.images = images,
                           .levels = s->levels,

@@ -78,6 +78,11 @@ void px_augment_flip(uint8_t *pixels, int height, int width, int channels, uint6
  * (1 + i / 4)). */
 void px_augment_binarize(uint8_t *values, size_t count, uint64_t seed, uint64_t epoch, size_t index);
 
+/* Prepares image `index` of a source as the loader's batches hold it: flips and binarises its pixels as the options
+ * say, writes its condition (px_condition_bytes bytes), and replaces the pixels by levels. */
+void px_loader_prepare(const px_source *source, const px_loader_options *options, uint64_t epoch, size_t index,
+                       uint8_t *pixels, uint8_t *condition);
+
 /* The level of an 8-bit value: floor(value * levels / 256). */
 static inline uint8_t px_quantise(uint8_t value, int levels) { return (uint8_t)(value * levels / 256); }
 
