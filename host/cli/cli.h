@@ -176,6 +176,7 @@ typedef struct px_model_command {
     px_access access;                              /* how it reads them */
 
     /* Values of options. */
+    px_arguments models; /* the positionals: MODEL; of sample, a chain */
     px_arguments settings, data;
     const char *out; /* the output file, or NULL */
 
@@ -187,9 +188,14 @@ typedef struct px_model_command {
     px_source *source; /* NULL unless reads_data */
 } px_model_command;
 
-/* Parses the arguments, checks that the output can be written, loads MODEL onto the device of its config, opens the
- * data, calls run, and closes everything. The ranks agree on each failure. */
+/* Parses the arguments, checks that the output can be written, loads the last MODEL onto the device of its config,
+ * opens the data, calls run, and closes everything. The ranks agree on each failure. */
 px_status px_cli_run_model(px_model_command *c, int count, char **arguments);
+
+/* Loads a model that `name` names, with the settings of --set, and writes the path of its file and its metadata. Opens
+ * c->device by its config unless it is open. After an error *model is NULL. Destroy with px_model_destroy. */
+px_status px_cli_load_model(px_model_command *c, const char *name, char path[PX_PATH], px_model_info *info,
+                            px_model **model);
 
 /* Prints a blank and a word of a command line, in quotes if a shell would change it. */
 void px_cli_print_word(FILE *out, const char *word);

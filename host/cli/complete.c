@@ -16,8 +16,9 @@ typedef struct complete_values {
     const char *keep_option;
     int64_t completions, images, first; /* first: of the images; negative: they are chosen by the seed */
 
-    size_t *chosen; /* [images], indices of the originals in the source */
-    uint8_t *keep;  /* [H, W], 1: the pixel is given */
+    size_t *chosen;  /* [images], indices of the originals in the source */
+    uint8_t *keep;   /* [H, W], 1: the pixel is given */
+    uint8_t *pixels; /* [H, W, C] of one image, for its condition */
 } complete_values;
 
 static const px_option options[] = {
@@ -43,6 +44,19 @@ static px_status read_original(px_sampling *s, int index, uint8_t *pixels) {
     const complete_values *v = (complete_values *)s;
     px_source *source = s->base.source;
     return source->read(source, s->base.ctx, v->chosen[index / v->completions], pixels);
+}
+
+/* Writes the condition of the original that sample `index` completes, as an evaluation of the original has it. */
+static px_status read_condition(px_sampling *s, int index, uint8_t *condition) {
+    const complete_values *v = (complete_values *)s;
+    const px_model_info *info = &s->base.info;
+    const px_loader_options as_evaluated = {.levels = info->spec.levels,
+                                            .seed = (uint64_t)info->config.seed,
+                                            .binarize = info->config.data.binarize,
+                                            .condition = info->spec.condition};
+    PX_TRY(read_original(s, index, v->pixels));
+    px_loader_prepare(s->base.source, &as_evaluated, 0, v->chosen[index / v->completions], v->pixels, condition);
+    return PX_OK;
 }
 
 /* --keep SIDE:FRACTION keeps that share of the rows (from the top) or columns (from the left). */
@@ -89,7 +103,7 @@ static px_status keep_mask(px_context *ctx, const char *path, const px_model_spe
 /* ---- The command ---- */
 
 /* Writes a row of the grid for each image: the original, its given pixels, and its completions. */
-static px_status read_grid(px_sampling *s, uint8_t *pixels) {
+static px_status read_grid(px_sampling *s, int scale, uint8_t *pixels) {
     const complete_values *v = (complete_values *)s;
     const px_model_spec *spec = px_model_spec_of(s->base.model);
     const size_t bytes = px_image_bytes(spec);
@@ -99,7 +113,7 @@ static px_status read_grid(px_sampling *s, uint8_t *pixels) {
         PX_TRY(s->read_given(s, first, row));
         for (size_t i = 0; i < bytes; i++)
             row[bytes + i] = v->keep[i / (size_t)spec->channels] ? row[i] : OCCLUDED_GREY;
-        PX_TRY(px_sampling_read(s, first, (int)v->completions, row + 2 * bytes));
+        PX_TRY(px_sampling_read(s, scale, first, (int)v->completions, row + 2 * bytes));
     }
     return PX_OK;
 }
@@ -110,8 +124,10 @@ static px_status choose_pixels(complete_values *v) {
     const px_model_spec *spec = &c->info.spec;
     const size_t count = (size_t)v->images, pixels = (size_t)spec->height * (size_t)spec->width;
     v->keep = calloc(pixels, 1);
+    v->pixels = malloc(px_image_bytes(spec));
     v->chosen = malloc(count * sizeof *v->chosen);
-    if (!v->keep || !v->chosen) return px_fail_memory(c->ctx, "complete", pixels + count * sizeof *v->chosen);
+    if (!v->keep || !v->pixels || !v->chosen)
+        return px_fail_memory(c->ctx, "complete", pixels + count * sizeof *v->chosen);
     const int64_t seed = v->sampling.seed >= 0 ? v->sampling.seed : c->info.config.seed;
     if (v->first < 0) px_choose((uint64_t)seed, c->source->count, count, v->chosen);
     for (size_t i = 0; i < count && v->first >= 0; i++) v->chosen[i] = (size_t)v->first + i;
@@ -142,12 +158,14 @@ static px_status complete_run(px_model_command *c) {
     s->read_grid = read_grid;
     s->keep = v->keep;
     s->read_given = read_original;
-    s->given_name = name;
+    if (c->info.spec.condition.kind != PX_CONDITION_NONE) s->read_condition = read_condition;
+    s->depends_on = name;
     snprintf(what, sizeof what, "%d completion%s of %d image%s", s->count, px_plural(s->count), (int)v->images,
              px_plural(v->images));
     if (status == PX_OK) status = px_sampling_run(s, what);
     free(v->chosen);
     free(v->keep);
+    free(v->pixels);
     return status;
 }
 
@@ -174,7 +192,9 @@ const px_command px_command_complete = {
     .positionals = "MODEL",
     .summary = "completes occluded images; black pixels of a mask are sampled",
     .example = "complete runs/demo --data builtin:digits --keep top:0.5 -n 6 -o completed.png",
-    .details = "An interrupted run keeps its images in OUT.journal, and the same command continues it.",
+    .details =
+        "A conditional model completes an image given its class, or given the smaller image of it. An interrupted "
+        "run keeps its images in OUT.journal, and the same command continues it.",
     .options = options,
     .run_distributed = complete_distributed,
 };

@@ -3,35 +3,33 @@
 #include "host/train/checkpoint.h"
 #include "pixelrnn/evaluate.h"
 
-static bool same_condition(const px_condition *a, const px_condition *b) {
-    return a->kind == b->kind && (a->kind != PX_CONDITION_CLASS || a->classes == b->classes) &&
-           (a->kind != PX_CONDITION_IMAGE || a->scale == b->scale);
-}
-
 /* A setting that describes a model other than the one in the file would have no effect. */
 static px_status check_spec(px_context *ctx, const char *path, const px_model_info *info) {
     const px_model_spec *is = &info->spec;
     const px_model_spec asked = px_model_spec_from(&info->config, is->height, is->width, is->channels);
+    const px_condition *a = &asked.condition, *b = &is->condition;
     if (asked.kind == is->kind && asked.layers == is->layers && asked.hidden == is->hidden && asked.head == is->head &&
-        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels &&
-        same_condition(&asked.condition, &is->condition))
+        asked.residual == is->residual && asked.skip == is->skip && asked.levels == is->levels && a->kind == b->kind &&
+        a->classes == b->classes && a->scale == b->scale)
         return PX_OK;
     return px_fail(ctx, PX_ERR_CONFIG, "--set: found another model.* or data.levels, expected those of %s", path);
 }
 
-static px_status load_model(px_model_command *c, const char *name) {
+px_status px_cli_load_model(px_model_command *c, const char *name, char path[PX_PATH], px_model_info *info,
+                            px_model **model) {
     px_model_info loaded;
+    *model = NULL;
     if (px_cli_is_config(name) && !px_file_is_folder(name))
         return px_fail(c->ctx, PX_ERR_USAGE,
                        "%s: found the config %.300s, expected MODEL: the run folder that `pixelrnn train %.300s` wrote "
                        "(by default runs/NAME), a checkpoint folder, or a model.safetensors file",
                        c->command->name, name, name);
-    PX_TRY(px_checkpoint_find_model(c->ctx, name, c->path));
-    PX_TRY(px_model_file_info(c->ctx, c->path, &c->info));
-    PX_TRY(px_cli_override(c->ctx, c->path, &c->settings, &c->info.config));
-    PX_TRY(check_spec(c->ctx, c->path, &c->info));
-    PX_TRY(px_cli_open_device(c->ctx, &c->info.config, c->ranks, &c->device));
-    return px_model_file_load(c->device, c->path, &loaded, &c->model);
+    PX_TRY(px_checkpoint_find_model(c->ctx, name, path));
+    PX_TRY(px_model_file_info(c->ctx, path, info));
+    PX_TRY(px_cli_override(c->ctx, path, &c->settings, &info->config));
+    PX_TRY(check_spec(c->ctx, path, info));
+    if (!c->device) PX_TRY(px_cli_open_device(c->ctx, &info->config, c->ranks, &c->device));
+    return px_model_file_load(c->device, path, &loaded, model);
 }
 
 static px_status open_data(px_model_command *c) {
@@ -48,8 +46,9 @@ static px_status open_data(px_model_command *c) {
     return px_evaluate_check(c->ctx, &c->info.spec, c->source);
 }
 
-static px_status open_and_run(px_model_command *c, const char *model) {
-    PX_TRY(px_ranks_agree(c->ranks, load_model(c, model)));
+static px_status open_and_run(px_model_command *c) {
+    const char *name = c->models.value[c->models.count - 1];
+    PX_TRY(px_ranks_agree(c->ranks, px_cli_load_model(c, name, c->path, &c->info, &c->model)));
     PX_TRY(px_ranks_check_device(c->ranks, c->device));
     px_ranks_set_timeouts(c->ranks, c->info.config.parallel.silence_s, c->info.config.parallel.stall_s);
     if (c->reads_data) PX_TRY(px_ranks_agree(c->ranks, open_data(c)));
@@ -57,12 +56,11 @@ static px_status open_and_run(px_model_command *c, const char *model) {
 }
 
 px_status px_cli_run_model(px_model_command *c, int count, char **arguments) {
-    px_arguments positionals;
-    px_status status = px_cli_parse(c->ctx, c->command, count, arguments, c, &positionals);
+    px_status status = px_cli_parse(c->ctx, c->command, count, arguments, c, &c->models);
     if (status == PX_OK && c->check) status = c->check(c);
     if (status == PX_OK && c->out && px_ranks_rank(c->ranks) == 0) status = px_file_check_output(c->ctx, c->out);
     PX_TRY(px_ranks_agree(c->ranks, status));
-    status = open_and_run(c, positionals.value[0]);
+    status = open_and_run(c);
     px_cli_print_warning(c->ranks, c->device);
     px_source_close(c->source);
     px_model_destroy(c->model);

@@ -1,5 +1,5 @@
-/* Sampling into a resume file and from there into the output file. A record of the resume file is the NLL of an image
- * in nats (a double) and its 8-bit pixels. */
+/* Sampling into a resume file and from there into the output files. A record of the resume file holds, for each model
+ * of the chain, the NLL of an image in nats (a double) and its 8-bit pixels. */
 #include "host/cli/sampling.h"
 #include "host/data/npy.h"
 #include "host/device/backend.h"
@@ -23,109 +23,163 @@ void px_sampling_prepare(px_sampling *s, px_context *ctx, px_ranks *ranks, const
     s->base.ranks = ranks;
     s->base.check = px_sampling_check;
     s->base.run = run;
+    s->scales = 1;
     s->seed = -1;
 }
 
-static const px_model_spec *spec_of(const px_sampling *s) { return px_model_spec_of(s->base.model); }
+static const px_model_spec *spec_of(const px_sampling *s, int scale) {
+    return px_model_spec_of(px_sampling_model(s, scale));
+}
 
-static size_t record_bytes(const px_model_spec *spec) { return sizeof(double) + px_image_bytes(spec); }
+static const px_model_spec *largest(const px_sampling *s) { return px_model_spec_of(s->base.model); }
+
+/* The bytes of a record before the part of model `scale`. */
+static size_t record_offset(const px_sampling *s, int scale) {
+    size_t bytes = 0;
+    for (int k = 0; k < scale; k++) bytes += sizeof(double) + px_image_bytes(spec_of(s, k));
+    return bytes;
+}
+
+static size_t record_bytes(const px_sampling *s) { return record_offset(s, s->scales); }
 
 /* ---- Identification of the work ---- */
 
-static px_status weights_checksum(const px_sampling *s, uLong *checksum) {
-    px_device *device = px_model_device(s->base.model);
-    const px_tensor weights = px_model_weights(s->base.model);
+static px_status weights_checksum(px_model *model, uLong *checksum) {
+    px_device *device = px_model_device(model);
+    const px_tensor weights = px_model_weights(model);
     const size_t bytes = px_tensor_bytes(&weights);
     void *host = malloc(bytes);
-    if (!host) return px_fail_memory(s->base.ctx, s->base.command->name, bytes);
+    if (!host) return px_fail_memory(device->ctx, "sampling", bytes);
     const px_status status = device->ops->download(device, host, weights.data, bytes);
     *checksum = crc32_z(0, host, bytes);
     free(host);
     return status;
 }
 
-enum { WORK_LINE = 320 };
+enum { WORK_LINE = 160 * (PX_MAX_SCALES + 1) };
 
 /* Writes a line that names everything the samples depend on. */
 static px_status describe_work(const px_sampling *s, char work[WORK_LINE]) {
-    const px_model_spec *spec = spec_of(s);
+    const px_model_spec *last = largest(s);
+    const char *type = px_model_device(s->base.model)->activation == PX_BF16 ? " in bfloat16" : "";
     uLong weights = 0, given = 0;
-    PX_TRY(weights_checksum(s, &weights));
-    if (s->keep) {
-        given = crc32_z(0, s->keep, (size_t)spec->height * (size_t)spec->width);
-        given = crc32_z(given, (const Bytef *)s->given_name, strlen(s->given_name));
+    int length = snprintf(work, WORK_LINE, "pixelrnn %s: ", s->base.command->name);
+    for (int k = 0; k < s->scales; k++) {
+        const px_model_spec *spec = spec_of(s, k);
+        PX_TRY(weights_checksum(px_sampling_model(s, k), &weights));
+        length += snprintf(work + length, (size_t)(WORK_LINE - length),
+                           "kind %d, %d x %d x %d, %d levels, weights %08lx%s, ", (int)spec->kind, spec->height,
+                           spec->width, spec->channels, spec->levels, weights, type);
     }
-    snprintf(
-        work, WORK_LINE,
-        "pixelrnn %s: kind %d, %d x %d x %d, %d levels, weights %08lx%s, seed %llu, temperature %.17g, given %08lx",
-        s->base.command->name, (int)spec->kind, spec->height, spec->width, spec->channels, spec->levels, weights,
-        px_model_device(s->base.model)->activation == PX_BF16 ? " in bfloat16" : "", (unsigned long long)s->seed,
-        s->temperature, given);
+    if (s->keep) given = crc32_z(0, s->keep, (size_t)last->height * (size_t)last->width);
+    if (s->depends_on) given = crc32_z(given, (const Bytef *)s->depends_on, strlen(s->depends_on));
+    snprintf(work + length, (size_t)(WORK_LINE - length), "seed %llu, temperature %.17g, given %08lx",
+             (unsigned long long)s->seed, s->temperature, given);
     return PX_OK;
 }
 
 /* ---- Sampling ---- */
 
-/* The buffers of a rank for one batch, and the records of a round: one batch of each rank. */
-typedef struct batch_buffers {
+/* The images of one model in a batch of a rank. */
+typedef struct scale_buffers {
     px_sampler *sampler;
-    uint8_t *given; /* 8-bit */
     uint8_t *levels;
     double *nats;
+} scale_buffers;
+
+/* The buffers of a rank for one batch, and the records of a round: one batch of each rank. */
+typedef struct batch_buffers {
+    scale_buffers scale[PX_MAX_SCALES];
+    uint8_t *conditions; /* of the smallest model */
+    uint8_t *given;      /* 8-bit */
     uint8_t *records;
 } batch_buffers;
 
 static px_status allocate_batch(const px_sampling *s, batch_buffers *b, int images) {
-    const px_model_spec *spec = spec_of(s);
-    const size_t count = (size_t)images;
-    PX_TRY(px_sampler_create(s->base.model, images, &b->sampler));
-    b->given = malloc(count * px_image_bytes(spec));
-    b->levels = malloc(count * px_image_bytes(spec));
-    b->nats = calloc(count, sizeof *b->nats);
-    b->records = malloc(count * (size_t)px_ranks_count(s->base.ranks) * record_bytes(spec));
-    if (b->given && b->levels && b->nats && b->records) return PX_OK;
+    const px_model_spec *first = spec_of(s, 0);
+    const size_t count = (size_t)images, ranks = (size_t)px_ranks_count(s->base.ranks);
+    const size_t condition = px_condition_bytes(&first->condition, first->height, first->width, first->channels);
+    bool complete = true;
+    for (int k = 0; k < s->scales; k++) {
+        scale_buffers *scale = &b->scale[k];
+        PX_TRY(px_sampler_create(px_sampling_model(s, k), images, &scale->sampler));
+        scale->levels = malloc(count * px_image_bytes(spec_of(s, k)));
+        scale->nats = calloc(count, sizeof *scale->nats);
+        complete = complete && scale->levels && scale->nats;
+    }
+    b->conditions = malloc(count * condition + 1);
+    b->given = malloc(count * px_image_bytes(largest(s)));
+    b->records = malloc(count * ranks * record_bytes(s));
+    if (complete && b->conditions && b->given && b->records) return PX_OK;
     return px_fail(s->base.ctx, PX_ERR_MEMORY, "%s: out of memory for %d image%s at a time; lower eval.batch_size",
                    s->base.command->name, images, px_plural(images));
 }
 
-/* Writes the records of a batch. Given pixels keep their 8-bit value instead of that of their level. */
-static void write_records(const px_sampling *s, const batch_buffers *b, int images, uint8_t *records) {
-    const px_model_spec *spec = spec_of(s);
+static void free_batch(batch_buffers *b) {
+    for (int k = 0; k < PX_MAX_SCALES; k++) {
+        px_sampler_destroy(b->scale[k].sampler);
+        free(b->scale[k].levels);
+        free(b->scale[k].nats);
+    }
+    free(b->conditions);
+    free(b->given);
+    free(b->records);
+}
+
+/* Writes the part of model `scale` of the records of a batch. Given pixels keep their 8-bit value instead of that of
+ * their level. */
+static void write_records(const px_sampling *s, const batch_buffers *b, int scale, int images, uint8_t *records) {
+    const px_model_spec *spec = spec_of(s, scale);
+    const scale_buffers *from = &b->scale[scale];
     const size_t bytes = px_image_bytes(spec), channels = (size_t)spec->channels;
     for (size_t n = 0; n < (size_t)images; n++) {
-        uint8_t *record = records + n * record_bytes(spec), *pixels = record + sizeof(double);
-        memcpy(record, &b->nats[n], sizeof(double));
+        uint8_t *part = records + n * record_bytes(s) + record_offset(s, scale), *pixels = part + sizeof(double);
+        memcpy(part, &from->nats[n], sizeof(double));
         for (size_t i = 0; i < bytes; i++)
             pixels[i] = s->keep && s->keep[i / channels] ? b->given[n * bytes + i]
-                                                         : px_dequantise(b->levels[n * bytes + i], spec->levels);
+                                                         : px_dequantise(from->levels[n * bytes + i], spec->levels);
     }
 }
 
-/* Samples images first .. first + images - 1 on this rank, and writes their records. */
+/* Reads the given pixels and the conditions of the smallest model for images first .. first + images - 1. */
+static px_status read_batch(px_sampling *s, batch_buffers *b, int first, int images) {
+    const px_model_spec *spec = spec_of(s, 0);
+    const size_t bytes = px_image_bytes(spec);
+    const size_t condition = px_condition_bytes(&spec->condition, spec->height, spec->width, spec->channels);
+    for (int n = 0; n < images && s->read_given; n++) PX_TRY(s->read_given(s, first + n, b->given + (size_t)n * bytes));
+    for (size_t i = 0; i < (size_t)images * bytes && s->read_given; i++)
+        b->scale[0].levels[i] = px_quantise(b->given[i], spec->levels);
+    for (int n = 0; n < images && s->read_condition; n++)
+        PX_TRY(s->read_condition(s, first + n, b->conditions + (size_t)n * condition));
+    return PX_OK;
+}
+
+/* Samples images first .. first + images - 1 on this rank from one model after the other, and writes their records. */
 static px_status sample_batch(px_sampling *s, batch_buffers *b, int first, int images, uint8_t *records,
                               px_progress *progress) {
-    const px_model_spec *spec = spec_of(s);
-    const size_t bytes = px_image_bytes(spec);
-    px_sample_request request = {.seed = (uint64_t)s->seed,
-                                 .first_image = (uint64_t)first,
-                                 .images = images,
-                                 .temperature = s->temperature,
-                                 .keep = s->keep,
-                                 .stop = &px_cli_stop};
-    if (s->read_given) {
-        for (int n = 0; n < images; n++) PX_TRY(s->read_given(s, first + n, b->given + (size_t)n * bytes));
-        for (size_t i = 0; i < (size_t)images * bytes; i++) b->levels[i] = px_quantise(b->given[i], spec->levels);
-        request.given = b->levels;
+    const uint8_t *conditions = s->read_condition ? b->conditions : NULL;
+    PX_TRY(read_batch(s, b, first, images));
+    for (int k = 0; k < s->scales; k++) {
+        const scale_buffers *scale = &b->scale[k];
+        const px_sample_request request = {.seed = px_sample_seed(spec_of(s, k), (uint64_t)s->seed),
+                                           .first_image = (uint64_t)first,
+                                           .images = images,
+                                           .temperature = s->temperature,
+                                           .given = s->read_given ? scale->levels : NULL,
+                                           .keep = s->keep,
+                                           .conditions = conditions,
+                                           .stop = &px_cli_stop};
+        PX_TRY(px_sample(scale->sampler, &request, scale->levels, scale->nats, progress));
+        write_records(s, b, k, images, records);
+        conditions = scale->levels;
     }
-    PX_TRY(px_sample(b->sampler, &request, b->levels, b->nats, progress));
-    write_records(s, b, images, records);
     return PX_OK;
 }
 
 /* Samples images first .. first + images - 1, each rank its share, and appends them to the resume file. */
 static px_status sample_round(px_sampling *s, batch_buffers *b, int first, int images, px_progress *progress) {
     px_ranks *ranks = s->base.ranks;
-    const size_t bytes = record_bytes(spec_of(s));
+    const size_t bytes = record_bytes(s);
     const px_share share = px_ranks_share(ranks, (size_t)images, 1);
     PX_TRY(px_ranks_agree(ranks, sample_batch(s, b, first + (int)share.first, (int)share.count,
                                               b->records + share.first * bytes, progress)));
@@ -135,14 +189,14 @@ static px_status sample_round(px_sampling *s, batch_buffers *b, int first, int i
 
 /* Samples images first .. count - 1 in rounds. */
 static px_status sample_rounds(px_sampling *s, int first) {
-    const px_model_spec *spec = spec_of(s);
     const int limit = px_cli_sampling_batch(&s->base.info.config);
     const int ranks = px_ranks_count(s->base.ranks), left = s->count - first, each = (left + ranks - 1) / ranks;
     const int batch = each < limit ? each : limit, round = batch * ranks;
     batch_buffers b = {0};
     px_progress progress;
     /* A unit of progress is a pixel of this rank's images, which are one of `ranks` parts of all. */
-    const int64_t pixels = (int64_t)spec->height * spec->width;
+    int64_t pixels = 0;
+    for (int k = 0; k < s->scales; k++) pixels += (int64_t)spec_of(s, k)->height * spec_of(s, k)->width;
     px_progress_begin(&progress, px_cli_talk(s->base.ranks), s->base.command->name, first * pixels / ranks,
                       s->count * pixels / ranks);
     progress.images = (double)ranks / (double)pixels;
@@ -154,11 +208,7 @@ static px_status sample_rounds(px_sampling *s, int first) {
         progress.done = (n + images) * pixels / ranks;
     }
     px_progress_clear(&progress);
-    px_sampler_destroy(b.sampler);
-    free(b.given);
-    free(b.levels);
-    free(b.nats);
-    free(b.records);
+    free_batch(&b);
     return status;
 }
 
@@ -174,7 +224,7 @@ static px_status open_resume_file(px_sampling *s, uint64_t *done) {
     px_status status = PX_OK;
     if (px_ranks_rank(ranks) == 0) status = px_cli_lock_output(s->base.ctx, s->base.out, &s->lock);
     if (px_ranks_rank(ranks) == 0 && status == PX_OK)
-        status = px_resume_file_open(s->base.ctx, s->base.out, work, record_bytes(spec_of(s)), &s->resume);
+        status = px_resume_file_open(s->base.ctx, s->base.out, work, record_bytes(s), &s->resume);
     PX_TRY(px_ranks_agree(ranks, status));
     *done = s->resume ? px_resume_file_count(s->resume) : 0;
     return px_ranks_broadcast(ranks, done, sizeof *done);
@@ -204,26 +254,40 @@ static px_status sample_all(px_sampling *s) {
 
 enum { RECORDS_AT_ONCE = 256 };
 
-/* Where the pixels of records go, unless NULL, and the moments of their NLL. */
+/* The sums of the NLL of images and of its square. */
+typedef struct nll_sums {
+    double sum, squares;
+} nll_sums;
+
+static void add_nll(nll_sums *v, double nats) {
+    v->sum += nats;
+    v->squares += nats * nats;
+}
+
+/* Where the pixels of model `scale` go, unless NULL, and the NLL of the largest image and of all scales together. */
 typedef struct record_reader {
+    int scale;
     px_file_out *out;
     uint8_t *pixels;
-    double count, sum, squares;
+    nll_sums last, total;
 } record_reader;
 
 static px_status read_record(px_sampling *s, const uint8_t *record, record_reader *v) {
-    const size_t bytes = px_image_bytes(spec_of(s));
-    double nats;
-    memcpy(&nats, record, sizeof nats);
-    v->count++;
-    v->sum += nats;
-    v->squares += nats * nats;
-    if (v->pixels) v->pixels = (uint8_t *)memcpy(v->pixels, record + sizeof nats, bytes) + bytes;
-    return v->out ? px_file_write(s->base.ctx, v->out, record + sizeof nats, bytes) : PX_OK;
+    const size_t bytes = px_image_bytes(spec_of(s, v->scale));
+    const uint8_t *pixels = record + record_offset(s, v->scale) + sizeof(double);
+    double nats = 0, total = 0;
+    for (int k = 0; k < s->scales; k++) {
+        memcpy(&nats, record + record_offset(s, k), sizeof nats);
+        total += nats;
+    }
+    add_nll(&v->last, nats);
+    add_nll(&v->total, total);
+    if (v->pixels) v->pixels = (uint8_t *)memcpy(v->pixels, pixels, bytes) + bytes;
+    return v->out ? px_file_write(s->base.ctx, v->out, pixels, bytes) : PX_OK;
 }
 
 static px_status read_records(px_sampling *s, int first, int count, record_reader *v) {
-    const size_t bytes = record_bytes(spec_of(s));
+    const size_t bytes = record_bytes(s);
     uint8_t *records = malloc(RECORDS_AT_ONCE * bytes);
     if (!records) return px_fail_memory(s->base.ctx, s->base.command->name, RECORDS_AT_ONCE * bytes);
     px_status status = PX_OK;
@@ -236,64 +300,98 @@ static px_status read_records(px_sampling *s, int first, int count, record_reade
     return status;
 }
 
-px_status px_sampling_read(px_sampling *s, int first, int count, uint8_t *pixels) {
-    return read_records(s, first, count, &(record_reader){.pixels = pixels});
+px_status px_sampling_read(px_sampling *s, int scale, int first, int count, uint8_t *pixels) {
+    return read_records(s, first, count, &(record_reader){.scale = scale, .pixels = pixels});
 }
 
-/* Writes all images as an array [count, H, W, C]. */
-static px_status write_npy(px_sampling *s) {
-    const px_model_spec *spec = spec_of(s);
+/* Writes all images of a model as an array [count, H, W, C]. */
+static px_status write_npy(px_sampling *s, int scale, const char *path) {
+    const px_model_spec *spec = spec_of(s, scale);
     const size_t shape[] = {(size_t)s->count, (size_t)spec->height, (size_t)spec->width, (size_t)spec->channels};
     px_file_out out;
-    PX_TRY(px_file_create(s->base.ctx, s->base.out, &out));
-    px_status status = px_npy_write_header(s->base.ctx, s->base.out, out.stream, "|u1", 4, shape);
-    if (status == PX_OK) status = read_records(s, 0, s->count, &(record_reader){.out = &out});
+    PX_TRY(px_file_create(s->base.ctx, path, &out));
+    px_status status = px_npy_write_header(s->base.ctx, path, out.stream, "|u1", 4, shape);
+    if (status == PX_OK) status = read_records(s, 0, s->count, &(record_reader){.scale = scale, .out = &out});
     if (status == PX_OK) status = px_file_commit(s->base.ctx, &out);
     px_file_abandon(&out);
     return status;
 }
 
-static px_grid_layout grid_layout(const px_sampling *s) {
-    const px_model_spec *spec = spec_of(s);
+static px_grid_layout grid_layout(const px_sampling *s, int scale) {
+    const px_model_spec *spec = spec_of(s, scale);
     return (px_grid_layout){.images = s->grid_images,
                             .height = spec->height,
                             .width = spec->width,
                             .channels = spec->channels,
-                            .columns = s->grid_columns};
+                            .columns = s->grid_columns,
+                            .rows = s->grid_rows};
 }
 
-static px_status write_png(px_sampling *s) {
-    const px_grid_layout layout = grid_layout(s);
-    const size_t bytes = (size_t)layout.images * px_image_bytes(spec_of(s));
+static px_status write_png(px_sampling *s, int scale, const char *path) {
+    const px_grid_layout layout = grid_layout(s, scale);
+    const size_t bytes = (size_t)layout.images * px_image_bytes(spec_of(s, scale));
     uint8_t *pixels = malloc(bytes);
-    if (!pixels) return px_fail_memory(s->base.ctx, s->base.out, bytes);
-    px_status status = s->read_grid(s, pixels);
-    if (status == PX_OK) status = px_png_grid_write(s->base.ctx, s->base.out, pixels, &layout);
+    if (!pixels) return px_fail_memory(s->base.ctx, path, bytes);
+    px_status status = s->read_grid(s, scale, pixels);
+    if (status == PX_OK) status = px_png_grid_write(s->base.ctx, path, pixels, &layout);
     free(pixels);
     return status;
 }
 
+/* Writes OUT, and with all_scales before it OUT.1.png (or .npy) and so on. */
+static px_status write_images(px_sampling *s) {
+    const char *out = s->base.out, *ending = out + strlen(out) - strlen(".png");
+    px_status (*const write)(px_sampling *, int, const char *) = strcmp(ending, ".npy") == 0 ? write_npy : write_png;
+    char path[PX_PATH];
+    for (int k = 0; k < s->scales && s->all_scales; k++) {
+        PX_TRY(px_file_path(s->base.ctx, path, "%.*s.%d%s", (int)(ending - out), out, k + 1, ending));
+        PX_TRY(write(s, k, path));
+    }
+    return write(s, s->scales - 1, out);
+}
+
+/* Prints the mean NLL of `count` images, its standard error, and bits for each of `values` values. */
+static void print_nll(const char *what, const nll_sums *v, int count, size_t values, const char *given) {
+    const double mean = v->sum / count, variance = v->squares / count - mean * mean;
+    printf("%s %.3f nats each%s", what, mean, given);
+    if (count > 1) printf(" (standard error %.3f)", sqrt(fmax(variance, 0) / (count - 1)));
+    printf(", %.4f bits/dim", mean / ((double)values * log(2)));
+}
+
 /* Writes the output, removes the resume file, and prints `what` and the mean NLL. */
 static px_status write_output(px_sampling *s, const char *what) {
-    PX_TRY(px_cli_ends_with(s->base.out, ".npy") ? write_npy(s) : write_png(s));
+    static const char *const given[] = {[PX_CONDITION_NONE] = " under the model",
+                                        [PX_CONDITION_CLASS] = " given their classes",
+                                        [PX_CONDITION_IMAGE] = " given the smaller images"};
+    const px_model_spec *spec = largest(s);
     const px_sample_request request = {.keep = s->keep};
-    const size_t values = px_sample_values(spec_of(s), &request);
+    const size_t values = px_sample_values(spec, &request);
     record_reader v = {0};
+    PX_TRY(write_images(s));
     PX_TRY(read_records(s, 0, s->count, &v));
-    const double mean = v.sum / v.count, variance = v.squares / v.count - mean * mean;
     px_resume_file_remove(s->resume);
     printf("%s in %s\n", what, s->base.out);
     if (values == 0) return PX_OK;
-    printf("%s %.3f nats each under the model", s->keep ? "what was drawn:" : "NLL:", mean);
-    if (s->count > 1) printf(" (standard error %.3f)", sqrt(fmax(variance, 0) / (v.count - 1)));
-    printf(", %.4f bits/dim\n", mean / ((double)values * log(2)));
+    print_nll(s->keep ? "what was drawn:" : "NLL:", &v.last, s->count, values, given[spec->condition.kind]);
+    printf("\n");
+    if (s->scales == 1) return PX_OK;
+    print_nll("all scales:", &v.total, s->count, values, "");
+    printf(" of %d x %d x %d (an upper bound)\n", spec->height, spec->width, spec->channels);
+    return PX_OK;
+}
+
+/* Checks the sizes of the grids before anything is sampled. */
+static px_status check_grids(const px_sampling *s) {
+    for (int k = s->all_scales ? 0 : s->scales - 1; k < s->scales; k++) {
+        const px_grid_layout layout = grid_layout(s, k);
+        if (px_cli_ends_with(s->base.out, ".png")) PX_TRY(px_png_grid_check(s->base.ctx, &layout));
+    }
     return PX_OK;
 }
 
 px_status px_sampling_run(px_sampling *s, const char *what) {
-    const px_grid_layout layout = grid_layout(s);
     if (s->seed < 0) s->seed = s->base.info.config.seed;
-    px_status status = px_cli_ends_with(s->base.out, ".npy") ? PX_OK : px_png_grid_check(s->base.ctx, &layout);
+    px_status status = check_grids(s);
     if (status == PX_OK) status = sample_all(s);
     if (status == PX_OK) status = px_ranks_agree(s->base.ranks, s->resume ? write_output(s, what) : PX_OK);
     px_resume_file_close(s->resume);

@@ -39,6 +39,12 @@ typedef struct px_sample_request {
     px_stop *stop;             /* polled before each row; NULL: never stops early */
 } px_sample_request;
 
+/* The seed of a request that samples for the user's `seed`. A model of smaller images has random numbers of its own,
+ * different for each height: it must not see those by which the smaller images were sampled with the same seed. */
+static inline uint64_t px_sample_seed(const px_model_spec *spec, uint64_t seed) {
+    return spec->condition.kind == PX_CONDITION_IMAGE ? seed ^ (uint64_t)spec->height << 32 : seed;
+}
+
 /* Samples the values that are not given. levels: [images, H, W, C], receives all values. nats: if not NULL, receives
  * for each image -ln p of its sampled values under the model, at temperature 1; if no pixel is given, that is the
  * image's negative log-likelihood. progress: if not NULL, counts the pixels of all images, row by row. Waits for the
