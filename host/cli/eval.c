@@ -9,14 +9,23 @@
 
 typedef struct eval_values {
     px_model_command base;
-    bool json;
+    bool classify, json;
 } eval_values;
+
+/* What is printed. classification: only with --classify. */
+typedef struct eval_results {
+    px_evaluation evaluation;
+    px_classification classification;
+} eval_results;
 
 static const px_option options[] = {
     {"--data", "FILE", PX_OPTION_PATHS, offsetof(eval_values, base.data),
      .otherwise = "data.test of the model's config", .help = "sources of the images"},
     {"--per-image", "OUT.npy", PX_OPTION_PATH, offsetof(eval_values, base.out), .otherwise = "none",
      .help = "write the NLL of each image, in nats, as an array float64 [N]"},
+    {"--classify", NULL, PX_OPTION_FLAG, offsetof(eval_values, classify),
+     .help = "also classify the images by a class-conditional model, and print the accuracy: the class of an image is "
+             "the one with the largest p(image | class)"},
     {"--json", NULL, PX_OPTION_FLAG, offsetof(eval_values, json), .help = "print one line of JSON instead of text"},
     PX_OPTION_SET(eval_values, base.settings),
     {0},
@@ -32,7 +41,9 @@ static px_status write_per_image(px_context *ctx, const char *path, const double
     return status;
 }
 
-static px_status print_json(const px_model_command *c, const px_evaluation *e) {
+static px_status print_json(const eval_values *v, const eval_results *results) {
+    const px_model_command *c = &v->base;
+    const px_evaluation *e = &results->evaluation;
     const px_model_info *info = &c->info;
     const px_source *source = c->source;
     cJSON *json = cJSON_CreateObject();
@@ -40,6 +51,10 @@ static px_status print_json(const px_model_command *c, const px_evaluation *e) {
     cJSON_AddNumberToObject(json, "nats_per_image", e->nats_per_image);
     cJSON_AddNumberToObject(json, "bits_per_dim", e->bits_per_dim);
     cJSON_AddNumberToObject(json, "standard_error", e->standard_error);
+    if (v->classify) {
+        cJSON_AddNumberToObject(json, "accuracy", results->classification.accuracy);
+        cJSON_AddNumberToObject(json, "accuracy_standard_error", results->classification.standard_error);
+    }
     if (source->entropy > 0) cJSON_AddNumberToObject(json, "true_entropy", source->entropy);
     cJSON_AddStringToObject(json, "model", px_config_word("model.kind", info->config.model.kind));
     cJSON_AddNumberToObject(json, "step", (double)info->step);
@@ -53,15 +68,28 @@ static px_status print_json(const px_model_command *c, const px_evaluation *e) {
     return PX_OK;
 }
 
-static px_status print_evaluation(const eval_values *v, const px_evaluation *e) {
+static px_status print_results(const eval_values *v, const eval_results *results) {
     const px_source *source = v->base.source;
-    if (v->json) return print_json(&v->base, e);
+    const px_evaluation *e = &results->evaluation;
+    if (v->json) return print_json(v, results);
     printf("%s, step %lld\n%zu image%s of %s\n", v->base.path, (long long)v->base.info.step, e->images,
            px_plural((long long)e->images), source->name);
     printf("NLL            %10.3f nats/image  %.4f bits/dim  (standard error %.3f)\n", e->nats_per_image,
            e->bits_per_dim, e->standard_error);
+    if (v->classify)
+        printf("accuracy       %10.4f  (standard error %.4f, %d classes)\n", results->classification.accuracy,
+               results->classification.standard_error, v->base.info.spec.condition.classes);
     if (source->entropy > 0) printf("true entropy   %10.3f nats/image\n", source->entropy);
     return PX_OK;
+}
+
+/* Begins the progress line of a pass over this rank's share of the images. */
+static void begin_progress(const px_model_command *c, const char *label, px_progress *progress) {
+    const size_t batch = (size_t)px_cli_batch(&c->info.config);
+    const int64_t share = (int64_t)px_ranks_share(c->ranks, c->source->count, batch).count;
+    px_progress_begin(progress, px_cli_talk(c->ranks), label, 0, share);
+    progress->images = 1;
+    progress->count_images = true;
 }
 
 /* Evaluates the images, nats [images] receiving the NLL of each, and prints and writes the results on rank 0. */
@@ -74,19 +102,20 @@ static px_status evaluate(const eval_values *v, double *nats) {
                                                   .levels = info->spec.levels,
                                                   .ranks = c->ranks,
                                                   .stop = &px_cli_stop};
-    const size_t images = c->source->count;
-    const int64_t share = (int64_t)px_ranks_share(c->ranks, images, (size_t)evaluate_options.batch).count;
-    px_evaluation evaluation;
+    eval_results results;
     px_progress progress;
-    px_progress_begin(&progress, px_cli_talk(c->ranks), "eval", 0, share);
-    progress.images = 1;
-    progress.count_images = true;
-    const px_status status = px_evaluate(c->model, c->source, &evaluate_options, nats, &progress, &evaluation);
+    begin_progress(c, "eval", &progress);
+    px_status status = px_evaluate(c->model, c->source, &evaluate_options, nats, &progress, &results.evaluation);
     px_progress_clear(&progress);
+    if (status == PX_OK && v->classify) {
+        begin_progress(c, "classify", &progress);
+        status = px_classify(c->model, c->source, &evaluate_options, &progress, &results.classification);
+        px_progress_clear(&progress);
+    }
     PX_TRY(status);
     if (px_ranks_rank(c->ranks) != 0) return PX_OK;
-    if (c->out) PX_TRY(write_per_image(c->ctx, c->out, nats, images));
-    return print_evaluation(v, &evaluation);
+    if (c->out) PX_TRY(write_per_image(c->ctx, c->out, nats, c->source->count));
+    return print_results(v, &results);
 }
 
 /* Checks that all ranks have the same model and the same number of images. */
@@ -106,8 +135,18 @@ static px_status check_ranks(const px_model_command *c) {
     return status;
 }
 
+/* --classify reads the images once more. */
+static px_status eval_check(px_model_command *c) {
+    if (((const eval_values *)c)->classify) c->access = PX_ACCESS_ANY;
+    return PX_OK;
+}
+
 static px_status eval_run(px_model_command *c) {
     const int batch = px_cli_batch(&c->info.config);
+    const px_condition_kind kind = c->info.spec.condition.kind;
+    if (((const eval_values *)c)->classify && kind != PX_CONDITION_CLASS)
+        return px_fail(c->ctx, PX_ERR_USAGE, "--classify: found %s with model.condition %s, expected class", c->path,
+                       px_config_word("model.condition", (int)kind));
     PX_TRY(px_ranks_agree(c->ranks, px_model_reserve(c->model, batch, PX_PURPOSE_EVALUATE)));
     PX_TRY(check_ranks(c));
     const size_t bytes = c->source->count * sizeof(double);
@@ -122,6 +161,7 @@ static px_status eval_distributed(px_context *ctx, px_ranks *ranks, int count, c
     eval_values v = {.base = {.command = &px_command_eval,
                               .ctx = ctx,
                               .ranks = ranks,
+                              .check = eval_check,
                               .run = eval_run,
                               .reads_data = true,
                               .access = PX_ACCESS_IN_ORDER}};

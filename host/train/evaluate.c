@@ -5,6 +5,7 @@
 #include "host/logging/logging.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Running mean and variance (Welford). */
 typedef struct running_moments {
@@ -100,55 +101,134 @@ typedef struct model_visitor {
     px_model *model;
     const px_source *source;
     const image_selection *selection;
-    double *nats; /* of each image of the selection */
+    double *results; /* of each image of the selection: nats, or 1 if it is classified correctly and 0 if not */
     px_progress *progress;
     size_t done;
-    double sum; /* of nats, for the progress line */
+    double sum; /* of results, for the progress line */
+    int batch;  /* images of a forward pass */
 } model_visitor;
+
+/* PX_ERR_NUMERIC, with the index of the image in its source, unless its NLL is finite. */
+static px_status check_finite(const model_visitor *v, size_t at, double nats) {
+    if (isfinite(nats)) return PX_OK;
+    return px_fail(px_model_device(v->model)->ctx, PX_ERR_NUMERIC, "%s: NLL of image %zu is not finite (%g)",
+                   v->source->name, v->selection->indices ? v->selection->indices[at] : at, nats);
+}
+
+/* Adds the results of a batch to the progress line. */
+static void show_progress(model_visitor *v, const px_batch *batch) {
+    char detail[PX_NLL_TEXT];
+    for (int i = 0; i < batch->images; i++) v->sum += v->results[batch->first + (size_t)i];
+    v->done += (size_t)batch->images;
+    const double mean = v->sum / (double)v->done;
+    if (v->batch > 0)
+        snprintf(detail, sizeof detail, "accuracy %.4f", mean);
+    else
+        px_nll_text(px_model_spec_of(v->model), mean, detail);
+    if (v->progress) px_progress_update(v->progress, (int64_t)v->done, detail);
+}
 
 static px_status visit_model(void *visitor, const px_batch *batch) {
     model_visitor *v = visitor;
-    double *nats = v->nats + batch->first;
+    double *nats = v->results + batch->first;
     PX_TRY(px_model_forward(v->model, batch->levels, batch->conditions, batch->images, false));
     PX_TRY(px_model_nats(v->model, nats));
-    for (int i = 0; i < batch->images; i++) {
-        const size_t at = batch->first + (size_t)i;
-        if (!isfinite(nats[i]))
-            return px_fail(px_model_device(v->model)->ctx, PX_ERR_NUMERIC, "%s: NLL of image %zu is not finite (%g)",
-                           v->source->name, v->selection->indices ? v->selection->indices[at] : at, nats[i]);
-        v->sum += nats[i];
-    }
-    v->done += (size_t)batch->images;
-    char detail[PX_NLL_TEXT];
-    px_nll_text(px_model_spec_of(v->model), v->sum / (double)v->done, detail);
-    if (v->progress) px_progress_update(v->progress, (int64_t)v->done, detail);
+    for (int i = 0; i < batch->images; i++) PX_TRY(check_finite(v, batch->first + (size_t)i, nats[i]));
+    show_progress(v, batch);
     return PX_OK;
 }
 
-px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
-                      px_progress *progress, px_evaluation *evaluation) {
-    px_device *device = px_model_device(model);
-    const px_model_spec *spec = px_model_spec_of(model);
+/* Calls visit for the images of `source` that options choose, and adds the results to *moments. per_image: gets the
+ * results, too, unless NULL. */
+static px_status visit_images(model_visitor *v, px_source *source, const px_evaluate_options *options,
+                              batch_visitor visit, double *per_image, running_moments *moments) {
+    px_device *device = px_model_device(v->model);
+    const px_model_spec *spec = px_model_spec_of(v->model);
     const size_t unit = (size_t)options->batch;
     image_selection selection;
     PX_TRY(px_evaluate_check(device->ctx, spec, source));
     px_status status = select_images(device->ctx, source, options->limit, options->seed, &selection);
-    double *nats = per_image ? per_image : malloc(selection.count * sizeof *nats);
-    if (!nats) status = px_fail_memory(device->ctx, "evaluate", selection.count * sizeof *nats);
+    double *results = per_image ? per_image : malloc(selection.count * sizeof *results);
+    if (!results) status = px_fail_memory(device->ctx, "evaluate", selection.count * sizeof *results);
     /* Each rank evaluates its part, then all gather the results. */
     const px_share part = px_ranks_share(options->ranks, selection.count, unit);
-    model_visitor visitor = {
-        .model = model, .source = source, .selection = &selection, .nats = nats, .progress = progress};
+    v->source = source;
+    v->selection = &selection;
+    v->results = results;
     if (status == PX_OK) {
-        status = visit_batches(device, source, &selection, options, spec->condition, part, visit_model, &visitor);
+        status = visit_batches(device, source, &selection, options, spec->condition, part, visit, v);
         status = px_ranks_agree(options->ranks, status);
     }
-    if (status == PX_OK) status = px_ranks_gather(options->ranks, nats, selection.count, unit, sizeof *nats);
-    running_moments moments = {0};
-    for (size_t i = 0; i < selection.count && status == PX_OK; i++) moments_add(&moments, nats[i]);
-    if (!per_image) free(nats);
+    if (status == PX_OK) status = px_ranks_gather(options->ranks, results, selection.count, unit, sizeof *results);
+    for (size_t i = 0; i < selection.count && status == PX_OK; i++) moments_add(moments, results[i]);
+    if (!per_image) free(results);
     free(selection.indices);
+    return status;
+}
+
+px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
+                      px_progress *progress, px_evaluation *evaluation) {
+    const px_model_spec *spec = px_model_spec_of(model);
+    model_visitor visitor = {.model = model, .progress = progress};
+    running_moments moments = {0};
+    const px_status status = visit_images(&visitor, source, options, visit_model, per_image, &moments);
     *evaluation = moments_evaluation(&moments, (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels);
+    return status;
+}
+
+/* ---- Classification ---- */
+
+/* Computes the nats of every image of a batch given every class, [images, classes], options->batch of them at a time.
+ * Pair p is image p / classes given class p mod classes. */
+static px_status nats_of_classes(const model_visitor *v, const px_batch *batch, double *nats) {
+    const px_model_spec *spec = px_model_spec_of(v->model);
+    const size_t bytes = (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    const size_t classes = (size_t)spec->condition.classes, pairs = (size_t)batch->images * classes;
+    const size_t pass = (size_t)v->batch;
+    uint8_t *levels = malloc(pass * (bytes + PX_LABEL_BYTES)), *labels = levels + pass * bytes;
+    if (!levels) return px_fail_memory(px_model_device(v->model)->ctx, "classify", pass * (bytes + PX_LABEL_BYTES));
+    px_status status = PX_OK;
+    for (size_t first = 0; first < pairs && status == PX_OK; first += pass) {
+        const size_t count = pairs - first < pass ? pairs - first : pass;
+        for (size_t i = 0; i < count; i++) {
+            memcpy(levels + i * bytes, batch->levels + (first + i) / classes * bytes, bytes);
+            px_condition_set_label(labels + i * PX_LABEL_BYTES, (int)((first + i) % classes));
+        }
+        status = px_model_forward(v->model, levels, labels, (int)count, false);
+        if (status == PX_OK) status = px_model_nats(v->model, nats + first);
+    }
+    free(levels);
+    return status;
+}
+
+static px_status visit_classes(void *visitor, const px_batch *batch) {
+    model_visitor *v = visitor;
+    const size_t images = (size_t)batch->images, classes = (size_t)px_model_spec_of(v->model)->condition.classes;
+    double *nats = malloc(images * classes * sizeof *nats);
+    if (!nats) return px_fail_memory(px_model_device(v->model)->ctx, "classify", images * classes * sizeof *nats);
+    px_status status = nats_of_classes(v, batch, nats);
+    for (size_t n = 0; n < images && status == PX_OK; n++) {
+        const double *of_class = nats + n * classes;
+        size_t best = 0;
+        for (size_t k = 0; k < classes && status == PX_OK; k++) {
+            status = check_finite(v, batch->first + n, of_class[k]);
+            if (of_class[k] < of_class[best]) best = k;
+        }
+        const int label = px_condition_label(batch->conditions + n * PX_LABEL_BYTES);
+        v->results[batch->first + n] = (int)best == label;
+    }
+    free(nats);
+    if (status == PX_OK) show_progress(v, batch);
+    return status;
+}
+
+px_status px_classify(px_model *model, px_source *source, const px_evaluate_options *options, px_progress *progress,
+                      px_classification *classification) {
+    model_visitor visitor = {.model = model, .progress = progress, .batch = options->batch};
+    running_moments moments = {0};
+    const px_status status = visit_images(&visitor, source, options, visit_classes, NULL, &moments);
+    const px_evaluation e = moments_evaluation(&moments, 1);
+    *classification = (px_classification){e.images, e.nats_per_image, e.standard_error};
     return status;
 }
 

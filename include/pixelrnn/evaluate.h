@@ -42,6 +42,19 @@ typedef struct px_evaluate_options {
 px_status px_evaluate(px_model *model, px_source *source, const px_evaluate_options *options, double *per_image,
                       struct px_progress *progress, px_evaluation *evaluation);
 
+/* Classification by Bayes' rule with equal priors: the class of an image is the one with the largest p(image | class),
+ * and the smallest of equally good ones. */
+typedef struct px_classification {
+    size_t images;
+    double accuracy;       /* fraction of the images whose class is their label */
+    double standard_error; /* of the accuracy, as that of the mean in px_evaluation */
+} px_classification;
+
+/* Classifies the images of `source` by a model of condition class. As px_evaluate in all else. A forward pass is over
+ * options->batch pairs of an image and a class. */
+px_status px_classify(px_model *model, px_source *source, const px_evaluate_options *options,
+                      struct px_progress *progress, px_classification *classification);
+
 /* NLL under independent pixels, which a model should improve on. Value (i, j, c) has level l with probability
  * (n + 1) / (N + L), where n of N images of `train` have level l there. N is the number of training images, or 10,000
  * of them chosen by the seed if there are more. Evaluates the same images of `test` as px_evaluate, on the calling rank
