@@ -107,7 +107,9 @@ KEY(train.evaluate_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .
 KEY(train.evaluate_images, "0", .min = 0, .max = 1e9, .unit = "images", .help = "of an evaluation during training, chosen by the seed; 0: all"),
 KEY(train.sample_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "0: only at the end"),
 KEY(train.checkpoint_every, "1000", .min = 0, .max = MAX_STEPS, .unit = "steps", .help = "0: only at the end"),
-KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images", .help = "drawn at each sample_every"),
+KEY(train.samples, "16", .min = 0, .max = 65536, .unit = "images",
+    .help = "drawn at each sample_every; condition class: rounded up to a multiple of classes, a class a row; condition image: each "
+            "beside the smaller image, of images that the seed chooses"),
 KEY(train.keep_checkpoints, "3", .min = 0, .max = 1000000, .help = "newest ones kept besides the best; 0: all"),
 
 KEY(eval.batch_size, "0", .min = 0, .max = 1000000, .unit = "images", .help = "of a pass; 0: train.batch_size"),

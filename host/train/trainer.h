@@ -32,6 +32,7 @@ typedef struct px_trainer {
     px_accumulation *accumulation; /* NULL without train.accumulate */
     px_step step;                  /* of model, optimizer, reduction and accumulation */
     px_sampler *sampler;           /* draws samples on rank 0; else, or without train.samples, NULL */
+    uint8_t *sample_conditions;    /* of these samples (condition.h); NULL without a condition or a sampler */
     double *results;               /* of the last two steps: trainer_statistics.c; page-locked */
     double norm;                   /* of the gradients of the step that was collected last */
 
@@ -53,10 +54,17 @@ typedef struct px_trainer {
     int64_t window_step;
 } px_trainer;
 
-/* The images that are sampled at a time during training; 0: none. */
+/* The images that are sampled during training: train.samples; with condition class, at least as many of each class. */
+static inline int px_trainer_samples(const px_config *config) {
+    const int64_t classes = config->model.condition == PX_CONDITION_CLASS ? config->model.classes : 1;
+    return (int)((config->train.samples + classes - 1) / classes * classes);
+}
+
+/* The images that are sampled at a time; 0: none. */
 static inline int px_trainer_samples_at_once(const px_config *config) {
     enum { MAX = 64 };
-    return config->train.samples < MAX ? (int)config->train.samples : MAX;
+    const int samples = px_trainer_samples(config);
+    return samples < MAX ? samples : MAX;
 }
 
 /* The options of this run's evaluations. limit: px_evaluate_options.limit. */

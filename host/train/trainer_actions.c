@@ -6,6 +6,7 @@
 #include "host/model/internal.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Runs an action and logs the seconds that it took. They do not count as training steps. */
 static px_status timed(px_trainer *t, const char *metric, px_status (*action)(px_trainer *t)) {
@@ -145,14 +146,27 @@ static px_status test(px_trainer *t) {
 
 /* ---- Samples ---- */
 
-/* Samples train.samples images, as many at a time as the sampler can. pixels: [samples, H, W, C], 8-bit. */
-static px_status draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes) {
-    const int capacity = px_sampler_capacity(t->sampler), count = (int)t->config->train.samples;
+/* The bytes of an image, and of its condition. */
+static size_t image_bytes_of(const px_model_spec *s) {
+    return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+}
+static size_t condition_bytes_of(const px_model_spec *s) {
+    return px_condition_bytes(&s->condition, s->height, s->width, s->channels);
+}
+
+/* Samples all images, as many at a time as the sampler can. pixels: [samples, H, W, C], 8-bit. */
+static px_status draw_samples(px_trainer *t, uint8_t *pixels) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const size_t image_bytes = image_bytes_of(s), condition_bytes = condition_bytes_of(s);
+    const uint8_t *conditions = t->sample_conditions;
+    const int capacity = px_sampler_capacity(t->sampler), count = px_trainer_samples(t->config);
     for (int first = 0; first < count; first += capacity) {
-        const px_sample_request request = {.seed = (uint64_t)t->config->seed,
+        const px_sample_request request = {.seed = px_sample_seed(s, (uint64_t)t->config->seed),
                                            .first_image = (uint64_t)first,
                                            .images = count - first < capacity ? count - first : capacity,
                                            .temperature = 1,
+                                           .conditions = conditions ? conditions + (size_t)first * condition_bytes
+                                                                    : NULL,
                                            .stop = t->options->stop};
         PX_TRY(px_sample(t->sampler, &request, pixels + (size_t)first * image_bytes, NULL, NULL));
     }
@@ -161,15 +175,30 @@ static px_status draw_samples(px_trainer *t, uint8_t *pixels, size_t image_bytes
     return PX_OK;
 }
 
-/* Writes samples/STEP.png and the TensorBoard image. */
+/* Enlarges the smaller image of a condition to H x W, as 8-bit pixels. */
+static void enlarge(const px_model_spec *s, const uint8_t *smaller, uint8_t *pixels) {
+    const int scale = s->condition.scale, width = s->width / scale;
+    for (int i = 0; i < s->height; i++)
+        for (int j = 0; j < s->width; j++)
+            for (int c = 0; c < s->channels; c++)
+                *pixels++ = px_dequantise(smaller[(i / scale * width + j / scale) * s->channels + c], s->levels);
+}
+
+/* Writes samples/STEP.png and the TensorBoard image. pixels: [samples, H, W, C], of which those of a condition image
+ * come in pairs: the smaller image, then the sample. */
 static px_status write_samples(px_trainer *t, const uint8_t *pixels) {
     const px_model_spec *s = px_model_spec_of(t->model);
-    const px_grid_layout layout = {
-        .images = (int)t->config->train.samples, .height = s->height, .width = s->width, .channels = s->channels};
+    px_grid_layout layout = {
+        .images = px_trainer_samples(t->config), .height = s->height, .width = s->width, .channels = s->channels};
     char path[PX_PATH];
     void *png;
     size_t bytes;
     int height, width;
+    if (s->condition.kind == PX_CONDITION_CLASS) layout.rows = s->condition.classes;
+    if (s->condition.kind == PX_CONDITION_IMAGE) {
+        layout.columns = 2 * (int)ceil(sqrt(layout.images / 2.0)); /* about as many rows */
+        layout.images *= 2;
+    }
     PX_TRY(px_file_path(t->ctx, path, "%s/samples/%09lld.png", t->options->run, (long long)t->state.step));
     PX_TRY(px_png_grid(t->ctx, pixels, &layout, &png, &bytes, &height, &width));
     px_status status = px_file_write_whole(t->ctx, path, png, bytes);
@@ -179,14 +208,25 @@ static px_status write_samples(px_trainer *t, const uint8_t *pixels) {
     return status;
 }
 
+/* Makes pairs of smaller images and samples, in the memory of the samples, which has room for them. */
+static void pair_with_smaller(const px_trainer *t, uint8_t *pixels) {
+    const px_model_spec *s = px_model_spec_of(t->model);
+    const size_t bytes = image_bytes_of(s);
+    for (size_t n = (size_t)px_trainer_samples(t->config); n-- > 0;) {
+        memmove(pixels + (2 * n + 1) * bytes, pixels + n * bytes, bytes);
+        enlarge(s, t->sample_conditions + n * condition_bytes_of(s), pixels + 2 * n * bytes);
+    }
+}
+
 static px_status sample_on_root(px_trainer *t) {
     const px_model_spec *s = px_model_spec_of(t->model);
-    const size_t image_bytes = (size_t)s->height * (size_t)s->width * (size_t)s->channels;
-    const size_t bytes = (size_t)t->config->train.samples * image_bytes;
+    const bool pairs = s->condition.kind == PX_CONDITION_IMAGE;
+    const size_t bytes = (size_t)px_trainer_samples(t->config) * image_bytes_of(s) * (pairs ? 2 : 1);
     uint8_t *pixels = malloc(bytes);
     if (!pixels) return px_fail_memory(t->ctx, "samples", bytes);
     px_status status = px_model_use_weights(t->model, px_optimizer_average(t->optimizer));
-    if (status == PX_OK) status = draw_samples(t, pixels, image_bytes);
+    if (status == PX_OK) status = draw_samples(t, pixels);
+    if (status == PX_OK && pairs) pair_with_smaller(t, pixels);
     const px_status restored = px_model_use_weights(t->model, (px_tensor){0}); /* after a stop, too */
     if (status == PX_OK) status = restored;
     px_stop_hold(t->options->stop); /* a large image takes long to write, and this step may have no checkpoint yet */

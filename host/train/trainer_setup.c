@@ -160,6 +160,48 @@ static px_status choose_clusters(px_trainer *t) {
 
 /* ---- Model ---- */
 
+/* Reads the smaller images of images that the seed chooses from the validation or test set, or else the training set;
+ * with fewer images than samples, sample n has that of image n modulo their number. */
+static px_status read_smaller_images(px_trainer *t, const px_model_spec *spec, int samples) {
+    px_source *source = px_trainer_evaluated(t) ? px_trainer_evaluated(t) : t->data[PX_SPLIT_TRAIN];
+    const px_loader_options as_evaluated = {.levels = spec->levels,
+                                            .seed = (uint64_t)t->config->seed,
+                                            .binarize = t->config->data.binarize,
+                                            .condition = spec->condition};
+    const size_t count = (size_t)samples < source->count ? (size_t)samples : source->count;
+    const size_t bytes = px_condition_bytes(&spec->condition, spec->height, spec->width, spec->channels);
+    const size_t image_bytes = (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels;
+    size_t *chosen = malloc(count * sizeof *chosen);
+    uint8_t *pixels = malloc(image_bytes);
+    px_status status = chosen && pixels ? PX_OK : px_fail_memory(t->ctx, "samples", image_bytes);
+    if (status == PX_OK) px_choose((uint64_t)t->config->seed, source->count, count, chosen);
+    for (size_t n = 0; n < (size_t)samples && status == PX_OK; n++) {
+        const size_t index = chosen[n % count];
+        status = source->read(source, t->ctx, index, pixels);
+        if (status == PX_OK)
+            px_loader_prepare(source, &as_evaluated, 0, index, pixels, t->sample_conditions + n * bytes);
+    }
+    free(chosen);
+    free(pixels);
+    return status;
+}
+
+/* Creates the sampler, and the conditions of its images: sample n has class n modulo the classes, or a smaller image.
+ */
+static px_status open_sampler(px_trainer *t, const px_model_spec *spec) {
+    const int samples = px_trainer_samples(t->config);
+    const size_t bytes = px_condition_bytes(&spec->condition, spec->height, spec->width, spec->channels);
+    if (samples == 0 || !t->root) return PX_OK;
+    PX_TRY(px_sampler_create(t->model, px_trainer_samples_at_once(t->config), &t->sampler));
+    if (spec->condition.kind == PX_CONDITION_NONE) return PX_OK;
+    t->sample_conditions = malloc((size_t)samples * bytes);
+    if (!t->sample_conditions) return px_fail_memory(t->ctx, "samples", (size_t)samples * bytes);
+    if (spec->condition.kind == PX_CONDITION_IMAGE) return read_smaller_images(t, spec, samples);
+    for (int n = 0; n < samples; n++)
+        px_condition_set_label(t->sample_conditions + (size_t)n * bytes, n % spec->condition.classes);
+    return PX_OK;
+}
+
 static px_status open_model(px_trainer *t) {
     const px_config *c = t->config;
     px_source *train = t->data[PX_SPLIT_TRAIN];
@@ -170,8 +212,7 @@ static px_status open_model(px_trainer *t) {
     PX_TRY(px_model_initialise(t->model, (uint64_t)c->seed));
     if (t->options->init && t->root) PX_TRY(px_model_file_load_weights(t->options->init, t->model));
     PX_TRY(px_optimizer_create(t->model, &optimizer, &t->optimizer));
-    const int samples = px_trainer_samples_at_once(c);
-    if (samples > 0 && t->root) PX_TRY(px_sampler_create(t->model, samples, &t->sampler));
+    PX_TRY(open_sampler(t, &spec));
     if (c->train.accumulate > 1)
         PX_TRY(px_accumulation_create(t->model, (int)c->train.accumulate, (int)t->share.count, &t->accumulation));
     PX_TRY(px_trainer_allocate_results(t));
@@ -365,6 +406,7 @@ void px_trainer_close(px_trainer *t) {
     px_accumulation_destroy(t->accumulation);
     px_loader_close(t->loader);
     px_sampler_destroy(t->sampler);
+    free(t->sample_conditions);
     px_optimizer_destroy(t->optimizer);
     px_model_destroy(t->model);
     for (px_split split = 0; split < PX_SPLITS; split++) px_source_close(t->data[split]);

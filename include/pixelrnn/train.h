@@ -2,7 +2,8 @@
  *
  *     RUN/config.yaml                  the config
  *     RUN/metrics.jsonl, events.out.*  metrics as JSON lines and for TensorBoard
- *     RUN/samples/STEP.png             samples
+ *     RUN/samples/STEP.png             samples; with condition class, a class a row; with condition image, each to the
+ *                                      right of the smaller image
  *     RUN/checkpoints/STEP/            checkpoints; best and newest are links to two of them
  *
  * data.validation is evaluated during training, and data.test once, after the last step, with the checkpoint of the
