@@ -14,27 +14,29 @@ typedef struct bench_state {
     px_optimizer *optimizer;
     px_step step;
     px_sampler *sampler;
-    uint8_t *levels;  /* (images, H * W * C), random */
-    uint8_t *sampled; /* (images, H * W * C) */
-    uint8_t *keep;    /* (H * W): all but the last pixel */
-    double *nats;     /* (images) */
+    uint8_t *levels;     /* (images, H * W * C), random */
+    uint8_t *conditions; /* of the images, random (condition.h); NULL without a condition */
+    uint8_t *sampled;    /* (images, H * W * C) */
+    uint8_t *keep;       /* (H * W): all but the last pixel */
+    double *nats;        /* (images) */
     int64_t updates;
 } bench_state;
 
 static px_status pass_train(void *context) {
     bench_state *bench = context;
-    return px_step_run(&bench->step, bench->levels, NULL, bench->spec->images, ++bench->updates, 1e-3);
+    return px_step_run(&bench->step, bench->levels, bench->conditions, bench->spec->images, ++bench->updates, 1e-3);
 }
 
 static px_status pass_evaluate(void *context) {
     bench_state *bench = context;
-    PX_TRY(px_model_forward(bench->model, bench->levels, NULL, bench->spec->images, false));
+    PX_TRY(px_model_forward(bench->model, bench->levels, bench->conditions, bench->spec->images, false));
     return px_model_nats(bench->model, bench->nats);
 }
 
 static px_status pass_sample(void *context) {
     bench_state *bench = context;
-    const px_sample_request request = {.seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1};
+    const px_sample_request request = {
+        .seed = bench->spec->seed, .images = bench->spec->images, .temperature = 1, .conditions = bench->conditions};
     return px_sample(bench->sampler, &request, bench->sampled, bench->nats, NULL);
 }
 
@@ -44,7 +46,8 @@ static px_status pass_sample_naive(void *context) {
                                        .images = bench->spec->images,
                                        .temperature = 1,
                                        .given = bench->levels,
-                                       .keep = bench->keep};
+                                       .keep = bench->keep,
+                                       .conditions = bench->conditions};
     return px_sample_naive(bench->model, &request, bench->sampled);
 }
 
@@ -74,6 +77,24 @@ static size_t resident(const char *field) {
     return kibibytes * 1024;
 }
 
+/* Fills the conditions of the images with random labels or levels. */
+static px_status bench_conditions(bench_state *bench) {
+    const px_model_spec *m = &bench->spec->model;
+    const px_condition *c = &m->condition;
+    const size_t each = px_condition_bytes(c, m->height, m->width, m->channels),
+                 all = each * (size_t)bench->spec->images;
+    if (all == 0) return PX_OK;
+    bench->conditions = malloc(all);
+    if (!bench->conditions) return px_fail_memory(bench->device->ctx, "bench", all);
+    for (size_t i = 0; i < all; i++) {
+        const uint32_t random = px_random(bench->spec->seed, PX_RANDOM_DATA, i / each, i % each).word[1];
+        if (c->kind == PX_CONDITION_IMAGE) bench->conditions[i] = (uint8_t)(random % (uint32_t)m->levels);
+        if (c->kind == PX_CONDITION_CLASS && i % each == 0)
+            px_condition_set_label(bench->conditions + i, (int)(random % (uint32_t)c->classes));
+    }
+    return PX_OK;
+}
+
 /* Allocates the buffers and fills the images with random levels, on which the work does not depend. */
 static px_status bench_images(bench_state *bench) {
     const px_model_spec *m = &bench->spec->model;
@@ -90,7 +111,7 @@ static px_status bench_images(bench_state *bench) {
         const px_random4 random = px_random(bench->spec->seed, PX_RANDOM_DATA, i / values, i % values);
         bench->levels[i] = (uint8_t)(random.word[0] % (uint32_t)m->levels);
     }
-    return PX_OK;
+    return bench_conditions(bench);
 }
 
 /* Checks that two forward passes give the same finite nats. */
@@ -173,6 +194,7 @@ px_status px_bench_run(px_device *device, const px_bench_spec *spec, px_bench_re
     px_optimizer_destroy(bench.optimizer);
     px_model_destroy(bench.model);
     free(bench.levels);
+    free(bench.conditions);
     free(bench.sampled);
     free(bench.keep);
     free(bench.nats);

@@ -223,6 +223,12 @@ static void print_model(const info_report *r) {
            px_config_word("model.kind", (int)s->kind), s->layers, px_plural(s->layers), s->hidden, s->head,
            s->residual ? ", residual" : "", s->skip ? ", skip" : "");
     printf("images                 %d x %d x %d, %d levels\n", s->height, s->width, s->channels, s->levels);
+    if (s->condition.kind == PX_CONDITION_CLASS)
+        printf("condition              class, %d class%s\n", s->condition.classes,
+               s->condition.classes == 1 ? "" : "es");
+    if (s->condition.kind == PX_CONDITION_IMAGE)
+        printf("condition              image, scale %d: samples from images of %d x %d x %d\n", s->condition.scale,
+               s->height / s->condition.scale, s->width / s->condition.scale, s->channels);
     printf("precision              %s\n", px_config_word("precision", r->info.config.precision));
     if (r->info.step >= 0) printf("step                   %lld\n", (long long)r->info.step);
     printf("parameters             %zu (masked ones not counted)\n", live);
@@ -335,6 +341,13 @@ static void add_model(cJSON *json, const info_report *r) {
     add_number(json, "width", s->width);
     add_number(json, "channels", s->channels);
     add_number(json, "levels", s->levels);
+    cJSON_AddStringToObject(json, "condition", px_config_word("model.condition", (int)s->condition.kind));
+    if (s->condition.kind == PX_CONDITION_CLASS) add_number(json, "classes", s->condition.classes);
+    if (s->condition.kind == PX_CONDITION_IMAGE) {
+        add_number(json, "scale", s->condition.scale);
+        add_number(json, "smaller_height", s->height / s->condition.scale);
+        add_number(json, "smaller_width", s->width / s->condition.scale);
+    }
     cJSON_AddStringToObject(json, "precision", px_config_word("precision", r->info.config.precision));
     if (r->info.step >= 0) add_number(json, "step", (double)r->info.step);
     add_number(json, "parameters", (double)px_parameters_live(px_model_parameters(r->model)));
