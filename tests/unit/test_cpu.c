@@ -230,29 +230,37 @@ static double exact_sum(const convolution_case *c, const px_taps *taps, px_tenso
     return sum;
 }
 
-static void check_convolution(const convolution_case *c, px_type type, bool bias, bool relu) {
+/* What a case adds to the products. */
+enum { BIAS = 1, RELU = 2, ONTO = 4, BIAS_BY_IMAGE = 8 };
+
+static void check_convolution(const convolution_case *c, px_type type, int with) {
+    const bool relu = with & RELU, bias = with & (BIAS | BIAS_BY_IMAGE);
+    const size_t biases = with & BIAS_BY_IMAGE ? (size_t)c->grid.images : 1;
     px_device *device = open_cpu(type);
     const px_taps taps = px_taps_rectangle(c->rows, c->columns, c->centre);
     const size_t pixels = px_grid_pixels(&c->grid);
     const px_tensor x = tensor_of(pixels, c->in, type, 51), dy = tensor_of(pixels, c->out, type, 52),
-                    b = tensor_of(1, c->out, type, 53), y = tensor_of(pixels, c->out, type, 54),
-                    dx = tensor_of(pixels, c->in, type, 55),
+                    b = tensor_of(biases, c->out, type, 53), y = tensor_of(pixels, c->out, type, 54),
+                    before = tensor_of(pixels, c->out, type, 54), dx = tensor_of(pixels, c->in, type, 55),
                     weight = tensor_of((size_t)c->out, taps.stored * c->in, type, 56);
     for (size_t o = 0; o < (size_t)c->out; o++) /* dead taps have weight 0 */
         for (int i = taps.live * c->in; i < weight.columns; i++)
             store(weight.data, type, o * (size_t)weight.columns + (size_t)i, 0);
     assert_ok(&ctx, px_run(device, convolve, .grid = c->grid, .taps = taps, .x = x, .weight = weight,
-                           .bias = bias ? b : (px_tensor){0}, .relu_y = relu, .y = y));
+                           .bias = bias ? b : (px_tensor){0}, .add = with & ONTO ? y : (px_tensor){0}, .relu_y = relu,
+                           .y = y));
     assert_ok(&ctx, px_run(device, convolve_input_gradient, .grid = c->grid, .taps = taps, .relu = relu, .dy = dy,
                            .weight = weight, .x = x, .dx = dx));
     for (size_t i = 0; i < px_tensor_elements(&y); i++) {
         const size_t channel = i % (size_t)c->out;
         const double sum = exact_sum(c, &taps, x, weight, i / (size_t)c->out, channel, false) +
-                           (bias ? load(b.data, type, channel) : 0);
+                           (bias ? load(b.data, type, i * biases / px_tensor_elements(&y) * (size_t)c->out + channel)
+                                 : 0) +
+                           (with & ONTO ? load(before.data, type, i) : 0);
         const double want = relu && sum < 0 ? 0 : sum;
         if (load(y.data, type, i) != want)
-            fail_msg("%d x %d taps, %d to %d features: y %zu is %g, expected %g", c->rows, c->columns, c->in, c->out, i,
-                     load(y.data, type, i), want);
+            fail_msg("%d x %d taps, %d to %d features, with %d: y %zu is %g, expected %g", c->rows, c->columns, c->in,
+                     c->out, with, i, load(y.data, type, i), want);
     }
     for (size_t i = 0; i < px_tensor_elements(&dx); i++) {
         const double sum = exact_sum(c, &taps, dy, weight, i / (size_t)c->in, i % (size_t)c->in, true);
@@ -261,17 +269,19 @@ static void check_convolution(const convolution_case *c, px_type type, bool bias
             fail_msg("%d x %d taps, %d to %d features: dx %zu is %g, expected %g", c->rows, c->columns, c->in, c->out,
                      i, load(dx.data, type, i), want);
     }
-    const px_tensor all[] = {x, dy, b, y, dx, weight};
+    const px_tensor all[] = {x, dy, b, y, before, dx, weight};
     for (size_t i = 0; i < PX_COUNT(all); i++) free(all[i].data);
     px_device_close(device);
 }
 
 static void convolutions_are_exact(void **state) {
     (void)state;
+    static const int with[] = {0,    BIAS,        RELU,          BIAS | RELU,
+                               ONTO, ONTO | RELU, BIAS_BY_IMAGE, BIAS_BY_IMAGE | ONTO | RELU};
     for (int bf16 = 0; bf16 < (sizeof(px_real) == sizeof(float) ? 2 : 1); bf16++)
         for (size_t c = 0; c < PX_COUNT(convolution_cases); c++)
-            for (int i = 0; i < 4; i++)
-                check_convolution(&convolution_cases[c], bf16 ? PX_BF16 : PX_REAL, i & 1, i & 2);
+            for (size_t i = 0; i < PX_COUNT(with); i++)
+                check_convolution(&convolution_cases[c], bf16 ? PX_BF16 : PX_REAL, with[i]);
 }
 
 /* oneDNN has primitives for the models' convolutions, in both types; without them the test above tests im2col alone. */
