@@ -29,8 +29,8 @@ static px_status plan_grid(px_context *ctx, const px_grid_layout *layout, canvas
     grid->channels = layout->channels;
     grid->scale = layout->scale > 0 ? layout->scale : scale > 1 ? scale : 1;
     grid->columns = layout->columns > 0 ? layout->columns : columns;
-    if (layout->rows > 0) grid->columns = (layout->images + layout->rows - 1) / layout->rows;
-    grid->rows = layout->rows > 0 ? layout->rows : (layout->images + grid->columns - 1) / grid->columns;
+    if (layout->rows > 0) grid->columns = (layout->images - 1) / layout->rows + 1;
+    grid->rows = layout->rows > 0 ? layout->rows : (layout->images - 1) / grid->columns + 1;
     /* In double, because the product may exceed any integer type. A PNG row is its pixels and one filter byte. */
     double height = grid->rows * ((double)layout->height * grid->scale + MARGIN) + MARGIN;
     double width = grid->columns * ((double)layout->width * grid->scale + MARGIN) + MARGIN;
