@@ -1,10 +1,19 @@
 #include "tests/support/support.h"
+#include "host/device/backend.h"
 #include "host/io/file.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 px_device *px_test_device(px_context *ctx) { return px_test_device_of(ctx, PX_REAL); }
+
+bool px_test_is_cpu(void) {
+    px_context ctx = {0};
+    px_device *device = px_test_device(&ctx);
+    const bool is_cpu = strcmp(device->kind, "cpu") == 0;
+    px_device_close(device);
+    return is_cpu;
+}
 
 px_device *px_test_device_of(px_context *ctx, px_type activation) {
     const char *kind = getenv("PX_TEST_DEVICE");

@@ -19,6 +19,8 @@
 
 /* The device under test: the CPU, or CUDA with PX_TEST_DEVICE=cuda. */
 px_device *px_test_device(px_context *ctx);
+/* Whether it is the CPU. */
+bool px_test_is_cpu(void);
 /* The same device with activations of this type. */
 px_device *px_test_device_of(px_context *ctx, px_type activation);
 

@@ -115,19 +115,11 @@ static void graphs_give_the_same_bits(void **state) {
     for (int i = 0; i < 2 * SPECS; i++) compare(&specs[i / 2], i % 2 ? PX_BF16 : PX_REAL, PX_TEST_GRAPHS);
 }
 
-static bool device_is_cpu(void) {
-    px_context ctx = {0};
-    px_device *device = px_test_device(&ctx);
-    const bool is_cpu = strcmp(device->kind, "cpu") == 0;
-    px_device_close(device);
-    return is_cpu;
-}
-
 /* If a capture fails, or a graph leaves out an operation, all rows are issued directly. A wrong graph gives a warning.
  */
 static void failed_and_wrong_graphs_are_not_used(void **state) {
     (void)state;
-    if (!device_is_cpu()) skip(); /* only the mock table can fail */
+    if (!px_test_is_cpu()) skip(); /* only the mock table can fail */
     for (int i = 0; i < SPECS; i++) {
         compare(&specs[i], PX_REAL, PX_TEST_WRONG_GRAPHS);
         compare(&specs[i], PX_REAL, PX_TEST_BEGIN_FAILS);
@@ -150,7 +142,7 @@ static void a_row_is_one_launch(void **state) {
     (void)state;
     uint8_t levels[IMAGES * MAX_VALUES];
     double nats[IMAGES];
-    if (!device_is_cpu()) skip(); /* only the mock table counts */
+    if (!px_test_is_cpu()) skip(); /* only the mock table counts */
     for (int i = 0; i < SPECS; i++) {
         const px_model_spec *spec = &specs[i];
         px_context ctx = {0};
