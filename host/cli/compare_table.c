@@ -102,7 +102,7 @@ static const struct {
 /* The last two are printed once below the table if they are the same in all of several runs. */
 enum { PROPERTIES = sizeof properties / sizeof *properties, ONCE = PROPERTIES - 2 };
 
-/* ---- Filling ---- */
+/* ---- Cells ---- */
 
 /* The cells of the next line, whose first one is filled. */
 static char (*add_line(table *t, const char *name))[CELL] {
