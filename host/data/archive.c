@@ -115,6 +115,21 @@ px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t
     return PX_OK;
 }
 
+px_status px_archive_append(px_context *ctx, px_archive *archive, size_t limit, px_byte_source *memory,
+                            size_t *capacity) {
+    enum { PIECE = 1 << 20 };
+    const size_t begin = memory->size;
+    size_t piece, got;
+    do {
+        const size_t left = limit + 1 - (memory->size - begin);
+        piece = left < PIECE ? left : PIECE;
+        PX_TRY(px_grow(ctx, archive->path, memory->size + piece, 1, capacity, &memory->bytes));
+        PX_TRY(px_archive_read(ctx, archive, memory->bytes + memory->size, piece, &got));
+        memory->size += got;
+    } while (got == piece && memory->size - begin <= limit);
+    return PX_OK;
+}
+
 /* When libarchive returns the first block of a stored member, its position in the archive is where the member begins. A
  * member counts as stored if its first bytes equal the bytes at that position. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,
@@ -143,29 +158,18 @@ void px_archive_close(px_archive *archive) {
 
 /* ---- Whole files ---- */
 
-static px_status read_all(px_context *ctx, px_archive *archive, size_t limit, const char *advice,
-                          px_byte_source *input) {
-    enum { CHUNK = 1 << 20 };
-    size_t capacity = 0, got;
-    do {
-        PX_TRY(px_grow(ctx, archive->path, input->size + CHUNK, 1, &capacity, &input->bytes));
-        PX_TRY(px_archive_read(ctx, archive, input->bytes + input->size, CHUNK, &got));
-        input->size += got;
-        if (input->size > limit)
-            return px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %zu bytes of content, expected at most that: %s",
-                           archive->path, limit, advice);
-    } while (got == CHUNK);
-    return PX_OK;
-}
-
 px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_byte_source *input) {
     px_archive archive;
     px_member member;
+    size_t capacity = 0;
     bool found;
     *input = (px_byte_source){0};
     PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
     px_status status = px_archive_next(ctx, &archive, &member, &found);
-    if (status == PX_OK && found) status = read_all(ctx, &archive, limit, advice, input);
+    if (status == PX_OK && found) status = px_archive_append(ctx, &archive, limit, input, &capacity);
+    if (status == PX_OK && input->size > limit)
+        status = px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %zu bytes of content, expected at most that: %s",
+                         path, limit, advice);
     px_archive_close(&archive);
     if (status != PX_OK) px_byte_source_free(input);
     return status;

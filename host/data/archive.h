@@ -49,6 +49,11 @@ px_status px_archive_next(px_context *ctx, px_archive *archive, px_member *membe
  * checksum is compared: PX_ERR_FORMAT if it differs. */
 px_status px_archive_read(px_context *ctx, px_archive *archive, void *to, size_t bytes, size_t *got);
 
+/* Appends the rest of the member to the bytes in memory, at most limit + 1 bytes. Memory grows with what is read,
+ * because the size that a header states may be wrong. capacity: the bytes allocated for memory->bytes. */
+px_status px_archive_append(px_context *ctx, px_archive *archive, size_t limit, px_byte_source *memory,
+                            size_t *capacity);
+
 /* Finds out whether the member is stored uncompressed in input, and at which offset. Must be called before the member
  * is read; reading it then still begins with its first byte. */
 px_status px_archive_in_place(px_context *ctx, px_archive *archive, const px_member *member, size_t *offset,

@@ -49,23 +49,16 @@ bool px_tar_recognise(const uint8_t *bytes, size_t size) {
     return digits > 0 && stated == sum;
 }
 
-/* Reads the current member into memory, in pieces because the stated size may be wrong. Stops above max_bytes bytes. */
+/* Reads the current member into memory, at most max_bytes + 1 bytes. */
 static px_status read_into_memory(px_context *ctx, px_archive *archive, size_t max_bytes, archive_source *self,
                                   location *at) {
-    enum { PIECE = 1 << 20 };
     px_byte_source *memory = &self->memory;
-    *at = (location){memory->size, 0, IN_MEMORY};
-    for (size_t got = PIECE; got == PIECE && at->size <= max_bytes && memory->size <= px_memory_limit;) {
-        PX_TRY(px_grow(ctx, archive->path, memory->size + PIECE, 1, &self->memory_capacity, &memory->bytes));
-        const px_status status = px_archive_read(ctx, archive, memory->bytes + memory->size, PIECE, &got);
-        if (status != PX_OK) {
-            memory->size = at->offset;
-            return status;
-        }
-        at->size += got;
-        memory->size += got;
-    }
-    return PX_OK;
+    const size_t begin = memory->size, left = px_memory_limit - begin;
+    const px_status status = px_archive_append(ctx, archive, max_bytes < left ? max_bytes : left, memory,
+                                               &self->memory_capacity);
+    if (status != PX_OK) memory->size = begin;
+    *at = (location){begin, memory->size - begin, IN_MEMORY};
+    return status;
 }
 
 /* Adds the current member to the images. An image above PX_IMAGE_BYTES is refused later, when it is decoded. A member

@@ -220,6 +220,7 @@ static px_status fail_short(px_context *ctx, const char *name, size_t found, siz
 static px_status unpack(px_context *ctx, const char *path, const px_byte_source *zip, const candidate *best,
                         px_byte_source *unpacked) {
     const size_t size = best->size;
+    size_t capacity = 0;
     px_archive archive;
     px_member member;
     if (size > px_memory_limit)
@@ -227,13 +228,10 @@ static px_status unpack(px_context *ctx, const char *path, const px_byte_source 
                        "%s: found %zu bytes of content, expected at most %zu: pixelrnn pack it first", best->name, size,
                        px_memory_limit);
     PX_TRY(open_member(ctx, PX_ARCHIVE_ZIP, path, zip, best, 0, &archive, &member));
-    unpacked->bytes = malloc(size + 1);
-    px_status status = PX_OK;
-    if (!unpacked->bytes) status = px_fail_memory(ctx, best->name, size + 1);
-    if (status == PX_OK) status = px_archive_read(ctx, &archive, unpacked->bytes, size + 1, &unpacked->size);
+    const px_status status = px_archive_append(ctx, &archive, size, unpacked, &capacity);
     px_archive_close(&archive);
-    if (status == PX_OK && unpacked->size != size) status = fail_short(ctx, best->name, unpacked->size, size);
-    return status;
+    PX_TRY(status);
+    return unpacked->size == size ? PX_OK : fail_short(ctx, best->name, unpacked->size, size);
 }
 
 static px_status read_next(px_context *ctx, npz_stream *self) {

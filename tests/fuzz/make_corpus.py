@@ -89,6 +89,8 @@ def npz_seeds():
     yield "bad_empty.zip", npz([])
     large = ("images.npy", npy((1, 300, 300, 3))[:-270000] + bytes(270000))
     yield from zip_seeds()
+    stated, found = (struct.pack("<I", size) for size in (4_000_000_000, len(labels[1])))
+    yield "labels_size.npz", npz([labels, images]).replace(found, stated)
     for name, member in (("bad_checksum.npz", images), ("bad_checksum_large.npz", large)):  # large: found out at its end
         yield name, npz([member]).replace(struct.pack("<I", zlib.crc32(member[1])), bytes(4))
 
