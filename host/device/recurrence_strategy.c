@@ -52,12 +52,16 @@ static int cluster_images(const px_device *device, const px_recurrence_args *s, 
  * - waits for memory, barriers and other blocks, for WAIT_CYCLES cycles (1.2 us) whatever its size;
  * - computes the LSTM cells of its tiles: 16 a thread, some 40 instructions each, one a cycle and scheduler;
  * - multiplies 64 positions by taps * D values of K and the 128 columns of a tile at 2048 multiply-adds a cycle.
- *   Backward, K and the columns change places.
+ *   Backward, K and the columns change places;
+ * - sends its states or partial sums to the other blocks, 11 bytes a cycle: 2.65 TB/s for all multiprocessors.
  * (A prediction; not measured.) The memory traffic does not depend on the split. */
-enum { WAIT_CYCLES = 2000, CELL_CYCLES = 16 * 40 };
-static long cluster_cycles(const px_recurrence_args *s, const px_cluster *c) {
+enum { WAIT_CYCLES = 2000, CELL_CYCLES = 16 * 40, SENT_BYTES_PER_CYCLE = 11 };
+static long cluster_cycles(const px_recurrence_args *s, const px_cluster *c, bool backward) {
     const int product = PX_CLUSTER_POSITIONS * s->taps * s->hidden * PX_TILE_GATES / 2048;
-    return (long)px_cluster_steps(s, c->images) * (WAIT_CYCLES + c->warpgroups * (CELL_CYCLES + product));
+    const int others = c->blocks - 1; /* also the last block, to which px_cluster_split gives the most channels */
+    const long sent = backward ? px_receive_bytes(c) : (long)px_forward_copy_bytes(c, others) * others;
+    const long step = WAIT_CYCLES + c->warpgroups * (CELL_CYCLES + product) + sent / SENT_BYTES_PER_CYCLE;
+    return px_cluster_steps(s, c->images) * step;
 }
 
 /* The split with the lowest estimate among those whose weights fit in shared memory; the smallest of equals. warpgroups
@@ -69,7 +73,7 @@ static px_cluster cluster_choose(const px_device *device, const px_recurrence_ar
         if (c.warpgroups == 0 || c.images == 0) continue;
         const size_t need = (backward ? px_backward_shared(&c) : px_forward_shared(&c)).bytes;
         if (need > device->shared) continue;
-        if (best.warpgroups > 0 && cluster_cycles(s, &c) >= cluster_cycles(s, &best)) continue;
+        if (best.warpgroups > 0 && cluster_cycles(s, &c, backward) >= cluster_cycles(s, &best, backward)) continue;
         best = c;
         *bytes = need;
     }

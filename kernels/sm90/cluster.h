@@ -20,8 +20,8 @@
  * copies them to the other blocks. The columns of the product are (tile, gate, channel), and K is (tap, channel).
  *
  * Backward: operand A is the gradient of the block's own gates, and K is (tap, tile, gate, channel). The columns of the
- * product are the channels of all blocks. They are partial sums, which each block sends to the owner of the channels;
- * the owner adds them up. A block has a receive buffer for every other block. */
+ * product are the channels of all blocks. They are partial sums, which each block sends, in bfloat16, to the owner of
+ * the channels; the owner adds them up in float32. A block has a receive buffer for every other block. */
 #ifndef PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 #define PIXELRNN_KERNELS_RECURRENCE_CLUSTER_H
 
@@ -286,17 +286,18 @@ PX_HOST_DEVICE int px_backward_depth(const px_cluster *c) { return c->warpgroups
  * block (block + o) mod blocks, so that owner 0 is the block itself. A warpgroup computes the columns of one tile. */
 PX_HOST_DEVICE int px_backward_columns(const px_cluster *c) { return c->warpgroups * c->blocks * PX_TILE_CHANNELS; }
 
-/* The receive buffers hold the partial sums that the same thread of every other block sends to a thread: 4 float4 from
- * each. A thread's offset is px_receive_offset, and that of float4 v from the block `owner` before (or, to send, to
- * the block `owner` after, owner = 1 .. blocks - 1) is px_receive_part more. */
+/* The receive buffers hold the partial sums that the same thread of every other block sends to a thread: PX_PARTS times
+ * eight bfloat16 from each. A thread's offset is px_receive_offset, and that of part v from the block `owner` before
+ * (or, to send, to the block `owner` after, owner = 1 .. blocks - 1) is px_receive_part more. */
+enum { PX_PARTS = PX_TILE_SUMS / PX_CHUNK };
 PX_HOST_DEVICE uint32_t px_receive_offset(const px_cluster *c, const px_cluster_thread *at) {
-    return (uint32_t)(at->warpgroup * (c->blocks - 1) * 4 * PX_WARPGROUP_THREADS + at->thread) * 16;
+    return (uint32_t)(at->warpgroup * (c->blocks - 1) * PX_PARTS * PX_WARPGROUP_THREADS + at->thread) * PX_CHUNK_BYTES;
 }
 PX_HOST_DEVICE uint32_t px_receive_part(int owner, int v) {
-    return (uint32_t)((owner - 1) * 4 + v) * PX_WARPGROUP_THREADS * 16;
+    return (uint32_t)((owner - 1) * PX_PARTS + v) * PX_WARPGROUP_THREADS * PX_CHUNK_BYTES;
 }
 PX_HOST_DEVICE uint32_t px_receive_bytes(const px_cluster *c) {
-    return (uint32_t)((c->blocks - 1) * c->warpgroups * PX_WARPGROUP_THREADS * PX_TILE_SUMS) * sizeof(float);
+    return (uint32_t)((c->blocks - 1) * c->warpgroups * PX_PARTS * PX_WARPGROUP_THREADS) * PX_CHUNK_BYTES;
 }
 
 PX_HOST_DEVICE px_cluster_shared px_backward_shared(const px_cluster *c) {
@@ -328,13 +329,14 @@ PX_HOST_DEVICE int px_backward_chunk(const px_cluster_thread *at, int gate) {
     return at->warpgroup * (PX_TILE_GATES / PX_CHUNK) + gate * (PX_TILE_CHANNELS / PX_CHUNK) + at->thread % 4;
 }
 
-/* The descriptors of the gate gradients and of the weights for a tap, from the first chunk on. A position receives the
- * gradient from the positions that read it in forward, so the shift has the opposite sign. */
+/* The descriptors of the gate gradients, and of the weights to the columns from `owner` on, for a tap, from the first
+ * chunk on. A position receives the gradient from the positions that read it in forward, so the shift has the opposite
+ * sign. */
 PX_HOST_DEVICE uint64_t px_backward_a(const px_cluster *c, uint32_t operand, int tap) {
     return px_cluster_a(operand, 0, -(c->first_tap + tap));
 }
-PX_HOST_DEVICE uint64_t px_backward_b(const px_cluster *c, uint32_t weights, int warpgroup, int tap) {
-    return px_cluster_b(weights + px_backward_weight(c, tap, 0, warpgroup * c->blocks * PX_TILE_CHANNELS),
+PX_HOST_DEVICE uint64_t px_backward_b(const px_cluster *c, uint32_t weights, int warpgroup, int owner, int tap) {
+    return px_cluster_b(weights + px_backward_weight(c, tap, 0, (warpgroup * c->blocks + owner) * PX_TILE_CHANNELS),
                         px_backward_columns(c));
 }
 

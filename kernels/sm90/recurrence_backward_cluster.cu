@@ -7,8 +7,9 @@
  *     add up the gradient of h from step t - 1: the block's own sums, in registers, and those in the receive buffers
  *     apply the cells; store the gate gradients to global memory and into operand(t), buffer t mod 2
  *     fence.proxy.async in every thread that stored; __syncthreads; tell the others that the receive buffers are free
- *     multiply operand(t) with the weights; meanwhile prefetch the data of t + 2 into the L2 cache
- *     keep the sums of the own channels; send the others to their owners' receive buffers when those are free
+ *     multiply operand(t) with the weights, first to the other blocks' channels, then to the own ones; meanwhile
+ *     prefetch the data of t + 2 into the L2 cache
+ *     send the others' sums to their receive buffers when those are free, while the own product goes on
  *
  * Why there is no deadlock, and no buffer is overwritten too early:
  * 1. `full` expects in each phase one arrival, by thread 0, and the bytes of all receive buffers. Step t uses phase
@@ -53,13 +54,13 @@ static __device__ void backward_load(const px_cluster &c, const px_recurrence_di
     });
 }
 
-/* sums += the product of the operand with the weights of this warpgroup's columns. */
+/* sums += the product of the operand with the weights of this warpgroup's columns from `owner` on. */
 template <int SUMS>
 static __device__ __forceinline__ void backward_product(const px_cluster &c, float (&sums)[SUMS], uint32_t operand,
-                                                        uint32_t weights, int warpgroup) {
+                                                        uint32_t weights, int warpgroup, int owner) {
     const uint32_t stride_b = px_cluster_stride_b(px_backward_columns(&c));
     for (int tap = 0; tap < c.taps; tap++) {
-        uint64_t a = px_backward_a(&c, operand, tap), b = px_backward_b(&c, weights, warpgroup, tap);
+        uint64_t a = px_backward_a(&c, operand, tap), b = px_backward_b(&c, weights, warpgroup, owner, tap);
         for (int tile = 0; tile < c.warpgroups; tile++) {
             px_wgmma_fence();
             PX_UNROLL
@@ -70,6 +71,7 @@ static __device__ __forceinline__ void backward_product(const px_cluster &c, flo
             }
         }
     }
+    px_wgmma_commit();
 }
 
 /* dh and c of the thread's channels of a pixel; 0 if the position is not live. */
@@ -92,9 +94,18 @@ static __device__ __forceinline__ void backward_prefetch(const px_cluster &c, co
     if (before >= 0) px_prefetch((const float *)direction.c.data + px_state_offset(&c, &at, before));
 }
 
+/* Eight sums in bfloat16. */
+static __device__ __forceinline__ px_bf16x8 part_round(const float *sums) {
+    px_bf16x8 part;
+    PX_UNROLL
+    for (int i = 0; i < PX_CHUNK / 2; i++) part.pair[i] = px_to_bf16x2(sums[2 * i], sums[2 * i + 1]);
+    return part;
+}
+
 template <int BLOCKS>
 static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP_THREADS, 1)
     recurrence_backward_kernel(const __grid_constant__ px_recurrence_args s, const __grid_constant__ px_cluster c) {
+    enum { OTHERS = BLOCKS > 1 ? BLOCKS - 1 : 1 };
     extern __shared__ __align__(PX_CLUSTER_ALIGN) char memory[];
     const px_cluster_shared shared = px_backward_shared(&c);
     const int block = px_block_rank();
@@ -142,10 +153,10 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
             px_mbarrier_wait(full, (uint32_t)(t - 1) % 2);
             PX_UNROLL
             for (int owner = 1; owner < BLOCKS; owner++) PX_UNROLL
-            for (int v = 0; v < 4; v++) {
-                const float4 part = px_load_shared(base + receive + px_receive_part(owner, v));
-                dh_next[4 * v] += part.x, dh_next[4 * v + 1] += part.y;
-                dh_next[4 * v + 2] += part.z, dh_next[4 * v + 3] += part.w;
+            for (int v = 0; v < PX_PARTS; v++) {
+                const px_bf16x8 part = px_load_shared(base + receive + px_receive_part(owner, v));
+                PX_UNROLL
+                for (int i = 0; i < PX_CHUNK; i++) dh_next[v * PX_CHUNK + i] += px_bf16x8_get(&part, i);
             }
         }
 
@@ -168,9 +179,13 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
         px_fence_proxy_async();
         __syncthreads();
         if (other) px_mbarrier_arrive_remote(px_map_shared(free, peer));
-        float sums[BLOCKS * PX_TILE_SUMS] = {}; /* of the own channels, then of the other blocks' */
+        float sums[OTHERS * PX_TILE_SUMS] = {}; /* of the other blocks' channels; dh_next has those of the own ones */
+        PX_UNROLL
+        for (int i = 0; i < PX_TILE_SUMS; i++) dh_next[i] = 0;
         px_wgmma_pin(sums);
-        backward_product(c, sums, base + operand, base + shared.weights, at.warpgroup);
+        px_wgmma_pin(dh_next);
+        if (BLOCKS > 1) backward_product(c, sums, base + operand, base + shared.weights, at.warpgroup, 1);
+        backward_product(c, dh_next, base + operand, base + shared.weights, at.warpgroup, 0);
         PX_UNROLL
         for (int second = 0; second < 2; second++) { /* while the tensor cores compute */
             cell[second] = before[second];
@@ -178,21 +193,21 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
             prefetched_pixel[second] = px_thread_pixel(&s, &pipeline, &at, step - 3, second);
             backward_prefetch(c, at, direction, before_pixel[second], prefetched_pixel[second]);
         }
-        px_wgmma_wait(sums);
-        PX_UNROLL
-        for (int i = 0; i < PX_TILE_SUMS; i++) dh_next[i] = sums[i];
-        if (BLOCKS > 1) px_mbarrier_wait(free, (uint32_t)t % 2);
-        const int self = px_block_rank();
-        PX_UNROLL
-        for (int owner = 1; owner < BLOCKS; owner++) {
-            const uint32_t remote = px_map_shared(base, (self + owner) & (BLOCKS - 1));
+        if (BLOCKS > 1) {
+            px_wgmma_wait<1>(sums);
+            px_mbarrier_wait(free, (uint32_t)t % 2);
+            const int self = px_block_rank();
             PX_UNROLL
-            for (int v = 0; v < 4; v++) {
-                const float *part = &sums[owner * PX_TILE_SUMS + 4 * v];
-                px_store_async(remote + receive + px_receive_part(owner, v), part[0], part[1], part[2], part[3],
-                               remote + px_backward_full(shared.barriers));
+            for (int owner = 1; owner < BLOCKS; owner++) {
+                const uint32_t remote = px_map_shared(base, (self + owner) & (BLOCKS - 1));
+                PX_UNROLL
+                for (int v = 0; v < PX_PARTS; v++)
+                    px_store_async(remote + receive + px_receive_part(owner, v),
+                                   part_round(&sums[((owner - 1) * PX_PARTS + v) * PX_CHUNK]),
+                                   remote + px_backward_full(shared.barriers));
             }
         }
+        px_wgmma_wait<0>(dh_next);
     }
     px_cluster_sync();
 }

@@ -117,7 +117,8 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
             prefetched_pixel[second] = px_thread_pixel(&s, &pipeline, &at, step + 2, second);
             px_gates_prefetch(c, at, direction.gates, prefetched_pixel[second]);
         }
-        px_wgmma_wait(sums);
+        px_wgmma_commit();
+        px_wgmma_wait<0>(sums);
 
         px_bf16x8 h[2] = {};
         PX_UNROLL

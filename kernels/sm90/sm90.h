@@ -67,10 +67,10 @@ PX_SM90 void px_store_shared(uint32_t to, const px_bf16x8 &x) {
                  "r"(x.pair[3])
                  : "memory");
 }
-PX_SM90 float4 px_load_shared(uint32_t from) {
-    float4 x;
-    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+PX_SM90 px_bf16x8 px_load_shared(uint32_t from) {
+    px_bf16x8 x;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x.pair[0]), "=r"(x.pair[1]), "=r"(x.pair[2]), "=r"(x.pair[3])
                  : "r"(from)
                  : "memory");
     return x;
@@ -121,11 +121,11 @@ PX_SM90 void px_copy_async(uint32_t remote, uint32_t from, uint32_t bytes, uint3
         : "memory");
 }
 
-/* Stores four floats in another block's shared memory, and counts their 16 bytes at its mbarrier. */
-PX_SM90 void px_store_async(uint32_t remote, float a, float b, float c, float d, uint32_t remote_barrier) {
+/* Stores 16 bytes in another block's shared memory, and counts them at its mbarrier. */
+PX_SM90 void px_store_async(uint32_t remote, const px_bf16x8 &x, uint32_t remote_barrier) {
     asm volatile(
-        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(remote),
-        "f"(a), "f"(b), "f"(c), "f"(d), "r"(remote_barrier)
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(remote),
+        "r"(x.pair[0]), "r"(x.pair[1]), "r"(x.pair[2]), "r"(x.pair[3]), "r"(remote_barrier)
         : "memory");
 }
 
@@ -142,32 +142,37 @@ template <int SUMS> PX_SM90 void px_wgmma_pin(float (&d)[SUMS]) {
  * ptxas inserts one itself, with a warning. */
 PX_SM90 void px_wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
-/* Waits for all wgmma of the warpgroup. After it the sums are complete and the operands may be overwritten. */
-template <int SUMS> PX_SM90 void px_wgmma_wait(float (&d)[SUMS]) {
+/* Ends a group of wgmma that add to the same sums. */
+PX_SM90 void px_wgmma_commit() {
     px_wgmma_fence();
-    asm volatile("wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 0;" ::: "memory");
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* Waits for all groups of the warpgroup but the last LEFT. d: the sums of the last group waited for. After it they are
+ * complete, and the group's operands may be overwritten. */
+template <int LEFT, int SUMS> PX_SM90 void px_wgmma_wait(float (&d)[SUMS]) {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
     px_wgmma_pin(d);
 }
 
 /* px_wgmma(d, a, b): d += A B^T. A is 64 x 16 and B is N x 16, bfloat16 in shared memory, K-major, given by
- * descriptors. A thread has N / 2 sums, N = 32, 64, 128 or 256. The caller clears the sums: if the first wgmma ignored
+ * descriptors. A thread has N / 2 sums, N = 32, 96, 128 or 224. The caller clears the sums: if the first wgmma ignored
  * their contents, they would keep their registers through the rest of the loop. */
 
-/* The operands d[i] .. d[i + 15], and the operand numbers 0 .. 15, 16 .. 31, 32 .. 63 and 64 .. 127. */
+/* The operands d[i] .. d[i + 15], and the operand numbers 0 .. 15, 16 .. 47, 48 .. 63 and 64 .. 111. */
 #define PX_SUMS16(d, i)                                                                                                \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]),        \
         "+f"(d[i + 7]), "+f"(d[i + 8]), "+f"(d[i + 9]), "+f"(d[i + 10]), "+f"(d[i + 11]), "+f"(d[i + 12]),             \
         "+f"(d[i + 13]), "+f"(d[i + 14]), "+f"(d[i + 15])
-#define PX_OPERANDS_0  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
-#define PX_OPERANDS_16 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define PX_OPERANDS_32                                                                                                 \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                                 \
-    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define PX_OPERANDS_0 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define PX_OPERANDS_16                                                                                                 \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                                 \
+    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define PX_OPERANDS_48 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define PX_OPERANDS_64                                                                                                 \
     "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "                                 \
     "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "                                 \
-    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "                     \
-    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"
 #define PX_WGMMA(SUMS, n, operands, a_operand, b_operand, ...)                                                         \
     PX_SM90 void px_wgmma(float(&d)[SUMS], uint64_t a, uint64_t b) {                                                   \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" operands "}, " a_operand              \
@@ -176,11 +181,11 @@ template <int SUMS> PX_SM90 void px_wgmma_wait(float (&d)[SUMS]) {
                      : "l"(a), "l"(b));                                                                                \
     }
 PX_WGMMA(16, "32", PX_OPERANDS_0, "%16", "%17", PX_SUMS16(d, 0))
-PX_WGMMA(32, "64", PX_OPERANDS_0 ", " PX_OPERANDS_16, "%32", "%33", PX_SUMS16(d, 0), PX_SUMS16(d, 16))
-PX_WGMMA(64, "128", PX_OPERANDS_0 ", " PX_OPERANDS_16 ", " PX_OPERANDS_32, "%64", "%65", PX_SUMS16(d, 0),
+PX_WGMMA(48, "96", PX_OPERANDS_0 ", " PX_OPERANDS_16, "%48", "%49", PX_SUMS16(d, 0), PX_SUMS16(d, 16), PX_SUMS16(d, 32))
+PX_WGMMA(64, "128", PX_OPERANDS_0 ", " PX_OPERANDS_16 ", " PX_OPERANDS_48, "%64", "%65", PX_SUMS16(d, 0),
          PX_SUMS16(d, 16), PX_SUMS16(d, 32), PX_SUMS16(d, 48))
-PX_WGMMA(128, "256", PX_OPERANDS_0 ", " PX_OPERANDS_16 ", " PX_OPERANDS_32 ", " PX_OPERANDS_64, "%128", "%129",
+PX_WGMMA(112, "224", PX_OPERANDS_0 ", " PX_OPERANDS_16 ", " PX_OPERANDS_48 ", " PX_OPERANDS_64, "%112", "%113",
          PX_SUMS16(d, 0), PX_SUMS16(d, 16), PX_SUMS16(d, 32), PX_SUMS16(d, 48), PX_SUMS16(d, 64), PX_SUMS16(d, 80),
-         PX_SUMS16(d, 96), PX_SUMS16(d, 112))
+         PX_SUMS16(d, 96))
 
 #endif

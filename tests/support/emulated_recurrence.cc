@@ -16,6 +16,8 @@ enum {
     BASE = PX_EMULATED_BASE,
     REMOTE = PX_EMULATED_REMOTE,
     MAX_PRODUCTS = 256,
+    MAX_GROUPS = 2,
+    MAX_SUMS = 112,
     MAX_STORES = 1024,
     MAX_PREFETCHES = 64,
     MAX_MESSAGES = 1 << 16,
@@ -24,14 +26,20 @@ enum {
 
 char memory[1];
 
-struct thread_state {
-    long clustered; /* arrivals at the cluster's barrier */
+/* Products that add to the same sums. */
+struct product_group {
     struct {
         uint64_t a, b;
-    } product[MAX_PRODUCTS]; /* since the last px_wgmma_wait */
+    } product[MAX_PRODUCTS];
     int products;
-    float before[128];          /* the sums before them */
-    uint32_t store[MAX_STORES]; /* plain stores to shared memory since the last fence */
+    float before[MAX_SUMS]; /* the sums before them */
+};
+
+struct thread_state {
+    long clustered;                  /* arrivals at the cluster's barrier */
+    product_group group[MAX_GROUPS]; /* not yet waited for; the last one may be open */
+    int groups;                      /* complete ones */
+    uint32_t store[MAX_STORES];      /* plain stores to shared memory since the last fence */
     int stores;
     const void *prefetched[MAX_PREFETCHES]; /* and not yet read */
     int prefetches;
@@ -52,7 +60,7 @@ struct block_state {
 struct message {
     int to, barrier;
     const char *from; /* the source of a copy, read on arrival; NULL for a store (data) or an arrival (no bytes) */
-    float data[4];
+    px_bf16x8 data;
     uint32_t at, bytes;
 };
 
@@ -117,8 +125,8 @@ void px_store_shared(uint32_t to, const px_bf16x8 &x) {
     f->store[f->stores++] = (to - BASE) / 16;
     emu.blocks[px_emulated_block()].stored[(to - BASE) / 16] = (uint16_t)((int)threadIdx.x + 1);
 }
-float4 px_load_shared(uint32_t from) {
-    float4 x;
+px_bf16x8 px_load_shared(uint32_t from) {
+    px_bf16x8 x;
     memcpy(&x, px_emulated_shared(from, sizeof x, sizeof x), sizeof x);
     return x;
 }
@@ -196,13 +204,13 @@ void px_copy_async(uint32_t remote, uint32_t from, uint32_t bytes, uint32_t addr
     sent.from = fenced_at(from, bytes), sent.at = remote % REMOTE - BASE, sent.bytes = bytes;
     post(sent);
 }
-void px_store_async(uint32_t remote, float a, float b, float c, float d, uint32_t address) {
+void px_store_async(uint32_t remote, const px_bf16x8 &x, uint32_t address) {
     message sent = {};
     int block;
     sent.barrier = barrier_number(address, &sent.to);
     shared_at(remote, 16, 16, &block);
     if (block != sent.to) px_emulated_fault("a store whose barrier lies in another block");
-    sent.data[0] = a, sent.data[1] = b, sent.data[2] = c, sent.data[3] = d;
+    sent.data = x;
     sent.at = remote % REMOTE - BASE, sent.bytes = 16;
     post(sent);
 }
@@ -215,7 +223,7 @@ static void deliver(int index) {
         return;
     }
     memcpy(px_emulated_shared_of(arrived.to, arrived.at + BASE, arrived.bytes, 16),
-           arrived.from ? arrived.from : (const char *)arrived.data, arrived.bytes);
+           arrived.from ? arrived.from : (const char *)&arrived.data, arrived.bytes);
     b.bytes -= arrived.bytes;
     complete_phase(b);
 }
@@ -258,19 +266,26 @@ static void multiply(float *sums, int count, uint64_t a, uint64_t b) {
 }
 void px_wgmma_add(float *sums, int count, uint64_t a, uint64_t b) {
     thread_state *f = own();
-    if (f->products == 0) memcpy(f->before, sums, (size_t)count * sizeof *sums);
-    if (f->products == MAX_PRODUCTS) px_emulated_fault("too many products");
-    f->product[f->products].a = a, f->product[f->products++].b = b;
+    if (f->groups == MAX_GROUPS || count > MAX_SUMS) px_emulated_fault("too many groups of products, or sums");
+    product_group &g = f->group[f->groups];
+    if (g.products == 0) memcpy(g.before, sums, (size_t)count * sizeof *sums);
+    if (g.products == MAX_PRODUCTS) px_emulated_fault("too many products");
+    g.product[g.products].a = a, g.product[g.products++].b = b;
     multiply(sums, count, a, b);
 }
-void px_wgmma_check(const float *sums, int count) {
+void px_wgmma_commit() { own()->groups++; }
+void px_wgmma_check(const float *sums, int count, int left) {
     thread_state *f = own();
     px_emulated_yield(); /* other fibers run while the tensor cores compute */
-    for (int i = 0; i < f->products; i++) multiply(f->before, count, f->product[i].a, f->product[i].b);
-    f->products = 0;
-    if (memcmp(f->before, sums, (size_t)count * sizeof *sums) != 0)
+    if (f->groups != left + 1) px_emulated_fault("a wait for more than one group of products");
+    product_group &g = f->group[0];
+    for (int i = 0; i < g.products; i++) multiply(g.before, count, g.product[i].a, g.product[i].b);
+    if (memcmp(g.before, sums, (size_t)count * sizeof *sums) != 0)
         px_emulated_fault("block %d, thread %d: an operand of wgmma changed before the wait", px_emulated_block(),
                           (int)threadIdx.x);
+    for (int i = 1; i < MAX_GROUPS; i++) f->group[i - 1] = f->group[i];
+    f->group[MAX_GROUPS - 1].products = 0;
+    f->groups--;
 }
 
 /* ---- Launches ---- */

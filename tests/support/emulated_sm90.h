@@ -20,7 +20,7 @@ px_float8 px_load_float8(const float *from);
 void px_store_global(void *to, const px_bf16x8 &x);
 void px_store_global(float *to, const px_float8 &x);
 void px_store_shared(uint32_t to, const px_bf16x8 &x);
-float4 px_load_shared(uint32_t from);
+px_bf16x8 px_load_shared(uint32_t from);
 
 void px_mbarrier_init(uint32_t barrier, uint32_t arrivals);
 void px_fence_mbarrier_init();
@@ -29,15 +29,17 @@ void px_mbarrier_arrive_remote(uint32_t remote_barrier);
 void px_mbarrier_wait(uint32_t barrier, uint32_t parity);
 
 void px_copy_async(uint32_t remote, uint32_t from, uint32_t bytes, uint32_t remote_barrier);
-void px_store_async(uint32_t remote, float a, float b, float c, float d, uint32_t remote_barrier);
+void px_store_async(uint32_t remote, const px_bf16x8 &x, uint32_t remote_barrier);
 
-/* The sums of one thread: px_wgmma_add accumulates them, px_wgmma_check ends a group of products. */
+/* The sums of one thread: px_wgmma_add accumulates them, px_wgmma_check compares those of the last group of products
+ * that is waited for, of all groups but `left`. */
 void px_wgmma_add(float *sums, int count, uint64_t a, uint64_t b);
-void px_wgmma_check(const float *sums, int count);
+void px_wgmma_commit();
+void px_wgmma_check(const float *sums, int count, int left);
 
 template <int SUMS> void px_wgmma_pin(float (&)[SUMS]) {}
 static inline void px_wgmma_fence() {}
 template <int SUMS> void px_wgmma(float (&d)[SUMS], uint64_t a, uint64_t b) { px_wgmma_add(d, SUMS, a, b); }
-template <int SUMS> void px_wgmma_wait(float (&d)[SUMS]) { px_wgmma_check(d, SUMS); }
+template <int LEFT, int SUMS> void px_wgmma_wait(float (&d)[SUMS]) { px_wgmma_check(d, SUMS, LEFT); }
 
 #endif

@@ -146,7 +146,7 @@ static void check_shared(const px_cluster *c) {
         for (int thread = 0; backward && thread < c->warpgroups * PX_WARPGROUP_THREADS; thread++) {
             const px_cluster_thread at = px_cluster_thread_at(c, 0, thread);
             for (int owner = 1; owner < c->blocks; owner++)
-                for (int v = 0; v < 4; v++)
+                for (int v = 0; v < PX_PARTS; v++)
                     mark(bytes, shared.receive + px_receive_offset(c, &at) + px_receive_part(owner, v), 16,
                          shared.receive, shared.barriers);
         }

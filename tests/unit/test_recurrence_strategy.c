@@ -41,18 +41,19 @@ static void test_choice(void **state) {
         int images, hidden, blocks, warpgroups, each;
         size_t shared;
     } cases[] = {
-        {true, false, 1, 128, 4, 1, 1, 65536 + 33792 + 128}, /* 8 blocks take the same time */
+        {true, false, 1, 128, 4, 1, 1, 65536 + 33792 + 128}, /* 127 steps of 4816 cycles; 8 blocks: 5008 */
         {true, false, 16, 128, 4, 1, 1, 65536 + 33792 + 128},
-        {true, true, 16, 128, 4, 1, 1, 65536 + 33792 + 24576 + 128},
-        {true, false, 32, 128, 2, 2, 1, 131072 + 33792 + 128}, /* 127 steps of 5328 cycles; 4 blocks: 192 of 3664 */
-        {true, false, 64, 128, 2, 2, 2, 131072 + 33792 + 128}, /* 192 steps of 5328; 4 blocks: 322 of 3664 */
-        {true, true, 64, 128, 2, 2, 2, 131072 + 67584 + 16384 + 128},
-        {true, false, 32, 64, 2, 1, 1, 32768 + 16896 + 128}, /* 127 steps of 3152; 1 block: 127 of 4304 */
-        {true, false, 64, 64, 1, 2, 1, 65536 + 16896 + 128}, /* 127 steps of 4304; 2 blocks: 192 of 3152 */
+        {true, true, 16, 128, 4, 1, 1, 65536 + 33792 + 12288 + 128},
+        {true, false, 32, 128, 2, 2, 1, 131072 + 33792 + 128}, /* 127 steps of 6096; 4 blocks: 192 of 4816 */
+        {true, false, 48, 128, 2, 2, 2, 131072 + 33792 + 128}, /* 192 steps of 6096; 4 blocks: 257 of 4816 */
+        {true, false, 64, 128, 2, 2, 2, 131072 + 33792 + 128}, /* 192 steps of 6096; 4 blocks: 322 of 4816 */
+        {true, true, 64, 128, 2, 2, 2, 131072 + 67584 + 8192 + 128},
+        {true, false, 32, 64, 2, 1, 1, 32768 + 16896 + 128}, /* 127 steps of 3536; 1 block: 127 of 4304 */
+        {true, false, 64, 64, 1, 2, 1, 65536 + 16896 + 128}, /* 127 steps of 4304; 2 blocks: 192 of 3536 */
         {false, false, 64, 128, 2, 2, 1, 196608 + 33792 + 128},
-        {false, true, 64, 128, 4, 1, 2, 98304 + 33792 + 24576 + 128}, /* 2 blocks have too little shared memory */
+        {false, true, 64, 128, 4, 1, 2, 98304 + 33792 + 12288 + 128}, /* 2 blocks have too little shared memory */
         {true, false, 1, 256, 8, 1, 1, 131072 + 67584 + 128},
-        {true, true, 61, 256, 8, 1, 8, 131072 + 33792 + 57344 + 128},
+        {true, true, 61, 256, 8, 1, 8, 131072 + 33792 + 28672 + 128},
         {true, true, 3, 16, 1, 1, 1, 16384 + 33792 + 128},
         {true, true, 129, 16, 1, 1, 3, 16384 + 33792 + 128},
     };
