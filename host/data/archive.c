@@ -158,15 +158,23 @@ void px_archive_close(px_archive *archive) {
 
 /* ---- Whole files ---- */
 
+/* Opens a file and moves to its content; *found is false if it has none. */
+static px_status open_content(px_context *ctx, const char *path, px_archive *archive, bool *found) {
+    px_member member;
+    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, archive));
+    const px_status status = px_archive_next(ctx, archive, &member, found);
+    if (status != PX_OK) px_archive_close(archive);
+    return status;
+}
+
 px_status px_decompress(px_context *ctx, const char *path, size_t limit, const char *advice, px_byte_source *input) {
     px_archive archive;
-    px_member member;
     size_t capacity = 0;
     bool found;
     *input = (px_byte_source){0};
-    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
-    px_status status = px_archive_next(ctx, &archive, &member, &found);
-    if (status == PX_OK && found) status = px_archive_append(ctx, &archive, limit, input, &capacity);
+    PX_TRY(open_content(ctx, path, &archive, &found));
+    px_status status = PX_OK;
+    if (found) status = px_archive_append(ctx, &archive, limit, input, &capacity);
     if (status == PX_OK && input->size > limit)
         status = px_fail(ctx, PX_ERR_FORMAT, "%s: found more than %zu bytes of content, expected at most that: %s",
                          path, limit, advice);
@@ -177,12 +185,10 @@ px_status px_decompress(px_context *ctx, const char *path, size_t limit, const c
 
 px_status px_decompress_head(px_context *ctx, const char *path, size_t max_bytes, uint8_t *head, size_t *size) {
     px_archive archive;
-    px_member member;
     bool found;
     *size = 0;
-    PX_TRY(px_archive_open(ctx, PX_ARCHIVE_RAW, path, NULL, &archive));
-    px_status status = px_archive_next(ctx, &archive, &member, &found);
-    if (status == PX_OK && found) status = px_archive_read(ctx, &archive, head, max_bytes, size);
+    PX_TRY(open_content(ctx, path, &archive, &found));
+    const px_status status = found ? px_archive_read(ctx, &archive, head, max_bytes, size) : PX_OK;
     px_archive_close(&archive);
     return status;
 }

@@ -9,14 +9,7 @@ static size_t state_bytes(const px_proof_state *state) {
     return bytes;
 }
 
-static px_status allocate_copy(px_proof *proof, px_device *device, px_proof_copy which) {
-    const size_t bytes = state_bytes(&proof->state);
-    if (!proof->copy[which]) proof->copy[which] = malloc(bytes > 0 ? bytes : 1);
-    return proof->copy[which] ? PX_OK : px_fail_memory(device->ctx, "proof of a fast path", bytes);
-}
-
 px_status px_proof_save(px_proof *proof, px_device *device, px_proof_copy which) {
-    PX_TRY(allocate_copy(proof, device, which));
     char *to = proof->copy[which];
     for (int i = 0; i < proof->state.count; i++) {
         const size_t bytes = px_tensor_bytes(&proof->state.tensor[i]);
@@ -42,9 +35,15 @@ px_status px_proof_load(px_proof *proof, px_device *device, px_proof_copy which)
     return device->ops->synchronize(device); /* the copies may be freed then */
 }
 
-px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state) {
+px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state, int copies) {
+    const size_t bytes = state_bytes(state);
+    px_status status = PX_OK;
     *proof = (px_proof){.state = *state};
-    const px_status status = px_proof_save(proof, device, PX_PROOF_BEFORE);
+    for (int i = 0; i < copies && status == PX_OK; i++) {
+        proof->copy[i] = malloc(bytes > 0 ? bytes : 1);
+        if (!proof->copy[i]) status = px_fail_memory(device->ctx, "proof of a fast path", bytes);
+    }
+    if (status == PX_OK) status = px_proof_save(proof, device, PX_PROOF_BEFORE);
     if (status != PX_OK) px_proof_end(proof);
     return status;
 }
