@@ -197,44 +197,58 @@ static void find_largest(const comparison *c, double *images, double *seconds) {
     }
 }
 
+/* Whether the plot shows bits/dim: for binary images, published results are in nats/image, for others in bits/dim. */
+static bool shows_bits(const comparison *c) {
+    for (size_t i = 0; i < c->count; i++)
+        if (c->runs[i].config.data.levels > 2) return true;
+    return false;
+}
+
 /* Writes the points of a run to x[0], x[1] and y, which have space for all rows. Returns their number. */
-static int fill_curve(const px_compared_run *run, const unit *images, const unit *time, double *const x[2], double *y) {
+static int fill_curve(const px_compared_run *run, const unit *images, const unit *time, bool bits, double *const x[2],
+                      double *y) {
     int count = 0;
     for (size_t i = 0; i < run->history.count; i++) {
         const px_history_row *row = &run->history.rows[i];
-        const double nats = px_compared_nll(run, row).nats_per_image;
-        if (!isfinite(nats)) continue;
+        const px_history_nll nll = px_compared_nll(run, row);
+        if (!isfinite(nll.nats_per_image)) continue;
         x[0][count] = (double)row->step * (double)run->config.train.batch_size / images->divisor;
         x[1][count] = row->seconds / time->divisor;
-        y[count++] = nats;
+        y[count++] = bits ? nll.bits_per_dim : nll.nats_per_image;
     }
     return count;
 }
 
 /* The label of the NLL, which names the images if they are the same split in all runs. */
-static const char *nll_label(const comparison *c) {
+static const char *nll_label(const comparison *c, bool bits, char label[32]) {
+    const char *split = c->runs[0].evaluated == PX_SPLIT_TEST ? "test " : "validation ";
     for (size_t i = 1; i < c->count; i++)
-        if (c->runs[i].evaluated != c->runs[0].evaluated) return "NLL (nats/image)";
-    return c->runs[0].evaluated == PX_SPLIT_TEST ? "test NLL (nats/image)" : "validation NLL (nats/image)";
+        if (c->runs[i].evaluated != c->runs[0].evaluated) split = "";
+    snprintf(label, 32, "%sNLL (%s)", split, bits ? "bits/dim" : "nats/image");
+    return label;
 }
 
 static px_status draw(px_context *ctx, const comparison *c, const char *out, px_plot_curve *curves, double *values) {
     double most_images = 0, most_seconds = 0;
+    char label[32];
+    const bool bits = shows_bits(c);
     find_largest(c, &most_images, &most_seconds);
     const unit *images = unit_of(image_units, most_images), *time = unit_of(time_units, most_seconds);
     int points = 0;
     for (size_t i = 0; i < c->count; i++) {
         const size_t rows = c->runs[i].history.count;
         double *const x[] = {values, values + rows}, *y = values + 2 * rows;
-        const int count = fill_curve(&c->runs[i], images, time, x, y);
+        const int count = fill_curve(&c->runs[i], images, time, bits, x, y);
         curves[i] = (px_plot_curve){.name = c->runs[i].label, .count = count, .x = {x[0], x[1]}, .y = y};
         values += 3 * rows;
         points += count;
     }
     if (points == 0)
         return px_fail(ctx, PX_ERR_FORMAT, "%s: found no evaluation in the runs, expected at least one", out);
-    const px_plot plot = {
-        .x_label = {images->label, time->label}, .y_label = nll_label(c), .curves = curves, .count = (int)c->count};
+    const px_plot plot = {.x_label = {images->label, time->label},
+                          .y_label = nll_label(c, bits, label),
+                          .curves = curves,
+                          .count = (int)c->count};
     return px_plot_write(ctx, out, &plot);
 }
 

@@ -25,6 +25,8 @@
     F(c_plcol0, (int color))                                                                                           \
     F(c_plwidth, (double width))                                                                                       \
     F(c_plschr, (double millimetres, double scale))                                                                    \
+    F(c_plsxax, (int longest, int digits))                                                                             \
+    F(c_plsyax, (int longest, int digits))                                                                             \
     F(c_plbox, (const char *x, double x_tick, int x_sub, const char *y, double y_tick, int y_sub))                     \
     F(c_plmtex, (const char *side, double offset, double at, double justify, const char *text))                        \
     F(c_plptex, (double x, double y, double dx, double dy, double justify, const char *text))                          \
@@ -74,8 +76,9 @@ px_status px_plot_check(px_context *ctx) {
 
 /* ---- Drawing ---- */
 
-/* Sizes in pixels. */
+/* Sizes in pixels, if nothing else is said. */
 enum {
+    NUMBER = 9,   /* characters of a number at an axis; PLplot would divide longer ones by a power of 10 */
     PANEL = 500,  /* the width of one, without its labels */
     LABELS = 130, /* of the y axis, on the left of a panel */
     HEIGHT = 620,
@@ -194,6 +197,8 @@ static void draw(const plplot *p, const px_plot *plot, const page_size *page, ui
     p->c_pladv(0);
     p->c_plschr(0, (double)TEXT_SCALE / page->width); /* the default size is a part of the page's width */
     p->c_plwidth(1.5);
+    p->c_plsxax(NUMBER, 0);
+    p->c_plsyax(NUMBER, 0);
     for (int panel = 0; panel < PX_PLOT_PANELS; panel++) draw_panel(p, plot, page, panel);
     draw_legend(p, plot, page);
     p->c_plend();

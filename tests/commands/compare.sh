@@ -134,6 +134,19 @@ no_library() { # the loader finds a file that is no library
 }
 check "-o without PLplot names the packages" no_library
 
+# What is drawn, printed by a libplplot of the tests. Binary images have nats/image, others bits/dim.
+recorded() {
+    mkdir -p recorder && cc -shared -fPIC -o recorder/libplplot.so.17 "$golden/../commands/plplot_recorder.c" || return
+    LD_LIBRARY_PATH=$PWD/recorder pixelrnn compare runs/slow runs/fast -o curves.png && same "$(grep -c '^[xy] numbers of 9 characters, 0$' out)" 2 || return
+    local step points=
+    for step in 4 8 12; do points+=" $((2 * step)),$(metric runs/slow validation/nats_per_image $step | xargs printf %.5g)"; done
+    same "$(grep -A 1 '^label l' out | head -n 2)" "$(printf 'label l: validation NLL (nats/image)\n%s' "${points# }")" && same "$(grep -cxF "${points# }" out)" 1 &&
+        same "$(sed -n 's/^label b: //p' out)" "$(printf 'images seen\ntime (seconds)')" && same "$(sed -n 's/^legend: //p' out)" "$(printf 'slow\nfast')" || return
+    train grey --set data.levels=4 --set train.steps=4 && LD_LIBRARY_PATH=$PWD/recorder pixelrnn compare grey tested -o curves.png || return
+    contains out '^label l: NLL \(bits/dim\)$'
+}
+check "-o gives the plot the right curves and labels" recorded
+
 draws() {
     pixelrnn compare runs/slow runs/fast runs/wide untested -o curves.png && same "$(wc -c <err)" 0 && contains out '^run ' &&
         same "$(head -c 8 curves.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a && no_partial_files . || return
