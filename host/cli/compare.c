@@ -220,17 +220,18 @@ static int fill_curve(const px_compared_run *run, const unit *images, const unit
 }
 
 /* The label of the NLL, which names the images if they are the same split in all runs. */
-static const char *nll_label(const comparison *c, bool bits, char label[32]) {
+enum { NLL_LABEL = 32 };
+static const char *nll_label(const comparison *c, bool bits, char label[NLL_LABEL]) {
     const char *split = c->runs[0].evaluated == PX_SPLIT_TEST ? "test " : "validation ";
     for (size_t i = 1; i < c->count; i++)
         if (c->runs[i].evaluated != c->runs[0].evaluated) split = "";
-    snprintf(label, 32, "%sNLL (%s)", split, bits ? "bits/dim" : "nats/image");
+    snprintf(label, NLL_LABEL, "%sNLL (%s)", split, bits ? "bits/dim" : "nats/image");
     return label;
 }
 
 static px_status draw(px_context *ctx, const comparison *c, const char *out, px_plot_curve *curves, double *values) {
     double most_images = 0, most_seconds = 0;
-    char label[32];
+    char label[NLL_LABEL];
     const bool bits = shows_bits(c);
     find_largest(c, &most_images, &most_seconds);
     const unit *images = unit_of(image_units, most_images), *time = unit_of(time_units, most_seconds);

@@ -70,7 +70,7 @@ static void give_up(px_graph *graph, px_device *device) {
 
 /* Saves the state, so that the operations can run several times. False without memory: nothing has changed then. */
 static bool begin_proof(px_graph *graph, px_device *device, const px_proof_state *state) {
-    if (px_proof_begin(&graph->proof, device, state, PX_PROOF_FAST + 1) == PX_OK) return true;
+    if (px_proof_begin(&graph->proof, device, state, PX_PROOF_FAST) == PX_OK) return true;
     give_up(graph, device);
     return false;
 }

@@ -35,11 +35,11 @@ px_status px_proof_load(px_proof *proof, px_device *device, px_proof_copy which)
     return device->ops->synchronize(device); /* the copies may be freed then */
 }
 
-px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state, int copies) {
+px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state, px_proof_copy last) {
     const size_t bytes = state_bytes(state);
     px_status status = PX_OK;
     *proof = (px_proof){.state = *state};
-    for (int i = 0; i < copies && status == PX_OK; i++) {
+    for (int i = 0; i <= (int)last && status == PX_OK; i++) {
         proof->copy[i] = malloc(bytes > 0 ? bytes : 1);
         if (!proof->copy[i]) status = px_fail_memory(device->ctx, "proof of a fast path", bytes);
     }

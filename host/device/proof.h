@@ -2,7 +2,7 @@
  *
  * Both paths run from the same state: the tensors that they change. The proof keeps copies of the state on the host:
  *
- *     px_proof_begin(&proof, device, &state, 3);        saves the state before
+ *     px_proof_begin(&proof, device, &state, PX_PROOF_FAST);   saves the state before
  *     ... the plain path ...
  *     px_proof_save(&proof, device, PX_PROOF_PLAIN);
  *     px_proof_load(&proof, device, PX_PROOF_BEFORE);
@@ -38,9 +38,9 @@ typedef struct px_proof {
     char *copy[PX_PROOF_COPIES]; /* NULL: not asked for */
 } px_proof;
 
-/* Allocates the first `copies` copies, and saves the state before. PX_ERR_MEMORY if the host has no memory for them;
+/* Allocates the copies up to `last`, and saves the state before. PX_ERR_MEMORY if the host has no memory for them;
  * after a failure the px_proof is zero. The functions below allocate nothing. */
-px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state, int copies);
+px_status px_proof_begin(px_proof *proof, px_device *device, const px_proof_state *state, px_proof_copy last);
 px_status px_proof_save(px_proof *proof, px_device *device, px_proof_copy which);
 px_status px_proof_load(px_proof *proof, px_device *device, px_proof_copy which);
 /* The largest difference of PX_PROOF_FAST from another copy, relative to the largest magnitude of its tensor. */

@@ -19,10 +19,10 @@ PX_HOST_DEVICE float px_bf16x8_get(const px_bf16x8 *x, int u) {
     return px_from_bfloat16((uint16_t)(x->pair[u / 2] >> u % 2 * 16));
 }
 
-PX_HOST_DEVICE px_bf16x8 px_bf16x8_round(const px_float8 *x) {
+PX_HOST_DEVICE px_bf16x8 px_bf16x8_round(const float *values) {
     px_bf16x8 rounded;
     PX_UNROLL
-    for (int i = 0; i < 4; i++) rounded.pair[i] = px_to_bf16x2(x->value[2 * i], x->value[2 * i + 1]);
+    for (int i = 0; i < 4; i++) rounded.pair[i] = px_to_bf16x2(values[2 * i], values[2 * i + 1]);
     return rounded;
 }
 
@@ -53,9 +53,9 @@ PX_HOST_DEVICE void px_cluster_cell_forward(const float *sums, int second, px_bf
         state.value[u] = (float)cell.h;
         px_cell_gates_set(&outputs, u, &active);
     }
-    *h = px_bf16x8_round(&state);
+    *h = px_bf16x8_round(state.value);
     PX_UNROLL
-    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(&outputs[gate]);
+    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(outputs[gate].value);
 }
 
 /* The gradients of the same cells. dh_next [in] the thread's accumulators of the gradient of h from the next step;
@@ -74,7 +74,7 @@ PX_HOST_DEVICE void px_cluster_cell_backward(const float *dh_next, int second, c
         px_cell_gates_set(&gradients, u, &gradient.pre);
     }
     PX_UNROLL
-    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(&gradients[gate]);
+    for (int gate = 0; gate < PX_GATES; gate++) gates[gate] = px_bf16x8_round(gradients[gate].value);
 }
 
 #endif

@@ -94,14 +94,6 @@ static __device__ __forceinline__ void backward_prefetch(const px_cluster &c, co
     if (before >= 0) px_prefetch((const float *)direction.c.data + px_state_offset(&c, &at, before));
 }
 
-/* Eight sums in bfloat16. */
-static __device__ __forceinline__ px_bf16x8 part_round(const float *sums) {
-    px_bf16x8 part;
-    PX_UNROLL
-    for (int i = 0; i < PX_CHUNK / 2; i++) part.pair[i] = px_to_bf16x2(sums[2 * i], sums[2 * i + 1]);
-    return part;
-}
-
 template <int BLOCKS>
 static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP_THREADS, 1)
     recurrence_backward_kernel(const __grid_constant__ px_recurrence_args s, const __grid_constant__ px_cluster c) {
@@ -203,7 +195,7 @@ static __global__ void __launch_bounds__(PX_CLUSTER_MAX_WARPGROUPS *PX_WARPGROUP
                 PX_UNROLL
                 for (int v = 0; v < PX_PARTS; v++)
                     px_store_async(remote + receive + px_receive_part(owner, v),
-                                   part_round(&sums[((owner - 1) * PX_PARTS + v) * PX_CHUNK]),
+                                   px_bf16x8_round(&sums[((owner - 1) * PX_PARTS + v) * PX_CHUNK]),
                                    remote + px_backward_full(shared.barriers));
             }
         }

@@ -20,9 +20,6 @@
 struct px_index {
     unsigned x, y, z;
 };
-struct float4 {
-    float x, y, z, w;
-};
 extern px_index threadIdx, blockIdx, blockDim; /* of the running fiber */
 void __syncthreads();
 

@@ -83,7 +83,7 @@ static px_status run_first(px_cuda *cuda, const px_recurrence_args *s, const px_
     px_proof proof;
     double difference = INFINITY;
     char reason[160];
-    px_status status = px_proof_begin(&proof, device, &state, PX_PROOF_COPIES);
+    px_status status = px_proof_begin(&proof, device, &state, PX_PROOF_AGAIN);
     if (status == PX_OK) status = compare(device, s, choice, backward, &proof, &difference);
     if (status == PX_OK && difference <= px_recurrence_tolerance) {
         remember(cuda, &shape);
